@@ -1,0 +1,10 @@
+/** Something the person at the keyboard can change: one sentence with the concrete name and number, and what to do about it. */
+export class UserError extends Error {
+  override readonly name = 'UserError'
+  readonly hint?: string
+
+  constructor(message: string, { hint, cause }: { hint?: string; cause?: unknown } = {}) {
+    super(message, { cause })
+    if (hint !== undefined) this.hint = hint
+  }
+}

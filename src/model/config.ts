@@ -1,0 +1,122 @@
+/** The model's sizes, read from the JSON that an LTX checkpoint carries in its own header (spec §1.4). Nothing here has a hidden default. */
+import { basename } from 'node:path'
+import { z } from 'zod'
+import type { Safetensors } from '../checkpoint/safetensors.ts'
+import { UserError } from '../errors.ts'
+
+const count = z.number().int().positive()
+const counts = z.array(count).min(1)
+
+const transformer = z.object({
+  num_layers: count,
+  audio_num_attention_heads: count,
+  audio_attention_head_dim: count,
+  audio_cross_attention_dim: count,
+  audio_in_channels: count.default(128), // absent in the released file
+  audio_out_channels: count,
+  audio_positional_embedding_max_pos: z.array(z.number().positive()).length(1),
+  positional_embedding_theta: z.number().positive(),
+  norm_eps: z.number().positive(),
+  timestep_scale_multiplier: z.number().positive(),
+  rope_type: z.literal('split'),
+  use_middle_indices_grid: z.literal(true),
+  cross_attention_adaln: z.literal(true),
+  caption_channels: count,
+  caption_proj_before_connector: z.literal(true),
+  connector_num_layers: count,
+  audio_connector_num_layers: count.optional(), // absent in the released file: as many as the video's
+  audio_connector_num_attention_heads: count,
+  audio_connector_attention_head_dim: count,
+  connector_positional_embedding_max_pos: z.array(z.number().positive()).length(1),
+  connector_num_learnable_registers: count,
+  connector_norm_output: z.boolean(),
+})
+
+const audioVae = z.object({
+  model: z.object({
+    params: z.object({
+      ddconfig: z.object({
+        mel_bins: count,
+        z_channels: count,
+        in_channels: count,
+        out_ch: count,
+        ch: count,
+        ch_mult: counts,
+        num_res_blocks: count,
+        double_z: z.boolean(),
+        mid_block_add_attention: z.literal(false),
+        norm_type: z.literal('pixel'),
+        causality_axis: z.literal('height'),
+      }),
+      sampling_rate: count,
+    }),
+  }),
+  preprocessing: z.object({
+    stft: z.object({ filter_length: count, hop_length: count, win_length: count }),
+    mel: z.object({ n_mel_channels: count }),
+  }),
+})
+
+const generator = z.object({
+  upsample_initial_channel: count,
+  upsample_rates: counts,
+  upsample_kernel_sizes: counts,
+  resblock_kernel_sizes: counts,
+  resblock_dilation_sizes: z.array(counts).min(1),
+  resblock: z.literal('AMP1'),
+  activation: z.literal('snakebeta'),
+  use_tanh_at_final: z.boolean().default(true),
+  use_bias_at_final: z.boolean().default(true),
+  apply_final_activation: z.boolean().default(true),
+})
+
+const bandwidthExtension = generator.extend({
+  input_sampling_rate: count,
+  output_sampling_rate: count,
+  hop_length: count,
+  n_fft: count,
+  win_size: count,
+  num_mels: count,
+})
+
+const schema = z.object({
+  transformer,
+  audio_vae: audioVae,
+  vocoder: z.object({ vocoder: generator, bwe: bandwidthExtension }),
+})
+
+export type ModelConfig = z.infer<typeof schema>
+export type TransformerConfig = ModelConfig['transformer']
+export type AudioVaeConfig = ModelConfig['audio_vae']
+export type GeneratorConfig = z.infer<typeof generator>
+export type BandwidthExtensionConfig = z.infer<typeof bandwidthExtension>
+
+/**
+ * The config in a checkpoint's metadata.
+ * @throws UserError naming the file, and the first setting that is missing or of a kind this tool does not compute.
+ */
+export function readModelConfig(checkpoint: Safetensors): ModelConfig {
+  const file = basename(checkpoint.path)
+  const text = checkpoint.metadata.config
+  if (!text)
+    throw new UserError(`${file} carries no model config in its metadata`, {
+      hint: 'use a unified LTX-2.3 checkpoint such as ltx-2.3-22b-dev.safetensors',
+    })
+  const parsed = schema.safeParse(parseJson(text, file))
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new UserError(
+    `the model config in ${file} is not one of LTX-2.3: ${issue?.path.join('.')}: ${issue?.message}`,
+    {
+      hint: 'this tool trains on LTX-2.3 checkpoints',
+    },
+  )
+}
+
+function parseJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new UserError(`the model config in ${file} is not JSON`, { hint: 'download the checkpoint again', cause })
+  }
+}

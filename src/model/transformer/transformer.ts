@@ -1,0 +1,114 @@
+/**
+ * The audio stream of the LTX-2.3 transformer (spec §6): noisy latents in, velocity out. Video, and the attention between the streams, are
+ * absent, exactly as the reference runs audio alone.
+ */
+import * as tf from '@tensorflow/tfjs'
+import type { Weights } from '../../checkpoint/weights.ts'
+import { constant } from '../../engine/resident.ts'
+import { onTokens } from '../attention.ts'
+import type { TransformerConfig } from '../config.ts'
+import { type Linear, loadLinear } from '../linear.ts'
+import { layerNorm } from '../norm.ts'
+import { type Rotation, rotationTable } from '../rope.ts'
+import { type Block, block, blockRows, contextRows, loadBlock, modulationRows } from './block.ts'
+import { loadTimestepModulation, modulate, type TimestepModulation } from './timestep.ts'
+
+export type Transformer = {
+  config: TransformerConfig
+  input: Linear
+  noiseLevel: TimestepModulation
+  contextNoiseLevel: TimestepModulation
+  blocks: Block[]
+  /** `[2, D]`: shift and scale of the last norm. */
+  outputTable: tf.Tensor2D
+  output: Linear
+}
+
+/** @param weights the root of the transformer's names, as `ltxComponents` finds it. */
+export function loadTransformer(
+  weights: Weights,
+  config: TransformerConfig,
+  onBlock?: (done: number, of: number) => void,
+): Transformer {
+  const heads = config.audio_num_attention_heads
+  const headDim = config.audio_attention_head_dim
+  const width = heads * headDim
+  const size = { heads, headDim, contextWidth: config.audio_cross_attention_dim }
+  const multiplier = config.timestep_scale_multiplier
+  return {
+    config,
+    input: loadLinear(weights.at('audio_patchify_proj'), config.audio_in_channels, width),
+    noiseLevel: loadTimestepModulation(weights.at('audio_adaln_single'), width, blockRows, multiplier),
+    contextNoiseLevel: loadTimestepModulation(weights.at('audio_prompt_adaln_single'), width, contextRows, multiplier),
+    blocks: Array.from({ length: config.num_layers }, (_, i) => {
+      const loaded = loadBlock(weights.at(`transformer_blocks.${i}`), size)
+      onBlock?.(i + 1, config.num_layers)
+      return loaded
+    }),
+    outputTable: constant<tf.Rank.R2>(weights.read('audio_scale_shift_table', [2, width])),
+    output: loadLinear(weights.at('audio_proj_out'), width, config.audio_out_channels),
+  }
+}
+
+export type TransformerInput = {
+  /** Latents in token layout, `[B, N, 128]`: clean reference tokens and noisy target tokens, in any order. */
+  tokens: tf.Tensor3D
+  /** The sample's noise level, `[B]`. */
+  sigma: tf.Tensor1D
+  /** For each token, 1 where it is noisy (its timestep is sigma) and 0 where it is clean (its timestep is 0). */
+  noisy: readonly (0 | 1)[]
+  rotation: Rotation
+  /** `[B, S, D]`. */
+  context: tf.Tensor3D
+  /** The blocks whose self-attention is perturbed for spatio-temporal guidance. */
+  perturbed?: (block: number) => boolean
+  /** Sees the residual stream after the input projection (−1) and after each block. */
+  onBlock?: (block: number, x: tf.Tensor3D) => void
+}
+
+/** The velocity of every token, `[B, N, 128]`. */
+export function velocity(model: Transformer, input: TransformerInput): tf.Tensor3D {
+  const { tokens, sigma, noisy, rotation, context, perturbed, onBlock } = input
+  const [batch] = tokens.shape
+  // only two noise levels occur in a sample, 0 and sigma: two modulation rows each, not one per token
+  const levels = tf.reshape(tf.stack([tf.zerosLike(sigma), sigma], 1), [batch * 2]) as tf.Tensor1D
+  const toTokens = spreadLevels(noisy, batch)
+  const { embedding, rows: modulation } = modulate(model.noiseLevel, levels)
+  const { rows: contextModulation } = modulate(model.contextNoiseLevel, sigma)
+  const given = { toTokens, modulation, contextModulation, context, rotation }
+
+  let x = onTokens(model.input, tokens)
+  onBlock?.(-1, x)
+  model.blocks.forEach((layer, i) => {
+    const before = x
+    x = tf.tidy(() => block(layer, before, { ...given, passValues: perturbed?.(i) ?? false }))
+    onBlock?.(i, x)
+  })
+
+  const outputModulation = tf.concat([embedding, embedding], 1) // the same embedding shifts and scales
+  const row = modulationRows(model.outputTable, outputModulation, 2, toTokens)
+  return onTokens(model.output, tf.add(tf.mul(layerNorm(x, model.config.norm_eps), tf.add(row(1), 1)), row(0)))
+}
+
+/** Where tokens stand: latent frame i of reference and target alike starts at its own time, so the two overlap (spec §7.2). */
+export function tokenRotation(config: TransformerConfig, middleSeconds: ArrayLike<number>): Rotation {
+  const [longest = 1] = config.audio_positional_embedding_max_pos
+  return rotationTable(
+    Array.from(middleSeconds, (seconds) => seconds / longest),
+    {
+      heads: config.audio_num_attention_heads,
+      headDim: config.audio_attention_head_dim,
+      theta: config.positional_embedding_theta,
+    },
+  )
+}
+
+/** Rows for level 0 and level sigma of each sample → the row of each token. */
+function spreadLevels(noisy: readonly (0 | 1)[], batch: number) {
+  const isNoisy = tf.tensor3d(noisy as number[], [1, noisy.length, 1])
+  const isClean = tf.sub(1, isNoisy)
+  return (rows: tf.Tensor2D): tf.Tensor3D => {
+    const [clean, sigma] = tf.split(tf.reshape(rows, [batch, 2, -1]) as tf.Tensor3D, 2, 1) as [tf.Tensor3D, tf.Tensor3D]
+    return tf.add(tf.mul(clean, isClean), tf.mul(sigma, isNoisy))
+  }
+}

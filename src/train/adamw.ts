@@ -1,0 +1,58 @@
+/** AdamW with decoupled weight decay, and clipping by the global norm (spec §7.5). */
+import * as tf from '@tensorflow/tfjs'
+import type { LoraParameters } from '../model/lora.ts'
+
+export const betas = [0.9, 0.999] as const
+export const epsilon = 1e-8
+export const weightDecay = 0.01
+
+/** The moments of every parameter, under the parameter's own name, and how many updates made them. */
+export type OptimizerState = { updates: number; first: Map<string, tf.Variable>; second: Map<string, tf.Variable> }
+
+export function startOptimizer(parameters: LoraParameters): OptimizerState {
+  const zeros = (moment: string) =>
+    new Map([...parameters].map(([name, { shape }]) => [name, momentVariable(`${moment}.${name}`, tf.zeros(shape))]))
+  return { updates: 0, first: zeros('first'), second: zeros('second') }
+}
+
+export function disposeOptimizer({ first, second }: OptimizerState) {
+  tf.dispose([...first.values(), ...second.values()])
+}
+
+/** √Σ‖gradient‖². */
+export const globalNorm = (gradients: ReadonlyMap<string, tf.Tensor>): tf.Scalar =>
+  tf.tidy(() => tf.sqrt(tf.addN([...gradients.values()].map((gradient) => tf.sum(tf.square(gradient))))))
+
+/**
+ * One update in place. Gradients longer than `maxNorm` altogether are shortened to it.
+ * @param norm the gradients' global norm.
+ */
+export function adamWStep(
+  parameters: LoraParameters,
+  state: OptimizerState,
+  gradients: ReadonlyMap<string, tf.Tensor>,
+  { learningRate, norm, maxNorm }: { learningRate: number; norm: tf.Scalar; maxNorm: number },
+) {
+  state.updates++
+  const [beta1, beta2] = betas
+  const stepSize = learningRate / (1 - beta1 ** state.updates)
+  const secondScale = 1 / Math.sqrt(1 - beta2 ** state.updates)
+  tf.tidy(() => {
+    const shortening = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6))) // as torch clips, with its 1e-6
+    for (const [name, parameter] of parameters) {
+      const gradient = tf.mul(gradients.get(name) as tf.Tensor, shortening)
+      const first = state.first.get(name) as tf.Variable
+      const second = state.second.get(name) as tf.Variable
+      first.assign(tf.add(tf.mul(first, beta1), tf.mul(gradient, 1 - beta1)))
+      second.assign(tf.add(tf.mul(second, beta2), tf.mul(tf.square(gradient), 1 - beta2)))
+      const change = tf.div(first, tf.add(tf.mul(tf.sqrt(second), secondScale), epsilon))
+      parameter.assign(tf.sub(tf.mul(parameter, 1 - learningRate * weightDecay), tf.mul(change, stepSize)))
+    }
+  })
+}
+
+function momentVariable(name: string, initial: tf.Tensor) {
+  const created = tf.variable(initial, false, name)
+  initial.dispose()
+  return created
+}

@@ -1,0 +1,68 @@
+import * as tf from '@tensorflow/tfjs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { weightsOf } from '../../src/checkpoint/weights.ts'
+import {
+  type AudioVae,
+  decodeLatents,
+  disposeAudioVae,
+  encodeMel,
+  loadAudioVae,
+} from '../../src/model/audio-vae/audio-vae.ts'
+import { latentFrames, patchify, unpatchify } from '../../src/model/audio-vae/patches.ts'
+import { readModelConfig } from '../../src/model/config.ts'
+import { golden, goldenPath, startGoldenBackend } from './golden.ts'
+
+const reference = golden('audio-vae.safetensors')
+const tensor = (name: string) =>
+  tf.tensor4d(reference.float32(name), reference.shape(name) as [number, number, number, number])
+/** The names before the dot of all tensors called `….${kind}`. */
+const cases = (kind: string, pattern: RegExp) =>
+  reference.names
+    .filter((name) => name.endsWith(`.${kind}`))
+    .map((name) => name.slice(0, -kind.length - 1))
+    .filter((name) => pattern.test(name))
+
+const encoded = cases('mel', /^(enc|batch)/)
+const decoded = cases('latent', /^dec/)
+
+let vae: AudioVae
+beforeAll(async () => {
+  await startGoldenBackend()
+  const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
+  vae = loadAudioVae(weightsOf(checkpoint, 'audio_vae.'), readModelConfig(checkpoint).audio_vae)
+})
+afterAll(() => disposeAudioVae(vae))
+
+describe('the audio VAE against the reference', () => {
+  it('has mels to encode and latents to decode', () => {
+    expect(encoded.length).toBeGreaterThan(0)
+    expect(decoded.length).toBeGreaterThan(0)
+  })
+
+  it.each(encoded)('encodes the mel of %s to the reference latents', (name) => {
+    const latents = tf.tidy(() => encodeMel(vae, tensor(`${name}.mel`)))
+    expect(latents.shape).toEqual(reference.shape(`${name}.latent`))
+    expect(latents.shape[2]).toBe(latentFrames(reference.shape(`${name}.mel`)[2] as number))
+    reference.expectClose(`${name}.latent`, latents.dataSync())
+    latents.dispose()
+  })
+
+  it.each(decoded)('decodes the latents of %s to the reference mel', (name) => {
+    const mel = tf.tidy(() => decodeLatents(vae, tensor(`${name}.latent`)))
+    expect(mel.shape).toEqual(reference.shape(`${name}.mel`))
+    reference.expectClose(`${name}.mel`, mel.dataSync())
+    mel.dispose()
+  })
+
+  it('lays latents out as tokens like the reference, and back', () => {
+    const latents = tensor('patchify.latent')
+    const patches = patchify(latents)
+    expect(patches.shape).toEqual(reference.shape('patchify.tokens'))
+    reference.expectClose('patchify.tokens', patches.dataSync())
+    const back = unpatchify(patches, latents.shape[1])
+    expect(back.shape).toEqual(latents.shape)
+    expect(back.dataSync()).toEqual(reference.float32('patchify.latent'))
+    tf.dispose([latents, patches, back])
+  })
+})

@@ -1,0 +1,71 @@
+import * as tf from '@tensorflow/tfjs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { patchify, unpatchify } from '../../src/model/audio-vae/patches.ts'
+import { ltxComponents } from '../../src/model/components.ts'
+import { readModelConfig } from '../../src/model/config.ts'
+import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
+import { type SamplerInput, sample } from '../../src/preview/sampler.ts'
+import { golden, goldenPath, startGoldenBackend } from './golden.ts'
+
+const sampler = golden('sampler.safetensors')
+const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
+let model: Transformer
+
+beforeAll(async () => {
+  await startGoldenBackend()
+  model = loadTransformer(ltxComponents(checkpoint).transformer, readModelConfig(checkpoint).transformer)
+})
+
+const tensor = <R extends tf.Rank>(name: string) =>
+  tf.tensor(sampler.float32(name), sampler.shape(name) as never) as tf.Tensor<R>
+
+/** The settings of each golden case, as the set's README lists them. */
+const cases = {
+  main: { steps: 4, guidance: { cfg: 7, stg: 1, rescale: 0.7 } },
+  no_rescale: { steps: 4, guidance: { cfg: 7, stg: 1, rescale: 0 } },
+  no_stg: { steps: 4, guidance: { cfg: 7, stg: 0, rescale: 0.7 } },
+  plain: { steps: 4, guidance: { cfg: 1, stg: 0, rescale: 0 } },
+  stg_all: { steps: 4, guidance: { cfg: 3, stg: 1, rescale: 0.7 }, perturbed: () => true },
+  eight: { steps: 8, guidance: { cfg: 7, stg: 1, rescale: 0.7 } },
+} satisfies Record<string, Partial<SamplerInput>>
+
+describe.each(Object.entries(cases))('guided sampling, case %s', (name, settings) => {
+  it('walks as the reference does, step by step', async () => {
+    const latent = await sample(model, {
+      noise: tensor('noise'),
+      reference: patchify(tensor('ref_latents')),
+      context: tensor('ctx_pos'),
+      negativeContext: tensor('ctx_neg'),
+      ...settings,
+      onStep: (step, { predictions, denoised, tokens }) => {
+        const state = {
+          cond: predictions.conditional,
+          neg: predictions.negative,
+          stg: predictions.perturbed,
+          denoised,
+          x: tokens,
+        }
+        for (const [part, values] of Object.entries(state)) {
+          const key = `${name}.step${step}.${part}`
+          if (values && sampler.names.includes(key)) sampler.expectClose(key, values.dataSync())
+        }
+      },
+    })
+    const [, channels = 0] = sampler.shape(`${name}.latent`)
+    sampler.expectClose(`${name}.latent`, unpatchify(latent, channels).dataSync())
+  })
+
+  it('leaves no tensor behind', async () => {
+    const input = {
+      noise: tensor<tf.Rank.R3>('noise'),
+      reference: tf.tidy(() => patchify(tensor('ref_latents'))),
+      context: tensor<tf.Rank.R3>('ctx_pos'),
+      negativeContext: tensor<tf.Rank.R3>('ctx_neg'),
+    }
+    const before = tf.memory().numTensors
+    const latent = await sample(model, { ...input, ...settings })
+    latent.dispose()
+    expect(tf.memory().numTensors).toBe(before)
+  })
+})

@@ -1,0 +1,232 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { writeLora } from '../../src/checkpoint/lora-file.ts'
+import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { velocityTarget } from '../../src/flow/flow.ts'
+import { patchify } from '../../src/model/audio-vae/patches.ts'
+import { ltxComponents } from '../../src/model/components.ts'
+import { readModelConfig } from '../../src/model/config.ts'
+import {
+  attachNewLora,
+  detachLora,
+  findTargets,
+  type LoraParameters,
+  loraKeys,
+  loraShapes,
+  matchTargets,
+} from '../../src/model/lora.ts'
+import { loadTransformer, type Transformer, velocity } from '../../src/model/transformer/transformer.ts'
+import { randomFor } from '../../src/random.ts'
+import { disposeOptimizer, startOptimizer } from '../../src/train/adamw.ts'
+import { learningRateFactor } from '../../src/train/learning-rate.ts'
+import { type Example, pairInput, pairRotation, velocityLoss } from '../../src/train/objective.ts'
+import { meanGradients, trainStep } from '../../src/train/step.ts'
+import { golden, goldenJson, goldenPath, startGoldenBackend } from './golden.ts'
+
+const train = golden('train.safetensors')
+const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
+const targets = [
+  ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
+    ['to_k', 'to_q', 'to_v', 'to_out.0'].map((layer) => `${attention}.${layer}`),
+  ),
+  'audio_ff.net.0.proj',
+  'audio_ff.net.2',
+]
+let model: Transformer
+
+beforeAll(async () => {
+  await startGoldenBackend()
+  model = loadTransformer(ltxComponents(checkpoint).transformer, readModelConfig(checkpoint).transformer)
+})
+
+const tensor = <R extends tf.Rank>(name: string) =>
+  tf.tensor(train.float32(name), train.shape(name) as never) as tf.Tensor<R>
+
+/** Fresh factors, then the golden values where the set names some. */
+function attach(alpha: number, prefix: string): LoraParameters {
+  detachLora(model)
+  const linears = findTargets(model, targets)
+  const first = loraKeys(linears[0]?.name ?? '').a
+  const [rank = 0] = train.shape(prefix + first)
+  const parameters = attachNewLora(linears, rank, alpha, randomFor(1, 'lora'))
+  for (const [name, parameter] of parameters)
+    if (train.names.includes(prefix + name)) parameter.assign(tensor(prefix + name))
+  return parameters
+}
+
+const caseExample = (): Example => ({
+  target: patchify(tensor('in.latents')),
+  reference: patchify(tensor('in.ref_latents')),
+  noise: tensor('in.noise'),
+  sigma: tensor('in.sigma'),
+  context: tensor('in.context'),
+})
+
+const rotationOf = ({ reference, target }: Example) => pairRotation(model, reference.shape[1], target.shape[1])
+
+describe('a training example', () => {
+  it('is laid out as in the reference', () => {
+    const example = caseExample()
+    const { tokens, noisy } = pairInput(example, rotationOf(example))
+    train.expectClose('in.tokens', tokens.dataSync())
+    train.expectClose('in.target', velocityTarget(example.target, example.noise).dataSync())
+    const timesteps = example.sigma.arraySync().flatMap((sigma) => noisy.map((isNoisy) => isNoisy * sigma))
+    expect(timesteps).toEqual([...train.float32('in.timesteps')])
+  })
+})
+
+describe.each([4, 8])('adapters with alpha %i', (alpha) => {
+  it('predict, err and learn as in the reference', () => {
+    const parameters = attach(alpha, '')
+    const example = caseExample()
+    const rotation = rotationOf(example)
+    const input = pairInput(example, rotation)
+    train.expectClose(`alpha${alpha}.pred`, velocity(model, input).dataSync())
+
+    const { loss, gradients } = meanGradients(parameters, [() => velocityLoss(model, example, rotation)])
+    train.expectClose(`alpha${alpha}.loss`, [loss])
+    const squares = [...gradients.values()].map((gradient) => tf.sum(tf.square(gradient)).dataSync()[0] as number)
+    train.expectClose(`alpha${alpha}.grad_norm`, [Math.sqrt(squares.reduce((a, b) => a + b))])
+    const graded = train.names.filter((name) => name.startsWith(`alpha${alpha}.grad.`))
+    expect(graded).toHaveLength(gradients.size)
+    for (const name of graded) {
+      const gradient = gradients.get(name.slice(`alpha${alpha}.grad.`.length)) as tf.Tensor
+      train.expectClose(name, gradient.dataSync())
+    }
+  })
+
+  it('weigh every sample of the batch alike', () => {
+    attach(alpha, '')
+    const example = caseExample()
+    const losses = example.sigma.arraySync().map((_, i) => {
+      const sample = (t: tf.Tensor3D) => tf.slice(t, [i, 0, 0], [1, -1, -1])
+      const one = {
+        target: sample(example.target),
+        reference: sample(example.reference),
+        noise: sample(example.noise),
+        sigma: tf.slice(example.sigma, [i], [1]),
+        context: sample(example.context),
+      }
+      return velocityLoss(model, one, rotationOf(one)).dataSync()[0] as number
+    })
+    train.expectClose(`alpha${alpha}.loss_per_sample`, losses)
+  })
+})
+
+describe.each([
+  { name: 'traj', peak: 2e-4, maxNorm: 1 },
+  { name: 'traj_hot', peak: 1e-2, maxNorm: 0.05 },
+])('ten steps of $name', ({ name, peak, maxNorm }) => {
+  it('lose, clip and end as in the reference', () => {
+    const [rank = 0] = train.shape(`traj.init.${loraKeys(findTargets(model, targets)[0]?.name ?? '').a}`)
+    const parameters = attach(rank, 'traj.init.')
+    const optimizer = startOptimizer(parameters)
+    const target = patchify(tensor<tf.Rank.R4>('traj.latents'))
+    const reference = patchify(tensor<tf.Rank.R4>('traj.ref_latents'))
+    const context = tensor<tf.Rank.R3>('traj.context')
+    const noises = tf.unstack(tensor<tf.Rank.R4>('traj.noise')) as tf.Tensor3D[]
+    const sigmas = tf.unstack(tensor<tf.Rank.R2>('traj.sigma')) as tf.Tensor1D[]
+    const outcomes = noises.map((noise, step) => {
+      const example = { target, reference, context, noise, sigma: sigmas[step] as tf.Tensor1D }
+      const rotation = rotationOf(example)
+      const learningRate = peak * learningRateFactor('linear', step, noises.length)
+      const before = tf.memory().numTensors
+      const outcome = trainStep(parameters, optimizer, [() => velocityLoss(model, example, rotation)], {
+        learningRate,
+        maxNorm,
+      })
+      if (step > 0) expect(tf.memory().numTensors).toBe(before)
+      return { ...outcome, learningRate }
+    })
+    train.expectClose(
+      `${name}.loss`,
+      outcomes.map(({ loss }) => loss),
+    )
+    train.expectClose(
+      `${name}.grad_norm`,
+      outcomes.map(({ gradientNorm }) => gradientNorm),
+    )
+    train.expectClose(
+      `${name}.lr`,
+      outcomes.map(({ learningRate }) => learningRate),
+    )
+    const finals = train.names.filter((key) => key.startsWith(`${name}.final.`))
+    expect(finals.length).toBeGreaterThan(0)
+    for (const key of finals) {
+      const parameter = parameters.get(key.slice(`${name}.final.`.length)) as tf.Variable
+      train.expectClose(key, parameter.dataSync())
+    }
+    disposeOptimizer(optimizer)
+  })
+})
+
+describe('the base alone', () => {
+  it('errs as in the reference', () => {
+    detachLora(model)
+    const example = caseExample()
+    const losses = example.sigma.arraySync().map((_, i) => {
+      const one = Object.fromEntries(
+        Object.entries(example).map(([key, value]) => [key, tf.gather(value, tf.tensor1d([i], 'int32'))]),
+      ) as Example
+      return velocityLoss(model, one, rotationOf(one)).dataSync()[0] as number
+    })
+    train.expectClose('base.loss_per_sample', losses)
+  })
+})
+
+describe('the saved adapter', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  it("is the reference trainer's own file, tensor by tensor", () => {
+    const saved = openSafetensors(goldenPath('lora-rank4-bf16.safetensors'))
+    const factors = new Map(
+      [...saved.tensors].map(([name, { shape }]) => [name, { shape, values: train.float32(name) }]),
+    )
+    const path = join(folder, 'lora.safetensors')
+    writeLora(path, factors, 1, facts)
+    const ours = openSafetensors(path)
+    expect([...ours.tensors.keys()]).toEqual([...saved.tensors.keys()])
+    for (const name of saved.tensors.keys()) expect(ours.read(name)).toEqual(saved.read(name))
+  })
+
+  it("has the names and shapes of the released model's adapters, none missing and none more", () => {
+    const { groups } = goldenJson('manifest-22b-audio.json') as Manifest
+    const released = goldenJson('lora-keys.json') as { rank: number; tensors: Record<string, number[]> }
+    const linears = groups
+      .filter(({ prefix }) => prefix === 'model.diffusion_model.transformer_blocks.')
+      .flatMap(({ names, count }) =>
+        Array.from({ length: count }, (_, i) => linearsOf(`transformer_blocks.${i}.`, names)),
+      )
+      .flat()
+    const shapes = matchTargets(linears, targets).flatMap((linear) => {
+      const { a, b } = loraShapes(linear, released.rank)
+      return Object.entries({ [loraKeys(linear.name).a]: a, [loraKeys(linear.name).b]: b })
+    })
+    expect(Object.fromEntries(shapes)).toEqual(released.tensors)
+  })
+})
+
+type Manifest = { groups: { prefix: string; count: number; names: Record<string, [string, number[]]> }[] }
+
+const linearsOf = (prefix: string, names: Manifest['groups'][number]['names']) =>
+  Object.entries(names)
+    .filter(([name, [, shape]]) => name.endsWith('.weight') && shape.length === 2)
+    .map(([name, [, shape]]) => ({
+      name: prefix + name.replace(/\.weight$/, ''),
+      weight: { shape: shape as [number, number] },
+    }))
+
+const facts = {
+  rank: 4,
+  alpha: 4,
+  triggerPhrase: '',
+  baseModel: 'test',
+  referencePositions: 'overlapping',
+  durationSeconds: 1,
+  steps: 0,
+  toolVersion: 'test',
+} as const

@@ -1,0 +1,150 @@
+import * as tf from '@tensorflow/tfjs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { ltxComponents } from '../../src/model/components.ts'
+import { readModelConfig } from '../../src/model/config.ts'
+import { latentFrameMiddles, rotationTable } from '../../src/model/rope.ts'
+import { modulate, sinusoid } from '../../src/model/transformer/timestep.ts'
+import { loadTransformer, type Transformer, tokenRotation, velocity } from '../../src/model/transformer/transformer.ts'
+import { golden, goldenPath, startGoldenBackend } from './golden.ts'
+
+const dit = golden('dit.safetensors')
+const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
+const config = readModelConfig(checkpoint).transformer
+let model: Transformer
+
+beforeAll(async () => {
+  await startGoldenBackend()
+  model = loadTransformer(ltxComponents(checkpoint).transformer, config)
+})
+
+const tensor = <R extends tf.Rank>(name: string, file = dit) =>
+  tf.tensor(file.float32(name), file.shape(name) as never) as tf.Tensor<R>
+
+describe('timesteps', () => {
+  const sigmas = () => tensor<tf.Rank.R1>('time.t')
+
+  it('become cosines and sines as in the reference', () => {
+    const timesteps = tf.mul<tf.Tensor1D>(sigmas(), config.timestep_scale_multiplier)
+    dit.expectClose('time.sinusoid', sinusoid(timesteps, dit.shape('time.sinusoid')[1] as number).dataSync())
+  })
+
+  it.each(['audio_adaln_single', 'audio_prompt_adaln_single'] as const)(
+    'are modulated by %s as in the reference',
+    (name) => {
+      const layer = name === 'audio_adaln_single' ? model.noiseLevel : model.contextNoiseLevel
+      const { embedding, rows } = modulate(layer, sigmas())
+      dit.expectClose(`time.${name}.emb`, embedding.dataSync())
+      dit.expectClose(`time.${name}.mod`, rows.dataSync())
+    },
+  )
+})
+
+describe('rotary positions', () => {
+  const middles = (name: string) => {
+    const edges = dit.float32(name)
+    return Float64Array.from(
+      { length: edges.length / 2 },
+      (_, i) => ((edges[2 * i] as number) + (edges[2 * i + 1] as number)) / 2,
+    )
+  }
+
+  it.each(['short', 'concat'])('of the %s sequence stand where the reference puts them', (name) => {
+    const wanted = middles(`rope.${name}.positions`)
+    const starts = Array.from(wanted, (_, i) => i).filter(
+      (i) => i === 0 || (wanted[i] as number) < (wanted[i - 1] as number),
+    )
+    const lengths = starts.map((start, i) => (starts[i + 1] ?? wanted.length) - start)
+    const ours = lengths.flatMap((length) => [...latentFrameMiddles(length)])
+    ours.forEach((seconds, i) => {
+      expect(seconds).toBeCloseTo(wanted[i] as number, 5)
+    })
+    const { cos, sin } = tokenRotation(config, ours)
+    dit.expectClose(`rope.${name}.cos`, cos.dataSync())
+    dit.expectClose(`rope.${name}.sin`, sin.dataSync())
+  })
+
+  it('of the released size turn as in the reference', () => {
+    const [, heads = 0, , half = 0] = dit.shape('rope.real.cos')
+    const index = dit.float32('rope.real.index')
+    const all = latentFrameMiddles(Math.max(...index) + 1)
+    const fractions = Array.from(index, (i) => (all[i] as number) / 20)
+    const { cos, sin } = rotationTable(fractions, { heads, headDim: half * 2, theta: 10_000 })
+    dit.expectClose('rope.real.cos', cos.dataSync())
+    dit.expectClose('rope.real.sin', sin.dataSync())
+  })
+
+  it('of the connector turn as in the reference', () => {
+    const [, heads = 0, , half = 0] = dit.shape('rope.connector.cos')
+    const fractions = Array.from(
+      dit.float32('rope.connector.index'),
+      (i) => i / (config.connector_positional_embedding_max_pos[0] as number),
+    )
+    const { cos, sin } = rotationTable(fractions, {
+      heads,
+      headDim: half * 2,
+      theta: config.positional_embedding_theta,
+    })
+    dit.expectClose('rope.connector.cos', cos.dataSync())
+    dit.expectClose('rope.connector.sin', sin.dataSync())
+  })
+})
+
+describe('velocity', () => {
+  const target = (sigma: tf.Tensor1D, context: tf.Tensor3D) => {
+    const tokens = tensor<tf.Rank.R3>('a.latent')
+    const frames = tokens.shape[1]
+    const rotation = tokenRotation(config, latentFrameMiddles(frames))
+    return velocity(model, { tokens, sigma, noisy: Array<1>(frames).fill(1), rotation, context }).dataSync()
+  }
+
+  it('of a target alone is that of the reference', () => {
+    dit.expectClose('a.velocity', target(tensor('a.sigma'), tensor('a.context')))
+  })
+
+  it('of pure noise is that of the reference', () => {
+    dit.expectClose('a.velocity_sigma1', target(tf.ones([1]), tensor('a.context')))
+  })
+
+  it('with a caption of full length is that of the reference', () => {
+    const context = tensor<tf.Rank.R2>('c1.context', golden('text.safetensors'))
+    dit.expectClose('a.velocity_ctx1024', target(tensor('a.sigma'), tf.expandDims(context, 0)))
+  })
+
+  const withReference = (
+    options: { perturbed?: (block: number) => boolean; onBlock?: (i: number, x: tf.Tensor3D) => void } = {},
+  ) => {
+    const timesteps = dit.float32('b.timesteps')
+    const [, tokens = 0] = dit.shape('b.timesteps')
+    const noisy = Array.from(timesteps.subarray(0, tokens), (timestep): 0 | 1 => (timestep === 0 ? 0 : 1))
+    const references = noisy.indexOf(1)
+    const rotation = tokenRotation(config, [
+      ...latentFrameMiddles(references),
+      ...latentFrameMiddles(tokens - references),
+    ])
+    return velocity(model, {
+      tokens: tensor('b.latent'),
+      sigma: tensor('b.sigma'),
+      noisy,
+      rotation,
+      context: tensor('b.context'),
+      ...options,
+    })
+  }
+
+  it('of reference and target is that of the reference implementation, block by block', () => {
+    const result = withReference({
+      onBlock: (i, x) => dit.expectClose(i < 0 ? 'b.patchified' : `b.block${i}`, x.dataSync()),
+    })
+    dit.expectClose('b.velocity', result.dataSync())
+  })
+
+  it('with perturbed self-attention in one block is that of the reference', () => {
+    const perturbed = Math.floor((config.num_layers * 28) / 48)
+    dit.expectClose('b.velocity_stg', withReference({ perturbed: (i) => i === perturbed }).dataSync())
+  })
+
+  it('with perturbed self-attention everywhere is that of the reference', () => {
+    dit.expectClose('b.velocity_stg_all', withReference({ perturbed: () => true }).dataSync())
+  })
+})

@@ -1,0 +1,91 @@
+import * as tf from '@tensorflow/tfjs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { weightsOf } from '../../src/checkpoint/weights.ts'
+import { readModelConfig } from '../../src/model/config.ts'
+import { activate, loadActivation } from '../../src/model/vocoder/activation.ts'
+import { interpolate } from '../../src/model/vocoder/interpolation.ts'
+import { resampler, resamplerTaps } from '../../src/model/vocoder/resampler.ts'
+import { disposeVocoder, loadVocoder, type Vocoder, vocode, vocodeWaveforms } from '../../src/model/vocoder/vocoder.ts'
+import { golden, goldenPath, startGoldenBackend } from './golden.ts'
+
+const reference = golden('vocoder.safetensors')
+const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
+const weights = weightsOf(checkpoint, 'vocoder.')
+const config = readModelConfig(checkpoint).vocoder
+
+/** The stage that a tensor of the reference holds, per mel: `m9.stage.up0` is stage `up0` of `m9`. */
+const stages = reference.names.flatMap((name) => {
+  const [, mel, stage] = /^(m\d+)\.(?:stage\.)?(.+)$/.exec(name) ?? []
+  return mel && stage && stage !== 'mel' ? [{ name, mel, stage }] : []
+})
+const mels = [...new Set(stages.map(({ mel }) => mel))]
+const inputs = (pattern: RegExp) =>
+  reference.names.flatMap((name) => (name.endsWith('.in') && pattern.test(name) ? [name.slice(0, -3)] : []))
+
+/** The reference's signals are `[B, C, N]`, ours `[B, N, C]`. */
+const swapped = (x: tf.Tensor3D): tf.Tensor3D => tf.transpose(x, [0, 2, 1])
+const signal = (name: string) =>
+  tf.tidy(() => swapped(tf.tensor3d(reference.float32(name), reference.shape(name) as [number, number, number])))
+const mel = (name: string) =>
+  tf.tensor4d(reference.float32(`${name}.mel`), reference.shape(`${name}.mel`) as [number, number, number, number])
+const valuesOf = (x: tf.Tensor) => tf.tidy(() => (x.rank === 3 ? swapped(x as tf.Tensor3D) : x).dataSync())
+
+let vocoder: Vocoder
+beforeAll(async () => {
+  await startGoldenBackend()
+  vocoder = loadVocoder(weights, config)
+})
+afterAll(() => disposeVocoder(vocoder))
+
+describe('the vocoder against the reference', () => {
+  it.each(mels)('goes through the reference stages for %s', (name) => {
+    const heard = new Map<string, ArrayLike<number>>()
+    tf.tidy(() => vocodeWaveforms(vocoder, mel(name), (stage, x) => heard.set(stage, valuesOf(x))))
+    for (const { name: tensor, stage } of stages.filter((stage) => stage.mel === name)) {
+      const values = heard.get(stage)
+      if (!values) throw new Error(`the vocoder has no stage ${stage}`)
+      reference.expectClose(tensor, values)
+    }
+  })
+
+  it.each(mels)('makes the reference sound of %s', async (name) => {
+    const input = mel(name)
+    const { sampleRate, channels } = await vocode(vocoder, input)
+    input.dispose()
+    expect(sampleRate).toBe(config.bwe.output_sampling_rate)
+    reference.expectClose(
+      `${name}.wave48k`,
+      channels.flatMap((channel) => [...channel]),
+    )
+  })
+
+  it.each(inputs(/^act/))('activates the input of %s', (name) => {
+    tf.tidy(() => {
+      const layer = loadActivation(
+        weights.at('vocoder.resblocks.0.acts1.0'),
+        reference.shape(`${name}.in`)[1] as number,
+      )
+      reference.expectClose(`${name}.out`, valuesOf(activate(layer, signal(`${name}.in`))))
+      tf.dispose(layer)
+    })
+  })
+
+  it.each(inputs(/^up3_/))('resamples the input of %s', (name) => {
+    tf.tidy(() => {
+      const layer = resampler(3, reference.shape(`${name}.in`)[1] as number)
+      reference.expectClose(`${name}.out`, valuesOf(interpolate(layer, signal(`${name}.in`))))
+      tf.dispose(layer)
+    })
+  })
+
+  it("computes the resampler's taps", () => {
+    reference.expectClose('up3.filter', resamplerTaps(3))
+  })
+
+  it('leaves no tensor of the reference uncompared', () => {
+    const compared = new Set(['up3.filter', ...stages.map(({ name }) => name), ...mels.map((name) => `${name}.mel`)])
+    for (const name of inputs(/^(act|up3_)/)) compared.add(`${name}.in`).add(`${name}.out`)
+    expect(reference.names.filter((name) => !compared.has(name))).toEqual([])
+  })
+})
