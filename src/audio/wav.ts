@@ -1,0 +1,103 @@
+/** RIFF/WAVE files: the header as ffmpeg pipes it to us, and whole files as we write them. */
+import { deinterleave, interleave, type Waveform } from './waveform.ts'
+
+export type WavFormat = {
+  encoding: 'pcm' | 'float'
+  bitsPerSample: number
+  sampleRate: number
+  channelCount: number
+  /** Where the samples begin. */
+  dataStart: number
+  /** What the header claims; a pipe cannot know and claims 2³² − 1. */
+  dataBytes: number
+}
+
+const formatPcm = 1
+const formatFloat = 3
+/** The real format then stands in the first two bytes of a GUID at the end of the `fmt ` chunk. */
+const formatExtensible = 0xfffe
+
+/** Reads a header; `undefined` when `bytes` end before the samples begin. Throws on anything that is not a wav of known format. */
+export function parseWavHeader(bytes: Uint8Array): WavFormat | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (bytes.length < 12) return undefined
+  if (ascii(bytes, 0) !== 'RIFF' || ascii(bytes, 8) !== 'WAVE') throw new Error('not a RIFF/WAVE file')
+  let format: Omit<WavFormat, 'dataStart' | 'dataBytes'> | undefined
+  for (let at = 12; at + 8 <= bytes.length; ) {
+    const [id, size] = [ascii(bytes, at), view.getUint32(at + 4, true)]
+    const body = at + 8
+    if (id === 'data') {
+      if (!format) throw new Error('wav data before its format')
+      return { ...format, dataStart: body, dataBytes: size }
+    }
+    if (id === 'fmt ') {
+      if (body + size > bytes.length) return undefined
+      format = parseFormat(new DataView(view.buffer, view.byteOffset + body, size))
+    }
+    at = body + size + (size & 1) // chunks start at even positions
+  }
+  return undefined
+}
+
+function parseFormat(view: DataView) {
+  const tag = view.getUint16(0, true)
+  const code = tag === formatExtensible ? view.getUint16(24, true) : tag
+  if (code !== formatPcm && code !== formatFloat) throw new Error(`wav format ${code} is neither PCM nor float`)
+  return {
+    encoding: code === formatFloat ? ('float' as const) : ('pcm' as const),
+    channelCount: view.getUint16(2, true),
+    sampleRate: view.getUint32(4, true),
+    bitsPerSample: view.getUint16(14, true),
+  }
+}
+
+/** Decodes a whole wav file of 16-, 24- or 32-bit PCM or 32-bit float. PCM is divided by 2^(bits − 1). */
+export function decodeWav(bytes: Uint8Array): Waveform {
+  const format = parseWavHeader(bytes)
+  if (!format) throw new Error('wav file without samples')
+  const { encoding, bitsPerSample, channelCount, sampleRate, dataStart, dataBytes } = format
+  const data = bytes.subarray(dataStart, dataStart + dataBytes)
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
+  const readers: Record<string, (at: number) => number> = {
+    pcm16: (at) => view.getInt16(at, true) / 2 ** 15,
+    pcm24: (at) => (view.getUint16(at, true) + view.getInt8(at + 2) * 2 ** 16) / 2 ** 23,
+    pcm32: (at) => view.getInt32(at, true) / 2 ** 31,
+    float32: (at) => view.getFloat32(at, true),
+  }
+  const read = readers[`${encoding}${bitsPerSample}`]
+  if (!read) throw new Error(`wav samples of ${bitsPerSample} bits (${encoding}) are not supported`)
+  const width = bitsPerSample / 8
+  const samples = Float32Array.from({ length: Math.floor(data.length / width) }, (_, i) => read(i * width))
+  return deinterleave(samples, channelCount, sampleRate)
+}
+
+/** The bytes of a wav file. `pcm16` clamps to ±1 and truncates x · 32767 toward zero, as the reference writes previews. */
+export function encodeWav(waveform: Waveform, { format = 'pcm16' }: { format?: 'pcm16' | 'float32' } = {}): Uint8Array {
+  const samples = interleave(waveform)
+  const float = format === 'float32'
+  const width = float ? 4 : 2
+  const bytes = new Uint8Array(44 + samples.length * width)
+  const view = new DataView(bytes.buffer)
+  const channelCount = waveform.channels.length
+  writeAscii(bytes, 0, 'RIFF')
+  view.setUint32(4, bytes.length - 8, true)
+  writeAscii(bytes, 8, 'WAVEfmt ')
+  view.setUint32(16, 16, true)
+  view.setUint16(20, float ? formatFloat : formatPcm, true)
+  view.setUint16(22, channelCount, true)
+  view.setUint32(24, waveform.sampleRate, true)
+  view.setUint32(28, waveform.sampleRate * channelCount * width, true)
+  view.setUint16(32, channelCount * width, true)
+  view.setUint16(34, width * 8, true)
+  writeAscii(bytes, 36, 'data')
+  view.setUint32(40, samples.length * width, true)
+  samples.forEach((sample, i) => {
+    if (float) view.setFloat32(44 + i * 4, sample, true)
+    else view.setInt16(44 + i * 2, Math.trunc(Math.max(-1, Math.min(1, sample)) * 32767), true)
+  })
+  return bytes
+}
+
+const ascii = (bytes: Uint8Array, at: number) => String.fromCharCode(...bytes.subarray(at, at + 4))
+
+const writeAscii = (bytes: Uint8Array, at: number, text: string) => bytes.set(Buffer.from(text, 'latin1'), at)

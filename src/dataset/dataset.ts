@@ -1,0 +1,134 @@
+/** A source, looked through: what would be used, skipped, trimmed, stretched, and why. Plain data, nothing is fitted yet. */
+import pLimit from 'p-limit'
+import { findFfmpeg } from '../audio/ffmpeg.ts'
+import { UserError } from '../errors.ts'
+import { type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
+import { type DatasetPair, inspectPair } from './inspection.ts'
+import { findPairs } from './pairs.ts'
+import type { Problem } from './problem.ts'
+import type { Source } from './source.ts'
+
+export type DatasetOptions = { triggerPhrase: string; seconds: number; preservePitch: boolean; normalize: boolean }
+
+/** Can be written as JSON and read back. */
+export type Dataset = {
+  name: string
+  location: string
+  options: DatasetOptions
+  /** All pairs, sorted by name; `plan.use` tells which are used. */
+  pairs: DatasetPair[]
+  problems: Problem[]
+  /** Pairs; a pair with a stretched or a trimmed side counts as stretched or trimmed, one with neither as as-is. */
+  counts: { pairs: number; used: number; skipped: number; stretched: number; trimmed: number; asIs: number }
+}
+
+export type InspectProgress = { done: number; total: number; pair: string }
+
+/** More decoders than this compete for the same disk and, on small machines, for the same cores. */
+const decodersAtOnce = 2
+
+/**
+ * Measures every pair of a source and plans how it would be fitted. Whatever is wrong with the files becomes a problem.
+ * @throws UserError only for what makes looking further impossible, such as a missing ffmpeg.
+ */
+export async function inspectDataset(
+  source: Source,
+  options: DatasetOptions,
+  { onProgress }: { onProgress?: (progress: InspectProgress) => void } = {},
+): Promise<Dataset> {
+  await findFfmpeg() // rather than report each file as unreadable
+  const found = findPairs(source.paths)
+  const limit = pLimit(decodersAtOnce)
+  let done = 0
+  const inspected = await Promise.all(
+    found.pairs.map((pair) =>
+      limit(async () => {
+        const result = await inspectPair(source, pair, options)
+        onProgress?.({ done: ++done, total: found.pairs.length, pair: pair.name })
+        return result
+      }),
+    ),
+  )
+  const pairs = inspected.map(({ pair }) => pair)
+  const problems = [
+    ...found.problems,
+    ...inspected.flatMap(({ problems }) => problems),
+    ...nothingToLearnFrom(pairs),
+    ...noneLongEnough(pairs, options.seconds),
+  ].sort((a, b) => rank[a.severity] - rank[b.severity])
+  return { name: source.name, location: source.location, options, pairs, problems, counts: countPairs(pairs) }
+}
+
+/**
+ * Nothing is downloaded or written for a dataset that cannot be trained on.
+ * @throws UserError with all error problems, when there are any.
+ */
+export function assertTrainable({ location, problems, counts }: Dataset): void {
+  const errors = problems.filter(({ severity }) => severity === 'error')
+  const [first] = errors
+  if (!first) {
+    if (counts.used === 0) throw new Error('a dataset without usable pairs must say so in its problems')
+    return
+  }
+  if (errors.length === 1) throw new UserError(`${location}: ${first.message}`, first.hint ? { hint: first.hint } : {})
+  const lines = errors.map(({ message, hint }) => `  ${message}${hint ? ` (${hint})` : ''}`)
+  throw new UserError(`${location} has ${errors.length} errors:\n${lines.join('\n')}`, {
+    hint: 'mend them and start again; inspect-dataset shows the whole picture',
+  })
+}
+
+const rank = { error: 0, warning: 1, hint: 2 }
+
+/** A clip without any text trains a change that is always on. That can be meant. */
+function nothingToLearnFrom(pairs: DatasetPair[]): Problem[] {
+  const bare = pairs.filter(({ caption, plan }) => plan.use && caption === '')
+  if (bare.length === 0) return []
+  const message = `${pairCount(bare.length)} neither a caption nor a trigger phrase`
+  return [{ severity: 'hint', message, hint: 'a trigger phrase lets prompts switch the change on' }]
+}
+
+/** "12 pairs have at least 3.2 s: try --audio-duration-seconds 3.2" */
+function noneLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
+  if (pairs.length === 0 || pairs.some(({ plan }) => plan.use)) return []
+  const durations = pairs.flatMap(({ reference, target }) =>
+    reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],
+  )
+  if (durations.length === 0) return [] // none can be read, which is said of each
+  const none = `no pair has ${seconds} s on both sides`
+  const buckets = usableBuckets(durations)
+  if (!buckets)
+    return [
+      {
+        severity: 'error',
+        message: `${none}, nor ${shortestBucket} s, the shortest that can be trained`,
+        hint: 'use longer recordings',
+      },
+    ]
+  const { longest, all } = buckets
+  const also = all.seconds < longest.seconds ? ` (${pairCount(all.pairs)} at least ${all.seconds} s)` : ''
+  const tryThis = `try --audio-duration-seconds ${longest.seconds}`
+  return [
+    {
+      severity: 'error',
+      message: `${none}; ${pairCount(longest.pairs)} at least ${longest.seconds} s: ${tryThis}${also}`,
+    },
+  ]
+}
+
+const pairCount = (pairs: number) => (pairs === 1 ? '1 pair has' : `${pairs} pairs have`)
+
+function countPairs(pairs: DatasetPair[]): Dataset['counts'] {
+  const plans = pairs.map(({ plan }) => plan).filter((plan) => plan.use)
+  const withSide = (how: SideFit['how']) =>
+    plans.filter(({ reference, target }) => reference.how === how || target.how === how).length
+  const [stretched, trimmed] = [withSide('stretch'), withSide('trim')]
+  const used = plans.length
+  return {
+    pairs: pairs.length,
+    used,
+    skipped: pairs.length - used,
+    stretched,
+    trimmed,
+    asIs: used - stretched - trimmed,
+  }
+}

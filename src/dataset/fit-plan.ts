@@ -1,0 +1,58 @@
+/** How a pair comes to the length of its bucket: arithmetic only; `clips.ts` carries it out. */
+
+export type FitOptions = { seconds: number; preservePitch: boolean }
+
+/** `factor` is the new length divided by the old one. */
+export type SideFit = { how: 'as-is' } | { how: 'stretch'; factor: number } | { how: 'trim' }
+
+export type FitPlan = { use: true; reference: SideFit; target: SideFit } | { use: false; reason: string }
+
+/** Decoded seconds of each side. */
+export type PairDurations = { reference: number; target: number }
+
+/** A pair is stretched when neither side is longer than this times the bucket. */
+export const stretchLimit = 1.1
+
+/** Less than a sample of any rate in use; it absorbs the rounding of seconds, nothing else. */
+const rounding = 1e-6
+
+/**
+ * Both sides must fill the bucket: a clip is never looped or padded. When pitch is to be preserved and both are at most 10 %
+ * longer, both are stretched to it, so that they stay together; otherwise both are cut at the end.
+ */
+export function planFit(durations: PairDurations, { seconds, preservePitch }: FitOptions): FitPlan {
+  const short = (['reference', 'target'] as const).filter((side) => durations[side] < seconds - rounding)
+  if (short.length > 0)
+    return { use: false, reason: short.map((side) => tooShort(side, durations[side], seconds)).join(', ') }
+
+  const longest = Math.max(durations.reference, durations.target)
+  const stretches = preservePitch && longest <= seconds * stretchLimit + rounding
+  const fit = (duration: number): SideFit => {
+    if (duration <= seconds + rounding) return { how: 'as-is' }
+    return stretches ? { how: 'stretch', factor: seconds / duration } : { how: 'trim' }
+  }
+  return { use: true, reference: fit(durations.reference), target: fit(durations.target) }
+}
+
+/** Rounded down, so that a side a little too short does not read as long enough. */
+const tooShort = (side: string, duration: number, seconds: number) =>
+  `${side} has ${Math.floor(duration * 100) / 100} s of ${seconds} s`
+
+/** How many pairs would be used with a bucket of that many seconds. */
+export type Bucket = { seconds: number; pairs: number }
+
+export const shortestBucket = 0.5
+export const longestBucket = 60
+
+/**
+ * The longest bucket in tenths of a second that any pair fills, and the longest that all pairs fill that fill any.
+ * `undefined` when no pair fills the shortest bucket allowed.
+ */
+export function usableBuckets(durations: readonly PairDurations[]): { longest: Bucket; all: Bucket } | undefined {
+  const buckets = durations
+    .map(({ reference, target }) => Math.floor(10 * Math.min(reference, target, longestBucket) + rounding) / 10)
+    .filter((seconds) => seconds >= shortestBucket)
+  if (buckets.length === 0) return undefined
+  const bucket = (seconds: number) => ({ seconds, pairs: buckets.filter((other) => other >= seconds).length })
+  return { longest: bucket(Math.max(...buckets)), all: bucket(Math.min(...buckets)) }
+}

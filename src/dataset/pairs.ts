@@ -1,0 +1,127 @@
+/** File names to pairs: `<name>_start.<audio>` is a reference, `<name>_end.<audio>` its target, `<name>.txt` their caption. */
+import { audioExtensions } from '../audio/decode.ts'
+import type { Problem } from './problem.ts'
+
+/** Paths inside the source. */
+export type Pair = { name: string; reference: string; target: string; caption?: string }
+
+/** Fewer pairs than this train, but rarely well. */
+export const fewPairs = 10
+
+/**
+ * Sorts the files of a source into pairs by their names; folders do not matter. Hidden files, `__MACOSX`, and what is neither
+ * audio nor text are ignored. Of files that clash the first is used, so that the other problems show at once.
+ */
+export function findPairs(paths: readonly string[]): { pairs: Pair[]; problems: Problem[] } {
+  const files = paths.filter(isVisible).flatMap(classify)
+  const references = groupByName(files, 'reference')
+  const targets = groupByName(files, 'target')
+  const captions = groupByName(files, 'caption')
+
+  const pairs = [...targets].flatMap(([name, [target = '']]) => {
+    const [reference] = references.get(name) ?? []
+    const [caption] = captions.get(name) ?? []
+    return reference === undefined ? [] : [{ name, reference, target, ...(caption === undefined ? {} : { caption }) }]
+  })
+  const paired = new Set(pairs.map(({ name }) => name))
+  const without = (group: Map<string, string[]>, others: { has(name: string): boolean }) =>
+    [...group].filter(([name]) => !others.has(name)).map(([name, [file = '']]) => ({ name, file }))
+
+  const errors = [
+    ...[references, targets].flatMap(clashes),
+    ...clashes(new Map([...captions].filter(([name]) => paired.has(name)))),
+    ...without(targets, references).map((target) => missingReference(target, references)),
+  ]
+  const warnings = [
+    ...without(references, targets).map(missingTarget),
+    ...without(captions, paired).map(strayCaption),
+    ...files.filter(({ role }) => role === 'stray').map(strayAudio),
+  ]
+  return { pairs: pairs.sort(byName), problems: [...errors, ...warnings, ...tooFew(pairs.length, errors.length)] }
+}
+
+type Role = 'reference' | 'target' | 'caption' | 'stray'
+type NamedFile = { role: Role; name: string; path: string }
+
+/** Finder and Explorer leave files behind that nobody meant to pack. */
+export const isVisible = (path: string) =>
+  path.split('/').every((part) => !part.startsWith('.') && part !== '__MACOSX' && part !== '')
+
+function classify(path: string): NamedFile[] {
+  const file = fileName(path).normalize('NFC') // macOS writes é as e and an accent
+  const [, stem = file, extension = ''] = file.match(/^(.*)(\.[^.]*)$/s) ?? []
+  if (extension.toLowerCase() === '.txt') return [{ role: 'caption', name: stem, path }]
+  if (!audioExtensions.includes(extension.toLowerCase())) return []
+  const [, name, suffix] = stem.match(/^(.+)_(start|end)$/is) ?? []
+  if (name === undefined) return [{ role: 'stray', name: stem, path }]
+  return [{ role: suffix?.toLowerCase() === 'start' ? 'reference' : 'target', name, path }]
+}
+
+function groupByName(files: NamedFile[], role: Role): Map<string, string[]> {
+  const groups = new Map<string, string[]>()
+  for (const file of files) if (file.role === role) groups.set(file.name, [...(groups.get(file.name) ?? []), file.path])
+  return groups
+}
+
+function clashes(groups: Map<string, string[]>): Problem[] {
+  return [...groups]
+    .filter(([, paths]) => paths.length > 1)
+    .map(([pair, paths]) => ({
+      severity: 'error',
+      message: `${listed(paths)} claim the same place in pair ${pair}`,
+      hint: 'give every pair a name of its own: folders do not tell files apart',
+      file: paths[0] as string,
+      pair,
+    }))
+}
+
+function missingReference({ name, file }: { name: string; file: string }, references: Map<string, string[]>): Problem {
+  const similar = [...references.keys()].find((other) => other.toLowerCase() === name.toLowerCase())
+  const hint = similar
+    ? `${fileName(references.get(similar)?.[0] ?? '')} differs only in upper and lower case: rename one of them`
+    : `add ${name}_start with any of ${audioExtensions.join(' ')}, or remove ${fileName(file)}`
+  return { severity: 'error', message: `${file} has no reference ${name}_start`, hint, file, pair: name }
+}
+
+const missingTarget = ({ name, file }: { name: string; file: string }): Problem => ({
+  severity: 'warning',
+  message: `${file} has no target ${name}_end and is not used`,
+  file,
+  pair: name,
+})
+
+function strayCaption({ name, file }: { name: string; file: string }): Problem {
+  const [, pair] = name.match(/^(.+)_(?:start|end)$/is) ?? []
+  const hint = pair === undefined ? {} : { hint: `a caption belongs to the whole pair: name it ${pair}.txt` }
+  return { severity: 'warning', message: `${file} is a caption without a pair`, ...hint, file }
+}
+
+const strayAudio = ({ path }: NamedFile): Problem => ({
+  severity: 'warning',
+  message: `${path} ends in neither _start nor _end and is not used`,
+  file: path,
+})
+
+function tooFew(pairs: number, errors: number): Problem[] {
+  if (pairs >= fewPairs || (pairs === 0 && errors > 0)) return []
+  if (pairs > 0)
+    return [
+      {
+        severity: 'hint',
+        message: `${pairs === 1 ? '1 pair is' : `${pairs} pairs are`} few: ${fewPairs} or more train better`,
+      },
+    ]
+  return [
+    {
+      severity: 'error',
+      message: 'there is no pair',
+      hint: `name the files <name>_start and <name>_end with any of ${audioExtensions.join(' ')}`,
+    },
+  ]
+}
+
+const fileName = (path: string) => path.slice(path.lastIndexOf('/') + 1)
+
+const listed = (names: string[]) => `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+
+const byName = (a: Pair, b: Pair) => (a.name < b.name ? -1 : 1)

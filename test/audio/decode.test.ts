@@ -1,0 +1,117 @@
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { decodeAudio, measureAudio } from '../../src/audio/decode.ts'
+import { durationOf, peak } from '../../src/audio/waveform.ts'
+import { convert, risesPerSecond, tone, writeWav } from './signals.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const at = (name: string) => join(folder, name)
+
+describe('files that can be read', () => {
+  test('a float wav is decoded bit for bit, with all its channels', async () => {
+    for (const channels of [1, 2, 3, 6, 8]) {
+      const waveform = tone(0.1, { channels, hertz: 100, sampleRate: 22_050 })
+      expect(await decodeAudio(writeWav(at(`${channels}.wav`), waveform, 'float32'))).toEqual(waveform)
+    }
+  })
+
+  test('16-bit samples are divided by 32768', async () => {
+    const decoded = await decodeAudio(
+      writeWav(at('levels.wav'), { sampleRate: 8000, channels: [Float32Array.of(1, -1, 0.5)] }),
+    )
+    expect(decoded.channels).toEqual([Float32Array.of(32767 / 32768, -32767 / 32768, 16383 / 32768)])
+  })
+
+  test.each(['flac', 'mp3', 'ogg', 'm4a', 'aac'])(
+    'a tone in %s comes back as that tone, at its own rate',
+    async (extension) => {
+      const waveform = tone(1, { sampleRate: 44_100 })
+      const path = await convert(writeWav(at(`for-${extension}.wav`), waveform), at(`tone.${extension.toUpperCase()}`))
+      const decoded = await decodeAudio(path)
+      expect(decoded).toMatchObject({ sampleRate: 44_100, channels: { length: 2 } })
+      expect(durationOf(decoded)).toBeGreaterThanOrEqual(1)
+      expect(durationOf(decoded)).toBeLessThan(1.1)
+      const inner = decoded.channels.map((channel) => risesPerSecond(channel.subarray(4410, 39_690), 44_100))
+      expect(inner[0]).toBeCloseTo(440, -1)
+      expect(inner[1]).toBeCloseTo(880, -1)
+    },
+  )
+
+  test('decoding stops at maxSeconds without changing what comes before', async () => {
+    const path = writeWav(at('long.wav'), tone(2))
+    const [whole, part] = [await decodeAudio(path), await decodeAudio(path, { maxSeconds: 0.5 })]
+    expect(part.channels[0]).toEqual(whole.channels[0]?.subarray(0, 22_050))
+  })
+})
+
+describe('measuring', () => {
+  test('agrees with decoding, and tells the head from the rest', async () => {
+    const waveform = tone(2, { level: 0.25 })
+    for (const channel of waveform.channels) channel.fill(0.75, 60_000, 60_010)
+    const path = writeWav(at('measured.wav'), waveform, 'float32')
+    expect(await measureAudio(path, { headSeconds: 1 })).toEqual({
+      seconds: 2,
+      sampleRate: 44_100,
+      channelCount: 2,
+      peak: peak(await decodeAudio(path)),
+      headPeak: expect.closeTo(0.25, 3),
+    })
+    expect((await measureAudio(path, { headSeconds: 1.5 })).headPeak).toBe(0.75)
+  })
+
+  test('passes on what ffmpeg complained about in a file it could still decode', async () => {
+    const path = await convert(writeWav(at('whole.wav'), tone(2)), at('damaged.flac'))
+    const bytes = readFileSync(path)
+    writeFileSync(path, bytes.fill(0x55, 30_000, 30_200))
+    const facts = await measureAudio(path, { headSeconds: 1 })
+    expect(facts.complaint).toMatch(/flac/)
+    expect(facts.seconds).toBeGreaterThan(1)
+  })
+
+  test('counts what is there, not what the header claims', async () => {
+    const path = writeWav(at('cut.wav'), tone(1, { sampleRate: 8000, channels: 1 }))
+    truncateSync(path, 44 + 8000)
+    expect((await measureAudio(path, { headSeconds: 1 })).seconds).toBe(0.5)
+  })
+})
+
+describe('files that cannot be read are named, with what ffmpeg said as the cause', () => {
+  test('text in a wav file', async () => {
+    writeFileSync(at('text.wav'), 'this is not audio')
+    await expect(decodeAudio(at('text.wav'))).rejects.toMatchObject({
+      name: 'UserError',
+      message: 'text.wav cannot be read as .wav audio',
+      hint: expect.stringContaining('export'),
+      cause: { message: expect.stringContaining('Invalid data') },
+    })
+  })
+
+  test('one format under the name of another', async () => {
+    writeFileSync(at('really-wav.flac'), readFileSync(writeWav(at('plain.wav'), tone(0.5))))
+    await expect(decodeAudio(at('really-wav.flac'))).rejects.toThrow('really-wav.flac cannot be read as .flac audio')
+  })
+
+  test('a playlist that points elsewhere', async () => {
+    writeFileSync(at('list.wav'), `ffconcat version 1.0\nfile '${writeWav(at('secret.wav'), tone(0.5))}'\n`)
+    await expect(decodeAudio(at('list.wav'))).rejects.toThrow('list.wav cannot be read as .wav audio')
+  })
+
+  test('a wav without samples', async () => {
+    const path = writeWav(at('nothing.wav'), { sampleRate: 8000, channels: [new Float32Array()] })
+    await expect(measureAudio(path, { headSeconds: 1 })).rejects.toThrow('nothing.wav')
+  })
+
+  test('more than an hour', async () => {
+    const path = writeWav(at('opera.wav'), { sampleRate: 1000, channels: [new Float32Array(3_600_001)] })
+    await expect(measureAudio(path, { headSeconds: 1 })).rejects.toThrow('opera.wav is longer than 60 minutes')
+  })
+
+  test('an extension that is not audio', async () => {
+    await expect(decodeAudio(at('notes.docx'), { name: 'notes.docx' })).rejects.toThrow(
+      'notes.docx is not audio of a known type',
+    )
+  })
+})

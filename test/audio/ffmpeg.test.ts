@@ -1,0 +1,61 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { findFfmpeg, firstThatRuns, runFfmpeg } from '../../src/audio/ffmpeg.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** A program that answers as ffmpeg does. */
+function pretender(name: string, filters: string[]): string {
+  const path = join(folder, name)
+  const listing = filters.map((filter) => ` ..C ${filter}  A->A  Something.`).join('\n')
+  writeFileSync(
+    path,
+    `#!/bin/sh\ncase "$*" in *-version*) echo "ffmpeg version 9.${name}";; *) echo "${listing}";; esac\n`,
+  )
+  chmodSync(path, 0o755)
+  return path
+}
+
+const candidate = (from: string, path: string | undefined) => ({ from, path: async () => path })
+
+test('an ffmpeg is found once, with its version and the stretching filters', async () => {
+  const ffmpeg = await findFfmpeg()
+  expect(ffmpeg.version).not.toBe('unknown')
+  expect(ffmpeg.filters).toContain('atempo')
+  expect(await findFfmpeg()).toBe(ffmpeg)
+})
+
+test('the first candidate that exists and runs is taken', async () => {
+  const found = await firstThatRuns([
+    candidate('a', undefined),
+    candidate('b', join(folder, 'absent')),
+    candidate('c', pretender('c', ['atempo'])),
+    candidate('d', pretender('d', ['atempo', 'rubberband'])),
+  ])
+  expect(found).toEqual({ path: join(folder, 'c'), from: 'c', version: '9.c', filters: new Set(['atempo']) })
+})
+
+test('FFMPEG_PATH is meant: when it does not run, no other is taken', async () => {
+  const absent = join(folder, 'absent')
+  const search = firstThatRuns([candidate('FFMPEG_PATH', absent), candidate('e', pretender('e', []))])
+  await expect(search).rejects.toMatchObject({
+    name: 'UserError',
+    message: `FFMPEG_PATH is ${absent}, which does not run`,
+  })
+})
+
+test('without any ffmpeg the error says what to install', async () => {
+  await expect(firstThatRuns([candidate('a', undefined)])).rejects.toMatchObject({
+    name: 'UserError',
+    message: 'no ffmpeg was found',
+    hint: 'install ffmpeg, or set FFMPEG_PATH to its binary',
+  })
+})
+
+test('what ffmpeg said last is the error', async () => {
+  const run = runFfmpeg(['-i', join(folder, 'absent.wav'), '-f', 'null', '-'], { onOutput: () => {} })
+  await expect(run).rejects.toThrow('No such file or directory')
+})

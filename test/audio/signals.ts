@@ -1,0 +1,40 @@
+/** Sounds for tests. */
+import { writeFileSync } from 'node:fs'
+import { runFfmpeg } from '../../src/audio/ffmpeg.ts'
+import { encodeWav } from '../../src/audio/wav.ts'
+import type { Waveform } from '../../src/audio/waveform.ts'
+
+/** A tone per channel; channel c sounds at `hertz · (c + 1)`. */
+export const tone = (
+  seconds: number,
+  { sampleRate = 44_100, channels = 2, hertz = 440, level = 0.5 } = {},
+): Waveform => ({
+  sampleRate,
+  channels: Array.from({ length: channels }, (_, c) =>
+    Float32Array.from(
+      { length: Math.round(seconds * sampleRate) },
+      (_, i) => level * Math.sin((2 * Math.PI * hertz * (c + 1) * i) / sampleRate),
+    ),
+  ),
+})
+
+export function writeWav(path: string, waveform: Waveform, format: 'pcm16' | 'float32' = 'pcm16'): string {
+  writeFileSync(path, encodeWav(waveform, { format }))
+  return path
+}
+
+const codecs: Record<string, string> = { ogg: 'libvorbis', m4a: 'aac' }
+
+/** Another file of the same sound, in the format of its extension. */
+export async function convert(wav: string, path: string): Promise<string> {
+  const codec = codecs[path.split('.').at(-1) ?? '']
+  await runFfmpeg(['-y', '-i', wav, ...(codec ? ['-c:a', codec] : []), path], { onOutput: () => {} })
+  return path
+}
+
+/** How often a signal rises through zero per second: the pitch of a pure tone. */
+export function risesPerSecond(samples: Float32Array, sampleRate: number): number {
+  let rises = 0
+  for (let i = 1; i < samples.length; i++) if ((samples[i - 1] as number) < 0 && (samples[i] as number) >= 0) rises++
+  return (rises * sampleRate) / samples.length
+}

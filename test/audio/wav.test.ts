@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest'
+import { decodeWav, encodeWav, parseWavHeader } from '../../src/audio/wav.ts'
+import { deinterleave } from '../../src/audio/waveform.ts'
+
+const mono = (...samples: number[]) => ({ sampleRate: 8000, channels: [Float32Array.from(samples)] })
+
+/** The 16-bit integers of a wav file of ours. */
+const integers = (bytes: Uint8Array) => [...new Int16Array(bytes.slice(44).buffer)]
+
+describe('writing', () => {
+  test('16-bit samples are clamped, times 32767, and truncated toward zero', () => {
+    expect(integers(encodeWav(mono(0, 1, -1, 2, -7, 0.5, -0.5)))).toEqual([
+      0, 32767, -32767, 32767, -32767, 16383, -16383,
+    ])
+  })
+
+  test('channels are interleaved', () => {
+    const stereo = { sampleRate: 8000, channels: [Float32Array.of(1, 1), Float32Array.of(-1, 0)] }
+    expect(integers(encodeWav(stereo))).toEqual([32767, -32767, 32767, 0])
+  })
+
+  test('float files keep every bit', () => {
+    const waveform = deinterleave(Float32Array.of(0.1, -1.5, 1e-9, 0.3, 3, -0.7), 3, 48_000)
+    expect(decodeWav(encodeWav(waveform, { format: 'float32' }))).toEqual(waveform)
+  })
+})
+
+describe('reading', () => {
+  const riff = (format: number[], data: number[], extra: number[] = []) =>
+    Uint8Array.from([
+      ...Buffer.from('RIFF\0\0\0\0WAVE'),
+      ...extra,
+      ...Buffer.from('fmt '),
+      ...[format.length, 0, 0, 0, ...format],
+      ...Buffer.from('data'),
+      ...[data.length, 0, 0, 0, ...data],
+    ])
+  const format = (tag: number, bits: number) => [tag & 255, tag >> 8, 1, 0, 0x40, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, bits, 0]
+
+  test('16-, 24- and 32-bit samples are divided by 2^(bits − 1)', () => {
+    expect(decodeWav(riff(format(1, 16), [0, 0x80, 0, 0x40]))).toEqual(mono(-1, 0.5))
+    expect(decodeWav(riff(format(1, 24), [0, 0, 0x80, 0, 0, 0x40, 0xff, 0xff, 0xff]))).toEqual(
+      mono(-1, 0.5, -(2 ** -23)),
+    )
+    expect(decodeWav(riff(format(1, 32), [0, 0, 0, 0x80, 0, 0, 0, 0x40]))).toEqual(mono(-1, 0.5))
+  })
+
+  test('the real format of an extensible header is found', () => {
+    const extension = [22, 0, 16, 0, 0, 0, 0, 0, 1, 0, ...new Array(14).fill(0)]
+    expect(decodeWav(riff([...format(0xfffe, 16), ...extension], [0, 0x40]))).toEqual(mono(0.5))
+  })
+
+  test('unknown chunks are skipped, with the byte that pads odd ones', () => {
+    const list = [...Buffer.from('LIST'), 3, 0, 0, 0, 1, 2, 3, 0]
+    expect(decodeWav(riff(format(1, 16), [0, 0x40], list))).toEqual(mono(0.5))
+  })
+
+  test('a header in pieces is not a header yet, whatever the piece', () => {
+    const whole = riff(format(1, 16), [0, 0x40])
+    for (let length = 0; length < 44; length++) expect(parseWavHeader(whole.subarray(0, length))).toBeUndefined()
+    expect(parseWavHeader(whole)).toMatchObject({ dataStart: 44, dataBytes: 2, sampleRate: 8000, channelCount: 1 })
+  })
+
+  test('other formats are named', () => {
+    expect(() => decodeWav(riff(format(6, 8), [1]))).toThrow('wav format 6')
+    expect(() => decodeWav(riff(format(1, 8), [1]))).toThrow('8 bits')
+    expect(() => decodeWav(Buffer.from('not a wav file'))).toThrow('not a RIFF/WAVE file')
+  })
+})

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { composeCaption, decodeCaption } from '../../src/dataset/caption.ts'
+
+test.each([
+  ['tonech4nge', 'dry drums', 'tonech4nge dry drums'],
+  ['tonech4nge', '', 'tonech4nge'],
+  ['', 'dry drums', 'dry drums'],
+  ['', '', ''],
+  [' tonech4nge ', 'dry drums', 'tonech4nge dry drums'],
+  ['tonech4nge', 'tonech4nge dry drums', 'tonech4nge dry drums'],
+  ['tonech4nge', 'tonech4nge', 'tonech4nge'],
+  ['tonech4nge', 'tonech4nge, dry drums', 'tonech4nge, dry drums'],
+  ['tone', 'tones of a bell', 'tone tones of a bell'],
+  ['caf', 'café', 'caf café'],
+  ['tone change', 'tone, changed', 'tone change tone, changed'],
+])('the phrase %j and the caption %j are trained as %j', (trigger, caption, expected) => {
+  expect(composeCaption(trigger, caption)).toBe(expected)
+})
+
+test('a byte-order mark and surrounding blanks are dropped, lines within stay', () => {
+  expect(decodeCaption(Buffer.from('\uFEFF  dry\n drums\r\n\n'))).toBe('dry\n drums')
+  expect(decodeCaption(Buffer.from('\uFEFF \n'))).toBe('')
+})
+
+test('what is not UTF-8 is not guessed at', () => {
+  expect(decodeCaption(Buffer.from('caf\xe9', 'latin1'))).toBeUndefined()
+  expect(decodeCaption(Buffer.from('\uFEFFdrums', 'utf16le'))).toBeUndefined()
+})

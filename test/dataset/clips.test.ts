@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { resample } from '../../src/audio/resample.ts'
+import { firstSamples, peak, sampleCount, toDbfs, type Waveform } from '../../src/audio/waveform.ts'
+import { type FittedPair, fitPair, fitReference } from '../../src/dataset/clips.ts'
+import { type DatasetOptions, inspectDataset } from '../../src/dataset/dataset.ts'
+import { openSource } from '../../src/dataset/source.ts'
+import { convert, risesPerSecond, tone, writeWav } from '../audio/signals.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'ltx-test-'))
+afterAll(() => rmSync(root, { recursive: true }))
+
+/** Fits the one pair of a folder. */
+async function fit(folder: string, changed: Partial<DatasetOptions> = {}): Promise<FittedPair> {
+  const options = { triggerPhrase: 'ping', seconds: 1, preservePitch: true, normalize: false, ...changed }
+  const source = await openSource(folder)
+  try {
+    const { pairs } = await inspectDataset(source, options)
+    return await fitPair(source, pairs[0] as (typeof pairs)[0], options)
+  } finally {
+    await source.close()
+  }
+}
+
+const newFolder = () => mkdtempSync(join(root, 'pair-'))
+
+async function fitWaveforms(
+  start: Waveform,
+  end: Waveform,
+  changed: Partial<DatasetOptions> = {},
+): Promise<FittedPair> {
+  const folder = newFolder()
+  writeWav(join(folder, 'a_start.wav'), start, 'float32')
+  writeWav(join(folder, 'a_end.wav'), end, 'float32')
+  return fit(folder, changed)
+}
+
+const lengths = ({ reference, target }: FittedPair) =>
+  [reference, target].flatMap(({ channels }) => channels.map(({ length }) => length))
+
+describe('a fitted pair', () => {
+  test('is trimmed at its own rate and resampled by our filter, sample for sample', async () => {
+    const [start, end] = [tone(2, { sampleRate: 48_000 }), tone(3, { sampleRate: 44_100 })]
+    const { reference, target } = await fitWaveforms(start, end)
+    expect(reference).toEqual(resample(firstSamples(start, 48_000), 16_000))
+    expect(target).toEqual(resample(firstSamples(end, 44_100), 16_000))
+  })
+
+  test('at 16 kHz and the length of the bucket is what the files hold', async () => {
+    const waveform = tone(1, { sampleRate: 16_000 })
+    expect(await fitWaveforms(waveform, waveform)).toEqual({
+      name: 'a',
+      caption: 'ping',
+      reference: waveform,
+      target: waveform,
+    })
+  })
+
+  test.each([
+    [8000, 0.7],
+    [11_025, 0.7],
+    [22_050, 0.57],
+    [44_100, 1.01],
+    [48_000, 1.00003],
+    [192_000, 0.5],
+  ])('from %i Hz has exactly the samples of %f s on both sides', async (sampleRate, seconds) => {
+    const pair = await fitWaveforms(tone(1.7, { sampleRate }), tone(seconds + 0.03, { sampleRate }), { seconds })
+    expect(lengths(pair)).toEqual(new Array(4).fill(Math.floor(seconds * 16_000)))
+  })
+
+  test('is stretched with its pitch kept where that is asked for, else trimmed', async () => {
+    const [start, end] = [tone(1.08, { hertz: 1000 }), tone(1.03, { hertz: 500 })]
+    const stretched = await fitWaveforms(start, end)
+    expect(lengths(stretched)).toEqual([16_000, 16_000, 16_000, 16_000])
+    const inner = (side: Waveform) => risesPerSecond(side.channels[0]?.subarray(800, -800) as Float32Array, 16_000)
+    expect(inner(stretched.reference) / 1000).toBeCloseTo(1, 1)
+    expect(inner(stretched.target) / 500).toBeCloseTo(1, 1)
+    const trimmed = await fitWaveforms(start, end, { preservePitch: false })
+    expect(trimmed.reference).toEqual(resample(firstSamples(start, 44_100), 16_000))
+  })
+
+  test('is stretched as a whole: what sounded at its end still does', async () => {
+    const end = tone(1.08, { level: 0 })
+    for (const channel of end.channels) channel.set(tone(0.08, { channels: 1 }).channels[0] as Float32Array, 44_100)
+    const { target } = await fitWaveforms(tone(1.08), end)
+    expect(peak({ ...target, channels: target.channels.map((channel) => channel.subarray(15_000)) })).toBeGreaterThan(
+      0.3,
+    )
+  })
+
+  test('has its peaks at −1 dBFS on each side when normalised, and silence as it was', async () => {
+    const { reference, target } = await fitWaveforms(tone(2, { level: 0.01 }), tone(2, { level: 0 }), {
+      normalize: true,
+    })
+    expect(toDbfs(peak(reference))).toBeCloseTo(-1, 4)
+    expect(peak(target)).toBe(0)
+  })
+
+  test('has two channels, from mono and from 5.1', async () => {
+    const { reference, target } = await fitWaveforms(tone(1, { channels: 1 }), tone(1, { channels: 6 }))
+    expect(reference.channels).toHaveLength(2)
+    expect(reference.channels[0]).toEqual(reference.channels[1])
+    expect(target.channels).toHaveLength(2)
+    expect(target.channels[0]).not.toEqual(target.channels[1])
+  })
+
+  test('may come from two formats, with a caption', async () => {
+    const folder = newFolder()
+    const wav = writeWav(join(root, 'source.wav'), tone(1.5))
+    await convert(wav, join(folder, 'a_start.ogg'))
+    await convert(wav, join(folder, 'a_end.flac'))
+    writeFileSync(join(folder, 'a.txt'), 'a tone')
+    const pair = await fit(folder)
+    expect(pair.caption).toBe('ping a tone')
+    expect(lengths(pair)).toEqual([16_000, 16_000, 16_000, 16_000])
+    const difference = pair.reference.channels[0]?.map((sample, i) => sample - (pair.target.channels[0]?.[i] as number))
+    expect(Math.max(...(difference ?? []))).toBeLessThan(0.1)
+  })
+
+  test('is not made of a pair that is to be skipped', async () => {
+    await expect(fitWaveforms(tone(1), tone(0.5))).rejects.toThrow('pair a is not used: target has 0.5 s of 1 s')
+  })
+})
+
+describe('a reference clip', () => {
+  const file = (name: string, waveform: Waveform) => writeWav(join(root, name), waveform, 'float32')
+
+  test('is cut to the duration, stereo, 16 kHz, at its own level', async () => {
+    const waveform = tone(3, { channels: 1, level: 0.1 })
+    const clip = await fitReference(file('long.wav', waveform), 2)
+    const [expected] = resample(firstSamples(waveform, 88_200), 16_000).channels
+    expect(clip).toEqual({ sampleRate: 16_000, channels: [expected, expected] })
+  })
+
+  test('stays short when it is short', async () => {
+    expect(sampleCount(await fitReference(file('short.wav', tone(0.25)), 2))).toBe(4000)
+  })
+
+  test('is normalised when asked', async () => {
+    const clip = await fitReference(file('quiet.wav', tone(0.5, { level: 0.01 })), 2, { normalize: true })
+    expect(toDbfs(peak(clip))).toBeCloseTo(-1, 4)
+  })
+
+  test('of some milliseconds is refused', async () => {
+    await expect(fitReference(file('blip.wav', tone(0.05)), 2)).rejects.toThrow('blip.wav has only 0.050 s')
+  })
+})

@@ -1,0 +1,155 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, test } from 'vitest'
+import { assertTrainable, type Dataset, type DatasetOptions, inspectDataset } from '../../src/dataset/dataset.ts'
+import { openSource } from '../../src/dataset/source.ts'
+import { convert, tone, writeWav } from '../audio/signals.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const options: DatasetOptions = { triggerPhrase: '', seconds: 1, preservePitch: true, normalize: true }
+
+async function inspect(location: string, changed: Partial<DatasetOptions> = {}): Promise<Dataset> {
+  const source = await openSource(location)
+  try {
+    return await inspectDataset(source, { ...options, ...changed })
+  } finally {
+    await source.close()
+  }
+}
+
+const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/zips/${name}.zip`, import.meta.url))
+
+const messages = ({ problems }: Dataset) => problems.map(({ severity, message }) => `${severity}: ${message}`)
+
+test('a good dataset has no problems, and is the same after a trip through JSON', async () => {
+  const dataset = await inspect(fixture('valid/ten-pairs'), { triggerPhrase: 'ping' })
+  expect(dataset.problems).toEqual([])
+  expect(dataset.counts).toEqual({ pairs: 10, used: 10, skipped: 0, stretched: 0, trimmed: 0, asIs: 10 })
+  const audio = { seconds: 1, sampleRate: 8000, channelCount: 1, peakDbfs: -6.02, silent: false }
+  expect(dataset.pairs[3]).toEqual({
+    name: 'tone-3',
+    reference: { path: 'tone-3_start.wav', audio },
+    target: { path: 'tone-3_end.wav', audio },
+    caption: 'ping tone 3',
+    plan: { use: true, reference: { how: 'as-is' }, target: { how: 'as-is' } },
+  })
+  expect(JSON.parse(JSON.stringify(dataset))).toEqual(dataset)
+  expect(() => assertTrainable(dataset)).not.toThrow()
+})
+
+test('folders, leftovers, upper case and byte-order marks are no obstacle', async () => {
+  const dataset = await inspect(fixture('valid/mac-leftovers-and-folders'))
+  expect(dataset.pairs.map(({ name, caption }) => [name, caption])).toEqual([
+    ['Snare', ''],
+    ['drums', 'dry drums'],
+  ])
+  expect(messages(dataset)).toEqual([
+    'hint: 2 pairs are few: 10 or more train better',
+    'hint: 1 pair has neither a caption nor a trigger phrase',
+  ])
+})
+
+describe('a folder of every kind of pair', () => {
+  let dataset: Dataset
+  test('every pair is measured, planned and counted', async () => {
+    const at = (name: string) => join(folder, name)
+    writeWav(at('exact_start.wav'), tone(1))
+    writeWav(at('exact_end.wav'), tone(1, { sampleRate: 48_000, channels: 6, level: 0.1 }))
+    await convert(at('exact_start.wav'), at('coded_start.mp3'))
+    await convert(at('exact_start.wav'), at('coded_end.m4a'))
+    writeWav(at('long_start.wav'), tone(1.05))
+    writeWav(at('long_end.wav'), tone(2))
+    writeWav(at('short_start.wav'), tone(1))
+    writeWav(at('short_end.wav'), tone(0.8))
+    const late = tone(2, { level: 0.9 })
+    for (const channel of late.channels) channel.fill(0, 0, 44_100)
+    writeWav(at('late_start.wav'), late)
+    writeWav(at('late_end.wav'), tone(2, { level: 0 }))
+    writeFileSync(at('late.txt'), '')
+    const seen: string[] = []
+    const source = await openSource(folder)
+    dataset = await inspectDataset(source, options, {
+      onProgress: ({ done, total, pair }) => seen.push(`${done}/${total} ${pair}`),
+    })
+    expect(seen.map((line) => line.split(' ')[0])).toEqual(['1/5', '2/5', '3/5', '4/5', '5/5'])
+    expect(dataset.counts).toEqual({ pairs: 5, used: 4, skipped: 1, stretched: 1, trimmed: 2, asIs: 1 })
+  })
+
+  test('a lossy coder adds some milliseconds, which are stretched away', () => {
+    expect(dataset.pairs[0]).toMatchObject({ name: 'coded', plan: { use: true, target: { how: 'stretch' } } })
+  })
+
+  test('one side decides for both', () => {
+    expect(dataset.pairs.find(({ name }) => name === 'long')?.plan).toEqual({
+      use: true,
+      reference: { how: 'trim' },
+      target: { how: 'trim' },
+    })
+  })
+
+  test('a short side leaves the pair out, which is no problem as long as others are left', () => {
+    expect(dataset.pairs.find(({ name }) => name === 'short')?.plan).toEqual({
+      use: false,
+      reason: 'target has 0.8 s of 1 s',
+    })
+    expect(() => assertTrainable(dataset)).not.toThrow()
+  })
+
+  test('silence is judged by the part that is used', () => {
+    expect(dataset.pairs.find(({ name }) => name === 'late')?.reference.audio).toMatchObject({
+      peakDbfs: null,
+      silent: true,
+    })
+    expect(messages(dataset)).toEqual([
+      'warning: late.txt is empty',
+      'warning: late_start.wav is silent in the part that is used',
+      'warning: late_end.wav is silent in the part that is used',
+      'hint: 5 pairs are few: 10 or more train better',
+      'hint: 4 pairs have neither a caption nor a trigger phrase',
+    ])
+  })
+})
+
+describe('what cannot be trained on', () => {
+  test.each([
+    ['reference-missing-for-drums', 'drums_end.wav has no reference drums_start'],
+    ['drums-end-is-text', 'drums_end.wav cannot be read as .wav audio'],
+    ['caption-in-latin-1', 'drums.txt is not UTF-8 text'],
+    ['without-pairs', 'there is no pair'],
+  ])('%s: %s', async (name, message) => {
+    const path = fixture(`invalid/${name}`)
+    const dataset = await inspect(path)
+    const error = { name: 'UserError', message: `${path}: ${message}`, hint: expect.any(String) }
+    expect(() => assertTrainable(dataset)).toThrow(expect.objectContaining(error))
+  })
+
+  test('several errors are shown together', async () => {
+    const dataset = await inspect(fixture('invalid/drums-in-two-folders'))
+    expect(() => assertTrainable(dataset)).toThrow(
+      /has 2 errors:\n {2}a\/drums_start.wav and b\/drums_start.wav claim .*\n {2}a\/drums_end.wav and b\/drums_end.wav claim /,
+    )
+  })
+
+  test('damaged content is an error of its file', async () => {
+    const dataset = await inspect(fixture('invalid/content-damaged'))
+    expect(messages(dataset)[0]).toMatch(/^error: drums_start.wav in .* is damaged or cut off$/)
+    expect(dataset.pairs[0]).toMatchObject({
+      reference: { audio: null },
+      plan: { use: false, reason: 'reference cannot be read' },
+    })
+  })
+
+  test('when no pair is long enough, the longest bucket that would do is named', async () => {
+    const path = fixture('invalid/shorter-than-five-seconds')
+    const dataset = await inspect(path, { seconds: 5 })
+    expect(() => assertTrainable(dataset)).toThrow(
+      `${path}: no pair has 5 s on both sides; 1 pair has at least 4.1 s: try --audio-duration-seconds 4.1 (2 pairs have at least 3.2 s)`,
+    )
+    expect((await inspect(path, { seconds: 4.1 })).counts.used).toBe(1)
+    expect((await inspect(path, { seconds: 3.2 })).counts.used).toBe(2)
+  })
+})

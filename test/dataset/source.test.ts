@@ -1,0 +1,140 @@
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { extname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { openSource } from '../../src/dataset/source.ts'
+import { openZip, zipLimits } from '../../src/dataset/zip.ts'
+
+const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/zips/${name}.zip`, import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Each test has a temporary directory of its own, which it must leave empty. */
+const realTemp = process.env.TMPDIR
+let temp = ''
+beforeEach(() => {
+  temp = mkdtempSync(join(folder, 'tmp-'))
+  process.env.TMPDIR = temp
+})
+afterEach(() => {
+  if (realTemp === undefined) delete process.env.TMPDIR
+  else process.env.TMPDIR = realTemp
+  expect(readdirSync(temp), 'what was left behind').toEqual([])
+})
+
+describe('a zip', () => {
+  test('lists its files and lends them one at a time', async () => {
+    const source = await openSource(fixture('valid/mac-leftovers-and-folders'))
+    expect(source.name).toBe('mac-leftovers-and-folders')
+    expect(source.paths).toHaveLength(9)
+    const path = 'more takes/Snare_End.Wav'
+    expect(source.paths).toContain(path)
+    const lent = await source.withFile(path, async (file) => {
+      expect(extname(file)).toBe('.wav')
+      expect(readFileSync(file).subarray(0, 4).toString()).toBe('RIFF')
+      return file
+    })
+    expect(existsSync(lent)).toBe(false)
+    expect(Buffer.from(await source.readText('captions/drums.TXT')).toString()).toContain('dry drums')
+    await source.close()
+  })
+
+  test('takes back what it lent even when the borrower fails', async () => {
+    const source = await openSource(fixture('valid/ten-pairs'))
+    const failure = source.withFile('tone-1_end.wav', async () => {
+      throw new Error('borrower')
+    })
+    await expect(failure).rejects.toThrow('borrower')
+    expect(readdirSync(join(temp, readdirSync(temp)[0] ?? ''))).toEqual([])
+    await source.close()
+  })
+
+  test.each([
+    ['without-files', 'has no files in it'],
+    ['encrypted', 'is encrypted'],
+    ['path-leads-out', 'has a file whose path leads out of the archive'],
+    ['cut-off', 'is damaged or cut off'],
+    ['web-page', 'is not a zip archive'],
+    ['empty-file', 'is empty (0 bytes)'],
+  ])('%s: %s', async (name, message) => {
+    const path = fixture(`invalid/${name}`)
+    await expect(openSource(path)).rejects.toMatchObject({
+      name: 'UserError',
+      message: `${path} ${message}`,
+      hint: expect.any(String),
+    })
+  })
+
+  test('with damaged content opens, and names the file when it is wanted', async () => {
+    const source = await openSource(fixture('invalid/content-damaged'))
+    await expect(source.readText('drums_start.wav')).rejects.toMatchObject({
+      name: 'UserError',
+      message: `drums_start.wav in ${source.location} is damaged or cut off`,
+    })
+    await source.close()
+  })
+
+  test.each([
+    [{ files: 29 }, 'has 30 files, more than 29'],
+    [{ fileBytes: 16_000 }, 'holds tone-0_start.wav of 1 MiB, more than 1 MiB'],
+    [{ totalBytes: 2 ** 18 }, 'unpacks to 1 MiB, more than 1 MiB'],
+  ])('over the limit %j is refused before anything is extracted', async (limit, message) => {
+    const open = openZip(fixture('valid/ten-pairs'), 'ten.zip', { ...zipLimits, ...limit })
+    await expect(open).rejects.toMatchObject({ name: 'UserError', message: `ten.zip ${message}` })
+  })
+})
+
+describe('a folder', () => {
+  test('lists what lies below it, with links to files', async () => {
+    const home = join(folder, 'My Takes')
+    mkdirSync(join(home, 'deep', 'er'), { recursive: true })
+    writeFileSync(join(home, 'deep', 'er', 'a_start.wav'), 'one')
+    writeFileSync(join(home, 'b.txt'), 'two')
+    symlinkSync(join(home, 'b.txt'), join(home, 'c.txt'))
+    symlinkSync(home, join(home, 'deep', 'loop'))
+    const source = await openSource(pathToFileURL(home).href)
+    expect(source.name).toBe('My-Takes')
+    expect(source.paths).toEqual(['b.txt', 'c.txt', 'deep/er/a_start.wav'])
+    expect(Buffer.from(await source.readText('c.txt')).toString()).toBe('two')
+    await source.close()
+    expect(existsSync(join(home, 'b.txt'))).toBe(true)
+  })
+
+  test('without files is refused', async () => {
+    const empty = join(folder, 'empty')
+    mkdirSync(empty)
+    await expect(openSource(empty)).rejects.toThrow(`${empty} has no files`)
+  })
+
+  test('a caption of more than a mebibyte is refused', async () => {
+    const home = join(folder, 'large')
+    mkdirSync(home)
+    writeFileSync(join(home, 'novel.txt'), Buffer.alloc(2 ** 20 + 1, 'a'))
+    const source = await openSource(home)
+    await expect(source.readText('novel.txt')).rejects.toThrow('novel.txt has 1048577 bytes')
+    await source.close()
+  })
+})
+
+test('a file: URL is a path', async () => {
+  const path = join(folder, 'a b.zip')
+  cpSync(fixture('valid/ten-pairs'), path)
+  const source = await openSource(pathToFileURL(path).href)
+  expect([source.name, source.paths.length]).toEqual(['a-b', 30])
+  await source.close()
+})
+
+test('what does not exist is named', async () => {
+  await expect(openSource('nowhere/pairs.zip')).rejects.toThrow('nowhere/pairs.zip does not exist')
+})
