@@ -8,3 +8,14 @@ export class UserError extends Error {
     if (hint !== undefined) this.hint = hint
   }
 }
+
+/** The person asked to stop: what was done is saved, and the hint says how to go on. Exit code 130. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+  readonly hint?: string
+
+  constructor(message: string, hint?: string) {
+    super(message)
+    if (hint !== undefined) this.hint = hint
+  }
+}

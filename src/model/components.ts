@@ -1,5 +1,4 @@
 /** Where the parts of the audio path lie in a checkpoint (spec §1.2). */
-import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import type { Safetensors } from '../checkpoint/safetensors.ts'
 import { type Weights, weightsOf } from '../checkpoint/weights.ts'
@@ -40,16 +39,3 @@ const audioTensor =
   /audio_attn1|audio_attn2|audio_ff|audio_patchify|audio_proj_out|audio_adaln_single|audio_prompt|audio_scale_shift_table|audio_embeddings_connector|^audio_vae\.|^vocoder\.|audio_aggregate_embed/
 
 export const isAudioTensor = (name: string) => audioTensor.test(name) && !/av_ca|video/.test(name)
-
-/**
- * A short name for the audio path's weights: the hash of every tensor's name, type, shape and first kilobyte. The same for a file that carries
- * the video half too and for one that does not; different for any fine-tune.
- */
-export function fingerprint(file: Safetensors, isPart: (name: string) => boolean = isAudioTensor): string {
-  const hash = createHash('sha256')
-  for (const name of [...file.tensors.keys()].filter(isPart).sort()) {
-    const { dtype, shape } = file.tensors.get(name) ?? {}
-    hash.update(JSON.stringify([name, dtype, shape])).update(file.readStart(name, 1024))
-  }
-  return hash.digest('hex').slice(0, 16)
-}

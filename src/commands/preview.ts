@@ -1,0 +1,67 @@
+/** `ltx-a2a preview`: a recording, a prompt and a LoRA become a wav. */
+import { encodeWav } from '../audio/wav.ts'
+import { durationOf } from '../audio/waveform.ts'
+import { type LoraFile, loraFacts, readLora } from '../checkpoint/lora-file.ts'
+import type { PreviewSettings } from '../config/preview-settings.ts'
+import { openCache } from '../encode/cache.ts'
+import { encodeTexts } from '../encode/captions.ts'
+import { openClipEncoder } from '../encode/clips.ts'
+import { startBackend } from '../engine/backend.ts'
+import type { HostMatrix } from '../engine/host-matrix.ts'
+import { replaceFile } from '../files.ts'
+import { type BaseModel, openBaseModel } from '../model/base-model.ts'
+import { attachSavedLoras } from '../model/lora.ts'
+import { generateLatents, renderLatents } from '../preview/preview.ts'
+import type { Terminal } from '../report/terminal.ts'
+import { describeBase, loadModel } from './train.ts'
+import { guidanceRescale, readReference } from './validation.ts'
+
+/** The longest clip that can be trained on, for a reference whose LoRA names no duration. */
+const longestSeconds = 60
+
+/** @throws UserError for a file that is missing, not a LoRA, or of another base. */
+export async function runPreview(settings: PreviewSettings, terminal: Terminal): Promise<void> {
+  const base = openBaseModel(settings)
+  const loras = settings.loras.map(({ path, strength }) => ({ file: readLora(path), strength }))
+  const [facts] = loras.map(({ file }) => loraFacts(file.metadata))
+  for (const { file } of loras) warnOfOtherBase(file, base, terminal)
+  const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
+  const reference = await readReference(settings.ref, settings.duration ?? facts?.durationSeconds ?? longestSeconds)
+  const seconds = settings.duration ?? facts?.durationSeconds ?? durationOf(reference)
+  describeBase(base, terminal)
+  const backend = await startBackend(settings.backend)
+  terminal.note(`Backend: ${backend.name}, ${backend.description}`)
+
+  const cache = openCache()
+  const encoder = openClipEncoder(base, cache)
+  const patches = encoder.encode(reference)
+  encoder.close()
+  const contexts = await encodeTexts(base, [prompt, settings.negativePrompt], cache)
+  const model = loadModel(base, terminal)
+  attachSavedLoras(model, loras)
+
+  const stage = terminal.stage('Sampling', settings.steps, 'steps')
+  const latents = await generateLatents(
+    model,
+    {
+      reference: patches,
+      context: contexts.get(prompt) as HostMatrix,
+      negativeContext: contexts.get(settings.negativePrompt) as HostMatrix,
+      seconds,
+      seed: settings.seed,
+      steps: settings.steps,
+      guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },
+    },
+    stage.update,
+  )
+  const waveform = await renderLatents(base, latents)
+  replaceFile(settings.out, [encodeWav(waveform)])
+  stage.done(`${durationOf(waveform).toFixed(2)} s of sound from the prompt ${JSON.stringify(prompt)}`)
+  terminal.result(settings.out)
+}
+
+function warnOfOtherBase({ path, metadata }: LoraFile, base: BaseModel, terminal: Terminal) {
+  const { baseModel } = loraFacts(metadata)
+  if (baseModel && baseModel !== base.fingerprint)
+    terminal.warn(`${path} was trained on another base model (${baseModel}, this one is ${base.fingerprint})`)
+}

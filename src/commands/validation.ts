@@ -1,0 +1,119 @@
+/** The previews of a run: the same references, prompts and noise at every checkpoint, so that they can be compared by ear. */
+import { encodeWav } from '../audio/wav.ts'
+import type { Waveform } from '../audio/waveform.ts'
+import type { TrainSettings } from '../config/train-settings.ts'
+import { fitReference } from '../dataset/clips.ts'
+import { openFile } from '../dataset/download.ts'
+import type { HostMatrix } from '../engine/host-matrix.ts'
+import { replaceFile } from '../files.ts'
+import type { BaseModel } from '../model/base-model.ts'
+import type { Transformer } from '../model/transformer/transformer.ts'
+import { generateLatents, renderLatents } from '../preview/preview.ts'
+import type { Terminal } from '../report/terminal.ts'
+import type { RunFolder } from '../train/run-folder.ts'
+
+/** One entry of `validation`, its reference fitted. */
+export type ValidationClip = { prompt: string; reference: Waveform }
+
+/** How much of the plain prediction's spread guidance keeps; the reference's own setting. */
+export const guidanceRescale = 0.7
+
+/** Reads the references before anything is written, so that a wrong path costs nothing. */
+export async function readValidationClips({
+  validation,
+  audioDurationSeconds,
+}: TrainSettings): Promise<ValidationClip[]> {
+  const clips: ValidationClip[] = []
+  for (const { prompt, referenceAudioUrl } of validation) {
+    const reference = await readReference(referenceAudioUrl, audioDurationSeconds)
+    clips.push({ prompt, reference })
+  }
+  return clips
+}
+
+/** At most `seconds` of a reference at a path or URL, as the model hears it. */
+export async function readReference(location: string, seconds: number): Promise<Waveform> {
+  const file = await openFile(location)
+  try {
+    return await fitReference(file.path, seconds)
+  } finally {
+    await file.close()
+  }
+}
+
+export type Validation = {
+  /** Renders every preview with the LoRA as it is now and writes each as a wav. */
+  previewAt(step: number): Promise<void>
+  /** The last previews, one after another. */
+  writeAll(): void
+}
+
+export type ValidationInput = {
+  clips: readonly ValidationClip[]
+  references: readonly HostMatrix[]
+  contexts: ReadonlyMap<string, HostMatrix>
+}
+
+export function createValidation(
+  { base, model, run, settings }: { base: BaseModel; model: Transformer; run: RunFolder; settings: TrainSettings },
+  { clips, references, contexts }: ValidationInput,
+  terminal: Terminal,
+  checkInterruption: () => void,
+): Validation {
+  let latest: Waveform[] = []
+  const contextOf = (text: string) => contexts.get(text) as HostMatrix
+
+  const preview = async (clip: ValidationClip, number: number, step: number) => {
+    const stage = terminal.stage(`Preview ${number} at step ${step}`, settings.previewSteps, 'steps')
+    const latents = await generateLatents(
+      model,
+      {
+        reference: references[number - 1] as HostMatrix,
+        context: contextOf(clip.prompt),
+        negativeContext: contextOf(settings.validationNegativePrompt),
+        seconds: wholeFrames(settings.audioDurationSeconds, settings.validationFrameRate),
+        seed: settings.seed,
+        steps: settings.previewSteps,
+        guidance: { cfg: settings.previewCfg, stg: settings.stgScale, rescale: guidanceRescale },
+      },
+      (done) => {
+        stage.update(done)
+        checkInterruption()
+      },
+    )
+    const waveform = await renderLatents(base, latents)
+    const path = run.preview(number, step)
+    replaceFile(path, [encodeWav(waveform)])
+    stage.done(path)
+    return waveform
+  }
+
+  return {
+    previewAt: async (step) => {
+      const waveforms: Waveform[] = []
+      for (const [i, clip] of clips.entries()) waveforms.push(await preview(clip, i + 1, step))
+      latest = waveforms
+    },
+    writeAll: () => {
+      if (latest.length > 0) replaceFile(run.audio, [encodeWav(joined(latest))])
+    },
+  }
+}
+
+/** The reference counts a preview's length in whole video frames. */
+const wholeFrames = (seconds: number, frameRate: number) => Math.round(seconds * frameRate) / frameRate
+
+function joined(waveforms: readonly Waveform[]): Waveform {
+  const [first] = waveforms as [Waveform, ...Waveform[]]
+  const channels = first.channels.map((_, c) => {
+    const parts = waveforms.map(({ channels }) => channels[c] as Float32Array)
+    const whole = new Float32Array(parts.reduce((samples, part) => samples + part.length, 0))
+    let at = 0
+    for (const part of parts) {
+      whole.set(part, at)
+      at += part.length
+    }
+    return whole
+  })
+  return { sampleRate: first.sampleRate, channels }
+}

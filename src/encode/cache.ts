@@ -1,0 +1,58 @@
+/**
+ * What was encoded once need not be encoded again. An entry's name is the hash of everything it depends on: the sound or the words, and the
+ * checkpoint that read them. Entries are never wrong, so they are never cleared here; the folder may be deleted at any time.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { float32Bytes } from '../checkpoint/dtypes.ts'
+import { openSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
+import type { HostMatrix } from '../engine/host-matrix.ts'
+
+/** The encoding's own version: raise it when the same input would be encoded to other numbers. */
+const version = 1
+
+export type Cache = {
+  get(key: CacheKey): HostMatrix | undefined
+  put(key: CacheKey, matrix: HostMatrix): void
+}
+
+export type CacheKey = string & { readonly kind: 'cache key' }
+
+/** The hash of all parts. */
+export function cacheKey(...parts: (string | number | Uint8Array)[]): CacheKey {
+  const hash = createHash('sha256').update(`${version}`)
+  for (const part of parts) {
+    const bytes = typeof part === 'object' ? part : Buffer.from(String(part))
+    hash.update(`${bytes.length}:`).update(bytes)
+  }
+  return hash.digest('hex').slice(0, 40) as CacheKey
+}
+
+/** `LTX_A2A_CACHE`, or the folder that the system sets aside for caches. */
+export function defaultCacheFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
+  if (env.LTX_A2A_CACHE) return env.LTX_A2A_CACHE
+  if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local'), 'ltx-a2a', 'cache')
+  if (platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'ltx-a2a')
+  return join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ltx-a2a')
+}
+
+export function openCache(folder = defaultCacheFolder()): Cache {
+  const pathOf = (key: CacheKey) => join(folder, key.slice(0, 2), `${key}.safetensors`)
+  return {
+    get: (key) => {
+      const path = pathOf(key)
+      if (!existsSync(path)) return undefined
+      const file = openSafetensors(path)
+      try {
+        const [rows = 0, columns = 0] = file.tensors.get('matrix')?.shape ?? []
+        return { shape: [rows, columns], values: file.float32('matrix') }
+      } finally {
+        file.close()
+      }
+    },
+    put: (key, { shape, values }) =>
+      writeSafetensors(pathOf(key), new Map([['matrix', { dtype: 'F32', shape, bytes: float32Bytes(values) }]])),
+  }
+}

@@ -1,0 +1,43 @@
+/** From fitted sound to latents, through the front end and the audio VAE's encoder. */
+import * as tf from '@tensorflow/tfjs'
+import { logMel } from '../audio/mel.ts'
+import type { Waveform } from '../audio/waveform.ts'
+import { float32Bytes } from '../checkpoint/dtypes.ts'
+import { fromBatch, type HostMatrix } from '../engine/host-matrix.ts'
+import { type AudioVae, disposeAudioVae, encodeMel, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
+import { patchify } from '../model/audio-vae/patches.ts'
+import type { BaseModel } from '../model/base-model.ts'
+import type { AudioVaeConfig } from '../model/config.ts'
+import { type Cache, cacheKey } from './cache.ts'
+
+export type ClipEncoder = {
+  /** A stereo waveform at the model's rate → its normalised latents as patches, `[T, 128]`, from the cache where they are. */
+  encode(waveform: Waveform): HostMatrix
+  close(): void
+}
+
+/** Reads the encoder's weights only when a clip is not in the cache. */
+export function openClipEncoder({ components, config, fingerprint }: BaseModel, cache: Cache): ClipEncoder {
+  let vae: AudioVae | undefined
+  return {
+    encode: (waveform) => {
+      const key = cacheKey('patches', fingerprint, waveform.sampleRate, ...waveform.channels.map(float32Bytes))
+      const cached = cache.get(key)
+      if (cached) return cached
+      vae ??= loadAudioVae(components.audioVae, config.audio_vae, { decoder: false })
+      const patches = encodeWaveform(vae, waveform, config.audio_vae)
+      cache.put(key, patches)
+      return patches
+    },
+    close: () => {
+      if (vae) disposeAudioVae(vae)
+    },
+  }
+}
+
+function encodeWaveform(vae: AudioVae, waveform: Waveform, { model, preprocessing }: AudioVaeConfig): HostMatrix {
+  const { filter_length: nFft, hop_length: hop } = preprocessing.stft
+  const melBins = preprocessing.mel.n_mel_channels
+  const { channels, frames, data } = logMel(waveform, { sampleRate: model.params.sampling_rate, nFft, hop, melBins })
+  return fromBatch(tf.tidy(() => patchify(encodeMel(vae, tf.tensor4d(data, [1, channels, frames, melBins])))))
+}

@@ -1,0 +1,112 @@
+/** The folder of a run: what lies where in it, and whose it is. */
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { UserError } from '../errors.ts'
+import { replaceFile, replaceJson } from '../files.ts'
+
+export type RunFolder = {
+  path: string
+  lora: string
+  /** What the run was asked for; also the mark that the folder is ours. */
+  config: string
+  /** One JSON object per step. */
+  metrics: string
+  /** Everything needed to go on. */
+  state: string
+  /** The final previews, one after another. */
+  audio: string
+  debugDataset: string
+  checkpoint(step: number): string
+  preview(number: number, step: number): string
+}
+
+export type RunConfig = {
+  tool: 'ltx-a2a'
+  training_type: 'audio_to_audio_lora'
+  trigger_phrase: string
+  parameters: unknown
+}
+
+/**
+ * Makes the folder and writes the run's config into it.
+ * @throws UserError when it already holds something.
+ */
+export function createRunFolder(path: string, config: RunConfig): RunFolder {
+  const run = layout(path)
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found && !found.isDirectory()) throw new UserError(`${path} is a file`, { hint: 'choose a folder with --out' })
+  if (found && readdirSync(path).length > 0)
+    throw isRun(run)
+      ? new UserError(`${path} already holds a run`, {
+          hint: `ltx-a2a train --resume ${path}, or choose another --out`,
+        })
+      : new UserError(`${path} holds files that are not a run of ltx-a2a`, {
+          hint: 'choose an empty folder with --out',
+        })
+  mkdirSync(path, { recursive: true })
+  replaceJson(run.config, config)
+  return run
+}
+
+/**
+ * The folder and config of a run that was begun.
+ * @param path the run's folder, or `latest` for the one in `runs/` that was written to last.
+ * @throws UserError when there is none.
+ */
+export function openRunFolder(path: string): { run: RunFolder; config: RunConfig } {
+  const run = layout(path === 'latest' ? latestRun() : path)
+  if (!isRun(run))
+    throw new UserError(`${path} is not a run of ltx-a2a`, { hint: 'name a folder that train has written' })
+  return { run, config: readConfig(run) as RunConfig }
+}
+
+/** Drops the metrics of steps that will be done again. */
+export function truncateMetrics({ metrics }: RunFolder, step: number) {
+  if (!existsSync(metrics)) return
+  const lines = readFileSync(metrics, 'utf8').split('\n').filter(Boolean)
+  const kept = lines.filter((line) => isUpTo(line, step))
+  replaceFile(metrics, [kept.map((line) => `${line}\n`).join('')])
+}
+
+export const appendMetrics = ({ metrics }: RunFolder, line: object) =>
+  appendFileSync(metrics, `${JSON.stringify(line)}\n`)
+
+const layout = (path: string): RunFolder => ({
+  path,
+  lora: join(path, 'lora.safetensors'),
+  config: join(path, 'config.json'),
+  metrics: join(path, 'metrics.jsonl'),
+  state: join(path, 'state.safetensors'),
+  audio: join(path, 'audio.wav'),
+  debugDataset: join(path, 'debug_dataset.zip'),
+  checkpoint: (step) => join(path, 'checkpoints', `lora-${digits(step)}.safetensors`),
+  preview: (number, step) => join(path, 'previews', `preview-${number}-${digits(step)}.wav`),
+})
+
+const digits = (step: number) => String(step).padStart(5, '0')
+
+const isRun = (run: RunFolder) => (readConfig(run) as Partial<RunConfig> | undefined)?.tool === 'ltx-a2a'
+
+function readConfig({ config }: RunFolder): unknown {
+  try {
+    return JSON.parse(readFileSync(config, 'utf8'))
+  } catch {
+    return undefined // missing or broken: not ours
+  }
+}
+
+function latestRun(): string {
+  const runs = existsSync('runs') ? readdirSync('runs').map((name) => layout(join('runs', name))) : []
+  const written = ({ state, config }: RunFolder) => statSync(existsSync(state) ? state : config).mtimeMs
+  const [latest] = runs.filter(isRun).sort((a, b) => written(b) - written(a))
+  if (!latest) throw new UserError('there is no run in the folder runs', { hint: 'name the run: --resume <folder>' })
+  return latest.path
+}
+
+function isUpTo(line: string, step: number): boolean {
+  try {
+    return (JSON.parse(line) as { step: number }).step <= step
+  } catch {
+    return false // cut off by a crash
+  }
+}

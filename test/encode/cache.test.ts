@@ -1,0 +1,37 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { cacheKey, defaultCacheFolder, openCache } from '../../src/encode/cache.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('the cache', () => {
+  const cache = openCache(folder)
+
+  it('gives back what was put, bit by bit', () => {
+    const matrix = { shape: [2, 3] as [number, number], values: Float32Array.of(1, -0, 1e-40, Number.NaN, 3.5, -7) }
+    const key = cacheKey('test', 1)
+    expect(cache.get(key)).toBeUndefined()
+    cache.put(key, matrix)
+    expect(cache.get(key)).toEqual(matrix)
+  })
+
+  it('tells apart what only looks alike when joined', () => {
+    expect(cacheKey('ab', 'c')).not.toBe(cacheKey('a', 'bc'))
+    expect(cacheKey('a', Uint8Array.of(1))).not.toBe(cacheKey('a', Uint8Array.of(2)))
+  })
+})
+
+describe('the cache folder', () => {
+  it('is the one in LTX_A2A_CACHE', () => {
+    expect(defaultCacheFolder({ LTX_A2A_CACHE: '/x' }, 'linux')).toBe('/x')
+  })
+
+  it('is else where the system keeps caches', () => {
+    expect(defaultCacheFolder({ XDG_CACHE_HOME: '/c' }, 'linux')).toBe(join('/c', 'ltx-a2a'))
+    expect(defaultCacheFolder({ LOCALAPPDATA: 'L' }, 'win32')).toBe(join('L', 'ltx-a2a', 'cache'))
+    expect(defaultCacheFolder({}, 'darwin')).toMatch(/Caches/)
+  })
+})

@@ -1,0 +1,69 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import {
+  appendMetrics,
+  createRunFolder,
+  openRunFolder,
+  type RunConfig,
+  truncateMetrics,
+} from '../../src/train/run-folder.ts'
+
+let folder: string
+const home = process.cwd()
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+})
+afterEach(() => {
+  process.chdir(home)
+  rmSync(folder, { recursive: true })
+})
+
+const config: RunConfig = { tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: '', parameters: {} }
+
+it('is made with its config in it, and found again', () => {
+  const run = createRunFolder(join(folder, 'a', 'run'), config)
+  expect(JSON.parse(readFileSync(run.config, 'utf8'))).toEqual(config)
+  const found = openRunFolder(run.path)
+  expect([found.run.path, found.config]).toEqual([run.path, config])
+})
+
+it('refuses a folder with files of someone else, and leaves them alone', () => {
+  writeFileSync(join(folder, 'thesis.txt'), 'mine')
+  expect(() => createRunFolder(folder, config)).toThrow(/holds files that are not a run of ltx-a2a/)
+  expect(existsSync(join(folder, 'config.json'))).toBe(false)
+})
+
+it('refuses a config.json of another program', () => {
+  writeFileSync(join(folder, 'config.json'), '{"name":"theirs"}')
+  expect(() => createRunFolder(folder, config)).toThrow(/not a run of ltx-a2a/)
+  expect(() => openRunFolder(folder)).toThrow(/is not a run of ltx-a2a/)
+})
+
+it('refuses to overwrite a run', () => {
+  createRunFolder(join(folder, 'run'), config)
+  expect(() => createRunFolder(join(folder, 'run'), config)).toThrow(/already holds a run/)
+})
+
+it('refuses a file', () => {
+  writeFileSync(join(folder, 'run'), '')
+  expect(() => createRunFolder(join(folder, 'run'), config)).toThrow(/is a file/)
+})
+
+it('knows the latest run', () => {
+  process.chdir(folder)
+  mkdirSync('runs')
+  expect(() => openRunFolder('latest')).toThrow(/no run/)
+  const [older, newer] = ['x', 'a'].map((name) => createRunFolder(join('runs', name), config))
+  utimesSync(older?.config ?? '', 1, 1)
+  expect(openRunFolder('latest').run.path).toBe(newer?.path)
+})
+
+it('drops the metrics of later steps and of a line cut short', () => {
+  const run = createRunFolder(join(folder, 'run'), config)
+  for (const step of [0, 1, 2, 3]) appendMetrics(run, { step })
+  writeFileSync(run.metrics, '{"step":4,"lo', { flag: 'a' })
+  truncateMetrics(run, 2)
+  expect(readFileSync(run.metrics, 'utf8')).toBe('{"step":0}\n{"step":1}\n{"step":2}\n')
+})
