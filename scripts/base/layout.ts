@@ -1,0 +1,71 @@
+/** Which tensors there are: names and types of the released files, shapes of the small ones. */
+import { readFileSync } from 'node:fs'
+import type { Dtype } from '../../src/checkpoint/dtypes.ts'
+import { shrunk, size } from './sizes.ts'
+
+export type Layout = Map<string, { dtype: Dtype; shape: number[] }>
+
+type Manifest = {
+  groups: { prefix: string; count: number; names: Record<string, [Dtype, number[]]> }[]
+  tensors: Record<string, [Dtype, number[]]>
+}
+
+const manifestFile = new URL('../../test/golden/data/manifest-22b-audio.json', import.meta.url)
+
+/** How often the manifest's groups repeat here. */
+const repeats: Record<string, number> = {
+  'model.diffusion_model.transformer_blocks.': size.transformerBlocks,
+  'model.diffusion_model.audio_embeddings_connector.transformer_1d_blocks.': size.connectorBlocks,
+}
+
+/** The audio path of LTX-2.3. */
+export function checkpointLayout(): Layout {
+  const { groups, tensors } = JSON.parse(readFileSync(manifestFile, 'utf8')) as Manifest
+  const grouped = groups.flatMap(({ prefix, count, names }) =>
+    Array.from({ length: repeats[prefix] ?? count }, (_, i) =>
+      Object.entries(names).map(([name, entry]) => [`${prefix}${i}.${name}`, entry] as const),
+    ).flat(),
+  )
+  return new Map(
+    [...grouped, ...Object.entries(tensors)]
+      .map(([name, [dtype, shape]]) => [name, { dtype, shape: shrink(name, shape) }] as const)
+      .sort(([a, { dtype: dtypeA }], [b, { dtype: dtypeB }]) =>
+        dtypeA === dtypeB ? order(a, b) : order(dtypeB, dtypeA),
+      ),
+  )
+}
+
+/** Gemma 3's text tower, under the names of its Hugging Face release. */
+export function textEncoderLayout(vocabularySize: number): Layout {
+  const { hidden, layers, heads, keyValueHeads, headDim, inner } = size.gemma
+  const layer: Record<string, number[]> = {
+    'input_layernorm.weight': [hidden],
+    'post_attention_layernorm.weight': [hidden],
+    'pre_feedforward_layernorm.weight': [hidden],
+    'post_feedforward_layernorm.weight': [hidden],
+    'self_attn.q_proj.weight': [heads * headDim, hidden],
+    'self_attn.k_proj.weight': [keyValueHeads * headDim, hidden],
+    'self_attn.v_proj.weight': [keyValueHeads * headDim, hidden],
+    'self_attn.o_proj.weight': [hidden, heads * headDim],
+    'self_attn.q_norm.weight': [headDim],
+    'self_attn.k_norm.weight': [headDim],
+    'mlp.gate_proj.weight': [inner, hidden],
+    'mlp.up_proj.weight': [inner, hidden],
+    'mlp.down_proj.weight': [hidden, inner],
+  }
+  const shapes = [
+    ['embed_tokens.weight', [vocabularySize, hidden]] as const,
+    ...Array.from({ length: layers }, (_, i) =>
+      Object.entries(layer).map(([name, shape]) => [`layers.${i}.${name}`, shape] as const),
+    ).flat(),
+    ['norm.weight', [hidden]] as const,
+  ]
+  return new Map(shapes.map(([name, shape]) => [`language_model.model.${name}`, { dtype: 'BF16', shape: [...shape] }]))
+}
+
+function shrink(name: string, shape: number[]): number[] {
+  const [, sizes = {}] = shrunk.find(([prefix]) => name.startsWith(prefix)) ?? []
+  return shape.map((released) => sizes[released] ?? released)
+}
+
+const order = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

@@ -1,0 +1,31 @@
+/** The base while it is being made: stored tensors by name, not yet in a file. */
+import { toBfloat16, toFloat32 } from '../../src/checkpoint/dtypes.ts'
+import type { Metadata, Safetensors, StoredTensor } from '../../src/checkpoint/safetensors.ts'
+
+export type Tensors = Map<string, StoredTensor>
+
+export function valuesOf(tensors: Tensors, name: string): Float32Array {
+  const { bytes, dtype } = tensors.get(name) as StoredTensor
+  return toFloat32(bytes, dtype)
+}
+
+/** Puts other values in the place of a bfloat16 tensor's. */
+export function replaceValues(tensors: Tensors, name: string, values: Float32Array) {
+  tensors.set(name, { ...(tensors.get(name) as StoredTensor), bytes: toBfloat16(values) })
+}
+
+/** The tensors as a checkpoint that the model's own loaders can read. */
+export const asCheckpoint = (tensors: Tensors, metadata: Metadata): Safetensors => ({
+  path: 'the base in memory',
+  metadata,
+  tensors: new Map([...tensors].map(([name, { dtype, shape }]) => [name, { dtype, shape, start: 0, end: 0 }])),
+  read: (name) => tensors.get(name) as StoredTensor,
+  readRows: () => notNeeded(),
+  readStart: () => notNeeded(),
+  float32: (name) => valuesOf(tensors, name),
+  close: () => {},
+})
+
+function notNeeded(): never {
+  throw new Error('a base in memory is only read tensor by tensor')
+}

@@ -1,0 +1,49 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { GemmaConfig } from '../../../src/model/text/gemma-config.ts'
+import { firstPositions, positionsOf } from '../../../src/model/text/gemma-positions.ts'
+import { startGoldenBackend } from '../../golden/golden.ts'
+
+const config = {
+  headDim: 4,
+  slidingWindow: 2,
+  rope: { sliding_attention: { theta: 100, factor: 1 }, full_attention: { theta: 100, factor: 8 } },
+} as GemmaConfig
+
+const no = Number.NEGATIVE_INFINITY
+
+beforeAll(startGoldenBackend)
+
+describe('the positions of a caption', () => {
+  it('let a token of a full layer see all before it', () => {
+    expect(positionsOf(config, 'full_attention', 3).mask.arraySync()).toEqual([
+      [0, no, no],
+      [0, 0, no],
+      [0, 0, 0],
+    ])
+  })
+
+  it('let a token of a sliding layer see as many as the window holds', () => {
+    expect(positionsOf(config, 'sliding_attention', 4).mask.arraySync()).toEqual([
+      [0, no, no, no],
+      [0, 0, no, no],
+      [no, 0, 0, no],
+      [no, no, 0, 0],
+    ])
+  })
+
+  it('turn by position · theta^(−2j/d), divided by the factor', () => {
+    const [, first, second] = [0, 1, 2].map((position) => [
+      Math.fround(Math.cos(position / 8)),
+      Math.fround(Math.cos(position / 80)),
+    ])
+    const cos = positionsOf(config, 'full_attention', 3).rotation.cos.arraySync()
+    expect(cos).toEqual([[[[1, 1], first, second]]])
+  })
+
+  it('of a shorter caption are the first of a longer one', () => {
+    const short = positionsOf(config, 'sliding_attention', 3)
+    const cut = firstPositions(positionsOf(config, 'sliding_attention', 7), 3)
+    expect(cut.mask.arraySync()).toEqual(short.mask.arraySync())
+    expect(cut.rotation.sin.arraySync()).toEqual(short.rotation.sin.arraySync())
+  })
+})

@@ -1,0 +1,51 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { UserError } from '../../../src/errors.ts'
+import { contextLength, loadTokenizer } from '../../../src/model/text/tokenizer.ts'
+import { goldenJson, goldenPath } from '../../golden/golden.ts'
+
+const folder = goldenPath('tiny-gemma3')
+const tokenize = loadTokenizer(folder)
+const { bos_token_id: begin } = goldenJson('tiny-gemma3/config.json')
+
+describe('a caption becomes token ids', () => {
+  it('of which the first is the beginning marker, also where there is no text', () => {
+    expect(tokenize('')).toEqual([begin])
+    expect(tokenize('soft rain')[0]).toBe(begin)
+  })
+
+  it('without the white space around it', () => expect(tokenize('\n  soft rain\t ')).toEqual(tokenize('soft rain')))
+
+  it('cut at the end when it is too long', () => {
+    const long = 'soft rain '.repeat(contextLength)
+    expect(tokenize(long)).toHaveLength(contextLength)
+    expect(tokenize(long).slice(0, 100)).toEqual(tokenize('soft rain '.repeat(100)).slice(0, 100))
+  })
+})
+
+describe('a folder without a usable tokenizer is named', () => {
+  const empty = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-tokenizer-'))
+
+  it('when it does not exist', () => {
+    expect(() => loadTokenizer('/nowhere/gemma')).toThrow(UserError)
+    expect(() => loadTokenizer('/nowhere/gemma')).toThrow('/nowhere/gemma is not a folder')
+  })
+
+  it('when a file stands in its place', () => {
+    expect(() => loadTokenizer(join(folder, 'config.json'))).toThrow('is not a folder')
+  })
+
+  it('when it lacks the tokenizer', () => {
+    expect(() => loadTokenizer(empty())).toThrow('has no readable tokenizer.json')
+  })
+
+  it('when the tokenizer knows no beginning marker', () => {
+    const path = join(empty(), 'gemma')
+    mkdirSync(path)
+    writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(goldenJson('tiny-gemma3/tokenizer.json')))
+    writeFileSync(join(path, 'tokenizer_config.json'), '{"bos_token": "<nothing>"}')
+    expect(() => loadTokenizer(path)).toThrow('has no beginning marker')
+  })
+})
