@@ -99,7 +99,7 @@ export function describeBase({ isBundled, checkpoint, config }: BaseModel, termi
 
 export function loadModel({ components, config }: BaseModel, terminal: Terminal): Transformer {
   const stage = terminal.stage('Loading the model', config.transformer.num_layers, 'blocks')
-  const model = loadTransformer(components.transformer, config.transformer, stage.update)
+  const model = loadTransformer(components.transformer, config.transformer, (done) => stage.update(done))
   stage.done(`${config.transformer.num_layers} blocks`)
   return model
 }

@@ -1,0 +1,128 @@
+/**
+ * Writes fixtures/demo: pairs of synthesised sounds, clean (`_start`) and as an old radio plays them (`_end`), in every format the tool reads, and
+ * two clips that no pair contains. The same numbers on every run; the bytes also depend on the ffmpeg that compresses them.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ZipFile } from 'yazl'
+import { runFfmpeg } from '../src/audio/ffmpeg.ts'
+import { encodeWav } from '../src/audio/wav.ts'
+import type { Waveform } from '../src/audio/waveform.ts'
+import { randomFor } from '../src/random.ts'
+import { glockenspielTune, marimbaTune, toll } from './synth/bells.ts'
+import { drum } from './synth/drums.ts'
+import { throughRadio } from './synth/radio.ts'
+import { between, type Player, type Sound, sampleRate, withPeak } from './synth/sound.ts'
+import { onStage } from './synth/stage.ts'
+import { bow, pluck, strum } from './synth/strings.ts'
+import { hum, sing, speak } from './synth/voices.ts'
+import { blow } from './synth/winds.ts'
+
+const seed = 1929
+const folder = fileURLToPath(new URL('../fixtures/demo', import.meta.url))
+
+type Take = { player: Player; start: string; end: string; stereo?: boolean; captioned?: boolean }
+
+/** Formats and rates as they come in real life; a wav is large, so there are few. */
+const takes: Record<string, Take> = {
+  'voice-1': { player: speak, start: '24000.flac', end: '22050.ogg', captioned: true },
+  'voice-2': { player: speak, start: '44100.m4a', end: '44100.mp3', captioned: true },
+  'voice-3': { player: speak, start: '48000.ogg', end: '48000.ogg', stereo: true },
+  'singer-1': { player: sing, start: '32000.mp3', end: '16000.flac', captioned: true },
+  'singer-2': { player: sing, start: '48000.m4a', end: '24000.m4a', stereo: true, captioned: true },
+  humming: { player: hum, start: '22050.ogg', end: '22050.ogg' },
+  'string-1': { player: pluck, start: '44100.mp3', end: '44100.ogg', stereo: true, captioned: true },
+  'string-2': { player: pluck, start: '16000.wav', end: '16000.flac' },
+  guitar: { player: strum, start: '48000.aac', end: '44100.mp3', stereo: true, captioned: true },
+  'bowed-1': { player: bow, start: '44100.ogg', end: '22050.mp3', captioned: true },
+  'bowed-2': { player: bow, start: '24000.flac', end: '48000.ogg' },
+  'drums-1': { player: drum, start: '48000.ogg', end: '48000.m4a', stereo: true, captioned: true },
+  'drums-2': { player: drum, start: '32000.mp3', end: '22050.aac', captioned: true },
+  'drums-3': { player: drum, start: '44100.m4a', end: '24000.flac' },
+  bell: { player: toll, start: '44100.mp3', end: '44100.ogg', stereo: true, captioned: true },
+  glockenspiel: { player: glockenspielTune, start: '48000.ogg', end: '16000.wav', captioned: true },
+  marimba: { player: marimbaTune, start: '22050.flac', end: '32000.ogg' },
+  flute: { player: blow, start: '44100.ogg', end: '44100.m4a', stereo: true, captioned: true },
+}
+
+const references: Player[] = [speak, pluck]
+
+/** Encoder settings by extension; everything that would write a date, a version or a random number is off. */
+const codecs: Record<string, string[]> = {
+  '.wav': ['-c:a', 'pcm_s16le'],
+  '.flac': ['-c:a', 'flac', '-compression_level', '12', '-sample_fmt', 's16'],
+  '.ogg': ['-c:a', 'libvorbis', '-q:a', '2'],
+  '.mp3': ['-c:a', 'libmp3lame', '-b:a', '64k'],
+  '.m4a': ['-c:a', 'aac', '-b:a', '64k'],
+  '.aac': ['-c:a', 'aac', '-b:a', '64k'],
+}
+
+mkdirSync(folder, { recursive: true })
+await writePairs()
+await writeReferences()
+
+async function writePairs() {
+  const archive = new ZipFile()
+  const add = (name: string, bytes: Uint8Array) =>
+    archive.addBuffer(Buffer.from(bytes), name, { mtime: new Date('2025-01-01T00:00:00Z'), forceDosTimestamp: true })
+  for (const [name, take] of Object.entries(takes)) {
+    const { clean, radio, heard } = perform(name, take)
+    add(`${name}_start${extname(take.start)}`, await encoded(clean, take.start))
+    add(`${name}_end${extname(take.end)}`, await encoded(radio, take.end))
+    if (take.captioned) add(`${name}.txt`, Buffer.from(`${heard}, heard through an old radio\n`))
+  }
+  archive.end()
+  const chunks: Buffer[] = []
+  for await (const chunk of archive.outputStream) chunks.push(Buffer.from(chunk as Uint8Array))
+  writeFileSync(join(folder, 'pairs.zip'), Buffer.concat(chunks))
+}
+
+async function writeReferences() {
+  for (const [i, player] of references.entries()) {
+    const { clean } = perform(`reference-${i + 1}`, { player })
+    writeFileSync(join(folder, `reference-${i + 1}.flac`), await encoded(clean, '24000.flac'))
+  }
+}
+
+/** A sound and the same sound through the radio, which has one loudspeaker: both its channels are alike. */
+function perform(name: string, { player, stereo = false }: Pick<Take, 'player' | 'stereo'>) {
+  const seconds = between(randomFor(seed, name, 'length'), 2.2, 2.6)
+  const { heard, sound } = player(randomFor(seed, name, 'player'), seconds)
+  const dry = withPeak(sound, 0.7)
+  const radio = throughRadio(dry, randomFor(seed, name, 'radio'))
+  return {
+    heard,
+    clean: waveform(stereo ? onStage(randomFor(seed, name, 'stage'), dry) : [dry]),
+    radio: waveform(stereo ? [radio, radio] : [radio]),
+  }
+}
+
+function waveform(channels: Sound[]): Waveform {
+  return { sampleRate, channels: channels.map((channel) => Float32Array.from(channel)) }
+}
+
+/** @param format rate and extension, `24000.flac`. */
+async function encoded(sound: Waveform, format: string): Promise<Uint8Array> {
+  const extension = extname(format)
+  const work = mkdtempSync(join(tmpdir(), 'ltx-a2a-demo-'))
+  const [input, output] = [join(work, 'in.wav'), join(work, `out${extension}`)]
+  try {
+    writeFileSync(input, encodeWav(sound, { format: 'float32' }))
+    const exact = ['-fflags', '+bitexact', '-flags:a', '+bitexact', '-map_metadata', '-1']
+    const args = [
+      '-i',
+      input,
+      ...exact,
+      '-ar',
+      format.slice(0, -extension.length),
+      ...(codecs[extension] as string[]),
+      output,
+    ]
+    await runFfmpeg(args, { onOutput: () => {} })
+    return readFileSync(output)
+  } finally {
+    rmSync(work, { recursive: true })
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Job files: one JSON object of parameters. A relative path inside is looked for in the current folder first, and where nothing is there, beside the
+ * job file, so that a folder with a job and its data can be moved about.
+ */
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
+import { dirname, isAbsolute, join } from 'node:path'
+import { UserError } from '../errors.ts'
+
+export type Job = Readonly<Record<string, unknown>>
+
+/** A job is a page of text. Reading stops here, also for what is no file at all. */
+const largestJobBytes = 1_000_000
+
+/** @throws UserError when there is none, or it is not a JSON object. */
+export function readJobFile(path: string): Job {
+  const json = parseJson(decodeText(readBounded(path), path), path)
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new UserError(`${path} is not a JSON object but ${Array.isArray(json) ? 'a list' : JSON.stringify(json)}`, {
+      hint: 'write it as { "training_data_url": "pairs.zip", "rank": 32 }',
+    })
+  return Object.fromEntries(Object.entries(json).map(([name, value]) => [name, besideJob(name, value, dirname(path))]))
+}
+
+const inputs = ['training_data_url', 'data', 'model', 'text_encoder', 'reference_audio_url']
+
+function besideJob(name: string, value: unknown, folder: string): unknown {
+  if (name === 'validation' && Array.isArray(value)) return value.map((entry) => besideEntry(entry, folder))
+  return typeof value === 'string' && inputs.includes(name) ? inputPath(value, folder) : value
+}
+
+const besideEntry = (entry: unknown, folder: string) =>
+  typeof entry === 'object' && entry !== null && !Array.isArray(entry)
+    ? Object.fromEntries(Object.entries(entry).map(([name, value]) => [name, besideJob(name, value, folder)]))
+    : entry
+
+function inputPath(path: string, folder: string): string {
+  if (path === '' || isAbsolute(path) || /^[a-z][a-z0-9+.-]+:/i.test(path) || existsSync(path)) return path
+  const beside = join(folder, path)
+  return existsSync(beside) ? beside : path
+}
+
+function readBounded(path: string): Uint8Array {
+  try {
+    const fd = openSync(path, 'r')
+    try {
+      const bytes = new Uint8Array(largestJobBytes + 1)
+      let length = 0
+      for (let read = -1; read !== 0 && length < bytes.length; length += read)
+        read = readSync(fd, bytes, length, bytes.length - length, null)
+      if (length > largestJobBytes)
+        throw new UserError(`${path} has more than ${largestJobBytes} bytes`, { hint: 'a job file is a page of JSON' })
+      return bytes.subarray(0, length)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (cause) {
+    if (cause instanceof UserError) throw cause
+    throw new UserError(`${path} cannot be read`, { hint: 'give --config the path of a JSON file', cause })
+  }
+}
+
+/** Without a byte order mark, which some editors put first. */
+function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new UserError(`${path} is not UTF-8 text`, { hint: 'save it with the encoding UTF-8', cause })
+  }
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new UserError(`${path} is not JSON`, { hint: 'look for a missing quote or a comma too many', cause })
+  }
+}

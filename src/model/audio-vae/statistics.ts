@@ -1,0 +1,28 @@
+/**
+ * The latents' mean and spread per channel and bin (spec §3.2 step 8, §14). There are z_channels × latent bins of them; that this equals the
+ * released model's base width is a coincidence.
+ */
+import * as tf from '@tensorflow/tfjs'
+import type { Weights } from '../../checkpoint/weights.ts'
+import type { AudioVaeConfig } from '../config.ts'
+
+/** Both `[F, C]`, to lie over channels-last latents. */
+export type LatentStatistics = { mean: tf.Tensor2D; deviation: tf.Tensor2D }
+
+export function loadStatistics(
+  weights: Weights,
+  sizes: AudioVaeConfig['model']['params']['ddconfig'],
+): LatentStatistics {
+  const channels = sizes.z_channels
+  const bins = sizes.mel_bins / 2 ** (sizes.ch_mult.length - 1)
+  const load = (name: string) =>
+    tf.tidy(() => tf.keep(tf.transpose(tf.tensor2d(weights.float32(name, [channels * bins]), [channels, bins]))))
+  return { mean: load('mean-of-means'), deviation: load('std-of-means') }
+}
+
+/** `[B, T, F, C] → [B, T, F, C]` with mean 0 and deviation 1 over the reference's training data. */
+export const normalise = ({ mean, deviation }: LatentStatistics, latents: tf.Tensor4D): tf.Tensor4D =>
+  tf.div(tf.sub(latents, mean), deviation)
+
+export const denormalise = ({ mean, deviation }: LatentStatistics, latents: tf.Tensor4D): tf.Tensor4D =>
+  tf.add(tf.mul(latents, deviation), mean)

@@ -1,0 +1,55 @@
+import * as tf from '@tensorflow/tfjs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { openSafetensors } from '../../../src/checkpoint/safetensors.ts'
+import { weightsOf } from '../../../src/checkpoint/weights.ts'
+import { readModelConfig } from '../../../src/model/config.ts'
+import { disposeVocoder, loadVocoder, vocode, vocodeWaveforms } from '../../../src/model/vocoder/vocoder.ts'
+import { goldenPath, startGoldenBackend } from '../../golden/golden.ts'
+
+const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
+const weights = weightsOf(checkpoint, 'vocoder.')
+const config = readModelConfig(checkpoint).vocoder
+const [width, merged, taps] = weights.shape('vocoder.conv_pre.weight') as [number, number, number]
+const level = (value: number, frames: number) => tf.fill<tf.Rank.R4>([1, 2, frames, merged / 2], value)
+const samplesPerFrame =
+  (config.vocoder.upsample_rates.reduce((product, rate) => product * rate) * config.bwe.output_sampling_rate) /
+  config.bwe.input_sampling_rate
+
+describe('the vocoder', () => {
+  beforeAll(startGoldenBackend)
+
+  it('gives as many samples for each mel frame in both channels as its rates say, and leaves nothing behind', async () => {
+    const before = tf.memory().numTensors
+    const vocoder = loadVocoder(weights, config)
+    const mel = level(-3, 11)
+    const loaded = tf.memory().numTensors
+    const { sampleRate, channels } = await vocode(vocoder, mel)
+    expect(tf.memory().numTensors).toBe(loaded)
+    expect(sampleRate).toBe(config.bwe.output_sampling_rate)
+    expect(channels.map((channel) => channel.length)).toEqual([11 * samplesPerFrame, 11 * samplesPerFrame])
+    tf.dispose(mel)
+    disposeVocoder(vocoder)
+    expect(tf.memory().numTensors).toBe(before)
+  })
+
+  it('treats the rows of a batch apart', () => {
+    tf.tidy(() => {
+      const vocoder = loadVocoder(weights, config)
+      const mels = [level(-2, 3), level(-4, 3)]
+      const together = vocodeWaveforms(vocoder, tf.concat(mels)).dataSync()
+      const alone = mels.flatMap((mel) => [...vocodeWaveforms(vocoder, mel).dataSync()])
+      expect(Math.max(...alone.map((sample, i) => Math.abs(sample - (together[i] as number))))).toBeLessThan(1e-5)
+      disposeVocoder(vocoder)
+    })
+  })
+
+  it('names the tensor and both shapes when the config asks for another width', () => {
+    const wider = {
+      ...config,
+      vocoder: { ...config.vocoder, upsample_initial_channel: 2 * width },
+    }
+    expect(() => loadVocoder(weights, wider)).toThrow(
+      `vocoder.vocoder.conv_pre.weight in tiny-ltx-2.3.safetensors has the shape [${width},${merged},${taps}], not [${2 * width},any,any]`,
+    )
+  })
+})
