@@ -22,13 +22,20 @@ export type Golden = {
   names: string[]
   float32(name: string): Float32Array
   shape(name: string): number[]
+  /** What the set's README says of a tensor, in words: settings stand there, `cfg 7.0, stg 1.0 in block 1`. */
+  meaning(name: string): string
   /** Fails unless the values are as near to the golden tensor as the set's README asks: max |a − b| / max |b|, and the same in L2. */
   expectClose(name: string, values: ArrayLike<number>): void
 }
 
 export function golden(fileName: string): Golden {
   const file = openSafetensors(goldenPath(fileName))
-  const tolerances = readTolerances(fileName)
+  const rows = readRows(fileName)
+  const rowOf = (name: string) => {
+    const row = rows.find(({ pattern }) => pattern.test(name))
+    if (!row) throw new Error(`the README has no row for ${name}`)
+    return row
+  }
   const shape = (name: string) => {
     const info = file.tensors.get(name)
     if (!info) throw new Error(`${fileName} has no ${name}`)
@@ -36,14 +43,15 @@ export function golden(fileName: string): Golden {
   }
   const expectClose = (name: string, values: ArrayLike<number>) => {
     const wanted = file.float32(name)
-    const tolerance = tolerances.find(({ pattern }) => pattern.test(name))
+    const { tolerance } = rowOf(name)
     if (!tolerance) throw new Error(`the README gives no tolerance for ${name}`)
     expect(values.length, `${name} has ${wanted.length} values`).toBe(wanted.length)
     const error = relativeError(values, wanted)
     expect(error.max, `${name}: largest error relative to the largest value`).toBeLessThanOrEqual(tolerance.max)
     expect(error.l2, `${name}: relative error in L2`).toBeLessThanOrEqual(tolerance.l2)
   }
-  return { file, names: [...file.tensors.keys()], float32: file.float32, shape, expectClose }
+  const meaning = (name: string) => rowOf(name).meaning
+  return { file, names: [...file.tensors.keys()], float32: file.float32, shape, meaning, expectClose }
 }
 
 export function relativeError(values: ArrayLike<number>, wanted: ArrayLike<number>) {
@@ -61,21 +69,36 @@ export function relativeError(values: ArrayLike<number>, wanted: ArrayLike<numbe
   return { max: ratio(maxError, maxWanted), l2: ratio(Math.sqrt(squaredError), Math.sqrt(squaredWanted)) }
 }
 
-type Tolerance = { pattern: RegExp; max: number; l2: number }
+type Row = { pattern: RegExp; meaning: string; tolerance?: { max: number; l2: number } }
 
-/** The last column of the file's table in the README: `5e-4 / 2e-4`, one number for both, or `exact`. Literal names come before patterns. */
-function readTolerances(fileName: string): Tolerance[] {
+/** The rows of the file's table in the README. Literal names come before patterns. */
+function readRows(fileName: string): Row[] {
   const readme = goldenPath('README.md')
   const text = readFileSync(existsSync(readme) ? readme : join(bundled, 'README.md'), 'utf8')
   const section = text.split(/^### /m).find((part) => part.startsWith(`\`${fileName}\``)) ?? ''
-  const rows = [...section.matchAll(/^\| `([^`]+)`.*\| ([^|]+) \|$/gm)].flatMap(([, name = '', last = '']) => {
-    const [max, l2] = last.trim() === 'exact' ? [0, 0] : last.split('/').map(Number)
-    if (max === undefined || Number.isNaN(max)) return []
-    return [{ name, pattern: patternOf(name), max, l2: l2 ?? max }]
-  })
-  return rows.sort((a, b) => Number(a.name.includes('{')) - Number(b.name.includes('{')))
+  return [...section.matchAll(/^\| `([^`]+)`[^|]*\|[^|]*\|(.*)\|([^|]*)\|([^|]*)\|$/gm)]
+    .map(([, name = '', meaning = '', , tolerance = '']) => ({
+      name,
+      meaning: meaning.trim(),
+      pattern: patternOf(name),
+      ...toleranceOf(tolerance.trim()),
+    }))
+    .sort((a, b) => Number(a.name.includes('{')) - Number(b.name.includes('{')))
+}
+
+/** `5e-4 / 2e-4` for max and L2, one number for both, or `exact`; inputs have none. */
+function toleranceOf(text: string) {
+  const [max, l2] = text === 'exact' ? [0] : text.split('/').map(Number)
+  return max === undefined || Number.isNaN(max) ? {} : { tolerance: { max, l2: l2 ?? max } }
 }
 
 /** `b.block{i}` stands for b.block0, b.block1 … */
 const patternOf = (name: string) =>
   new RegExp(`^${name.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{[^}]+\}/g, '.+?')}$`)
+
+/** The number behind a word of a row: `numberAfter('cfg 7.0, stg 1.0 in block 1', 'cfg')` is 7. */
+export function numberAfter(meaning: string, word: string): number {
+  const [, digits] = new RegExp(`${word} (\\d[\\d.e-]*)`).exec(meaning) ?? []
+  if (digits === undefined) throw new Error(`the README says no ${word} in "${meaning}"`)
+  return Number(digits)
+}

@@ -5,8 +5,8 @@ import { patchify, unpatchify } from '../../src/model/audio-vae/patches.ts'
 import { ltxComponents } from '../../src/model/components.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
-import { type SamplerInput, sample } from '../../src/preview/sampler.ts'
-import { golden, goldenPath, startGoldenBackend } from './golden.ts'
+import { sample } from '../../src/preview/sampler.ts'
+import { golden, goldenPath, numberAfter, startGoldenBackend } from './golden.ts'
 
 const sampler = golden('sampler.safetensors')
 const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
@@ -20,17 +20,27 @@ beforeAll(async () => {
 const tensor = <R extends tf.Rank>(name: string) =>
   tf.tensor(sampler.float32(name), sampler.shape(name) as never) as tf.Tensor<R>
 
-/** The settings of each golden case, as the set's README lists them. */
-const cases = {
-  main: { steps: 4, guidance: { cfg: 7, stg: 1, rescale: 0.7 } },
-  no_rescale: { steps: 4, guidance: { cfg: 7, stg: 1, rescale: 0 } },
-  no_stg: { steps: 4, guidance: { cfg: 7, stg: 0, rescale: 0.7 } },
-  plain: { steps: 4, guidance: { cfg: 1, stg: 0, rescale: 0 } },
-  stg_all: { steps: 4, guidance: { cfg: 3, stg: 1, rescale: 0.7 }, perturbed: () => true },
-  eight: { steps: 8, guidance: { cfg: 7, stg: 1, rescale: 0.7 } },
-} satisfies Record<string, Partial<SamplerInput>>
+/** Every case of the set, with the settings that its README gives it. */
+const cases = sampler.names
+  .filter((name) => name.endsWith('.latent'))
+  .map((name) => {
+    const meaning = sampler.meaning(name)
+    const [, steps = ''] = /(\d+) steps/.exec(meaning) ?? []
+    const everywhere = meaning.includes('in all blocks')
+    const block = everywhere ? -1 : numberAfter(meaning, 'in block')
+    return {
+      name: name.slice(0, -'.latent'.length),
+      steps: Number(steps),
+      guidance: {
+        cfg: numberAfter(meaning, 'cfg'),
+        stg: numberAfter(meaning, 'stg'),
+        rescale: numberAfter(meaning, 'rescale'),
+      },
+      perturbed: (i: number) => everywhere || i === block,
+    }
+  })
 
-describe.each(Object.entries(cases))('guided sampling, case %s', (name, settings) => {
+describe.each(cases)('guided sampling, case $name', ({ name, ...settings }) => {
   it('walks as the reference does, step by step', async () => {
     const latent = await sample(model, {
       noise: tensor('noise'),

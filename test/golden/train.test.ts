@@ -24,7 +24,7 @@ import { disposeOptimizer, startOptimizer } from '../../src/train/adamw.ts'
 import { learningRateFactor } from '../../src/train/learning-rate.ts'
 import { type Example, pairInput, pairRotation, velocityLoss } from '../../src/train/objective.ts'
 import { meanGradients, trainStep } from '../../src/train/step.ts'
-import { golden, goldenJson, goldenPath, startGoldenBackend } from './golden.ts'
+import { golden, goldenJson, goldenPath, numberAfter, startGoldenBackend } from './golden.ts'
 
 const train = golden('train.safetensors')
 const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
@@ -78,7 +78,9 @@ describe('a training example', () => {
   })
 })
 
-describe.each([4, 8])('adapters with alpha %i', (alpha) => {
+const alphas = train.names.flatMap((name) => /^alpha(\d+)\.loss$/.exec(name)?.slice(1).map(Number) ?? [])
+
+describe.each(alphas)('adapters with alpha %i', (alpha) => {
   it('predict, err and learn as in the reference', () => {
     const parameters = attach(alpha, '')
     const example = caseExample()
@@ -116,10 +118,15 @@ describe.each([4, 8])('adapters with alpha %i', (alpha) => {
   })
 })
 
-describe.each([
-  { name: 'traj', peak: 2e-4, maxNorm: 1 },
-  { name: 'traj_hot', peak: 1e-2, maxNorm: 0.05 },
-])('ten steps of $name', ({ name, peak, maxNorm }) => {
+const trajectories = train.names
+  .filter((name) => /^traj\w*\.loss$/.test(name))
+  .map((name) => ({
+    name: name.slice(0, -'.loss'.length),
+    peak: numberAfter(train.meaning(name), 'learning rate'),
+    maxNorm: numberAfter(train.meaning(name), 'clip'),
+  }))
+
+describe.each(trajectories)('the steps of $name', ({ name, peak, maxNorm }) => {
   it('lose, clip and end as in the reference', () => {
     const [rank = 0] = train.shape(`traj.init.${loraKeys(findTargets(model, targets)[0]?.name ?? '').a}`)
     const parameters = attach(rank, 'traj.init.')
