@@ -6,10 +6,10 @@ const bin = fileURLToPath(new URL('../bin/ltx-a2a.js', import.meta.url))
 const demo = fileURLToPath(new URL('../fixtures/demo', import.meta.url))
 const run = `runs/demo-${new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`
 
-ltxA2a('inspect-dataset', `${demo}/pairs.zip`, '--audio-duration-seconds', '2', '--trigger-phrase', 'v1ntage radio')
+ltxA2a('inspect-dataset', `${demo}/pairs.zip`, '--audio-duration-seconds', '2.2', '--trigger-phrase', 'v1ntage radio')
 ltxA2a(
   'train',
-  ...['--data', `${demo}/pairs.zip`, '--trigger-phrase', 'v1ntage radio', '--audio-duration-seconds', '2'],
+  ...['--data', `${demo}/pairs.zip`, '--trigger-phrase', 'v1ntage radio', '--audio-duration-seconds', '2.2'],
   ...['--rank', '8', '--number-of-steps', '120', '--learning-rate', '0.002', '--dev-allow-few-steps'],
   ...['--validation-reference', `${demo}/reference-1.flac`, '--validation-prompt', 'v1ntage radio'],
   ...['--preview-steps', '10', '--out', run],

@@ -1,6 +1,7 @@
 /** The last line of a run. */
 import { existsSync } from 'node:fs'
 import type { TrainSettings } from '../config/train-settings.ts'
+import { durationText } from '../report/progress.ts'
 import type { RunFolder } from '../train/run-folder.ts'
 
 /** What the hosted trainer asks per step, and the fewest steps it charges for. */
@@ -9,14 +10,7 @@ const hostedFewestSteps = 100
 
 /** The files, the time, and what the hosted trainer would have charged. */
 export function trainingSummary(run: RunFolder, { numberOfSteps }: TrainSettings, seconds: number): string {
-  const files = [run.lora, run.audio, run.metrics, run.debugDataset].filter((path) => existsSync(path))
+  const files = [run.lora, run.audio, run.config, run.metrics, run.debugDataset].filter((path) => existsSync(path))
   const dollars = Math.max(hostedFewestSteps, numberOfSteps) * hostedDollarsPerStep
-  return `Done in ${duration(seconds)}: ${files.join(', ')}. The hosted trainer would have charged $${dollars.toFixed(2)}.`
-}
-
-function duration(seconds: number): string {
-  const whole = Math.round(seconds)
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)]
-  if (hours > 0) return `${hours} h ${minutes} min`
-  return minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`
+  return `Done in ${durationText(seconds)}: ${files.join(', ')}. The hosted trainer would have charged $${dollars.toFixed(2)}.`
 }
