@@ -17,7 +17,7 @@ export function resolvePreviewSettings({ flags }: { flags: Flags }): PreviewSett
     checkValues(previewParameters, givenByFlags(previewParameters, flags)),
   )
   if (loraStrength.length > lora.length)
-    throw new UserError(`${loraStrength.length} times --lora-strength but ${lora.length} times --lora was given`, {
+    throw new UserError(`${loraStrength.length} --lora-strength but ${lora.length} --lora were given`, {
       hint: 'give one --lora <file> for each --lora-strength',
     })
   return Object.freeze({ ...values, loras: lora.map((path, i) => ({ path, strength: loraStrength[i] ?? 1 })) })

@@ -63,9 +63,8 @@ export function jobOf(settings: TrainSettings): Job {
     prompt,
     reference_audio_url: referenceAudioUrl,
   }))
-  return Object.fromEntries(
-    Object.entries({ ...settings, validation }).map(([name, value]) => [snakeCase(name), value]),
-  )
+  const told = Object.entries({ ...settings, validation }).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(told.map(([name, value]) => [snakeCase(name), value]))
 }
 
 /** Flags win over the job. Video fields are left out and noted. */

@@ -35,7 +35,7 @@ export function createRunFolder(path: string, config: RunConfig): RunFolder {
   const run = layout(path)
   const found = statSync(path, { throwIfNoEntry: false })
   if (found && !found.isDirectory()) throw new UserError(`${path} is a file`, { hint: 'choose a folder with --out' })
-  if (found && readdirSync(path).length > 0)
+  if (found && readdirSync(path).length > 0 && !isUnbegun(run))
     throw isRun(run)
       ? new UserError(`${path} already holds a run`, {
           hint: `ltx-a2a train --resume ${path}, or choose another --out`,
@@ -84,6 +84,9 @@ const layout = (path: string): RunFolder => ({
 })
 
 const digits = (step: number) => String(step).padStart(5, '0')
+
+/** One that ended before its first step, for example because the model did not load, is begun anew. */
+const isUnbegun = (run: RunFolder) => isRun(run) && !existsSync(run.metrics)
 
 const isRun = (run: RunFolder) => (readConfig(run) as Partial<RunConfig> | undefined)?.tool === 'ltx-a2a'
 

@@ -41,8 +41,14 @@ it('refuses a config.json of another program', () => {
   expect(() => openRunFolder(folder)).toThrow(/is not a run of ltx-a2a/)
 })
 
-it('refuses to overwrite a run', () => {
+it('begins anew where a run ended before its first step', () => {
   createRunFolder(join(folder, 'run'), config)
+  const run = createRunFolder(join(folder, 'run'), { ...config, trigger_phrase: 'new' })
+  expect(openRunFolder(run.path).config.trigger_phrase).toBe('new')
+})
+
+it('refuses to overwrite a run', () => {
+  appendMetrics(createRunFolder(join(folder, 'run'), config), { step: 0 })
   expect(() => createRunFolder(join(folder, 'run'), config)).toThrow(/already holds a run/)
 })
 

@@ -1,0 +1,89 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { readJobFile } from '../../src/config/job-file.ts'
+import { UserError } from '../../src/errors.ts'
+
+let folder: string
+const before = process.cwd()
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-job-'))
+  process.chdir(folder)
+})
+
+afterEach(() => process.chdir(before))
+
+const read = (content: string | Uint8Array, path = 'job.json') => {
+  writeFileSync(path, content)
+  return readJobFile(path)
+}
+
+describe('a job file', () => {
+  it('is an object of parameters', () =>
+    expect(read('{ "rank": 8, "validation": [] }')).toEqual({ rank: 8, validation: [] }))
+
+  it('may begin with a byte order mark', () => expect(read('\uFEFF{ "rank": 8 }')).toEqual({ rank: 8 }))
+
+  it.each<[what: string, content: string | Uint8Array, sentence: string]>([
+    ['no JSON', '{ "rank": 8, }', 'job.json is not JSON'],
+    ['empty', '', 'job.json is not JSON'],
+    ['a list', '[1]', 'job.json is not a JSON object but a list'],
+    ['null', 'null', 'job.json is not a JSON object but null'],
+    ['a text', '"x"', 'job.json is not a JSON object but "x"'],
+    ['in another encoding', Uint8Array.of(0x7b, 0xff, 0x7d), 'job.json is not UTF-8 text'],
+    ['huge', ' '.repeat(1_000_001), 'job.json has more than 1000000 bytes'],
+  ])('is refused when it is %s', (_, content, sentence) => {
+    expect(() => read(content)).toThrow(sentence)
+    expect(() => read(content)).toThrow(UserError)
+  })
+
+  it('is refused when it is missing, or a folder, or never ends', () => {
+    expect(() => readJobFile('gone.json')).toThrow('gone.json cannot be read')
+    expect(() => readJobFile(folder)).toThrow('cannot be read')
+    expect(() => readJobFile('/dev/zero')).toThrow('/dev/zero has more than 1000000 bytes')
+  })
+})
+
+describe('a relative path in a job file', () => {
+  const job = JSON.stringify({
+    training_data_url: 'pairs.zip',
+    model: 'base.safetensors',
+    out: 'run',
+    trigger_phrase: 'pairs.zip',
+    validation: [{ prompt: 'pairs.zip', reference_audio_url: 'ref.wav' }],
+  })
+
+  beforeEach(() => {
+    mkdirSync('jobs')
+    for (const name of ['pairs.zip', 'base.safetensors', 'ref.wav', 'run']) writeFileSync(join('jobs', name), '')
+  })
+
+  it('is looked for beside the file where the current folder has no such thing', () => {
+    expect(read(job, 'jobs/job.json')).toEqual({
+      training_data_url: join('jobs', 'pairs.zip'),
+      model: join('jobs', 'base.safetensors'),
+      out: 'run',
+      trigger_phrase: 'pairs.zip',
+      validation: [{ prompt: 'pairs.zip', reference_audio_url: join('jobs', 'ref.wav') }],
+    })
+  })
+
+  it('is looked for in the current folder first', () => {
+    writeFileSync('pairs.zip', '')
+    expect(read(job, 'jobs/job.json')).toMatchObject({
+      training_data_url: 'pairs.zip',
+      model: join('jobs', 'base.safetensors'),
+    })
+  })
+
+  it('stays as it is where there is nothing in either', () => {
+    expect(read('{ "training_data_url": "gone.zip" }', 'jobs/job.json')).toEqual({ training_data_url: 'gone.zip' })
+  })
+
+  it('is not what a URL or an absolute path is', () => {
+    for (const path of ['https://example.com/pairs.zip', 'file:///pairs.zip', join(folder, 'pairs.zip')])
+      expect(read(JSON.stringify({ training_data_url: path }), 'jobs/job.json')).toEqual({ training_data_url: path })
+  })
+})

@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest'
+import { resolvePreviewSettings } from '../../src/config/preview-settings.ts'
+import type { Flags } from '../../src/config/values.ts'
+
+const resolve = (flags: Flags) => resolvePreviewSettings({ flags: { ref: 'ref.wav', ...flags } })
+
+describe('a preview', () => {
+  it('has the reference’s defaults, and leaves to the LoRA what the LoRA knows', () => {
+    const settings = resolve({ lora: ['lora.safetensors'] })
+    expect(settings).toMatchObject({
+      ref: 'ref.wav',
+      loras: [{ path: 'lora.safetensors', strength: 1 }],
+      prompt: undefined,
+      duration: undefined,
+      seed: 42,
+      steps: 30,
+      cfg: 7,
+      stgScale: 1,
+      out: 'preview.wav',
+      backend: 'auto',
+      model: undefined,
+      textEncoder: undefined,
+    })
+    expect(settings.negativePrompt).toContain('distortion')
+    expect(Object.isFrozen(settings)).toBe(true)
+  })
+
+  it('of the base alone has no LoRA', () => expect(resolve({}).loras).toEqual([]))
+
+  it('gives each LoRA the strength in the same place', () => {
+    expect(resolve({ lora: ['a', 'b, c', 'd'], loraStrength: ['0.5', '-1'] }).loras).toEqual([
+      { path: 'a', strength: 0.5 },
+      { path: 'b, c', strength: -1 },
+      { path: 'd', strength: 1 },
+    ])
+  })
+
+  it('may have an empty prompt, which is not the same as none', () => expect(resolve({ prompt: '' }).prompt).toBe(''))
+
+  it.each<[Flags, string]>([
+    [{ ref: undefined }, 'ref is missing'],
+    [{ loraStrength: ['1'] }, '1 --lora-strength but 0 --lora were given'],
+    [{ lora: ['a'], loraStrength: ['strong'] }, 'lora_strength[0] must be a number from -10 to 10, not "strong"'],
+    [{ lora: [''] }, 'lora[0] must be a path that is not empty, not ""'],
+    [{ steps: '0' }, 'steps must be a whole number from 1 to 1000, not 0'],
+    [{ cfg: '0.5' }, 'cfg must be a number from 1 to 30, not 0.5'],
+    [{ stgScale: '4' }, 'stg_scale must be a number from 0 to 3, not 4'],
+    [{ duration: '0.1' }, 'duration must be a number from 0.5 to 60, not 0.1'],
+    [{ seed: '1.5' }, 'seed must be a whole number from 0 to 4294967295, not 1.5'],
+    [{ backend: 'cuda' }, 'backend must be one of auto, tensorflow, wasm, cpu, not "cuda"'],
+  ])('is refused for %j', (flags, message) => expect(() => resolve(flags)).toThrow(message))
+})

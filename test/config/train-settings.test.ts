@@ -1,0 +1,360 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { jobOf, resolveInspectSettings, resolveTrainSettings } from '../../src/config/train-settings.ts'
+import type { Flags } from '../../src/config/values.ts'
+import { UserError } from '../../src/errors.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-config-'))
+let files = 0
+
+function jobFile(job: unknown): string {
+  const path = join(folder, `job-${files++}.json`)
+  writeFileSync(path, typeof job === 'string' ? job : JSON.stringify(job))
+  return path
+}
+
+const data = { trainingDataUrl: 'pairs.zip' }
+const byFlags = (flags: Flags) => resolveTrainSettings({ flags: { ...data, ...flags } }).settings
+const byJob = (job: object, flags: Flags = {}) =>
+  resolveTrainSettings({ flags, configFile: jobFile({ training_data_url: 'pairs.zip', ...job }) })
+
+/** The error as its message and its hint. */
+function refusal(resolve: () => unknown): { message: string; hint?: string | undefined } {
+  try {
+    resolve()
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    return { message: error.message, hint: error.hint }
+  }
+  throw new Error('nothing was refused')
+}
+
+describe('the defaults', () => {
+  it('are those of the hosted trainer', () => {
+    expect(byFlags({})).toMatchObject({
+      trainingDataUrl: 'pairs.zip',
+      triggerPhrase: '',
+      rank: 32,
+      numberOfSteps: 2000,
+      learningRate: 0.0002,
+      audioDurationSeconds: 5,
+      audioNormalize: true,
+      audioPreservePitch: true,
+      splitInputIntoScenes: false,
+      splitInputDurationThreshold: 30,
+      validation: [],
+      validationFrameRate: 24,
+      stgScale: 1,
+      debugDataset: false,
+    })
+  })
+
+  it('and ours beyond those', () => {
+    expect(byFlags({})).toMatchObject({
+      seed: 42,
+      alpha: 32,
+      checkpointInterval: 250,
+      previewInterval: 250,
+      previewSteps: 30,
+      previewCfg: 7,
+      gradientAccumulation: 1,
+      learningRateSchedule: 'linear',
+      backend: 'auto',
+      out: undefined,
+      model: undefined,
+      textEncoder: undefined,
+    })
+    expect(byFlags({}).targetModules).toHaveLength(10)
+  })
+
+  it('follow each other: alpha the rank, a prompt the trigger phrase', () => {
+    expect(byFlags({ rank: '64' }).alpha).toBe(64)
+    expect(byFlags({ rank: '64', alpha: '16' }).alpha).toBe(16)
+    expect(byFlags({ triggerPhrase: 'tonech4nge', validationReference: ['a.wav'] }).validation).toEqual([
+      { prompt: 'tonech4nge', referenceAudioUrl: 'a.wav' },
+    ])
+  })
+
+  it('hold a negative prompt of comma-separated defects', () => {
+    expect(byFlags({}).validationNegativePrompt.split(', ').length).toBeGreaterThan(10)
+  })
+})
+
+describe('settings', () => {
+  it('are frozen', () => expect(Object.isFrozen(byFlags({}))).toBe(true))
+
+  it('written as a job resolve to the same settings', () => {
+    const settings = byFlags({
+      rank: '8',
+      alpha: '4',
+      triggerPhrase: 'x',
+      audioNormalize: false,
+      targetModules: ['to_q,to_k'],
+      validationReference: ['a.wav', 'b.wav'],
+      validationPrompt: ['first'],
+      backend: 'wasm',
+    })
+    const job = JSON.parse(JSON.stringify(jobOf(settings)))
+    expect(resolveTrainSettings({ flags: {}, configFile: jobFile(job) }).settings).toEqual(settings)
+    expect(job).toMatchObject({
+      number_of_steps: 2000,
+      validation: [{ prompt: 'first', reference_audio_url: 'a.wav' }, {}],
+    })
+  })
+
+  it('of a run that was begun are accepted as they once were, with flags on top', () => {
+    const job = jobOf(byFlags({ devAllowFewSteps: true, numberOfSteps: '4', rank: '3' }))
+    const { settings } = resolveTrainSettings({
+      flags: { checkpointInterval: '2' },
+      begun: { job, file: 'run/config.json' },
+    })
+    expect(settings).toMatchObject({ numberOfSteps: 4, rank: 3, checkpointInterval: 2 })
+  })
+})
+
+describe('a job file', () => {
+  it('as people know it from the hosted trainer runs as it is', () => {
+    const job = `{ "training_data_url": "pairs.zip", "trigger_phrase": "tonech4nge", "rank": 32, "number_of_steps": 2000, "learning_rate": 0.0002, "audio_duration_seconds": 5.0,
+      "validation": [ { "prompt": "tonech4nge", "reference_audio_url": "ref.wav" } ] }`
+    const { settings, notices } = resolveTrainSettings({ flags: {}, configFile: jobFile(job) })
+    expect(settings).toMatchObject({
+      trainingDataUrl: 'pairs.zip',
+      triggerPhrase: 'tonech4nge',
+      rank: 32,
+      numberOfSteps: 2000,
+      learningRate: 0.0002,
+      audioDurationSeconds: 5,
+      validation: [{ prompt: 'tonech4nge', referenceAudioUrl: 'ref.wav' }],
+    })
+    expect(notices).toEqual([])
+  })
+
+  it('yields to flags, also where its own value would be refused', () => {
+    const { settings } = byJob(
+      { rank: 24, seed: 1, debug_dataset: true },
+      { rank: '16', trainingDataUrl: 'b.zip', debugDataset: false },
+    )
+    expect(settings).toMatchObject({ rank: 16, seed: 1, trainingDataUrl: 'b.zip', debugDataset: false })
+    expect(
+      byJob({ validation: [{ reference_audio_url: 'a' }] }, { validationReference: ['b'] }).settings.validation,
+    ).toEqual([{ prompt: '', referenceAudioUrl: 'b' }])
+  })
+
+  it('may say data for training_data_url, but not both', () => {
+    expect(resolveTrainSettings({ flags: {}, configFile: jobFile({ data: 'a.zip' }) }).settings.trainingDataUrl).toBe(
+      'a.zip',
+    )
+    expect(refusal(() => byJob({ data: 'a.zip' })).message).toMatch(
+      /has both training_data_url and its short name data$/,
+    )
+  })
+
+  it('may have video fields, of any value, which are noted', () => {
+    const { notices } = byJob({ resolution: 'high', number_of_frames: null, first_frame_conditioning_p: { x: 1 } })
+    expect(notices).toEqual(['resolution, number_of_frames, first_frame_conditioning_p: no effect: audio only'])
+  })
+})
+
+describe('video flags', () => {
+  it('are noted like video fields, once', () => {
+    expect(byJob({ frame_rate: 24 }, { frameRate: '25', withAudio: true }).notices).toEqual([
+      'frame_rate, with_audio: no effect: audio only',
+    ])
+  })
+})
+
+describe('a value of a job file is refused: ', () => {
+  it.each<[job: object, message: string]>([
+    [{ rank: 24 }, 'rank must be one of 8, 16, 32, 64, 128, not 24'],
+    [{ rank: '32' }, 'rank must be one of 8, 16, 32, 64, 128, not "32"'],
+    [{ number_of_steps: 99 }, 'number_of_steps must be a whole number from 100 to 20000, not 99'],
+    [{ number_of_steps: 20001 }, 'number_of_steps must be a whole number from 100 to 20000, not 20001'],
+    [{ number_of_steps: 100.5 }, 'number_of_steps must be a whole number from 100 to 20000, not 100.5'],
+    [{ number_of_steps: true }, 'number_of_steps must be a whole number from 100 to 20000, not true'],
+    [{ learning_rate: 0 }, 'learning_rate must be a number above 0 and at most 1, not 0'],
+    [{ learning_rate: -0.1 }, 'learning_rate must be a number above 0 and at most 1, not -0.1'],
+    [{ audio_duration_seconds: 0.49 }, 'audio_duration_seconds must be a number from 0.5 to 60, not 0.49'],
+    [{ audio_duration_seconds: 61 }, 'audio_duration_seconds must be a number from 0.5 to 60, not 61'],
+    [{ split_input_duration_threshold: 0 }, 'split_input_duration_threshold must be a number from 1 to 60, not 0'],
+    [{ validation_frame_rate: 7 }, 'validation_frame_rate must be a number from 8 to 60, not 7'],
+    [{ stg_scale: 3.1 }, 'stg_scale must be a number from 0 to 3, not 3.1'],
+    [{ seed: -1 }, 'seed must be a whole number from 0 to 4294967295, not -1'],
+    [{ trigger_phrase: null }, 'trigger_phrase must be text, not null'],
+    [{ trigger_phrase: ['x'] }, 'trigger_phrase must be text, not a list of 1'],
+    [{ audio_normalize: 'true' }, 'audio_normalize must be true or false, not "true"'],
+    [{ audio_preserve_pitch: 1 }, 'audio_preserve_pitch must be true or false, not 1'],
+    [{ training_data_url: ' ' }, 'training_data_url must be a path that is not empty, not " "'],
+    [{ training_data_url: {} }, 'training_data_url must be a path, not an object'],
+    [{ out: 'a\0b' }, 'out must be a path that is not empty, not "a\\u0000b"'],
+    [{ target_modules: [] }, 'target_modules must be a list with at least one entry, not a list of 0'],
+    [{ target_modules: 'to_q' }, 'target_modules must be a list with at least one entry, not "to_q"'],
+    [{ target_modules: ['to_q', 1] }, 'target_modules[1] must be text, not 1'],
+    [{ backend: 'gpu' }, 'backend must be one of auto, tensorflow, wasm, cpu, not "gpu"'],
+    [
+      { learning_rate_schedule: 'Linear' },
+      'learning_rate_schedule must be one of linear, constant, cosine, not "Linear"',
+    ],
+    [{ validation: {} }, 'validation must be a list of {prompt, reference_audio_url}, not an object'],
+    [{ validation: ['a.wav'] }, 'validation[0] must be an object {prompt, reference_audio_url}, not "a.wav"'],
+    [{ validation: [{ prompt: 'x' }] }, 'validation[0].reference_audio_url is missing'],
+    [
+      { validation: [{ reference_audio_url: 'a' }, { reference_audio_url: '' }] },
+      'validation[1].reference_audio_url must be a path that is not empty, not ""',
+    ],
+    [
+      { validation: [1, 2, 3].map(() => ({ reference_audio_url: 'a' })) },
+      'validation must have at most 2 entries, not a list of 3',
+    ],
+    [{ trigger_phrase: 5, rank: 32 }, 'trigger_phrase must be text, not 5'],
+  ])('%j', (job, message) => expect(refusal(() => byJob(job)).message).toBe(message))
+
+  it('with a hint that says where, and what goes without saying', () => {
+    expect(refusal(() => byJob({ rank: 24 })).hint).toMatch(/^correct it in .*job-\d+\.json, or leave it out for 32$/)
+  })
+
+  it('however long it is, in a short sentence', () => {
+    expect(refusal(() => byJob({ audio_normalize: 'x'.repeat(100_000) })).message.length).toBeLessThan(150)
+  })
+
+  it('1e999, which JSON reads as infinity', () => {
+    const configFile = jobFile('{ "training_data_url": "a.zip", "learning_rate": 1e999 }')
+    expect(refusal(() => resolveTrainSettings({ flags: {}, configFile })).message).toBe(
+      'learning_rate must be a number above 0 and at most 1, not Infinity',
+    )
+  })
+})
+
+describe('an unknown name is refused, and the nearest known one named: ', () => {
+  it.each([
+    ['numbr_of_steps', 'number_of_steps'],
+    ['numberOfSteps', 'number_of_steps'],
+    ['number-of-steps', 'number_of_steps'],
+    ['Rank', 'rank'],
+    ['lora_rank', 'rank'],
+    ['resolutoin', 'resolution'],
+    ['trigger_word', 'trigger_phrase'],
+  ])('%s', (name, known) => {
+    const { message, hint } = refusal(() => byJob({ [name]: 1 }))
+    expect(message).toMatch(new RegExp(`job-\\d+\\.json has the unknown parameter "${name}"$`))
+    expect(hint).toBe(`did you mean ${known}?`)
+  })
+
+  it('also inside validation', () => {
+    const { message, hint } = refusal(() => byJob({ validation: [{ reference_audio_url: 'a', promt: 'x' }] }))
+    expect(message).toMatch(/has the unknown parameter "validation\[0\]\.promt"$/)
+    expect(hint).toBe('did you mean validation[0].prompt?')
+  })
+
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
+    'also where it is the language’s own: %s',
+    (name) => {
+      const configFile = jobFile(`{ "training_data_url": "a.zip", "${name}": { "rank": 8 } }`)
+      expect(refusal(() => resolveTrainSettings({ flags: {}, configFile })).message).toContain(
+        `unknown parameter "${name}"`,
+      )
+      const nested = jobFile(
+        `{ "training_data_url": "a.zip", "validation": [{ "reference_audio_url": "a", "${name}": {} }] }`,
+      )
+      expect(refusal(() => resolveTrainSettings({ flags: {}, configFile: nested })).message).toContain(name)
+      expect(({} as { rank?: number }).rank).toBeUndefined()
+    },
+  )
+})
+
+describe('a flag', () => {
+  it('spells numbers in decimal', () => {
+    expect(byFlags({ learningRate: '5e-5', seed: '007', stgScale: '.5', audioDurationSeconds: '+3.' })).toMatchObject({
+      learningRate: 5e-5,
+      seed: 7,
+      stgScale: 0.5,
+      audioDurationSeconds: 3,
+    })
+  })
+
+  it.each(['', ' ', '0x10', '1_000', 'many', '12 ', 'NaN', 'Infinity', '1e', '--5'])(
+    'is refused as a number when it says "%s"',
+    (seed) => {
+      const { message, hint } = refusal(() => byFlags({ seed }))
+      expect(message).toBe(`seed must be a whole number from 0 to 4294967295, not "${seed}"`)
+      expect(hint).toBe('correct --seed, or leave it out for 42')
+    },
+  )
+
+  it('spells true and false, or stands for true alone', () => {
+    expect(byFlags({ audioNormalize: 'false', audioPreservePitch: false, debugDataset: true })).toMatchObject({
+      audioNormalize: false,
+      audioPreservePitch: false,
+      debugDataset: true,
+    })
+    expect(refusal(() => byFlags({ debugDataset: 'yes' })).message).toBe(
+      'debug_dataset must be true or false, not "yes"',
+    )
+  })
+
+  it('lists target modules with commas, repeated, or both', () => {
+    expect(byFlags({ targetModules: ['to_q, to_k', 'to_v'] }).targetModules).toEqual(['to_q', 'to_k', 'to_v'])
+  })
+
+  it('may ask for few steps and any rank only with the developer flag', () => {
+    expect(byFlags({ devAllowFewSteps: true, numberOfSteps: '1', rank: '1' })).toMatchObject({
+      numberOfSteps: 1,
+      rank: 1,
+      alpha: 1,
+    })
+    expect(refusal(() => byFlags({ devAllowFewSteps: true, numberOfSteps: '0' })).message).toContain(
+      'from 1 to 20000, not 0',
+    )
+    expect(refusal(() => byFlags({ numberOfSteps: '1' })).message).toContain('from 100 to 20000, not 1')
+    expect(refusal(() => byJob({ dev_allow_few_steps: true })).message).toContain('unknown parameter')
+  })
+
+  it('pairs validation references with prompts in their order', () => {
+    expect(byFlags({ validationReference: ['a.wav', 'b.wav'], validationPrompt: ['one', 'two'] }).validation).toEqual([
+      { prompt: 'one', referenceAudioUrl: 'a.wav' },
+      { prompt: 'two', referenceAudioUrl: 'b.wav' },
+    ])
+    expect(refusal(() => byFlags({ validationPrompt: ['one'] })).message).toBe(
+      '1 validation prompt but 0 validation references were given',
+    )
+    expect(refusal(() => byFlags({ validationReference: ['a', 'b', 'c'] }))).toEqual({
+      message: 'validation must have at most 2 entries, not a list of 3',
+      hint: 'correct --validation-reference',
+    })
+  })
+})
+
+describe('what cannot be', () => {
+  it('is training without data', () => {
+    expect(refusal(() => resolveTrainSettings({ flags: {} }))).toEqual({
+      message: 'training_data_url is missing',
+      hint: 'give it as --data <zip>',
+    })
+  })
+
+  it('is splitting recordings into scenes', () => {
+    const { message, hint } = refusal(() => byJob({ split_input_into_scenes: true }))
+    expect(message).toMatch(/^split_input_into_scenes cannot be true: .*sync/)
+    expect(hint).toMatch(/beforehand/)
+  })
+})
+
+describe('inspecting a dataset', () => {
+  it('takes the same job, looks at the data alone, and needs no name', () => {
+    const job = { rank: 24, audio_duration_seconds: 3, aspect_ratio: '1:1' }
+    const { settings, notices } = resolveInspectSettings({ flags: { triggerPhrase: 'x' }, configFile: jobFile(job) })
+    expect(settings).toMatchObject({ trainingDataUrl: undefined, audioDurationSeconds: 3, triggerPhrase: 'x' })
+    expect(notices).toEqual(['aspect_ratio: no effect: audio only'])
+  })
+
+  it('refuses what a training would refuse of the data', () => {
+    expect(refusal(() => resolveInspectSettings({ flags: { audioDurationSeconds: '0' } })).message).toContain(
+      'from 0.5 to 60',
+    )
+    expect(refusal(() => resolveInspectSettings({ flags: { splitInputIntoScenes: true } })).message).toContain('sync')
+    expect(refusal(() => resolveInspectSettings({ flags: {}, configFile: jobFile({ rnak: 8 }) })).hint).toBe(
+      'did you mean rank?',
+    )
+  })
+})
