@@ -6,7 +6,8 @@ import { resolvePreviewSettings } from './config/preview-settings.ts'
 import { resolveInspectSettings, resolveTrainSettings } from './config/train-settings.ts'
 import type { Flags } from './config/values.ts'
 import { videoFields } from './config/video-fields.ts'
-import { Interrupted, UserError } from './errors.ts'
+import { UserError } from './errors.ts'
+import { tellFailure } from './report/failure.ts'
 import { createTerminal, type Terminal } from './report/terminal.ts'
 import { toolVersion } from './version.ts'
 
@@ -16,7 +17,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await createProgram().parseAsync(argv)
   } catch (error) {
-    process.exitCode = tell(error, openTerminal({}))
+    process.exitCode = error instanceof CommanderError ? usageExitCode(error) : tellFailure(error, openTerminal({}))
   }
 }
 
@@ -175,27 +176,8 @@ async function withTerminal(options: { quiet?: boolean }, work: (terminal: Termi
   }
 }
 
-/** Says what happened, and returns the exit code for it. */
-function tell(error: unknown, terminal: Terminal): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2 // commander has spoken
-  if (error instanceof Interrupted) {
-    terminal.note(error.message)
-    if (error.hint) terminal.note(`  go on: ${error.hint}`)
-    return 130
-  }
-  if (error instanceof UserError) {
-    terminal.error(error.message)
-    if (error.hint) terminal.note(`  hint: ${error.hint}`)
-    for (const line of lastLines(error.cause)) terminal.note(`  cause: ${line}`)
-    return 2
-  }
-  terminal.error(error instanceof Error ? (error.stack ?? error.message) : String(error))
-  terminal.note(`This is a bug in ltx-a2a ${toolVersion}, not something you did.`)
-  return 1
-}
-
-const lastLines = (cause: unknown): string[] =>
-  cause instanceof Error ? cause.message.split('\n').filter(Boolean).slice(-3) : []
+/** Commander has spoken already: help that was asked for, or a flag that is wrong. */
+const usageExitCode = ({ exitCode }: CommanderError) => (exitCode === 0 ? 0 : 2)
 
 /** `ltx-a2a … | head` has read enough. */
 function leaveWithTheReader(error: NodeJS.ErrnoException) {

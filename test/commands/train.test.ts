@@ -10,13 +10,12 @@ import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetens
 import { openSource } from '../../src/dataset/source.ts'
 import { openBaseModel } from '../../src/model/base-model.ts'
 import { normals, randomFor } from '../../src/random.ts'
-import { type Tool, toolIn } from './run-tool.ts'
+import { ltxA2a, type RunOptions } from '../cli/bin.ts'
 
 const demo = fileURLToPath(new URL('../../fixtures/demo', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
-let tool: Tool
+const run = (args: string[], options: RunOptions = {}) => ltxA2a(args, { cwd: folder, ...options })
 beforeAll(() => {
-  tool = toolIn(folder, join(folder, 'cache'))
   mkdirSync(join(folder, 'pairs'))
   for (const name of ['hiss', 'rush', 'wind']) {
     for (const side of ['start', 'end'])
@@ -56,7 +55,7 @@ const small = [
 
 describe('train', () => {
   it('makes a LoRA, previews, metrics and a config, and names them in its last line', async () => {
-    const { code, stdout, stderr } = await tool.run(
+    const { code, stdout, stderr } = await run([
       'train',
       ...small,
       ...[
@@ -82,7 +81,7 @@ describe('train', () => {
         'other',
       ],
       ...['--debug-dataset', '--out', 'whole'],
-    )
+    ])
     expect(stderr).toContain('Base: the small bundled one')
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
     expect(readdirSync(join(folder, 'whole')).sort()).toEqual([
@@ -163,18 +162,20 @@ describe('train', () => {
   })
 
   it('ends in the same bytes for the same seed', async () => {
-    for (const out of ['once', 'again']) await tool.run('train', ...small, '--number-of-steps', '3', '--out', out)
+    for (const out of ['once', 'again']) await run(['train', ...small, '--number-of-steps', '3', '--out', out])
     expect(read('again', 'lora.safetensors').equals(read('once', 'lora.safetensors'))).toBe(true)
   })
 
   it('saves at Ctrl-C, says how to go on, and then ends in the same bytes as a run that was left alone', async () => {
     const args = [...small, '--number-of-steps', '40', '--checkpoint-interval', '10']
-    await tool.run('train', ...args, '--out', 'alone')
-    const stopped = await tool.interruptAt('Training: ', 'SIGINT', 'train', ...args, '--out', 'stopped')
+    await run(['train', ...args, '--out', 'alone'])
+    const stopped = await run(['train', ...args, '--out', 'stopped'], {
+      interrupt: { at: 'Training: ', signal: 'SIGINT' },
+    })
     expect(stopped.code).toBe(130)
     expect(stopped.stderr).toMatch(/stopped after step \d+ of 40; the run is saved/)
     expect(stopped.stderr).toContain('ltx-a2a train --resume stopped')
-    const { code, stderr } = await tool.run('train', '--resume', 'stopped')
+    const { code, stderr } = await run(['train', '--resume', 'stopped'])
     expect(stderr).toMatch(/Resuming after step \d+/)
     expect(code).toBe(0)
     expect(read('stopped', 'lora.safetensors').equals(read('alone', 'lora.safetensors'))).toBe(true)
@@ -195,7 +196,7 @@ describe('train', () => {
       validation: [{ prompt: 'tonech4nge', reference_audio_url: 'ref.wav' }],
     }
     writeFileSync(join(folder, 'job.json'), JSON.stringify(job))
-    const { code, stderr } = await tool.run(
+    const { code, stderr } = await run([
       'train',
       '--config',
       'job.json',
@@ -205,14 +206,14 @@ describe('train', () => {
       '0',
       '--out',
       'job',
-    )
+    ])
     expect(code).toBe(0)
     expect(stderr).toMatch(/resolution.*no effect: audio only/)
     expect(existsSync(join(folder, 'job', 'audio.wav'))).toBe(true)
   })
 
   it('learns: the loss over fixed draws on the demo pairs falls clearly', async () => {
-    const { code } = await tool.run(
+    const { code } = await run([
       'train',
       ...[
         '--data',
@@ -225,7 +226,7 @@ describe('train', () => {
         'v1ntage radio',
       ],
       ...['--number-of-steps', '60', '--learning-rate', '0.002', '--dev-allow-few-steps', '--out', 'demo'],
-    )
+    ])
     expect(code).toBe(0)
     const losses = metrics('demo').flatMap(({ fixed_loss }) => fixed_loss ?? [])
     expect(losses.at(-1) / losses[0]).toBeLessThan(0.85)
@@ -234,7 +235,7 @@ describe('train', () => {
 
 describe('train refuses, writes nothing and exits with 2', () => {
   const refuses = async (args: string[], ...says: RegExp[]) => {
-    const { code, stdout, stderr } = await tool.run('train', ...args, '--out', 'refused')
+    const { code, stdout, stderr } = await run(['train', ...args, '--out', 'refused'])
     for (const sentence of says) expect(stderr).toMatch(sentence)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(existsSync(join(folder, 'refused'))).toBe(false)
@@ -265,18 +266,18 @@ describe('train refuses, writes nothing and exits with 2', () => {
     tensors.set(name, { dtype: 'F32', shape: [2, 3], bytes: new Uint8Array(24) })
     writeSafetensors(join(folder, 'bent.safetensors'), tensors, checkpoint.metadata)
     const textEncoder = openBaseModel().textEncoder
-    return tool
-      .run('train', ...small, '--model', 'bent.safetensors', '--text-encoder', textEncoder, '--out', 'bent')
-      .then(({ code, stderr }) => {
+    return run(['train', ...small, '--model', 'bent.safetensors', '--text-encoder', textEncoder, '--out', 'bent']).then(
+      ({ code, stderr }) => {
         expect(stderr).toMatch(/audio_patchify_proj\.weight in bent\.safetensors has the shape \[2,3\], not \[64,128\]/)
         expect(code).toBe(2)
-      })
+      },
+    )
   })
 
   it('an output folder that is not ours', async () => {
     mkdirSync(join(folder, 'theirs'))
     writeFileSync(join(folder, 'theirs', 'thesis.txt'), 'mine')
-    const { code, stderr } = await tool.run('train', ...small, '--out', 'theirs')
+    const { code, stderr } = await run(['train', ...small, '--out', 'theirs'])
     expect(stderr).toMatch(/theirs holds files that are not a run of ltx-a2a/)
     expect(code).toBe(2)
     expect(readdirSync(join(folder, 'theirs'))).toEqual(['thesis.txt'])
@@ -286,7 +287,7 @@ describe('train refuses, writes nothing and exits with 2', () => {
 describe('preview', () => {
   it('takes prompt and duration from the LoRA and prints only the path of the wav', async () => {
     const lora = join('whole', 'lora.safetensors')
-    const { code, stdout, stderr } = await tool.run(
+    const { code, stdout, stderr } = await run([
       'preview',
       '--lora',
       lora,
@@ -296,7 +297,7 @@ describe('preview', () => {
       '2',
       '--out',
       'new.wav',
-    )
+    ])
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'new.wav\n' })
     expect(stderr).toContain('"n0ise"')
     const { sampleRate, channels } = decodeWav(read('new.wav'))
@@ -305,7 +306,7 @@ describe('preview', () => {
 
   it('with strength 0 sounds like the base, with more like something else', async () => {
     const sound = async (name: string, ...args: string[]) => {
-      await tool.run(
+      await run([
         'preview',
         '--ref',
         'ref.wav',
@@ -318,7 +319,7 @@ describe('preview', () => {
         '--out',
         name,
         ...args,
-      )
+      ])
       return read(name)
     }
     const lora = join('demo', 'lora.safetensors')
@@ -351,7 +352,7 @@ describe('preview', () => {
       [`${module}.lora_B.weight`, { ...factors, shape: [7, 1] }],
     ])
     writeSafetensors(join(folder, 'other.safetensors'), tensors)
-    const { code, stderr } = await tool.run(
+    const { code, stderr } = await run([
       'preview',
       '--lora',
       'other.safetensors',
@@ -359,7 +360,7 @@ describe('preview', () => {
       'ref.wav',
       '--out',
       'no.wav',
-    )
+    ])
     expect(stderr).toMatch(/to_q is \[7, 7\] there and \[64, 64\] in this base/)
     expect(code).toBe(2)
     expect(existsSync(join(folder, 'no.wav'))).toBe(false)
@@ -367,7 +368,7 @@ describe('preview', () => {
 
   it('refuses a file that is no LoRA', async () => {
     writeFileSync(join(folder, 'empty.safetensors'), '')
-    const { code, stderr } = await tool.run('preview', '--lora', 'empty.safetensors', '--ref', 'ref.wav')
+    const { code, stderr } = await run(['preview', '--lora', 'empty.safetensors', '--ref', 'ref.wav'])
     expect(stderr).toMatch(/empty\.safetensors is not a usable safetensors file: it has 0 bytes/)
     expect(code).toBe(2)
   })

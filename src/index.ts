@@ -1,0 +1,9 @@
+/** The parts of ltx-a2a that other programs may build on. */
+export { logMel } from './audio/mel.ts'
+export { resample } from './audio/resample.ts'
+export type { Waveform } from './audio/waveform.ts'
+export { type LoraFile, readLora, writeLora } from './checkpoint/lora-file.ts'
+export { openSafetensors, type Safetensors, writeSafetensors } from './checkpoint/safetensors.ts'
+export { assertTrainable, type Dataset, type DatasetOptions, inspectDataset } from './dataset/dataset.ts'
+export { openSource, type Source } from './dataset/source.ts'
+export { Interrupted, UserError } from './errors.ts'

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { ltxA2a, projectPath } from './bin.ts'
+
+describe('help', () => {
+  it.each([['--help'], ['inspect-dataset --help'], ['train --help'], ['preview --help']])('%s', async (line) => {
+    const { code, stdout, stderr } = await ltxA2a(line.split(' '))
+    expect(stdout).toMatchSnapshot()
+    expect([code, stderr]).toEqual([0, ''])
+  })
+
+  it('is quick, because it loads no TensorFlow', async () => {
+    const { code, stderr } = await ltxA2a(['train', '--help'], { env: { NODE_DEBUG: 'esm' } })
+    expect(code).toBe(0)
+    expect(stderr).toContain('commander')
+    expect(stderr).not.toContain('@tensorflow')
+  })
+
+  it('goes to stderr when no command was given, and that is an error', async () => {
+    const { code, stdout, stderr } = await ltxA2a([])
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toContain('Usage: ltx-a2a')
+  })
+})
+
+it('the version is the one of the package', async () => {
+  const { version } = JSON.parse(readFileSync(projectPath('package.json'), 'utf8'))
+  expect(await ltxA2a(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+})

@@ -1,0 +1,29 @@
+import { copyFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { ltxA2a, newFolder, projectPath } from './bin.ts'
+
+it('a run without --out and without a window talks in plain lines on stderr and goes to a folder of its own', async () => {
+  const cwd = newFolder()
+  copyFileSync(projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip'), join(cwd, 'Two pairs.zip'))
+  writeFileSync(
+    join(cwd, 'job.json'),
+    '{ "data": "Two pairs.zip", "audio_duration_seconds": 1, "frame_rate": 24, "rank": 64 }',
+  )
+  const few = ['--dev-allow-few-steps', '--number-of-steps', '1', '--rank', '2', '--backend', 'wasm']
+  const { code, stdout, stderr } = await ltxA2a(['train', '--config', 'job.json', ...few], { cwd })
+  expect([code, stdout], stderr).toEqual([0, ''])
+  expect(stderr).not.toContain('\u001B')
+  expect(stderr.split('\n')[0]).toBe('frame_rate: no effect: audio only')
+  expect(stderr).toMatch(/^Training: 1 steps?, loss /m)
+  const [run = '', ...others] = readdirSync(join(cwd, 'runs'))
+  expect(others).toEqual([])
+  expect(run).toMatch(/^Two-pairs-\d{8}-\d{6}$/)
+  expect(stderr.trimEnd().split('\n').at(-1)).toContain(join('runs', run, 'lora.safetensors'))
+})
+
+it('a quiet run says nothing', async () => {
+  const args = ['train', '-q', '--data', projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip')]
+  const few = ['--dev-allow-few-steps', '--number-of-steps', '1', '--rank', '2', '--audio-duration-seconds', '1']
+  expect(await ltxA2a([...args, ...few, '--backend', 'wasm'])).toEqual({ code: 0, stdout: '', stderr: '' })
+})
