@@ -1,12 +1,13 @@
 /**
- * Which TensorFlow.js backend computes: native TensorFlow where an addon is installed (it uses the GPU if it has one), else WebAssembly,
- * which installs everywhere, else plain JavaScript.
+ * Which TensorFlow.js backend computes: native TensorFlow where there is one (it uses the GPU if it has one), else WebAssembly, which installs
+ * everywhere, else plain JavaScript.
  */
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors.ts'
+import { loadInstallation } from './installation.ts'
 
 export type BackendName = 'tensorflow' | 'wasm' | 'cpu'
 export type BackendChoice = 'auto' | BackendName
@@ -37,8 +38,7 @@ export async function startBackend(choice: BackendChoice = 'auto'): Promise<Back
       const reason = firstLine(cause)
       if (choice !== 'auto')
         throw new UserError(`the ${name} backend cannot be used here: ${reason}`, {
-          hint:
-            name === 'tensorflow' ? 'install @tensorflow/tfjs-node-gpu or use --backend wasm' : 'use --backend auto',
+          hint: name === 'tensorflow' ? 'run ltx-a2a setup-tensorflow, or use --backend auto' : 'use --backend auto',
           cause,
         })
       passedOver.push({ name, reason })
@@ -50,26 +50,63 @@ export async function startBackend(choice: BackendChoice = 'auto'): Promise<Back
 /** The backend that is computing now. */
 export const currentBackend = () => tf.getBackend() as BackendName
 
+/** What native TensorFlow says of itself. */
+export type NativeFacts = { version: string; device: 'GPU' | 'CPU' }
+
+/** @throws Error unless the backend that is computing now is native TensorFlow. */
+export function nativeFacts(): NativeFacts {
+  if (currentBackend() !== 'tensorflow') throw new Error(`${currentBackend()} is not native TensorFlow`)
+  const { binding } = tf.backend() as unknown as { binding: { TF_Version: string; isUsingGpuDevice(): boolean } }
+  return { version: binding.TF_Version, device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU' }
+}
+
 const require = createRequire(import.meta.url)
 
+/** tfjs-node, in order of preference: what it was loaded from, in words, or undefined where there is none. */
+const addons: (() => string | undefined)[] = [
+  () => {
+    const installation = loadInstallation()
+    return installation && `from ${installation.from}`
+  },
+  ...['tfjs-node-gpu', 'tfjs-node'].map((name) => () => {
+    try {
+      require(`@tensorflow/${name}`)
+      return `from ${name}`
+    } catch (error) {
+      if (isNotInstalled(error, name)) return undefined
+      throw error
+    }
+  }),
+]
+
 async function startTensorFlow(): Promise<string> {
-  // tfjs-node 4.22 calls a function that Node 23 removed
-  const legacy = util as unknown as Record<string, unknown>
-  legacy.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined
+  restoreUtil()
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2'
   process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true' // otherwise TensorFlow takes the whole card
   const failures: unknown[] = []
-  for (const addon of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
+  for (const load of addons) {
     try {
-      const { version } = require(addon) as { version: Record<string, string> }
-      return `native TensorFlow through ${addon.split('/')[1]} ${version['tfjs-core'] ?? ''}`.trim()
+      const from = load()
+      if (from === undefined) continue
+      await tf.setBackend('tensorflow')
+      const { version, device } = nativeFacts()
+      return `TensorFlow ${version} on the ${device}, ${from}`
     } catch (error) {
       failures.push(error)
     }
   }
-  const isBroken = failures.find((error) => (error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND')
-  throw new Error(isBroken ? firstLine(isBroken) : 'tfjs-node is not installed')
+  throw failures[0] ?? new Error('no native TensorFlow is set up')
 }
+
+/** tfjs-node 4.22 calls functions that Node 22 warns of and Node 23 removed. */
+function restoreUtil() {
+  const legacy = util as unknown as Record<string, unknown>
+  legacy.isNullOrUndefined = (value: unknown) => value === null || value === undefined
+  legacy.isArray = Array.isArray
+}
+
+const isNotInstalled = (error: unknown, name: string) =>
+  (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' && firstLine(error).includes(`'@tensorflow/${name}'`)
 
 async function startWasm(): Promise<string> {
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm')

@@ -3,6 +3,10 @@ import * as tf from '@tensorflow/tfjs'
 import { toFloat32 } from '../checkpoint/dtypes.ts'
 import type { StoredTensor } from '../checkpoint/safetensors.ts'
 import { currentBackend } from './backend.ts'
+import { byHand } from './by-hand.ts'
+import { asTensor, dataTypes, isNative, nativeBackend, type OpOutput, typeAttribute } from './native.ts'
+import { matMul, narrow, wide } from './ops.ts'
+import { currentPrecision, type Precision } from './precision.ts'
 import { multiply } from './product.ts'
 
 /** The stored values as a float32 tensor that outlives any tidy; its owner disposes of it. */
@@ -16,6 +20,7 @@ export const constant = <R extends tf.Rank>({ bytes, dtype, shape }: StoredTenso
 export type FrozenMatrix = { shape: [number, number]; stored?: tf.Tensor2D; transposed?: tf.Tensor2D }
 
 export function freeze(tensor: StoredTensor): FrozenMatrix {
+  if (isNative()) return { shape: tensor.shape as [number, number], stored: resident(tensor) }
   const stored = constant<tf.Rank.R2>(tensor)
   const shape = tensor.shape as [number, number]
   if (currentBackend() !== 'wasm') return { shape, stored }
@@ -29,6 +34,7 @@ export const dispose = (matrix: FrozenMatrix) =>
 
 /** x · Wᵀ: `[n, in] → [n, out]`, differentiable in x. */
 export function timesFrozen(x: tf.Tensor2D, matrix: FrozenMatrix): tf.Tensor2D {
+  if (isNative()) return timesResident(x, matrix.stored as tf.Tensor2D)
   const multiplied = tf.customGrad((input) => ({
     value: matrix.transposed
       ? multiply(input as tf.Tensor2D, matrix.transposed, false, false)
@@ -37,6 +43,33 @@ export function timesFrozen(x: tf.Tensor2D, matrix: FrozenMatrix): tf.Tensor2D {
   }))
   return multiplied(x) as tf.Tensor2D
 }
+
+/** The same in the precision of the weight. */
+function timesResident(x: tf.Tensor2D, weight: tf.Tensor2D): tf.Tensor2D {
+  return byHand(
+    [x],
+    () => ({ value: wide(matMul(narrow(x), weight, { transposeB: true })), kept: {} }),
+    (dy) => [wide(matMul(narrow(dy), weight))],
+  ) as tf.Tensor2D
+}
+
+/** The stored bytes as a tensor in the precision of frozen weights; its owner disposes of it. */
+function resident({ bytes, dtype, shape }: StoredTensor): tf.Tensor2D {
+  const precision = currentPrecision()
+  if (precision !== storedPrecisions[dtype]) return tf.tidy(() => tf.keep(narrow(wideTensor({ bytes, dtype, shape }))))
+  const { binding } = nativeBackend()
+  const raw = binding.createTensor([...shape, 2], dataTypes.uint8, bytes)
+  const attributes = [typeAttribute('T', 'uint8'), typeAttribute('type', precision)]
+  const [cast] = binding.executeOp('Bitcast', attributes, [raw], 1)
+  binding.deleteTensor(raw)
+  return tf.keep(asTensor(cast as OpOutput)) as tf.Tensor2D
+}
+
+/** The stored formats that TensorFlow takes as they are. */
+const storedPrecisions: { [dtype in StoredTensor['dtype']]?: Precision } = { BF16: 'bfloat16', F16: 'half' }
+
+const wideTensor = ({ bytes, dtype, shape }: StoredTensor) =>
+  tf.tensor2d(toFloat32(bytes, dtype), shape as [number, number])
 
 function storedOrientation(matrix: FrozenMatrix): tf.Tensor2D {
   matrix.stored ??= tf.keep(tf.transpose(matrix.transposed as tf.Tensor2D))

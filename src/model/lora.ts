@@ -52,7 +52,7 @@ export function attachNewLora(linears: readonly Linear[], rank: number, alpha: n
     const [, inputs] = shapes.a
     const bound = 1 / Math.sqrt(inputs)
     const a = variable(keys.a, tf.tensor2d(uniforms(random, rank * inputs, -bound, bound), shapes.a))
-    const b = variable(keys.b, tf.zeros<tf.Rank.R2>(shapes.b))
+    const b = variable(keys.b, tf.fill<tf.Rank.R2>(shapes.b, 0))
     linear.lora = { a, b, scale: alpha / rank }
     parameters.set(keys.a, a).set(keys.b, b)
   }
@@ -93,6 +93,13 @@ export function attachSavedLoras(model: Transformer, loras: readonly { file: Lor
     tf.dispose(factors)
   }
 }
+
+/** The factors that a training may be changing. */
+export const trainedFactors = (model: Transformer): tf.Variable[] =>
+  model.blocks
+    .flatMap(blockLinears)
+    .flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
+    .filter((factor) => factor instanceof tf.Variable)
 
 /** Takes every adapter off again and frees its factors. */
 export function detachLora(model: Transformer) {

@@ -3,10 +3,12 @@
  * appended, both standing at time 0.
  */
 import * as tf from '@tensorflow/tfjs'
+import { type Captured, capture } from '../engine/capture.ts'
 import { denoised, eulerStep } from '../flow/flow.ts'
 import { sigmaSchedule } from '../flow/sigma.ts'
-import { latentFrameMiddles } from '../model/rope.ts'
-import { type Transformer, type TransformerInput, tokenRotation, velocity } from '../model/transformer/transformer.ts'
+import { trainedFactors } from '../model/lora.ts'
+import { latentFrameMiddles, type Rotation } from '../model/rope.ts'
+import { type Transformer, tokenRotation, velocity } from '../model/transformer/transformer.ts'
 import { type Guidance, guide, type Predictions, perturbedBlock } from './guidance.ts'
 
 export type SamplerInput = {
@@ -36,48 +38,64 @@ export async function sample(model: Transformer, input: SamplerInput): Promise<t
     ...latentFrameMiddles(frames),
     ...latentFrameMiddles(reference.shape[1]),
   ])
+  const passes = openPasses(model, noisy, rotation, input.perturbed)
   const sigmas = sigmaSchedule(steps)
   let tokens = tf.concat([noise, reference], 1)
-  for (let step = 0; step < steps; step++) {
-    const [sigma = 0, next = 0] = sigmas.slice(step, step + 2)
-    const state: SamplerState = tf.tidy(() => {
-      const predictions = predict(model, { tokens, noisy, rotation }, sigma, input)
-      const guided = guide(predictions, input.guidance)
-      const clean = tf.concat([tf.slice(guided, [0, 0, 0], [1, frames, -1]), reference], 1)
-      return { predictions, denoised: clean, tokens: eulerStep(tokens, clean, sigma, next) }
-    })
-    await input.onStep?.(step, state)
-    tf.dispose([tokens, state.denoised, ...Object.values(state.predictions)])
-    tokens = state.tokens
+  try {
+    for (let step = 0; step < steps; step++) {
+      const [sigma = 0, next = 0] = sigmas.slice(step, step + 2)
+      const state: SamplerState = tf.tidy(() => {
+        const predictions = predict(passes, tokens, sigma, input)
+        const guided = guide(predictions, input.guidance)
+        const clean = tf.concat([tf.slice(guided, [0, 0, 0], [1, frames, -1]), reference], 1)
+        return { predictions, denoised: clean, tokens: eulerStep(tokens, clean, sigma, next) }
+      })
+      await input.onStep?.(step, state)
+      tf.dispose([tokens, state.denoised, ...Object.values(state.predictions)])
+      tokens = state.tokens
+    }
+    return tf.slice(tokens, [0, 0, 0], [1, frames, -1])
+  } finally {
+    passes.plain.dispose()
+    passes.perturbed.dispose()
+    tf.dispose([tokens, rotation.cos, rotation.sin])
   }
-  const target = tf.slice(tokens, [0, 0, 0], [1, frames, -1])
-  tf.dispose([tokens, rotation.cos, rotation.sin])
-  return target
 }
 
-type Pass = Pick<TransformerInput, 'tokens' | 'noisy' | 'rotation'>
+/** What a pass predicts from noisy tokens `[1, N, 128]`, a sigma `[1]` and a context: the clean tokens. */
+type PassInput = { tokens: tf.Tensor3D; sigma: tf.Tensor1D; context: tf.Tensor3D }
+type Pass = Captured<PassInput, { clean: tf.Tensor3D }>
+
+/** The plain pass, and the one with perturbed self-attention; both run again and again with the same shapes. */
+function openPasses(
+  model: Transformer,
+  noisy: readonly (0 | 1)[],
+  rotation: Rotation,
+  isPerturbed = (block: number) => block === perturbedBlock(model.blocks.length),
+): { plain: Pass; perturbed: Pass } {
+  const open = (perturbed?: (block: number) => boolean): Pass =>
+    capture(
+      ({ tokens, sigma, context }) => {
+        const predicted = velocity(model, { tokens, sigma, context, noisy, rotation, ...(perturbed && { perturbed }) })
+        const isNoisy = tf.tensor3d([...noisy], [1, noisy.length, 1])
+        return { clean: denoised(tokens, predicted, tf.mul(isNoisy, sigma)) }
+      },
+      { variables: trainedFactors(model) },
+    )
+  return { plain: open(), perturbed: open(isPerturbed) }
+}
 
 /** Up to three passes: the prompt, the negative prompt, and the prompt with perturbed self-attention. */
-function predict(model: Transformer, pass: Pass, sigma: number, input: SamplerInput): Predictions {
-  const { guidance, context, negativeContext } = input
-  const isPerturbed = input.perturbed ?? ((block) => block === perturbedBlock(model.blocks.length))
-  const timesteps = tf.tensor3d(
-    pass.noisy.map((isNoisy) => isNoisy * sigma),
-    [1, pass.noisy.length, 1],
-  )
-  const clean = (context: tf.Tensor3D, perturbed?: (block: number) => boolean) =>
-    tf.tidy(() => {
-      const predicted = velocity(model, {
-        ...pass,
-        sigma: tf.tensor1d([sigma]),
-        context,
-        ...(perturbed && { perturbed }),
-      })
-      return denoised(pass.tokens, predicted, timesteps)
-    })
+function predict(
+  { plain, perturbed }: { plain: Pass; perturbed: Pass },
+  tokens: tf.Tensor3D,
+  level: number,
+  { guidance, context, negativeContext }: SamplerInput,
+): Predictions {
+  const sigma = tf.tensor1d([level])
   return {
-    conditional: clean(context),
-    ...(guidance.cfg !== 1 && { negative: clean(negativeContext) }),
-    ...(guidance.stg !== 0 && { perturbed: clean(context, isPerturbed) }),
+    conditional: plain.run({ tokens, sigma, context }).clean,
+    ...(guidance.cfg !== 1 && { negative: plain.run({ tokens, sigma, context: negativeContext }).clean }),
+    ...(guidance.stg !== 0 && { perturbed: perturbed.run({ tokens, sigma, context }).clean }),
   }
 }

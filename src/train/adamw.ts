@@ -1,5 +1,7 @@
 /** AdamW with decoupled weight decay, and clipping by the global norm (spec §7.5). */
 import * as tf from '@tensorflow/tfjs'
+import { updateInPlace } from '../engine/capture.ts'
+import { runOp, typeAttribute } from '../engine/native.ts'
 import type { LoraParameters } from '../model/lora.ts'
 
 export const betas = [0.9, 0.999] as const
@@ -11,7 +13,7 @@ export type OptimizerState = { updates: number; first: Map<string, tf.Variable>;
 
 export function startOptimizer(parameters: LoraParameters): OptimizerState {
   const zeros = (moment: string) =>
-    new Map([...parameters].map(([name, { shape }]) => [name, momentVariable(`${moment}.${name}`, tf.zeros(shape))]))
+    new Map([...parameters].map(([name, like]) => [name, momentVariable(`${moment}.${name}`, tf.zerosLike(like))]))
   return { updates: 0, first: zeros('first'), second: zeros('second') }
 }
 
@@ -49,6 +51,49 @@ export function adamWStep(
       parameter.assign(tf.sub(tf.mul(parameter, 1 - learningRate * weightDecay), tf.mul(change, stepSize)))
     }
   })
+}
+
+/** The numbers of an update that differ from step to step, as inputs of a captured step. */
+export type UpdateScalars = { learningRate: tf.Scalar; beta1Power: tf.Scalar; beta2Power: tf.Scalar }
+
+export const updateScalars = ({ updates }: OptimizerState, learningRate: number): UpdateScalars => ({
+  learningRate: tf.scalar(learningRate),
+  beta1Power: tf.scalar(betas[0] ** (updates + 1)),
+  beta2Power: tf.scalar(betas[1] ** (updates + 1)),
+})
+
+/**
+ * The same update inside a graph, with TensorFlow's own kernel: one pass over memory. Where loss or norm is not a number it changes nothing. It does
+ * not count: the caller does when it has seen the norm.
+ */
+export function adamWInGraph(
+  parameters: LoraParameters,
+  state: OptimizerState,
+  gradients: ReadonlyMap<string, tf.Tensor>,
+  { loss, norm, maxNorm, ...scalars }: UpdateScalars & { loss: tf.Scalar; norm: tf.Scalar; maxNorm: tf.Scalar },
+) {
+  const { beta1Power, beta2Power } = scalars
+  const finite = tf.isFinite(tf.add(loss, norm))
+  const orElse = (x: tf.Tensor, otherwise: number) => tf.where(finite, x, tf.scalar(otherwise))
+  const learningRate = orElse(scalars.learningRate, 0)
+  const [beta1, beta2] = betas.map((beta) => orElse(tf.scalar(beta), 1)) as [tf.Tensor, tf.Tensor]
+  const shortening = orElse(tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6))), 0)
+  // the kernel adds its epsilon before it corrects the second moment
+  const uncorrected = tf.mul(tf.sqrt(tf.sub(1, beta2Power)), epsilon)
+  const decay = tf.mul(learningRate, weightDecay)
+  const type = typeAttribute('T', 'float32')
+  for (const [name, parameter] of parameters) {
+    const moments = [state.first, state.second].map((moment) => moment.get(name) as tf.Variable)
+    const gradient = runOp('MulNoNan', [gradients.get(name) as tf.Tensor, shortening], [type]) // 0 where shortening is 0
+    const decayed = updateInPlace(
+      'AssignSubVariableOp',
+      [parameter],
+      [tf.mul(parameter, decay)],
+      [typeAttribute('dtype', 'float32')],
+    )
+    const rest = [beta1Power, beta2Power, learningRate, beta1, beta2, uncorrected, gradient]
+    updateInPlace('ResourceApplyAdam', [parameter, ...moments], rest, [type], [decayed])
+  }
 }
 
 function momentVariable(name: string, initial: tf.Tensor) {

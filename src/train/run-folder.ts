@@ -1,8 +1,20 @@
 /** The folder of a run: what lies where in it, and whose it is. */
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import { UserError } from '../errors.ts'
-import { replaceFile, replaceJson } from '../files.ts'
+import { isLeftover, replaceFile, replaceJson } from '../files.ts'
+import { lockFile } from './run-lock.ts'
 
 export type RunFolder = {
   path: string
@@ -16,6 +28,11 @@ export type RunFolder = {
   /** The final previews, one after another. */
   audio: string
   debugDataset: string
+  /** How it goes, to look at and listen to; and what became of each preview's reference. */
+  report: string
+  verdicts: string
+  /** Event files. */
+  tensorboard: string
   checkpoint(step: number): string
   preview(number: number, step: number): string
 }
@@ -25,7 +42,11 @@ export type RunConfig = {
   training_type: 'audio_to_audio_lora'
   trigger_phrase: string
   parameters: unknown
+  /** What was changed when the run was resumed, oldest first. */
+  changes?: RunChange[]
 }
+
+export type RunChange = { after_step: number; changed: Readonly<Record<string, { from: unknown; to: unknown }>> }
 
 /**
  * Makes the folder and writes the run's config into it.
@@ -35,7 +56,7 @@ export function createRunFolder(path: string, config: RunConfig): RunFolder {
   const run = layout(path)
   const found = statSync(path, { throwIfNoEntry: false })
   if (found && !found.isDirectory()) throw new UserError(`${path} is a file`, { hint: 'choose a folder with --out' })
-  if (found && readdirSync(path).length > 0 && !isUnbegun(run))
+  if (found && readdirSync(path).some(isContent) && !isUnbegun(run))
     throw isRun(run)
       ? new UserError(`${path} already holds a run`, {
           hint: `ltx-a2a train --resume ${path}, or choose another --out`,
@@ -60,6 +81,19 @@ export function openRunFolder(path: string): { run: RunFolder; config: RunConfig
   return { run, config: readConfig(run) as RunConfig }
 }
 
+/** Writes down what was changed on the way, and the parameters as they are now. */
+export function recordChange(run: RunFolder, change: RunChange, parameters: unknown) {
+  const config = readConfig(run) as RunConfig
+  replaceJson(run.config, { ...config, parameters, changes: [...(config.changes ?? []), change] })
+}
+
+/** Removes the half files of a process that was killed. The run must be locked. */
+export function sweep(run: RunFolder) {
+  for (const folder of [run.path, dirname(run.checkpoint(0)), dirname(run.preview(1, 0))])
+    if (existsSync(folder))
+      for (const name of readdirSync(folder).filter(isLeftover)) rmSync(join(folder, name), { force: true })
+}
+
 /** Drops the metrics of steps that will be done again. */
 export function truncateMetrics({ metrics }: RunFolder, step: number) {
   if (!existsSync(metrics)) return
@@ -71,6 +105,16 @@ export function truncateMetrics({ metrics }: RunFolder, step: number) {
 export const appendMetrics = ({ metrics }: RunFolder, line: object) =>
   appendFileSync(metrics, `${JSON.stringify(line)}\n`)
 
+/** Makes the lines durable: no state may be newer than they are. */
+export function syncMetrics({ metrics }: RunFolder) {
+  const fd = openSync(metrics, 'a')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
 const layout = (path: string): RunFolder => ({
   path,
   lora: join(path, 'lora.safetensors'),
@@ -79,9 +123,15 @@ const layout = (path: string): RunFolder => ({
   state: join(path, 'state.safetensors'),
   audio: join(path, 'audio.wav'),
   debugDataset: join(path, 'debug_dataset.zip'),
+  report: join(path, 'report.html'),
+  verdicts: join(path, 'verdicts.json'),
+  tensorboard: join(path, 'tensorboard'),
   checkpoint: (step) => join(path, 'checkpoints', `lora-${digits(step)}.safetensors`),
   preview: (number, step) => join(path, 'previews', `preview-${number}-${digits(step)}.wav`),
 })
+
+/** Not the lock, and not what a killed process left half-written. */
+const isContent = (name: string) => name !== lockFile && !isLeftover(name)
 
 const digits = (step: number) => String(step).padStart(5, '0')
 
@@ -90,9 +140,12 @@ const isUnbegun = (run: RunFolder) => isRun(run) && !existsSync(run.metrics)
 
 const isRun = (run: RunFolder) => (readConfig(run) as Partial<RunConfig> | undefined)?.tool === 'ltx-a2a'
 
+/** A page of parameters, and a line for every change. */
+const largestConfigBytes = 10_000_000
+
 function readConfig({ config }: RunFolder): unknown {
   try {
-    return JSON.parse(readFileSync(config, 'utf8'))
+    return statSync(config).size > largestConfigBytes ? undefined : JSON.parse(readFileSync(config, 'utf8'))
   } catch {
     return undefined // missing or broken: not ours
   }

@@ -35,6 +35,8 @@ export function trainStep(
 /** Training has left the numbers: the step was not applied. */
 export class NonFiniteLoss extends Error {
   override readonly name = 'NonFiniteLoss'
+  /** Where it happened: those of the step's examples whose loss is no number, or all where only the gradient is none. */
+  examples: readonly { sigma: number; pair: string }[] = []
   constructor(
     readonly loss: number,
     readonly gradientNorm: number,

@@ -1,16 +1,18 @@
 /** The loop that turns encoded pairs into a LoRA. It reports what happens and writes nothing: files are its listeners' business. */
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
+import { capture } from '../engine/capture.ts'
 import { type HostMatrix, toBatch } from '../engine/host-matrix.ts'
 import { attachNewLora, findTargets, type LoraParameters } from '../model/lora.ts'
 import type { Rotation } from '../model/rope.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import { randomFor } from '../random.ts'
 import { disposeOptimizer, type OptimizerState, startOptimizer } from './adamw.ts'
+import { createStep } from './captured-step.ts'
 import { type Draw, drawFor, drawsForStep } from './draws.ts'
 import { type LearningRateSchedule, learningRateFactor } from './learning-rate.ts'
 import { type Example, pairRotation, velocityLoss } from './objective.ts'
-import { trainStep } from './step.ts'
+import { NonFiniteLoss } from './step.ts'
 
 /** A pair ready for training: patches `[T, 128]` and a context `[S, D]`. */
 export type EncodedPair = { name: string; target: HostMatrix; reference: HostMatrix; context: HostMatrix }
@@ -68,17 +70,32 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
   const rotations = new Map<string, Rotation>()
   const shapeOf = (pair: number) => (pairs[pair] as EncodedPair).target.shape
 
-  const lossOf = (draw: Draw) => (): tf.Scalar => {
-    const pair = pairs[draw.pair] as EncodedPair
-    return velocityLoss(model, example(pair, draw), rotationOf(pair))
-  }
-
-  const rotationOf = ({ reference, target }: EncodedPair) => {
-    const [frames, targetFrames] = [reference.shape[0], target.shape[0]]
+  const exampleOf = (draw: Draw) => example(pairs[draw.pair] as EncodedPair, draw)
+  const lossOf = (example: Example) => velocityLoss(model, example, rotationOf(example))
+  const rotationOf = ({ reference, target }: Example) => {
+    const [frames, targetFrames] = [reference.shape[1], target.shape[1]]
     const key = `${frames}+${targetFrames}`
     const rotation = rotations.get(key) ?? keepRotation(pairRotation(model, frames, targetFrames))
     rotations.set(key, rotation)
     return rotation
+  }
+
+  const step = createStep(parameters, optimizer, lossOf)
+  const alone = capture((example: Example) => ({ loss: lossOf(example) }), { variables: [...parameters.values()] })
+
+  const stepAt = (examples: Example[], draws: readonly Draw[], learningRate: number) => {
+    try {
+      return step.run(examples, { learningRate })
+    } catch (error) {
+      if (error instanceof NonFiniteLoss) error.examples = culprits(examples, draws)
+      throw error
+    }
+  }
+
+  const culprits = (examples: readonly Example[], draws: readonly Draw[]) => {
+    const areFinite = examples.map((example) => Number.isFinite(numberIn(alone.run(example).loss)))
+    const suspects = areFinite.every(Boolean) ? draws : draws.filter((_, i) => !areFinite[i])
+    return suspects.map(({ sigma, pair }) => ({ sigma, pair: (pairs[pair] as EncodedPair).name }))
   }
 
   const trainer: Trainer = {
@@ -89,9 +106,9 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
     fixedLoss: () => {
       const losses = Array.from({ length: fixedDraws }, (_, i) => {
         const pair = i % pairs.length
-        const loss = tf.tidy(lossOf(drawFor(pair, seed, ['fixed', i], shapeOf(pair))))
-        const [value = Number.NaN] = loss.dataSync()
-        loss.dispose()
+        const example = exampleOf(drawFor(pair, seed, ['fixed', i], shapeOf(pair)))
+        const value = numberIn(alone.run(example).loss)
+        tf.dispose(example)
         return value
       })
       return losses.reduce((sum, loss) => sum + loss) / losses.length
@@ -102,7 +119,9 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
         const started = performance.now()
         const draws = drawsForStep(seed, trainer.step, { pairs: pairs.length, accumulation, shapeOf })
         const learningRate = settings.learningRate * learningRateFactor(schedule, trainer.step, steps)
-        const outcome = trainStep(parameters, optimizer, draws.map(lossOf), { learningRate })
+        const examples = draws.map(exampleOf)
+        const outcome = stepAt(examples, draws, learningRate)
+        tf.dispose(examples)
         trainer.step++
         const report = {
           step: trainer.step,
@@ -117,6 +136,8 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
       }
     },
     dispose: () => {
+      step.dispose()
+      alone.dispose()
       disposeOptimizer(optimizer)
       for (const { cos, sin } of rotations.values()) tf.dispose([cos, sin])
     },
@@ -131,5 +152,12 @@ const example = ({ target, reference, context }: EncodedPair, { sigma, noise }: 
   sigma: tf.tensor1d([sigma]),
   context: toBatch(context),
 })
+
+/** Takes the number out of TensorFlow.js. */
+function numberIn(scalar: tf.Tensor): number {
+  const [value = Number.NaN] = scalar.dataSync()
+  scalar.dispose()
+  return value
+}
 
 const keepRotation = ({ cos, sin }: Rotation): Rotation => ({ cos: tf.keep(cos), sin: tf.keep(sin) })

@@ -8,14 +8,18 @@ import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { openSafetensors, type Safetensors } from '../../src/checkpoint/safetensors.ts'
 import { type BackendChoice, startBackend } from '../../src/engine/backend.ts'
+import { choosePrecision } from '../../src/engine/precision.ts'
 
 const bundled = fileURLToPath(new URL('data', import.meta.url))
 
 export const goldenPath = (file: string) => join(process.env.LTX_A2A_GOLDEN ?? bundled, file)
 export const goldenJson = (file: string) => JSON.parse(readFileSync(goldenPath(file), 'utf8'))
 
-/** The backend under test: `LTX_A2A_BACKEND`, or what the tool itself would choose. */
-export const startGoldenBackend = () => startBackend((process.env.LTX_A2A_BACKEND ?? 'auto') as BackendChoice)
+/** The backend under test: `LTX_A2A_BACKEND`, or what the tool itself would choose. The reference's numbers are float32. */
+export function startGoldenBackend() {
+  choosePrecision('float32')
+  return startBackend((process.env.LTX_A2A_BACKEND ?? 'auto') as BackendChoice)
+}
 
 export type Golden = {
   file: Safetensors

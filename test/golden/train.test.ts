@@ -234,6 +234,7 @@ const facts = {
   baseModel: 'test',
   referencePositions: 'overlapping',
   durationSeconds: 1,
+  normalized: true,
   steps: 0,
   toolVersion: 'test',
 } as const

@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { UserError } from '../../src/errors.ts'
+import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
 import { detachLora, type LoraParameters } from '../../src/model/lora.ts'
 import type { Transformer } from '../../src/model/transformer/transformer.ts'
+import { identityOf } from '../../src/train/identity.ts'
 import { restoreState, saveState } from '../../src/train/saved-state.ts'
 import { NonFiniteLoss } from '../../src/train/step.ts'
-import { createTrainer, type StepReport, type Trainer } from '../../src/train/trainer.ts'
+import { createTrainer, type EncodedPair, type StepReport, type Trainer } from '../../src/train/trainer.ts'
 import { startGoldenBackend } from '../golden/golden.ts'
 import { loadSmallModel, smallPairs, smallSettings } from './small-model.ts'
 
@@ -57,11 +58,12 @@ describe('training', () => {
     const first = createTrainer(model, smallPairs(3), smallSettings)
     const path = join(folder, 'state.safetensors')
     await first.run({ shouldStop: () => first.step >= 5 })
-    saveState(path, first, 'the same')
+    const identity = identityOf('base', smallPairs(3), smallSettings)
+    saveState(path, first, identity)
     first.dispose()
     detachLora(model)
     const second = createTrainer(model, smallPairs(3), smallSettings)
-    restoreState(path, second, 'the same')
+    restoreState(path, second, identity)
     const rest = await trained(second)
     expect(rest.reports.map(({ step, loss }) => [step, loss])).toEqual(
       whole.reports.slice(5).map(({ step, loss }) => [step, loss]),
@@ -69,11 +71,53 @@ describe('training', () => {
     expect(rest.values).toEqual(whole.values)
   })
 
-  it('refuses a state of another training', () => {
+  it('refuses a state of another training, naming what differs, with both values', () => {
     const trainer = createTrainer(model, smallPairs(3), smallSettings)
     const path = join(folder, 'other.safetensors')
-    saveState(path, trainer, 'one')
-    expect(() => restoreState(path, trainer, 'another')).toThrow(UserError)
+    saveState(path, trainer, identityOf('this base', smallPairs(3), smallSettings))
+    const [first, ...rest] = smallPairs(3) as [EncodedPair, ...EncodedPair[]]
+    const renamed = [{ ...first, name: 'new' }, ...rest]
+    const other = identityOf('that base', renamed, { ...smallSettings, seed: 7 })
+    expect(() => restoreState(path, trainer, other)).toThrow(
+      expect.objectContaining({
+        name: 'UserError',
+        message: expect.stringMatching(
+          /base model was this base and is now that base; seed was \d+ and is now 7; the pair .+ is gone; the pair new is new$/,
+        ),
+      }),
+    )
+    trainer.dispose()
+  })
+
+  it.each([
+    ['without a step', { step: '' }, /its step is ""/],
+    ['that is not from here', { identity: '{}' }, /does not say which run/],
+  ])('refuses a state %s', (_, change, says) => {
+    const trainer = createTrainer(model, smallPairs(3), smallSettings)
+    const identity = identityOf('base', smallPairs(3), smallSettings)
+    const path = join(folder, 'strange.safetensors')
+    saveState(path, trainer, identity)
+    const file = openSafetensors(path)
+    const tensors = new Map([...file.tensors.keys()].map((name) => [name, file.read(name)]))
+    writeSafetensors(path, tensors, { ...file.metadata, ...change })
+    expect(() => restoreState(path, trainer, identity)).toThrow(says)
+    tensors.delete([...tensors.keys()].at(-1) ?? '')
+    writeSafetensors(path, tensors, file.metadata)
+    expect(() => restoreState(path, trainer, identity)).toThrow(/it lacks second\./)
+    expect(trainer.step).toBe(0)
+    trainer.dispose()
+  })
+
+  it('says at which sigma and in which pair it left the numbers, and leaves the parameters as they were', async () => {
+    const [first, bad, last] = smallPairs(3) as [EncodedPair, EncodedPair, EncodedPair]
+    const target = { ...bad.target, values: bad.target.values.map(() => Number.POSITIVE_INFINITY) }
+    const trainer = createTrainer(model, [first, { ...bad, target }, last], { ...smallSettings, accumulation: 3 })
+    const before = valuesOf(trainer.parameters)
+    const failure = (await trainer.run({}).catch((error) => error)) as NonFiniteLoss
+    expect(failure).toBeInstanceOf(NonFiniteLoss)
+    expect(failure.examples).toEqual([{ pair: bad.name, sigma: expect.any(Number) }])
+    expect(valuesOf(trainer.parameters)).toEqual(before)
+    expect(trainer.step).toBe(0)
     trainer.dispose()
   })
 

@@ -9,6 +9,7 @@ import { type Attention, type AttentionSize, attention, loadAttention } from '..
 import { type FeedForward, feedForward, loadFeedForward } from '../feed-forward.ts'
 import { rmsNorm } from '../norm.ts'
 import type { Rotation } from '../rope.ts'
+import { type NativeConditioning, nativeBlock } from './native/block.ts'
 
 export const blockRows = 9
 export const contextRows = 2
@@ -45,12 +46,15 @@ export type Conditioning = {
   /** `[B, S, D]`. */
   context: tf.Tensor3D
   rotation: Rotation
+  /** Where it is there, the block is computed as native TensorFlow does it best. */
+  native?: NativeConditioning
   /** Spatio-temporal guidance: this block's self-attention passes values through. */
   passValues: boolean
 }
 
 /** `[B, N, D] → [B, N, D]`. */
 export function block(layer: Block, x: tf.Tensor3D, given: Conditioning): tf.Tensor3D {
+  if (given.native) return nativeBlock(layer, x, given, given.native)
   const row = modulationRows(layer.table, given.modulation, blockRows, given.toTokens)
   const contextRow = modulationRows(layer.contextTable, given.contextModulation, contextRows, (rows) =>
     tf.expandDims<tf.Tensor3D>(rows, 1),

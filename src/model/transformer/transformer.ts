@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import type { Weights } from '../../checkpoint/weights.ts'
+import { isNative } from '../../engine/native.ts'
 import { constant } from '../../engine/resident.ts'
 import { onTokens } from '../attention.ts'
 import type { TransformerConfig } from '../config.ts'
@@ -11,6 +12,7 @@ import { type Linear, loadLinear } from '../linear.ts'
 import { layerNorm } from '../norm.ts'
 import { type Rotation, rotationTable } from '../rope.ts'
 import { type Block, block, blockRows, contextRows, loadBlock, modulationRows } from './block.ts'
+import { nativeConditioning } from './native/block.ts'
 import { loadTimestepModulation, modulate, type TimestepModulation } from './timestep.ts'
 
 export type Transformer = {
@@ -75,7 +77,8 @@ export function velocity(model: Transformer, input: TransformerInput): tf.Tensor
   const toTokens = spreadLevels(noisy, batch)
   const { embedding, rows: modulation } = modulate(model.noiseLevel, levels)
   const { rows: contextModulation } = modulate(model.contextNoiseLevel, sigma)
-  const given = { toTokens, modulation, contextModulation, context, rotation }
+  const native = isNative() ? nativeConditioning(model, input) : undefined
+  const given = { toTokens, modulation, contextModulation, context, rotation, ...(native && { native }) }
 
   let x = onTokens(model.input, tokens)
   onBlock?.(-1, x)

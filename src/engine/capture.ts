@@ -1,0 +1,178 @@
+/**
+ * Capture and replay. A function of named tensors runs op by op everywhere; on native TensorFlow it is recorded once for every set of shapes, and
+ * replayed as one graph with one call: no JavaScript between the ops, and TensorFlow's own optimiser over all of them.
+ */
+import * as tf from '@tensorflow/tfjs'
+import { borrow } from './borrowed.ts'
+import { collectGarbage } from './garbage.ts'
+import { asTensor, dataTypeOf, dataTypes, isNative, nativeBackend, type OpAttribute, type OpOutput } from './native.ts'
+import { attributeKinds, currentRecording, type Recording, startRecording } from './recording.ts'
+import { handleOf, openSession, type Slot } from './session.ts'
+
+export type NamedTensors = Record<string, tf.Tensor>
+
+export type Captured<I extends NamedTensors, O extends NamedTensors> = {
+  /** The outputs belong to the caller. */
+  run(inputs: I): O
+  /** Ends the sessions; the variables hold their values again. */
+  dispose(): void
+}
+
+export type CaptureOptions = {
+  /** What the function may change, by `assign`. Every other tensor it closes over is taken as a constant. */
+  variables?: readonly tf.Variable[]
+  /** How many sets of shapes are kept; the one unused for longest goes first. */
+  kept?: number
+}
+
+/**
+ * @param body a pure function but for its variables: whatever differs from call to call (a random draw, a learning rate) must be an input, and it
+ *   may not look at values.
+ */
+export function capture<I extends NamedTensors, O extends NamedTensors>(
+  body: (inputs: I) => O,
+  { variables = [], kept = 4 }: CaptureOptions = {},
+): Captured<I, O> {
+  if (!isNative()) return { run: (inputs) => tf.tidy(() => body(inputs)), dispose: () => undefined }
+  const replays = new Map<string, Replay>()
+  return {
+    run: (inputs) => {
+      const key = JSON.stringify(Object.entries(inputs).map(([name, { shape, dtype }]) => [name, dtype, shape]))
+      const replay = replays.get(key) ?? record(body as never, inputs, variables)
+      replays.delete(key)
+      replays.set(key, replay)
+      const [oldest] = replays.keys()
+      if (replays.size > kept && oldest !== undefined) {
+        replays.get(oldest)?.close()
+        replays.delete(oldest)
+      }
+      return replay.run(inputs) as O
+    },
+    dispose: () => {
+      for (const replay of replays.values()) replay.close()
+      replays.clear()
+    },
+  }
+}
+
+type Replay = { run(inputs: NamedTensors): NamedTensors; close(): void }
+
+function record(
+  body: (inputs: NamedTensors) => NamedTensors,
+  examples: NamedTensors,
+  variables: readonly tf.Variable[],
+): Replay {
+  const backend = nativeBackend()
+  const recording = startRecording(backend)
+  try {
+    const slots = variables.map(({ shape }, i) => ({ name: `state${i}`, shape, dtype: dataTypes.float32 }))
+    const outputs = write(recording, body, examples, variables, slots)
+    const session = openSession(backend.binding, recording, slots)
+    collectGarbage()
+    const state = borrow(backend, session, variables)
+    const inputNames = Object.keys(examples).map(inputNode)
+    return {
+      run: (inputs) => {
+        state.take()
+        const ids = backend.getInputTensorIds(Object.values(inputs))
+        const results = session.run(ids, inputNames, [...outputs.values()])
+        return Object.fromEntries([...outputs.keys()].map((name, i) => [name, asTensor(results[i] as OpOutput)]))
+      },
+      close: () => {
+        state.giveBack()
+        session.close()
+      },
+    }
+  } finally {
+    recording.release()
+  }
+}
+
+/** Runs the body on tensors that stand for inputs and variables. @returns the node of each output, which waits for every change of state. */
+function write(
+  recording: Recording,
+  body: (inputs: NamedTensors) => NamedTensors,
+  examples: NamedTensors,
+  variables: readonly tf.Variable[],
+  slots: readonly Slot[],
+): Map<string, string> {
+  const backend = nativeBackend()
+  const restore = variables.map((variable, i) => standIn(recording, variable, slots[i] as Slot))
+  try {
+    const outputs = tf.tidy(() => {
+      const inputs = Object.entries(examples).map(([name, example]) => [name, placeholder(recording, name, example)])
+      return Object.entries(body(Object.fromEntries(inputs))).map(([name, tensor]) => {
+        const [id] = backend.getInputTensorIds([tensor])
+        return { name, node: recording.nameOf(id as number), dtype: dataTypes[dataTypeOf(tensor)] }
+      }) as never
+    }) as { name: string; node: string; dtype: number }[]
+    for (const put of restore.splice(0)) put()
+    const effects = recording.effects.map((node) => `^${node}`)
+    return new Map(
+      outputs.map(({ name, node, dtype }) => {
+        const attributes = [{ name: 'T', type: attributeKinds.type, value: dtype }]
+        return [name, recording.add({ op: 'Identity', inputs: [node, ...effects], attributes })]
+      }),
+    )
+  } finally {
+    for (const put of restore) put()
+    recording.stop()
+  }
+}
+
+const inputNode = (name: string) => `input/${name}`
+
+function placeholder(recording: Recording, input: string, example: tf.Tensor): tf.Tensor {
+  const [name, shape, dtype] = [inputNode(input), example.shape, dataTypes[dataTypeOf(example)]]
+  const attributes = [
+    { name: 'dtype', type: attributeKinds.type, value: dtype },
+    { name: 'shape', type: attributeKinds.shape, value: shape },
+  ]
+  recording.add({ name, op: 'Placeholder', inputs: [], attributes })
+  return asTensor({ id: recording.standIn({ name, shape, dtype }), shape: [...shape], dtype })
+}
+
+/**
+ * Lets the variable stand for its slot in the session while the body is written down.
+ * @returns what puts its own value back; where the body assigned another, the graph does so in the session.
+ */
+function standIn(recording: Recording, variable: tf.Variable, { name, shape, dtype }: Slot): () => void {
+  const { tensorMap } = nativeBackend()
+  const { dataId } = variable
+  const own = tensorMap.get(dataId)
+  const id = recording.standIn({ name, shape, dtype })
+  tensorMap.set(dataId, { id, shape: own.shape, dtype, values: null, refCount: own.refCount + 1 })
+  const holder = tf.keep(tf.engine().makeTensorFromTensorInfo({ dataId, shape: [...shape], dtype: 'float32' }))
+  return () => {
+    if (variable.dataId !== dataId) {
+      const { id } = tensorMap.get(variable.dataId)
+      const attributes = [{ name: 'dtype', type: attributeKinds.type, value: dtype }]
+      // it waits for the reading of the old value
+      const inputs = [handleOf(name), recording.nameOf(id), `^${name}`]
+      recording.effects.push(recording.add({ op: 'AssignVariableOp', inputs, attributes }))
+      variable.assign(holder)
+    }
+    holder.dispose()
+    tensorMap.set(dataId, own)
+  }
+}
+
+/**
+ * While a function is recorded: an op that changes variables in place, which TensorFlow.js has none of.
+ * @param op its inputs are the variables first, then the tensors. @param earlier what must have happened before.
+ */
+export function updateInPlace(
+  op: string,
+  variables: readonly tf.Variable[],
+  tensors: readonly tf.Tensor[],
+  attributes: readonly OpAttribute[],
+  earlier: readonly string[] = [],
+): string {
+  const recording = currentRecording()
+  if (!recording) throw new Error(`${op} belongs in a recording`)
+  const names = (list: readonly tf.Tensor[]) => nativeBackend().getInputTensorIds(list).map(recording.nameOf)
+  const inputs = [...names(variables).map(handleOf), ...names(tensors), ...earlier.map((node) => `^${node}`)]
+  const node = recording.add({ op, inputs, attributes: [...attributes] })
+  recording.effects.push(node)
+  return node
+}

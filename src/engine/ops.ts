@@ -1,0 +1,63 @@
+/**
+ * The few TensorFlow ops that compute in the precision of the frozen weights, on native TensorFlow only. `narrow` leads into it and `wide` back to
+ * float32; in between, tensors bear the name float32 to TensorFlow.js, which must not touch them. None of these has a gradient: they are for
+ * gradients written by hand.
+ */
+import * as tf from '@tensorflow/tfjs'
+import { type DataType, dataTypeOf, flag, integer, nativeBackend, runOp, typeAttribute } from './native.ts'
+import { currentPrecision } from './precision.ts'
+import { currentRecording } from './recording.ts'
+
+/** To the precision of the frozen weights. */
+export const narrow = <T extends tf.Tensor>(x: T): T => cast(x, currentPrecision())
+
+/** To float32. */
+export const wide = <T extends tf.Tensor>(x: T): T => cast(x, 'float32')
+
+function cast<T extends tf.Tensor>(x: T, to: DataType): T {
+  const from = dataTypeOf(x)
+  if (from === to) return x
+  return runOp('Cast', [x], [typeAttribute('SrcT', from), typeAttribute('DstT', to), flag('Truncate', false)]) as T
+}
+
+type Transposed = { transposeA?: boolean; transposeB?: boolean }
+
+/** The product of two matrices, either transposed where asked. */
+export const matMul = (a: tf.Tensor, b: tf.Tensor, { transposeA = false, transposeB = false }: Transposed = {}) =>
+  runOp('MatMul', [a, b], [typeOf(a), flag('transpose_a', transposeA), flag('transpose_b', transposeB)]) as tf.Tensor2D
+
+/** The products of two stacks of matrices. */
+export const stackMatMul = (a: tf.Tensor, b: tf.Tensor, { transposeA = false, transposeB = false }: Transposed = {}) =>
+  runOp('BatchMatMulV2', [a, b], [typeOf(a), flag('adj_x', transposeA), flag('adj_y', transposeB)]) as tf.Tensor3D
+
+export const add = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => runOp('AddV2', [a, b], [typeOf(a)]) as T
+export const sub = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => runOp('Sub', [a, b], [typeOf(a)]) as T
+export const mul = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => runOp('Mul', [a, b], [typeOf(a)]) as T
+
+/** One bias for each column; TensorFlow fuses it with the product before it. */
+export const biasAdd = (x: tf.Tensor2D, bias: tf.Tensor1D) => runOp('BiasAdd', [x, bias], [typeOf(x)]) as tf.Tensor2D
+
+export function reshape(x: tf.Tensor, shape: readonly number[]): tf.Tensor {
+  return runOp('Reshape', [x, tf.tensor1d([...shape], 'int32')], [typeOf(x), typeAttribute('Tshape', 'int32')])
+}
+
+/** Stacks along an axis. */
+export const concat = (parts: readonly tf.Tensor[], axis: number) =>
+  runOp(
+    'ConcatV2',
+    [...parts, tf.scalar(axis, 'int32')],
+    [integer('N', parts.length), typeOf(parts[0] as tf.Tensor), typeAttribute('Tidx', 'int32')],
+  )
+
+/** x, but in a graph no sooner than `earlier` is there: without it TensorFlow would compute again what it still has. */
+export function after<T extends tf.Tensor>(x: T, earlier: tf.Tensor): T {
+  const recording = currentRecording()
+  if (!recording) return x
+  const backend = nativeBackend()
+  const [id, awaited] = backend.getInputTensorIds([x, earlier]) as [number, number]
+  const output = runOp('Identity', [x], [typeOf(x)])
+  recording.nodes.at(-1)?.inputs.splice(0, 1, recording.nameOf(id), `^${recording.nameOf(awaited).split(':')[0]}`)
+  return output as T
+}
+
+const typeOf = (x: tf.Tensor) => typeAttribute('T', dataTypeOf(x))

@@ -1,0 +1,88 @@
+/**
+ * A recorded graph in a TensorFlow session. Frozen tensors and the trained variables live in the session, set once; a run takes in the inputs and
+ * gives out the outputs.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Binding, OpAttribute, OpOutput } from './native.ts'
+import { attributeKinds, constantNode, type GraphNode, type Recording } from './recording.ts'
+import { encodeSavedModel, tag } from './saved-model.ts'
+
+/** What a slot in the session holds: its name is that of the node that reads it. */
+export type Slot = { name: string; shape: readonly number[]; dtype: number }
+
+export type Session = {
+  run(inputs: readonly number[], inputNames: readonly string[], outputNames: readonly string[]): OpOutput[]
+  /** Gives the slots new values; all of them at once. */
+  set(ids: readonly number[]): void
+  /** The values of the slots as tensors of their own. On a CPU they share memory with the session until it changes them. */
+  get(): OpOutput[]
+  close(): void
+}
+
+/** Loads the graph and sets its frozen tensors. @param variables the slots that the graph changes. */
+export function openSession(binding: Binding, recording: Recording, variables: readonly Slot[]): Session {
+  const frozen = [...recording.residents].map(([name, { shape, dtype }]) => ({ name, shape, dtype }))
+  const nodes = [...recording.nodes, ...slotNodes(frozen, 'frozen'), ...slotNodes(variables, 'variables')]
+  const session = load(binding, encodeSavedModel(nodes, binding))
+  const run: Session['run'] = (inputs, inputNames, outputNames) =>
+    binding.runSavedModel(session, inputs, inputNames.map(port).join(), outputNames.map(port).join())
+  const setter = (slots: readonly Slot[], group: string) => (ids: readonly number[]) => {
+    if (slots.length === 0) return
+    for (const { id } of run(
+      ids,
+      slots.map(({ name }) => `${name}/value`),
+      [`${group}/set`],
+    ))
+      binding.deleteTensor(id)
+  }
+  setter(frozen, 'frozen')([...recording.residents.values()].map(({ id }) => id))
+  return {
+    run,
+    set: setter(variables, 'variables'),
+    get: () =>
+      variables.length === 0
+        ? []
+        : run(
+            [],
+            [],
+            variables.map(({ name }) => name),
+          ),
+    close: () => binding.deleteSavedModel(session),
+  }
+}
+
+export const handleOf = (slot: string) => `${slot}/handle`
+
+/** A variable for each slot, a way to read it, and one node that sets all of them. */
+function slotNodes(slots: readonly Slot[], group: string): GraphNode[] {
+  const each = slots.flatMap(({ name, shape, dtype }): GraphNode[] => {
+    const type = typed('dtype', dtype)
+    const shaped = { name: 'shape', type: attributeKinds.shape, value: shape }
+    const shared = { name: 'shared_name', type: attributeKinds.string, value: name }
+    return [
+      { name: handleOf(name), op: 'VarHandleOp', inputs: [], attributes: [type, shaped, shared] },
+      { name, op: 'ReadVariableOp', inputs: [handleOf(name)], attributes: [type] },
+      { name: `${name}/value`, op: 'Placeholder', inputs: [], attributes: [type, shaped] },
+      { name: `${name}/set`, op: 'AssignVariableOp', inputs: [handleOf(name), `${name}/value`], attributes: [type] },
+    ]
+  })
+  const done = constantNode({ shape: [], dtype: 3, values: Int32Array.of(slots.length) })
+  return [...each, { ...done, name: `${group}/set`, inputs: slots.map(({ name }) => `^${name}/set`) }]
+}
+
+const typed = (name: string, value: number): OpAttribute => ({ name, type: attributeKinds.type, value })
+
+/** `n3` is short for its first output. */
+const port = (name: string) => (name.includes(':') ? name : `${name}:0`)
+
+function load(binding: Binding, bytes: Uint8Array): number {
+  const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-graph-'))
+  try {
+    writeFileSync(join(folder, 'saved_model.pb'), bytes)
+    return binding.loadSavedModel(folder, tag)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * A block of the audio stream on native TensorFlow: the same function as `block`, with its gradient by hand. What is kept for the gradient is in
+ * the precision of the weights but for the residual stream; what is cheap is computed again.
+ */
+import * as tf from '@tensorflow/tfjs'
+import { byHand } from '../../../engine/by-hand.ts'
+import { mustRecompute } from '../../../engine/keeping.ts'
+import { add, after, narrow, wide } from '../../../engine/ops.ts'
+import { currentPrecision } from '../../../engine/precision.ts'
+import type { Linear } from '../../linear.ts'
+import type { Block, Conditioning } from '../block.ts'
+import type { TransformerInput } from '../transformer.ts'
+import { attention, attentionGradient, type KeptAttention, type Turn } from './attention.ts'
+import { feedForward, feedForwardGradient, type KeptFeedForward } from './feed-forward.ts'
+import { inverseRms, normGradient } from './norm.ts'
+
+/** What is the same for all samples, blocks and steps. */
+export type NativeConditioning = {
+  /** `[N, levels]`: 1 where a token has the noise level, of which the first is 0. */
+  levels: tf.Tensor2D
+  turn: Turn
+  /** Whether the gradient computes every block again, because there is no room to keep their activations. */
+  recompute: boolean
+}
+
+export function nativeConditioning(
+  { blocks }: { blocks: readonly Block[] },
+  { noisy, rotation: { cos, sin }, context }: Pick<TransformerInput, 'noisy' | 'rotation' | 'context'>,
+): NativeConditioning {
+  const [first] = blocks
+  const isNoisy = tf.tensor2d([...noisy], [noisy.length, 1])
+  const byColumns = (x: tf.Tensor4D) => tf.transpose(tf.squeeze<tf.Tensor3D>(x, [0]), [0, 2, 1])
+  return {
+    levels: tf.concat([tf.sub(1, isNoisy), isNoisy], 1) as tf.Tensor2D,
+    turn: { cos: byColumns(cos), sin: byColumns(sin) },
+    recompute: first ? mustRecompute(blocks.length * keptBytes(first, noisy.length, context.shape[1])) : false,
+  }
+}
+
+/** What one block keeps for its gradient: three residual streams, a dozen narrow matrices, text keys and values, both attentions' weights. */
+function keptBytes({ selfAttention: { heads }, table, feedForward: { up } }: Block, tokens: number, texts: number) {
+  const [narrow, wide] = [currentPrecision() === 'float32' ? 4 : 2, 4]
+  const [, width] = table.shape
+  const [inner] = up.weight.shape
+  return (
+    tokens * (width * (2 * wide + 10 * narrow) + inner * narrow) +
+    narrow * (2 * texts * width + heads * tokens * (tokens + texts))
+  )
+}
+
+/** `[B, N, D] → [B, N, D]`, one sample at a time. */
+export function nativeBlock(
+  layer: Block,
+  x: tf.Tensor3D,
+  given: Conditioning,
+  native: NativeConditioning,
+): tf.Tensor3D {
+  const [batch, tokens, width] = x.shape
+  const samples = batch === 1 ? [tf.reshape(x, [tokens, width])] : tf.unstack(x)
+  const done = samples.map((sample, i) =>
+    nativeSample(layer, sample as tf.Tensor2D, { ...native, ...ofSample(layer, given, i) }, given.passValues),
+  )
+  return batch === 1 ? tf.reshape(done[0] as tf.Tensor2D, x.shape) : (tf.stack(done) as tf.Tensor3D)
+}
+
+function nativeSample(layer: Block, x: tf.Tensor2D, given: Given, passValues: boolean): tf.Tensor2D {
+  const trained = linearsOf(layer).flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
+  const { recompute, ...kept } = given
+  const pass = (x: tf.Tensor, given: Given) => forward(layer, x, given, passValues)
+  return byHand(
+    [x, ...trained],
+    () => {
+      const { value, activations } = pass(x, given)
+      return { value, kept: { x, given: kept, activations: recompute ? undefined : activations } }
+    },
+    (dy, { x, given, activations }) =>
+      backward(layer, dy, x, given, activations ?? pass(x, { ...given, recompute }).activations),
+  ) as tf.Tensor2D
+}
+
+type Given = NativeConditioning & OfSample
+
+/** The conditioning of one sample, as one block wants it. */
+type OfSample = {
+  /** `[9, levels, D]`: shift, scale and gate of each noise level, the block's table added. */
+  rows: tf.Tensor3D
+  /** `[2, 1, D]`: shift and scale of the context. */
+  contextRows: tf.Tensor3D
+  /** `[S, D]`. */
+  context: tf.Tensor2D
+}
+
+function ofSample(layer: Block, { modulation, contextModulation, context }: Conditioning, sample: number): OfSample {
+  const [batch, tokens, width] = context.shape
+  const part = (x: tf.Tensor2D, table: tf.Tensor2D) => {
+    const levels = x.shape[0] / batch
+    const own = batch === 1 ? x : tf.slice(x, [sample * levels, 0], [levels, -1])
+    const summed = tf.add(tf.reshape(own, [levels, table.shape[0], -1]), table)
+    return tf.transpose(summed, [1, 0, 2]) as tf.Tensor3D
+  }
+  return {
+    rows: part(modulation, layer.table),
+    contextRows: part(contextModulation, layer.contextTable),
+    context: tf.reshape(tf.slice(context, [sample, 0, 0], [1, -1, -1]), [tokens, width]),
+  }
+}
+
+/** In the order in which gradients are given. */
+export const linearsOf = ({ selfAttention, textAttention, feedForward }: Block): Linear[] => [
+  ...[selfAttention, textAttention].flatMap(({ query, key, value, output }) => [query, key, value, output]),
+  feedForward.up,
+  feedForward.down,
+]
+
+type Activations = {
+  /** The residual stream after self-attention and after text attention. */
+  mixed: tf.Tensor
+  told: tf.Tensor
+  self: KeptAttention
+  text: KeptAttention
+  fed: KeptFeedForward
+}
+
+function forward(layer: Block, x: tf.Tensor, { levels, turn, context, ...given }: Given, passValues: boolean) {
+  // nothing else keeps a graph from preparing modulation and text of all blocks at once, with all they need in between
+  const [rows, contextRows] = [after(given.rows, x), after(given.contextRows, x)]
+  const row = spread(rows, levels)
+  const heard = modulated(x, row(0), row(1))
+  const self = attention(layer.selfAttention, heard, heard, { turn, passValues })
+  const mixed = tf.add(x, tf.mul(row(2), wide(self.y)))
+
+  const text = attention(layer.textAttention, modulated(mixed, row(6), row(7)), shifted(context, contextRows), {
+    passValues: false,
+  })
+  const told = tf.add(mixed, tf.mul(row(8), wide(text.y)))
+
+  const fed = feedForward(layer.feedForward, modulated(told, row(3), row(4)))
+  const value = tf.add(told, tf.mul(row(5), wide(fed.y)))
+  const activations: Activations = { mixed, told, self: self.kept, text: text.kept, fed: fed.kept }
+  return { value, activations }
+}
+
+/** The gradients of x and of all factors, in the order of `linearsOf`. What was a moment's work going forward is computed again. */
+function backward(
+  layer: Block,
+  dy: tf.Tensor,
+  x: tf.Tensor,
+  { rows, levels, turn, context, contextRows }: Omit<Given, 'recompute'>,
+  { mixed, told, self, text, fed }: Activations,
+) {
+  const row = spread(rows, levels)
+  const through = (gate: number, d: tf.Tensor) => narrow(tf.mul(d, row(gate)))
+
+  const eaten = modulated(told, row(3), row(4))
+  const feeding = feedForwardGradient(layer.feedForward, through(5, dy), eaten, fed)
+  const dTold = tf.add(dy, modulatedGradient(wide(feeding.dx), told, row(4)))
+
+  const asked = { x: modulated(mixed, row(6), row(7)), context: shifted(context, contextRows) }
+  const telling = attentionGradient(layer.textAttention, through(8, dTold), asked, text, false)
+  const dMixed = tf.add(dTold, modulatedGradient(wide(total(telling.dx)), mixed, row(7)))
+
+  const heard = modulated(x, row(0), row(1))
+  const mixing = attentionGradient(
+    layer.selfAttention,
+    through(2, dMixed),
+    { x: heard, context: heard, turn },
+    self,
+    true,
+  )
+  const dHeard = wide(total([...mixing.dx, ...mixing.dContext]))
+  const dx = tf.add(dMixed, modulatedGradient(dHeard, x, row(1)))
+  return [dx, ...mixing.factors, ...telling.factors, ...feeding.factors]
+}
+
+/** Row r of each noise level, brought to the tokens: `[N, D]`. */
+const spread = (rows: tf.Tensor3D, levels: tf.Tensor2D) => {
+  const each = tf.unstack(rows) as tf.Tensor2D[]
+  return (row: number) => tf.matMul(levels, each[row] as tf.Tensor2D)
+}
+
+/** norm(x) · (1 + scale) + shift. */
+const modulated = (x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor) =>
+  narrow(tf.add(tf.mul(tf.mul(x, inverseRms(x, 1)), tf.add(scale, 1)), shift))
+
+/** context · (1 + scale) + shift. */
+function shifted(context: tf.Tensor, rows: tf.Tensor): tf.Tensor {
+  const [shift, scale] = tf.unstack(rows) as [tf.Tensor, tf.Tensor]
+  return narrow(tf.add(tf.mul(context, tf.add(scale, 1)), shift))
+}
+
+function modulatedGradient(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor): tf.Tensor {
+  const inverse = inverseRms(x, 1)
+  return normGradient(tf.mul(dy, tf.add(scale, 1)), tf.mul(x, inverse), inverse, 1)
+}
+
+const total = ([first, ...rest]: tf.Tensor[]): tf.Tensor =>
+  rest.reduce((sum, part) => add(sum, part), first as tf.Tensor)

@@ -1,0 +1,68 @@
+/**
+ * A linear layer and its gradient by hand, in the precision of its weight. A matrix of activations may hold tokens as rows or as columns, so that
+ * attention needs no transposes: its heads are rows of `[D, N]`.
+ */
+import type * as tf from '@tensorflow/tfjs'
+import { add, after, biasAdd, matMul, narrow, reshape, wide } from '../../../engine/ops.ts'
+import type { Linear } from '../../linear.ts'
+
+/** What the rows of a matrix of activations are: tokens `[N, D]` or features `[D, N]`. */
+export type Rows = 'tokens' | 'features'
+
+type Orientation = { from: Rows; to: Rows }
+
+/** A · x, where there is a LoRA. */
+export type KeptLinear = { down?: tf.Tensor | undefined }
+
+export function linear(layer: Linear, x: tf.Tensor, { from, to }: Orientation) {
+  const weight = layer.weight.stored as tf.Tensor2D
+  const times = (x: tf.Tensor, matrix: tf.Tensor, from: Rows) =>
+    to === 'tokens'
+      ? matMul(x, matrix, { transposeA: from === 'features', transposeB: true })
+      : matMul(matrix, x, { transposeB: from === 'tokens' })
+  const plain = times(x, weight, from)
+  const bias = layer.bias && narrow(layer.bias)
+  // the bias comes last: TensorFlow fuses product, bias and sum, and has no kernel for it on every CPU
+  const biased = (y: tf.Tensor2D) => {
+    if (!bias) return y
+    return to === 'tokens' ? biasAdd(y, bias) : add(y, reshape(bias, [-1, 1]))
+  }
+  if (!layer.lora) return { y: biased(plain), kept: {} as KeptLinear }
+  const { a, b, scale } = layer.lora
+  const down = times(x, narrow(a), from)
+  const kept: KeptLinear = { down }
+  return { y: biased(add(plain, times(down, narrow(scaled(b, scale)), to))), kept }
+}
+
+export type LinearGradient = { dx?: tf.Tensor2D; factors: tf.Tensor2D[] }
+
+/** @param wantsInput whether anything before this layer is trained. @returns dx in the orientation of x, and the gradients of A and B. */
+export function linearGradient(
+  layer: Linear,
+  {
+    x,
+    dy,
+    kept,
+    from,
+    to,
+    wantsInput,
+  }: Orientation & { x: tf.Tensor; dy: tf.Tensor; kept: KeptLinear; wantsInput: boolean },
+): LinearGradient {
+  const back = (matrix: tf.Tensor, dy: tf.Tensor) =>
+    from === 'tokens'
+      ? matMul(dy, matrix, { transposeA: to === 'features' })
+      : matMul(matrix, dy, { transposeA: true, transposeB: to === 'tokens' })
+  const dx = wantsInput ? back(layer.weight.stored as tf.Tensor2D, dy) : undefined
+  if (!kept.down || !layer.lora) return { ...(dx && { dx }), factors: [] }
+  const { scale } = layer.lora
+  const { down } = kept
+  const a = narrow(after(layer.lora.a as tf.Tensor2D, dy))
+  const b = narrow(scaled(after(layer.lora.b, dy), scale))
+  const dDown = to === 'tokens' ? matMul(dy, b) : matMul(b, dy, { transposeA: true })
+  const da = matMul(dDown, x, { transposeA: to === 'tokens', transposeB: from === 'features' })
+  const db = matMul(dy, down, { transposeA: to === 'tokens', transposeB: to === 'features' })
+  const factors = [wide(da), scaled(wide(db), scale)]
+  return { ...(dx && { dx: add(dx, back(a, dDown)) }), factors }
+}
+
+const scaled = (x: tf.Tensor2D, scale: number): tf.Tensor2D => (scale === 1 ? x : x.mul(scale))

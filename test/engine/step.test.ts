@@ -1,0 +1,170 @@
+/** The captured step on native TensorFlow, against the same step run op by op, in the precisions that there are. */
+import * as tf from '@tensorflow/tfjs'
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { startBackend } from '../../src/engine/backend.ts'
+import { capture } from '../../src/engine/capture.ts'
+import { chooseRecompute } from '../../src/engine/keeping.ts'
+import { choosePrecision, currentPrecision, type Precision } from '../../src/engine/precision.ts'
+import { ltxComponents } from '../../src/model/components.ts'
+import { readModelConfig } from '../../src/model/config.ts'
+import { attachNewLora, findTargets, type LoraParameters } from '../../src/model/lora.ts'
+import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
+import { normals, randomFor } from '../../src/random.ts'
+import { startOptimizer } from '../../src/train/adamw.ts'
+import { createStep } from '../../src/train/captured-step.ts'
+import { type Example, pairRotation, velocityLoss } from '../../src/train/objective.ts'
+import { meanGradients, trainStep } from '../../src/train/step.ts'
+import { goldenPath, relativeError } from '../golden/golden.ts'
+import { hasNative } from './native.ts'
+
+const targets = [
+  ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
+    ['to_k', 'to_q', 'to_v', 'to_out.0'].map((layer) => `${attention}.${layer}`),
+  ),
+  'audio_ff.net.0.proj',
+  'audio_ff.net.2',
+]
+
+function load(precision: Precision): { model: Transformer; parameters: LoraParameters } {
+  choosePrecision(precision)
+  const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
+  const model = loadTransformer(ltxComponents(checkpoint).transformer, readModelConfig(checkpoint).transformer)
+  const parameters = attachNewLora(findTargets(model, targets), 4, 8, randomFor(1, 'lora'))
+  for (const [name, parameter] of parameters) parameter.assign(random(name, parameter.shape, 0.05))
+  return { model, parameters }
+}
+
+const random = <R extends tf.Rank>(name: string, shape: number[], scale = 1) => {
+  const count = shape.reduce((product, size) => product * size, 1)
+  const values = normals(randomFor(2, name), count).map((value) => value * scale)
+  return tf.tensor(values, shape as never) as tf.Tensor<R>
+}
+
+const exampleFor = ({ config }: Transformer, name: string, frames = 7): Example => ({
+  target: random(`target ${name}`, [1, frames, config.audio_in_channels]),
+  reference: random(`reference ${name}`, [1, frames - 2, config.audio_in_channels]),
+  noise: random(`noise ${name}`, [1, frames, config.audio_in_channels]),
+  sigma: tf.tensor1d([0.6]),
+  context: random(`context ${name}`, [1, 9, config.audio_cross_attention_dim]),
+})
+
+const lossIn =
+  (model: Transformer) =>
+  (example: Example): tf.Scalar =>
+    velocityLoss(model, example, pairRotation(model, example.reference.shape[1], example.target.shape[1]))
+
+/** Loss and gradients of one example, captured. */
+function capturedGradients(model: Transformer, parameters: LoraParameters, example: Example) {
+  const variables = [...parameters.values()]
+  const replay = capture(
+    (example: Example) => {
+      const { value, grads } = tf.variableGrads(() => lossIn(model)(example), variables)
+      return { ...grads, loss: value } as Record<string, tf.Tensor>
+    },
+    { variables },
+  )
+  const { loss, ...gradients } = replay.run(example)
+  replay.dispose()
+  return { loss: loss?.dataSync()[0] as number, gradients }
+}
+
+const flat = (gradients: Iterable<tf.Tensor>) => [...gradients].flatMap((gradient) => [...gradient.dataSync()])
+
+describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
+  beforeAll(async () => {
+    await startBackend('tensorflow')
+  })
+  afterEach(() => {
+    chooseRecompute(undefined)
+    tf.disposeVariables()
+  })
+
+  /** Float32 differs in the last digits; eight bits of bfloat16 leave three digits of a sum. */
+  const tolerances: [Precision, number][] = [
+    ['float32', 1e-5],
+    ['bfloat16', 2e-2],
+  ]
+
+  it.each(tolerances)('has the loss and gradients of the step run op by op, in %s', (precision, tolerance) => {
+    const { model, parameters } = load(precision)
+    const example = exampleFor(model, 'a')
+    const eager = meanGradients(parameters, [() => lossIn(model)(example)])
+    const captured = capturedGradients(model, parameters, example)
+    expect(Math.abs(captured.loss - eager.loss) / eager.loss).toBeLessThan(tolerance)
+    const names = [...parameters.keys()]
+    const ours = flat(names.map((name) => captured.gradients[name] as tf.Tensor))
+    const theirs = flat(names.map((name) => eager.gradients.get(name) as tf.Tensor))
+    expect(relativeError(ours, theirs).l2).toBeLessThan(tolerance)
+  })
+
+  it('has in bfloat16 the loss and gradients of float32, within three hundredths', () => {
+    const [exact, coarse] = (['float32', 'bfloat16'] as const).map((precision) => {
+      const { model, parameters } = load(precision)
+      const { loss, gradients } = capturedGradients(model, parameters, exampleFor(model, 'a'))
+      tf.disposeVariables()
+      return { loss, gradients: flat([...parameters.keys()].map((name) => gradients[name] as tf.Tensor)) }
+    }) as [Outcome, Outcome]
+    expect(Math.abs(coarse.loss - exact.loss) / exact.loss).toBeLessThan(3e-3)
+    const { l2 } = relativeError(coarse.gradients, exact.gradients)
+    expect(l2).toBeLessThan(3e-2)
+    expect(l2).toBeGreaterThan(1e-5) // it was another precision
+  })
+
+  it('has the same gradients when blocks are computed again', () => {
+    const { model, parameters } = load('float32')
+    const [kept, recomputed] = [false, true].map((recompute) => {
+      chooseRecompute(recompute)
+      return flat(Object.values(capturedGradients(model, parameters, exampleFor(model, 'a')).gradients))
+    })
+    expect(relativeError(recomputed as number[], kept as number[]).max).toBeLessThan(1e-6)
+  })
+
+  it.each([1, 2])('updates parameters and moments as op by op, %i examples at a time', (count) => {
+    const ends = [false, true].map((captured) => {
+      const { model, parameters } = load('float32')
+      const optimizer = startOptimizer(parameters)
+      const lossOf = lossIn(model)
+      const step = createStep(parameters, optimizer, lossOf)
+      const outcomes = [0, 1, 2].map((i) => {
+        const examples = Array.from({ length: count }, (_, j) => exampleFor(model, `${i} ${j}`, 7 + j))
+        const options = { learningRate: 1e-3, maxNorm: 0.05 }
+        if (captured) return step.run(examples, options)
+        const losses = examples.map((example) => () => lossOf(example))
+        return trainStep(parameters, optimizer, losses, options)
+      })
+      const state = flat([...parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()])
+      step.dispose()
+      tf.disposeVariables()
+      return { outcomes, state, updates: optimizer.updates }
+    })
+    const [plain, captured] = ends as [(typeof ends)[number], (typeof ends)[number]]
+    captured.outcomes.forEach(({ loss, gradientNorm }, i) => {
+      expect(loss).toBeCloseTo(plain.outcomes[i]?.loss as number, 4)
+      expect(gradientNorm).toBeCloseTo(plain.outcomes[i]?.gradientNorm as number, 3)
+    })
+    expect(relativeError(captured.state, plain.state).l2).toBeLessThan(1e-4)
+    expect(captured.updates).toBe(3)
+  })
+
+  it('changes nothing where the loss is not a number', () => {
+    const { model, parameters } = load('float32')
+    const optimizer = startOptimizer(parameters)
+    const step = createStep(parameters, optimizer, lossIn(model))
+    step.run([exampleFor(model, 'a')], { learningRate: 1e-2 })
+    const state = () => flat([...parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()])
+    const before = state()
+    const broken = { ...exampleFor(model, 'a'), noise: tf.fill([1, 7, model.config.audio_in_channels], Number.NaN) }
+    expect(() => step.run([broken as Example], { learningRate: 1e-2 })).toThrow(/the loss is NaN/)
+    expect(state()).toEqual(before)
+    expect(optimizer.updates).toBe(1)
+    step.dispose()
+  })
+
+  it('is in the first precision that this TensorFlow multiplies unless one is chosen', () => {
+    choosePrecision(undefined)
+    expect(['bfloat16', 'half', 'float32']).toContain(currentPrecision())
+  })
+})
+
+type Outcome = { loss: number; gradients: number[] }
