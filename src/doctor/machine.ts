@@ -1,0 +1,58 @@
+/** The machine, as far as it matters to a training. */
+import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
+import { dirname, join } from 'node:path'
+
+export type Processor = { model: string; threads: number; bfloat16: string[] }
+
+/** @param cpuinfo the text of /proc/cpuinfo, empty where there is none. */
+export function readProcessor(cpuinfo = textOf('/proc/cpuinfo')): Processor {
+  const flags = cpuinfo.match(/^flags\s*:(.*)$/m)?.[1]?.split(' ') ?? []
+  const model = cpus()[0]?.model.trim() || process.arch
+  return { model, threads: availableParallelism(), bfloat16: flags.filter((flag) => /bf16/.test(flag)) }
+}
+
+export type Memory = { totalBytes: number; freeBytes: number }
+
+/** A container may allow less than the machine has. */
+export function readMemory(): Memory {
+  const allowed = process.constrainedMemory()
+  const totalBytes = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem()
+  return { totalBytes, freeBytes: Math.min(freemem(), totalBytes) }
+}
+
+/** The names of NVIDIA's cards, as their driver tells. */
+export function readCards(folder = '/proc/driver/nvidia/gpus'): string[] {
+  if (!existsSync(folder)) return []
+  const texts = readdirSync(folder).map((name) => textOf(join(folder, name, 'information')))
+  return texts.map((text) => text.match(/^Model:\s*(.*)$/m)?.[1] ?? 'unknown')
+}
+
+/** Passwords in them are nobody's business. */
+export function readProxies(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
+  const given = Object.entries(env).filter(([name, value]) => /^(https?|all|no)_proxy$/i.test(name) && value)
+  return Object.fromEntries(given.map(([name, value = '']) => [name, value.replace(/\/\/[^/@]*@/, '//…@')]))
+}
+
+/** What is free on the disk of a path that need not exist yet. */
+export function freeBytesAt(path: string): number {
+  const parent = dirname(path)
+  if (!existsSync(path) && parent !== path) return freeBytesAt(parent)
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize
+}
+
+/** All files below a folder; 0 where it does not exist. */
+export function bytesIn(folder: string): number {
+  if (!existsSync(folder)) return 0
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  return names.reduce((sum, name) => sum + fileBytes(join(folder, name)), 0)
+}
+
+/** Links count as nothing, and so does what was removed since it was listed. */
+function fileBytes(path: string): number {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  return found?.isFile() ? found.size : 0
+}
+
+const textOf = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '')

@@ -1,0 +1,46 @@
+import { createWriteStream, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { describe, expect, it } from 'vitest'
+import yazl from 'yazl'
+import { unpackWheel } from '../../src/setup/wheel.ts'
+
+const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-wheel-'))
+
+async function wheelOf(files: Record<string, string>): Promise<string> {
+  const path = join(newFolder(), 'tensorflow_cpu-9.0.0-cp312-cp312-linux_x86_64.whl')
+  const zip = new yazl.ZipFile()
+  for (const [name, text] of Object.entries(files)) zip.addBuffer(Buffer.from(text), name)
+  zip.end()
+  await pipeline(zip.outputStream, createWriteStream(path))
+  return path
+}
+
+describe('of a wheel', () => {
+  it('only the C headers and the libraries are unpacked', async () => {
+    const wheel = await wheelOf({
+      'tensorflow/libtensorflow_cc.so.2': 'library',
+      'tensorflow/include/tensorflow/c/c_api.h': 'header',
+      'tensorflow/include/Eigen/Core.h': 'not ours',
+      'tensorflow/python/ops.py': 'Python',
+      'tensorflow_cpu-9.0.0.dist-info/METADATA': 'Name: tensorflow-cpu',
+    })
+    const folder = newFolder()
+    await unpackWheel(wheel, folder)
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+    expect(files.map(({ name }) => name).sort()).toEqual(['c_api.h', 'libtensorflow_cc.so.2'])
+    expect(readFileSync(join(folder, 'tensorflow', 'libtensorflow_cc.so.2'), 'utf8')).toBe('library')
+  })
+
+  it('another package is refused', async () => {
+    const wheel = await wheelOf({ 'numpy/version.py': '' })
+    await expect(unpackWheel(wheel, newFolder())).rejects.toThrow('holds no TensorFlow libraries')
+  })
+
+  it('what is no zip is refused', async () => {
+    const path = join(newFolder(), 'page.whl')
+    writeFileSync(path, '<html>')
+    await expect(unpackWheel(path, newFolder())).rejects.toThrow(`${path} is not a wheel`)
+  })
+})
