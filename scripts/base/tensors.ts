@@ -1,6 +1,7 @@
 /** The base while it is being made: stored tensors by name, not yet in a file. */
 import { toBfloat16, toFloat32 } from '../../src/checkpoint/dtypes.ts'
-import type { Metadata, Safetensors, StoredTensor } from '../../src/checkpoint/safetensors.ts'
+import type { Metadata } from '../../src/checkpoint/header.ts'
+import type { Safetensors, StoredTensor } from '../../src/checkpoint/safetensors.ts'
 
 export type Tensors = Map<string, StoredTensor>
 

@@ -2,7 +2,8 @@
 import { basename } from 'node:path'
 import { UserError } from '../errors.ts'
 import { toBfloat16 } from './dtypes.ts'
-import { type Metadata, openSafetensors, type StoredTensor, writeSafetensors } from './safetensors.ts'
+import type { Metadata } from './header.ts'
+import { openSafetensors, type StoredTensor, writeSafetensors } from './safetensors.ts'
 
 export type LoraModule = { rank: number; inputs: number; outputs: number; a: Float32Array; b: Float32Array }
 
@@ -18,6 +19,8 @@ export type LoraFacts = {
   /** How reference and target stand in time: both start at 0. */
   referencePositions: 'overlapping'
   durationSeconds: number
+  /** Whether every clip's peak was brought to one level; references of previews are treated alike. */
+  normalized: boolean
   steps: number
   toolVersion: string
 }
@@ -82,12 +85,13 @@ const metadataOf = (facts: LoraFacts): Metadata => ({
   base_model: facts.baseModel,
   reference_positions: facts.referencePositions,
   duration_seconds: String(facts.durationSeconds),
+  audio_normalize: String(facts.normalized),
   steps: String(facts.steps),
   tool: `ltx-a2a ${facts.toolVersion}`,
 })
 
 /** The facts that a file of ours carries; a file of another trainer carries none, or some. */
-export function loraFacts({ rank, alpha, trigger_phrase, base_model, duration_seconds }: Metadata) {
+export function loraFacts({ rank, alpha, trigger_phrase, base_model, duration_seconds, audio_normalize }: Metadata) {
   const number = (text?: string) => (text !== undefined && Number.isFinite(Number(text)) ? Number(text) : undefined)
   return {
     rank: number(rank),
@@ -95,5 +99,6 @@ export function loraFacts({ rank, alpha, trigger_phrase, base_model, duration_se
     triggerPhrase: trigger_phrase,
     baseModel: base_model,
     durationSeconds: number(duration_seconds),
+    normalized: audio_normalize === undefined ? undefined : audio_normalize === 'true',
   }
 }

@@ -1,19 +1,25 @@
 /**
- * Safetensors files: a little-endian u64 with the length of a JSON header, the header, then the tensors' bytes end to end.
- * Reading is by byte range, one tensor at a time, so a file of any size costs no more memory than its largest tensor.
+ * Safetensors files: a header, then the tensors' bytes end to end. Reading is by byte range, one tensor at a time, so a file of any size costs
+ * no more memory than its largest tensor.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { basename } from 'node:path'
 import { UserError } from '../errors.ts'
 import { replaceFile } from '../files.ts'
-import { bytesPerElement, type Dtype, elementCount, isDtype, toFloat32 } from './dtypes.ts'
-
-export type TensorInfo = { dtype: Dtype; shape: number[]; start: number; end: number }
+import { bytesPerElement, type Dtype, elementCount, toFloat32 } from './dtypes.ts'
+import {
+  broken,
+  encodeHeader,
+  type Header,
+  headerLength,
+  lengthBytes,
+  type Metadata,
+  parseHeader,
+  type TensorInfo,
+} from './header.ts'
 
 /** A tensor as it is stored: `bytes` little-endian and row-major. */
 export type StoredTensor = { dtype: Dtype; shape: number[]; bytes: Uint8Array }
-
-export type Metadata = Record<string, string>
 
 export type Safetensors = {
   readonly path: string
@@ -29,9 +35,6 @@ export type Safetensors = {
   readStart(name: string, count: number): Uint8Array
   close(): void
 }
-
-/** The reference implementation's own limit on headers. */
-const maxHeaderBytes = 100_000_000
 
 /**
  * Opens a safetensors file and checks its header against its size.
@@ -78,19 +81,10 @@ export function openSafetensors(path: string): Safetensors {
 
 /** Writes tensors in the order given, beside the target first and then renamed, so that no half file bears the name. */
 export function writeSafetensors(path: string, tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
-  let offset = 0
-  const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {}
-  for (const [name, { dtype, shape, bytes }] of tensors) {
+  for (const [name, { dtype, shape, bytes }] of tensors)
     if (bytes.length !== elementCount(shape) * bytesPerElement[dtype])
       throw new Error(`${name}: ${bytes.length} bytes do not fill ${dtype} [${shape}]`)
-    header[name] = { dtype, shape, data_offsets: [offset, offset + bytes.length] }
-    offset += bytes.length
-  }
-  const json = Buffer.from(JSON.stringify(header))
-  const padded = Buffer.concat([json, Buffer.alloc(-json.length & 7, ' ')]) // tensors start at a multiple of 8
-  const length = Buffer.alloc(8)
-  length.writeBigUInt64LE(BigInt(padded.length))
-  replaceFile(path, [length, padded, ...[...tensors.values()].map(({ bytes }) => bytes)])
+  replaceFile(path, [encodeHeader(tensors, metadata), ...[...tensors.values()].map(({ bytes }) => bytes)])
 }
 
 function openForReading(path: string): number {
@@ -101,55 +95,13 @@ function openForReading(path: string): number {
   }
 }
 
-function readHeader(fd: number, path: string) {
-  const broken = (why: string, cause?: unknown) =>
-    new UserError(`${basename(path)} is not a usable safetensors file: ${why}`, {
-      hint: 'download or copy the file again',
-      cause,
-    })
+function readHeader(fd: number, path: string): Header {
   const stat = fstatSync(fd)
-  if (!stat.isFile()) throw broken('it is not a regular file')
-  if (stat.size < 8) throw broken(`it has ${stat.size} bytes, too few for a header`)
-  const length = Number(Buffer.from(readRange(fd, 0, 8)).readBigUInt64LE())
-  if (length > maxHeaderBytes) throw broken(`its header claims ${length} bytes`)
-  if (8 + length > stat.size) throw broken(`its header claims ${length} bytes but the file has ${stat.size}`)
-  let header: unknown
-  try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(readRange(fd, 8, 8 + length)))
-  } catch (cause) {
-    throw broken('its header is not JSON', cause)
-  }
-  if (typeof header !== 'object' || header === null || Array.isArray(header))
-    throw broken('its header is not an object')
-  const { __metadata__: metadata = {}, ...entries } = header as Record<string, unknown>
-  if (!isStringMap(metadata)) throw broken('its metadata is not a map of strings')
-  const tensors = new Map<string, TensorInfo>()
-  for (const [name, entry] of Object.entries(entries)) {
-    const info = tensorInfo(entry, 8 + length)
-    if (typeof info === 'string') throw broken(`tensor ${name} ${info}`)
-    if (info.end > stat.size) throw broken(`tensor ${name} ends at byte ${info.end} but the file has ${stat.size}`)
-    tensors.set(name, info)
-  }
-  return { metadata, tensors }
+  const file = { name: basename(path), size: stat.size }
+  if (!stat.isFile()) throw broken(file, 'it is not a regular file')
+  const length = headerLength(readRange(fd, 0, Math.min(lengthBytes, stat.size)), file)
+  return parseHeader(readRange(fd, lengthBytes, lengthBytes + length), file)
 }
-
-/** One entry of the header, or what is wrong with it. */
-function tensorInfo(entry: unknown, base: number): TensorInfo | string {
-  const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>
-  if (!isDtype(dtype)) return `has the unknown type ${JSON.stringify(dtype)}`
-  if (!isSizes(shape)) return `has the shape ${JSON.stringify(shape)}`
-  if (!isSizes(offsets) || offsets.length !== 2) return `has the offsets ${JSON.stringify(offsets)}`
-  const [start, end] = offsets as [number, number]
-  if (end - start !== elementCount(shape) * bytesPerElement[dtype])
-    return `has ${end - start} bytes, which do not fill ${dtype} [${shape.join(', ')}]`
-  return { dtype, shape, start: base + start, end: base + end }
-}
-
-const isSizes = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0)
-
-const isStringMap = (value: unknown): value is Metadata =>
-  typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string')
 
 /** Node reads at most 2 GiB − 1 bytes in one call. */
 const maxReadBytes = 2 ** 30

@@ -63,12 +63,24 @@ const fits = (shape: readonly number[], wanted: readonly (number | null)[]) =>
 
 const describe = (shape: readonly (number | null)[]) => shape.map((size) => size ?? 'any').join(',')
 
-/** Scaled fp8 keeps one factor beside the weight; plain fp8 keeps none. */
+/** Scaled fp8 keeps factors beside the weight, one for all or one per row; plain fp8 keeps none (spec §1.7). */
 function dequantised(file: Safetensors, path: string, { bytes, dtype, shape }: StoredTensor): StoredTensor {
   const values = toFloat32(bytes, dtype)
-  const scale = file.tensors.has(`${path}_scale`) ? (file.float32(`${path}_scale`)[0] ?? 1) : 1
-  return { dtype: 'F32', shape, bytes: float32Bytes(values.map((value) => value * scale)) }
+  const name = scaleNames(path).find((name) => file.tensors.has(name))
+  if (name !== undefined) {
+    const scales = file.float32(name)
+    if (scales.length !== 1 && scales.length !== shape[0])
+      throw new UserError(`${name} in ${basename(file.path)} has ${scales.length} factors for [${shape}]`, {
+        hint: 'this tool reads fp8 with one factor per tensor or per row; use the bf16 checkpoint',
+      })
+    const run = values.length / scales.length
+    for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) * (scales[Math.floor(i / run)] as number)
+  }
+  return { dtype: 'F32', shape, bytes: float32Bytes(values) }
 }
+
+/** As the reference names them, and as ComfyUI's older files do. */
+const scaleNames = (path: string) => [`${path}_scale`, path.replace(/(\.weight)?$/, '.scale_weight')]
 
 function countChildren(file: Safetensors, prefix: string): number {
   const numbers = new Set<number>()

@@ -21,11 +21,17 @@ export function readJobFile(path: string): Job {
   return Object.fromEntries(Object.entries(json).map(([name, value]) => [name, besideJob(name, value, dirname(path))]))
 }
 
-const inputs = ['training_data_url', 'data', 'model', 'text_encoder', 'reference_audio_url']
+const inputs = ['training_data_url', 'data', 'model', 'text_encoder', 'text_embeddings', 'reference_audio_url']
 
 function besideJob(name: string, value: unknown, folder: string): unknown {
   if (name === 'validation' && Array.isArray(value)) return value.map((entry) => besideEntry(entry, folder))
-  return typeof value === 'string' && inputs.includes(name) ? inputPath(value, folder) : value
+  if (typeof value !== 'string' || !inputs.includes(name)) return value
+  return name === 'model' && !existsSync(value) // may be several
+    ? value
+        .split(',')
+        .map((path) => inputPath(path.trim(), folder))
+        .join(',')
+    : inputPath(value, folder)
 }
 
 const besideEntry = (entry: unknown, folder: string) =>

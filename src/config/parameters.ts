@@ -39,8 +39,21 @@ const negativePrompt = {
 }
 
 const machineParameters = {
-  model: { ...machine, ...path('<file>'), ours, unset: 'the small bundled base', help: 'LTX-2.3 checkpoint' },
+  model: {
+    ...machine,
+    ...path('<file>'),
+    ours,
+    unset: 'the small bundled base',
+    help: 'LTX-2.3 checkpoint: a file, a folder, or several with commas between',
+  },
   text_encoder: { ...machine, ...path('<folder>'), ours, unset: 'the bundled one', help: 'its Gemma-3 text encoder' },
+  text_embeddings: {
+    ...machine,
+    ...path('<file>'),
+    ours,
+    unset: 'none',
+    help: 'captions encoded by encode-captions, in place of the text encoder',
+  },
   backend: {
     ...machine,
     ...choice(['auto', 'tensorflow', 'wasm', 'cpu']),
@@ -161,6 +174,18 @@ export const trainParameters = {
 export const inspectParameters = {
   ...dataParameters,
   training_data_url: { ...dataParameters.training_data_url, required: false as const, unset: 'the zip in this folder' },
+}
+
+/** Whatever decides which texts are encoded, and by what. */
+export const encodeParameters = {
+  training_data_url: dataParameters.training_data_url,
+  trigger_phrase: dataParameters.trigger_phrase,
+  prompt: { ...data, ...listOf(text()), ours, default: [], unset: 'none', help: 'another text; may be repeated' },
+  validation: trainParameters.validation,
+  validation_negative_prompt: trainParameters.validation_negative_prompt,
+  model: machineParameters.model,
+  text_encoder: machineParameters.text_encoder,
+  backend: machineParameters.backend,
 }
 
 export const previewParameters = {

@@ -24,7 +24,7 @@ export type Resolved<Settings> = {
   notices: string[]
 }
 
-type Sources = {
+export type Sources = {
   flags: Flags
   /** Path of a job file. */
   configFile?: string | undefined
@@ -68,7 +68,7 @@ export function jobOf(settings: TrainSettings): Job {
 }
 
 /** Flags win over the job. Video fields are left out and noted. */
-function gather({ flags, configFile, begun }: Sources): { given: Given; notices: string[] } {
+export function gather({ flags, configFile, begun }: Sources): { given: Given; notices: string[] } {
   const { job, file } = begun ?? (configFile === undefined ? noJob : { job: readJobFile(configFile), file: configFile })
   const ofFlags = givenByFlags(trainParameters, flags)
   const given = new Map([...givenByJob(job, file), ...ofFlags, ...validationOfFlags(flags)])

@@ -3,12 +3,13 @@
  * checkpoint that read them. Entries are never wrong, so they are never cleared here; the folder may be deleted at any time.
  */
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { float32Bytes } from '../checkpoint/dtypes.ts'
 import { openSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
 import type { HostMatrix } from '../engine/host-matrix.ts'
+import { replaceFile } from '../files.ts'
 
 /** The encoding's own version: raise it when the same input would be encoded to other numbers. */
 const version = 1
@@ -16,6 +17,9 @@ const version = 1
 export type Cache = {
   get(key: CacheKey): HostMatrix | undefined
   put(key: CacheKey, matrix: HostMatrix): void
+  /** A line of text, for what is too small to be a matrix. */
+  recall(key: CacheKey): string | undefined
+  remember(key: CacheKey, line: string): void
 }
 
 export type CacheKey = string & { readonly kind: 'cache key' }
@@ -39,7 +43,7 @@ export function defaultCacheFolder(env: NodeJS.ProcessEnv = process.env, platfor
 }
 
 export function openCache(folder = defaultCacheFolder()): Cache {
-  const pathOf = (key: CacheKey) => join(folder, key.slice(0, 2), `${key}.safetensors`)
+  const pathOf = (key: CacheKey, extension = 'safetensors') => join(folder, key.slice(0, 2), `${key}.${extension}`)
   return {
     get: (key) => {
       const path = pathOf(key)
@@ -54,5 +58,10 @@ export function openCache(folder = defaultCacheFolder()): Cache {
     },
     put: (key, { shape, values }) =>
       writeSafetensors(pathOf(key), new Map([['matrix', { dtype: 'F32', shape, bytes: float32Bytes(values) }]])),
+    recall: (key) => {
+      const path = pathOf(key, 'txt')
+      return existsSync(path) ? readFileSync(path, 'utf8') : undefined
+    },
+    remember: (key, line) => replaceFile(pathOf(key, 'txt'), [line]),
   }
 }

@@ -1,34 +1,93 @@
-/** From captions and prompts to the contexts that the transformer attends to; each distinct text once. */
+/**
+ * From captions and prompts to the contexts that the transformer attends to; each distinct text once. A context comes from the file of encoded
+ * captions where there is one, else from the cache, and only for what neither has is the text encoder read.
+ */
+import { existsSync } from 'node:fs'
 import type { HostMatrix } from '../engine/host-matrix.ts'
+import { UserError } from '../errors.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { encodeCaptions } from '../model/text/context.ts'
 import { textEncoderFingerprint } from '../model/text/fingerprint.ts'
-import { type Cache, cacheKey } from './cache.ts'
+import { type Cache, type CacheKey, cacheKey } from './cache.ts'
+import { openTextEmbeddings } from './text-embeddings.ts'
 
-/** The context `[S, D]` of every text, by the text. The text encoder is only read when one of them is not in the cache. */
+/**
+ * The context `[S, D]` of every text, by the text.
+ * @throws UserError when the text encoder is needed and there is none.
+ */
 export async function encodeTexts(
   base: BaseModel,
   texts: Iterable<string>,
   cache: Cache,
   onProgress?: (done: number, total: number) => void,
 ): Promise<Map<string, HostMatrix>> {
-  const textEncoder = textEncoderFingerprint(base.textEncoder)
-  const keyOf = (text: string) => cacheKey('context', base.fingerprint, textEncoder, text)
-  const contexts = new Map<string, HostMatrix>()
-  const missing: string[] = []
-  for (const text of new Set(texts)) {
-    const cached = cache.get(keyOf(text))
-    if (cached) contexts.set(text, cached)
-    else missing.push(text)
-  }
+  const { contexts, missing, keyOf } = findContexts(base, texts, cache)
+  if (missing.length === 0) return contexts
+  const textEncoder = requireTextEncoder(base, missing)
   const { audio_connector_num_attention_heads: heads, audio_connector_attention_head_dim: headDim } =
     base.config.transformer
-  const encoded = await encodeCaptions(base, missing, onProgress && { onProgress })
+  const encoded = await encodeCaptions({ ...base, textEncoder }, missing, onProgress && { onProgress })
+  cache.remember(encoderKey(base), textEncoderFingerprint(textEncoder))
   missing.forEach((text, i) => {
     const values = encoded[i] as Float32Array
     const context: HostMatrix = { shape: [values.length / (heads * headDim), heads * headDim], values }
-    cache.put(keyOf(text), context)
+    cache.put(keyOf(text) as CacheKey, context)
     contexts.set(text, context)
   })
   return contexts
+}
+
+/** Finds out before anything is written. @throws UserError when one of the texts needs a text encoder that is not there. */
+export function requireTexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {
+  const { missing } = findContexts(base, texts, cache)
+  if (missing.length > 0) requireTextEncoder(base, missing)
+}
+
+function findContexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {
+  const keyOf = contextKeys(base, cache)
+  const embeddings =
+    base.textEmbeddings === undefined ? undefined : openTextEmbeddings(base.textEmbeddings, base.fingerprint)
+  const contexts = new Map<string, HostMatrix>()
+  const missing: string[] = []
+  try {
+    for (const text of new Set(texts)) {
+      const key = keyOf(text)
+      const found = embeddings?.get(text) ?? (key && cache.get(key))
+      if (found) contexts.set(text, found)
+      else missing.push(text)
+    }
+  } finally {
+    embeddings?.close()
+  }
+  return { contexts, missing, keyOf }
+}
+
+/** A context's key holds the text encoder's fingerprint; without its folder, that of the one which last encoded for this base. */
+function contextKeys(base: BaseModel, cache: Cache): (text: string) => CacheKey | undefined {
+  const textEncoder = isThere(base.textEncoder)
+    ? textEncoderFingerprint(base.textEncoder)
+    : cache.recall(encoderKey(base))
+  return (text) => (textEncoder === undefined ? undefined : cacheKey('context', base.fingerprint, textEncoder, text))
+}
+
+const encoderKey = ({ fingerprint }: BaseModel) => cacheKey('text encoder', fingerprint)
+
+const isThere = (folder: string | undefined): folder is string => folder !== undefined && existsSync(folder)
+
+function requireTextEncoder(
+  { textEncoder, textEmbeddings, checkpoint }: BaseModel,
+  missing: readonly string[],
+): string {
+  if (isThere(textEncoder)) return textEncoder
+  if (textEncoder !== undefined)
+    throw new UserError(`the text encoder folder ${textEncoder} does not exist`, { hint: 'check --text-encoder' })
+  const [first = ''] = missing
+  const others = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
+  const place = textEmbeddings === undefined ? '' : ` in ${textEmbeddings}`
+  throw new UserError(
+    `${checkpoint.path} needs a text encoder: ${JSON.stringify(first)}${others} is not encoded yet${place}`,
+    {
+      hint: 'add --text-encoder <folder of Gemma 3 12B>, which ltx-a2a pull --text-encoder fetches, or --text-embeddings <file> from encode-captions',
+    },
+  )
 }

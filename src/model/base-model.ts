@@ -1,23 +1,35 @@
-/** The base: one checkpoint in the LTX-2.3 layout and one text encoder folder, opened but not yet in memory. */
+/** The base: one checkpoint in the LTX-2.3 layout and what reads its captions, opened but not yet in memory. */
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fingerprint } from '../checkpoint/fingerprint.ts'
-import { openSafetensors, type Safetensors } from '../checkpoint/safetensors.ts'
+import type { Safetensors } from '../checkpoint/safetensors.ts'
+import { openParts } from '../checkpoint/shards.ts'
 import { UserError } from '../errors.ts'
-import { type Components, isAudioTensor, ltxComponents } from './components.ts'
+import { type Components, isAudioTensor, ltxComponents, requireComponents } from './components.ts'
 import { type ModelConfig, readModelConfig } from './config.ts'
+import { unified } from './layout.ts'
+import { requireKnownRelease } from './release.ts'
 
 export type BaseModel = {
   checkpoint: Safetensors
   config: ModelConfig
   components: Components
-  /** The folder of a Gemma 3 text encoder. */
-  textEncoder: string
-  /** The same for every file with the same audio path. */
+  /** The folder of a Gemma 3 text encoder. Where every caption was encoded before, none is needed, and this may be absent. */
+  textEncoder?: string
+  /** A file of captions that were encoded elsewhere. */
+  textEmbeddings?: string
+  /** The same for every checkpoint with the same audio path, whatever its layout. */
   fingerprint: string
   /** The small random base that comes with the package, for trying the tool. */
   isBundled: boolean
+}
+
+export type BaseChoice = {
+  /** A file, a folder, or several of them with commas between. */
+  model?: string | undefined
+  textEncoder?: string | undefined
+  textEmbeddings?: string | undefined
 }
 
 const bundled = fileURLToPath(new URL('../../fixtures/base', import.meta.url))
@@ -26,29 +38,32 @@ const bundledTextEncoder = join(bundled, 'gemma3-tiny')
 
 /**
  * Opens a base; without paths the bundled one.
- * @throws UserError when a file is missing or is no LTX-2.3 checkpoint, or when a checkpoint is given without its text encoder.
+ * @throws UserError when a file is missing or is no LTX-2.3 checkpoint, naming the components it lacks.
  */
-export function openBaseModel({
-  model,
-  textEncoder,
-}: {
-  model?: string | undefined
-  textEncoder?: string | undefined
-} = {}): BaseModel {
-  if (model !== undefined && textEncoder === undefined)
-    throw new UserError(`--model ${model} needs a text encoder`, { hint: 'add --text-encoder <folder of Gemma 3 12B>' })
-  if (model === undefined && textEncoder !== undefined)
+export function openBaseModel({ model, textEncoder, textEmbeddings }: BaseChoice = {}): BaseModel {
+  const isBundled = model === undefined
+  if (isBundled && textEncoder !== undefined)
     throw new UserError(`--text-encoder ${textEncoder} needs a model`, { hint: 'add --model <ltx-2.3 checkpoint>' })
-  const folder = textEncoder ?? bundledTextEncoder
-  if (!existsSync(folder))
-    throw new UserError(`the text encoder folder ${folder} does not exist`, { hint: 'check --text-encoder' })
-  const checkpoint = openSafetensors(model ?? bundledCheckpoint)
-  return {
-    checkpoint,
-    config: readModelConfig(checkpoint),
-    components: ltxComponents(checkpoint),
-    textEncoder: folder,
-    fingerprint: fingerprint(checkpoint, isAudioTensor),
-    isBundled: model === undefined,
+  const checkpoint = unified(openParts(isBundled ? [bundledCheckpoint] : placesOf(model)))
+  try {
+    requireKnownRelease(basename(checkpoint.path), checkpoint.metadata, checkpoint.tensors)
+    requireComponents(checkpoint)
+    const folder = textEncoder ?? (isBundled ? bundledTextEncoder : undefined)
+    return {
+      checkpoint,
+      config: readModelConfig(checkpoint),
+      components: ltxComponents(checkpoint),
+      ...(folder !== undefined && { textEncoder: folder }),
+      ...(textEmbeddings !== undefined && { textEmbeddings }),
+      fingerprint: fingerprint(checkpoint, isAudioTensor),
+      isBundled,
+    }
+  } catch (error) {
+    checkpoint.close()
+    throw error
   }
 }
+
+/** A name with a comma in it is one place where it exists as such. */
+const placesOf = (model: string): string[] =>
+  existsSync(model) ? [model] : model.split(',').map((place) => place.trim())

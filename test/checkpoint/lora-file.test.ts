@@ -19,6 +19,7 @@ const facts: LoraFacts = {
   baseModel: '0123456789abcdef',
   referencePositions: 'overlapping',
   durationSeconds: 3.2,
+  normalized: true,
   steps: 2000,
   toolVersion: '0.1.0',
 }
@@ -93,6 +94,7 @@ describe('a LoRA of ours', () => {
       base_model: '0123456789abcdef',
       reference_positions: 'overlapping',
       duration_seconds: '3.2',
+      audio_normalize: 'true',
       steps: '2000',
       tool: 'ltx-a2a 0.1.0',
     })
@@ -102,6 +104,7 @@ describe('a LoRA of ours', () => {
       triggerPhrase: 'tonech4nge',
       baseModel: '0123456789abcdef',
       durationSeconds: 3.2,
+      normalized: true,
     })
   })
 })

@@ -6,7 +6,8 @@ import { fingerprint } from '../../checkpoint/fingerprint.ts'
 import { openShards } from '../../checkpoint/shards.ts'
 import { readFolderJson } from './folder.ts'
 
-const isVision = /vision|multi_modal_projector/
+/** Whether a tensor of a Gemma 3 download belongs to its text tower. The head that predicts tokens is not read either. */
+export const isTextTensor = (name: string) => !/vision|multi_modal_projector|^(language_model\.)?lm_head\./.test(name)
 
 /**
  * Changes with the text tower's weights and with the tokenizer.
@@ -19,7 +20,7 @@ export function textEncoderFingerprint(folder: string): string {
     const tokenizer = createHash('sha256')
       .update(readFileSync(join(folder, 'tokenizer.json')))
       .digest('hex')
-    return `${fingerprint(weights, (name) => !isVision.test(name))}-${tokenizer.slice(0, 8)}`
+    return `${fingerprint(weights, isTextTensor)}-${tokenizer.slice(0, 8)}`
   } finally {
     weights.close()
   }

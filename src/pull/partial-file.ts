@@ -1,0 +1,99 @@
+/** A file that is not whole yet: `<name>.partial`, with the journal of what is in it beside it. It gets its name when everything is there. */
+import { mkdirSync, statSync } from 'node:fs'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { openSafetensors } from '../checkpoint/safetensors.ts'
+import { UserError } from '../errors.ts'
+import { writing } from './disk.ts'
+import { hashOf, type Journal, openJournal, readIdentity, startJournal } from './journal.ts'
+import type { Piece, Range } from './ranges.ts'
+
+export type PartialFile = {
+  isDone(range: Range): boolean
+  write(bytes: Uint8Array, position: number): Promise<void>
+  /** Makes the range's bytes durable, then notes it. */
+  finish(range: Range): Promise<void>
+  /** Checks the whole and gives it its name. */
+  complete(): Promise<void>
+  close(): Promise<void>
+}
+
+/** What is to come into a file, and the version of where it comes from. */
+export type Contents = { head: Uint8Array; size: number; version: string }
+
+/**
+ * Begins a file, or goes on with what an interrupted download left.
+ * @throws UserError when that was of another source, or the disk refuses.
+ */
+export async function openPartial(path: string, contents: Contents): Promise<PartialFile> {
+  const [partial, notes] = [`${path}.partial`, `${path}.partial.journal`]
+  const { file, journal } = await writing(partial, () => openBoth(partial, notes, contents))
+  let isOpen = true
+  const close = async () => {
+    if (!isOpen) return
+    isOpen = false
+    journal.close()
+    await file.close()
+  }
+  return {
+    isDone: journal.isDone,
+    write: (bytes, position) => writing(partial, () => writeAll(file, bytes, position)),
+    finish: (range) =>
+      writing(partial, async () => {
+        await file.datasync()
+        journal.add(range)
+      }),
+    complete: () =>
+      writing(partial, async () => {
+        await file.sync()
+        await close()
+        openSafetensors(partial).close()
+        await rename(partial, path)
+        await rm(notes)
+      }),
+    close,
+  }
+}
+
+/** The parts of a range's chunk that belong into the file, each with its place there. */
+export function* partsOf(
+  pieces: readonly Piece[],
+  chunk: Uint8Array,
+  position: number,
+): Generator<[Uint8Array, number]> {
+  for (const { start, end, at } of pieces) {
+    const [from, to] = [Math.max(start, position), Math.min(end, position + chunk.length)]
+    if (from < to) yield [chunk.subarray(from - position, to - position), at + from - start]
+  }
+}
+
+async function openBoth(partial: string, notes: string, { head, size, version }: Contents) {
+  mkdirSync(dirname(partial), { recursive: true })
+  const identity = { version, result: hashOf(head) }
+  const begun = readIdentity(notes)
+  const goesOn = begun !== undefined && statSync(partial, { throwIfNoEntry: false }) !== undefined
+  if (goesOn && (begun.version !== version || begun.result !== identity.result))
+    throw new UserError(`the source of ${partial} has changed since its download began`, {
+      hint: `delete ${partial} and ${notes} to begin again`,
+    })
+  const file = await open(partial, goesOn ? 'r+' : 'w')
+  try {
+    if (!goesOn) await begin(file, head, size)
+    const journal: Journal = goesOn ? openJournal(notes) : startJournal(notes, identity)
+    return { file, journal }
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+async function begin(file: FileHandle, head: Uint8Array, size: number) {
+  await file.truncate(size)
+  await writeAll(file, head, 0)
+  await file.sync()
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number) {
+  for (let done = 0; done < bytes.length; )
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten
+}

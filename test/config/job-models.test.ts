@@ -1,0 +1,18 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { readJobFile } from '../../src/config/job-file.ts'
+
+it('the files of a model that lie beside a job are found, each of them', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-job-'))
+  mkdirSync(join(folder, 'models'))
+  for (const name of ['dit', 'sound']) writeFileSync(join(folder, 'models', `${name}.safetensors`), '')
+  writeFileSync(
+    join(folder, 'job.json'),
+    JSON.stringify({ model: 'models/dit.safetensors, models/sound.safetensors,/far/text.safetensors' }),
+  )
+  expect(readJobFile(join(folder, 'job.json')).model).toBe(
+    `${join(folder, 'models/dit.safetensors')},${join(folder, 'models/sound.safetensors')},/far/text.safetensors`,
+  )
+})
