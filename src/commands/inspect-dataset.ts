@@ -1,4 +1,4 @@
-/** `ltx-a2a inspect-dataset`: what a training would use, skip, trim and stretch, and why. Needs no model and writes nothing. */
+/** `ltx-a2a inspect-dataset`: what a training would use, skip, trim and stretch, and why. Needs no model, and writes nothing but the page that was asked for. */
 import { readdirSync } from 'node:fs'
 import type { InspectSettings } from '../config/train-settings.ts'
 import { assertTrainable, inspectDataset } from '../dataset/dataset.ts'
@@ -6,12 +6,13 @@ import { openSource } from '../dataset/source.ts'
 import { UserError } from '../errors.ts'
 import { datasetTable } from '../report/dataset-table.ts'
 import type { Terminal } from '../report/terminal.ts'
+import { writeDatasetPage } from './dataset-page.ts'
 
 /** @throws UserError after the result was shown, when nothing can be trained on it. */
 export async function runInspectDataset(
   settings: InspectSettings,
   terminal: Terminal,
-  { json = false }: { json?: boolean } = {},
+  { json = false, html }: { json?: boolean; html?: string } = {},
 ): Promise<void> {
   const source = await openSource(settings.trainingDataUrl ?? datasetHere(readdirSync('.'), terminal))
   try {
@@ -24,10 +25,11 @@ export async function runInspectDataset(
         preservePitch: settings.audioPreservePitch,
         normalize: settings.audioNormalize,
       },
-      { onProgress: ({ done }) => stage.update(done) },
+      { onProgress: ({ done }) => stage.update(done), listens: true },
     )
     stage.done(dataset.pairs.length === 1 ? '1 pair' : `${dataset.pairs.length} pairs`)
     terminal.result(json ? JSON.stringify(dataset, null, 2) : datasetTable(dataset, terminal.resultStyle))
+    if (html !== undefined) await writeDatasetPage(html, dataset, source, terminal)
     assertTrainable(dataset)
   } finally {
     await source.close()

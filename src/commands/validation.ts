@@ -1,4 +1,5 @@
 /** The previews of a run: the same references, prompts and noise at every checkpoint, so that they can be compared by ear. */
+import { statSync } from 'node:fs'
 import { encodeWav } from '../audio/wav.ts'
 import type { Waveform } from '../audio/waveform.ts'
 import type { TrainSettings } from '../config/train-settings.ts'
@@ -11,9 +12,10 @@ import type { Transformer } from '../model/transformer/transformer.ts'
 import { generateLatents, renderLatents } from '../preview/preview.ts'
 import type { Terminal } from '../report/terminal.ts'
 import type { RunFolder } from '../train/run-folder.ts'
+import { knownTarget } from './known-target.ts'
 
-/** One entry of `validation`, its reference fitted. */
-export type ValidationClip = { prompt: string; reference: Waveform }
+/** One entry of `validation`, its reference fitted, and what it should become where that lies beside it. */
+export type ValidationClip = { prompt: string; reference: Waveform; target?: Waveform | undefined }
 
 /** How much of the plain prediction's spread guidance keeps; the reference's own setting. */
 export const guidanceRescale = 0.7
@@ -22,30 +24,36 @@ export const guidanceRescale = 0.7
 export async function readValidationClips({
   validation,
   audioDurationSeconds,
+  audioNormalize,
 }: TrainSettings): Promise<ValidationClip[]> {
   const clips: ValidationClip[] = []
   for (const { prompt, referenceAudioUrl } of validation) {
-    const reference = await readReference(referenceAudioUrl, audioDurationSeconds)
-    clips.push({ prompt, reference })
+    const read = (location: string) => readReference(location, audioDurationSeconds, audioNormalize)
+    const target = knownTarget(referenceAudioUrl)
+    clips.push({
+      prompt,
+      reference: await read(referenceAudioUrl),
+      target: target === undefined ? undefined : await read(target),
+    })
   }
   return clips
 }
 
-/** At most `seconds` of a reference at a path or URL, as the model hears it. */
-export async function readReference(location: string, seconds: number): Promise<Waveform> {
+/** At most `seconds` of a reference at a path or URL. @param normalize as the LoRA's training clips were: it knows no other level. */
+export async function readReference(location: string, seconds: number, normalize: boolean): Promise<Waveform> {
   const file = await openFile(location)
   try {
-    return await fitReference(file.path, seconds)
+    return await fitReference(file.path, seconds, { normalize })
   } finally {
     await file.close()
   }
 }
 
 export type Validation = {
-  /** Renders every preview with the LoRA as it is now and writes each as a wav. */
+  /** Renders every preview with the LoRA as it is now and writes each as a wav, and all one after another. */
   previewAt(step: number): Promise<void>
-  /** The last previews, one after another. */
-  writeAll(): void
+  /** Whether `previewAt` has already done all it does at this step. */
+  isDoneAt(step: number): boolean
 }
 
 export type ValidationInput = {
@@ -54,13 +62,18 @@ export type ValidationInput = {
   contexts: ReadonlyMap<string, HostMatrix>
 }
 
+export type ValidationListeners = {
+  checkInterruption: () => void
+  /** Training waits for it. @param number 1-based */
+  onPreview?: (number: number, step: number, waveform: Waveform) => Promise<void>
+}
+
 export function createValidation(
   { base, model, run, settings }: { base: BaseModel; model: Transformer; run: RunFolder; settings: TrainSettings },
   { clips, references, contexts }: ValidationInput,
   terminal: Terminal,
-  checkInterruption: () => void,
+  { checkInterruption, onPreview }: ValidationListeners,
 ): Validation {
-  let latest: Waveform[] = []
   const contextOf = (text: string) => contexts.get(text) as HostMatrix
 
   const preview = async (clip: ValidationClip, number: number, step: number) => {
@@ -85,6 +98,7 @@ export function createValidation(
     const path = run.preview(number, step)
     replaceFile(path, [encodeWav(waveform)])
     stage.done(path)
+    await onPreview?.(number, step, waveform)
     return waveform
   }
 
@@ -92,12 +106,16 @@ export function createValidation(
     previewAt: async (step) => {
       const waveforms: Waveform[] = []
       for (const [i, clip] of clips.entries()) waveforms.push(await preview(clip, i + 1, step))
-      latest = waveforms
+      if (waveforms.length > 0) replaceFile(run.audio, [encodeWav(joined(waveforms))])
     },
-    writeAll: () => {
-      if (latest.length > 0) replaceFile(run.audio, [encodeWav(joined(latest))])
-    },
+    isDoneAt: (step) => clips.every((_, i) => isNewer(run.audio, run.preview(i + 1, step))),
   }
+}
+
+/** Whether both files are there, the first written last. */
+function isNewer(later: string, earlier: string): boolean {
+  const [last, first] = [later, earlier].map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs)
+  return last !== undefined && first !== undefined && last >= first
 }
 
 /** The reference counts a preview's length in whole video frames. */

@@ -2,6 +2,7 @@
 import pLimit from 'p-limit'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { UserError } from '../errors.ts'
+import { type Advice, adviseOn } from './advice.ts'
 import { type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
 import { type DatasetPair, inspectPair } from './inspection.ts'
 import { findPairs } from './pairs.ts'
@@ -20,6 +21,8 @@ export type Dataset = {
   problems: Problem[]
   /** Pairs; a pair with a stretched or a trimmed side counts as stretched or trimmed, one with neither as as-is. */
   counts: { pairs: number; used: number; skipped: number; stretched: number; trimmed: number; asIs: number }
+  /** What an experienced trainer would say; only where the pairs were listened to. */
+  advice?: Advice
 }
 
 export type InspectProgress = { done: number; total: number; pair: string }
@@ -28,13 +31,14 @@ export type InspectProgress = { done: number; total: number; pair: string }
 const decodersAtOnce = 2
 
 /**
- * Measures every pair of a source and plans how it would be fitted. Whatever is wrong with the files becomes a problem.
+ * Measures every pair of a source and plans how it would be fitted. Whatever is wrong with the files becomes a problem; with `listens`, what
+ * could be better with the sound becomes advice.
  * @throws UserError only for what makes looking further impossible, such as a missing ffmpeg.
  */
 export async function inspectDataset(
   source: Source,
   options: DatasetOptions,
-  { onProgress }: { onProgress?: (progress: InspectProgress) => void } = {},
+  { onProgress, listens = false }: { onProgress?: (progress: InspectProgress) => void; listens?: boolean } = {},
 ): Promise<Dataset> {
   await findFfmpeg() // rather than report each file as unreadable
   const found = findPairs(source.paths)
@@ -43,7 +47,7 @@ export async function inspectDataset(
   const inspected = await Promise.all(
     found.pairs.map((pair) =>
       limit(async () => {
-        const result = await inspectPair(source, pair, options)
+        const result = await inspectPair(source, pair, options, listens)
         onProgress?.({ done: ++done, total: found.pairs.length, pair: pair.name })
         return result
       }),
@@ -56,7 +60,15 @@ export async function inspectDataset(
     ...nothingToLearnFrom(pairs),
     ...noneLongEnough(pairs, options.seconds),
   ].sort((a, b) => rank[a.severity] - rank[b.severity])
-  return { name: source.name, location: source.location, options, pairs, problems, counts: countPairs(pairs) }
+  return {
+    name: source.name,
+    location: source.location,
+    options,
+    pairs,
+    problems,
+    counts: countPairs(pairs),
+    ...(listens && { advice: adviseOn(inspected, options) }),
+  }
 }
 
 /**

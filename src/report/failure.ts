@@ -1,13 +1,13 @@
-/** What is said when a command fails, and its exit code: 2 for what the person can correct, 130 for stopped, 1 for a bug of ours. */
+/** What is said when a command fails, and its exit code: 2 for what the person can correct, 130 or 143 for stopped, 1 for a bug of ours. */
 import { Interrupted, UserError } from '../errors.ts'
 import { toolVersion } from '../version.ts'
 import type { Terminal } from './terminal.ts'
 
-export function tellFailure(error: unknown, terminal: Terminal): 1 | 2 | 130 {
+export function tellFailure(error: unknown, terminal: Terminal): 1 | 2 | 130 | 143 {
   if (error instanceof Interrupted) {
     terminal.note(error.message)
     if (error.hint) terminal.note(`  go on: ${error.hint}`)
-    return 130
+    return error.exitCode
   }
   const correctable = error instanceof UserError ? error : refusalOfSystem(error)
   if (correctable) {

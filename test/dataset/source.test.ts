@@ -86,11 +86,11 @@ describe('a zip', () => {
   })
 
   test.each([
-    [{ files: 29 }, 'has 30 files, more than 29'],
+    [{ files: 29 }, 'has more than 29 files'],
     [{ fileBytes: 16_000 }, 'holds tone-0_start.wav of 1 MiB, more than 1 MiB'],
     [{ totalBytes: 2 ** 18 }, 'unpacks to 1 MiB, more than 1 MiB'],
   ])('over the limit %j is refused before anything is extracted', async (limit, message) => {
-    const open = openZip(fixture('valid/ten-pairs'), 'ten.zip', { ...zipLimits, ...limit })
+    const open = openZip(fixture('valid/ten-pairs'), 'ten.zip', { ...zipLimits(), ...limit })
     await expect(open).rejects.toMatchObject({ name: 'UserError', message: `ten.zip ${message}` })
   })
 })

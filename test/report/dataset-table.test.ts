@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util'
 import { expect, test } from 'vitest'
 import type { Dataset } from '../../src/dataset/dataset.ts'
+import type { Finding } from '../../src/dataset/finding.ts'
 import type { DatasetPair } from '../../src/dataset/inspection.ts'
 import { datasetTable } from '../../src/report/dataset-table.ts'
 
@@ -36,6 +37,8 @@ const pairs: DatasetPair[] = [
   },
 ]
 
+const alignment = { common: 'waveform', lagSeconds: 0, waveformMatch: 0.4, timingMatch: 0.8, distance: 6.2 } as const
+
 const dataset: Dataset = {
   name: 'takes',
   location: 'takes.zip',
@@ -51,20 +54,10 @@ const dataset: Dataset = {
 test('shows each pair with what becomes of it, the problems, and the sum', () => {
   expect(`\n${datasetTable(dataset)}`).toMatchInlineSnapshot(`
     "
-    ┌────────────────────┬─────────────────┬─────────────────┬────────────────────┬────────────────────┐
-    │ pair               │ reference       │ target          │ outcome            │ caption            │
-    ├────────────────────┼─────────────────┼─────────────────┼────────────────────┼────────────────────┤
-    │ drums              │ 5.20 s 44.1 kHz │ 5.00 s 44.1 kHz │ used, stretched    │ tonech4nge dry     │
-    │                    │ stereo -3.1 dB  │ stereo -3.1 dB  │ reference ×0.962   │ drums              │
-    ├────────────────────┼─────────────────┼─────────────────┼────────────────────┼────────────────────┤
-    │ a-pair-with-a-name │ 9.00 s 44.1 kHz │ 9.00 s 48 kHz   │ used, trimmed      │ –                  │
-    │ -much-longer-than- │ stereo -3.1 dB  │ 5.1 silent      │                    │                    │
-    │ any-column         │                 │                 │                    │                    │
-    ├────────────────────┼─────────────────┼─────────────────┼────────────────────┼────────────────────┤
-    │ short              │ unreadable      │ 2.00 s 44.1 kHz │ skipped            │ –                  │
-    │                    │                 │ stereo -3.1 dB  │ reference cannot   │                    │
-    │                    │                 │                 │ be read            │                    │
-    └────────────────────┴─────────────────┴─────────────────┴────────────────────┴────────────────────┘
+    pair                      seconds      kHz        LUFS        lag  outcome              caption a…
+    drums                     5.20 → 5.00  44.1       –             –  stretched ×0.96      dry drums
+    a-pair-with-a-name-much…  9.00         44.1 → 48  – → silent    –  trimmed              –
+    short                     ? → 2.00     ? → 44.1   ? → –         –  skipped, unreadable  –
 
     error: short_start.wav cannot be read as .wav audio
       export it again
@@ -75,9 +68,72 @@ test('shows each pair with what becomes of it, the problems, and the sum', () =>
   `)
 })
 
-test.each([80, 100, 160])('keeps to %i columns', (columns) => {
+test('shows what listening found, and colours only what is wrong', () => {
+  const [drums] = pairs as [DatasetPair]
+  const sound = { ...alignment, lagSeconds: 0.0374 }
+  const findings: Finding[] = [
+    {
+      kind: 'out-of-sync',
+      severity: 'warning',
+      what: 'Out of sync',
+      hint: 'move it',
+      pairs: [{ name: 'drums', detail: '+37 ms' }],
+    },
+  ]
+  const advice = {
+    buckets: [
+      { seconds: 2, pairs: 3 },
+      { seconds: 5, pairs: 1 },
+    ],
+    recommendedSeconds: 2,
+    agreement: 0.57,
+    findings,
+  }
+  const heard = {
+    ...dataset,
+    problems: [],
+    pairs: [
+      { ...drums, sound },
+      { ...drums, name: 'bells', sound: alignment },
+    ],
+    advice,
+  }
+  const lines = datasetTable(heard, { columns: 130 })
+  expect(`\n${lines}`).toMatchInlineSnapshot(`
+    "
+    pair   seconds      format  kHz   channels  LUFS     lag  outcome          caption after "tonech4nge"
+    drums  5.20 → 5.00  wav     44.1  stereo    –     +37 ms  stretched ×0.96  dry drums
+    bells  5.20 → 5.00  wav     44.1  stereo    –       0 ms  stretched ×0.96  dry drums
+
+    What to fix first
+      1. Out of sync, 1 pair: drums +37 ms
+         move it
+
+    Pairs that each clip length keeps
+       2.0 s ████████████████████████ 3
+       5.0 s ████████░░░░░░░░░░░░░░░░ 1
+      recommended: --audio-duration-seconds 2 (now 5)
+
+    The pairs do similar things to their sounds: 57 % of the change is common to all.
+
+    takes: 2 of 3 pairs used at 5 s (1 stretched, 1 trimmed), 1 skipped
+    "
+  `)
+  const yellow = datasetTable(heard, { columns: 130, color: true })
+  expect(yellow).toContain('\u001b[33m+37 ms\u001b[39m')
+  expect(yellow).not.toContain('\u001b[33m0 ms')
+})
+
+test.each([80, 100, 160])('keeps to %i columns, a line per pair', (columns) => {
+  const { name, plan } = pairs[2] as DatasetPair
   const lines = datasetTable({ ...dataset, problems: [] }, { columns }).split('\n')
-  expect(Math.max(...lines.map((line) => line.length))).toBe(columns)
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns)
+  expect(lines.slice(1, 4).map((line) => line.split(' ')[0])).toEqual([
+    'drums',
+    expect.stringMatching(/^a-pair-with-a-name-.*…$/),
+    name,
+  ])
+  expect(plan.use).toBe(false)
 })
 
 test('colours add nothing but colour', () => {

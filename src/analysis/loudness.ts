@@ -1,0 +1,110 @@
+/**
+ * Loudness as people hear it: ITU-R BS.1770-4. Two filters (K-weighting), the power of 400 ms blocks every 100 ms, and two gates that leave
+ * pauses out. Fed block by block, so that an hour takes no more memory than its 36,000 powers.
+ */
+
+/** Blocks quieter than this are no part of the programme. */
+const absoluteGate = -70
+/** Nor are those this much below the mean of the rest. */
+const relativeGate = -10
+
+const subBlocksPerSecond = 10
+/** 400 ms are four steps of 100 ms. */
+const subBlocksPerBlock = 4
+
+export type LoudnessMeter = {
+  /** Interleaved samples, whole frames. */
+  add(block: Float32Array): void
+  /** Integrated loudness in LUFS; `null` where nothing passes the gates, as in silence or in less than 400 ms. */
+  integrated(): number | null
+}
+
+export function createLoudnessMeter({
+  sampleRate,
+  channelCount,
+}: {
+  sampleRate: number
+  channelCount: number
+}): LoudnessMeter {
+  const subBlock = Math.round(sampleRate / subBlocksPerSecond)
+  const weights = channelWeights(channelCount)
+  const filters = weights.map(() => kWeighting(sampleRate))
+  const powers: number[] = []
+  let [sum, frames] = [0, 0]
+  return {
+    add: (block) => {
+      for (let at = 0; at + channelCount <= block.length; at += channelCount) {
+        for (let c = 0; c < channelCount; c++) {
+          const weight = weights[c] as number
+          if (weight === 0) continue
+          const filtered = (filters[c] as Filter)(block[at + c] as number)
+          sum += weight * filtered * filtered
+        }
+        if (++frames < subBlock) continue
+        powers.push(sum / subBlock)
+        sum = frames = 0
+      }
+    },
+    integrated: () => gatedLoudness(powers),
+  }
+}
+
+/** @param powers weighted mean squares of 100 ms each */
+function gatedLoudness(powers: readonly number[]): number | null {
+  const blocks = powers.slice(subBlocksPerBlock - 1).map((_, i) => mean(powers.slice(i, i + subBlocksPerBlock)))
+  const audible = blocks.filter((power) => toLufs(power) > absoluteGate)
+  if (audible.length === 0) return null
+  const gate = toLufs(mean(audible)) + relativeGate
+  return toLufs(mean(audible.filter((power) => toLufs(power) > gate)))
+}
+
+const toLufs = (power: number) => -0.691 + 10 * Math.log10(power)
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+/** Sound from behind counts 1.5 dB more, the low-frequency channel not at all. Channels stand in the order of wav files. */
+const channelWeights = (channels: number): readonly number[] =>
+  ({ 5: [1, 1, 1, 1.41, 1.41], 6: [1, 1, 1, 0, 1.41, 1.41], 8: [1, 1, 1, 0, 1.41, 1.41, 1.41, 1.41] })[channels] ??
+  Array<number>(channels).fill(1)
+
+type Filter = (sample: number) => number
+
+/** A head in front of the ears lifts the treble, and the ears hear little bass. */
+function kWeighting(sampleRate: number): Filter {
+  const shelf = biquad(headShelf(sampleRate))
+  const highPass = biquad(bassCut(sampleRate))
+  return (sample) => highPass(shelf(sample))
+}
+
+/** `b` and `a` without a0, which is 1. */
+type Coefficients = { b: readonly [number, number, number]; a: readonly [number, number] }
+
+/** The standard tabulates 48 kHz only; these are the analog filters behind its table, warped to any rate. */
+function headShelf(sampleRate: number): Coefficients {
+  const [frequency, gain, q] = [1681.974450955533, 3.999843853973347, 0.7071752369554196]
+  const k = Math.tan((Math.PI * frequency) / sampleRate)
+  const high = 10 ** (gain / 20)
+  const band = high ** 0.4996667741545416
+  const a0 = 1 + k / q + k * k
+  return {
+    b: [(high + (band * k) / q + k * k) / a0, (2 * (k * k - high)) / a0, (high - (band * k) / q + k * k) / a0],
+    a: [(2 * (k * k - 1)) / a0, (1 - k / q + k * k) / a0],
+  }
+}
+
+function bassCut(sampleRate: number): Coefficients {
+  const [frequency, q] = [38.13547087602444, 0.5003270373238773]
+  const k = Math.tan((Math.PI * frequency) / sampleRate)
+  const a0 = 1 + k / q + k * k
+  return { b: [1, -2, 1], a: [(2 * (k * k - 1)) / a0, (1 - k / q + k * k) / a0] }
+}
+
+function biquad({ b: [b0, b1, b2], a: [a1, a2] }: Coefficients): Filter {
+  let [z1, z2] = [0, 0]
+  return (x) => {
+    const y = b0 * x + z1
+    z1 = b1 * x - a1 * y + z2
+    z2 = b2 * x - a2 * y
+    return y
+  }
+}

@@ -1,0 +1,160 @@
+/** What listening finds wrong with a pair. */
+import type { SideSound } from '../analysis/listener.ts'
+import type { DatasetOptions } from './dataset.ts'
+import { type Finding, findingIn } from './finding.ts'
+import type { DatasetPair } from './inspection.ts'
+
+/** A latent frame lasts 40 ms: a lag of half of it moves sound from one into the next. */
+export const tolerableLagSeconds = 0.02
+/** A target nearer to its reference than this sounds the same; codecs alone make 0.3 dB. */
+export const unchangedDecibels = 1
+const clippedPlacesPerSecond = 1
+const mostlySilent = 0.5
+const lateStartSeconds = 0.5
+const noticeableOffset = 0.02
+/** Sound above 8 kHz is not heard by the model; below that, everything is. */
+const lowestSampleRate = 16_000
+const wideLoudness = 12
+
+/** In the order in which they spoil a result. */
+export function soundFindings(pairs: readonly DatasetPair[], { normalize }: DatasetOptions): Finding[] {
+  const which = (detail: (pair: DatasetPair) => string | undefined) => named(pairs, detail)
+  return [
+    ...findingIn(which(isUnrelated), {
+      kind: 'unrelated',
+      severity: 'warning',
+      what: 'Sides that share neither waveform nor timing',
+      hint: 'listen whether _start and _end are the same performance; a model cannot learn from two that are not',
+    }),
+    ...findingIn(which(outOfSync), {
+      kind: 'out-of-sync',
+      severity: 'warning',
+      what: 'Out of sync',
+      hint: 'move the later side forward; .aac and .mp3 begin 20 to 50 ms late, .wav and .flac do not',
+    }),
+    ...findingIn(which(unchanged), {
+      kind: 'unchanged',
+      severity: 'warning',
+      what: 'Target sounds like its reference',
+      hint: 'they teach the model to do nothing: leave them out, unless some sounds shall stay as they are',
+    }),
+    ...findingIn(
+      which((pair) => clipped(pair.target)),
+      {
+        kind: 'clipped-target',
+        severity: 'warning',
+        what: 'Clipped target',
+        hint: 'the LoRA learns to clip: export the targets again at a lower level, unless distortion is the point',
+      },
+    ),
+    ...findingIn(
+      which((pair) => clipped(pair.reference)),
+      {
+        kind: 'clipped-reference',
+        severity: 'hint',
+        what: 'Clipped reference',
+        hint: 'export it again at a lower level',
+      },
+    ),
+    ...findingIn(which(silent), {
+      kind: 'silence',
+      severity: 'hint',
+      what: 'Silent for half of the time, or late to begin',
+      hint: 'cut both sides at the same places, so that every second teaches something',
+    }),
+    ...findingIn(which(offset), {
+      kind: 'offset',
+      severity: 'hint',
+      what: 'Constant offset',
+      hint: 'filter out what is below 20 Hz',
+    }),
+    ...findingIn(which(lowRate), {
+      kind: 'low-rate',
+      severity: 'hint',
+      what: `Less than the ${lowestSampleRate / 1000} kHz that the model hears`,
+      hint: 'look for the originals',
+    }),
+    ...(normalize ? [] : unevenLoudness(pairs)),
+  ]
+}
+
+const named = (pairs: readonly DatasetPair[], detail: (pair: DatasetPair) => string | undefined) =>
+  pairs.flatMap((pair) => {
+    const found = detail(pair)
+    return found === undefined ? [] : [found === '' ? { name: pair.name } : { name: pair.name, detail: found }]
+  })
+
+const bothSound = ({ reference, target }: DatasetPair) => ![reference, target].some(({ audio }) => audio?.silent)
+
+const isUnrelated = (pair: DatasetPair) => (pair.sound?.common === 'nothing' && bothSound(pair) ? '' : undefined)
+
+function outOfSync({ sound }: DatasetPair): string | undefined {
+  if (!sound || sound.lagSeconds === null || Math.abs(sound.lagSeconds) < tolerableLagSeconds) return undefined
+  return lagText(sound.lagSeconds)
+}
+
+/** `+37 ms`: the target is later. */
+export const lagText = (seconds: number) => {
+  const milliseconds = Math.round(seconds * 1000)
+  return `${milliseconds > 0 ? '+' : milliseconds < 0 ? '−' : ''}${Math.abs(milliseconds)} ms`
+}
+
+function unchanged({ sound }: DatasetPair): string | undefined {
+  if (!sound || sound.common === 'nothing' || sound.distance === null || sound.distance >= unchangedDecibels)
+    return undefined
+  return `${sound.distance.toFixed(1)} dB`
+}
+
+type Side = DatasetPair['reference']
+
+function clipped({ audio }: Side): string | undefined {
+  if (!audio?.sound) return undefined
+  const { clippedPlaces } = audio.sound
+  return clippedPlaces >= Math.max(1, clippedPlacesPerSecond * audio.seconds) ? `${clippedPlaces}×` : undefined
+}
+
+/** What both sides are silent in is silence; one silent side is a problem of its own. */
+function silent(pair: DatasetPair): string | undefined {
+  const sounds = soundsOf(pair)
+  if (sounds.length < 2 || !bothSound(pair)) return undefined
+  const share = Math.min(...sounds.map(({ silentShare }) => silentShare))
+  const start = Math.min(...sounds.map(({ silentStartSeconds }) => silentStartSeconds))
+  if (share >= mostlySilent) return `${Math.round(share * 100)} %`
+  return start >= lateStartSeconds ? `from ${start.toFixed(1)} s` : undefined
+}
+
+function offset(pair: DatasetPair): string | undefined {
+  const [largest = 0] = soundsOf(pair)
+    .map(({ offset }) => offset)
+    .sort((a, b) => Math.abs(b) - Math.abs(a))
+  return Math.abs(largest) >= noticeableOffset ? `${Math.round(Math.abs(largest) * 100)} %` : undefined
+}
+
+function lowRate({ reference, target }: DatasetPair): string | undefined {
+  const rates = [reference, target].flatMap(({ audio }) => (audio ? [audio.sampleRate] : []))
+  const lowest = Math.min(...rates)
+  return lowest < lowestSampleRate ? `${lowest / 1000} kHz` : undefined
+}
+
+const soundsOf = ({ reference, target }: DatasetPair): SideSound[] =>
+  [reference, target].flatMap(({ audio }) => (audio?.sound ? [audio.sound] : []))
+
+/** Peaks are made equal by normalising, which does for loudness too. */
+function unevenLoudness(pairs: readonly DatasetPair[]): Finding[] {
+  const loud = pairs.flatMap(({ name, target }) => {
+    const loudness = target.audio?.sound?.loudness
+    return typeof loudness === 'number' ? [{ name, loudness }] : []
+  })
+  const sorted = loud.sort((a, b) => a.loudness - b.loudness)
+  const [quietest, loudest] = [sorted[0], sorted.at(-1)]
+  if (!quietest || !loudest || loudest.loudness - quietest.loudness < wideLoudness) return []
+  return findingIn(
+    [quietest, loudest].map(({ name, loudness }) => ({ name, detail: `${loudness.toFixed(1)} LUFS` })),
+    {
+      kind: 'uneven-loudness',
+      severity: 'hint',
+      what: 'Far apart in loudness',
+      hint: 'level them, or leave --audio-normalize on',
+    },
+  )
+}

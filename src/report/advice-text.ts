@@ -1,0 +1,55 @@
+/** Advice as text: how many pairs each clip length keeps, what the pairs have in common, and what to fix first. */
+import type { ChalkInstance } from 'chalk'
+import type { Advice } from '../dataset/advice.ts'
+import { thinned } from '../dataset/buckets.ts'
+import type { DatasetOptions } from '../dataset/dataset.ts'
+import { type Finding, findingText } from '../dataset/finding.ts'
+import { plain } from './plain.ts'
+
+const mostBars = 6
+const barWidth = 24
+const mostNames = 6
+
+export function adviceText(advice: Advice, { options }: { options: DatasetOptions }, chalk: ChalkInstance): string {
+  const parts = [
+    advice.findings.length > 0 ? findings(advice.findings, chalk) : '',
+    advice.buckets.length > 0 ? lengths(advice, options, chalk) : '',
+    advice.agreement === null ? '' : agreementText(advice.agreement),
+  ]
+  return parts.filter((part) => part !== '').join('\n\n')
+}
+
+function findings(found: readonly Finding[], chalk: ChalkInstance): string {
+  const lines = found.map((finding, i) => {
+    const number = `${i + 1}.`.padStart(4)
+    const text = plain(findingText(finding, mostNames))
+    return `${finding.severity === 'warning' ? chalk.yellow(number) : number} ${text}\n     ${chalk.dim(plain(finding.hint))}`
+  })
+  return [chalk.bold('What to fix first'), ...lines].join('\n')
+}
+
+function lengths({ buckets, recommendedSeconds }: Advice, { seconds }: DatasetOptions, chalk: ChalkInstance): string {
+  const most = buckets[0]?.pairs ?? 1
+  const bars = thinned(buckets, mostBars).map((bucket) => {
+    const filled = Math.round((barWidth * bucket.pairs) / most)
+    return `${`${bucket.seconds.toFixed(1)} s`.padStart(8)} ${'█'.repeat(filled)}${chalk.dim('░'.repeat(barWidth - filled))} ${bucket.pairs}`
+  })
+  return [
+    chalk.bold('Pairs that each clip length keeps'),
+    ...bars,
+    `  ${lengthAdvice(recommendedSeconds, seconds)}`,
+  ].join('\n')
+}
+
+export function lengthAdvice(recommended: number | null, seconds: number): string {
+  if (recommended === null) return 'no pair is long enough for any clip length'
+  if (recommended === seconds) return `${seconds} s is a good choice`
+  return `recommended: --audio-duration-seconds ${recommended} (now ${seconds})`
+}
+
+export function agreementText(share: number): string {
+  const percent = `${Math.round(share * 100)} %`
+  if (share >= 0.7) return `The pairs do nearly the same to their sounds: ${percent} of the change is common to all.`
+  if (share >= 0.3) return `The pairs do similar things to their sounds: ${percent} of the change is common to all.`
+  return `The pairs do different things to their sounds: only ${percent} of the change is common to all.`
+}

@@ -1,0 +1,166 @@
+/** A run as a page: how it goes, what can be heard at each checkpoint, and what became of each reference. */
+import type { Best, Verdict, VerdictWord } from '../analysis/verdict.ts'
+import type { Dataset } from '../dataset/dataset.ts'
+import { lagText } from '../dataset/sound-findings.ts'
+import { lossCharts } from './loss-charts.ts'
+import type { StepMetrics } from './metrics.ts'
+import { html, type Markup } from './page/html.ts'
+import { facts, page, section } from './page/page.ts'
+import { type PageSound, player } from './page/player.ts'
+import { durationText } from './progress.ts'
+
+export type RunReport = {
+  name: string
+  state: 'running' | 'finished' | 'stopped'
+  step: number
+  steps: number
+  /** When this was written, in the reader's words. */
+  written: string
+  /** Names and values, in the order to show them. */
+  settings: readonly (readonly [name: string, value: string])[]
+  metrics: readonly StepMetrics[]
+  validation: readonly ReportedClip[]
+  best?: Best | undefined
+  roundTrips: readonly RoundTrip[]
+  dataset: Dataset
+  files: readonly { name: string; bytes: number }[]
+}
+
+export type ReportedClip = {
+  prompt: string
+  reference: PageSound
+  target?: PageSound | undefined
+  /** Step 0 is the base without training. */
+  previews: readonly { step: number; sound: PageSound; verdict: Verdict }[]
+}
+
+export type RoundTrip = { name: string; original: PageSound; returned: PageSound; distance: number | null }
+
+export function runPage(run: RunReport): string {
+  return page({
+    title: run.name,
+    lead: lead(run),
+    sections: [
+      run.best && bestSection(run.best),
+      ...run.validation.map((clip, i) => clipSection(clip, i + 1, run.best)),
+      section('How it goes', lossCharts(run.metrics)),
+      roundTripSection(run.roundTrips),
+      section('Settings', facts(run.settings)),
+      dataSection(run.dataset),
+      section('Files', facts(run.files.map(({ name, bytes }) => [name, sizeText(bytes)] as const))),
+    ],
+  })
+}
+
+function lead({ state, step, steps, metrics, written }: RunReport): Markup {
+  const seconds = metrics.reduce((sum, { seconds = 0 }) => sum + seconds, 0)
+  const what = {
+    running: `step ${step} of ${steps}`,
+    finished: `${steps} steps`,
+    stopped: `stopped after step ${step} of ${steps}`,
+  }[state]
+  const left = state === 'running' && step > 0 ? `, about ${durationText((seconds / step) * (steps - step))} left` : ''
+  return html`<b class="${state === 'finished' ? 'good' : 'fair'}">${state}</b> · ${what}, ${durationText(seconds)} of training${left} · <span class="faint">written ${written}${state === 'running' && '; reload for news'}</span>`
+}
+
+const bestSection = ({ step, reason }: Best): Markup =>
+  section('Best checkpoint', html`<p><b>step ${step}</b>: ${reason}</p>`)
+
+const looks: Record<VerdictWord, string> = { ignored: 'bad', copied: 'fair', transformed: 'good' }
+
+const meaning: Record<VerdictWord, string> = {
+  ignored: 'it does not follow the reference in time',
+  copied: 'it is nearer to the reference than to a transformation',
+  transformed: 'it follows the reference and sounds otherwise',
+}
+
+function clipSection(
+  { prompt, reference, target, previews }: ReportedClip,
+  number: number,
+  best: Best | undefined,
+): Markup {
+  const newestFirst = [...previews].sort((a, b) => b.step - a.step)
+  const shown = shownOf(newestFirst, best)
+  const latest = newestFirst[0]
+  return section(
+    `Preview ${number}`,
+    html`<p>Prompt: ${prompt === '' ? html`<span class="faint">none</span>` : html`<b>${prompt}</b>`}${
+      latest &&
+      html`. At step ${latest.step} the reference was <b class="${looks[latest.verdict.word]}">${latest.verdict.word}</b>: ${meaning[latest.verdict.word]}.`
+    }</p>`,
+    shown.length < previews.length
+      ? html`<p class="faint">${shown.length} of ${previews.length} previews; the others are in the folder previews.</p>`
+      : undefined,
+    html`<div class="cards">${player('reference', reference)}${target && player('target', target, 'what it should become')}${shown.map(
+      ({ step, sound, verdict }) =>
+        player(
+          html`${step === 0 ? 'step 0, the base' : `step ${step}`}${step === best?.step && html` <span class="good">★ best</span>`}`,
+          sound,
+          verdictNote(verdict),
+        ),
+    )}</div>`,
+  )
+}
+
+/** More than this many make a page too heavy to mail. */
+const mostPreviews = 12
+
+/** All of them, or the first, the last, the best, and some evenly between. */
+export function shownOf<Preview extends { step: number }>(
+  previews: readonly Preview[],
+  best: Best | undefined,
+): Preview[] {
+  if (previews.length <= mostPreviews) return [...previews]
+  const even = Array.from({ length: mostPreviews - 1 }, (_, i) =>
+    Math.round((i * (previews.length - 1)) / (mostPreviews - 2)),
+  )
+  return previews.filter(({ step }, i) => even.includes(i) || step === best?.step)
+}
+
+function verdictNote({ word, follows, timing, lagSeconds, toReference, toTarget, toBase }: Verdict): Markup {
+  const distance = (name: string, value: number | null | undefined) =>
+    value == null ? [] : [`${value.toFixed(1)} dB from ${name}`]
+  const numbers = [
+    `follows ${follows.toFixed(2)}, timing ${timing.toFixed(2)}`,
+    ...(word === 'ignored' ? [] : [`lag ${lagText(lagSeconds)}`]),
+    ...distance('the reference', toReference),
+    ...distance('the target', toTarget),
+    ...distance('the base', toBase),
+  ]
+  return html`<b class="${looks[word]}">${word}</b> · ${numbers.join(' · ')}`
+}
+
+function roundTripSection(roundTrips: readonly RoundTrip[]): Markup | undefined {
+  if (roundTrips.length === 0) return undefined
+  return section(
+    'What the model can hear',
+    html`<p class="faint">Targets of the dataset, once through the autoencoder and the vocoder: no preview can sound better than these.</p>`,
+    html`${roundTrips.map(
+      ({ name, original, returned, distance }) =>
+        html`<h3>${name}</h3><div class="pair">${player('as trained', original)}${player('there and back', returned, distance === null ? undefined : `${distance.toFixed(1)} dB away`)}</div>`,
+    )}`,
+  )
+}
+
+function dataSection({ location, counts, options, pairs, problems }: Dataset): Markup {
+  const skipped = pairs.flatMap(({ name, plan }) => (plan.use ? [] : [{ name, reason: plan.reason }]))
+  return section(
+    'Data',
+    facts([
+      ['dataset', location],
+      ['pairs used', `${counts.used} of ${counts.pairs}`],
+      ['clip length', `${options.seconds} s`],
+      ['stretched', counts.stretched],
+      ['trimmed', counts.trimmed],
+    ]),
+    skipped.length > 0
+      ? html`<h3>Skipped pairs</h3><ul>${skipped.map(({ name, reason }) => html`<li>${name}: ${reason}</li>`)}</ul>`
+      : undefined,
+    problems.length > 0
+      ? html`<h3>Problems</h3><ul>${problems.map(({ severity, message }) => html`<li><span class="fair">${severity}</span> ${message}</li>`)}</ul>`
+      : undefined,
+  )
+}
+
+const sizeText = (bytes: number) =>
+  bytes < 1e4 ? `${bytes} bytes` : bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`

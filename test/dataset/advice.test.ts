@@ -1,0 +1,127 @@
+/** Advice on folders of sound made wrong on purpose. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Waveform } from '../../src/audio/waveform.ts'
+import { type Dataset, inspectDataset } from '../../src/dataset/dataset.ts'
+import { findingText } from '../../src/dataset/finding.ts'
+import { openSource } from '../../src/dataset/source.ts'
+import { delayed, louder, performance, radio, room } from '../analysis/sounds.ts'
+import { writeWav } from '../audio/signals.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function write(name: string, reference: Waveform, target: Waveform, caption?: string) {
+  writeWav(join(folder, `${name}_start.wav`), reference)
+  writeWav(join(folder, `${name}_end.wav`), target)
+  if (caption !== undefined) writeFileSync(join(folder, `${name}.txt`), caption)
+}
+
+const quiet = (seed: number, options = {}) => louder(performance(seed, options), 0.5)
+const offset = ({ sampleRate, channels }: Waveform) => ({
+  sampleRate,
+  channels: channels.map((channel) => channel.map((sample) => sample + 0.1)),
+})
+
+let dataset: Dataset
+
+beforeAll(async () => {
+  for (const seed of [1, 2, 3, 4]) write(`good-${seed}`, quiet(seed), radio(quiet(seed)), 'v1ntage radio speech')
+  write('late', quiet(5), delayed(radio(quiet(5)), 0.037), 'speech')
+  write('other', quiet(6), radio(quiet(7)), 'speech')
+  write('same', quiet(8), louder(quiet(8), 0.5), 'speech')
+  write('loud', quiet(9), clip(louder(radio(quiet(9)), 8)), 'speech')
+  write('twice', quiet(1), radio(quiet(1)), 'speech')
+  write('contradiction', quiet(2), room(delayed(quiet(2), 0.0001)), 'speech')
+  write('offset', offset(quiet(10)), radio(quiet(10)), 'V1ntage Radio speech')
+  write('exchanged', radio(quiet(11)), quiet(11), 'speech')
+  write('long', quiet(12, { seconds: 6.5 }), radio(quiet(12, { seconds: 6.5 })))
+  write('short', quiet(13, { seconds: 1.5 }), radio(quiet(13, { seconds: 1.5 })), 'speech')
+  write('phone', quiet(14, { sampleRate: 8000 }), radio(quiet(14, { sampleRate: 8000 })), 'speech')
+  write('pauses', padded(quiet(15, { seconds: 1 })), padded(radio(quiet(15, { seconds: 1 }))), 'speech')
+  const source = await openSource(folder)
+  const options = { triggerPhrase: 'v1ntage radio', seconds: 2, preservePitch: false, normalize: true }
+  dataset = await inspectDataset(source, options, { listens: true })
+  await source.close()
+})
+
+const named = (kind: string) => dataset.advice?.findings.find((finding) => finding.kind === kind)?.pairs
+
+describe('listening finds', () => {
+  const cases: [kind: string, pairs: { name: string; detail?: unknown }[]][] = [
+    ['unrelated', [{ name: 'other' }]],
+    ['out-of-sync', [{ name: 'late', detail: '+37 ms' }]],
+    ['unchanged', [{ name: 'same', detail: '0.0 dB' }]],
+    ['clipped-target', [{ name: 'loud', detail: expect.stringMatching(/^\d+×$/) }]],
+    ['duplicate', [{ name: 'twice', detail: '(as good-1)' }]],
+    ['contradiction', [{ name: 'good-2', detail: '(as contradiction)' }]],
+    ['offset', [{ name: 'offset', detail: '10 %' }]],
+    ['too-short', [{ name: 'short', detail: '1.50 s' }]],
+    ['mostly-unused', [{ name: 'long', detail: '6.50 s' }]],
+    ['low-rate', [{ name: 'phone', detail: '8 kHz' }]],
+    ['silence', [{ name: 'pauses', detail: expect.stringMatching(/^\d\d %$/) }]],
+    ['trigger-inside', [{ name: 'offset' }]],
+    ['no-caption', [{ name: 'long' }]],
+  ]
+  test.each(cases)('%s', (kind, pairs) => expect(named(kind)).toEqual(pairs))
+
+  test('the pair whose sides are exchanged', () => {
+    expect(named('odd')).toContainEqual({ name: 'exchanged' })
+    expect(named('odd')?.map(({ name }) => name)).not.toContain('good-1')
+  })
+
+  test('nothing else', () => {
+    const known = [...cases.map(([kind]) => kind), 'odd']
+    expect(dataset.advice?.findings.map(({ kind }) => kind).filter((kind) => !known.includes(kind))).toEqual([])
+  })
+})
+
+test('warnings come before hints', () => {
+  const severities = dataset.advice?.findings.map(({ severity }) => severity) ?? []
+  expect(severities).toEqual([...severities].sort().reverse())
+})
+
+test('each side is measured, each pair compared, and all of it can be written as JSON', () => {
+  const late = dataset.pairs.find(({ name }) => name === 'late')
+  expect(late?.sound).toMatchObject({ common: 'waveform', lagSeconds: expect.closeTo(0.037, 3) })
+  expect(late?.reference.audio?.sound).toMatchObject({ clippedPlaces: 0, loudness: expect.any(Number) })
+  expect(JSON.parse(JSON.stringify(dataset))).toEqual(dataset)
+})
+
+test('a length that keeps nearly all pairs is recommended', () => {
+  expect(dataset.advice?.recommendedSeconds).toBe(3)
+  expect(dataset.advice?.buckets[0]).toEqual({ seconds: 1.5, pairs: 16 })
+})
+
+test('a finding is one line with the names and numbers behind it', () => {
+  const pairs = [{ name: 'a', detail: '+37 ms' }, { name: 'b' }, { name: 'c' }]
+  const finding = { kind: 'x', severity: 'hint', what: 'Out of sync', hint: '', pairs } as const
+  expect(findingText(finding)).toBe('Out of sync, 3 pairs: a +37 ms, b, c')
+  expect(findingText(finding, 1)).toBe('Out of sync, 3 pairs: a +37 ms, 2 more')
+})
+
+test('who does not listen gets no advice', async () => {
+  const source = await openSource(folder)
+  const options = { triggerPhrase: '', seconds: 2, preservePitch: false, normalize: true }
+  const unheard = await inspectDataset(source, options)
+  await source.close()
+  expect(unheard).not.toHaveProperty('advice')
+  expect(unheard.pairs[0]).not.toHaveProperty('sound')
+})
+
+function clip({ sampleRate, channels }: Waveform): Waveform {
+  return { sampleRate, channels: channels.map((channel) => channel.map((x) => Math.max(-1, Math.min(1, x)))) }
+}
+
+function padded({ sampleRate, channels }: Waveform): Waveform {
+  return {
+    sampleRate,
+    channels: channels.map((channel) => {
+      const longer = new Float32Array(3 * sampleRate)
+      longer.set(channel, sampleRate / 4)
+      return longer
+    }),
+  }
+}

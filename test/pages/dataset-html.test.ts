@@ -1,0 +1,32 @@
+/** `inspect-dataset --html`, run as the built tool. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { ltxA2a, projectPath } from '../cli/bin.ts'
+import { chromiumPath, durations, openBrowser, openPage } from './browser.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+test('writes the page beside the table, and says where', async () => {
+  const path = join(folder, 'pages', 'dataset.html')
+  const zip = projectPath('fixtures/zips/valid/ten-pairs.zip')
+  const { code, stdout, stderr } = await ltxA2a([
+    'inspect-dataset',
+    zip,
+    '--audio-duration-seconds',
+    '1',
+    '--html',
+    path,
+  ])
+  expect([code, stderr.trim().split('\n').at(-1)]).toEqual([0, `Page: ${path}`])
+  expect(stdout).toContain('ten-pairs: 10 of 10 pairs used')
+  expect(readFileSync(path, 'utf8').match(/<audio/g)).toHaveLength(20)
+  if (chromiumPath === undefined) return
+  const browser = await openBrowser()
+  const { page, complaints, requests } = await openPage(browser, path)
+  expect(await durations(page)).toEqual(Array(20).fill(expect.closeTo(1, 2)))
+  expect([complaints, requests]).toEqual([[], []])
+  await browser.close()
+})

@@ -1,0 +1,105 @@
+/** Pages, opened in a real browser. Without one (Debian: `apt install chromium`) these tests are skipped. */
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { compressSound } from '../../src/audio/compress.ts'
+import { datasetPage, mostPlayers, pairsToHear } from '../../src/report/dataset-page.ts'
+import { pageSound } from '../../src/report/page/player.ts'
+import { runPage } from '../../src/report/run-page.ts'
+import { tone } from '../audio/signals.ts'
+import { brightness, chromiumPath, durations, openBrowser, openPage, overflow, smallestText } from './browser.ts'
+import { clipSeconds, dataset, largeRun } from './run.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
+const [runFile, datasetFile] = [join(folder, 'report.html'), join(folder, 'dataset.html')]
+let browser: Browser
+
+afterAll(() => rmSync(folder, { recursive: true }))
+
+beforeAll(async () => {
+  writeFileSync(runFile, runPage(await largeRun()))
+  const waveform = tone(clipSeconds)
+  const sound = pageSound(waveform, await compressSound(waveform, 64))
+  const sounds = new Map(pairsToHear(dataset).map(({ name }) => [name, { reference: sound, target: sound }]))
+  writeFileSync(datasetFile, datasetPage(dataset, sounds))
+})
+
+test('the report of 2000 steps on 20 pairs is smaller than 5 MB', () => {
+  expect(statSync(runFile).size).toBeLessThan(5e6)
+})
+
+test('a page of hundreds of pairs has players for those with findings, and no more than it can carry', () => {
+  const [pair] = dataset.pairs
+  const many = Array.from({ length: 600 }, (_, i) => ({
+    ...(pair as (typeof dataset.pairs)[number]),
+    name: `pair-${i + 1}`,
+  }))
+  const findings = [
+    { kind: 'out-of-sync', severity: 'warning', what: '', hint: '', pairs: [{ name: 'pair-555' }] },
+  ] as const
+  const heard = pairsToHear({ ...dataset, pairs: many, advice: { ...(dataset.advice as object), findings } as never })
+  expect([heard.length, heard[0]?.name, heard.at(-1)?.name]).toEqual([mostPlayers, 'pair-1', 'pair-555'])
+})
+
+describe.skipIf(chromiumPath === undefined)('in a browser', () => {
+  beforeAll(async () => {
+    browser = await openBrowser()
+  })
+  afterAll(() => browser?.close())
+
+  const pages: [name: string, path: string, players: number][] = [
+    ['the report of a run', runFile, 2 * (1 + 9) + 3 * 2],
+    ['the page of a dataset', datasetFile, 2 * 20],
+  ]
+  const looks = [
+    { width: 1280, colorScheme: 'light' },
+    { width: 1280, colorScheme: 'dark' },
+    { width: 400, colorScheme: 'light' },
+    { width: 400, colorScheme: 'dark' },
+  ] as const
+
+  describe.each(pages)('%s', (_, path, players) => {
+    test.each(looks)('is quiet, complete and readable at $width px, $colorScheme', async (look) => {
+      const { page, complaints, requests } = await openPage(browser, path, look)
+      expect(await durations(page)).toEqual(Array(players).fill(expect.closeTo(clipSeconds, 1)))
+      expect([complaints, requests]).toEqual([[], []])
+      expect(await overflow(page)).toBe(0)
+      expect(await smallestText(page)).toBeGreaterThanOrEqual(10)
+      const { ink, paper } = await brightness(page)
+      expect(ink > paper).toBe(look.colorScheme === 'dark')
+      await page.context().close()
+    })
+
+    test('shows pictures, and no markup that came with the data', async () => {
+      const { page } = await openPage(browser, path)
+      expect(await page.$$eval('img', (images) => images.filter(({ naturalWidth }) => naturalWidth === 0).length)).toBe(
+        0,
+      )
+      expect(await page.$$eval('main script', (scripts) => scripts.length)).toBe(0)
+      await page.context().close()
+    })
+
+    test('plays one sound at a time, from where its picture is clicked', async () => {
+      const { page, complaints } = await openPage(browser, path)
+      await durations(page)
+      const pictures = await page.$$('.picture')
+      await pictures[0]?.click({ position: { x: 10, y: 10 } })
+      const box = await pictures[1]?.boundingBox()
+      await pictures[1]?.click({ position: { x: (box?.width ?? 0) / 2, y: 10 } })
+      const playing = () => page.$$eval('audio', (all) => all.flatMap(({ paused }, i) => (paused ? [] : [i])))
+      await expect.poll(playing).toEqual([1])
+      const position = await page.$$eval('audio', (all) => all[1]?.currentTime ?? 0)
+      expect(Math.abs(position - clipSeconds / 2)).toBeLessThan(1)
+      await expect.poll(() => page.evaluate(`document.querySelectorAll('.picture i')[1].style.opacity`)).toBe('1')
+      expect(complaints).toEqual([])
+      await page.context().close()
+    })
+  })
+
+  test('captions are shown as they were written', async () => {
+    const { page } = await openPage(browser, datasetFile)
+    expect(await page.textContent('tbody tr:first-child td:last-child')).toBe(dataset.pairs[0]?.caption)
+  })
+})

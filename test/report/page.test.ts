@@ -1,0 +1,73 @@
+import { inflateSync } from 'node:zlib'
+import { describe, expect, test } from 'vitest'
+import { crc32, crc32c } from '../../src/report/crc.ts'
+import { html } from '../../src/report/page/html.ts'
+import { lineChart, short, ticks } from '../../src/report/page/line-chart.ts'
+import { encodePng } from '../../src/report/page/png.ts'
+import { shownOf } from '../../src/report/run-page.ts'
+
+describe('markup', () => {
+  test('escapes everything that is not markup', () => {
+    const evil = `<img src=x onerror="alert('&')">`
+    expect(html`<b title="${evil}">${evil}</b>`.markup).toBe(
+      '<b title="&lt;img src=x onerror=&quot;alert(&#39;&amp;&#39;)&quot;&gt;">&lt;img src=x onerror=&quot;alert(&#39;&amp;&#39;)&quot;&gt;</b>',
+    )
+  })
+
+  test('joins lists, keeps markup, and leaves out what is not there', () => {
+    expect(html`<ul>${['a', 'b'].map((item) => html`<li>${item}</li>`)}${false}${undefined}${0}</ul>`.markup).toBe(
+      '<ul><li>a</li><li>b</li>0</ul>',
+    )
+  })
+})
+
+test('checksums are those of the standards', () => {
+  const digits = Buffer.from('123456789')
+  expect([crc32(digits), crc32c(digits)]).toEqual([0xcbf43926, 0xe3069283])
+})
+
+test('a picture holds its pixels row by row', () => {
+  const png = Buffer.from(
+    encodePng({
+      width: 3,
+      height: 2,
+      pixels: Uint8Array.of(0, 1, 2, 2, 1, 0),
+      palette: Uint8Array.of(0, 0, 0, 9, 9, 9, 7, 7, 7),
+    }),
+  )
+  expect(png.readUInt32BE(16)).toBe(3)
+  expect(png.readUInt32BE(20)).toBe(2)
+  const at = png.indexOf('IDAT')
+  const data = png.subarray(at + 4, at + 4 + png.readUInt32BE(at - 4))
+  expect([...inflateSync(data)]).toEqual([0, 0, 1, 2, 0, 2, 1, 0])
+})
+
+describe('a chart', () => {
+  test('has round ticks that enclose its values', () => {
+    expect(ticks([0, 2000])).toEqual([0, 500, 1000, 1500, 2000])
+    expect(ticks([0.4312, 0.9])).toEqual([0.4, 0.6, 0.8, 1])
+    expect(ticks([2e-4, 2e-5])).toEqual([0, 5e-5, 1e-4, 1.5e-4, 2e-4])
+    expect(ticks([3])).toContain(3)
+    expect(ticks([0, 0]).length).toBeGreaterThan(1)
+  })
+
+  test('writes numbers briefly', () => {
+    expect([0, 0.4312, 2000, 1e-4, 2.5e-5, -3].map(short)).toEqual(['0', '0.431', '2000', '1e−4', '2.5e−5', '−3'])
+  })
+
+  test('shows the latest values, and says when there is nothing yet', () => {
+    const series = [{ name: 'loss', points: [[1, 0.9] as const, [2, 0.5] as const] }]
+    const { markup } = lineChart({ title: 'Loss', series, format: (value) => value.toFixed(2) })
+    expect(markup).toContain('loss <b>0.50</b>')
+    expect(markup).not.toMatch(/NaN|Infinity|undefined/)
+    expect(lineChart({ title: 'Loss', series: [] }).markup).toContain('nothing yet')
+  })
+})
+
+test('of very many previews the first, the last, the best and some between are shown', () => {
+  const previews = Array.from({ length: 80 }, (_, i) => ({ step: 250 * (80 - i) }))
+  const shown = shownOf(previews, { step: 1000, reason: '' }).map(({ step }) => step)
+  expect(shown).toHaveLength(12)
+  expect(shown).toEqual(expect.arrayContaining([20_000, 1000, 250]))
+  expect(shownOf(previews.slice(0, 12), undefined)).toHaveLength(12)
+})
