@@ -9,12 +9,17 @@ export class UserError extends Error {
   }
 }
 
-/** The person asked to stop: what was done is saved, and the hint says how to go on. Exit code 130. */
+/** The person asked to stop: what was done is saved, and the hint says how to go on. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
   readonly hint?: string
 
-  constructor(message: string, hint?: string) {
+  /** @param exitCode 130 for Ctrl-C, 143 for SIGTERM, as shells count. */
+  constructor(
+    message: string,
+    hint?: string,
+    readonly exitCode: 130 | 143 = 130,
+  ) {
     super(message)
     if (hint !== undefined) this.hint = hint
   }

@@ -1,4 +1,4 @@
-/** Writing so that a file is either the old one or the new one, never half of it. */
+/** Writing so that a file is either the old one or the new one, never half of it, whatever happens in between. */
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
@@ -19,9 +19,30 @@ export function replaceFile(path: string, parts: readonly (Uint8Array | string)[
     rmSync(beside, { force: true })
     throw error
   }
+  syncFolder(dirname(path))
 }
 
 export const replaceJson = (path: string, value: unknown) => replaceFile(path, [`${JSON.stringify(value, null, 2)}\n`])
+
+/** What `replaceFile` leaves behind when its process is killed. */
+export const isLeftover = (name: string) => /\.\d+\.tmp$/.test(name)
+
+/** Until its folder is written, a renamed file can still bear its old name after a power cut. */
+export function syncFolder(path: string) {
+  let fd: number | undefined
+  try {
+    fd = openSync(path, 'r')
+    fsyncSync(fd)
+  } catch {
+    // Windows opens no folders, and some network disks cannot do this: there the rename alone must do
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+/** The disk, a quota or the system's limit on file sizes leaves no room. */
+export const isDiskFull = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')
 
 function writeAll(fd: number, bytes: Uint8Array) {
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)

@@ -1,7 +1,8 @@
 /** Audio files through ffmpeg: either as samples, or only measured, which takes no more memory for an hour than for a second. */
 import { basename, extname } from 'node:path'
 import { UserError } from '../errors.ts'
-import { runFfmpeg } from './ffmpeg.ts'
+import { limit, raisable } from '../limits.ts'
+import { FfmpegTimeout, runFfmpeg } from './ffmpeg.ts'
 import { parseWavHeader, type WavFormat } from './wav.ts'
 import { deinterleave, highestSample, type Waveform } from './waveform.ts'
 
@@ -16,9 +17,6 @@ const demuxers: Record<string, string> = {
 }
 
 export const audioExtensions: readonly string[] = Object.keys(demuxers)
-
-/** Longer files are refused: a training clip has at most a minute. */
-export const longestMinutes = 60
 
 export type AudioFacts = {
   /** Decoded, not what the header claims. */
@@ -35,7 +33,7 @@ export type AudioFacts = {
 /**
  * The first audio stream of a file, at its own rate and with all its channels; at most the first `maxSeconds` of it.
  * @param options.name what the file is called in messages, where that is not its path
- * @throws UserError when the file is of an unknown type, cannot be read, holds no sound, or is longer than an hour.
+ * @throws UserError when the file is of an unknown type, cannot be read, holds no sound, or is over a limit.
  */
 export async function decodeAudio(
   path: string,
@@ -46,14 +44,18 @@ export async function decodeAudio(
   return deinterleave(concatenate(blocks), format.channelCount, format.sampleRate)
 }
 
-/** Decodes a whole file only to measure it. Throws as `decodeAudio` does. */
+/** Hears a file while it is decoded: interleaved samples, whole frames at a time. */
+export type SampleListener = (block: Float32Array, format: { sampleRate: number; channelCount: number }) => void
+
+/** Decodes a whole file only to measure it; `onSamples` may measure more. Throws as `decodeAudio` does. */
 export async function measureAudio(
   path: string,
-  { headSeconds, name }: { headSeconds: number; name?: string },
+  { headSeconds, name, onSamples }: { headSeconds: number; name?: string; onSamples?: SampleListener | undefined },
 ): Promise<AudioFacts> {
   let values = 0
   let [peak, headPeak] = [0, 0]
   const { format, complaint } = await readSamples({ path, name }, (block, { sampleRate, channelCount }) => {
+    onSamples?.(block, { sampleRate, channelCount })
     const headValues = Math.floor(headSeconds * sampleRate) * channelCount
     const inHead = Math.max(0, Math.min(block.length, headValues - values))
     headPeak = Math.max(headPeak, highestSample(block.subarray(0, inHead)))
@@ -78,9 +80,9 @@ async function readSamples(
   if (!demuxer)
     throw new UserError(`${name} is not audio of a known type`, { hint: `known are ${audioExtensions.join(' ')}` })
 
-  const limit = longestMinutes * 60
-  const input = ['-protocol_whitelist', 'file,pipe', '-f', demuxer, '-i', `file:${path}`]
-  const stream = ['-map', '0:a:0', '-vn', '-map_metadata', '-1', '-t', String(maxSeconds ?? limit + 1)]
+  const longest = limit('audio-minutes') * 60
+  const input = [...nothingElse, '-f', demuxer, '-i', `file:${path}`]
+  const stream = ['-map', '0:a:0', '-vn', '-map_metadata', '-1', '-t', String(maxSeconds ?? longest + 1)]
   let pending: Uint8Array = new Uint8Array()
   let format: WavFormat | undefined
   let frames = 0
@@ -89,6 +91,7 @@ async function readSamples(
     if (!format) {
       format = parseWavHeader(pending)
       if (!format) return
+      checkFormat(format, name)
       pending = pending.subarray(format.dataStart)
     }
     const frameBytes = format.channelCount * Float32Array.BYTES_PER_ELEMENT
@@ -98,9 +101,14 @@ async function readSamples(
     onSamples(new Float32Array(aligned.buffer), format)
     pending = pending.subarray(whole)
     frames += whole / frameBytes
+    checkAmount(frames, format, name)
   }
   const complaint = await runFfmpeg([...input, ...stream, ...asFloatWav], { onOutput }).catch((cause) => {
-    if (cause instanceof UserError) throw cause // there is no ffmpeg
+    if (cause instanceof UserError) throw cause // there is no ffmpeg, or the file is over a limit
+    if (cause instanceof FfmpegTimeout)
+      throw new UserError(`${name} takes more than ${limit('decoding-seconds')} s to decode`, {
+        hint: `cut it into shorter files, or ${raisable('decoding-seconds', 2 * limit('decoding-seconds'))}`,
+      })
     throw new UserError(`${name} cannot be read as ${extension} audio`, {
       hint: `play it to see whether it is what its name says, then export it as ${extension} again`,
       cause,
@@ -108,9 +116,34 @@ async function readSamples(
   })
   if (!format || frames === 0)
     throw new UserError(`${name} holds no sound`, { hint: 'export it again or leave it out' })
-  if (maxSeconds === undefined && frames > limit * format.sampleRate)
-    throw new UserError(`${name} is longer than ${longestMinutes} minutes`, { hint: 'cut it into shorter files' })
+  if (maxSeconds === undefined && frames > longest * format.sampleRate)
+    throw new UserError(`${name} is longer than ${longest / 60} minutes`, {
+      hint: `cut it into shorter files, or ${raisable('audio-minutes', (2 * longest) / 60)}`,
+    })
   return { format, complaint: complaint ? { complaint } : {} }
+}
+
+/** No other file, no network, not even where a file of its format may name one. */
+const nothingElse = ['-protocol_whitelist', 'file,pipe'] as const
+
+/** A header can claim any rate and any number of channels, and each costs memory and time. */
+function checkFormat({ sampleRate, channelCount }: WavFormat, name: string) {
+  if (sampleRate > limit('audio-khz') * 1000)
+    throw new UserError(`${name} has ${sampleRate} samples per second, more than ${limit('audio-khz')} kHz`, {
+      hint: `export it at 48 kHz, or ${raisable('audio-khz', sampleRate / 1000)}`,
+    })
+  if (channelCount > limit('audio-channels'))
+    throw new UserError(`${name} has ${channelCount} channels, more than ${limit('audio-channels')}`, {
+      hint: `export it in stereo, or ${raisable('audio-channels', channelCount)}`,
+    })
+}
+
+/** A few bytes can decode to hours. */
+function checkAmount(frames: number, { channelCount }: WavFormat, name: string) {
+  if (frames * channelCount <= limit('audio-megasamples') * 1e6) return
+  throw new UserError(`${name} decodes to more than ${limit('audio-megasamples')} million samples`, {
+    hint: `cut it into shorter files, or ${raisable('audio-megasamples', 2 * limit('audio-megasamples'))}`,
+  })
 }
 
 /** A wav header tells rate and channels more reliably than ffmpeg's chatter; without `-bitexact` it would carry a comment. */

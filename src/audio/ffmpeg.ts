@@ -5,6 +5,7 @@
 import { access, chmod, constants } from 'node:fs/promises'
 import { execa } from 'execa'
 import { UserError } from '../errors.ts'
+import { limit } from '../limits.ts'
 
 /** `from` says where it was found; `filters` are the names it was built with. */
 export type Ffmpeg = { path: string; from: string; version: string; filters: ReadonlySet<string> }
@@ -53,9 +54,9 @@ export async function firstThatRuns(candidates: readonly FfmpegCandidate[]): Pro
 }
 
 /**
- * Runs ffmpeg with `args`, feeding it `input` and handing its output on in pieces, none of which is kept.
+ * Runs ffmpeg with `args`, feeding it `input` and handing its output on in pieces, none of which is kept. It is stopped when `onOutput` throws.
  * @returns what ffmpeg complained about although it succeeded, if anything.
- * @throws Error with ffmpeg's last lines.
+ * @throws Error with ffmpeg's last lines; FfmpegTimeout when it takes longer than the limit; whatever `onOutput` throws.
  */
 export async function runFfmpeg(
   args: readonly string[],
@@ -65,15 +66,34 @@ export async function runFfmpeg(
   const child = execa(path, ['-hide_banner', '-v', 'error', '-nostdin', ...args], {
     ...(input ? { input } : { stdin: 'ignore' as const }),
     encoding: 'buffer',
-    buffer: { stdout: false, stderr: true },
+    buffer: false,
     reject: false,
+    timeout: limit('decoding-seconds') * 1000,
+    killSignal: 'SIGKILL', // it may be stuck
   })
-  for await (const bytes of child.iterable({ from: 'stdout' })) onOutput(bytes)
+  let said = Buffer.alloc(0)
+  child.stderr.on('data', (bytes: Buffer) => {
+    said = Buffer.concat([said, bytes]).subarray(-longestComplaint) // of a damaged file it can say megabytes
+  })
+  try {
+    for await (const bytes of child.iterable({ from: 'stdout' })) onOutput(bytes)
+  } catch (error) {
+    child.kill('SIGKILL')
+    await child
+    throw error
+  }
   const result = await child
-  const complaint = lastLines(Buffer.from(result.stderr).toString('utf8'))
+  if (result.timedOut) throw new FfmpegTimeout('ffmpeg took too long')
+  const complaint = lastLines(said.toString('utf8'))
   if (result.failed) throw new Error(complaint || result.shortMessage)
   return complaint || undefined
 }
+
+export class FfmpegTimeout extends Error {
+  override readonly name = 'FfmpegTimeout'
+}
+
+const longestComplaint = 4096
 
 /** The end of what ffmpeg said, without the memory addresses it signs its lines with. */
 const lastLines = (text: string) =>

@@ -26,7 +26,8 @@ export async function runPreview(settings: PreviewSettings, terminal: Terminal):
   const [facts] = loras.map(({ file }) => loraFacts(file.metadata))
   for (const { file } of loras) warnOfOtherBase(file, base, terminal)
   const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
-  const reference = await readReference(settings.ref, settings.duration ?? facts?.durationSeconds ?? longestSeconds)
+  const longest = settings.duration ?? facts?.durationSeconds ?? longestSeconds
+  const reference = await readReference(settings.ref, longest, facts?.normalized ?? false)
   const seconds = settings.duration ?? facts?.durationSeconds ?? durationOf(reference)
   describeBase(base, terminal)
   const backend = await startBackend(settings.backend)

@@ -5,6 +5,7 @@ import type { Flags } from '../config/values.ts'
 import { UserError } from '../errors.ts'
 import type { Terminal } from '../report/terminal.ts'
 import { openRunFolder } from '../train/run-folder.ts'
+import { refuseFixedChanges } from './changes.ts'
 import { runTrain } from './train.ts'
 
 /** @param path the run's folder, or `latest`. @throws UserError when it is no run, or the flags would make it another one. */
@@ -13,7 +14,10 @@ export async function resumeTrain(path: string, flags: Flags, terminal: Terminal
   const { parameters } = config
   if (typeof parameters !== 'object' || parameters === null)
     throw new UserError(`${run.config} names no parameters`, { hint: 'start a new run' })
-  const { settings, notices } = resolveTrainSettings({ flags, begun: { job: parameters as Job, file: run.config } })
+  const begun = { job: parameters as Job, file: run.config }
+  const before = resolveTrainSettings({ flags: {}, begun })
+  const { settings, notices } = resolveTrainSettings({ flags, begun })
+  refuseFixedChanges(before.settings, settings, run.path)
   for (const notice of notices) terminal.note(notice)
-  await runTrain(settings, terminal, run)
+  await runTrain(settings, terminal, { begun: { run, settings: before.settings } })
 }

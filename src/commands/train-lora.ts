@@ -1,142 +1,91 @@
-/** The training itself, with everything that is written while it goes: metrics, checkpoints, the state, previews, the LoRA. */
-import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { float32Bytes } from '../checkpoint/dtypes.ts'
-import { writeLora } from '../checkpoint/lora-file.ts'
+/** The training itself: the loop, what is written on the way, and what can stop it. */
 import type { TrainSettings } from '../config/train-settings.ts'
 import { Interrupted, UserError } from '../errors.ts'
+import { isDiskFull } from '../files.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import type { Terminal } from '../report/terminal.ts'
-import { appendMetrics, type RunFolder, truncateMetrics } from '../train/run-folder.ts'
-import { restoreState, saveState } from '../train/saved-state.ts'
+import { identityOf } from '../train/identity.ts'
+import type { RunFolder } from '../train/run-folder.ts'
 import { NonFiniteLoss } from '../train/step.ts'
 import { createTrainer, type EncodedPair, type StepReport, type Trainer } from '../train/trainer.ts'
-import { toolVersion } from '../version.ts'
 import type { Interruption } from './interruption.ts'
+import { createRecord, isAt } from './run-record.ts'
 import type { Validation } from './validation.ts'
 
 export type Training = {
   base: BaseModel
   model: Transformer
   pairs: readonly EncodedPair[]
+  /** Locked. */
   run: RunFolder
   settings: TrainSettings
+  /** The settings of a run that is resumed, as they were so far. */
+  before?: TrainSettings | undefined
   validation: Validation
+  /** Called when there may be something new to show. */
+  onProgress?: () => Promise<void>
 }
 
-/** @throws Interrupted when asked to stop; the state is saved then, as it is at every checkpoint. */
+/**
+ * Trains from the run's state, or from the beginning, to the last step.
+ * @throws Interrupted when asked to stop, UserError when the disk is full or the loss leaves the numbers. The run can be resumed after each.
+ */
 export async function trainLora(training: Training, terminal: Terminal, interruption: Interruption): Promise<void> {
-  const { model, pairs, run, settings, validation } = training
+  const { base, model, pairs, run, settings, validation } = training
   const steps = settings.numberOfSteps
-  const trainer = createTrainer(model, pairs, {
-    rank: settings.rank,
-    alpha: settings.alpha,
-    targetModules: settings.targetModules,
-    seed: settings.seed,
-    steps,
-    learningRate: settings.learningRate,
-    schedule: settings.learningRateSchedule,
-    accumulation: settings.gradientAccumulation,
-  })
-  const identity = identityOf(training)
-  if (existsSync(run.state)) goOn(trainer, run, identity, terminal)
-  else begin(trainer, run)
-
-  const stage = terminal.stage('Training', steps, 'steps')
-  let smoothed: number | undefined
-  const onStep = async (report: StepReport) => {
-    const { step, loss, seconds } = report
-    smoothed = smoothed === undefined ? loss : smoothed + (loss - smoothed) * smoothing
-    const isLast = step === steps
-    const isDue = (interval: number) => isLast || (interval > 0 && step % interval === 0)
-    const saves = isDue(settings.checkpointInterval)
-    appendMetrics(run, { ...metricsOf(report), ...(saves && { fixed_loss: trainer.fixedLoss() }) })
-    stage.update(step, { loss: smoothed.toFixed(4), 's/step': seconds.toFixed(2) })
-    if (saves) {
-      saveState(run.state, trainer, identity)
-      saveLora(isLast ? run.lora : run.checkpoint(step), training, trainer)
-    }
-    if (isDue(settings.previewInterval)) await tryPreviews(validation, step, terminal)
-  }
+  const trainerSettings = trainerSettingsOf(settings)
+  const trainer = createTrainer(model, pairs, trainerSettings)
+  const record = createRecord(training, trainer, identityOf(base.fingerprint, pairs, trainerSettings))
+  const arePreviewsDue = (step: number) => isAt(settings.previewInterval, step, steps)
   try {
+    record.open()
+    if (trainer.step > 0) {
+      terminal.note(`Resuming after step ${trainer.step}`)
+      if (trainer.step === steps) record.save() // fewer steps were asked for than before, or it was stopped just here
+      if (arePreviewsDue(trainer.step) && !validation.isDoneAt(trainer.step))
+        await tryPreviews(validation, trainer.step, terminal)
+    } else if (settings.previewInterval > 0 && !validation.isDoneAt(0)) await tryPreviews(validation, 0, terminal) // the base
+    const stage = terminal.stage('Training', steps, 'steps')
+    let smoothed: number | undefined
+    const onStep = async (report: StepReport) => {
+      const { step, loss, seconds } = report
+      smoothed = smoothed === undefined ? loss : smoothed + (loss - smoothed) * smoothing
+      record.add(report)
+      stage.update(step, { loss: smoothed.toFixed(4), 's/step': seconds.toFixed(2), memory: gigabytesInUse() })
+      if (record.isDue(step)) record.save()
+      if (arePreviewsDue(step)) await tryPreviews(validation, step, terminal)
+      await training.onProgress?.()
+    }
     await trainer.run({ onStep, shouldStop: interruption.requested })
+    if (trainer.step < steps) record.saveState()
+    if (interruption.requested() && (trainer.step < steps || !validation.isDoneAt(steps)))
+      throw interruption.stopped(
+        `stopped after step ${trainer.step} of ${steps}; the run is saved`,
+        resumeCommand(run.path),
+      )
+    stage.done(`${steps} steps, loss ${smoothed?.toFixed(4) ?? 'as it was'}`)
   } catch (error) {
-    throw error instanceof NonFiniteLoss ? explained(error, trainer, run) : error
+    throw explained(error, trainer, run)
   }
-  if (trainer.step < steps) {
-    saveState(run.state, trainer, identity)
-    throw new Interrupted(
-      `stopped after step ${trainer.step} of ${steps}; the run is saved`,
-      `ltx-a2a train --resume ${run.path}`,
-    )
-  }
-  stage.done(`${steps} steps, loss ${smoothed?.toFixed(4) ?? 'as it was'}`)
   trainer.dispose()
 }
 
-const metricsOf = ({ step, loss, learningRate, gradientNorm, sigmas, pairs, seconds }: StepReport) => ({
-  step,
-  loss,
-  learning_rate: learningRate,
-  gradient_norm: gradientNorm,
-  sigmas,
-  pairs,
-  seconds,
+const trainerSettingsOf = (settings: TrainSettings) => ({
+  rank: settings.rank,
+  alpha: settings.alpha,
+  targetModules: settings.targetModules,
+  seed: settings.seed,
+  steps: settings.numberOfSteps,
+  learningRate: settings.learningRate,
+  schedule: settings.learningRateSchedule,
+  accumulation: settings.gradientAccumulation,
 })
+
+const gigabytesInUse = () => `${(process.memoryUsage.rss() / 1e9).toFixed(2)} GB`
 
 /** About the last fifty steps. */
 const smoothing = 0.04
-
-function begin(trainer: Trainer, run: RunFolder) {
-  truncateMetrics(run, -1) // of an attempt that ended before its first checkpoint
-  appendMetrics(run, { step: 0, fixed_loss: trainer.fixedLoss() })
-}
-
-function goOn(trainer: Trainer, run: RunFolder, identity: string, terminal: Terminal) {
-  restoreState(run.state, trainer, identity)
-  truncateMetrics(run, trainer.step)
-  terminal.note(`Resuming after step ${trainer.step}`)
-}
-
-/** Whatever must be as it was for a resumed run to be the same run: everything but where it is written and how often. */
-function identityOf({ base, pairs, settings }: Training): string {
-  const data = createHash('sha256')
-  for (const { name, target, reference, context } of pairs)
-    for (const { values } of [target, reference, context]) data.update(name).update(float32Bytes(values))
-  const { rank, alpha, targetModules, numberOfSteps, learningRate, learningRateSchedule, gradientAccumulation, seed } =
-    settings
-  const training = {
-    rank,
-    alpha,
-    targetModules,
-    numberOfSteps,
-    learningRate,
-    learningRateSchedule,
-    gradientAccumulation,
-    seed,
-  }
-  return JSON.stringify({ base: base.fingerprint, data: data.digest('hex').slice(0, 16), ...training })
-}
-
-function saveLora(path: string, { base, settings }: Training, { parameters, step }: Trainer) {
-  const factors = new Map(
-    [...parameters].map(([name, variable]) => [
-      name,
-      { shape: variable.shape, values: variable.dataSync() as Float32Array },
-    ]),
-  )
-  writeLora(path, factors, settings.alpha / settings.rank, {
-    rank: settings.rank,
-    alpha: settings.alpha,
-    triggerPhrase: settings.triggerPhrase,
-    baseModel: base.fingerprint,
-    referencePositions: 'overlapping',
-    durationSeconds: settings.audioDurationSeconds,
-    steps: step,
-    toolVersion,
-  })
-}
 
 /** A preview that fails must not cost the training. */
 async function tryPreviews(validation: Validation, step: number, terminal: Terminal) {
@@ -148,8 +97,28 @@ async function tryPreviews(validation: Validation, step: number, terminal: Termi
   }
 }
 
-const explained = (cause: NonFiniteLoss, { step }: Trainer, { path }: RunFolder) =>
-  new UserError(`training diverged at step ${step + 1}: ${cause.message}; nothing of that step was kept`, {
-    hint: `start again with a smaller --learning-rate; the last checkpoint is in ${path}`,
-    cause,
-  })
+/** What stops a run from outside or inside, with how to go on from its last state. */
+function explained(error: unknown, { step }: Trainer, { path }: RunFolder): unknown {
+  if (isDiskFull(error))
+    return new UserError(`there is no room for ${path}: the run stops after step ${step}`, {
+      hint: `make room, then go on from the last state: ${resumeCommand(path)}`,
+      cause: error,
+    })
+  if (error instanceof NonFiniteLoss)
+    return new UserError(`training diverged at step ${step + 1}${whereOf(error)}: ${error.message}`, {
+      hint: `nothing of that step was kept; go on with a smaller rate: ${resumeCommand(path)} --learning-rate <number>`,
+      cause: error,
+    })
+  return error
+}
+
+/** ", at sigma 0.871 of the pair drums" */
+function whereOf({ examples }: NonFiniteLoss): string {
+  const places = examples.map(({ sigma, pair }) => `sigma ${sigma.toFixed(3)} of the pair ${pair}`)
+  return places.length > 0 ? `, at ${places.join(' or ')}` : ''
+}
+
+const resumeCommand = (path: string) => `ltx-a2a train --resume ${quoted(path)}`
+
+/** As a shell wants it. */
+const quoted = (path: string) => (/^[\w@%+=:,./\\~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`)

@@ -1,66 +1,98 @@
 /** `ltx-a2a train`: a zip of pairs becomes a LoRA that can be heard. */
 import { join } from 'node:path'
 import { jobOf, type TrainSettings } from '../config/train-settings.ts'
+import type { FittedPair } from '../dataset/clips.ts'
 import { assertTrainable, type Dataset, inspectDataset } from '../dataset/dataset.ts'
+import { findingText } from '../dataset/finding.ts'
 import { openSource, type Source } from '../dataset/source.ts'
 import { openCache } from '../encode/cache.ts'
+import { requireTexts } from '../encode/captions.ts'
 import { startBackend } from '../engine/backend.ts'
 import { type BaseModel, openBaseModel } from '../model/base-model.ts'
 import { loadTransformer, type Transformer } from '../model/transformer/transformer.ts'
 import type { Terminal } from '../report/terminal.ts'
 import { createRunFolder, type RunConfig, type RunFolder } from '../train/run-folder.ts'
+import { lockRun } from '../train/run-lock.ts'
 import { createDebugDataset } from './debug-dataset.ts'
+import { probeRun } from './dry-run.ts'
 import { encodeDataset } from './encode-dataset.ts'
 import { type Interruption, watchInterruption } from './interruption.ts'
+import { tellRequirements } from './requirements.ts'
+import { openRunReport } from './run-report.ts'
 import { trainLora } from './train-lora.ts'
 import { trainingSummary } from './training-summary.ts'
 import { createValidation, readValidationClips } from './validation.ts'
 
+/** A run to go on with, and its settings so far. */
+export type BegunRun = { run: RunFolder; settings: TrainSettings }
+
 /**
  * Everything that can be wrong with the data, the model or the folder is found before the first byte is written.
- * @param begun the folder of a run to go on with; without one a new run begins.
+ * @param begun without one a new run begins.
+ * @param dryRun only shows what the run would take.
  * @throws UserError with what the person can change; Interrupted after Ctrl-C, when the run is saved.
  */
-export async function runTrain(settings: TrainSettings, terminal: Terminal, begun?: RunFolder): Promise<void> {
+export async function runTrain(
+  settings: TrainSettings,
+  terminal: Terminal,
+  { begun, dryRun = false }: { begun?: BegunRun; dryRun?: boolean } = {},
+): Promise<void> {
   const started = performance.now()
   const interruption = watchInterruption(() => terminal.note('stopping after this step; Ctrl-C again leaves at once'))
+  let lock = begun && !dryRun ? lockRun(begun.run.path) : undefined
   const source = await openSource(settings.trainingDataUrl)
   try {
     const dataset = await lookThrough(source, settings, terminal, interruption)
     const base = openBaseModel(settings)
     describeBase(base, terminal)
     const clips = await readValidationClips(settings)
+    const prompts = clips.length > 0 ? [...clips.map(({ prompt }) => prompt), settings.validationNegativePrompt] : []
+    const texts = new Set([...usedCaptions(dataset), ...prompts])
+    const cache = openCache()
+    requireTexts(base, texts, cache)
     const backend = await startBackend(settings.backend)
     terminal.note(`Backend: ${backend.name}, ${backend.description}`)
-    const run = begun ?? createRunFolder(settings.out ?? defaultFolder(dataset), configOf(settings))
+    const folder = begun?.run.path ?? settings.out ?? defaultFolder(dataset)
+    const demand = { ...settings, clips: 2 * dataset.counts.used, texts: texts.size, previews: clips.length }
+    tellRequirements(base, demand, folder, terminal)
+    if (dryRun) return await probeRun(base, loadModel(base, terminal), settings, clips.length, terminal)
+    lock ??= lockRun(folder)
+    const run = begun?.run ?? createRunFolder(folder, configOf(settings))
 
+    const report = await openRunReport({ run, settings, dataset, base, backend: backend.name, clips }, terminal)
     const debug = settings.debugDataset ? createDebugDataset(run.debugDataset, dataset) : undefined
-    const prompts = clips.length > 0 ? [...clips.map(({ prompt }) => prompt), settings.validationNegativePrompt] : []
     const encodeOptions = {
       source,
       dataset,
       base,
-      cache: openCache(),
+      cache,
       clips,
       prompts,
-      ...(debug && { onClip: debug.add }),
+      onClip: (pair: FittedPair) => {
+        debug?.add(pair)
+        report.addClip(pair)
+      },
     }
     const encoded = await encodeDataset(encodeOptions, terminal, interruption)
     await debug?.finish()
+    await report.hearRoundTrips(encoded.pairs)
 
     const model = loadModel(base, terminal)
-    const validation = createValidation(
-      { base, model, run, settings },
-      { clips, ...encoded },
-      terminal,
-      interruption.check,
-    )
-    await trainLora({ base, model, pairs: encoded.pairs, run, settings, validation }, terminal, interruption)
-    validation.writeAll()
+    const validation = createValidation({ base, model, run, settings }, { clips, ...encoded }, terminal, {
+      checkInterruption: interruption.check,
+      onPreview: report.addPreview,
+    })
+    const training = { base, model, pairs: encoded.pairs, run, settings, before: begun?.settings, validation }
+    try {
+      await trainLora({ ...training, onProgress: report.refresh }, terminal, interruption)
+    } finally {
+      await report.finish()
+    }
     terminal.note(trainingSummary(run, settings, (performance.now() - started) / 1000))
   } finally {
     interruption.release()
     await source.close()
+    lock?.release()
   }
 }
 
@@ -79,6 +111,7 @@ async function lookThrough(
   }
   const stage = terminal.stage('Looking through the data', source.paths.length, 'files')
   const dataset = await inspectDataset(source, options, {
+    listens: true,
     onProgress: ({ done, total }) => {
       stage.update((done / total) * source.paths.length)
       interruption.check()
@@ -88,8 +121,15 @@ async function lookThrough(
   stage.done(`${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped`)
   assertTrainable(dataset)
   for (const { message, hint } of dataset.problems) terminal.warn(hint ? `${message} (${hint})` : message)
+  for (const finding of dataset.advice?.findings ?? [])
+    if (finding.severity === 'warning') terminal.warn(`${findingText(finding, mostNames)} (${finding.hint})`)
   return dataset
 }
+
+/** The rest stands in the report. */
+const mostNames = 4
+
+const usedCaptions = ({ pairs }: Dataset) => pairs.filter(({ plan }) => plan.use).map(({ caption }) => caption)
 
 export function describeBase({ isBundled, checkpoint, config }: BaseModel, terminal: Terminal) {
   if (isBundled)

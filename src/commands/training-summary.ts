@@ -10,7 +10,9 @@ const hostedFewestSteps = 100
 
 /** The files, the time, and what the hosted trainer would have charged. */
 export function trainingSummary(run: RunFolder, { numberOfSteps }: TrainSettings, seconds: number): string {
-  const files = [run.lora, run.audio, run.config, run.metrics, run.debugDataset].filter((path) => existsSync(path))
+  const files = [run.lora, run.audio, run.report, run.config, run.metrics, run.debugDataset].filter((path) =>
+    existsSync(path),
+  )
   const dollars = Math.max(hostedFewestSteps, numberOfSteps) * hostedDollarsPerStep
   return `Done in ${durationText(seconds)}: ${files.join(', ')}. The hosted trainer would have charged $${dollars.toFixed(2)}.`
 }

@@ -6,11 +6,10 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ReadableStream } from 'node:stream/web'
 import { UserError } from '../errors.ts'
+import { isDiskFull } from '../files.ts'
+import { limit, raisable } from '../limits.ts'
 import { fileNameOf, parseLocation, shownLocation } from './location.ts'
 import { makeTempFolder } from './temp-folder.ts'
-
-/** More than a dataset can sensibly have (about 50 hours of stereo wav), less than a disk. */
-export const largestDownloadBytes = 32 * 2 ** 30
 
 /**
  * The file at a path, `file:` or `http(s):` location; `close` removes what was downloaded for it.
@@ -36,48 +35,99 @@ export async function openFile(location: string): Promise<{ path: string; close(
   }
 }
 
-/** @throws UserError when the server cannot be reached, refuses, or sends a web page or nothing. */
+/** @throws UserError when the server cannot be reached, refuses, falls silent, or sends a web page, nothing, or too much. */
 export async function download(url: URL, path: string): Promise<void> {
   const shown = shownLocation({ kind: 'url', url })
-  const response = await request(url, shown)
-  if (!response.ok) {
-    await response.body?.cancel()
-    throw new UserError(`${shown} answered ${response.status} ${response.statusText}`.trimEnd(), {
-      hint: response.status === 404 ? 'check the URL for typing errors' : 'check that the URL opens without a login',
-    })
+  const silence = watchSilence()
+  try {
+    const response = await request(url, shown, silence.signal)
+    try {
+      checkAnswer(response, shown)
+      const bytes = await save(response, path, shown, silence)
+      if (bytes === 0)
+        throw new UserError(`${shown} sent an empty file`, { hint: 'check that the upload has finished' })
+    } finally {
+      await response.body?.cancel().catch(() => {}) // already read, or in the way
+    }
+  } finally {
+    silence.end()
   }
-  if (/^text\/html\b/i.test(response.headers.get('content-type') ?? '')) {
-    await response.body?.cancel()
-    throw new UserError(`${shown} sent a web page instead of a file`, {
-      hint: "use the direct download link, not the page that shows the file's download button",
-    })
-  }
-  const bytes = await save(response, path, shown)
-  if (bytes === 0) throw new UserError(`${shown} sent an empty file`, { hint: 'check that the upload has finished' })
 }
 
-async function request(url: URL, shown: string): Promise<Response> {
-  const { username, password } = url
-  const bare = new URL(url) // fetch refuses URLs with credentials in them
-  bare.username = ''
-  bare.password = ''
-  const login = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')
-  const headers: Record<string, string> = username ? { authorization: `Basic ${login}` } : {}
-  return fetch(bare, { headers }).catch((cause) => {
-    throw new UserError(`${shown} cannot be reached`, { hint: 'check the URL and the network connection', cause })
+/** More are a circle. */
+const mostRedirects = 10
+
+/** Follows redirects by hand, so that a login stays with the server it is for, and every stop is a web server. */
+async function request(url: URL, shown: string, signal: AbortSignal): Promise<Response> {
+  for (let next = url, redirects = 0; redirects <= mostRedirects; redirects++) {
+    const authorization = next.origin === url.origin ? loginOf(url) : undefined
+    const response = await fetch(withoutLogin(next), {
+      headers: authorization === undefined ? {} : { authorization },
+      redirect: 'manual',
+      signal,
+    }).catch((cause) => {
+      if (signal.aborted) throw silent(shown, cause)
+      throw new UserError(`${shown} cannot be reached`, { hint: 'check the URL and the network connection', cause })
+    })
+    const to = response.headers.get('location')
+    if (!redirecting.includes(response.status) || to === null) return response
+    await response.body?.cancel()
+    next = redirected(next, to, shown)
+  }
+  throw new UserError(`${shown} redirects in circles`, { hint: 'open it in a browser and use where it ends' })
+}
+
+const redirecting = [301, 302, 303, 307, 308]
+
+function redirected(from: URL, to: string, shown: string): URL {
+  const next = URL.canParse(to, from.href) ? new URL(to, from) : undefined
+  if (next?.protocol === 'http:' || next?.protocol === 'https:') return next
+  throw new UserError(`${shown} redirects to ${next?.protocol ?? 'nowhere'}, which is not the web`, {
+    hint: 'download it yourself and give its path',
   })
 }
 
-async function save(response: Response, path: string, shown: string): Promise<number> {
+function loginOf({ username, password }: URL): string | undefined {
+  if (username === '') return undefined
+  const login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  return `Basic ${Buffer.from(login).toString('base64')}`
+}
+
+function withoutLogin(url: URL): URL {
+  const bare = new URL(url) // fetch refuses URLs with credentials in them
+  bare.username = ''
+  bare.password = ''
+  return bare
+}
+
+function checkAnswer({ ok, status, statusText, headers }: Response, shown: string) {
+  if (!ok)
+    throw new UserError(`${shown} answered ${status} ${statusText.slice(0, 80)}`.trimEnd(), {
+      hint: status === 404 ? 'check the URL for typing errors' : 'check that the URL opens without a login',
+    })
+  if (/^text\/html\b/i.test(headers.get('content-type') ?? ''))
+    throw new UserError(`${shown} sent a web page instead of a file`, {
+      hint: "use the direct download link, not the page that shows the file's download button",
+    })
+  checkSize(Number(headers.get('content-length') ?? 0), shown)
+}
+
+function checkSize(bytes: number, shown: string) {
+  const largest = limit('download-mib')
+  if (bytes > largest * 2 ** 20)
+    throw new UserError(`${shown} has more than ${largest} MiB`, {
+      hint: `split the dataset, pack it as mp3 or flac, or ${raisable('download-mib', Math.max(bytes / 2 ** 20, 2 * largest))}`,
+    })
+}
+
+async function save(response: Response, path: string, shown: string, silence: Silence): Promise<number> {
   if (!response.body) return 0
   let bytes = 0
   async function* counted(chunks: AsyncIterable<Uint8Array>) {
     for await (const chunk of chunks) {
+      silence.heard()
       bytes += chunk.length
-      if (bytes > largestDownloadBytes)
-        throw new UserError(`${shown} has more than ${largestDownloadBytes / 2 ** 30} GiB`, {
-          hint: 'split the dataset, or pack it as mp3 or flac',
-        })
+      checkSize(bytes, shown)
       yield chunk
     }
   }
@@ -85,7 +135,30 @@ async function save(response: Response, path: string, shown: string): Promise<nu
     await pipeline(Readable.fromWeb(response.body as ReadableStream), counted, createWriteStream(path))
   } catch (cause) {
     if (cause instanceof UserError) throw cause
+    if (isDiskFull(cause))
+      throw new UserError(`there is no room to download ${shown}`, { hint: 'free some space or set TMPDIR', cause })
+    if (silence.signal.aborted) throw silent(shown, cause)
     throw new UserError(`the download of ${shown} broke off after ${bytes} bytes`, { hint: 'try again', cause })
   }
   return bytes
 }
+
+type Silence = { signal: AbortSignal; heard(): void; end(): void }
+
+/** Aborts when nothing was heard for too long. */
+function watchSilence(): Silence {
+  const controller = new AbortController()
+  const begin = () => setTimeout(() => controller.abort(), limit('download-silence-seconds') * 1000)
+  let timer = begin()
+  return {
+    signal: controller.signal,
+    heard: () => {
+      clearTimeout(timer)
+      timer = begin()
+    },
+    end: () => clearTimeout(timer),
+  }
+}
+
+const silent = (shown: string, cause: unknown) =>
+  new UserError(`${shown} fell silent for ${limit('download-silence-seconds')} s`, { hint: 'try again later', cause })

@@ -31,6 +31,7 @@ export function findPairs(paths: readonly string[]): { pairs: Pair[]; problems: 
     ...[references, targets].flatMap(clashes),
     ...clashes(new Map([...captions].filter(([name]) => paired.has(name)))),
     ...without(targets, references).map((target) => missingReference(target, references)),
+    ...alike(pairs),
   ]
   const warnings = [
     ...without(references, targets).map(missingTarget),
@@ -72,6 +73,24 @@ function clashes(groups: Map<string, string[]>): Problem[] {
       hint: 'give every pair a name of its own: folders do not tell files apart',
       file: paths[0] as string,
       pair,
+    }))
+}
+
+/** On other systems, and in other tools, two such names are one file. */
+function alike(pairs: readonly Pair[]): Problem[] {
+  const byCase = new Map<string, Pair[]>()
+  for (const pair of pairs) {
+    const key = pair.name.toLowerCase()
+    byCase.set(key, [...(byCase.get(key) ?? []), pair])
+  }
+  return [...byCase.values()]
+    .filter((group) => group.length > 1)
+    .map(([first, ...others]) => ({
+      severity: 'error',
+      message: `the pairs ${listed([first as Pair, ...others].map(({ name }) => name))} differ only in upper and lower case`,
+      hint: 'rename all but one of them',
+      file: (first as Pair).target,
+      pair: (first as Pair).name,
     }))
 }
 

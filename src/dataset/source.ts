@@ -2,6 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { UserError } from '../errors.ts'
+import { limit, raisable } from '../limits.ts'
 import { openFile } from './download.ts'
 import { datasetName, parseLocation, shownLocation } from './location.ts'
 import { openZip } from './zip.ts'
@@ -23,9 +24,6 @@ export type Source = {
 
 /** What a zip and a folder offer each in its own way; the rest of a source is the same for either. */
 export type FileTree = Pick<Source, 'paths' | 'withFile' | 'close'>
-
-/** A caption is a sentence or two; the text encoder reads 1024 tokens. */
-const largestTextBytes = 2 ** 20
 
 /**
  * Opens a zip file, a folder, or an `http(s):` or `file:` URL of either kind. Close it in any case.
@@ -85,7 +83,10 @@ async function filesBelow(folder: string): Promise<string[]> {
 
 async function readSmallFile(file: string, path: string): Promise<Uint8Array> {
   const { size } = await stat(file)
-  if (size > largestTextBytes)
-    throw new UserError(`${path} has ${size} bytes`, { hint: 'a caption is a sentence or two of plain text' })
+  const largest = limit('caption-kib') * 1024 // of which the text encoder reads 1024 tokens
+  if (size > largest)
+    throw new UserError(`${path} has ${size} bytes`, {
+      hint: `a caption is a sentence or two of plain text; if it is meant, ${raisable('caption-kib', size / 1024)}`,
+    })
   return readFile(file)
 }

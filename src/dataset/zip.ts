@@ -1,25 +1,42 @@
-/** Zip archives: listed when opened, extracted one file at a time. yauzl refuses paths that would lead out of a folder. */
+/** Zip archives: listed when opened, extracted one file at a time, never under a name of their own. */
 import { createWriteStream } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { type Entry, openPromise, type ZipFile } from 'yauzl'
+import { type Entry, fromRandomAccessReaderPromise, type ZipFile } from 'yauzl'
 import { UserError } from '../errors.ts'
+import { isDiskFull } from '../files.ts'
+import { limit, raisable } from '../limits.ts'
+import { ArchiveReader } from './archive-reader.ts'
+import { crc32 } from './crc32.ts'
 import type { FileTree } from './source.ts'
 import { makeTempFolder } from './temp-folder.ts'
 
-/** A zip bomb is small on the outside. These leave room for 50 hours of stereo wav in 20,000 files. */
-export const zipLimits = { files: 20_000, fileBytes: 2 * 2 ** 30, totalBytes: 64 * 2 ** 30 }
+/** Bytes, but for `files` and the `ratio` of unpacked to packed. `listBytes` are those of names and the like. */
+export type ZipLimits = { files: number; fileBytes: number; totalBytes: number; ratio: number; listBytes: number }
+
+const mebibyte = 2 ** 20
+
+/** Below this the ratio does not matter: a small archive of silence is no bomb. */
+const harmlessBytes = 2 ** 30
+
+export const zipLimits = (): ZipLimits => ({
+  files: limit('zip-files'),
+  fileBytes: limit('zip-file-mib') * mebibyte,
+  totalBytes: limit('zip-total-mib') * mebibyte,
+  ratio: limit('zip-ratio'),
+  listBytes: limit('zip-list-mib') * mebibyte,
+})
 
 /**
  * @param shown what the archive is called in messages
- * @throws UserError when it is not a zip, empty, encrypted, damaged, or over the limits.
+ * @throws UserError when it is not a zip, empty, encrypted, damaged, over the limits, or holds what no dataset needs.
  */
-export async function openZip(path: string, shown: string, limits = zipLimits): Promise<FileTree> {
-  const archive = await openArchive(path, shown)
+export async function openZip(path: string, shown: string, limits = zipLimits()): Promise<FileTree> {
+  const { archive, size } = await openArchive(path, shown)
   try {
-    const entries = await listFiles(archive, shown)
-    checkLimits(entries, shown, limits)
+    const entries = await listFiles(archive, shown, limits)
+    checkSizes(entries, size, shown, limits)
     const folder = await makeTempFolder()
     return {
       paths: entries.map(({ fileName }) => fileName).sort(),
@@ -43,23 +60,37 @@ export async function openZip(path: string, shown: string, limits = zipLimits): 
   }
 }
 
-async function openArchive(path: string, shown: string): Promise<ZipFile> {
+async function openArchive(path: string, shown: string): Promise<{ archive: ZipFile; size: number }> {
+  const file = await open(path)
+  const { size } = await file.stat()
   try {
-    return await openPromise(path, { lazyEntries: true, autoClose: false })
+    const reader = new ArchiveReader(file, size)
+    const archive = await fromRandomAccessReaderPromise(reader, size, { autoClose: false })
+    archive.on('error', () => undefined) // those that matter also reach whoever asked
+    return { archive, size }
   } catch (cause) {
-    const start = await firstBytes(path, 2)
-    if (start.length === 0)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0)
+    await file.close()
+    if (bytesRead === 0)
       throw new UserError(`${shown} is empty (0 bytes)`, { hint: 'pack or download it again', cause })
-    if (start.toString('latin1') === 'PK') throw damaged(shown, cause)
+    if (buffer.toString('latin1') === 'PK') throw damaged(shown, cause)
     throw new UserError(`${shown} is not a zip archive`, { hint: 'pack the pairs as .zip', cause })
   }
 }
 
-async function listFiles(archive: ZipFile, shown: string): Promise<Entry[]> {
+/** Stops at the first entry that is not wanted, however many follow. */
+async function listFiles(archive: ZipFile, shown: string, limits: ZipLimits): Promise<Entry[]> {
   const entries: Entry[] = []
+  let [count, listBytes] = [0, 0]
   try {
-    for await (const entry of archive.eachEntry()) if (!entry.fileName.endsWith('/')) entries.push(entry)
+    for await (const entry of archive.eachEntry()) {
+      listBytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength
+      checkList(++count, listBytes, shown, limits)
+      checkKind(entry, shown)
+      if (!entry.fileName.endsWith('/')) entries.push(entry)
+    }
   } catch (cause) {
+    if (cause instanceof UserError) throw cause
     if (/encryption/.test(String(cause))) throw encrypted(shown, cause)
     if (/invalid relative path|absolute path|invalid characters/.test(String(cause)))
       throw new UserError(`${shown} has a file whose path leads out of the archive`, {
@@ -69,34 +100,67 @@ async function listFiles(archive: ZipFile, shown: string): Promise<Entry[]> {
     throw damaged(shown, cause)
   }
   if (entries.length === 0) throw new UserError(`${shown} has no files in it`, { hint: 'pack the pairs into it' })
-  if (entries.some((entry) => entry.isEncrypted())) throw encrypted(shown)
   return entries
 }
 
-function checkLimits(entries: Entry[], shown: string, limits: typeof zipLimits) {
-  const tooLarge = (what: string, hint: string) => new UserError(`${shown} ${what}`, { hint })
-  if (entries.length > limits.files)
-    throw tooLarge(`has ${entries.length} files, more than ${limits.files}`, 'split it into several datasets')
+function checkList(files: number, listBytes: number, shown: string, limits: ZipLimits) {
+  if (files > limits.files)
+    throw new UserError(`${shown} has more than ${limits.files} files`, {
+      hint: `split it into several datasets, or ${raisable('zip-files', 2 * limits.files)}`,
+    })
+  if (listBytes > limits.listBytes)
+    throw new UserError(`the file names in ${shown} take more than ${inMib(limits.listBytes)}`, {
+      hint: `pack it again, or ${raisable('zip-list-mib', (2 * limits.listBytes) / mebibyte)}`,
+    })
+}
+
+function checkKind(entry: Entry, shown: string) {
+  const name = entry.fileName.length > 100 ? `${entry.fileName.slice(0, 100)}…` : entry.fileName
+  if (entry.isEncrypted()) throw encrypted(shown)
+  if (/\p{Cc}/u.test(entry.fileName))
+    throw new UserError(`${shown} has a file with control characters in its name: ${JSON.stringify(name)}`, {
+      hint: 'rename it and pack it again',
+    })
+  if (!isPlain(entry))
+    throw new UserError(`${name} in ${shown} is a link or a device, not a file`, {
+      hint: 'pack the file itself, without the option that keeps links',
+    })
+}
+
+/** Archives from Unix say in the upper half of their attributes what kind of file each is. */
+function isPlain({ versionMadeBy, externalFileAttributes }: Entry): boolean {
+  const isUnix = [3, 19].includes(versionMadeBy >>> 8)
+  const kind = (externalFileAttributes >>> 16) & 0o170000
+  return !isUnix || kind === 0 || kind === 0o100000 || kind === 0o040000
+}
+
+/** What the list promises; what is unpacked is held to it. */
+function checkSizes(entries: Entry[], size: number, shown: string, limits: ZipLimits) {
   const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0)
   if (bytes > limits.totalBytes)
-    throw tooLarge(
-      `unpacks to ${inMib(bytes)}, more than ${inMib(limits.totalBytes)}`,
-      'split it into several datasets',
-    )
+    throw new UserError(`${shown} unpacks to ${inMib(bytes)}, more than ${inMib(limits.totalBytes)}`, {
+      hint: `split it into several datasets, or ${raisable('zip-total-mib', bytes / mebibyte)}`,
+    })
   const largest = entries.find((entry) => entry.uncompressedSize > limits.fileBytes)
   if (largest)
-    throw tooLarge(
-      `holds ${largest.fileName} of ${inMib(largest.uncompressedSize)}, more than ${inMib(limits.fileBytes)}`,
-      'cut it into shorter files',
+    throw new UserError(
+      `${shown} holds ${largest.fileName} of ${inMib(largest.uncompressedSize)}, more than ${inMib(limits.fileBytes)}`,
+      {
+        hint: `cut it into shorter files, or ${raisable('zip-file-mib', largest.uncompressedSize / mebibyte)}`,
+      },
     )
+  if (bytes > harmlessBytes && bytes > size * limits.ratio)
+    throw new UserError(`${shown} unpacks to ${Math.round(bytes / size)} times its size, more than ${limits.ratio}`, {
+      hint: `no sound packs that well; if it is meant, ${raisable('zip-ratio', bytes / size)}`,
+    })
 }
 
 /** yauzl stops when an entry yields more or fewer bytes than it promised. */
 async function extract(archive: ZipFile, entry: Entry, file: string, shown: string) {
   try {
-    await pipeline(await archive.openReadStreamPromise(entry), createWriteStream(file))
+    await pipeline(await archive.openReadStreamPromise(entry), checked(entry), createWriteStream(file))
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOSPC')
+    if (isDiskFull(cause))
       throw new UserError(`there is no room to extract ${shown}`, { hint: 'free some space or set TMPDIR', cause })
     const method = String(cause).match(/unsupported compression method: (\d+)/)?.[1]
     if (method === undefined) throw damaged(shown, cause)
@@ -106,6 +170,16 @@ async function extract(archive: ZipFile, entry: Entry, file: string, shown: stri
     })
   }
 }
+
+const checked = (entry: Entry) =>
+  async function* (chunks: AsyncIterable<Buffer>) {
+    let sum = 0
+    for await (const chunk of chunks) {
+      sum = crc32(chunk, sum)
+      yield chunk
+    }
+    if (sum !== entry.crc32) throw new Error('its checksum is wrong')
+  }
 
 function find(entries: Entry[], name: string): Entry {
   const entry = entries.find(({ fileName }) => fileName === name)
@@ -119,14 +193,4 @@ const encrypted = (shown: string, cause?: unknown) =>
 const damaged = (shown: string, cause: unknown) =>
   new UserError(`${shown} is damaged or cut off`, { hint: 'pack or download it again', cause })
 
-const inMib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`
-
-async function firstBytes(path: string, count: number): Promise<Buffer> {
-  const file = await open(path)
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(count), 0, count, 0)
-    return buffer.subarray(0, bytesRead)
-  } finally {
-    await file.close()
-  }
-}
+const inMib = (bytes: number) => `${Math.ceil(bytes / mebibyte)} MiB`

@@ -1,0 +1,79 @@
+/** The process that meets hostile input, so that another can watch it hang or die. It tells of each input before it touches it. */
+import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { UserError } from '../../src/errors.ts'
+import { randomFor } from '../../src/random.ts'
+import { type FormatName, makeFormat } from './formats.ts'
+
+export type WorkerTask = {
+  format: FormatName
+  seed: number
+  from: number
+  to: number
+  folder: string
+  elsewhere: string[]
+}
+
+export type WorkerMessage =
+  | { kind: 'next'; index: number }
+  | { kind: 'finding'; index: number; what: string }
+  | { kind: 'done'; index: number; refused: boolean; seconds: number; peakMib: number }
+  | { kind: 'end' }
+
+const task = JSON.parse(process.argv[2] ?? '') as WorkerTask
+const tell = (message: WorkerMessage) => process.send?.(message)
+
+let index = task.from
+process.on('uncaughtException', (error) => {
+  tell({ kind: 'finding', index, what: `crashed: ${error.stack}` })
+  process.exitCode = 1
+  process.disconnect?.()
+})
+
+const inputs = join(task.folder, 'input')
+const temp = join(task.folder, 'temp')
+mkdirSync(inputs, { recursive: true })
+mkdirSync(temp, { recursive: true })
+process.env.TMPDIR = temp
+
+const format = await makeFormat(task.format, join(task.folder, 'seeds'), task.elsewhere)
+const world = () => JSON.stringify([Object.getOwnPropertyNames(Object.prototype), readdirSync(task.folder).sort()])
+const before = world()
+
+for (; index < task.to; index++) {
+  tell({ kind: 'next', index })
+  const path = write(format.make(randomFor(task.seed, task.format, index)))
+  const started = performance.now()
+  let refused = false
+  try {
+    await format.use(path)
+  } catch (error) {
+    refused = error instanceof UserError
+    if (!refused) tell({ kind: 'finding', index, what: String((error as Error)?.stack ?? error) })
+  }
+  const seconds = (performance.now() - started) / 1000
+  if (seconds > 5) tell({ kind: 'finding', index, what: `took ${seconds.toFixed(1)} s` })
+  rmSync(path, { force: true })
+  const left = readdirSync(temp)
+  if (left.length > 0) {
+    tell({ kind: 'finding', index, what: `left ${left.join(', ')} in the temporary folder` })
+    for (const name of left) rmSync(join(temp, name), { recursive: true })
+  }
+  if (world() !== before) tell({ kind: 'finding', index, what: `changed the world: ${world()}` })
+  const peakMib = process.resourceUsage().maxRSS / 1024
+  tell({ kind: 'done', index, refused, seconds, peakMib })
+}
+tell({ kind: 'end' })
+process.disconnect?.()
+
+function write({ bytes, name, size }: { bytes: Uint8Array; name: string; size?: number }): string {
+  const path = join(inputs, name)
+  const fd = openSync(path, 'w')
+  try {
+    writeSync(fd, bytes)
+    if (size !== undefined && size > bytes.length) ftruncateSync(fd, size)
+  } finally {
+    closeSync(fd)
+  }
+  return path
+}

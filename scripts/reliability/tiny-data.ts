@@ -1,0 +1,21 @@
+/** A dataset that trains in seconds: three pairs of 0.6 s of noise, and a recording to preview with. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { encodeWav } from '../../src/audio/wav.ts'
+import { normals, randomFor } from '../../src/random.ts'
+
+export function writeTinyData(folder: string) {
+  mkdirSync(join(folder, 'pairs'), { recursive: true })
+  for (const name of ['hiss', 'rush', 'wind']) {
+    for (const side of ['start', 'end'])
+      writeFileSync(join(folder, 'pairs', `${name}_${side}.wav`), noise(`${name} ${side}`))
+    writeFileSync(join(folder, 'pairs', `${name}.txt`), `some ${name}`)
+  }
+  writeFileSync(join(folder, 'ref.wav'), noise('reference'))
+}
+
+/** A run on it that takes seconds. */
+export const tinyRun = ['--data', 'pairs', '--audio-duration-seconds', '0.5', '--dev-allow-few-steps']
+
+export const noise = (name: string, seconds = 0.6) =>
+  encodeWav({ sampleRate: 16_000, channels: [normals(randomFor(1, name), seconds * 16_000).map((v) => v / 10)] })
