@@ -1,5 +1,15 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
-  test: { include: ['test/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, pool: 'forks', maxWorkers: 2 },
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    pool: 'forks',
+    maxWorkers: 2,
+    // a native TensorFlow that this machine's user has set up is not what the tests are about
+    env: { LTX_A2A_DATA: process.env.LTX_A2A_DATA ?? join(tmpdir(), 'ltx-a2a-test-no-data') },
+  },
 })

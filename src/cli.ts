@@ -1,13 +1,20 @@
-/** The command line: three commands, and the one place where errors end. A command's code is loaded when it runs, so `--help` is quick. */
-import { Command, CommanderError, Option } from 'commander'
+/** The command line: its commands, and the one place where errors end. A command's code is loaded when it runs, so `--help` is quick. */
+import { Argument, Command, CommanderError, Option } from 'commander'
+import { completionScript, type Shell, shells } from './commands/completion.ts'
+import type { DoctorOptions } from './commands/doctor.ts'
 import { hiddenOption, parameterOptions } from './commands/flags.ts'
-import { inspectParameters, previewParameters, trainParameters } from './config/parameters.ts'
+import type { PullSettings } from './commands/pull.ts'
+import type { SetupTensorFlowOptions } from './commands/setup-tensorflow.ts'
+import { resolveEncodeSettings } from './config/encode-settings.ts'
+import { encodeParameters, inspectParameters, previewParameters, trainParameters } from './config/parameters.ts'
 import { resolvePreviewSettings } from './config/preview-settings.ts'
 import { resolveInspectSettings, resolveTrainSettings } from './config/train-settings.ts'
 import type { Flags } from './config/values.ts'
 import { videoFields } from './config/video-fields.ts'
 import { UserError } from './errors.ts'
+import { raiseLimits } from './limits.ts'
 import { tellFailure } from './report/failure.ts'
+import { createJsonTerminal } from './report/json-terminal.ts'
 import { createTerminal, type Terminal } from './report/terminal.ts'
 import { toolVersion } from './version.ts'
 
@@ -17,7 +24,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await createProgram().parseAsync(argv)
   } catch (error) {
-    process.exitCode = error instanceof CommanderError ? usageExitCode(error) : tellFailure(error, openTerminal({}))
+    process.exitCode =
+      error instanceof CommanderError ? usageExitCode(error) : tellFailure(error, openTerminal(talkOf(argv)))
   }
 }
 
@@ -32,6 +40,11 @@ function createProgram(): Command {
   addInspectDataset(program)
   addTrain(program)
   addPreview(program)
+  addPull(program)
+  addEncodeCaptions(program)
+  addDoctor(program)
+  addSetupTensorFlow(program)
+  addCompletion(program)
   return program
 }
 
@@ -53,13 +66,14 @@ function addInspectDataset(program: Command) {
     .addHelpText('after', inspectExamples)
   addParameters(command, inspectParameters)
   command.addOption(new Option('--json', 'print everything as JSON').helpGroup('Output:'))
+  command.addOption(new Option('--html <file>', 'write a page to look at and listen to').helpGroup('Output:'))
   withVideoFields(command).action(async (dataset: string | undefined, options: InspectOptions) => {
-    const { config, json, ...flags } = withPositional(dataset, options)
+    const { config, json, html, ...flags } = withPositional(dataset, options)
     await withTerminal(options, async (terminal) => {
       const { settings, notices } = resolveInspectSettings({ flags, configFile: config })
       for (const notice of notices) terminal.note(notice)
       const { runInspectDataset } = await import('./commands/inspect-dataset.ts')
-      await runInspectDataset(settings, terminal, { json })
+      await runInspectDataset(settings, terminal, { json, html })
     })
   })
 }
@@ -68,6 +82,7 @@ const inspectExamples = `
 Examples:
   ltx-a2a inspect-dataset
   ltx-a2a inspect-dataset pairs.zip --audio-duration-seconds 3.2
+  ltx-a2a inspect-dataset pairs.zip --html dataset.html
   ltx-a2a inspect-dataset https://example.com/pairs.zip --json > dataset.json`
 
 function addTrain(program: Command) {
@@ -81,18 +96,20 @@ function addTrain(program: Command) {
     )
     .addHelpText('after', trainExamples)
   addParameters(command, trainParameters)
+  command.addOption(new Option('--dry-run', 'only show what it would take of this machine').helpGroup(job))
   command.addOption(new Option('--dev-allow-few-steps').hideHelp())
-  withVideoFields(command).action(async ({ config, resume, ...flags }: TrainOptions) => {
+  withVideoFields(command).action(async ({ config, resume, dryRun, ...flags }: TrainOptions) => {
     await withTerminal(flags, async (terminal) => {
       if (resume !== undefined) {
         refuseBoth(config, resume)
+        if (dryRun) throw new UserError('--dry-run and --resume were both given', { hint: 'keep one of them' })
         const { resumeTrain } = await import('./commands/resume.ts')
         return resumeTrain(resume, flags, terminal)
       }
       const { settings, notices } = resolveTrainSettings({ flags, configFile: config })
       for (const notice of notices) terminal.note(notice)
       const { runTrain } = await import('./commands/train.ts')
-      await runTrain(settings, terminal)
+      await runTrain(settings, terminal, { dryRun })
     })
   })
 }
@@ -130,9 +147,128 @@ Examples:
   ltx-a2a preview --lora lora.safetensors --lora-strength 0.7 --ref voice.wav --prompt "tonech4nge, softly"
   ltx-a2a preview --ref voice.wav --out base.wav`
 
-type Options = Flags & { quiet?: true }
-type TrainOptions = Options & { config?: string; resume?: string }
-type InspectOptions = Options & { config?: string; json?: true }
+function addPull(program: Command) {
+  program
+    .command('pull')
+    .summary('the audio path of a real checkpoint, without the rest of it')
+    .description('Fetches only what is trained on: 8.5 of 46 GB. Interrupted, it goes on where it stopped.')
+    .argument('[from]', 'repository/file of the hub, URL, or file (default: Lightricks/LTX-2.3, 22B dev)')
+    .option('--text-encoder', 'fetch the text tower of Gemma 3 12B instead, from a repository, URL or folder')
+    .option('--out <path>', 'where it goes (default: in the folder models)')
+    .option('-q, --quiet', 'errors and the result only')
+    .addHelpText('after', pullExamples)
+    .action(async (from: string | undefined, { quiet, ...options }: PullSettings & { quiet?: true }) => {
+      await withTerminal({ quiet }, async (terminal) => {
+        const { runPull } = await import('./commands/pull.ts')
+        await runPull({ ...options, from }, terminal)
+      })
+    })
+}
+
+const pullExamples = `
+HF_TOKEN opens what asks for a licence, HF_ENDPOINT names another hub, HTTPS_PROXY a proxy.
+
+Examples:
+  ltx-a2a pull
+  ltx-a2a pull --text-encoder
+  ltx-a2a pull Lightricks/LTX-2.3-fp8/ltx-2.3-22b-dev-fp8.safetensors
+  ltx-a2a pull /downloads/ltx-2.3-22b-dev.safetensors --out audio.safetensors`
+
+function addEncodeCaptions(program: Command) {
+  const command = program
+    .command('encode-captions')
+    .summary('captions as a file, for a machine without the text encoder')
+    .description('Encodes the captions and prompts of a job, so that it can be trained where the text encoder is not.')
+    .addOption(configOption())
+    .addHelpText('after', encodeExamples)
+  addParameters(command, encodeParameters)
+  command.option('--out <file>', 'where they go', 'captions.safetensors')
+  withVideoFields(command).action(async ({ config, out, ...flags }: EncodeOptions) => {
+    await withTerminal(flags, async (terminal) => {
+      const { settings, notices } = resolveEncodeSettings({ flags, configFile: config, out })
+      for (const notice of notices) terminal.note(notice)
+      const { runEncodeCaptions } = await import('./commands/encode-captions.ts')
+      await runEncodeCaptions(settings, terminal)
+    })
+  })
+}
+
+const encodeExamples = `
+Examples:
+  ltx-a2a encode-captions --data pairs.zip --trigger-phrase tonech4nge \\
+    --model models/ltx-2.3-22b-dev-audio.safetensors --text-encoder models/gemma-3-12b-it-qat-q4_0-unquantized
+  ltx-a2a encode-captions --config job.json --out captions.safetensors`
+
+function addDoctor(program: Command) {
+  program
+    .command('doctor')
+    .summary('what this machine brings to a training, and what is missing')
+    .description('Shows what computes here and how fast, and what is missing. It changes nothing.')
+    .addOption(new Option('--model <file>', 'look at this LTX-2.3 checkpoint (default: the small bundled base)'))
+    .addOption(
+      new Option('--backend <name>', 'what shall compute')
+        .choices(['auto', 'tensorflow', 'wasm', 'cpu'])
+        .default('auto'),
+    )
+    .option('--json', 'print everything as JSON')
+    .option('-q, --quiet', 'errors and the result only')
+    .action(async ({ quiet, ...options }: DoctorOptions & { quiet?: true }) => {
+      await withTerminal({ quiet }, async (terminal) => {
+        const { runDoctor } = await import('./commands/doctor.ts')
+        await runDoctor(options, terminal)
+      })
+    })
+}
+
+function addSetupTensorFlow(program: Command) {
+  program
+    .command('setup-tensorflow')
+    .summary('a current native TensorFlow, for the 22B model')
+    .description('Puts a current TensorFlow under tfjs-node: many times as fast as WebAssembly. Needs a C++ compiler.')
+    .option('--from <path>', "folder, .tar.gz or .whl of TensorFlow (default: Python's, otherwise pip downloads it)")
+    .option('--python <exe>', 'the Python to ask (default: python3)')
+    .option('--undo', 'remove what was set up')
+    .option('-q, --quiet', 'errors and the result only')
+    .addHelpText('after', setupExamples)
+    .action(async ({ quiet, ...options }: SetupTensorFlowOptions & { quiet?: true }) => {
+      await withTerminal({ quiet }, async (terminal) => {
+        const { runSetupTensorFlow } = await import('./commands/setup-tensorflow.ts')
+        await runSetupTensorFlow(options, terminal)
+      })
+    })
+}
+
+const setupExamples = `
+Examples:
+  ltx-a2a setup-tensorflow
+  ltx-a2a setup-tensorflow --python .venv/bin/python
+  ltx-a2a setup-tensorflow --from libtensorflow-gpu-linux-x86_64.tar.gz
+  ltx-a2a setup-tensorflow --undo`
+
+function addCompletion(program: Command) {
+  program
+    .command('completion')
+    .summary('commands and flags for the Tab key of a shell')
+    .description('Prints what makes a shell complete our commands and flags.')
+    .addArgument(new Argument('<shell>').choices(shells))
+    .addHelpText('after', completionExamples)
+    .action(async (shell: Shell) => {
+      await withTerminal({}, async (terminal) => terminal.result(completionScript(shell, program)))
+    })
+}
+
+const completionExamples = `
+Examples:
+  ltx-a2a completion bash >> ~/.bashrc
+  ltx-a2a completion zsh >> ~/.zshrc
+  ltx-a2a completion fish > ~/.config/fish/completions/ltx-a2a.fish`
+
+type Options = Flags & Talk
+/** How the tool talks. */
+type Talk = { quiet?: boolean | undefined; jsonProgress?: boolean | undefined }
+type TrainOptions = Options & { config?: string; resume?: string; dryRun?: true }
+type EncodeOptions = Options & { config?: string; out: string }
+type InspectOptions = Options & { config?: string; json?: true; html?: string }
 
 const job = 'Job:'
 
@@ -142,7 +278,12 @@ const configOption = () =>
 function addParameters(command: Command, table: Parameters<typeof parameterOptions>[0]) {
   for (const option of parameterOptions(table)) command.addOption(option)
   command.option('-q, --quiet', 'errors and the result only')
+  command.option('--json-progress', 'progress and messages as lines of JSON, for programs')
+  command.addOption(new Option('--limit <name=number>').argParser(collected).hideHelp()) // the refusals name it
+  command.hook('preAction', () => raiseLimits([process.env.LTX_A2A_LIMITS ?? '', ...(command.opts().limit ?? [])]))
 }
+
+const collected = (text: string, before: string[] = []) => [...before, text]
 
 function withVideoFields(command: Command): Command {
   for (const name of videoFields) command.addOption(hiddenOption(name, '[value]'))
@@ -164,10 +305,15 @@ function refuseBoth(config: string | undefined, resume: string) {
   })
 }
 
-const openTerminal = ({ quiet = false }: { quiet?: boolean }) =>
-  createTerminal({ stdout: process.stdout, stderr: process.stderr, env: process.env, quiet })
+const openTerminal = ({ quiet = false, jsonProgress = false }: Talk) => {
+  const { stdout, stderr, env } = process
+  return jsonProgress ? createJsonTerminal({ stdout, stderr, quiet }) : createTerminal({ stdout, stderr, env, quiet })
+}
 
-async function withTerminal(options: { quiet?: boolean }, work: (terminal: Terminal) => Promise<void>) {
+/** For what is said when no command may have begun. */
+const talkOf = (argv: readonly string[]): Talk => ({ jsonProgress: argv.includes('--json-progress') })
+
+async function withTerminal(options: Talk, work: (terminal: Terminal) => Promise<void>) {
   const terminal = openTerminal(options)
   try {
     await work(terminal)

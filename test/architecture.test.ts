@@ -17,6 +17,7 @@ const layers: Record<string, readonly string[]> = {
     'encode',
     'train',
     'preview',
+    'pull',
     'analysis',
     'model',
     'engine',
@@ -26,23 +27,29 @@ const layers: Record<string, readonly string[]> = {
   commands: [
     'config',
     'report',
+    'setup',
+    'doctor',
     'dataset',
     'analysis',
     'audio',
     'encode',
     'train',
     'preview',
+    'pull',
     'model',
     'engine',
     'checkpoint',
   ],
   config: [],
-  report: ['dataset', 'analysis', 'audio'],
+  report: ['dataset', 'analysis', 'audio', 'doctor'],
+  setup: ['doctor', 'engine'],
+  doctor: ['audio', 'encode', 'model', 'engine', 'checkpoint'],
   dataset: ['audio', 'analysis'],
   analysis: ['audio'],
   encode: ['dataset', 'audio', 'model', 'engine', 'checkpoint'],
   train: ['flow', 'model', 'engine', 'checkpoint'],
   preview: ['flow', 'model', 'engine', 'audio', 'checkpoint'],
+  pull: ['checkpoint'],
   flow: [],
   model: ['engine', 'checkpoint'],
   engine: ['checkpoint'],
@@ -51,16 +58,17 @@ const layers: Record<string, readonly string[]> = {
   errors: [],
   random: [],
   files: [],
+  limits: [],
   version: [],
 }
 
-const leaves = ['errors', 'random', 'files', 'version']
+const leaves = ['errors', 'random', 'files', 'limits', 'version']
 
 /** Packages, and node's own modules, that only some places may import. */
 const confined: { what: RegExp; places: readonly string[] }[] = [
   { what: /^@tensorflow\//, places: ['engine', 'model', 'encode', 'flow', 'train', 'preview'] },
-  { what: /^yauzl$/, places: ['dataset'] },
-  { what: /^(execa|(node:)?child_process)$/, places: ['audio/ffmpeg.ts'] },
+  { what: /^yauzl$/, places: ['dataset', 'setup/wheel.ts'] }, // a wheel is a zip
+  { what: /^(execa|(node:)?child_process)$/, places: ['audio/ffmpeg.ts', 'setup/programs.ts'] }, // ffmpeg; python, npm and the compiler
   { what: /^commander$/, places: ['cli.ts', 'commands'] },
 ]
 

@@ -128,7 +128,7 @@ describe('models and folders that do not fit are told before training: ', () => 
       'not-weights.safetensors is not a usable safetensors file',
       [...data, '--model', 'not-weights.safetensors', ...textEncoder],
     ],
-    ['--model not-weights.safetensors needs a text encoder', [...data, '--model', 'not-weights.safetensors']],
+    ['needs a text encoder', [...data, '--model', projectPath('fixtures/base/ltx-2.3-tiny-audio.safetensors')]],
     ['gone.safetensors', [...data, '--model', 'gone.safetensors', ...textEncoder]],
     ['not-a-run', [...data, '--text-encoder', 'not-a-run']],
     ['gone.wav', [...data, '--validation-reference', 'gone.wav']],

@@ -3,7 +3,14 @@ import { describe, expect, it } from 'vitest'
 import { ltxA2a, projectPath } from './bin.ts'
 
 describe('help', () => {
-  it.each([['--help'], ['inspect-dataset --help'], ['train --help'], ['preview --help']])('%s', async (line) => {
+  it.each([
+    ['--help'],
+    ['inspect-dataset --help'],
+    ['train --help'],
+    ['preview --help'],
+    ['pull --help'],
+    ['encode-captions --help'],
+  ])('%s', async (line) => {
     const { code, stdout, stderr } = await ltxA2a(line.split(' '))
     expect(stdout).toMatchSnapshot()
     expect([code, stderr]).toEqual([0, ''])

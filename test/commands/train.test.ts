@@ -92,11 +92,14 @@ describe('train', () => {
       'lora.safetensors',
       'metrics.jsonl',
       'previews',
+      'report.html',
       'state.safetensors',
+      'tensorboard',
+      'verdicts.json',
     ])
     expect(readdirSync(join(folder, 'whole', 'checkpoints'))).toEqual(['lora-00003.safetensors'])
     expect(readdirSync(join(folder, 'whole', 'previews'))).toEqual(
-      [1, 2].flatMap((n) => [`preview-${n}-00003.wav`, `preview-${n}-00006.wav`]),
+      [1, 2].flatMap((n) => ['00000', '00003', '00006'].map((step) => `preview-${n}-${step}.wav`)),
     )
     expect(metrics('whole').map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5, 6])
     const last = stderr.trim().split('\n').at(-1)
@@ -265,7 +268,7 @@ describe('train refuses, writes nothing and exits with 2', () => {
     const name = 'model.diffusion_model.audio_patchify_proj.weight'
     tensors.set(name, { dtype: 'F32', shape: [2, 3], bytes: new Uint8Array(24) })
     writeSafetensors(join(folder, 'bent.safetensors'), tensors, checkpoint.metadata)
-    const textEncoder = openBaseModel().textEncoder
+    const textEncoder = openBaseModel().textEncoder as string
     return run(['train', ...small, '--model', 'bent.safetensors', '--text-encoder', textEncoder, '--out', 'bent']).then(
       ({ code, stderr }) => {
         expect(stderr).toMatch(/audio_patchify_proj\.weight in bent\.safetensors has the shape \[2,3\], not \[64,128\]/)
