@@ -26,8 +26,9 @@ export async function runPreview(settings: PreviewSettings, terminal: Terminal):
   const [facts] = loras.map(({ file }) => loraFacts(file.metadata))
   for (const { file } of loras) warnOfOtherBase(file, base, terminal)
   const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
+  // a LoRA hears what its training clips were like; the base, for comparison, what they are by default
   const longest = settings.duration ?? facts?.durationSeconds ?? longestSeconds
-  const reference = await readReference(settings.ref, longest, facts?.normalized ?? false)
+  const reference = await readReference(settings.ref, longest, facts ? (facts.normalized ?? false) : true)
   const seconds = settings.duration ?? facts?.durationSeconds ?? durationOf(reference)
   describeBase(base, terminal)
   const backend = await startBackend(settings.backend)
