@@ -1,10 +1,12 @@
 /** Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`. */
 import { parseArgs } from 'node:util'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
+import { chooseRecompute } from '../src/engine/keeping.ts'
 import { benchStep } from './bench/step.ts'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
+  allowNegative: true,
   options: {
     blocks: { type: 'string', default: '4' },
     seconds: { type: 'string', default: '5' },
@@ -12,6 +14,7 @@ const { positionals, values } = parseArgs({
     rank: { type: 'string', default: '32' },
     context: { type: 'string', default: '1024' },
     backend: { type: 'string', default: 'auto' },
+    recompute: { type: 'boolean' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -20,6 +23,7 @@ const [what] = positionals
 if (what !== 'step') throw new Error('bench knows: step')
 const backend = await startBackend(values.backend as BackendChoice)
 console.error(backend.description)
+if (values.recompute !== undefined) chooseRecompute(values.recompute)
 const result = await benchStep({
   blocks: Number(values.blocks),
   seconds: Number(values.seconds),

@@ -20,7 +20,7 @@ const defaults = {
   'download-silence-seconds': 60,
   'caption-kib': 64,
   'audio-minutes': 60,
-  'audio-channels': 64,
+  'audio-channels': 32,
   'audio-khz': 384,
   /** Decoded samples of all channels, in millions: an hour of stereo at 192 kHz. */
   'audio-megasamples': 1400,

@@ -25,12 +25,21 @@ export type KillOptions = {
   folder: string
   kills: number
   seed?: number
+  /** Of each run; by default between one and five. */
+  killsPerRun?: number
   /** Of each run. */
   steps?: number
   onRun?: (line: string) => void
 }
 
-export async function killTest({ folder, kills, seed = 1, steps = 24, onRun }: KillOptions): Promise<KillReport> {
+export async function killTest({
+  folder,
+  kills,
+  seed = 1,
+  killsPerRun,
+  steps = 24,
+  onRun,
+}: KillOptions): Promise<KillReport> {
   writeTinyData(folder)
   const random = randomFor(seed, 'kills')
   const alone = await leftAlone(folder, steps)
@@ -38,7 +47,7 @@ export async function killTest({ folder, kills, seed = 1, steps = 24, onRun }: K
   const done = () => Object.values(report.kills).reduce((sum, count) => sum + count)
   for (let number = 1; done() < kills; number++) {
     const run = `run-${number}`
-    const wanted = Math.min(1 + Math.floor(5 * random.uniform()), kills - done())
+    const wanted = Math.min(killsPerRun ?? 1 + Math.floor(5 * random.uniform()), kills - done())
     const moments = await killedRun(folder, run, { steps, wanted, random, seconds: alone.seconds })
     for (const moment of moments) report.kills[moment]++
     const differs = await differences(folder, run, { steps, alone: alone.essence })

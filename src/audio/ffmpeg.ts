@@ -70,6 +70,7 @@ export async function runFfmpeg(
     reject: false,
     timeout: limit('decoding-seconds') * 1000,
     killSignal: 'SIGKILL', // it may be stuck
+    detached: process.platform !== 'win32', // Ctrl-C is for us: what was begun is finished
   })
   let said = Buffer.alloc(0)
   child.stderr.on('data', (bytes: Buffer) => {

@@ -7,8 +7,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { float32Bytes } from '../checkpoint/dtypes.ts'
-import { openSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
+import { openSafetensors, type Safetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
 import type { HostMatrix } from '../engine/host-matrix.ts'
+import { UserError } from '../errors.ts'
 import { replaceFile } from '../files.ts'
 
 /** The encoding's own version: raise it when the same input would be encoded to other numbers. */
@@ -47,14 +48,7 @@ export function openCache(folder = defaultCacheFolder()): Cache {
   return {
     get: (key) => {
       const path = pathOf(key)
-      if (!existsSync(path)) return undefined
-      const file = openSafetensors(path)
-      try {
-        const [rows = 0, columns = 0] = file.tensors.get('matrix')?.shape ?? []
-        return { shape: [rows, columns], values: file.float32('matrix') }
-      } finally {
-        file.close()
-      }
+      return existsSync(path) ? readMatrix(path) : undefined
     },
     put: (key, { shape, values }) =>
       writeSafetensors(pathOf(key), new Map([['matrix', { dtype: 'F32', shape, bytes: float32Bytes(values) }]])),
@@ -63,5 +57,23 @@ export function openCache(folder = defaultCacheFolder()): Cache {
       return existsSync(path) ? readFileSync(path, 'utf8') : undefined
     },
     remember: (key, line) => replaceFile(pathOf(key, 'txt'), [line]),
+  }
+}
+
+/** What a broken disk made of an entry is as good as none: it is encoded again. */
+function readMatrix(path: string): HostMatrix | undefined {
+  let file: Safetensors
+  try {
+    file = openSafetensors(path)
+  } catch (error) {
+    if (error instanceof UserError) return undefined
+    throw error
+  }
+  try {
+    const [rows, columns, ...rest] = file.tensors.get('matrix')?.shape ?? []
+    if (rows === undefined || columns === undefined || rest.length > 0) return undefined
+    return { shape: [rows, columns], values: file.float32('matrix') }
+  } finally {
+    file.close()
   }
 }

@@ -38,7 +38,7 @@ export function capture<I extends NamedTensors, O extends NamedTensors>(
   return {
     run: (inputs) => {
       const key = JSON.stringify(Object.entries(inputs).map(([name, { shape, dtype }]) => [name, dtype, shape]))
-      const replay = replays.get(key) ?? record(body as never, inputs, variables)
+      const replay = replays.get(key) ?? recorded(body as never, inputs, variables)
       replays.delete(key)
       replays.set(key, replay)
       const [oldest] = replays.keys()
@@ -57,6 +57,12 @@ export function capture<I extends NamedTensors, O extends NamedTensors>(
 
 type Replay = { run(inputs: NamedTensors): NamedTensors; close(): void }
 
+function recorded(...call: Parameters<typeof record>): Replay {
+  const replay = record(...call)
+  collectGarbage() // the nodes, and the first values of all that the session holds now
+  return replay
+}
+
 function record(
   body: (inputs: NamedTensors) => NamedTensors,
   examples: NamedTensors,
@@ -68,7 +74,6 @@ function record(
     const slots = variables.map(({ shape }, i) => ({ name: `state${i}`, shape, dtype: dataTypes.float32 }))
     const outputs = write(recording, body, examples, variables, slots)
     const session = openSession(backend.binding, recording, slots)
-    collectGarbage()
     const state = borrow(backend, session, variables)
     const inputNames = Object.keys(examples).map(inputNode)
     return {

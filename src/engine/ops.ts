@@ -41,13 +41,18 @@ export function reshape(x: tf.Tensor, shape: readonly number[]): tf.Tensor {
   return runOp('Reshape', [x, tf.tensor1d([...shape], 'int32')], [typeOf(x), typeAttribute('Tshape', 'int32')])
 }
 
-/** Stacks along an axis. */
-export const concat = (parts: readonly tf.Tensor[], axis: number) =>
+/** The rows of a matrix that the indices name; `tf.gather` would look at the indices' values. */
+export const rowsAt = (x: tf.Tensor2D, indices: tf.Tensor1D) =>
   runOp(
-    'ConcatV2',
-    [...parts, tf.scalar(axis, 'int32')],
-    [integer('N', parts.length), typeOf(parts[0] as tf.Tensor), typeAttribute('Tidx', 'int32')],
-  )
+    'GatherV2',
+    [x, indices, tf.scalar(0, 'int32')],
+    [
+      integer('batch_dims', 0),
+      typeAttribute('Tparams', dataTypeOf(x)),
+      typeAttribute('Tindices', 'int32'),
+      typeAttribute('Taxis', 'int32'),
+    ],
+  ) as tf.Tensor2D
 
 /** x, but in a graph no sooner than `earlier` is there: without it TensorFlow would compute again what it still has. */
 export function after<T extends tf.Tensor>(x: T, earlier: tf.Tensor): T {

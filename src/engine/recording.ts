@@ -30,7 +30,7 @@ export type Recording = {
   release(): void
 }
 
-/** Constants up to so many elements are written into the graph itself. */
+/** Numbers up to so many are written into the graph itself. */
 const maxConstantElements = 1024
 
 let current: Recording | undefined
@@ -65,7 +65,7 @@ export function startRecording(backend: NativeBackend): Recording {
   const nameOf = (id: number): string => names.get(id) ?? nameOfReal(id)
   const nameOfReal = (id: number) => {
     const constant = constants.get(id)
-    const isSmall = constant && elements(constant.shape) <= maxConstantElements && isPlain(constant.dtype)
+    const isSmall = constant && fitsGraph(constant)
     const name = isSmall ? nameOfConstant(constant) : `resident${residents.size}`
     if (!isSmall) residents.set(name, { id, ...infoOf(id) })
     names.set(id, name)
@@ -139,7 +139,11 @@ const membersOf = (binding: Binding) =>
 
 const elements = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
 
-const isPlain = (dtype: number) => dtype === dataTypes.float32 || dtype === dataTypes.int32 || dtype === dataTypes.bool
+/** Integers are shapes, axes and indices, which a GPU wants in ordinary memory. */
+function fitsGraph({ shape, dtype }: Constant) {
+  if (dtype === dataTypes.int32) return true
+  return (dtype === dataTypes.float32 || dtype === dataTypes.bool) && elements(shape) <= maxConstantElements
+}
 
 export const constantNode = ({
   shape,

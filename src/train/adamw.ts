@@ -53,6 +53,12 @@ export function adamWStep(
   })
 }
 
+/** The global norm inside a graph, with TensorFlow's own kernel for a sum of squares: half of it, √2 of its root. */
+export const globalNormInGraph = (gradients: ReadonlyMap<string, tf.Tensor>): tf.Scalar => {
+  const halves = [...gradients.values()].map((gradient) => runOp('L2Loss', [gradient], [typeAttribute('T', 'float32')]))
+  return tf.sqrt(tf.mul(2, tf.addN(halves))) as tf.Scalar
+}
+
 /** The numbers of an update that differ from step to step, as inputs of a captured step. */
 export type UpdateScalars = { learningRate: tf.Scalar; beta1Power: tf.Scalar; beta2Power: tf.Scalar }
 

@@ -4,7 +4,7 @@ import { capture } from '../engine/capture.ts'
 import { isNative } from '../engine/native.ts'
 import { after } from '../engine/ops.ts'
 import type { LoraParameters } from '../model/lora.ts'
-import { adamWInGraph, globalNorm, type OptimizerState, type UpdateScalars, updateScalars } from './adamw.ts'
+import { adamWInGraph, globalNormInGraph, type OptimizerState, type UpdateScalars, updateScalars } from './adamw.ts'
 import type { Example } from './objective.ts'
 import { maxGradientNorm, NonFiniteLoss, type StepOptions, type StepOutcome, trainStep } from './step.ts'
 
@@ -45,7 +45,7 @@ function capturedStep(
   const step = capture(
     (inputs: Inputs) => {
       const { loss, gradients } = gradientsInTurn(parameters, examplesOf(inputs), lossOf)
-      const norm = globalNorm(gradients)
+      const norm = globalNormInGraph(gradients)
       adamWInGraph(parameters, optimizer, gradients, { ...inputs, loss, norm })
       return { loss, norm }
     },
@@ -92,7 +92,7 @@ function gradientsInTurn(
   let sums: Map<string, tf.Tensor> | undefined
   for (const example of examples) {
     const { target } = example
-    const waiting = sums ? after(target, globalNorm(sums)) : target
+    const waiting = sums ? after(target, globalNormInGraph(sums)) : target
     const { value, grads } = tf.variableGrads(
       () => tf.div(lossOf({ ...example, target: waiting }), examples.length),
       [...parameters.values()],

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -14,6 +14,19 @@ describe('the cache', () => {
     const matrix = { shape: [2, 3] as [number, number], values: Float32Array.of(1, -0, 1e-40, Number.NaN, 3.5, -7) }
     const key = cacheKey('test', 1)
     expect(cache.get(key)).toBeUndefined()
+    cache.put(key, matrix)
+    expect(cache.get(key)).toEqual(matrix)
+  })
+
+  it('has nothing where an entry is broken, and takes it anew', () => {
+    const matrix = { shape: [1, 2] as [number, number], values: Float32Array.of(1, 2) }
+    const key = cacheKey('broken')
+    cache.put(key, matrix)
+    const [path = ''] = readdirSync(join(folder, key.slice(0, 2))).map((name) => join(folder, key.slice(0, 2), name))
+    for (const bytes of ['', 'not a matrix', readFileSync(path).subarray(0, 40)]) {
+      writeFileSync(path, bytes)
+      expect(cache.get(key)).toBeUndefined()
+    }
     cache.put(key, matrix)
     expect(cache.get(key)).toEqual(matrix)
   })

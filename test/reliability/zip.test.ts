@@ -187,7 +187,7 @@ describe('names that are the same to some systems', () => {
     [
       'in upper and lower case',
       ['a_start.wav', 'a_end.wav', 'A_start.wav', 'A_end.wav'],
-      /the pairs A and a differ only in upper and lower case/,
+      /the pairs a and A differ only in upper and lower case/,
     ],
   ])('%s are an error that names both', (_, names, message) => {
     const { problems } = findPairs(names)

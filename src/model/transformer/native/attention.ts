@@ -19,8 +19,8 @@ export type KeptAttention = {
   linears: { query?: KeptLinear; key?: KeptLinear; value: KeptLinear; output: KeptLinear }
 }
 
-/** One factor of the scores: before the norm, its inverse RMS, and as it is multiplied. */
-type Side = { inverse: tf.Tensor; normed: tf.Tensor; turned: tf.Tensor }
+/** One factor of the scores, normed `[D, N]`, and the inverse RMS it had. */
+type Side = { inverse: tf.Tensor; normed: tf.Tensor }
 
 const inward = { from: 'tokens', to: 'features' } as const
 const outward = { from: 'features', to: 'tokens' } as const
@@ -49,8 +49,9 @@ function attend(layer: Attention, x: tf.Tensor, context: tf.Tensor, values: tf.T
   const query = linear(layer.query, x, inward)
   const key = linear(layer.key, context, inward)
   const gains = gainsOf(layer, turn !== undefined)
-  const sides = { query: side(query.y, heads, gains.query, turn), key: side(key.y, heads, gains.key, turn) }
-  const scores = stackMatMul(sides.query.turned, sides.key.turned, { transposeA: true })
+  const sides = { query: side(query.y), key: side(key.y) }
+  const turnedQuery = factor(sides.query, heads, gains.query, turn)
+  const scores = stackMatMul(turnedQuery, factor(sides.key, heads, gains.key, turn), { transposeA: true })
   const probabilities = narrow(tf.softmax(wide(scores)))
   const mixed = stackMatMul(values, probabilities, { transposeB: true })
   return { mixed, weights: { ...sides, probabilities }, linears: { query: query.kept, key: key.kept } }
@@ -67,14 +68,18 @@ function gainsOf({ queryNorm, keyNorm, heads }: Attention, turns: boolean) {
   return { query: column(tf.mul(tf.mul(queryNorm, keyNorm), scale)) }
 }
 
-/** Norm, gain and rotation: `[D, N] → [H, d, N]`. */
-function side(y: tf.Tensor, heads: number, gain: tf.Tensor | undefined, turn: Turn | undefined): Side {
+function side(y: tf.Tensor): Side {
   const inverse = inverseRms(wide(y), 0)
-  const normed = narrow(tf.mul(wide(y), inverse))
-  const stack = (x: tf.Tensor) => reshape(x, [heads, (y.shape[0] as number) / heads, -1])
-  if (!gain) return { inverse, normed, turned: stack(normed) }
+  return { inverse, normed: narrow(tf.mul(wide(y), inverse)) }
+}
+
+/** Gain and rotation of what is normed, as the scores are multiplied from it: `[D, N] → [H, d, N]`. */
+function factor({ normed }: Side, heads: number, gain: tf.Tensor | undefined, turn: Turn | undefined): tf.Tensor {
+  const [width, tokens] = normed.shape as [number, number]
+  const stack = (x: tf.Tensor) => reshape(x, [heads, width / heads, tokens])
+  if (!gain) return stack(normed)
   const gained = stack(tf.mul(wide(normed), gain))
-  return { inverse, normed, turned: narrow(turn ? turned(gained, turn) : gained) }
+  return narrow(turn ? turned(gained, turn) : gained)
 }
 
 function sideGradient(
@@ -161,13 +166,12 @@ export function attentionGradient(
   const sums = reshape(narrow(gates ? tf.mul(dGates, wide(gates)) : dGates), [layer.heads, -1, 1])
   const dScores = mul(sub(stackMatMul(dMixed, value, { transposeA: true }), sums), probabilities)
   const gains = gainsOf(layer, turn !== undefined)
-  const dQuery = sideGradient(stackMatMul(key.turned, dScores, { transposeB: true }), query, gains.query, turn)
+  const [q, k] = [factor(query, layer.heads, gains.query, turn), factor(key, layer.heads, gains.key, turn)]
+  const dQuery = sideGradient(stackMatMul(k, dScores, { transposeB: true }), query, gains.query, turn)
   const queries = back('query', dQuery)
   dx.push(queries.dx as tf.Tensor2D)
   const wants = (name: 'key' | 'value') => wantsContext || layer[name].lora !== undefined
-  const keys = wants('key')
-    ? back('key', sideGradient(stackMatMul(query.turned, dScores), key, gains.key, turn))
-    : { factors: [] }
+  const keys = wants('key') ? back('key', sideGradient(stackMatMul(q, dScores), key, gains.key, turn)) : { factors: [] }
   const values = wants('value') ? back('value', dValue) : { factors: [] }
   const dContext = [keys, values].flatMap((gradient) => ('dx' in gradient && gradient.dx ? [gradient.dx] : []))
   return { dx, dContext, factors: [...queries.factors, ...keys.factors, ...values.factors, ...output.factors] }

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { byHand } from '../../../engine/by-hand.ts'
 import { mustRecompute } from '../../../engine/keeping.ts'
-import { add, after, narrow, wide } from '../../../engine/ops.ts'
+import { add, after, narrow, rowsAt, wide } from '../../../engine/ops.ts'
 import { currentPrecision } from '../../../engine/precision.ts'
 import type { Linear } from '../../linear.ts'
 import type { Block, Conditioning } from '../block.ts'
@@ -16,8 +16,8 @@ import { inverseRms, normGradient } from './norm.ts'
 
 /** What is the same for all samples, blocks and steps. */
 export type NativeConditioning = {
-  /** `[N, levels]`: 1 where a token has the noise level, of which the first is 0. */
-  levels: tf.Tensor2D
+  /** Each token's noise level, `[N]`: 0 where it is clean, 1 where it has the sample's sigma. */
+  levels: tf.Tensor1D
   turn: Turn
   /** Whether the gradient computes every block again, because there is no room to keep their activations. */
   recompute: boolean
@@ -28,22 +28,21 @@ export function nativeConditioning(
   { noisy, rotation: { cos, sin }, context }: Pick<TransformerInput, 'noisy' | 'rotation' | 'context'>,
 ): NativeConditioning {
   const [first] = blocks
-  const isNoisy = tf.tensor2d([...noisy], [noisy.length, 1])
   const byColumns = (x: tf.Tensor4D) => tf.transpose(tf.squeeze<tf.Tensor3D>(x, [0]), [0, 2, 1])
   return {
-    levels: tf.concat([tf.sub(1, isNoisy), isNoisy], 1) as tf.Tensor2D,
+    levels: tf.tensor1d([...noisy], 'int32'),
     turn: { cos: byColumns(cos), sin: byColumns(sin) },
     recompute: first ? mustRecompute(blocks.length * keptBytes(first, noisy.length, context.shape[1])) : false,
   }
 }
 
-/** What one block keeps for its gradient: three residual streams, a dozen narrow matrices, text keys and values, both attentions' weights. */
+/** What one block keeps for its gradient: the residual stream, ten narrow matrices, text keys and values, both attentions' weights. */
 function keptBytes({ selfAttention: { heads }, table, feedForward: { up } }: Block, tokens: number, texts: number) {
   const [narrow, wide] = [currentPrecision() === 'float32' ? 4 : 2, 4]
   const [, width] = table.shape
   const [inner] = up.weight.shape
   return (
-    tokens * (width * (2 * wide + 10 * narrow) + inner * narrow) +
+    tokens * (width * (wide + 10 * narrow) + inner * narrow) +
     narrow * (2 * texts * width + heads * tokens * (tokens + texts))
   )
 }
@@ -113,9 +112,9 @@ export const linearsOf = ({ selfAttention, textAttention, feedForward }: Block):
 ]
 
 type Activations = {
-  /** The residual stream after self-attention and after text attention. */
-  mixed: tf.Tensor
-  told: tf.Tensor
+  /** What self-attention and text attention add to the residual stream, before their gates: half the size of the stream itself. */
+  selfAdds: tf.Tensor
+  textAdds: tf.Tensor
   self: KeptAttention
   text: KeptAttention
   fed: KeptFeedForward
@@ -127,16 +126,22 @@ function forward(layer: Block, x: tf.Tensor, { levels, turn, context, ...given }
   const row = spread(rows, levels)
   const heard = modulated(x, row(0), row(1))
   const self = attention(layer.selfAttention, heard, heard, { turn, passValues })
-  const mixed = tf.add(x, tf.mul(row(2), wide(self.y)))
+  const mixed = added(x, row(2), self.y)
 
   const text = attention(layer.textAttention, modulated(mixed, row(6), row(7)), shifted(context, contextRows), {
     passValues: false,
   })
-  const told = tf.add(mixed, tf.mul(row(8), wide(text.y)))
+  const told = added(mixed, row(8), text.y)
 
   const fed = feedForward(layer.feedForward, modulated(told, row(3), row(4)))
-  const value = tf.add(told, tf.mul(row(5), wide(fed.y)))
-  const activations: Activations = { mixed, told, self: self.kept, text: text.kept, fed: fed.kept }
+  const value = added(told, row(5), fed.y)
+  const activations: Activations = {
+    selfAdds: self.y,
+    textAdds: text.y,
+    self: self.kept,
+    text: text.kept,
+    fed: fed.kept,
+  }
   return { value, activations }
 }
 
@@ -146,11 +151,13 @@ function backward(
   dy: tf.Tensor,
   x: tf.Tensor,
   { rows, levels, turn, context, contextRows }: Omit<Given, 'recompute'>,
-  { mixed, told, self, text, fed }: Activations,
+  { selfAdds, textAdds, self, text, fed }: Activations,
 ) {
   const row = spread(rows, levels)
   const through = (gate: number, d: tf.Tensor) => narrow(tf.mul(d, row(gate)))
 
+  const mixed = added(x, row(2), selfAdds)
+  const told = added(mixed, row(8), textAdds)
   const eaten = modulated(told, row(3), row(4))
   const feeding = feedForwardGradient(layer.feedForward, through(5, dy), eaten, fed)
   const dTold = tf.add(dy, modulatedGradient(wide(feeding.dx), told, row(4)))
@@ -173,10 +180,13 @@ function backward(
 }
 
 /** Row r of each noise level, brought to the tokens: `[N, D]`. */
-const spread = (rows: tf.Tensor3D, levels: tf.Tensor2D) => {
+const spread = (rows: tf.Tensor3D, levels: tf.Tensor1D) => {
   const each = tf.unstack(rows) as tf.Tensor2D[]
-  return (row: number) => tf.matMul(levels, each[row] as tf.Tensor2D)
+  return (row: number) => rowsAt(each[row] as tf.Tensor2D, levels)
 }
+
+/** The residual stream with what a part of the block adds to it. */
+const added = (x: tf.Tensor, gate: tf.Tensor, y: tf.Tensor): tf.Tensor => tf.add(x, tf.mul(gate, wide(y)))
 
 /** norm(x) · (1 + scale) + shift. */
 const modulated = (x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor) =>

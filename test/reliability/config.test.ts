@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, it } from 'vitest'
+import { resolveTrainSettings } from '../../src/config/train-settings.ts'
+import { UserError } from '../../src/errors.ts'
+import { limit, limitNames, raisable, raiseLimits } from '../../src/limits.ts'
+import { openRunFolder } from '../../src/train/run-folder.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const path = join(folder, 'job.json')
+
+const resolve = (text: string | Uint8Array) => {
+  writeFileSync(path, text)
+  return resolveTrainSettings({ flags: {}, configFile: path })
+}
+
+describe('a job file is refused', () => {
+  it.each<[what: string, text: string, says: RegExp]>([
+    ['of two megabytes', JSON.stringify({ trigger_phrase: 'x'.repeat(2e6) }), /has more than 1000000 bytes/],
+    ['of a hundred thousand brackets', '['.repeat(1e5), /is not JSON/],
+    ['that is as deep, and closed', `{"rank":${'['.repeat(2e5)}${']'.repeat(2e5)}}`, /rank must be one of/],
+    ['with __proto__', '{"__proto__":{"rank":8},"data":"x.zip"}', /unknown parameter "__proto__"/],
+    ['with constructor', '{"constructor":{},"data":"x.zip"}', /unknown parameter "constructor"/],
+    ['with __proto__ inside', '{"data":"x","validation":[{"reference_audio_url":"x","__proto__":{}}]}', /__proto__/],
+    ['with a name of half a megabyte', JSON.stringify({ ['x'.repeat(5e5)]: 1 }), /unknown parameter/],
+    ['with a number beyond all', '{"data":"x","number_of_steps":1e999}', /number_of_steps must be/],
+    ['with a path that holds a NUL', '{"data":"x\\u0000.zip"}', /must be a path/],
+  ])('%s', (_, text, says) => {
+    const started = performance.now()
+    expect(() => resolve(text)).toThrow(says)
+    expect(performance.now() - started).toBeLessThan(5000)
+    expect(({} as { rank?: unknown }).rank).toBeUndefined()
+  })
+
+  it('or accepted, whatever JSON it is', () => {
+    const names = fc.constantFrom(
+      'data',
+      'rank',
+      'validation',
+      'seed',
+      'target_modules',
+      '__proto__',
+      'out',
+      'résolution',
+    )
+    const job = fc.dictionary(names, fc.jsonValue(), { noNullPrototype: true })
+    fc.assert(
+      fc.property(fc.oneof(job, fc.jsonValue()), (value) => {
+        try {
+          resolve(JSON.stringify(value))
+        } catch (error) {
+          expect(error).toBeInstanceOf(UserError)
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+it("a run's config of any size or shape is no run", () => {
+  for (const text of ['{}', 'null', '[]', '"x"', '[[[', `{"tool":"ltx-a2a","x":"${'x'.repeat(11e6)}"}`]) {
+    writeFileSync(join(folder, 'config.json'), text)
+    expect(() => openRunFolder(folder)).toThrow(/is not a run of ltx-a2a/)
+  }
+})
+
+describe('a limit', () => {
+  it('is raised by its name, one or several at once, the last wins', () => {
+    const before = [limit('zip-files'), limit('audio-minutes')]
+    raiseLimits(['zip-files=7, audio-minutes=1.5', 'zip-files=8', ''])
+    expect([limit('zip-files'), limit('audio-minutes')]).toEqual([8, 1.5])
+    raiseLimits([`zip-files=${before[0]},audio-minutes=${before[1]}`])
+    expect(raisable('zip-files', 10.2)).toBe('raise it with --limit zip-files=11')
+  })
+
+  it.each([
+    'zip-files',
+    'zip-files=',
+    'zip-files=-1',
+    'zip-files=0',
+    'zip-flies=1',
+    '__proto__=1',
+    '=1',
+    'zip-files=1e9',
+  ])('%s is none', (text) => {
+    expect(() => raiseLimits([text])).toThrow(
+      expect.objectContaining({ name: 'UserError', hint: expect.stringContaining(limitNames.join(', ')) }),
+    )
+  })
+})

@@ -1,0 +1,104 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openFile } from '../../src/dataset/download.ts'
+import { raiseLimits } from '../../src/limits.ts'
+
+type Answer = (response: ServerResponse, authorization: string | undefined) => void
+
+const to =
+  (location: string, status = 302) =>
+  (response: ServerResponse) =>
+    response.writeHead(status, { location }).end()
+
+const answers: Record<string, Answer> = {
+  '/circle.zip': to('/circle-2.zip'),
+  '/circle-2.zip': to('/circle.zip', 307),
+  '/file.zip': to('file:///etc/passwd'),
+  '/ftp.zip': to('ftp://127.0.0.1/pairs.zip'),
+  '/data.zip': to('data:application/zip;base64,UEsFBg=='),
+  '/nowhere.zip': to('http://[broken'),
+  '/large.zip': (response) => response.writeHead(200, { 'content-length': 2 ** 40 }).end(),
+  '/endless.zip': (response) => {
+    const pour = () => {
+      while (!response.destroyed && response.write(Buffer.alloc(2 ** 16)));
+    }
+    response.on('drain', pour)
+    pour()
+  },
+  '/silent.zip': () => {},
+  '/falls-silent.zip': (response) => void response.write('PK'),
+  '/page.zip': (response) => response.setHeader('content-type', 'TEXT/HTML').end('<html></html>'),
+  '/here.wav': (response, authorization) => response.end(authorization ?? 'nobody'),
+  '/there.wav': (response) => to(`${otherOrigin}/here.wav`)(response),
+}
+
+const servers: Server[] = []
+let [origin, otherOrigin] = ['', '']
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+const before = process.env.TMPDIR
+beforeAll(async () => {
+  process.env.TMPDIR = folder
+  raiseLimits(['download-mib=8', 'download-silence-seconds=0.5'])
+  ;[origin, otherOrigin] = [await serve(), await serve()]
+})
+afterAll(() => {
+  if (before === undefined) delete process.env.TMPDIR
+  else process.env.TMPDIR = before
+  raiseLimits(['download-mib=32768', 'download-silence-seconds=60'])
+  for (const server of servers) server.close().closeAllConnections()
+  expect(readdirSync(folder), 'what was left behind').toEqual([])
+  rmSync(folder, { recursive: true })
+})
+
+async function serve(): Promise<string> {
+  const server = createServer(({ url = '', headers }, response) => {
+    const answer = answers[url]
+    if (answer) answer(response, headers.authorization)
+    else response.writeHead(404).end()
+  })
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+it.each([
+  ['/circle.zip', 'redirects in circles', 'browser'],
+  ['/file.zip', 'redirects to file:, which is not the web', 'give its path'],
+  ['/ftp.zip', 'redirects to ftp:, which is not the web', 'give its path'],
+  ['/data.zip', 'redirects to data:, which is not the web', 'give its path'],
+  ['/nowhere.zip', 'redirects to nowhere, which is not the web', 'give its path'],
+  ['/large.zip', 'has more than 8 MiB', '--limit download-mib=1048576'],
+  ['/endless.zip', 'has more than 8 MiB', '--limit download-mib=16'],
+  ['/silent.zip', 'fell silent for 0.5 s', 'later'],
+  ['/falls-silent.zip', 'fell silent for 0.5 s', 'later'],
+  ['/page.zip', 'sent a web page instead of a file', 'direct download link'],
+])('%s %s', async (path, message, hint) => {
+  await expect(openFile(origin + path)).rejects.toMatchObject({
+    name: 'UserError',
+    message: `${origin}${path} ${message}`,
+    hint: expect.stringContaining(hint),
+  })
+})
+
+it('a login goes to the server it is for, and not to where that redirects', async () => {
+  const withLogin = origin.replace('//', '//me:secret@')
+  const said = async (path: string) => {
+    const file = await openFile(withLogin + path)
+    const text = readFileSync(file.path, 'utf8')
+    await file.close()
+    return text
+  }
+  expect(await said('/here.wav')).toBe(`Basic ${btoa('me:secret')}`)
+  expect(await said('/there.wav')).toBe('nobody')
+})
+
+it.each(['ftp://127.0.0.1/pairs.zip', 'data://x', 'javascript://x', 'gopher://127.0.0.1:1/x'])(
+  '%s is no location',
+  async (location) => {
+    await expect(openFile(location)).rejects.toThrow(/locations are not supported/)
+  },
+)

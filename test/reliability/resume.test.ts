@@ -1,0 +1,84 @@
+/** What a resumed run may change and what it may not, on the built tool. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
+import { noise, tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
+import { lockRun } from '../../src/train/run-lock.ts'
+import { ltxA2a } from '../cli/bin.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+const run = (...args: string[]) => ltxA2a(args, { cwd: folder })
+const train = (out: string, steps: number) =>
+  run(
+    'train',
+    ...tinyRun,
+    '--rank',
+    '4',
+    '--learning-rate-schedule',
+    'constant',
+    '--number-of-steps',
+    String(steps),
+    '--out',
+    out,
+  )
+const configOf = (name: string) => JSON.parse(readFileSync(join(folder, name, 'config.json'), 'utf8'))
+
+beforeAll(async () => {
+  writeTinyData(folder)
+  expect((await train('runs/short', 3)).code).toBe(0)
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('a resumed run', () => {
+  it.each<[flags: string[], says: RegExp]>([
+    [['--rank', '8'], /rank was 4 and cannot become 8/],
+    [['--seed', '7', '--alpha', '9'], /alpha was 4 and cannot become 9; seed was 42 and cannot become 7/],
+    [['--target-modules', 'audio_attn1.to_q'], /target_modules was .* and cannot become \["audio_attn1\.to_q"\]/],
+    [['--audio-duration-seconds', '0.6'], /audio_duration_seconds was 0\.5 and cannot become 0\.6/],
+    [['--trigger-phrase', 'new'], /trigger_phrase was "" and cannot become "new"/],
+    [['--out', 'elsewhere'], /out was "runs\/short" and cannot become "elsewhere"/],
+  ])('cannot change %j', async (flags, says) => {
+    const { code, stderr } = await run('train', '--resume', 'runs/short', ...flags)
+    expect(stderr).toMatch(says)
+    expect(code).toBe(2)
+  })
+
+  it('cannot change its data: the pairs that differ are named', async () => {
+    cpSync(join(folder, 'pairs'), join(folder, 'other'), { recursive: true })
+    for (const side of ['start', 'end']) writeFileSync(join(folder, 'other', `new_${side}.wav`), noise(`new ${side}`))
+    writeFileSync(join(folder, 'other', 'hiss_end.wav'), noise('not the same'))
+    const { code, stderr } = await run('train', '--resume', 'runs/short', '--data', 'other')
+    expect(stderr).toMatch(/is of another training: the pair new is new; the pair hiss sounds or reads differently/)
+    expect(code).toBe(2)
+  })
+
+  it('cannot have fewer steps than it has done', async () => {
+    const { code, stderr } = await run('train', '--resume', 'runs/short', '--number-of-steps', '2')
+    expect(stderr).toMatch(/has done 3 steps, more than the number_of_steps 2/)
+    expect(code).toBe(2)
+  })
+
+  it('can have more steps, which is written down, and ends like a run that had them from the beginning', async () => {
+    expect((await train('straight', 6)).code).toBe(0)
+    const { code } = await run('train', '--resume', 'latest', '--number-of-steps', '6', '--checkpoint-interval', '100')
+    expect(code).toBe(0)
+    const lora = (name: string) => essenceOf(join(folder, name)).find((line) => line.startsWith('lora'))
+    expect(lora('runs/short')).toBe(lora('straight'))
+    expect(remainsOf(join(folder, 'runs/short'))).toEqual([])
+    const { parameters, changes } = configOf('runs/short')
+    expect(parameters).toMatchObject({ number_of_steps: 6, checkpoint_interval: 100, rank: 4 })
+    expect(changes).toEqual([
+      { after_step: 3, changed: { number_of_steps: { from: 3, to: 6 }, checkpoint_interval: { from: 250, to: 100 } } },
+    ])
+  })
+
+  it('is refused while another process writes it', async () => {
+    const lock = lockRun(join(folder, 'runs/short'))
+    const { code, stderr } = await run('train', '--resume', 'runs/short')
+    lock.release()
+    expect(stderr).toMatch(new RegExp(`runs.short is being written by process ${process.pid}`))
+    expect(code).toBe(2)
+  })
+})

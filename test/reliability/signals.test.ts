@@ -1,0 +1,83 @@
+/** Ctrl-C and SIGTERM: the first finishes what was begun, the second leaves at once, and neither leaves a mess. */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { remainsOf } from '../../scripts/reliability/essence.ts'
+import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
+import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
+import { ltxA2a, projectPath } from '../cli/bin.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+beforeAll(() => writeTinyData(folder))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const train = (out: string) => ['train', ...tinyRun, '--rank', '4', '--number-of-steps', '200', '--out', out]
+
+it('SIGTERM saves, says how to go on, and exits with 143', async () => {
+  const interrupt = { at: 'Training: ', signal: 'SIGTERM' } as const
+  const { code, stderr } = await ltxA2a(train('ended'), { cwd: folder, interrupt })
+  expect(stderr).toMatch(/stopped after step \d+ of 200; the run is saved\n {2}go on: ltx-a2a train --resume ended/)
+  expect(code).toBe(143)
+  expect(readdirSync(join(folder, 'ended'))).toContain('state.safetensors')
+  expect(remainsOf(join(folder, 'ended'))).toEqual([])
+})
+
+it.skipIf(process.platform === 'win32')(
+  'Ctrl-C among the data reaches no ffmpeg, breaks no recording, and makes no folder',
+  async () => {
+    const { path } = await findFfmpeg()
+    const [slow, marker] = [join(folder, 'slow-ffmpeg'), join(folder, 'marker')]
+    const script = `case "$*" in *-version*|*-filters*) ;; *) touch '${marker}'; sleep 1;; esac; exec '${path}' "$@"`
+    writeFileSync(slow, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+    const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), ...train('group')], {
+      cwd: folder,
+      env: { ...process.env, FFMPEG_PATH: slow, LTX_A2A_CACHE: folder },
+      detached: true, // a group of its own, as a shell gives it one
+    })
+    let said = ''
+    child.stderr.on('data', (text) => {
+      said += text
+    })
+    const closed = new Promise((resolve) => child.on('close', resolve))
+    while (!existsSync(marker) && child.exitCode === null) await sleep(20)
+    process.kill(-(child.pid as number), 'SIGINT')
+    expect(await closed).toBe(130)
+    expect(said).not.toMatch(/cannot be read/)
+    expect(said).toContain('stopped before training began')
+    expect(existsSync(join(folder, 'group'))).toBe(false)
+  },
+)
+
+it.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)('a second %s leaves at once with %i, without its lock and what was temporary', async (signal, code) => {
+  const temp = join(folder, `temp-${signal}`)
+  const run = join(folder, `run-${signal}`)
+  mkdirSync(temp)
+  const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
+  const program = `
+    import { watchInterruption } from ${from('commands/interruption.ts')}
+    import { makeTempFolder } from ${from('dataset/temp-folder.ts')}
+    import { lockRun } from ${from('train/run-lock.ts')}
+    watchInterruption(() => console.log('asked'))
+    await makeTempFolder()
+    lockRun(${JSON.stringify(run)})
+    setInterval(() => {}, 1000)
+    console.log('ready')`
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+    env: { ...process.env, TMPDIR: temp },
+  })
+  let said = ''
+  child.stdout.on('data', (text) => {
+    said += text
+    child.kill(signal)
+  })
+  expect(await new Promise((resolve) => child.on('close', resolve))).toBe(code)
+  expect(said).toBe('ready\nasked\n')
+  expect(readdirSync(run)).toEqual([])
+  expect(readdirSync(temp).filter((name) => name.startsWith('ltx-a2a'))).toEqual([])
+})

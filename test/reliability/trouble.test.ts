@@ -1,0 +1,92 @@
+/** What can go wrong while a run goes: numbers that are none, a preview, a disk that is full. */
+import { execFile, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
+import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
+import { float32Bytes } from '../../src/checkpoint/dtypes.ts'
+import { writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { openBaseModel } from '../../src/model/base-model.ts'
+import { createRunFolder } from '../../src/train/run-folder.ts'
+import { ltxA2a, newFolder, projectPath } from '../cli/bin.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+const cache = newFolder()
+const env = { ...process.env, LTX_A2A_CACHE: cache }
+const run = (args: string[]) => ltxA2a(args, { cwd: folder, env: { LTX_A2A_CACHE: cache } })
+const train = (out: string, steps: number) => [
+  'train',
+  ...tinyRun,
+  '--rank',
+  '8',
+  '--number-of-steps',
+  String(steps),
+  '--out',
+  out,
+]
+const loraOf = (name: string) => readFileSync(join(folder, name, 'lora.safetensors'))
+
+beforeAll(async () => {
+  writeTinyData(folder)
+  expect((await run(train('alone', 20))).code).toBe(0)
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+it('a loss that leaves the numbers stops the run and says at which sigma and in which pair', async () => {
+  const { checkpoint, textEncoder } = openBaseModel()
+  const tensors = new Map([...checkpoint.tensors.keys()].map((name) => [name, checkpoint.read(name)]))
+  const name = 'model.diffusion_model.audio_proj_out.weight'
+  const { shape = [] } = tensors.get(name) ?? {}
+  const values = checkpoint.float32(name).map((value) => value * 1e25)
+  tensors.set(name, { dtype: 'F32', shape, bytes: float32Bytes(values) })
+  writeSafetensors(join(folder, 'huge.safetensors'), tensors, checkpoint.metadata)
+  const model = ['--model', 'huge.safetensors', '--text-encoder', textEncoder as string]
+  const { code, stderr } = await run([...train('diverged', 20), ...model])
+  expect(stderr).toMatch(
+    /training diverged at step 1, at sigma 0\.\d+ of the pair (hiss|rush|wind): the loss is (NaN|Infinity)/,
+  )
+  expect(stderr).toContain('--resume diverged --learning-rate <number>')
+  expect(code).toBe(2)
+})
+
+it('a preview that fails does not cost the training', async () => {
+  const config = { tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: '', parameters: {} } as const
+  const { path } = createRunFolder(join(folder, 'deaf'), config)
+  mkdirSync(join(path, 'audio.wav', 'in the way'), { recursive: true })
+  const preview = ['--validation-reference', 'ref.wav', '--preview-steps', '1', '--preview-interval', '0']
+  const { code, stderr } = await run([...train('deaf', 20), ...preview])
+  expect(stderr).toMatch(/warning: the preview at step 20 failed: /)
+  expect(code).toBe(0)
+  expect(loraOf('deaf').equals(loraOf('alone'))).toBe(true)
+})
+
+/** A disk of our own, in a namespace of our own. */
+const namespace = process.getuid?.() === 0 ? '-m' : '-rm'
+const canMount = spawnSync('unshare', [namespace, 'mount', '-t', 'tmpfs', 'none', tmpdir()]).status === 0
+
+it.skipIf(!canMount)(
+  'a disk that fills up stops the run in one sentence, and with room it ends in the same bytes',
+  async () => {
+    mkdirSync(join(folder, 'disk'))
+    const tool = `node ${projectPath('bin/ltx-a2a.js')}`
+    const script = `
+    mount -t tmpfs -o size=8m none disk
+    (until [ -s disk/run/metrics.jsonl ]; do sleep 0.05; done; cat /dev/zero > disk/filler) 2> /dev/null &
+    ${tool} ${train('disk/run', 20).join(' ')}; echo "exit $?"
+    wait; rm disk/filler
+    ${tool} train --resume disk/run; echo "exit $?"
+    cp -r disk/run real`
+    const { stdout, stderr } = await promisify(execFile)('unshare', [namespace, 'bash', '-c', script], {
+      cwd: folder,
+      env,
+    })
+    expect(stdout).toBe('exit 2\nexit 0\n')
+    expect(stderr).toMatch(/error: there is no room for disk\/run: the run stops after step \d+\n/)
+    expect(stderr).toContain('make room, then go on from the last state: ltx-a2a train --resume disk/run')
+    expect(essenceOf(join(folder, 'real'))).toEqual(essenceOf(join(folder, 'alone')))
+    expect(remainsOf(join(folder, 'real'))).toEqual([])
+  },
+)
