@@ -6,7 +6,11 @@ import { parseArgs } from 'node:util'
 import { killTest } from './reliability/kills.ts'
 
 const { values } = parseArgs({
-  options: { kills: { type: 'string', default: '100' }, seed: { type: 'string', default: '1' } },
+  options: {
+    kills: { type: 'string', default: '100' },
+    seed: { type: 'string', default: '1' },
+    backend: { type: 'string', default: 'auto' },
+  },
 })
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-kills-'))
 const started = performance.now()
@@ -14,6 +18,7 @@ const { kills, runs, failures } = await killTest({
   folder,
   kills: Number(values.kills),
   seed: Number(values.seed),
+  backend: values.backend,
   onRun: (line) => console.log(line),
 })
 const all = Object.values(kills).reduce((sum, count) => sum + count)

@@ -64,7 +64,6 @@ for (; index < task.to; index++) {
   tell({ kind: 'done', index, refused, seconds, peakMib })
 }
 tell({ kind: 'end' })
-process.disconnect?.()
 
 function write({ bytes, name, size }: { bytes: Uint8Array; name: string; size?: number }): string {
   const path = join(inputs, name)

@@ -59,8 +59,10 @@ function work(task: WorkerTask, report: FuzzReport, onProgress?: (done: number) 
   }
   worker.on('message', (message: WorkerMessage) => {
     clearTimeout(timer)
-    if (message.kind === 'end') ended = true
-    else index = message.index
+    if (message.kind === 'end') {
+      ended = true
+      worker.disconnect() // lets it leave; had it hung up itself, its last words could be lost
+    } else index = message.index
     if (message.kind === 'next') timer = setTimeout(hang, patienceSeconds * 1000)
     if (message.kind === 'finding') find(index, message.what)
     if (message.kind === 'done') add(report, message, onProgress)

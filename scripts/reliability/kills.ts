@@ -29,6 +29,7 @@ export type KillOptions = {
   killsPerRun?: number
   /** Of each run. */
   steps?: number
+  backend?: string
   onRun?: (line: string) => void
 }
 
@@ -38,19 +39,21 @@ export async function killTest({
   seed = 1,
   killsPerRun,
   steps = 24,
+  backend = 'auto',
   onRun,
 }: KillOptions): Promise<KillReport> {
   writeTinyData(folder)
   const random = randomFor(seed, 'kills')
-  const alone = await leftAlone(folder, steps)
+  const command = (run: string) => trainCommand(run, steps, backend)
+  const alone = await leftAlone(folder, command)
   const report: KillReport = { kills: { ...nothing }, runs: 0, failures: [] }
   const done = () => Object.values(report.kills).reduce((sum, count) => sum + count)
   for (let number = 1; done() < kills; number++) {
     const run = `run-${number}`
     const wanted = Math.min(killsPerRun ?? 1 + Math.floor(5 * random.uniform()), kills - done())
-    const moments = await killedRun(folder, run, { steps, wanted, random, seconds: alone.seconds })
+    const moments = await killedRun(folder, run, { command, wanted, random, seconds: alone.seconds })
     for (const moment of moments) report.kills[moment]++
-    const differs = await differences(folder, run, { steps, alone: alone.essence })
+    const differs = await differences(folder, run, { command, alone: alone.essence })
     if (differs.length > 0) report.failures.push(`${run}: ${differs.join('; ')}`)
     else if (moments.length > 0) report.runs++
     onRun?.(`${run}: ${moments.join(', ') || 'ended before its kill'}${differs.length > 0 ? ', DIFFERS' : ''}`)
@@ -64,16 +67,17 @@ const nothing: Record<Moment, number> = { 'before its first step': 0, 'while tra
 
 const cacheOf = (folder: string, run: string) => join(folder, `cache-${run}`)
 
-const trainCommand = (run: string, steps: number) => [
+type Command = (run: string) => string[]
+
+const trainCommand = (run: string, steps: number, backend: string) => [
   ...['train', ...tinyRun, '--rank', '16', '--number-of-steps', String(steps), '--checkpoint-interval', '2'],
   ...['--validation-reference', 'ref.wav', '--validation-prompt', 'noise', '--preview-steps', '1'],
-  ...['--preview-interval', String(Math.ceil(steps / 2)), '--out', run],
+  ...['--preview-interval', String(Math.ceil(steps / 2)), '--backend', backend, '--out', run],
 ]
 
-async function leftAlone(folder: string, steps: number) {
+async function leftAlone(folder: string, command: Command) {
   const run = 'alone'
-  const { code, said, seconds } = await start(trainCommand(run, steps), { cwd: folder, cache: cacheOf(folder, run) })
-    .ended
+  const { code, said, seconds } = await start(command(run), { cwd: folder, cache: cacheOf(folder, run) }).ended
   if (code !== 0) throw new Error(`the run that was left alone ended with ${code}: ${said}`)
   return { essence: essenceOf(join(folder, run)), seconds }
 }
@@ -82,14 +86,14 @@ async function leftAlone(folder: string, steps: number) {
 async function killedRun(
   folder: string,
   run: string,
-  { steps, wanted, random, seconds }: { steps: number; wanted: number; random: Random; seconds: number },
+  { command, wanted, random, seconds }: { command: Command; wanted: number; random: Random; seconds: number },
 ): Promise<Moment[]> {
   const path = join(folder, run)
   mkdirSync(path)
   const moments: Moment[] = []
   while (moments.length < wanted) {
     const stepsBefore = stepsIn(path)
-    const tool = start(commandFor(path, run, steps), { cwd: folder, cache: cacheOf(folder, run) })
+    const tool = start(commandFor(path, run, command), { cwd: folder, cache: cacheOf(folder, run) })
     await killAtRandom(tool, path, random, seconds)
     const { signal, code, said } = await tool.ended
     if (signal === null && code !== 0) throw new Error(`${run} ended with ${code}: ${said}`)
@@ -99,8 +103,8 @@ async function killedRun(
   return moments
 }
 
-const commandFor = (path: string, run: string, steps: number) =>
-  existsSync(join(path, 'config.json')) ? ['train', '--resume', run] : trainCommand(run, steps)
+const commandFor = (path: string, run: string, command: Command) =>
+  existsSync(join(path, 'config.json')) ? ['train', '--resume', run] : command(run)
 
 /** A third anywhere, a third in the midst of training, a third as soon as a half-written file is seen. */
 async function killAtRandom(tool: Running, path: string, random: Random, seconds: number) {
@@ -146,11 +150,10 @@ function stepsIn(path: string): number {
 async function differences(
   folder: string,
   run: string,
-  { steps, alone }: { steps: number; alone: string[] },
+  { command, alone }: { command: Command; alone: string[] },
 ): Promise<string[]> {
   const path = join(folder, run)
-  const command = commandFor(path, run, steps)
-  const { code, said } = await start(command, { cwd: folder, cache: cacheOf(folder, run) }).ended
+  const { code, said } = await start(commandFor(path, run, command), { cwd: folder, cache: cacheOf(folder, run) }).ended
   if (code !== 0) return [`ended with ${code}: ${said.split('\n').slice(-5).join(' | ')}`]
   const essence = essenceOf(path)
   return [

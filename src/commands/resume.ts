@@ -1,8 +1,6 @@
 /** `ltx-a2a train --resume`: going on with a run, with its own parameters, and flags on top. */
-import type { Job } from '../config/job-file.ts'
 import { resolveTrainSettings } from '../config/train-settings.ts'
 import type { Flags } from '../config/values.ts'
-import { UserError } from '../errors.ts'
 import type { Terminal } from '../report/terminal.ts'
 import { openRunFolder } from '../train/run-folder.ts'
 import { refuseFixedChanges } from './changes.ts'
@@ -11,10 +9,7 @@ import { runTrain } from './train.ts'
 /** @param path the run's folder, or `latest`. @throws UserError when it is no run, or the flags would make it another one. */
 export async function resumeTrain(path: string, flags: Flags, terminal: Terminal): Promise<void> {
   const { run, config } = openRunFolder(path)
-  const { parameters } = config
-  if (typeof parameters !== 'object' || parameters === null)
-    throw new UserError(`${run.config} names no parameters`, { hint: 'start a new run' })
-  const begun = { job: parameters as Job, file: run.config }
+  const begun = { job: config.parameters, file: run.config }
   const before = resolveTrainSettings({ flags: {}, begun })
   const { settings, notices } = resolveTrainSettings({ flags, begun })
   refuseFixedChanges(before.settings, settings, run.path)

@@ -41,7 +41,8 @@ export type RunConfig = {
   tool: 'ltx-a2a'
   training_type: 'audio_to_audio_lora'
   trigger_phrase: string
-  parameters: unknown
+  /** By their names in a job file. */
+  parameters: Readonly<Record<string, unknown>>
   /** What was changed when the run was resumed, oldest first. */
   changes?: RunChange[]
 }
@@ -78,13 +79,20 @@ export function openRunFolder(path: string): { run: RunFolder; config: RunConfig
   const run = layout(path === 'latest' ? latestRun() : path)
   if (!isRun(run))
     throw new UserError(`${path} is not a run of ltx-a2a`, { hint: 'name a folder that train has written' })
-  return { run, config: readConfig(run) as RunConfig }
+  const config = readConfig(run) as RunConfig
+  if (typeof config.parameters !== 'object' || config.parameters === null)
+    throw new UserError(`${run.config} names no parameters`, { hint: 'start a new run' })
+  return { run, config }
 }
 
 /** Writes down what was changed on the way, and the parameters as they are now. */
-export function recordChange(run: RunFolder, change: RunChange, parameters: unknown) {
+export function recordChange(run: RunFolder, change: RunChange, parameters: RunConfig['parameters']) {
   const config = readConfig(run) as RunConfig
-  replaceJson(run.config, { ...config, parameters, changes: [...(config.changes ?? []), change] })
+  replaceJson(run.config, {
+    ...config,
+    parameters,
+    changes: [...(Array.isArray(config.changes) ? config.changes : []), change],
+  })
 }
 
 /** Removes the half files of a process that was killed. The run must be locked. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -68,6 +68,12 @@ it("a run's config of any size or shape is no run", () => {
 })
 
 describe('a limit', () => {
+  it('is documented with its default', () => {
+    const page = readFileSync(new URL('../../docs/reliability.md', import.meta.url), 'utf8')
+    const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (\d+) \|/gm)].map(([, name, value]) => [name, Number(value)])
+    expect(rows).toEqual(limitNames.map((name) => [name, limit(name)]))
+  })
+
   it('is raised by its name, one or several at once, the last wins', () => {
     const before = [limit('zip-files'), limit('audio-minutes')]
     raiseLimits(['zip-files=7, audio-minutes=1.5', 'zip-files=8', ''])

@@ -1,7 +1,6 @@
 /** Job files and the configs of runs: read and checked to the last value. */
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Job } from '../../../src/config/job-file.ts'
 import { resolveInspectSettings, resolveTrainSettings } from '../../../src/config/train-settings.ts'
 import { UserError } from '../../../src/errors.ts'
 import { openRunFolder } from '../../../src/train/run-folder.ts'
@@ -27,7 +26,7 @@ export function configFormat(): Format {
       copyFileSync(path, join(run, 'config.json'))
       attempt(() => {
         const { config } = openRunFolder(run)
-        resolveTrainSettings({ flags: {}, begun: { job: config.parameters as Job, file: 'config.json' } })
+        resolveTrainSettings({ flags: {}, begun: { job: config.parameters, file: 'config.json' } })
       })
       if (refusal) throw refusal
     },
