@@ -11,8 +11,9 @@ export type DebugDataset = { add(pair: FittedPair): void; finish(): Promise<void
 
 export function createDebugDataset(path: string, dataset: Dataset): DebugDataset {
   const zip = new yazl.ZipFile()
-  const beside = `${path}.tmp`
+  const beside = `${path}.${process.pid}.tmp`
   const written = once(zip.outputStream.pipe(createWriteStream(beside)), 'close')
+  written.catch(() => undefined) // a full disk is told by `finish`, also when it is met before
   const mtime = new Date(1980, 0, 1) // the same clips, the same zip
   const add = (name: string, bytes: Uint8Array | string) => zip.addBuffer(Buffer.from(bytes), name, { mtime })
   add('plan.json', `${JSON.stringify(dataset, null, 2)}\n`)
