@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -9,7 +10,11 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
-    // a native TensorFlow that this machine's user has set up is not what the tests are about
-    env: { LTX_A2A_DATA: process.env.LTX_A2A_DATA ?? join(tmpdir(), 'ltx-a2a-test-no-data') },
+    env: {
+      // a native TensorFlow that this machine's user has set up is not what the tests are about
+      LTX_A2A_DATA: process.env.LTX_A2A_DATA ?? join(tmpdir(), 'ltx-a2a-test-no-data'),
+      // random and quick, in the place of the one that has learned
+      LTX_A2A_BASE: fileURLToPath(new URL('test/base', import.meta.url)),
+    },
   },
 })

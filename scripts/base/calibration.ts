@@ -2,19 +2,19 @@
 import * as tf from '@tensorflow/tfjs'
 import { logMel } from '../../src/audio/mel.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
+import type { Metadata } from '../../src/checkpoint/header.ts'
 import { decodeLatents, encodeMel, loadAudioVae } from '../../src/model/audio-vae/audio-vae.ts'
 import { patchify } from '../../src/model/audio-vae/patches.ts'
 import { ltxComponents } from '../../src/model/components.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { loadVocoder, vocodeWaveforms } from '../../src/model/vocoder/vocoder.ts'
 import { normals, randomFor } from '../../src/random.ts'
-import { checkpointMetadata } from './configs.ts'
 import { typicalSounds } from './sounds.ts'
 import { asCheckpoint, replaceValues, type Tensors, valuesOf } from './tensors.ts'
 
 /** Makes the latents of typical sounds have mean 0 and deviation 1 in every channel and bin. */
-export function calibrateLatents(tensors: Tensors) {
-  const { encode } = load(tensors)
+export function calibrateLatents(tensors: Tensors, metadata: Metadata) {
+  const { encode } = load(tensors, metadata)
   const latents = tf.concat(typicalSounds(randomFor(1, 'calibration sounds')).map(encode), 1)
   const { mean, variance } = tf.moments(latents, [0, 1])
   replaceValues(tensors, 'audio_vae.per_channel_statistics.mean-of-means', mean.dataSync<'float32'>())
@@ -22,28 +22,28 @@ export function calibrateLatents(tensors: Tensors) {
 }
 
 /** Makes what is decoded from latents of mean 0 and deviation 1 loud enough to hear and too soft to clip. */
-export function calibrateLoudness(tensors: Tensors) {
-  setLoudness(tensors, 'vocoder.vocoder', 'wave16k', 0.1)
-  setLoudness(tensors, 'vocoder.bwe_generator', 'residual', 0.02)
+export function calibrateLoudness(tensors: Tensors, metadata: Metadata) {
+  setLoudness(tensors, metadata, 'vocoder.vocoder', 'wave16k', 0.1)
+  setLoudness(tensors, metadata, 'vocoder.bwe_generator', 'residual', 0.02)
 }
 
 /** Scales a generator's last layer so that what comes out of it, at this stage, has this root mean square. */
-function setLoudness(tensors: Tensors, generator: string, stage: string, wanted: number) {
+function setLoudness(tensors: Tensors, metadata: Metadata, generator: string, stage: string, wanted: number) {
   const kernel = `${generator}.conv_post.weight`
   const scale = (factor: number) => {
     const scaled = valuesOf(tensors, kernel).map((tap) => tap * factor)
     replaceValues(tensors, kernel, scaled)
   }
   scale(1e-3) // far from ±1, where clipping would falsify the measurement
-  const { decode } = load(tensors)
+  const { decode } = load(tensors, metadata)
   const latents = tf.tensor4d(normals(randomFor(1, 'calibration latents'), 8 * 25 * 16), [1, 8, 25, 16])
   decode(latents, (name, x) => {
     if (name === stage) scale(wanted / Math.sqrt(tf.mean(tf.square(x)).dataSync()[0] as number))
   })
 }
 
-function load(tensors: Tensors) {
-  const checkpoint = asCheckpoint(tensors, checkpointMetadata)
+function load(tensors: Tensors, metadata: Metadata) {
+  const checkpoint = asCheckpoint(tensors, metadata)
   const { audioVae, vocoder: vocoderWeights } = ltxComponents(checkpoint)
   const config = readModelConfig(checkpoint)
   const vae = loadAudioVae(audioVae, config.audio_vae)

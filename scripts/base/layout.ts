@@ -1,7 +1,7 @@
 /** Which tensors there are: names and types of the released files, shapes of the small ones. */
 import { readFileSync } from 'node:fs'
 import type { Dtype } from '../../src/checkpoint/dtypes.ts'
-import { shrunk, size } from './sizes.ts'
+import { type BaseSize, shrunk } from './sizes.ts'
 
 export type Layout = Map<string, { dtype: Dtype; shape: number[] }>
 
@@ -13,22 +13,22 @@ type Manifest = {
 const manifestFile = new URL('../../test/golden/data/manifest-22b-audio.json', import.meta.url)
 
 /** How often the manifest's groups repeat here. */
-const repeats: Record<string, number> = {
+const repeats = (size: BaseSize): Record<string, number> => ({
   'model.diffusion_model.transformer_blocks.': size.transformerBlocks,
   'model.diffusion_model.audio_embeddings_connector.transformer_1d_blocks.': size.connectorBlocks,
-}
+})
 
 /** The audio path of LTX-2.3. */
-export function checkpointLayout(): Layout {
+export function checkpointLayout(size: BaseSize): Layout {
   const { groups, tensors } = JSON.parse(readFileSync(manifestFile, 'utf8')) as Manifest
   const grouped = groups.flatMap(({ prefix, count, names }) =>
-    Array.from({ length: repeats[prefix] ?? count }, (_, i) =>
+    Array.from({ length: repeats(size)[prefix] ?? count }, (_, i) =>
       Object.entries(names).map(([name, entry]) => [`${prefix}${i}.${name}`, entry] as const),
     ).flat(),
   )
   return new Map(
     [...grouped, ...Object.entries(tensors)]
-      .map(([name, [dtype, shape]]) => [name, { dtype, shape: shrink(name, shape) }] as const)
+      .map(([name, [dtype, shape]]) => [name, { dtype, shape: shrink(size, name, shape) }] as const)
       .sort(([a, { dtype: dtypeA }], [b, { dtype: dtypeB }]) =>
         dtypeA === dtypeB ? order(a, b) : order(dtypeB, dtypeA),
       ),
@@ -36,8 +36,8 @@ export function checkpointLayout(): Layout {
 }
 
 /** Gemma 3's text tower, under the names of its Hugging Face release. */
-export function textEncoderLayout(vocabularySize: number): Layout {
-  const { hidden, layers, heads, keyValueHeads, headDim, inner } = size.gemma
+export function textEncoderLayout({ gemma }: BaseSize, vocabularySize: number): Layout {
+  const { hidden, layers, heads, keyValueHeads, headDim, inner } = gemma
   const layer: Record<string, number[]> = {
     'input_layernorm.weight': [hidden],
     'post_attention_layernorm.weight': [hidden],
@@ -63,8 +63,8 @@ export function textEncoderLayout(vocabularySize: number): Layout {
   return new Map(shapes.map(([name, shape]) => [`language_model.model.${name}`, { dtype: 'BF16', shape: [...shape] }]))
 }
 
-function shrink(name: string, shape: number[]): number[] {
-  const [, sizes = {}] = shrunk.find(([prefix]) => name.startsWith(prefix)) ?? []
+function shrink(size: BaseSize, name: string, shape: number[]): number[] {
+  const [, sizes = {}] = shrunk(size).find(([prefix]) => name.startsWith(prefix)) ?? []
   return shape.map((released) => sizes[released] ?? released)
 }
 

@@ -1,8 +1,8 @@
 /** The tensors of the vocoder that are formulas, not weights (spec §4.1, §4.3). */
 import { hannWindow, melFilterbank } from '../../src/audio/mel.ts'
-import { checkpointConfig } from './configs.ts'
+import { bandwidthExtension } from './configs.ts'
 
-const { n_fft: nFft, num_mels: melBins, input_sampling_rate: sampleRate } = checkpointConfig.vocoder.bwe
+const { n_fft: nFft, num_mels: melBins, input_sampling_rate: sampleRate } = bandwidthExtension
 const bins = nFft / 2 + 1
 
 /** The low-pass of every twofold resampler: a sinc under a Kaiser window, with sum 1. */

@@ -1,5 +1,5 @@
 /** A small tokenizer of Gemma's kind: pairs of symbols merged in a learned order, bytes for whatever has no symbol. */
-import { size } from './sizes.ts'
+import { merges as mergeCount } from './sizes.ts'
 
 /** What the merges are learned from: our own words for sounds and for what can be done to them. */
 const text = `
@@ -20,7 +20,7 @@ const characters = ['▁', ...Array.from({ length: 94 }, (_, i) => String.fromCh
 
 /** The contents of `tokenizer.json`. Ids are positions in the vocabulary, the markers of a turn last. */
 export function makeTokenizer() {
-  const merges = learnMerges(text.match(/[a-z]+/g) ?? [], size.merges)
+  const merges = learnMerges(text.match(/[a-z]+/g) ?? [], mergeCount)
   const learned = merges.map((pair) => pair.join(''))
   const vocabulary = [...new Set([...special, ...bytes, ...characters, ...learned, ...turns])]
   const marker = (content: string) => ({ id: vocabulary.indexOf(content), content, special: true, ...plainMarker })

@@ -21,7 +21,7 @@ export type BaseModel = {
   textEmbeddings?: string
   /** The same for every checkpoint with the same audio path, whatever its layout. */
   fingerprint: string
-  /** The small random base that comes with the package, for trying the tool. */
+  /** The small base that comes with the package, for trying the tool. */
   isBundled: boolean
 }
 
@@ -32,9 +32,10 @@ export type BaseChoice = {
   textEmbeddings?: string | undefined
 }
 
-const bundled = fileURLToPath(new URL('../../fixtures/base', import.meta.url))
-const bundledCheckpoint = join(bundled, 'ltx-2.3-tiny-audio.safetensors')
-const bundledTextEncoder = join(bundled, 'gemma3-tiny')
+/** `LTX_A2A_BASE` puts another folder in the place of the bundled base. */
+const bundled = () => process.env.LTX_A2A_BASE ?? fileURLToPath(new URL('../../fixtures/base', import.meta.url))
+const bundledCheckpoint = () => join(bundled(), 'ltx-2.3-tiny-audio.safetensors')
+const bundledTextEncoder = () => join(bundled(), 'gemma3-tiny')
 
 /**
  * Opens a base; without paths the bundled one.
@@ -44,11 +45,11 @@ export function openBaseModel({ model, textEncoder, textEmbeddings }: BaseChoice
   const isBundled = model === undefined
   if (isBundled && textEncoder !== undefined)
     throw new UserError(`--text-encoder ${textEncoder} needs a model`, { hint: 'add --model <ltx-2.3 checkpoint>' })
-  const checkpoint = unified(openParts(isBundled ? [bundledCheckpoint] : placesOf(model)))
+  const checkpoint = unified(openParts(isBundled ? [bundledCheckpoint()] : placesOf(model)))
   try {
     requireKnownRelease(basename(checkpoint.path), checkpoint.metadata, checkpoint.tensors)
     requireComponents(checkpoint)
-    const folder = textEncoder ?? (isBundled ? bundledTextEncoder : undefined)
+    const folder = textEncoder ?? (isBundled ? bundledTextEncoder() : undefined)
     return {
       checkpoint,
       config: readModelConfig(checkpoint),

@@ -119,8 +119,8 @@ describe('data that cannot be trained on is told before anything is written: ', 
 
 describe('models and folders that do not fit are told before training: ', () => {
   const data = [...train, zip('valid/mac-leftovers-and-folders'), '--audio-duration-seconds', '1']
-  const textEncoder = ['--text-encoder', projectPath('fixtures/base/gemma3-tiny')]
-  const preview = ['preview', '--backend', 'wasm', '--ref', projectPath('fixtures/demo/reference-1.flac')]
+  const textEncoder = ['--text-encoder', projectPath('test/base/gemma3-tiny')]
+  const preview = ['preview', '--backend', 'wasm', '--ref', projectPath('fixtures/demo/held-out/voice_start.flac')]
   it.each<[sentence: string, args: string[]]>([
     ['list.json is a file', [...data, '--out', 'list.json']],
     ['not a directory', [...data, '--out', 'list.json/run']],
@@ -128,7 +128,7 @@ describe('models and folders that do not fit are told before training: ', () => 
       'not-weights.safetensors is not a usable safetensors file',
       [...data, '--model', 'not-weights.safetensors', ...textEncoder],
     ],
-    ['needs a text encoder', [...data, '--model', projectPath('fixtures/base/ltx-2.3-tiny-audio.safetensors')]],
+    ['needs a text encoder', [...data, '--model', projectPath('test/base/ltx-2.3-tiny-audio.safetensors')]],
     ['gone.safetensors', [...data, '--model', 'gone.safetensors', ...textEncoder]],
     ['not-a-run', [...data, '--text-encoder', 'not-a-run']],
     ['gone.wav', [...data, '--validation-reference', 'gone.wav']],

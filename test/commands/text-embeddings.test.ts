@@ -11,8 +11,8 @@ import { normals, randomFor } from '../../src/random.ts'
 import { ltxA2a, projectPath } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-embeddings-'))
-const model = projectPath('fixtures/base/ltx-2.3-tiny-audio.safetensors')
-const textEncoder = projectPath('fixtures/base/gemma3-tiny')
+const model = projectPath('test/base/ltx-2.3-tiny-audio.safetensors')
+const textEncoder = projectPath('test/base/gemma3-tiny')
 
 beforeAll(() => {
   mkdirSync(join(folder, 'pairs'))

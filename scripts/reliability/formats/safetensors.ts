@@ -9,8 +9,8 @@ import type { Random } from '../../../src/random.ts'
 import { below, mutate, pick } from '../mutation.ts'
 import type { Format } from './format.ts'
 
-const base = fileURLToPath(new URL('../../../fixtures/base/ltx-2.3-tiny-audio.safetensors', import.meta.url))
-const textEncoder = fileURLToPath(new URL('../../../fixtures/base/gemma3-tiny', import.meta.url))
+const base = fileURLToPath(new URL('../../../test/base/ltx-2.3-tiny-audio.safetensors', import.meta.url))
+const textEncoder = fileURLToPath(new URL('../../../test/base/gemma3-tiny', import.meta.url))
 
 export function safetensorsFormat(): Format {
   const head = headOf(base)

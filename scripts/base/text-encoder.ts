@@ -1,0 +1,22 @@
+/** A text tower in the layout of Gemma 3 with its tokenizer, random: any fixed features will do for a model that learns to read them. */
+import { join } from 'node:path'
+import { writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { replaceJson } from '../../src/files.ts'
+import { textEncoderConfig } from './configs.ts'
+import { textEncoderLayout } from './layout.ts'
+import type { BaseSize } from './sizes.ts'
+import { makeTokenizer, processorConfig, tokenizerConfig } from './tokenizer.ts'
+import { drawWeights } from './weights.ts'
+
+/** Writes weights, config and tokenizer into the folder. */
+export function makeTextEncoder(folder: string, size: BaseSize) {
+  const tokenizer = makeTokenizer()
+  const vocabularySize = Object.keys(tokenizer.model.vocab).length
+  writeSafetensors(join(folder, 'model.safetensors'), drawWeights(textEncoderLayout(size, vocabularySize)), {
+    format: 'pt',
+  })
+  replaceJson(join(folder, 'config.json'), textEncoderConfig(size, vocabularySize))
+  replaceJson(join(folder, 'tokenizer.json'), tokenizer)
+  replaceJson(join(folder, 'tokenizer_config.json'), tokenizerConfig)
+  replaceJson(join(folder, 'processor_config.json'), processorConfig)
+}
