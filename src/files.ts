@@ -2,8 +2,11 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** Writes the parts one after another beside `path`, makes them durable, then renames over it. Creates the folder. */
-export function replaceFile(path: string, parts: readonly (Uint8Array | string)[]) {
+/**
+ * Writes the parts one after another beside `path`, makes them durable, then renames over it. Creates the folder.
+ * @param parts each is asked for when the one before is written, so what is made on the way never lies in memory as a whole.
+ */
+export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) {
   mkdirSync(dirname(path), { recursive: true })
   const beside = `${path}.${process.pid}.tmp`
   try {

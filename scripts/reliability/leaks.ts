@@ -1,8 +1,5 @@
 /** A long training in this process, with what a real one does on the way: fixed losses and saved states. */
 import { join } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
-import * as tf from '@tensorflow/tfjs'
 import { type BackendChoice, startBackend } from '../../src/engine/backend.ts'
 import type { HostMatrix } from '../../src/engine/host-matrix.ts'
 import { openBaseModel } from '../../src/model/base-model.ts'
@@ -11,15 +8,18 @@ import { normals, randomFor } from '../../src/random.ts'
 import { identityOf } from '../../src/train/identity.ts'
 import { saveState } from '../../src/train/saved-state.ts'
 import { createTrainer, type EncodedPair } from '../../src/train/trainer.ts'
+import { type Growth, growthOf } from './growth.ts'
+import { type Memory, settledMemory } from './memory.ts'
 
-export type Sample = { step: number; tensors: number; mib: number }
+export type Sample = Memory & { step: number }
 
 export type LeakReport = {
   backend: string
-  /** Every count of tensors that was seen; one where nothing leaks. */
+  /** Every count of tensors that was seen after the warm-up; one where nothing leaks. */
   tensors: number[]
-  /** Of the resident memory, from the thousand steps after the first thousand to the last thousand. */
-  growth: number
+  /** Of the whole process, and of what JavaScript and TensorFlow.js hold. */
+  resident: Growth
+  held: Growth
   samples: Sample[]
 }
 
@@ -27,23 +27,18 @@ export type LeakOptions = {
   folder: string
   steps: number
   backend?: BackendChoice
-  /** Steps that are not looked at: caches fill in them. */
+  /** Steps that are not judged: caches fill in them. */
   warmUp?: number
+  sampleEvery?: number
+  saveEvery?: number
   onSample?: (sample: Sample) => void
 }
 
-const collectGarbage = (() => {
-  setFlagsFromString('--expose-gc')
-  return runInNewContext('gc') as () => void
-})()
-
 /** Half a second of sound, and what is left of a caption's 1024 tokens so that many steps fit into minutes. */
 const [frames, tokens] = [12, 128]
-const sampleEvery = 100
-const saveEvery = 500
 
 export async function watchLeaks(options: LeakOptions): Promise<LeakReport> {
-  const { folder, steps, backend = 'auto', warmUp = 1000, onSample } = options
+  const { folder, steps, backend = 'auto', warmUp = 1000, sampleEvery = 100, saveEvery = 500, onSample } = options
   const { name } = await startBackend(backend)
   const base = openBaseModel()
   const { audio_num_attention_heads: heads, audio_attention_head_dim: headDim } = base.config.transformer
@@ -57,30 +52,32 @@ export async function watchLeaks(options: LeakOptions): Promise<LeakReport> {
   const identity = identityOf(base.fingerprint, pairs, settings)
   const samples: Sample[] = []
   await trainer.run({
-    onStep: ({ step }) => {
+    onStep: async ({ step }) => {
       if (step % saveEvery === 0) {
         trainer.fixedLoss()
         saveState(join(folder, 'state.safetensors'), trainer, identity)
       }
       if (step % sampleEvery !== 0) return
-      collectGarbage() // what is not collected yet is no leak
-      const sample = { step, tensors: tf.memory().numTensors, mib: process.memoryUsage.rss() / 2 ** 20 }
+      const sample = { step, ...(await settledMemory()) }
       samples.push(sample)
       onSample?.(sample)
     },
   })
   trainer.dispose()
   const settled = samples.filter(({ step }) => step > warmUp)
-  const window = Math.min(1000 / sampleEvery, Math.ceil(settled.length / 2))
+  const growth = (of: (memory: Memory) => number) =>
+    growthOf(
+      settled.map((sample) => ({ step: sample.step, value: of(sample) })),
+      Math.min(10, Math.ceil(settled.length / 2)),
+    )
   return {
     backend: name,
     tensors: [...new Set(settled.map(({ tensors }) => tensors))],
-    growth: mean(settled.slice(-window)) / mean(settled.slice(0, window)) - 1,
+    resident: growth(({ resident }) => resident),
+    held: growth(({ heap, external }) => heap + external),
     samples,
   }
 }
-
-const mean = (samples: readonly Sample[]) => samples.reduce((sum, { mib }) => sum + mib, 0) / samples.length
 
 function madeUpPair(number: number, width: number): EncodedPair {
   const matrix = (purpose: string, rows: number, columns: number): HostMatrix => ({

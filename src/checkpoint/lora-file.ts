@@ -27,7 +27,7 @@ export type LoraFacts = {
 
 /**
  * Writes factors `name → values` in bfloat16. `scale` (alpha / rank) is folded into B, because readers assume scale 1.
- * @param factors `diffusion_model.….lora_A.weight` `[rank, in]` and `lora_B.weight` `[out, rank]`.
+ * @param factors `diffusion_model.….lora_A.weight` `[rank, in]` and `lora_B.weight` `[out, rank]`; values are asked for when they are written.
  */
 export function writeLora(
   path: string,
@@ -36,9 +36,15 @@ export function writeLora(
   facts: LoraFacts,
 ) {
   const tensors = new Map<string, StoredTensor>()
-  for (const [name, { shape, values }] of factors) {
-    const folded = scale !== 1 && name.endsWith('.lora_B.weight') ? values.map((value) => value * scale) : values
-    tensors.set(name, { dtype: 'BF16', shape, bytes: toBfloat16(folded) })
+  for (const [name, factor] of factors) {
+    const isFolded = scale !== 1 && name.endsWith('.lora_B.weight')
+    tensors.set(name, {
+      dtype: 'BF16',
+      shape: factor.shape,
+      get bytes() {
+        return toBfloat16(isFolded ? factor.values.map((value) => value * scale) : factor.values)
+      },
+    })
   }
   writeSafetensors(path, tensors, metadataOf(facts))
 }

@@ -79,12 +79,22 @@ export function openSafetensors(path: string): Safetensors {
   }
 }
 
-/** Writes tensors in the order given, beside the target first and then renamed, so that no half file bears the name. */
+/**
+ * Writes tensors in the order given, beside the target first and then renamed, so that no half file bears the name.
+ * @param tensors the bytes of each are asked for once, when their turn comes: a getter can make them then.
+ */
 export function writeSafetensors(path: string, tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
-  for (const [name, { dtype, shape, bytes }] of tensors)
+  replaceFile(path, partsOf(tensors, metadata))
+}
+
+function* partsOf(tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
+  yield encodeHeader(tensors, metadata)
+  for (const [name, tensor] of tensors) {
+    const { dtype, shape, bytes } = tensor
     if (bytes.length !== elementCount(shape) * bytesPerElement[dtype])
       throw new Error(`${name}: ${bytes.length} bytes do not fill ${dtype} [${shape}]`)
-  replaceFile(path, [encodeHeader(tensors, metadata), ...[...tensors.values()].map(({ bytes }) => bytes)])
+    yield bytes
+  }
 }
 
 function openForReading(path: string): number {

@@ -90,7 +90,12 @@ function saveLora(path: string, { base, settings }: Training, { parameters, step
   const factors = new Map(
     [...parameters].map(([name, variable]) => [
       name,
-      { shape: variable.shape, values: variable.dataSync() as Float32Array },
+      {
+        shape: variable.shape,
+        get values() {
+          return variable.dataSync<'float32'>()
+        },
+      },
     ]),
   )
   writeLora(path, factors, settings.alpha / settings.rank, {

@@ -6,11 +6,17 @@ import { UserError } from '../errors.ts'
 import { differences, type Identity, parseIdentity } from './identity.ts'
 import type { Trainer } from './trainer.ts'
 
-/** Written beside and renamed: the previous state stays until the next is complete. */
+/** Written beside and renamed: the previous state stays until the next is complete. One variable at a time leaves TensorFlow.js. */
 export function saveState(path: string, trainer: Trainer, identity: Identity) {
   const tensors = new Map<string, StoredTensor>()
   for (const [name, variable] of stateVariables(trainer))
-    tensors.set(name, { dtype: 'F32', shape: variable.shape, bytes: float32Bytes(variable.dataSync<'float32'>()) })
+    tensors.set(name, {
+      dtype: 'F32',
+      shape: variable.shape,
+      get bytes() {
+        return float32Bytes(variable.dataSync<'float32'>())
+      },
+    })
   const counts = { step: String(trainer.step), updates: String(trainer.optimizer.updates) }
   writeSafetensors(path, tensors, { ...counts, identity: JSON.stringify(identity) })
 }

@@ -101,6 +101,21 @@ describe('what is written reads back', () => {
 })
 
 describe('writing', () => {
+  it('asks for the bytes of each tensor once, after those of the one before', () => {
+    const asked: string[] = []
+    const made = (name: string, ...values: number[]) => ({
+      dtype: 'F32' as const,
+      shape: [values.length, 1],
+      get bytes() {
+        asked.push(name)
+        return column(...values).bytes
+      },
+    })
+    const path = written({ first: made('first', 1, 2), second: made('second', 3) })
+    expect(asked).toEqual(['first', 'second'])
+    expect(readFileSync(path)).toEqual(readFileSync(written({ first: column(1, 2), second: column(3) })))
+  })
+
   it('leaves no file when the bytes do not fill the shape', () => {
     const path = newPath()
     const wrong = { ...column(1, 2), shape: [3, 1] }
