@@ -1,37 +1,49 @@
-/** Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`. */
+/** Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`, `encode --pairs 20`, `preview --blocks 4 --steps 4`. */
 import { parseArgs } from 'node:util'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
-import { chooseRecompute } from '../src/engine/keeping.ts'
+import { chooseRecompute, type Recompute } from '../src/engine/keeping.ts'
+import type { Spent } from './bench/clock.ts'
+import { benchEncode } from './bench/encode.ts'
+import { benchPreview } from './bench/preview.ts'
 import { benchStep } from './bench/step.ts'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  allowNegative: true,
   options: {
     blocks: { type: 'string', default: '4' },
     seconds: { type: 'string', default: '5' },
     steps: { type: 'string', default: '8' },
+    pairs: { type: 'string', default: '20' },
     rank: { type: 'string', default: '32' },
     context: { type: 'string', default: '1024' },
     backend: { type: 'string', default: 'auto' },
-    recompute: { type: 'boolean' },
+    recompute: { type: 'string', default: 'auto' },
     json: { type: 'boolean', default: false },
   },
 })
 
-const [what] = positionals
-if (what !== 'step') throw new Error('bench knows: step')
+const [blocks, seconds, steps, pairs, rank, contextTokens] = [
+  ...[values.blocks, values.seconds, values.steps, values.pairs, values.rank, values.context],
+].map(Number) as [number, number, number, number, number, number]
+
+const benches: Record<string, () => Promise<object>> = {
+  step: () => benchStep({ blocks, seconds, steps, rank, contextTokens }),
+  encode: () => benchEncode({ pairs, seconds }),
+  preview: () => benchPreview({ blocks, seconds, steps, contextTokens }),
+}
+
+const bench = benches[positionals[0] ?? '']
+if (!bench) throw new Error(`bench knows: ${Object.keys(benches).join(', ')}`)
 const backend = await startBackend(values.backend as BackendChoice)
 console.error(backend.description)
-if (values.recompute !== undefined) chooseRecompute(values.recompute)
-const result = await benchStep({
-  blocks: Number(values.blocks),
-  seconds: Number(values.seconds),
-  steps: Number(values.steps),
-  rank: Number(values.rank),
-  contextTokens: Number(values.context),
-})
+chooseRecompute(values.recompute as Recompute)
+const result = await bench()
 if (values.json) console.log(JSON.stringify(result))
-else
-  for (const [name, value] of Object.entries(result))
-    console.log(`${name.padEnd(18)} ${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`)
+else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(18)} ${shown(value)}`)
+
+/** A number to four digits; what was spent as seconds and, in brackets, the processor's. */
+function shown(value: number | string | Spent): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number') return String(Number(value.toPrecision(4)))
+  return `${shown(value.seconds)} s (${shown(value.cpuSeconds)} s of all cores)`
+}

@@ -204,7 +204,11 @@ function addDoctor(program: Command) {
     .command('doctor')
     .summary('what this machine brings to a training, and what is missing')
     .description('Shows what computes here and how fast, and what is missing. It changes nothing.')
-    .addOption(new Option('--model <file>', 'look at this LTX-2.3 checkpoint (default: the small bundled base)'))
+    .addOption(
+      new Option('--model <file>', 'look at this LTX-2.3 checkpoint (default: the small bundled base)').argParser(
+        (path, before?: string) => (before === undefined ? path : `${before},${path}`),
+      ),
+    )
     .addOption(
       new Option('--backend <name>', 'what shall compute')
         .choices(['auto', 'tensorflow', 'wasm', 'cpu'])

@@ -4,12 +4,13 @@ import { currentBackend } from '../../src/engine/backend.ts'
 import { isNative } from '../../src/engine/native.ts'
 import { matMul, narrow } from '../../src/engine/ops.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
-import type { TransformerConfig } from '../../src/model/config.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/random.ts'
 import { createTrainer, type EncodedPair, type TrainerSettings } from '../../src/train/trainer.ts'
+import { median, peakGigabytes, since } from './clock.ts'
 import { stepOperations } from './operations.ts'
-import { syntheticWeights } from './synthetic-weights.ts'
+import { width } from './released.ts'
+import { syntheticBase } from './synthetic-base.ts'
 
 export type StepBench = { blocks: number; seconds: number; steps: number; rank: number; contextTokens: number }
 
@@ -28,7 +29,6 @@ export type StepResult = {
   peakRssGigabytes: number
 }
 
-const width = 2048
 const latentsPerSecond = 25
 
 /** The ten layers of the audio stream that are trained by default. */
@@ -42,7 +42,8 @@ export const targets = [
 
 export async function benchStep({ blocks, seconds, steps, rank, contextTokens }: StepBench): Promise<StepResult> {
   const loading = performance.now()
-  const model = loadTransformer(syntheticWeights(freeShapes), { ...released, num_layers: blocks })
+  const { components, config } = syntheticBase(blocks)
+  const model = loadTransformer(components.transformer, config.transformer)
   const loadSeconds = since(loading)
   const frames = Math.ceil(seconds * latentsPerSecond) + 1
   const trainer = createTrainer(model, [randomPair(frames, contextTokens)], settings(rank, steps + 1))
@@ -70,35 +71,9 @@ export async function benchStep({ blocks, seconds, steps, rank, contextTokens }:
     matmulTeraflops: rate / 1e12,
     floorSeconds,
     ratioToFloor: secondsPerStep / floorSeconds,
-    peakRssGigabytes: (process.resourceUsage().maxRSS * 1024) / 1e9,
+    peakRssGigabytes: peakGigabytes(),
   }
 }
-
-export const released: TransformerConfig = {
-  num_layers: 48,
-  audio_num_attention_heads: 32,
-  audio_attention_head_dim: 64,
-  audio_cross_attention_dim: width,
-  audio_in_channels: 128,
-  audio_out_channels: 128,
-  audio_positional_embedding_max_pos: [20],
-  positional_embedding_theta: 10_000,
-  norm_eps: 1e-6,
-  timestep_scale_multiplier: 1000,
-  rope_type: 'split',
-  use_middle_indices_grid: true,
-  cross_attention_adaln: true,
-  caption_channels: 3840,
-  caption_proj_before_connector: true,
-  connector_num_layers: 8,
-  audio_connector_num_attention_heads: 32,
-  audio_connector_attention_head_dim: 64,
-  connector_positional_embedding_max_pos: [4096],
-  connector_num_learnable_registers: 128,
-  connector_norm_output: true,
-}
-
-export const freeShapes = { 'linear_1.weight': [width, 256], 'net.0.proj.weight': [4 * width, width] }
 
 function randomPair(frames: number, contextTokens: number): EncodedPair {
   const matrix = (name: string, rows: number, columns: number) => ({
@@ -142,6 +117,3 @@ function matmulRate(): number {
   tf.dispose([x, weight])
   return (2 * rows * columns * columns) / median(times)
 }
-
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
-const since = (started: number) => (performance.now() - started) / 1000

@@ -9,6 +9,7 @@ import { durationText } from '../report/progress.ts'
 import type { Terminal } from '../report/terminal.ts'
 import type { EncodedPair } from '../train/trainer.ts'
 import { createTrainer } from '../train/trainer.ts'
+import { previewTimes } from './requirements.ts'
 
 /** The first prepares what the others use again. */
 const probeSteps = 4
@@ -22,9 +23,9 @@ export async function probeRun(
   terminal: Terminal,
 ): Promise<void> {
   const seconds = await secondsPerStep(base, model, settings, terminal)
-  const { numberOfSteps: steps, previewInterval, previewSteps, stgScale } = settings
+  const { numberOfSteps: steps, previewSteps, stgScale } = settings
   const passes = stgScale > 0 ? 3 : 2
-  const times = previewInterval > 0 ? Math.ceil(steps / previewInterval) : 1
+  const times = previewTimes(settings)
   const previewSeconds =
     previews * times * previewSteps * passes * (seconds / settings.gradientAccumulation) * forwardShare
   terminal.result(

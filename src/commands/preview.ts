@@ -12,6 +12,7 @@ import { replaceFile } from '../files.ts'
 import { type BaseModel, openBaseModel } from '../model/base-model.ts'
 import { attachSavedLoras } from '../model/lora.ts'
 import { generateLatents, renderLatents } from '../preview/preview.ts'
+import { openSampler } from '../preview/sampler.ts'
 import type { Terminal } from '../report/terminal.ts'
 import { describeBase, loadModel } from './train.ts'
 import { guidanceRescale, readReference } from './validation.ts'
@@ -43,8 +44,9 @@ export async function runPreview(settings: PreviewSettings, terminal: Terminal):
   attachSavedLoras(model, loras)
 
   const stage = terminal.stage('Sampling', settings.steps, 'steps')
+  const sampler = openSampler(model)
   const latents = await generateLatents(
-    model,
+    sampler,
     {
       reference: patches,
       context: contexts.get(prompt) as HostMatrix,
@@ -56,6 +58,7 @@ export async function runPreview(settings: PreviewSettings, terminal: Terminal):
     },
     stage.update,
   )
+  sampler.close()
   const waveform = await renderLatents(base, latents)
   replaceFile(settings.out, [encodeWav(waveform)])
   stage.done(`${durationOf(waveform).toFixed(2)} s of sound from the prompt ${JSON.stringify(prompt)}`)

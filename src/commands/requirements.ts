@@ -1,15 +1,13 @@
 /** What a run will take of the machine, from sizes alone: before anything is loaded, so that a run that cannot fit costs nothing. */
 import { elementCount } from '../checkpoint/dtypes.ts'
 import type { TrainSettings } from '../config/train-settings.ts'
-import { freeBytesAt, readMemory } from '../doctor/machine.ts'
-import { defaultCacheFolder } from '../encode/cache.ts'
-import { type BackendName, currentBackend } from '../engine/backend.ts'
-import { currentPrecision, type Precision } from '../engine/precision.ts'
-import { UserError } from '../errors.ts'
+import type { BackendName } from '../engine/backend.ts'
+import { mustRecompute } from '../engine/keeping.ts'
+import type { Precision } from '../engine/precision.ts'
 import type { BaseModel } from '../model/base-model.ts'
+import { openGemma } from '../model/text/gemma.ts'
 import { contextLength } from '../model/text/tokenizer.ts'
-import { sizeText } from '../pull/disk.ts'
-import type { Terminal } from '../report/terminal.ts'
+import { keptBytes } from '../model/transformer/native/block.ts'
 
 /** What decides how much a run takes. */
 export type Demand = Pick<
@@ -20,6 +18,8 @@ export type Demand = Pick<
   /** Clips, and distinct texts, that will be encoded. */
   clips: number
   texts: number
+  /** Those of the texts for which the text encoder is read. */
+  unknownTexts: number
   previews: number
 }
 
@@ -30,6 +30,9 @@ export type Requirements = {
   trained: number
   /** What one step keeps for its gradients. */
   step: number
+  /** While captions are encoded, which is over before the weights are read. */
+  captions: number
+  /** At the most: while captions are encoded, or while it trains. */
   memory: number
   /** In the run's folder, and in the cache. */
   run: number
@@ -43,16 +46,29 @@ export type Engine = {
   /** How much of what a plain step keeps is kept here: of every block, and of the one that is being computed. */
   everyBlock: number
   oneBlock: number
+  /** Whether blocks are computed again rather than keep so many bytes. */
+  recomputes(bytes: number): boolean
+  /** Of the text encoder's layer that is being applied: as it is read, and as the backend holds it. */
+  bytesPerTextWeight: number
   /** Node, the libraries, and the data while it passes through. */
   ownBytes: number
 }
 
-/** The shares of native TensorFlow, whose steps keep little, were measured at the released width with 2 and 4 blocks, 252 and 1002 tokens. */
+/**
+ * The shares of native TensorFlow, whose steps keep little, were measured at the released width with 2 and 4 blocks, 252 and 1002 tokens; the bytes per
+ * text weight with `scripts/measure-text-encoder.ts`.
+ */
 export function engineOf(name: BackendName, precision: Precision): Engine {
   const bytes = precision === 'float32' ? 4 : 2
   if (name === 'tensorflow')
-    return { name, bytesPerWeight: bytes, everyBlock: (0.065 * bytes) / 2, oneBlock: 0.12, ownBytes: 700e6 }
-  return { name, bytesPerWeight: name === 'wasm' ? 8 : 4, everyBlock: 1, oneBlock: 0, ownBytes: 250e6 }
+    return {
+      ...{ name, bytesPerWeight: bytes, everyBlock: (0.065 * bytes) / 2, oneBlock: 0.12, recomputes: mustRecompute },
+      ...{ bytesPerTextWeight: 1.5 * bytes, ownBytes: 700e6 },
+    }
+  return {
+    ...{ name, bytesPerWeight: name === 'wasm' ? 8 : 4, everyBlock: 1, oneBlock: 0, recomputes: () => false },
+    ...{ bytesPerTextWeight: 10, ownBytes: 250e6 },
+  }
 }
 
 export function requirementsOf(base: BaseModel, demand: Demand, engine: Engine): Requirements {
@@ -60,16 +76,15 @@ export function requirementsOf(base: BaseModel, demand: Demand, engine: Engine):
   const parameters = loraElements(base, demand)
   const trained = parameters * 16
   const step = stepBytes(base, demand.audioDurationSeconds, engine)
+  const captions = demand.unknownTexts > 0 ? captionBytes(base, engine) : 0
   const checkpoints = times(demand.numberOfSteps, demand.checkpointInterval)
   const wav = demand.audioDurationSeconds * 48_000 * 2 * 4
-  const run =
-    parameters * 2 * checkpoints +
-    parameters * 12 * 2 +
-    wav * demand.previews * times(demand.numberOfSteps, demand.previewInterval)
+  const run = parameters * 2 * checkpoints + parameters * 12 * 2 + wav * demand.previews * previewTimes(demand)
   const width = base.config.transformer.audio_cross_attention_dim
   const cache =
     4 * (demand.texts * contextLength * width + demand.clips * framesOf(demand.audioDurationSeconds) * patchWidth)
-  return { weights, trained, step, memory: weights + trained + step + engine.ownBytes, run, cache }
+  const memory = Math.max(weights + trained + step, captions) + engine.ownBytes
+  return { weights, trained, step, captions, memory, run, cache }
 }
 
 const framesOf = (seconds: number) => Math.ceil(25 * seconds) + 1
@@ -82,16 +97,44 @@ const patchWidth = 128
  */
 const kept = { selfScores: 5.6, textScores: 5, text: 42, tokens: 385 }
 
-function stepBytes({ config: { transformer } }: BaseModel, seconds: number, { everyBlock, oneBlock }: Engine): number {
+function stepBytes({ config: { transformer } }: BaseModel, seconds: number, engine: Engine): number {
   const heads = transformer.audio_num_attention_heads
   const width = heads * transformer.audio_attention_head_dim
   const tokens = 2 * framesOf(seconds)
-  const perBlock =
-    kept.selfScores * heads * tokens ** 2 +
-    kept.textScores * heads * tokens * contextLength +
-    kept.text * contextLength * width +
-    kept.tokens * tokens * width
-  return 4 * perBlock * (everyBlock * transformer.num_layers + oneBlock)
+  const plain =
+    4 *
+    (kept.selfScores * heads * tokens ** 2 +
+      kept.textScores * heads * tokens * contextLength +
+      kept.text * contextLength * width +
+      kept.tokens * tokens * width)
+  const [every, one] = [engine.everyBlock * plain, engine.oneBlock * plain]
+  const blocks = transformer.num_layers
+  if (engine.recomputes(blocks * keptBytes({ heads, width, inner: 4 * width }, tokens, contextLength)))
+    return blocks * 4 * tokens * width + every + one
+  return blocks * every + one
+}
+
+/** The text projection as it is stored and one layer of the tower; after those, the connector. */
+function captionBytes({ checkpoint, textEncoder }: BaseModel, engine: Engine): number {
+  const frozenBytes = engine.name === 'wasm' ? 4 : engine.bytesPerWeight // one orientation: there are no gradients
+  let [projection, connector] = [0, 0]
+  for (const [name, { shape, start, end }] of checkpoint.tensors) {
+    if (name.includes('audio_aggregate_embed')) projection += end - start
+    if (name.includes('audio_embeddings_connector.')) connector += elementCount(shape)
+  }
+  const layer = textEncoder === undefined ? 0 : textLayerElements(textEncoder) * engine.bytesPerTextWeight
+  return Math.max(projection + layer, connector * frozenBytes)
+}
+
+function textLayerElements(folder: string): number {
+  const gemma = openGemma(folder)
+  try {
+    return [...gemma.file.tensors]
+      .filter(([name]) => name.startsWith(`${gemma.prefix}layers.0.`))
+      .reduce((sum, [, { shape }]) => sum + elementCount(shape), 0)
+  } finally {
+    gemma.close()
+  }
 }
 
 const transformerTensor = /^model\.diffusion_model\.(?!audio_embeddings_connector\.)/
@@ -112,81 +155,9 @@ function loraElements({ checkpoint }: BaseModel, { rank, targetModules }: Demand
 
 const times = (steps: number, interval: number) => (interval > 0 ? Math.ceil(steps / interval) : 1)
 
-/** What is there. `memory` is what the backend can ever have, `freeMemory` what nothing else uses now. */
-export type Supply = { memory: number; freeMemory: number; runDisk: number; cacheDisk: number }
-
-/** WebAssembly addresses no more. */
-const wasmMemory = 2 ** 32
-
-export function supplyOf({ name }: Engine, runDisk: number, cacheDisk: number): Supply {
-  const { totalBytes, freeBytes } = readMemory()
-  const limit = name === 'wasm' ? wasmMemory : Number.POSITIVE_INFINITY
-  return { memory: Math.min(totalBytes, limit), freeMemory: Math.min(freeBytes, limit), runDisk, cacheDisk }
-}
-
-/**
- * Says what a run will take, and refuses one that cannot fit.
- * @param folder where its files go.
- */
-export function tellRequirements(base: BaseModel, demand: Demand, folder: string, terminal: Terminal) {
-  const engine = engineOf(currentBackend(), currentPrecision())
-  const supply = supplyOf(engine, freeBytesAt(folder), freeBytesAt(defaultCacheFolder()))
-  const needed = requirementsOf(base, demand, engine)
-  for (const line of requirementLines(needed, supply)) terminal.note(line)
-  requireFit(base, demand, engine, supply)
-  if (needed.memory > supply.freeMemory)
-    terminal.warn(`only ${sizeText(supply.freeMemory)} of memory are free now: close other programs`)
-}
-
-/** Two lines for the beginning of a run. */
-export function requirementLines(needed: Requirements, supply: Supply): string[] {
-  const { weights, trained, step, memory, run, cache } = needed
-  return [
-    `Memory: about ${sizeText(memory)} of ${sizeText(supply.freeMemory)} (weights ${sizeText(weights)}, LoRA and optimizer ${sizeText(trained)}, a step ${sizeText(step)})`,
-    `Disk: about ${sizeText(run)} for the run, ${sizeText(cache)} for the cache, of ${sizeText(Math.min(supply.runDisk, supply.cacheDisk))}`,
-  ]
-}
-
-/**
- * @throws UserError when the run cannot fit, with settings that would.
- */
-export function requireFit(base: BaseModel, demand: Demand, engine: Engine, supply: Supply) {
-  const needed = requirementsOf(base, demand, engine)
-  if (needed.run > supply.runDisk || needed.cache > supply.cacheDisk)
-    throw new UserError(
-      `this run needs ${sizeText(needed.run + needed.cache)} of disk, but ${sizeText(Math.min(supply.runDisk, supply.cacheDisk))} are free`,
-      { hint: 'choose another disk with --out and LTX_A2A_CACHE, or a larger --checkpoint-interval' },
-    )
-  if (needed.memory <= supply.memory) return
-  const place = engine.name === 'wasm' && supply.memory === wasmMemory ? 'the wasm backend has' : 'this machine has'
-  throw new UserError(
-    `this run needs about ${sizeText(needed.memory)} of memory, but ${place} ${sizeText(supply.memory)} at most`,
-    { hint: advice(base, demand, engine, supply) },
-  )
-}
-
-const smallerRanks = [64, 32, 16, 8]
-const shorterClips = [20, 10, 5, 4, 3, 2, 1, 0.5]
-
-function advice(base: BaseModel, demand: Demand, engine: Engine, supply: Supply): string {
-  const lengths = [
-    demand.audioDurationSeconds,
-    ...shorterClips.filter((seconds) => seconds < demand.audioDurationSeconds),
-  ]
-  const ranks = [demand.rank, ...smallerRanks.filter((rank) => rank < demand.rank)]
-  for (const audioDurationSeconds of lengths)
-    for (const rank of ranks) {
-      const { memory } = requirementsOf(base, { ...demand, rank, audioDurationSeconds }, engine)
-      if (memory > supply.memory) continue
-      const flags = [
-        ...(audioDurationSeconds < demand.audioDurationSeconds
-          ? [`--audio-duration-seconds ${audioDurationSeconds}`]
-          : []),
-        ...(rank < demand.rank ? [`--rank ${rank}`] : []),
-      ]
-      return `it would fit with ${flags.join(' ')} (${sizeText(memory)})`
-    }
-  if (engine.name === 'wasm')
-    return 'no settings make it fit there: set up native TensorFlow with ltx-a2a setup-tensorflow'
-  return 'no settings make it fit: this base needs a machine with more memory'
-}
+/** How often previews are rendered: of the base first, unless they are wanted only at the end. */
+export const previewTimes = ({
+  numberOfSteps,
+  previewInterval,
+}: Pick<TrainSettings, 'numberOfSteps' | 'previewInterval'>) =>
+  times(numberOfSteps, previewInterval) + (previewInterval > 0 ? 1 : 0)

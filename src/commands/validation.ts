@@ -10,6 +10,7 @@ import { replaceFile } from '../files.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import { generateLatents, renderLatents } from '../preview/preview.ts'
+import { openSampler } from '../preview/sampler.ts'
 import type { Terminal } from '../report/terminal.ts'
 import type { RunFolder } from '../train/run-folder.ts'
 import { knownTarget } from './known-target.ts'
@@ -54,6 +55,7 @@ export type Validation = {
   previewAt(step: number): Promise<void>
   /** Whether `previewAt` has already done all it does at this step. */
   isDoneAt(step: number): boolean
+  close(): void
 }
 
 export type ValidationInput = {
@@ -74,12 +76,13 @@ export function createValidation(
   terminal: Terminal,
   { checkInterruption, onPreview }: ValidationListeners,
 ): Validation {
+  const sampler = openSampler(model)
   const contextOf = (text: string) => contexts.get(text) as HostMatrix
 
   const preview = async (clip: ValidationClip, number: number, step: number) => {
     const stage = terminal.stage(`Preview ${number} at step ${step}`, settings.previewSteps, 'steps')
     const latents = await generateLatents(
-      model,
+      sampler,
       {
         reference: references[number - 1] as HostMatrix,
         context: contextOf(clip.prompt),
@@ -109,6 +112,7 @@ export function createValidation(
       if (waveforms.length > 0) replaceFile(run.audio, [encodeWav(joined(waveforms))])
     },
     isDoneAt: (step) => clips.every((_, i) => isNewer(run.audio, run.preview(i + 1, step))),
+    close: sampler.close,
   }
 }
 

@@ -12,8 +12,8 @@ export type Kind<T> = {
   fromText(text: string): unknown
   /** The names inside, for an object or a list of objects. */
   keys?: readonly string[]
-  /** A flag that may be given several times; its texts become a list. */
-  repeatable?: boolean
+  /** What a flag that may be given several times makes of all its texts. */
+  repeatable?(texts: readonly string[]): unknown
 }
 
 const mustBe = (expected: string) => `must be ${expected}`
@@ -31,6 +31,12 @@ export const path = (placeholder: string): Kind<string> => ({
     .refine((path) => path.trim() !== '' && !path.includes('\0'), mustBe('a path that is not empty')),
   placeholder,
   fromText: (text) => text,
+})
+
+/** One or more paths as one text, with commas between. */
+export const paths = (placeholder: string): Kind<string> => ({
+  ...path(placeholder),
+  repeatable: (texts) => texts.join(','),
 })
 
 export const toggle = (): Kind<boolean> => ({
@@ -67,13 +73,10 @@ export function positive(max: number): Kind<number> {
 /** A repeatable flag, or a list in a job file. With `separator`, one flag can hold several. */
 export function listOf<T>(item: Kind<T>, separator?: string): Kind<T[]> {
   const error = mustBe('a list with at least one entry')
-  return {
-    ...item,
-    schema: z.array(item.schema, error).min(1, error),
-    fromText: (text) =>
-      separator ? text.split(separator).map((part) => item.fromText(part.trim())) : [item.fromText(text)],
-    repeatable: true,
-  }
+  const fromText = (text: string) =>
+    separator ? text.split(separator).map((part) => item.fromText(part.trim())) : [item.fromText(text)]
+  const schema = z.array(item.schema, error).min(1, error)
+  return { ...item, schema, fromText, repeatable: (texts) => texts.flatMap(fromText) }
 }
 
 const numeric = (range: string) => ({ placeholder: '<number>', range, fromText: numberFromText })

@@ -2,7 +2,7 @@
  * Every parameter, once: its name in job files, what it may be, its default and its help. Flags, checks, help texts and the settings' types are all
  * made from these tables. Names, defaults and ranges are the hosted trainer's; `ours` marks what it does not have.
  */
-import { choice, listOf, number, path, positive, text, toggle, whole } from './kinds.ts'
+import { choice, listOf, number, path, paths, positive, text, toggle, whole } from './kinds.ts'
 import { qualityNegativePrompt } from './negative-prompt.ts'
 import { validationFlags, validationList } from './validation.ts'
 
@@ -41,10 +41,10 @@ const negativePrompt = {
 const machineParameters = {
   model: {
     ...machine,
-    ...path('<file>'),
+    ...paths('<file>'),
     ours,
     unset: 'the small bundled base',
-    help: 'LTX-2.3 checkpoint: a file, a folder, or several with commas between',
+    help: 'LTX-2.3 checkpoint, a file or folder; several with commas between, or repeated',
   },
   text_encoder: { ...machine, ...path('<folder>'), ours, unset: 'the bundled one', help: 'its Gemma-3 text encoder' },
   text_embeddings: {
@@ -168,6 +168,20 @@ export const trainParameters = {
   debug_dataset: { ...output, ...toggle(), default: false, help: 'also write the fitted clips as a zip' },
 
   ...machineParameters,
+  recompute: {
+    ...machine,
+    ...choice(['auto', 'on', 'off']),
+    ours,
+    default: 'auto' as const,
+    help: 'on native TensorFlow, compute blocks again for the gradient: a third slower, room for long clips',
+  },
+  ignore_requirements: {
+    ...machine,
+    ...toggle(),
+    ours,
+    default: false,
+    help: 'start even if the run seems too large for this machine',
+  },
 }
 
 /** Looking at a dataset needs no name for it: the current folder is searched. */

@@ -45,7 +45,7 @@ export function givenByFlags(table: Parameters, flags: Flags): Given {
 function spelled({ fromText, repeatable }: Parameter, flag: string | readonly string[] | boolean) {
   if (typeof flag === 'boolean') return flag
   if (typeof flag === 'string') return fromText(flag)
-  return repeatable ? flag.flatMap((text) => fromText(text)) : fromText(flag.at(-1) ?? '')
+  return repeatable ? repeatable(flag) : fromText(flag.at(-1) ?? '')
 }
 
 function checkedValue(name: string, parameter: Parameter, one: One, relaxed: boolean): unknown {

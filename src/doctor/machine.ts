@@ -28,6 +28,14 @@ export function readCards(folder = '/proc/driver/nvidia/gpus'): string[] {
   return texts.map((text) => text.match(/^Model:\s*(.*)$/m)?.[1] ?? 'unknown')
 }
 
+export type VideoMemory = { totalBytes: number; freeBytes: number }
+
+/** What the first card has, from nvidia-smi's `total, free` in MiB; undefined where it has no such memory of its own. */
+export function parseVideoMemory(csv: string): VideoMemory | undefined {
+  const [, total, free] = /^\s*(\d+)\s*,\s*(\d+)/.exec(csv) ?? []
+  return total && free ? { totalBytes: Number(total) * 2 ** 20, freeBytes: Number(free) * 2 ** 20 } : undefined
+}
+
 /** Passwords in them are nobody's business. */
 export function readProxies(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
   const given = Object.entries(env).filter(([name, value]) => /^(https?|all|no)_proxy$/i.test(name) && value)

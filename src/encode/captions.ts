@@ -37,10 +37,15 @@ export async function encodeTexts(
   return contexts
 }
 
-/** Finds out before anything is written. @throws UserError when one of the texts needs a text encoder that is not there. */
-export function requireTexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {
+/**
+ * Finds out before anything is written.
+ * @returns how many of the texts the text encoder will be read for.
+ * @throws UserError when there are some and it is not there.
+ */
+export function requireTexts(base: BaseModel, texts: Iterable<string>, cache: Cache): number {
   const { missing } = findContexts(base, texts, cache)
   if (missing.length > 0) requireTextEncoder(base, missing)
+  return missing.length
 }
 
 function findContexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {

@@ -16,8 +16,10 @@ export type ClipEncoder = {
   close(): void
 }
 
+type EncodingBase = Pick<BaseModel, 'components' | 'config' | 'fingerprint'>
+
 /** Reads the encoder's weights only when a clip is not in the cache. */
-export function openClipEncoder({ components, config, fingerprint }: BaseModel, cache: Cache): ClipEncoder {
+export function openClipEncoder({ components, config, fingerprint }: EncodingBase, cache: Cache): ClipEncoder {
   let vae: AudioVae | undefined
   return {
     encode: (waveform) => {

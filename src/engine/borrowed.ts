@@ -11,6 +11,8 @@ export type Borrowed = {
   take(): void
   /** Ends the borrowing: the variables hold their own values again. */
   giveBack(): void
+  /** The same, and the session lets go of the values until it takes them again. */
+  rest(): void
 }
 
 export function borrow(backend: NativeBackend, session: Session, variables: readonly tf.Variable[]): Borrowed {
@@ -56,7 +58,13 @@ export function borrow(backend: NativeBackend, session: Session, variables: read
     })
     lent = true
   }
-  return { take, giveBack }
+  const rest = () => {
+    giveBack()
+    if (left.includes(undefined)) return // it holds none
+    left = variables.map(() => undefined)
+    session.clear()
+  }
+  return { take, giveBack, rest }
 }
 
 /** Makes the variable the only holder of its data: a clone taken of it keeps the value it had. */

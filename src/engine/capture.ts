@@ -14,6 +14,8 @@ export type NamedTensors = Record<string, tf.Tensor>
 export type Captured<I extends NamedTensors, O extends NamedTensors> = {
   /** The outputs belong to the caller. */
   run(inputs: I): O
+  /** Keeps what was captured, but none of the variables' values, until the next call: while others change them, they would be held twice. */
+  rest(): void
   /** Ends the sessions; the variables hold their values again. */
   dispose(): void
 }
@@ -33,7 +35,8 @@ export function capture<I extends NamedTensors, O extends NamedTensors>(
   body: (inputs: I) => O,
   { variables = [], kept = 4 }: CaptureOptions = {},
 ): Captured<I, O> {
-  if (!isNative()) return { run: (inputs) => tf.tidy(() => body(inputs)), dispose: () => undefined }
+  if (!isNative())
+    return { run: (inputs) => tf.tidy(() => body(inputs)), rest: () => undefined, dispose: () => undefined }
   const replays = new Map<string, Replay>()
   return {
     run: (inputs) => {
@@ -48,6 +51,9 @@ export function capture<I extends NamedTensors, O extends NamedTensors>(
       }
       return replay.run(inputs) as O
     },
+    rest: () => {
+      for (const replay of replays.values()) replay.rest()
+    },
     dispose: () => {
       for (const replay of replays.values()) replay.close()
       replays.clear()
@@ -55,7 +61,7 @@ export function capture<I extends NamedTensors, O extends NamedTensors>(
   }
 }
 
-type Replay = { run(inputs: NamedTensors): NamedTensors; close(): void }
+type Replay = { run(inputs: NamedTensors): NamedTensors; rest(): void; close(): void }
 
 function recorded(...call: Parameters<typeof record>): Replay {
   const replay = record(...call)
@@ -83,6 +89,7 @@ function record(
         const results = session.run(ids, inputNames, [...outputs.values()])
         return Object.fromEntries([...outputs.keys()].map((name, i) => [name, asTensor(results[i] as OpOutput)]))
       },
+      rest: state.rest,
       close: () => {
         state.giveBack()
         session.close()

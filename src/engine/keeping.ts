@@ -4,15 +4,18 @@
  */
 import { totalmem } from 'node:os'
 
-let forced: boolean | undefined
+export type Recompute = 'auto' | 'on' | 'off'
 
-/** Forces one or the other; undefined leaves it to the estimate. */
-export function chooseRecompute(recompute: boolean | undefined) {
-  forced = recompute
+let chosen: Recompute = 'auto'
+
+/** For everything captured from now on; `auto` leaves it to the estimate. */
+export function chooseRecompute(recompute: Recompute) {
+  chosen = recompute
 }
 
 /** @param bytes what would be kept altogether. */
-export const mustRecompute = (bytes: number): boolean => forced ?? bytes > roomToKeep * memoryBytes()
+export const mustRecompute = (bytes: number): boolean =>
+  chosen === 'auto' ? bytes > roomToKeep * memoryBytes() : chosen === 'on'
 
 /** The rest is for weights, trained parameters and their moments, and one block's moment of work. */
 const roomToKeep = 0.35

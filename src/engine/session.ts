@@ -18,24 +18,30 @@ export type Session = {
   set(ids: readonly number[]): void
   /** The values of the slots as tensors of their own. On a CPU they share memory with the session until it changes them. */
   get(): OpOutput[]
+  /** Lets go of the slots' values; they must be set before the graph runs again. */
+  clear(): void
   close(): void
 }
 
 /** Loads the graph and sets its frozen tensors. @param variables the slots that the graph changes. */
 export function openSession(binding: Binding, recording: Recording, variables: readonly Slot[]): Session {
   const frozen = [...recording.residents].map(([name, { shape, dtype }]) => ({ name, shape, dtype }))
-  const nodes = [...recording.nodes, ...slotNodes(frozen, 'frozen'), ...slotNodes(variables, 'variables')]
+  const nodes = [
+    ...recording.nodes,
+    ...slotNodes(frozen, 'frozen'),
+    ...slotNodes(variables, 'variables'),
+    ...clearing(variables),
+  ]
   const session = load(binding, encodeSavedModel(nodes, binding))
   const run: Session['run'] = (inputs, inputNames, outputNames) =>
     binding.runSavedModel(session, inputs, inputNames.map(port).join(), outputNames.map(port).join())
+  const runOnly = (node: string, ids: readonly number[] = [], inputNames: readonly string[] = []) => {
+    for (const { id } of run(ids, inputNames, [node])) binding.deleteTensor(id)
+  }
   const setter = (slots: readonly Slot[], group: string) => (ids: readonly number[]) => {
     if (slots.length === 0) return
-    for (const { id } of run(
-      ids,
-      slots.map(({ name }) => `${name}/value`),
-      [`${group}/set`],
-    ))
-      binding.deleteTensor(id)
+    const names = slots.map(({ name }) => `${name}/value`)
+    runOnly(`${group}/set`, ids, names)
   }
   setter(frozen, 'frozen')([...recording.residents.values()].map(({ id }) => id))
   return {
@@ -49,6 +55,9 @@ export function openSession(binding: Binding, recording: Recording, variables: r
             [],
             variables.map(({ name }) => name),
           ),
+    clear: () => {
+      if (variables.length > 0) runOnly('variables/clear')
+    },
     close: () => binding.deleteSavedModel(session),
   }
 }
@@ -68,9 +77,40 @@ function slotNodes(slots: readonly Slot[], group: string): GraphNode[] {
       { name: `${name}/set`, op: 'AssignVariableOp', inputs: [handleOf(name), `${name}/value`], attributes: [type] },
     ]
   })
-  const done = constantNode({ shape: [], dtype: 3, values: Int32Array.of(slots.length) })
-  return [...each, { ...done, name: `${group}/set`, inputs: slots.map(({ name }) => `^${name}/set`) }]
+  return [
+    ...each,
+    doneAfter(
+      `${group}/set`,
+      slots.map(({ name }) => `${name}/set`),
+    ),
+  ]
 }
+
+/** One node that frees the variables of all slots. */
+function clearing(slots: readonly Slot[]): GraphNode[] {
+  const each = slots.map(
+    ({ name }): GraphNode => ({
+      name: `${name}/clear`,
+      op: 'DestroyResourceOp',
+      inputs: [handleOf(name)],
+      attributes: [],
+    }),
+  )
+  return [
+    ...each,
+    doneAfter(
+      'variables/clear',
+      each.map(({ name }) => name),
+    ),
+  ]
+}
+
+/** Some number, once the other nodes have run. */
+const doneAfter = (name: string, others: readonly string[]): GraphNode => ({
+  ...constantNode({ shape: [], dtype: 3, values: Int32Array.of(others.length) }),
+  name,
+  inputs: others.map((other) => `^${other}`),
+})
 
 const typed = (name: string, value: number): OpAttribute => ({ name, type: attributeKinds.type, value })
 

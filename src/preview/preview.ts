@@ -6,11 +6,10 @@ import { fromBatch, type HostMatrix, toBatch } from '../engine/host-matrix.ts'
 import { decodeLatents, disposeAudioVae, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
 import { unpatchify } from '../model/audio-vae/patches.ts'
 import type { BaseModel } from '../model/base-model.ts'
-import type { Transformer } from '../model/transformer/transformer.ts'
 import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
 import { normals, randomFor } from '../random.ts'
 import type { Guidance } from './guidance.ts'
-import { sample } from './sampler.ts'
+import type { Sampler } from './sampler.ts'
 
 export type PreviewRequest = {
   /** Patches of the reference clip, `[R, 128]`. */
@@ -27,7 +26,7 @@ export type PreviewRequest = {
 
 /** The generated latents as patches, `[T, 128]`. The same seed starts from the same noise, whatever the step of training. */
 export async function generateLatents(
-  model: Transformer,
+  sampler: Sampler,
   request: PreviewRequest,
   onStep?: (done: number) => void,
 ): Promise<HostMatrix> {
@@ -41,7 +40,7 @@ export async function generateLatents(
     context: toBatch(request.context),
     negativeContext: toBatch(request.negativeContext),
   }
-  const latents = await sample(model, {
+  const latents = await sampler.sample({
     ...inputs,
     steps,
     guidance,
@@ -54,15 +53,29 @@ export async function generateLatents(
   return fromBatch(latents)
 }
 
-/** The sound of latents, at the vocoder's rate. Decoder and vocoder are read for this and leave memory again. */
-export async function renderLatents({ components, config }: BaseModel, latents: HostMatrix): Promise<Waveform> {
+type RenderingBase = Pick<BaseModel, 'components' | 'config'>
+
+/** The sound of latents, at the vocoder's rate. */
+export async function renderLatents(base: RenderingBase, latents: HostMatrix): Promise<Waveform> {
+  const mel = decodePatches(base, latents)
+  const waveform = await soundOf(base, mel)
+  tf.dispose(mel)
+  return waveform
+}
+
+/** Latents as patches to a log-mel, `[T, 128] → [1, 2, M, 64]`. The decoder is read for this and leaves memory again. */
+export function decodePatches({ components, config }: RenderingBase, latents: HostMatrix): tf.Tensor4D {
   const vae = loadAudioVae(components.audioVae, config.audio_vae, { encoder: false })
   const channels = config.audio_vae.model.params.ddconfig.z_channels
   const mel = tf.tidy(() => decodeLatents(vae, unpatchify(toBatch(latents), channels)))
   disposeAudioVae(vae)
+  return mel
+}
+
+/** The sound of a log-mel. The vocoder is read for this and leaves memory again. */
+export async function soundOf({ components, config }: RenderingBase, mel: tf.Tensor4D): Promise<Waveform> {
   const vocoder = loadVocoder(components.vocoder, config.vocoder)
   const waveform = await vocode(vocoder, mel)
-  tf.dispose(mel)
   disposeVocoder(vocoder)
   return waveform
 }

@@ -7,9 +7,16 @@ import { type Captured, capture } from '../engine/capture.ts'
 import { denoised, eulerStep } from '../flow/flow.ts'
 import { sigmaSchedule } from '../flow/sigma.ts'
 import { trainedFactors } from '../model/lora.ts'
-import { latentFrameMiddles, type Rotation } from '../model/rope.ts'
+import { latentFrameMiddles } from '../model/rope.ts'
 import { type Transformer, tokenRotation, velocity } from '../model/transformer/transformer.ts'
 import { type Guidance, guide, type Predictions, perturbedBlock } from './guidance.ts'
+
+/** Samples again and again with one model; what it has captured of it serves as long as the same LoRA is attached. */
+export type Sampler = {
+  /** The target's clean latents in token layout, `[1, T, 128]`. */
+  sample(input: SamplerInput): Promise<tf.Tensor3D>
+  close(): void
+}
 
 export type SamplerInput = {
   /** The target's initial noise, `[1, T, 128]`. */
@@ -21,24 +28,43 @@ export type SamplerInput = {
   negativeContext: tf.Tensor3D
   steps: number
   guidance: Guidance
-  /** Which blocks spatio-temporal guidance perturbs. */
-  perturbed?: (block: number) => boolean
   onStep?: (step: number, state: SamplerState) => void | Promise<void>
 }
 
 /** After a step: what each pass predicted, the guided prediction with the clean reference back in place, and the tokens it led to. */
 export type SamplerState = { predictions: Predictions; denoised: tf.Tensor3D; tokens: tf.Tensor3D }
 
-/** The target's clean latents in token layout, `[1, T, 128]`. */
-export async function sample(model: Transformer, input: SamplerInput): Promise<tf.Tensor3D> {
+/** @param isPerturbed which blocks spatio-temporal guidance perturbs. */
+export function openSampler(
+  model: Transformer,
+  isPerturbed = (block: number) => block === perturbedBlock(model.blocks.length),
+): Sampler {
+  const opened = new Map<string, Passes>()
+  const passesFor = (frames: number, referenceFrames: number) => {
+    const key = `${frames}+${referenceFrames}`
+    const passes = opened.get(key) ?? openPasses(model, frames, referenceFrames, isPerturbed)
+    opened.set(key, passes)
+    return passes
+  }
+  return {
+    sample: async (input) => {
+      const passes = passesFor(input.noise.shape[1], input.reference.shape[1])
+      try {
+        return await walk(passes, input)
+      } finally {
+        passes.rest()
+      }
+    },
+    close: () => {
+      for (const passes of opened.values()) passes.close()
+      opened.clear()
+    },
+  }
+}
+
+async function walk(passes: Passes, input: SamplerInput): Promise<tf.Tensor3D> {
   const { noise, reference, steps } = input
   const frames = noise.shape[1]
-  const noisy = [...Array<1>(frames).fill(1), ...Array<0>(reference.shape[1]).fill(0)]
-  const rotation = tokenRotation(model.config, [
-    ...latentFrameMiddles(frames),
-    ...latentFrameMiddles(reference.shape[1]),
-  ])
-  const passes = openPasses(model, noisy, rotation, input.perturbed)
   const sigmas = sigmaSchedule(steps)
   let tokens = tf.concat([noise, reference], 1)
   try {
@@ -56,9 +82,7 @@ export async function sample(model: Transformer, input: SamplerInput): Promise<t
     }
     return tf.slice(tokens, [0, 0, 0], [1, frames, -1])
   } finally {
-    passes.plain.dispose()
-    passes.perturbed.dispose()
-    tf.dispose([tokens, rotation.cos, rotation.sin])
+    tokens.dispose()
   }
 }
 
@@ -66,13 +90,17 @@ export async function sample(model: Transformer, input: SamplerInput): Promise<t
 type PassInput = { tokens: tf.Tensor3D; sigma: tf.Tensor1D; context: tf.Tensor3D }
 type Pass = Captured<PassInput, { clean: tf.Tensor3D }>
 
+type Passes = { plain: Pass; perturbed: Pass; rest(): void; close(): void }
+
 /** The plain pass, and the one with perturbed self-attention; both run again and again with the same shapes. */
 function openPasses(
   model: Transformer,
-  noisy: readonly (0 | 1)[],
-  rotation: Rotation,
-  isPerturbed = (block: number) => block === perturbedBlock(model.blocks.length),
-): { plain: Pass; perturbed: Pass } {
+  frames: number,
+  referenceFrames: number,
+  isPerturbed: (block: number) => boolean,
+): Passes {
+  const noisy = [...Array<1>(frames).fill(1), ...Array<0>(referenceFrames).fill(0)]
+  const rotation = tokenRotation(model.config, [...latentFrameMiddles(frames), ...latentFrameMiddles(referenceFrames)])
   const open = (perturbed?: (block: number) => boolean): Pass =>
     capture(
       ({ tokens, sigma, context }) => {
@@ -82,12 +110,25 @@ function openPasses(
       },
       { variables: trainedFactors(model) },
     )
-  return { plain: open(), perturbed: open(isPerturbed) }
+  const [plain, perturbed] = [open(), open(isPerturbed)]
+  return {
+    plain,
+    perturbed,
+    rest: () => {
+      plain.rest()
+      perturbed.rest()
+    },
+    close: () => {
+      plain.dispose()
+      perturbed.dispose()
+      tf.dispose([rotation.cos, rotation.sin])
+    },
+  }
 }
 
 /** Up to three passes: the prompt, the negative prompt, and the prompt with perturbed self-attention. */
 function predict(
-  { plain, perturbed }: { plain: Pass; perturbed: Pass },
+  { plain, perturbed }: Passes,
   tokens: tf.Tensor3D,
   level: number,
   { guidance, context, negativeContext }: SamplerInput,

@@ -103,7 +103,9 @@ describe('train', () => {
     )
     expect(metrics('whole').map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5, 6])
     const last = stderr.trim().split('\n').at(-1)
-    expect(last).toMatch(/^Done in \d+ s: whole.lora\.safetensors, whole.audio\.wav, .*would have charged \$0\.23\.$/)
+    expect(last).toMatch(
+      /^Done in (\d+ min )?\d+ s: whole.lora\.safetensors, whole.audio\.wav, .*would have charged \$0\.23\.$/,
+    )
   })
 
   it('writes what it was told and what it made of it', () => {

@@ -62,6 +62,8 @@ describe('the defaults', () => {
       gradientAccumulation: 1,
       learningRateSchedule: 'linear',
       backend: 'auto',
+      recompute: 'auto',
+      ignoreRequirements: false,
       out: undefined,
       model: undefined,
       textEncoder: undefined,
@@ -85,6 +87,13 @@ describe('the defaults', () => {
 describe('settings', () => {
   it('are frozen', () => expect(Object.isFrozen(byFlags({}))).toBe(true))
 
+  it('hold the parts of a model in one text, however they were given', () => {
+    expect(byFlags({ model: 'a,b' }).model).toBe('a,b')
+    expect(byFlags({ model: ['a'] }).model).toBe('a')
+    expect(byFlags({ model: ['a', 'b,c'] }).model).toBe('a,b,c')
+    expect(refusal(() => byFlags({ model: [''] })).message).toBe('model must be a path that is not empty, not ""')
+  })
+
   it('written as a job resolve to the same settings', () => {
     const settings = byFlags({
       rank: '8',
@@ -95,6 +104,8 @@ describe('settings', () => {
       validationReference: ['a.wav', 'b.wav'],
       validationPrompt: ['first'],
       backend: 'wasm',
+      recompute: 'on',
+      ignoreRequirements: true,
     })
     const job = JSON.parse(JSON.stringify(jobOf(settings)))
     expect(resolveTrainSettings({ flags: {}, configFile: jobFile(job) }).settings).toEqual(settings)
@@ -192,6 +203,8 @@ describe('a value of a job file is refused: ', () => {
     [{ target_modules: 'to_q' }, 'target_modules must be a list with at least one entry, not "to_q"'],
     [{ target_modules: ['to_q', 1] }, 'target_modules[1] must be text, not 1'],
     [{ backend: 'gpu' }, 'backend must be one of auto, tensorflow, wasm, cpu, not "gpu"'],
+    [{ recompute: true }, 'recompute must be one of auto, on, off, not true'],
+    [{ ignore_requirements: 'yes' }, 'ignore_requirements must be true or false, not "yes"'],
     [
       { learning_rate_schedule: 'Linear' },
       'learning_rate_schedule must be one of linear, constant, cosine, not "Linear"',

@@ -2,7 +2,14 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { bytesIn, freeBytesAt, readCards, readProcessor, readProxies } from '../../src/doctor/machine.ts'
+import {
+  bytesIn,
+  freeBytesAt,
+  parseVideoMemory,
+  readCards,
+  readProcessor,
+  readProxies,
+} from '../../src/doctor/machine.ts'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
 
@@ -20,6 +27,15 @@ describe('the doctor reads', () => {
     writeFileSync(join(folder, '0000:01:00.0', 'information'), 'Model: \t\t NVIDIA H200\nIRQ:   \t\t 57\n')
     expect(readCards(folder)).toEqual(['NVIDIA H200'])
     expect(readCards(join(folder, 'none'))).toEqual([])
+  })
+
+  it('how much memory the first card has', () => {
+    expect(parseVideoMemory('24564, 23010\n8192, 100\n')).toEqual({
+      totalBytes: 24_564 * 2 ** 20,
+      freeBytes: 23_010 * 2 ** 20,
+    })
+    expect(parseVideoMemory('[N/A], [N/A]\n')).toBeUndefined() // it shares the machine's
+    expect(parseVideoMemory('')).toBeUndefined()
   })
 
   it('proxies, without their passwords', () => {

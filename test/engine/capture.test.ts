@@ -121,6 +121,23 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
     expect(numbers(w)).not.toEqual(last)
   })
 
+  it('rests without the variables, and goes on where others left them', () => {
+    const w = fresh()
+    const x = tf.scalar(2)
+    const look = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.mul(x, w) }), { variables: [w] })
+    look.rest() // before anything was captured
+    expect(numbers(look.run({ x }).y)).toEqual([2, 2, 2, 2])
+    look.rest()
+    look.rest()
+    expect(numbers(w)).toEqual([1, 1, 1, 1])
+    expect(numbers(look.run({ x }).y)).toEqual([2, 2, 2, 2])
+    look.rest()
+    w.assign(tf.fill([4], 3))
+    expect(numbers(look.run({ x }).y)).toEqual([6, 6, 6, 6])
+    look.dispose()
+    expect(numbers(w)).toEqual([3, 3, 3, 3])
+  })
+
   it('refuses a function that looks at values', () => {
     const look = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.scalar(x.dataSync()[0] as number) }))
     expect(() => look.run({ x: tf.scalar(1) })).toThrow(/may not look at values/)
@@ -136,6 +153,8 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
     for (let step = 0; step < 3; step++) tf.dispose(replay.run(inputs))
     numbers(w)
     for (let step = 0; step < 3; step++) tf.dispose(replay.run(inputs))
+    replay.rest()
+    tf.dispose(replay.run(inputs))
     replay.dispose()
     expect([tf.memory().numTensors, heldByTensorFlow()]).toEqual(before)
   })

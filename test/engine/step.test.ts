@@ -76,7 +76,7 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
     await startBackend('tensorflow')
   })
   afterEach(() => {
-    chooseRecompute(undefined)
+    chooseRecompute('auto')
     tf.disposeVariables()
   })
 
@@ -113,7 +113,7 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
 
   it('has the same gradients when blocks are computed again', () => {
     const { model, parameters } = load('float32')
-    const [kept, recomputed] = [false, true].map((recompute) => {
+    const [kept, recomputed] = (['off', 'on'] as const).map((recompute) => {
       chooseRecompute(recompute)
       return flat(Object.values(capturedGradients(model, parameters, exampleFor(model, 'a')).gradients))
     })

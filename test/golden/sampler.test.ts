@@ -5,10 +5,10 @@ import { patchify, unpatchify } from '../../src/model/audio-vae/patches.ts'
 import { ltxComponents } from '../../src/model/components.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
-import { sample } from '../../src/preview/sampler.ts'
+import { openSampler } from '../../src/preview/sampler.ts'
 import { golden, goldenPath, numberAfter, startGoldenBackend } from './golden.ts'
 
-const sampler = golden('sampler.safetensors')
+const walked = golden('sampler.safetensors')
 const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
 let model: Transformer
 
@@ -18,13 +18,13 @@ beforeAll(async () => {
 })
 
 const tensor = <R extends tf.Rank>(name: string) =>
-  tf.tensor(sampler.float32(name), sampler.shape(name) as never) as tf.Tensor<R>
+  tf.tensor(walked.float32(name), walked.shape(name) as never) as tf.Tensor<R>
 
 /** Every case of the set, with the settings that its README gives it. */
-const cases = sampler.names
+const cases = walked.names
   .filter((name) => name.endsWith('.latent'))
   .map((name) => {
-    const meaning = sampler.meaning(name)
+    const meaning = walked.meaning(name)
     const [, steps = ''] = /(\d+) steps/.exec(meaning) ?? []
     const everywhere = meaning.includes('in all blocks')
     const block = everywhere ? -1 : numberAfter(meaning, 'in block')
@@ -40,9 +40,10 @@ const cases = sampler.names
     }
   })
 
-describe.each(cases)('guided sampling, case $name', ({ name, ...settings }) => {
+describe.each(cases)('guided sampling, case $name', ({ name, perturbed, ...settings }) => {
   it('walks as the reference does, step by step', async () => {
-    const latent = await sample(model, {
+    const sampler = openSampler(model, perturbed)
+    const latent = await sampler.sample({
       noise: tensor('noise'),
       reference: patchify(tensor('ref_latents')),
       context: tensor('ctx_pos'),
@@ -58,12 +59,13 @@ describe.each(cases)('guided sampling, case $name', ({ name, ...settings }) => {
         }
         for (const [part, values] of Object.entries(state)) {
           const key = `${name}.step${step}.${part}`
-          if (values && sampler.names.includes(key)) sampler.expectClose(key, values.dataSync())
+          if (values && walked.names.includes(key)) walked.expectClose(key, values.dataSync())
         }
       },
     })
-    const [, channels = 0] = sampler.shape(`${name}.latent`)
-    sampler.expectClose(`${name}.latent`, unpatchify(latent, channels).dataSync())
+    sampler.close()
+    const [, channels = 0] = walked.shape(`${name}.latent`)
+    walked.expectClose(`${name}.latent`, unpatchify(latent, channels).dataSync())
   })
 
   it('leaves no tensor behind', async () => {
@@ -74,8 +76,10 @@ describe.each(cases)('guided sampling, case $name', ({ name, ...settings }) => {
       negativeContext: tensor<tf.Rank.R3>('ctx_neg'),
     }
     const before = tf.memory().numTensors
-    const latent = await sample(model, { ...input, ...settings })
+    const sampler = openSampler(model, perturbed)
+    const latent = await sampler.sample({ ...input, ...settings })
     latent.dispose()
+    sampler.close()
     expect(tf.memory().numTensors).toBe(before)
   })
 })

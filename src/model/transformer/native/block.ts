@@ -32,15 +32,21 @@ export function nativeConditioning(
   return {
     levels: tf.tensor1d([...noisy], 'int32'),
     turn: { cos: byColumns(cos), sin: byColumns(sin) },
-    recompute: first ? mustRecompute(blocks.length * keptBytes(first, noisy.length, context.shape[1])) : false,
+    recompute: first ? mustRecompute(blocks.length * keptBytes(sizeOf(first), noisy.length, context.shape[1])) : false,
   }
 }
 
+type BlockSize = { heads: number; width: number; inner: number }
+
+const sizeOf = ({ selfAttention: { heads }, table, feedForward: { up } }: Block): BlockSize => ({
+  heads,
+  width: table.shape[1],
+  inner: up.weight.shape[0],
+})
+
 /** What one block keeps for its gradient: the residual stream, ten narrow matrices, text keys and values, both attentions' weights. */
-function keptBytes({ selfAttention: { heads }, table, feedForward: { up } }: Block, tokens: number, texts: number) {
+export function keptBytes({ heads, width, inner }: BlockSize, tokens: number, texts: number): number {
   const [narrow, wide] = [currentPrecision() === 'float32' ? 4 : 2, 4]
-  const [, width] = table.shape
-  const [inner] = up.weight.shape
   return (
     tokens * (width * (wide + 10 * narrow) + inner * narrow) +
     narrow * (2 * texts * width + heads * tokens * (tokens + texts))
