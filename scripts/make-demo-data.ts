@@ -1,11 +1,13 @@
 /**
  * Writes fixtures/demo: pairs of synthesised sounds, clean (`_start`) and as an old radio plays them (`_end`), in every format the tool reads, and
- * two clips that no pair contains. The same numbers on every run; the bytes also depend on the ffmpeg that compresses them.
+ * four pairs that no training hears. The same numbers on every run; the bytes also depend on the ffmpeg that compresses them. With
+ * `--stairwell <folder>` the same takes become something else there, to judge the base by what nobody chose it for.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { ZipFile } from 'yazl'
 import { runFfmpeg } from '../src/audio/ffmpeg.ts'
 import { encodeWav } from '../src/audio/wav.ts'
@@ -17,12 +19,16 @@ import { filtered } from './synth/filter.ts'
 import { throughRadio } from './synth/radio.ts'
 import { between, type Player, type Sound, sampleRate, withPeak } from './synth/sound.ts'
 import { onStage } from './synth/stage.ts'
+import { fromStairwell } from './synth/stairwell.ts'
 import { bow, pluck, strum } from './synth/strings.ts'
 import { hum, sing, speak } from './synth/voices.ts'
 import { blow } from './synth/winds.ts'
 
 const seed = 1929
-const folder = fileURLToPath(new URL('../fixtures/demo', import.meta.url))
+const { values } = parseArgs({ options: { stairwell: { type: 'string' } } })
+const folder = values.stairwell ?? fileURLToPath(new URL('../fixtures/demo', import.meta.url))
+const transform = values.stairwell === undefined ? throughRadio : fromStairwell
+const words = values.stairwell === undefined ? 'heard through an old radio' : 'heard in the stairwell'
 
 type Take = { player: Player; start: string; end: string; stereo?: boolean }
 
@@ -51,7 +57,7 @@ const takes: Record<string, Take> = {
 /** Below is only offset, which no microphone would pass on. */
 const lowestHeard = 25
 
-const references: Player[] = [speak, pluck]
+const heldOut: Record<string, Player> = { voice: speak, singer: sing, string: pluck, drums: drum }
 
 /** Encoder settings by extension; everything that would write a date, a version or a random number is off. */
 const codecs: Record<string, string[]> = {
@@ -65,7 +71,7 @@ const codecs: Record<string, string[]> = {
 
 mkdirSync(folder, { recursive: true })
 await writePairs()
-await writeReferences()
+await writeHeldOut()
 
 async function writePairs() {
   const archive = new ZipFile()
@@ -75,7 +81,7 @@ async function writePairs() {
     const { clean, radio, heard } = perform(name, take)
     add(`${name}_start${extname(take.start)}`, await encoded(clean, take.start))
     add(`${name}_end${extname(take.end)}`, await encoded(radio, take.end))
-    add(`${name}.txt`, Buffer.from(`${heard}, heard through an old radio\n`))
+    add(`${name}.txt`, Buffer.from(`${heard}, ${words}\n`))
   }
   archive.end()
   const chunks: Buffer[] = []
@@ -83,10 +89,12 @@ async function writePairs() {
   writeFileSync(join(folder, 'pairs.zip'), Buffer.concat(chunks))
 }
 
-async function writeReferences() {
-  for (const [i, player] of references.entries()) {
-    const { clean } = perform(`reference-${i + 1}`, { player })
-    writeFileSync(join(folder, `reference-${i + 1}.flac`), await encoded(clean, '24000.flac'))
+async function writeHeldOut() {
+  mkdirSync(join(folder, 'held-out'), { recursive: true })
+  for (const [name, player] of Object.entries(heldOut)) {
+    const { clean, radio } = perform(`held-out ${name}`, { player })
+    writeFileSync(join(folder, 'held-out', `${name}_start.flac`), await encoded(clean, '16000.flac'))
+    writeFileSync(join(folder, 'held-out', `${name}_end.flac`), await encoded(radio, '16000.flac'))
   }
 }
 
@@ -95,7 +103,7 @@ function perform(name: string, { player, stereo = false }: Pick<Take, 'player' |
   const seconds = between(randomFor(seed, name, 'length'), 2.2, 2.6)
   const { heard, sound } = player(randomFor(seed, name, 'player'), seconds)
   const dry = withPeak(filtered(sound, 'highpass', lowestHeard), 0.7)
-  const radio = throughRadio(dry, randomFor(seed, name, 'radio'))
+  const radio = transform(dry, randomFor(seed, name, 'radio'))
   return {
     heard,
     clean: waveform(stereo ? onStage(randomFor(seed, name, 'stage'), dry) : [dry]),

@@ -3,13 +3,19 @@ import { type Sound, sampleRate } from './sound.ts'
 
 export type FilterKind = 'lowpass' | 'highpass' | 'bandpass'
 
-/** @param frequency in hertz, fixed or moving; the coefficients follow it every 32 samples. */
-export function filtered(x: Sound, kind: FilterKind, frequency: number | Sound, q = Math.SQRT1_2): Sound {
+/** @param frequency in hertz, fixed or moving; the coefficients follow it every 32 samples. @param rate of the sound. */
+export function filtered(
+  x: Sound,
+  kind: FilterKind,
+  frequency: number | Sound,
+  q = Math.SQRT1_2,
+  rate = sampleRate,
+): Sound {
   const y = new Float64Array(x.length)
   let [x1, x2, y1, y2] = [0, 0, 0, 0]
-  let c = coefficients(kind, typeof frequency === 'number' ? frequency : (frequency[0] as number), q)
+  let c = coefficients(kind, typeof frequency === 'number' ? frequency : (frequency[0] as number), q, rate)
   for (let i = 0; i < x.length; i++) {
-    if (typeof frequency !== 'number' && i % 32 === 0) c = coefficients(kind, frequency[i] as number, q)
+    if (typeof frequency !== 'number' && i % 32 === 0) c = coefficients(kind, frequency[i] as number, q, rate)
     const x0 = x[i] as number
     const y0 = c.b0 * x0 + c.b1 * x1 + c.b2 * x2 - c.a1 * y1 - c.a2 * y2
     y[i] = y0
@@ -22,8 +28,8 @@ export function filtered(x: Sound, kind: FilterKind, frequency: number | Sound, 
 export const steeply = (x: Sound, kind: FilterKind, frequency: number, passes: number): Sound =>
   Array.from({ length: passes }).reduce<Sound>((y) => filtered(y, kind, frequency), x)
 
-function coefficients(kind: FilterKind, frequency: number, q: number) {
-  const w = (2 * Math.PI * Math.min(frequency, 0.45 * sampleRate)) / sampleRate
+function coefficients(kind: FilterKind, frequency: number, q: number, rate: number) {
+  const w = (2 * Math.PI * Math.min(frequency, 0.45 * rate)) / rate
   const cos = Math.cos(w)
   const alpha = Math.sin(w) / (2 * q)
   const a0 = 1 + alpha

@@ -8,6 +8,7 @@ import { openSource, type Source } from '../dataset/source.ts'
 import { openCache } from '../encode/cache.ts'
 import { requireTexts } from '../encode/captions.ts'
 import { startBackend } from '../engine/backend.ts'
+import { chooseRecompute } from '../engine/keeping.ts'
 import { type BaseModel, openBaseModel } from '../model/base-model.ts'
 import { loadTransformer, type Transformer } from '../model/transformer/transformer.ts'
 import type { Terminal } from '../report/terminal.ts'
@@ -16,8 +17,8 @@ import { lockRun } from '../train/run-lock.ts'
 import { createDebugDataset } from './debug-dataset.ts'
 import { probeRun } from './dry-run.ts'
 import { encodeDataset } from './encode-dataset.ts'
+import { tellFit } from './fit.ts'
 import { type Interruption, watchInterruption } from './interruption.ts'
-import { tellRequirements } from './requirements.ts'
 import { openRunReport } from './run-report.ts'
 import { trainLora } from './train-lora.ts'
 import { trainingSummary } from './training-summary.ts'
@@ -49,12 +50,13 @@ export async function runTrain(
     const prompts = clips.length > 0 ? [...clips.map(({ prompt }) => prompt), settings.validationNegativePrompt] : []
     const texts = new Set([...usedCaptions(dataset), ...prompts])
     const cache = openCache()
-    requireTexts(base, texts, cache)
+    const unknownTexts = requireTexts(base, texts, cache)
     const backend = await startBackend(settings.backend)
     terminal.note(`Backend: ${backend.name}, ${backend.description}`)
     const folder = begun?.run.path ?? settings.out ?? defaultFolder(dataset)
-    const demand = { ...settings, clips: 2 * dataset.counts.used, texts: texts.size, previews: clips.length }
-    tellRequirements(base, demand, folder, terminal)
+    chooseRecompute(settings.recompute)
+    const counts = { clips: 2 * dataset.counts.used, texts: texts.size, unknownTexts, previews: clips.length }
+    await tellFit(base, { ...settings, ...counts }, folder, terminal)
     if (dryRun) return await probeRun(base, loadModel(base, terminal), settings, clips.length, terminal)
     lock ??= lockRun(folder)
     const run = begun?.run ?? createRunFolder(folder, configOf(settings))
@@ -86,6 +88,7 @@ export async function runTrain(
     try {
       await trainLora({ ...training, onProgress: report.refresh }, terminal, interruption)
     } finally {
+      validation.close()
       await report.finish()
     }
     terminal.note(trainingSummary(run, settings, (performance.now() - started) / 1000))
@@ -132,8 +135,7 @@ const mostNames = 4
 const usedCaptions = ({ pairs }: Dataset) => pairs.filter(({ plan }) => plan.use).map(({ caption }) => caption)
 
 export function describeBase({ isBundled, checkpoint, config }: BaseModel, terminal: Terminal) {
-  if (isBundled)
-    terminal.note('Base: the small bundled one, random weights, for trying the tool; --model chooses a real one')
+  if (isBundled) terminal.note('Base: the small bundled one, for trying the tool; --model chooses a real one')
   else terminal.note(`Base: ${checkpoint.path}, ${config.transformer.num_layers} blocks`)
 }
 

@@ -128,7 +128,7 @@ function base({ base }: DoctorReport): Finding {
       about: 'Base',
       found: `the small bundled one: ${sizes}`,
       grade: 'fair',
-      meaning: 'random weights, for trying the tool; --model <file> looks at a real one',
+      meaning: 'it has learned from generated sound alone, for trying the tool; --model <file> looks at a real one',
     }
   return { about: 'Base', found: `${path}: ${sizes}`, grade: 'good', meaning: `fingerprint ${fingerprint}` }
 }

@@ -7,7 +7,7 @@ import { byHand } from './by-hand.ts'
 import { asTensor, dataTypes, isNative, nativeBackend, type OpOutput, typeAttribute } from './native.ts'
 import { matMul, narrow, wide } from './ops.ts'
 import { currentPrecision, type Precision } from './precision.ts'
-import { multiply } from './product.ts'
+import { multiply, product } from './product.ts'
 
 /** The stored values as a float32 tensor that outlives any tidy; its owner disposes of it. */
 export const constant = <R extends tf.Rank>({ bytes, dtype, shape }: StoredTensor) =>
@@ -32,8 +32,12 @@ export function freeze(tensor: StoredTensor): FrozenMatrix {
 export const dispose = (matrix: FrozenMatrix) =>
   tf.dispose([matrix.stored, matrix.transposed].filter((t) => t !== undefined))
 
+/** Whether somebody has put a variable in the weight's place: a base is being made, and nothing is frozen. */
+export const isLearning = ({ stored }: FrozenMatrix) => stored instanceof tf.Variable
+
 /** x · Wᵀ: `[n, in] → [n, out]`, differentiable in x. */
 export function timesFrozen(x: tf.Tensor2D, matrix: FrozenMatrix): tf.Tensor2D {
+  if (isLearning(matrix)) return product(x, matrix.stored as tf.Tensor2D, { transposeB: true })
   if (isNative()) return timesResident(x, matrix.stored as tf.Tensor2D)
   const multiplied = tf.customGrad((input) => ({
     value: matrix.transposed

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Weights } from '../../checkpoint/weights.ts'
 import { isNative } from '../../engine/native.ts'
-import { constant } from '../../engine/resident.ts'
+import { constant, isLearning } from '../../engine/resident.ts'
 import { onTokens } from '../attention.ts'
 import type { TransformerConfig } from '../config.ts'
 import { type Linear, loadLinear } from '../linear.ts'
@@ -77,7 +77,8 @@ export function velocity(model: Transformer, input: TransformerInput): tf.Tensor
   const toTokens = spreadLevels(noisy, batch)
   const { embedding, rows: modulation } = modulate(model.noiseLevel, levels)
   const { rows: contextModulation } = modulate(model.contextNoiseLevel, sigma)
-  const native = isNative() ? nativeConditioning(model, input) : undefined
+  // the hand-written gradients are those of a LoRA alone
+  const native = isNative() && !isLearning(model.input.weight) ? nativeConditioning(model, input) : undefined
   const given = { toTokens, modulation, contextModulation, context, rotation, ...(native && { native }) }
 
   let x = onTokens(model.input, tokens)

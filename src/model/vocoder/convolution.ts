@@ -1,6 +1,7 @@
 /** Convolution over time with as many samples out as in. */
 import * as tf from '@tensorflow/tfjs'
 import type { Weights } from '../../checkpoint/weights.ts'
+import { isNative } from '../../engine/native.ts'
 import { silentEdges } from './edges.ts'
 import { inPieces } from './pieces.ts'
 
@@ -27,6 +28,28 @@ export const convolve = ({ kernel, bias, dilation }: Convolution, x: tf.Tensor3D
   tf.tidy(() => {
     const reach = (kernel.shape[0] - 1) * dilation
     const edged = silentEdges(x, reach / 2, reach / 2)
-    const y = inPieces(edged, reach, (piece) => tf.conv1d(piece, kernel, 1, 'valid', 'NWC', dilation))
+    const y =
+      dilation > 1 && isNative()
+        ? interleaved(edged, dilation, (phases) => tf.conv1d(phases, kernel, 1, 'valid'))
+        : inPieces(edged, reach, (piece) => tf.conv1d(piece, kernel, 1, 'valid', 'NWC', dilation))
     return bias ? tf.add(y, bias) : y
   })
+
+/**
+ * A dilated filter is a plain one over every d-th sample, d times: `[B, N + reach, C] → [B, N, C']`. TensorFlow.js has a gradient for plain ones
+ * only.
+ */
+function interleaved(x: tf.Tensor3D, d: number, filter: (phases: tf.Tensor3D) => tf.Tensor3D): tf.Tensor3D {
+  const [batch, length, channels] = x.shape
+  const rows = Math.ceil(length / d)
+  const whole = tf.reshape(silentEdges(x, 0, rows * d - length), [batch, rows, d, channels])
+  const phases = tf.reshape<tf.Rank.R3>(tf.transpose(whole, [0, 2, 1, 3]), [batch * d, rows, channels])
+  const filtered = filter(phases)
+  const [, left, outputs] = filtered.shape
+  const together = tf.transpose(tf.reshape(filtered, [batch, d, left, outputs]), [0, 2, 1, 3])
+  return tf.slice(
+    tf.reshape<tf.Rank.R3>(together, [batch, left * d, outputs]),
+    [0, 0, 0],
+    [batch, length - (rows - left) * d, outputs],
+  )
+}

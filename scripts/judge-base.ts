@@ -1,0 +1,84 @@
+/**
+ * What the bundled base makes of sound it has never heard: the held-out references through the audio VAE and the vocoder and back.
+ * `npx tsx scripts/judge-base.ts [--out <folder>]`; the folder gets the sounds and pictures of them.
+ */
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import * as tf from '@tensorflow/tfjs'
+import { spectrumOf, toMono } from '../src/analysis/spectrum.ts'
+import { toStereo } from '../src/audio/channels.ts'
+import { decodeAudio } from '../src/audio/decode.ts'
+import { logMel } from '../src/audio/mel.ts'
+import { resample } from '../src/audio/resample.ts'
+import { encodeWav } from '../src/audio/wav.ts'
+import type { Waveform } from '../src/audio/waveform.ts'
+import { startBackend } from '../src/engine/backend.ts'
+import { decodeLatents, encodeMel, loadAudioVae } from '../src/model/audio-vae/audio-vae.ts'
+import { openBaseModel } from '../src/model/base-model.ts'
+import { loadVocoder, vocode } from '../src/model/vocoder/vocoder.ts'
+import { spectrogramPng } from '../src/report/page/spectrogram.ts'
+import { logMelDistance } from './demo/distance.ts'
+
+const { values } = parseArgs({ options: { out: { type: 'string' } } })
+const heldOut = fileURLToPath(new URL('../fixtures/demo/held-out', import.meta.url))
+const rate = 16_000
+
+await startBackend('auto')
+const { components, config } = openBaseModel()
+const vae = loadAudioVae(components.audioVae, config.audio_vae)
+const vocoder = loadVocoder(components.vocoder, config.vocoder)
+
+const rows: Record<string, Record<string, number>> = {}
+for (const file of readdirSync(heldOut).sort()) {
+  const sound = toStereo(resample(await decodeAudio(join(heldOut, file)), rate))
+  const mel = melTensor(sound)
+  const back = tf.tidy(() => decodeLatents(vae, encodeMel(vae, mel)))
+  const same = tf.tidy(() => tf.slice(mel, [0, 0, 0, 0], [-1, -1, Math.min(mel.shape[2], back.shape[2]), -1]))
+  const alone = await vocode(vocoder, mel)
+  const both = await vocode(vocoder, back)
+  const error = tf.tidy(() => tf.mean(tf.abs(tf.sub(same, tf.slice(back, [0, 0, 0, 0], same.shape)))).dataSync()[0])
+  rows[file] = {
+    'VAE, nats': round(error as number),
+    'vocoder, nats': round(logMelDistance(sound, alone)),
+    'both, nats': round(logMelDistance(sound, both)),
+    'SI-SDR of both, dB': round(scaleInvariantRatio(sound, both)),
+  }
+  if (values.out) write(values.out, file.replace('.flac', ''), { true: sound, vocoder: alone, both })
+}
+console.table(rows)
+
+/** A wav and a picture of each. */
+function write(folder: string, name: string, sounds: Record<string, Waveform>) {
+  mkdirSync(folder, { recursive: true })
+  for (const [kind, sound] of Object.entries(sounds)) {
+    writeFileSync(join(folder, `${name}-${kind}.wav`), encodeWav(sound))
+    writeFileSync(join(folder, `${name}-${kind}.png`), spectrogramPng(spectrumOf(toMono(sound))))
+  }
+}
+
+function melTensor(sound: Waveform): tf.Tensor4D {
+  const { channels, frames, melBins, data } = logMel(sound, { sampleRate: rate, nFft: 1024, hop: 160, melBins: 64 })
+  return tf.tensor4d(data, [1, channels, frames, melBins])
+}
+
+/** How much of a sound is the other one, whatever its level, in decibels. */
+function scaleInvariantRatio(sound: Waveform, other: Waveform): number {
+  const [x] = sound.channels as [Float32Array]
+  const [y] = resample(other, rate).channels as [Float32Array]
+  const length = Math.min(x.length, y.length)
+  let [xy, xx, yy] = [0, 0, 0]
+  for (let i = 0; i < length; i++) {
+    const [a, b] = [x[i] as number, y[i] as number]
+    xy += a * b
+    xx += a * a
+    yy += b * b
+  }
+  const signal = xy ** 2 / xx
+  return 10 * Math.log10(signal / (yy - signal))
+}
+
+function round(x: number) {
+  return Math.round(100 * x) / 100
+}

@@ -1,0 +1,99 @@
+/** A training of everything, not of a LoRA: the same capture and the same AdamW as the product's, with a warm-up, a decay to zero, and a state to resume from. */
+import { existsSync } from 'node:fs'
+import * as tf from '@tensorflow/tfjs'
+import { float32Bytes } from '../../src/checkpoint/dtypes.ts'
+import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { capture, type NamedTensors } from '../../src/engine/capture.ts'
+import { adamWInGraph, globalNormInGraph, startOptimizer, updateScalars } from '../../src/train/adamw.ts'
+import type { Learnable } from './learnable.ts'
+
+export type LearningOptions<I extends NamedTensors> = {
+  learnable: Pick<Learnable<unknown>, 'parameters' | 'masks'>
+  /** The inputs of a step, the same for the same number. They are disposed of after it. */
+  inputsAt(step: number): I
+  /** What becomes small, and anything else worth watching. */
+  lossOf(inputs: I): { loss: tf.Scalar } & { [measure: string]: tf.Scalar }
+  steps: number
+  learningRate: number
+  /** A longest time in seconds, after which it stops as if all steps were done. The decay follows whichever is nearer. */
+  seconds?: number
+  maxNorm?: number
+  /** The state's file. */
+  state: string
+  onStep(step: number, measures: Record<string, number>): void
+}
+
+const warmUp = 100
+const saveEvery = 250
+
+/** Resumes from the state where there is one. */
+export function learn<I extends NamedTensors>(options: LearningOptions<I>) {
+  const { learnable, inputsAt, lossOf, steps, learningRate, seconds = Infinity, maxNorm = 1, state, onStep } = options
+  const { parameters, masks } = learnable
+  const optimizer = startOptimizer(parameters)
+  const variables = [...parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()]
+  const started = performance.now()
+  const { step: first, spent } = restore(state, variables)
+  optimizer.updates = first
+  const captured = capture(
+    (inputs: NamedTensors) => {
+      let watched: NamedTensors = {}
+      const { value: loss, grads } = tf.variableGrads(() => {
+        const { loss, ...others } = lossOf(inputs as I)
+        watched = Object.fromEntries(Object.entries(others).map(([name, x]) => [name, tf.keep(x)]))
+        return loss
+      }, [...parameters.values()])
+      const gradients = new Map(
+        Object.entries(grads).map(([name, gradient]) => {
+          const mask = masks.get(name)
+          return [name, mask ? tf.mul(gradient, mask) : gradient]
+        }),
+      )
+      const norm = globalNormInGraph(gradients)
+      const given = { loss, norm, maxNorm: tf.scalar(maxNorm) }
+      adamWInGraph(parameters, optimizer, gradients, {
+        ...(inputs as never as ReturnType<typeof updateScalars>),
+        ...given,
+      })
+      return { ...watched, loss, norm }
+    },
+    { variables },
+  )
+  const elapsed = () => spent + (performance.now() - started) / 1000
+  let step = first
+  while (step < steps && elapsed() < seconds) {
+    const progress = Math.max(step / steps, elapsed() / seconds)
+    const rate = learningRate * Math.min(1, (step + 1) / warmUp) * (0.5 + 0.5 * Math.cos(Math.PI * progress))
+    const inputs = { ...inputsAt(step), ...updateScalars(optimizer, rate) }
+    const outputs = captured.run(inputs)
+    const measures = Object.fromEntries(Object.entries(outputs).map(([name, x]) => [name, x.dataSync()[0] as number]))
+    tf.dispose([inputs, outputs])
+    if (Number.isFinite(measures.loss as number)) optimizer.updates++
+    step++
+    onStep(step, measures)
+    if (step % saveEvery === 0) save(state, variables, step, elapsed())
+  }
+  save(state, variables, step, elapsed())
+  captured.dispose()
+}
+
+function save(path: string, variables: readonly tf.Variable[], step: number, spent: number) {
+  const tensors = variables.map((variable, i): [string, StoredTensor] => [
+    String(i),
+    { dtype: 'F32', shape: variable.shape, bytes: float32Bytes(variable.dataSync<'float32'>()) },
+  ])
+  writeSafetensors(path, new Map(tensors), { step: String(step), spent: String(spent) })
+}
+
+function restore(path: string, variables: readonly tf.Variable[]): { step: number; spent: number } {
+  if (!existsSync(path)) return { step: 0, spent: 0 }
+  const file = openSafetensors(path)
+  variables.forEach((variable, i) => {
+    const values = tf.tensor(file.float32(String(i)), variable.shape)
+    variable.assign(values)
+    values.dispose()
+  })
+  const { step, spent } = file.metadata
+  file.close()
+  return { step: Number(step), spent: Number(spent) }
+}

@@ -1,0 +1,89 @@
+/** Teaches the audio stream: from a reference and a caption to what the caption says should become of it. The objective is the product's own. */
+import * as tf from '@tensorflow/tfjs'
+import type { HostMatrix } from '../../src/engine/host-matrix.ts'
+import { drawSigma } from '../../src/flow/sigma.ts'
+import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
+import { normals, randomFor } from '../../src/random.ts'
+import type { Example } from '../../src/train/objective.ts'
+import { replaceValues, type Tensors, valuesOf } from '../base/tensors.ts'
+import type { Loader } from './learnable.ts'
+
+export const loadStream: Loader<Transformer> = ({ transformer }, config) =>
+  loadTransformer(transformer, config.transformer)
+
+const stream = 'model.diffusion_model.'
+
+export const isStreamWeight = (name: string) => name.startsWith(stream) && !name.includes('connector')
+
+/**
+ * Two things that gradient descent would take long to find: latents enter the residual stream as they are, and every head of self-attention begins
+ * with a liking for its own moment, in reference and target alike (equal biases on queries and keys, which only positions turn apart).
+ */
+export function startStream(tensors: Tensors) {
+  const input = `${stream}audio_patchify_proj.weight`
+  const latent = valuesOf(tensors, input).length / widthOf(tensors)
+  replaceValues(
+    tensors,
+    input,
+    valuesOf(tensors, input).map((_, i) => (Math.floor(i / latent) === i % latent ? 1 : 0)),
+  )
+  for (const [name, { shape }] of tensors) {
+    if (/audio_attn1\.to_[qk]\.bias$/.test(name) && isStreamWeight(name)) {
+      const headDim = (shape[0] as number) / headsIn(tensors)
+      replaceValues(
+        tensors,
+        name,
+        valuesOf(tensors, name).map((_, i) => (i % headDim < headDim / 2 ? 1.2 : 0)),
+      )
+    }
+    if (/audio_attn1\.[qk]_norm\.weight$/.test(name) && isStreamWeight(name))
+      replaceValues(
+        tensors,
+        name,
+        valuesOf(tensors, name).map(() => 1.8),
+      )
+    if (name === `${stream}audio_proj_out.weight`)
+      replaceValues(
+        tensors,
+        name,
+        valuesOf(tensors, name).map((value) => 0.3 * value),
+      )
+  }
+}
+
+const widthOf = (tensors: Tensors) => valuesOf(tensors, `${stream}audio_patchify_proj.bias`).length
+
+const headsIn = (tensors: Tensors) =>
+  valuesOf(tensors, `${stream}transformer_blocks.0.audio_attn1.to_gate_logits.bias`).length
+
+/** Latents of one sound before and after a change, as patches, and the context of the caption that names it. */
+export type Lesson = { before: HostMatrix; after: HostMatrix; context: HostMatrix }
+
+export type StreamOptions = {
+  seed: number
+  step: number
+  batch: number
+  /** How many rows of a context are heard: all 1024, or its beginning alone while there is much to learn. */
+  rows: number
+}
+
+/** Random lessons as one batch. */
+export function streamInputs(lessons: readonly Lesson[], { seed, step, batch, rows }: StreamOptions): Example {
+  const random = randomFor(seed, 'stream', step)
+  const chosen = Array.from({ length: batch }, () => lessons[Math.floor(random.uniform() * lessons.length)] as Lesson)
+  const stack = (matrices: HostMatrix[]): tf.Tensor3D => {
+    const [frames, width] = (matrices[0] as HostMatrix).shape
+    const values = new Float32Array(batch * frames * width)
+    for (const [i, matrix] of matrices.entries())
+      values.set(matrix.values.subarray(0, frames * width), i * frames * width)
+    return tf.tensor3d(values, [batch, frames, width])
+  }
+  const [frames, width] = (chosen[0] as Lesson).after.shape
+  return {
+    target: stack(chosen.map(({ after }) => after)),
+    reference: stack(chosen.map(({ before }) => before)),
+    noise: tf.tensor3d(normals(random, batch * frames * width), [batch, frames, width]),
+    sigma: tf.tensor1d(chosen.map(() => drawSigma(random, frames))),
+    context: stack(chosen.map(({ context: { shape, values } }) => ({ shape: [rows, shape[1]], values }))),
+  }
+}
