@@ -4,7 +4,14 @@ import * as tf from '@tensorflow/tfjs'
 import { float32Bytes } from '../../src/checkpoint/dtypes.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
 import { capture, type NamedTensors } from '../../src/engine/capture.ts'
-import { adamWInGraph, globalNormInGraph, startOptimizer, updateScalars } from '../../src/train/adamw.ts'
+import {
+  adamWInGraph,
+  globalNormInGraph,
+  type OptimizerState,
+  startOptimizer,
+  type UpdateScalars,
+  updateScalars,
+} from '../../src/train/adamw.ts'
 import type { Learnable } from './learnable.ts'
 
 export type LearningOptions<I extends NamedTensors> = {
@@ -17,7 +24,6 @@ export type LearningOptions<I extends NamedTensors> = {
   learningRate: number
   /** A longest time in seconds, after which it stops as if all steps were done. The decay follows whichever is nearer. */
   seconds?: number
-  maxNorm?: number
   /** The state's file. */
   state: string
   onStep(step: number, measures: Record<string, number>): void
@@ -25,56 +31,63 @@ export type LearningOptions<I extends NamedTensors> = {
 
 const warmUp = 100
 const saveEvery = 250
+const maxNorm = 1
 
 /** Resumes from the state where there is one. */
 export function learn<I extends NamedTensors>(options: LearningOptions<I>) {
-  const { learnable, inputsAt, lossOf, steps, learningRate, seconds = Infinity, maxNorm = 1, state, onStep } = options
-  const { parameters, masks } = learnable
-  const optimizer = startOptimizer(parameters)
-  const variables = [...parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()]
+  const { learnable, inputsAt, lossOf, steps, learningRate, seconds = Infinity, state, onStep } = options
+  const optimizer = startOptimizer(learnable.parameters)
+  const variables = [...learnable.parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()]
   const started = performance.now()
   const { step: first, spent } = restore(state, variables)
+  const elapsed = () => spent + (performance.now() - started) / 1000
+  const update = captureUpdate(learnable, optimizer, variables, lossOf)
   optimizer.updates = first
-  const captured = capture(
-    (inputs: NamedTensors) => {
+  let step = first
+  while (step < steps && elapsed() < seconds) {
+    const rate = learningRate * rateFactor(step, Math.max(step / steps, elapsed() / seconds))
+    const inputs = { ...inputsAt(step), ...updateScalars(optimizer, rate) }
+    const outputs = update.run(inputs)
+    const measures = Object.fromEntries(Object.entries(outputs).map(([name, x]) => [name, x.dataSync()[0] as number]))
+    tf.dispose([inputs, outputs])
+    if (Number.isFinite(measures.loss)) optimizer.updates++ // otherwise it changed nothing
+    onStep(++step, measures)
+    if (step % saveEvery === 0) save(state, variables, step, elapsed())
+  }
+  save(state, variables, step, elapsed())
+  update.dispose()
+}
+
+/** Up in a hundred steps, then half a cosine down to zero. @param progress from 0 to 1. */
+const rateFactor = (step: number, progress: number) =>
+  Math.min(1, (step + 1) / warmUp) * (0.5 + 0.5 * Math.cos(Math.PI * progress))
+
+/** Gradients of everything that is learned, clipped, and AdamW, as one graph. */
+function captureUpdate<I extends NamedTensors>(
+  { parameters, masks }: LearningOptions<I>['learnable'],
+  optimizer: OptimizerState,
+  variables: readonly tf.Variable[],
+  lossOf: LearningOptions<I>['lossOf'],
+) {
+  const masked = ([name, gradient]: [string, tf.Tensor]): [string, tf.Tensor] => {
+    const mask = masks.get(name)
+    return [name, mask ? tf.mul(gradient, mask) : gradient]
+  }
+  return capture(
+    (inputs: I & UpdateScalars): NamedTensors => {
       let watched: NamedTensors = {}
       const { value: loss, grads } = tf.variableGrads(() => {
-        const { loss, ...others } = lossOf(inputs as I)
+        const { loss, ...others } = lossOf(inputs)
         watched = Object.fromEntries(Object.entries(others).map(([name, x]) => [name, tf.keep(x)]))
         return loss
       }, [...parameters.values()])
-      const gradients = new Map(
-        Object.entries(grads).map(([name, gradient]) => {
-          const mask = masks.get(name)
-          return [name, mask ? tf.mul(gradient, mask) : gradient]
-        }),
-      )
+      const gradients = new Map(Object.entries(grads).map(masked))
       const norm = globalNormInGraph(gradients)
-      const given = { loss, norm, maxNorm: tf.scalar(maxNorm) }
-      adamWInGraph(parameters, optimizer, gradients, {
-        ...(inputs as never as ReturnType<typeof updateScalars>),
-        ...given,
-      })
+      adamWInGraph(parameters, optimizer, gradients, { ...inputs, loss, norm, maxNorm: tf.scalar(maxNorm) })
       return { ...watched, loss, norm }
     },
     { variables },
   )
-  const elapsed = () => spent + (performance.now() - started) / 1000
-  let step = first
-  while (step < steps && elapsed() < seconds) {
-    const progress = Math.max(step / steps, elapsed() / seconds)
-    const rate = learningRate * Math.min(1, (step + 1) / warmUp) * (0.5 + 0.5 * Math.cos(Math.PI * progress))
-    const inputs = { ...inputsAt(step), ...updateScalars(optimizer, rate) }
-    const outputs = captured.run(inputs)
-    const measures = Object.fromEntries(Object.entries(outputs).map(([name, x]) => [name, x.dataSync()[0] as number]))
-    tf.dispose([inputs, outputs])
-    if (Number.isFinite(measures.loss as number)) optimizer.updates++
-    step++
-    onStep(step, measures)
-    if (step % saveEvery === 0) save(state, variables, step, elapsed())
-  }
-  save(state, variables, step, elapsed())
-  captured.dispose()
 }
 
 function save(path: string, variables: readonly tf.Variable[], step: number, spent: number) {
