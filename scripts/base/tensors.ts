@@ -1,5 +1,5 @@
 /** The base while it is being made: stored tensors by name, not yet in a file. */
-import { toBfloat16, toFloat32 } from '../../src/checkpoint/dtypes.ts'
+import { float32Bytes, toBfloat16, toFloat32 } from '../../src/checkpoint/dtypes.ts'
 import type { Metadata } from '../../src/checkpoint/header.ts'
 import type { Safetensors, StoredTensor } from '../../src/checkpoint/safetensors.ts'
 
@@ -14,6 +14,17 @@ export function valuesOf(tensors: Tensors, name: string): Float32Array {
 export function replaceValues(tensors: Tensors, name: string, values: Float32Array) {
   tensors.set(name, { ...(tensors.get(name) as StoredTensor), bytes: toBfloat16(values) })
 }
+
+/** Changes a bfloat16 tensor's values one by one. */
+export const changeValues = (tensors: Tensors, name: string, change: (value: number, i: number) => number) =>
+  replaceValues(tensors, name, valuesOf(tensors, name).map(change))
+
+/** Values to be stored as they are. */
+export const float32Tensor = (values: Float32Array, shape: readonly number[] = [values.length]): StoredTensor => ({
+  dtype: 'F32',
+  shape: [...shape],
+  bytes: float32Bytes(values),
+})
 
 /** The tensors as a checkpoint that the model's own loaders can read. */
 export const asCheckpoint = (tensors: Tensors, metadata: Metadata): Safetensors => ({

@@ -1,8 +1,7 @@
 /** A training of everything, not of a LoRA: the same capture and the same AdamW as the product's, with a warm-up, a decay to zero, and a state to resume from. */
 import { existsSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'
-import { float32Bytes } from '../../src/checkpoint/dtypes.ts'
-import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
 import { capture, type NamedTensors } from '../../src/engine/capture.ts'
 import {
   adamWInGraph,
@@ -12,6 +11,7 @@ import {
   type UpdateScalars,
   updateScalars,
 } from '../../src/train/adamw.ts'
+import { float32Tensor } from '../base/tensors.ts'
 import type { Learnable } from './learnable.ts'
 
 export type LearningOptions<I extends NamedTensors> = {
@@ -91,10 +91,9 @@ function captureUpdate<I extends NamedTensors>(
 }
 
 function save(path: string, variables: readonly tf.Variable[], step: number, spent: number) {
-  const tensors = variables.map((variable, i): [string, StoredTensor] => [
-    String(i),
-    { dtype: 'F32', shape: variable.shape, bytes: float32Bytes(variable.dataSync<'float32'>()) },
-  ])
+  const tensors = variables.map(
+    (variable, i) => [String(i), float32Tensor(variable.dataSync<'float32'>(), variable.shape)] as const,
+  )
   writeSafetensors(path, new Map(tensors), { step: String(step), spent: String(spent) })
 }
 

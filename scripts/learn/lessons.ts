@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
-import { float32Bytes } from '../../src/checkpoint/dtypes.ts'
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
 import { fromBatch, type HostMatrix } from '../../src/engine/host-matrix.ts'
 import { type AudioVae, encodeMel, loadAudioVae } from '../../src/model/audio-vae/audio-vae.ts'
@@ -11,7 +10,7 @@ import { ltxComponents } from '../../src/model/components.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { encodeCaptions } from '../../src/model/text/context.ts'
 import { contextLength } from '../../src/model/text/tokenizer.ts'
-import { asCheckpoint, replaceValues, type Tensors } from '../base/tensors.ts'
+import { asCheckpoint, float32Tensor, replaceValues, type Tensors } from '../base/tensors.ts'
 import type { Mels } from './autoencoder.ts'
 import { captionFor } from './captions.ts'
 import type { Entry } from './mels.ts'
@@ -75,10 +74,7 @@ export async function lessons(base: Tensors, heard: Heard, work: string, textEnc
 async function keptMatrices(path: string, make: () => Promise<[string, HostMatrix][]>) {
   if (!existsSync(path)) {
     const made = await make()
-    const tensors = made.map(([name, { shape, values }]) => {
-      const tensor = { dtype: 'F32' as const, shape: [...shape], bytes: float32Bytes(values) }
-      return [name, tensor] as const
-    })
+    const tensors = made.map(([name, { shape, values }]) => [name, float32Tensor(values, shape)] as const)
     writeSafetensors(path, new Map(tensors), {})
   }
   const file = openSafetensors(path)

@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Waveform } from '../../src/audio/waveform.ts'
-import { float32Bytes } from '../../src/checkpoint/dtypes.ts'
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { float32Tensor } from '../base/tensors.ts'
 import { modelRate, performance } from './corpus.ts'
 
 const shelfSize = 100
@@ -17,7 +17,7 @@ export function makeLibrary(folder: string, count: number, onShelf: (path: strin
     if (existsSync(path)) continue
     const sounds = Array.from({ length: shelfSize }, (_, i) => performance(seed, shelf * shelfSize + i))
     const entries = sounds.flatMap(({ channels }, i) =>
-      channels.map((samples, c) => [`${i}/${c}`, stored(samples)] as const),
+      channels.map((samples, c) => [`${i}/${c}`, float32Tensor(samples)] as const),
     )
     writeSafetensors(path, new Map(entries), { sampleRate: String(modelRate) })
     onShelf(path)
@@ -38,9 +38,3 @@ export function readLibrary(folder: string): Waveform[] {
 
 const shelfPath = (folder: string, shelf: number) =>
   join(folder, `sounds-${String(shelf).padStart(2, '0')}.safetensors`)
-
-const stored = (samples: Float32Array) => ({
-  dtype: 'F32' as const,
-  shape: [samples.length],
-  bytes: float32Bytes(samples),
-})

@@ -4,7 +4,7 @@
  * is x.
  */
 import { randomFor } from '../../src/random.ts'
-import { replaceValues, type Tensors, valuesOf } from '../base/tensors.ts'
+import { changeValues, replaceValues, type Tensors } from '../base/tensors.ts'
 import type { Mels } from './autoencoder.ts'
 import { principalAxes } from './principal.ts'
 
@@ -86,7 +86,7 @@ function decoder(tensors: Tensors) {
     const [outputs, inputs, times] = widthOf(`${name}.weight`)
     const random = randomFor(1, 'linear start', name)
     const centre = times - 1
-    const values = valuesOf(tensors, at(`${name}.weight`)).map((_, i) => {
+    changeValues(tensors, at(`${name}.weight`), (_, i) => {
       const [into, time, bin] = [Math.floor(i / times ** 2) % inputs, Math.floor(i / times) % times, i % times]
       const out = Math.floor(i / (inputs * times ** 2))
       const isCentre = time === centre && bin === Math.floor(times / 2)
@@ -94,7 +94,6 @@ function decoder(tensors: Tensors) {
         return out === outputs - 1 && into === inputs - 1 && isCentre ? 1 : 0
       return (isCentre && out === into ? 1 : 0) + (0.3 * random.normal()) / Math.sqrt(inputs * times)
     })
-    replaceValues(tensors, at(`${name}.weight`), values)
     fillBias(tensors, at(`${name}.bias`), () => 0)
   }
   const [deep, latent] = widthOf('conv_in.conv.weight')
@@ -166,10 +165,5 @@ function fill(tensors: Tensors, name: string, taps: readonly Tap[]) {
   replaceValues(tensors, name, values)
 }
 
-function fillBias(tensors: Tensors, name: string, at: (i: number) => number) {
-  replaceValues(
-    tensors,
-    name,
-    valuesOf(tensors, name).map((_, i) => at(i)),
-  )
-}
+const fillBias = (tensors: Tensors, name: string, at: (i: number) => number) =>
+  changeValues(tensors, name, (_, i) => at(i))

@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
-import { float32Bytes } from '../../src/checkpoint/dtypes.ts'
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { float32Tensor } from '../base/tensors.ts'
 import type { Mels } from './autoencoder.ts'
 import { melOf } from './spectra.ts'
 import { readVariations } from './variations.ts'
@@ -41,6 +41,7 @@ function makeMels(folder: string, path: string) {
   }
   const values = new Float32Array(pieces.length * (pieces[0]?.length ?? 0))
   for (const [i, piece] of pieces.entries()) values.set(piece, i * piece.length)
-  const tensor = { dtype: 'F32' as const, shape: [pieces.length, ...shape], bytes: float32Bytes(values) }
-  writeSafetensors(path, new Map([['mels', tensor]]), { entries: JSON.stringify(entries) })
+  writeSafetensors(path, new Map([['mels', float32Tensor(values, [pieces.length, ...shape])]]), {
+    entries: JSON.stringify(entries),
+  })
 }

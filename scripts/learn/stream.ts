@@ -5,7 +5,7 @@ import { drawSigma } from '../../src/flow/sigma.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/random.ts'
 import type { Example } from '../../src/train/objective.ts'
-import { replaceValues, type Tensors, valuesOf } from '../base/tensors.ts'
+import { changeValues, type Tensors, valuesOf } from '../base/tensors.ts'
 import type { Loader } from './learnable.ts'
 
 export const loadStream: Loader<Transformer> = ({ transformer }, config) =>
@@ -20,38 +20,18 @@ export const isStreamWeight = (name: string) => name.startsWith(stream) && !name
  * with a liking for its own moment, in reference and target alike (equal biases on queries and keys, which only positions turn apart).
  */
 export function startStream(tensors: Tensors) {
-  const input = `${stream}audio_patchify_proj.weight`
-  const latent = valuesOf(tensors, input).length / widthOf(tensors)
-  replaceValues(
-    tensors,
-    input,
-    valuesOf(tensors, input).map((_, i) => (Math.floor(i / latent) === i % latent ? 1 : 0)),
-  )
+  const input = `${stream}audio_patchify_proj`
+  const latent = valuesOf(tensors, `${input}.weight`).length / valuesOf(tensors, `${input}.bias`).length
+  changeValues(tensors, `${input}.weight`, (_, i) => (Math.floor(i / latent) === i % latent ? 1 : 0))
+  changeValues(tensors, `${stream}audio_proj_out.weight`, (value) => 0.3 * value)
   for (const [name, { shape }] of tensors) {
-    if (/audio_attn1\.to_[qk]\.bias$/.test(name) && isStreamWeight(name)) {
-      const headDim = (shape[0] as number) / headsIn(tensors)
-      replaceValues(
-        tensors,
-        name,
-        valuesOf(tensors, name).map((_, i) => (i % headDim < headDim / 2 ? 1.2 : 0)),
-      )
-    }
-    if (/audio_attn1\.[qk]_norm\.weight$/.test(name) && isStreamWeight(name))
-      replaceValues(
-        tensors,
-        name,
-        valuesOf(tensors, name).map(() => 1.8),
-      )
-    if (name === `${stream}audio_proj_out.weight`)
-      replaceValues(
-        tensors,
-        name,
-        valuesOf(tensors, name).map((value) => 0.3 * value),
-      )
+    if (!isStreamWeight(name)) continue
+    const headDim = (shape[0] as number) / headsIn(tensors)
+    if (/audio_attn1\.to_[qk]\.bias$/.test(name))
+      changeValues(tensors, name, (_, i) => (i % headDim < headDim / 2 ? 1.2 : 0))
+    if (/audio_attn1\.[qk]_norm\.weight$/.test(name)) changeValues(tensors, name, () => 1.8)
   }
 }
-
-const widthOf = (tensors: Tensors) => valuesOf(tensors, `${stream}audio_patchify_proj.bias`).length
 
 const headsIn = (tensors: Tensors) =>
   valuesOf(tensors, `${stream}transformer_blocks.0.audio_attn1.to_gate_logits.bias`).length

@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Waveform } from '../../src/audio/waveform.ts'
-import { float32Bytes } from '../../src/checkpoint/dtypes.ts'
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
 import { type Random, randomFor } from '../../src/random.ts'
+import { float32Tensor } from '../base/tensors.ts'
 import { type Change, drawChange } from './changes.ts'
 import { modelRate } from './corpus.ts'
 import { readLibrary } from './library.ts'
@@ -30,10 +30,7 @@ export function makeVariations(folder: string, onShelf: (path: string) => void) 
       }),
     )
     const tensors = changed.flatMap(({ after, at }) =>
-      after.channels.map((samples, c) => {
-        const stored = { dtype: 'F32' as const, shape: [samples.length], bytes: float32Bytes(samples) }
-        return [`${at}/${c}`, stored] as const
-      }),
+      after.channels.map((samples, c) => [`${at}/${c}`, float32Tensor(samples)] as const),
     )
     writeSafetensors(path, new Map(tensors), Object.fromEntries(changed.map(({ at, caption }) => [at, caption])))
     onShelf(path)

@@ -7,7 +7,7 @@ import { type Generator, loadGenerator } from '../../src/model/vocoder/generator
 import { snake } from '../../src/model/vocoder/snake.ts'
 import { upConvolve } from '../../src/model/vocoder/up-convolution.ts'
 import { randomFor } from '../../src/random.ts'
-import { replaceValues, type Tensors, valuesOf } from '../base/tensors.ts'
+import { changeValues, type Tensors } from '../base/tensors.ts'
 import type { Loader } from './learnable.ts'
 import { magnitudes, melOf, spectrum } from './spectra.ts'
 
@@ -28,25 +28,10 @@ const learns = (stage: number, kernel: number) => stage === 0 || kernel === 1
 export function startVocoder(tensors: Tensors) {
   for (const [name] of tensors) {
     const random = randomFor(3, 'vocoder start', name.replace(/(alpha|beta)$/, ''))
-    if (/^vocoder\.vocoder.*\.(alpha|beta)$/.test(name))
-      replaceValues(
-        tensors,
-        name,
-        valuesOf(tensors, name).map(() => 0.6 * random.normal()),
-      )
     const isIdle = /^vocoder\.vocoder\.resblocks.*\.convs2\.\d\.(weight|bias)$/.test(name) && !isVocoderWeight(name)
-    if (isIdle || name === 'vocoder.bwe_generator.conv_post.weight')
-      replaceValues(
-        tensors,
-        name,
-        valuesOf(tensors, name).map(() => 0),
-      )
-    if (name === 'vocoder.vocoder.conv_post.weight')
-      replaceValues(
-        tensors,
-        name,
-        valuesOf(tensors, name).map((value) => 0.1 * value),
-      )
+    if (isIdle || name === 'vocoder.bwe_generator.conv_post.weight') changeValues(tensors, name, () => 0)
+    if (/^vocoder\.vocoder.*\.(alpha|beta)$/.test(name)) changeValues(tensors, name, () => 0.6 * random.normal())
+    if (name === 'vocoder.vocoder.conv_post.weight') changeValues(tensors, name, (value) => 0.1 * value)
   }
 }
 
