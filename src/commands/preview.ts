@@ -14,7 +14,7 @@ import { attachSavedLoras } from '../model/lora.ts'
 import { generateLatents, renderLatents } from '../preview/preview.ts'
 import { openSampler } from '../preview/sampler.ts'
 import type { Terminal } from '../report/terminal.ts'
-import { describeBase, loadModel } from './train.ts'
+import { adviseGuidance, describeBase, loadModel } from './train.ts'
 import { guidanceRescale, readReference } from './validation.ts'
 
 /** The longest clip that can be trained on, for a reference whose LoRA names no duration. */
@@ -32,6 +32,7 @@ export async function runPreview(settings: PreviewSettings, terminal: Terminal):
   const reference = await readReference(settings.ref, longest, facts ? (facts.normalized ?? false) : true)
   const seconds = settings.duration ?? facts?.durationSeconds ?? durationOf(reference)
   describeBase(base, terminal)
+  adviseGuidance(base, '--cfg', settings.cfg, terminal)
   const backend = await startBackend(settings.backend)
   terminal.note(`Backend: ${backend.name}, ${backend.description}`)
 

@@ -46,6 +46,7 @@ export async function runTrain(
     const dataset = await lookThrough(source, settings, terminal, interruption)
     const base = openBaseModel(settings)
     describeBase(base, terminal)
+    if (settings.validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, terminal)
     const clips = await readValidationClips(settings)
     const prompts = clips.length > 0 ? [...clips.map(({ prompt }) => prompt), settings.validationNegativePrompt] : []
     const texts = new Set([...usedCaptions(dataset), ...prompts])
@@ -137,6 +138,15 @@ const usedCaptions = ({ pairs }: Dataset) => pairs.filter(({ plan }) => plan.use
 export function describeBase({ isBundled, checkpoint, config }: BaseModel, terminal: Terminal) {
   if (isBundled) terminal.note('Base: the small bundled one, for trying the tool; --model chooses a real one')
   else terminal.note(`Base: ${checkpoint.path}, ${config.transformer.num_layers} blocks`)
+}
+
+/** The bundled base has learned little from captions: what guidance adds is mostly noise. */
+const bundledGuidance = 2
+
+/** @param flag by which previews are told how much guidance they get. */
+export function adviseGuidance({ isBundled }: BaseModel, flag: string, cfg: number, terminal: Terminal) {
+  if (!isBundled || cfg <= bundledGuidance) return
+  terminal.warn(`guidance of ${cfg} is too much for the small bundled base: previews sound best with ${flag} 1`)
 }
 
 export function loadModel({ components, config }: BaseModel, terminal: Terminal): Transformer {

@@ -349,6 +349,13 @@ describe('preview', () => {
     expect(Math.max(...difference)).toBeLessThan(1e-3)
   })
 
+  it('says that guidance spoils the small bundled base, and is silent where there is none', async () => {
+    const render = (cfg: string) =>
+      run(['preview', '--ref', 'ref.wav', '--steps', '1', '--cfg', cfg, '--stg-scale', '0', '--out', `cfg-${cfg}.wav`])
+    expect((await render('7')).stderr).toContain('warning: guidance of 7 is too much for the small bundled base')
+    expect((await render('1')).stderr).not.toContain('guidance')
+  })
+
   it('refuses a LoRA of another base, naming both sizes', async () => {
     const factors = { dtype: 'F32' as const, shape: [1, 7], bytes: new Uint8Array(28) }
     const module = 'diffusion_model.transformer_blocks.0.audio_attn1.to_q'
