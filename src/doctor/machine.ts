@@ -2,12 +2,12 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
+import { instructionSets } from '../engine/processor.ts'
 
 export type Processor = { model: string; threads: number; bfloat16: string[] }
 
-/** @param cpuinfo the text of /proc/cpuinfo, empty where there is none. */
-export function readProcessor(cpuinfo = textOf('/proc/cpuinfo')): Processor {
-  const flags = cpuinfo.match(/^flags\s*:(.*)$/m)?.[1]?.split(' ') ?? []
+/** @param flags what the processor says it can do. */
+export function readProcessor(flags = instructionSets() ?? []): Processor {
   const model = cpus()[0]?.model.trim() || process.arch
   return { model, threads: availableParallelism(), bfloat16: flags.filter((flag) => /bf16/.test(flag)) }
 }

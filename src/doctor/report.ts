@@ -11,7 +11,7 @@ import {
   startBackend,
 } from '../engine/backend.ts'
 import { defaultDataFolder } from '../engine/installation.ts'
-import { type ProductProbe, type ProductType, probeProduct } from '../engine/probe.ts'
+import { type ProductProbe, probeProduct } from '../engine/probe.ts'
 import { UserError } from '../errors.ts'
 import { type BaseChoice, openBaseModel } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/components.ts'
@@ -41,7 +41,7 @@ export type DoctorReport = {
   /** Only where native TensorFlow computes. */
   native?: NativeFacts
   /** Only where a backend computes. */
-  products?: Record<ProductType, ProductProbe>
+  products?: Record<'float32' | 'bfloat16', ProductProbe>
   ffmpeg: Found<{ path: string; from: string; version: string; rubberband: boolean }>
   base: Found<BaseFacts>
   disk: { folder: string; freeBytes: number }

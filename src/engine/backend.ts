@@ -8,6 +8,7 @@ import util from 'node:util'
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../errors.ts'
 import { loadInstallation } from './installation.ts'
+import { hasWideVectors } from './processor.ts'
 
 export type BackendName = 'tensorflow' | 'wasm' | 'cpu'
 export type BackendChoice = 'auto' | BackendName
@@ -81,8 +82,9 @@ const addons: (() => string | undefined)[] = [
 
 async function startTensorFlow(): Promise<string> {
   restoreUtil()
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2'
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= hasWideVectors() ? '2' : '3' // else it complains that bfloat16 is foreign, which is known
   process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true' // otherwise TensorFlow takes the whole card
+  process.env.TF_ENABLE_ONEDNN_OPTS ??= '1' // by itself TensorFlow takes these kernels on some processors only; all are faster with them
   const failures: unknown[] = []
   for (const load of addons) {
     try {

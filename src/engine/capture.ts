@@ -5,8 +5,9 @@
 import * as tf from '@tensorflow/tfjs'
 import { borrow } from './borrowed.ts'
 import { collectGarbage } from './garbage.ts'
+import { attributeKinds, typed } from './graph.ts'
 import { asTensor, dataTypeOf, dataTypes, isNative, nativeBackend, type OpAttribute, type OpOutput } from './native.ts'
-import { attributeKinds, currentRecording, type Recording, startRecording } from './recording.ts'
+import { currentRecording, type Recording, startRecording } from './recording.ts'
 import { handleOf, openSession, type Slot } from './session.ts'
 
 export type NamedTensors = Record<string, tf.Tensor>
@@ -122,8 +123,7 @@ function write(
     const effects = recording.effects.map((node) => `^${node}`)
     return new Map(
       outputs.map(({ name, node, dtype }) => {
-        const attributes = [{ name: 'T', type: attributeKinds.type, value: dtype }]
-        return [name, recording.add({ op: 'Identity', inputs: [node, ...effects], attributes })]
+        return [name, recording.add({ op: 'Identity', inputs: [node, ...effects], attributes: [typed('T', dtype)] })]
       }),
     )
   } finally {
@@ -136,12 +136,9 @@ const inputNode = (name: string) => `input/${name}`
 
 function placeholder(recording: Recording, input: string, example: tf.Tensor): tf.Tensor {
   const [name, shape, dtype] = [inputNode(input), example.shape, dataTypes[dataTypeOf(example)]]
-  const attributes = [
-    { name: 'dtype', type: attributeKinds.type, value: dtype },
-    { name: 'shape', type: attributeKinds.shape, value: shape },
-  ]
+  const attributes = [typed('dtype', dtype), { name: 'shape', type: attributeKinds.shape, value: shape }]
   recording.add({ name, op: 'Placeholder', inputs: [], attributes })
-  return asTensor({ id: recording.standIn({ name, shape, dtype }), shape: [...shape], dtype })
+  return asTensor({ id: recording.standIn({ shape, dtype }, name), shape: [...shape], dtype })
 }
 
 /**
@@ -152,16 +149,15 @@ function standIn(recording: Recording, variable: tf.Variable, { name, shape, dty
   const { tensorMap } = nativeBackend()
   const { dataId } = variable
   const own = tensorMap.get(dataId)
-  const id = recording.standIn({ name, shape, dtype })
+  const id = recording.variableStandIn({ shape, dtype }, name, handleOf(name))
   tensorMap.set(dataId, { id, shape: own.shape, dtype, values: null, refCount: own.refCount + 1 })
   const holder = tf.keep(tf.engine().makeTensorFromTensorInfo({ dataId, shape: [...shape], dtype: 'float32' }))
   return () => {
     if (variable.dataId !== dataId) {
       const { id } = tensorMap.get(variable.dataId)
-      const attributes = [{ name: 'dtype', type: attributeKinds.type, value: dtype }]
       // it waits for the reading of the old value
       const inputs = [handleOf(name), recording.nameOf(id), `^${name}`]
-      recording.effects.push(recording.add({ op: 'AssignVariableOp', inputs, attributes }))
+      recording.effect(recording.add({ op: 'AssignVariableOp', inputs, attributes: [typed('dtype', dtype)] }))
       variable.assign(holder)
     }
     holder.dispose()
@@ -182,9 +178,13 @@ export function updateInPlace(
 ): string {
   const recording = currentRecording()
   if (!recording) throw new Error(`${op} belongs in a recording`)
-  const names = (list: readonly tf.Tensor[]) => nativeBackend().getInputTensorIds(list).map(recording.nameOf)
-  const inputs = [...names(variables).map(handleOf), ...names(tensors), ...earlier.map((node) => `^${node}`)]
+  const ids = (list: readonly tf.Tensor[]) => nativeBackend().getInputTensorIds(list)
+  const inputs = [
+    ...ids(variables).map(recording.handleOf),
+    ...ids(tensors).map(recording.nameOf),
+    ...earlier.map((node) => `^${node}`),
+  ]
   const node = recording.add({ op, inputs, attributes: [...attributes] })
-  recording.effects.push(node)
+  recording.effect(node)
   return node
 }

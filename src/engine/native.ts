@@ -64,6 +64,12 @@ export const integer = (name: string, value: number): OpAttribute => ({
   value,
 })
 
+/** The same tensor, its values no longer waiting in JavaScript for the first op that wants them. */
+export function uploaded<T extends tf.Tensor>(tensor: T): T {
+  nativeBackend().getInputTensorIds([tensor])
+  return tensor
+}
+
 /** Runs one op with one output. */
 export function runOp(op: string, inputs: readonly tf.Tensor[], attributes: readonly OpAttribute[]): tf.Tensor {
   const backend = nativeBackend()

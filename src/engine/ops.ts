@@ -1,20 +1,20 @@
 /**
- * The few TensorFlow ops that compute in the precision of the frozen weights, on native TensorFlow only. `narrow` leads into it and `wide` back to
+ * The few TensorFlow ops that compute in the precision of products, on native TensorFlow only. `narrow` leads into it and `wide` back to
  * float32; in between, tensors bear the name float32 to TensorFlow.js, which must not touch them. None of these has a gradient: they are for
  * gradients written by hand.
  */
 import * as tf from '@tensorflow/tfjs'
-import { type DataType, dataTypeOf, flag, integer, nativeBackend, runOp, typeAttribute } from './native.ts'
+import { asTensor, type DataType, dataTypeOf, flag, integer, nativeBackend, runOp, typeAttribute } from './native.ts'
 import { currentPrecision } from './precision.ts'
 import { currentRecording } from './recording.ts'
 
-/** To the precision of the frozen weights. */
-export const narrow = <T extends tf.Tensor>(x: T): T => cast(x, currentPrecision())
+/** To the precision of products. */
+export const narrow = <T extends tf.Tensor>(x: T): T => castTo(currentPrecision(), x)
 
 /** To float32. */
-export const wide = <T extends tf.Tensor>(x: T): T => cast(x, 'float32')
+export const wide = <T extends tf.Tensor>(x: T): T => castTo('float32', x)
 
-function cast<T extends tf.Tensor>(x: T, to: DataType): T {
+export function castTo<T extends tf.Tensor>(to: DataType, x: T): T {
   const from = dataTypeOf(x)
   if (from === to) return x
   return runOp('Cast', [x], [typeAttribute('SrcT', from), typeAttribute('DstT', to), flag('Truncate', false)]) as T
@@ -54,15 +54,20 @@ export const rowsAt = (x: tf.Tensor2D, indices: tf.Tensor1D) =>
     ],
   ) as tf.Tensor2D
 
-/** x, but in a graph no sooner than `earlier` is there: without it TensorFlow would compute again what it still has. */
+/** x, but in a graph no sooner than `earlier` is there: without it TensorFlow would begin with all at once. */
 export function after<T extends tf.Tensor>(x: T, earlier: tf.Tensor): T {
   const recording = currentRecording()
   if (!recording) return x
-  const backend = nativeBackend()
-  const [id, awaited] = backend.getInputTensorIds([x, earlier]) as [number, number]
-  const output = runOp('Identity', [x], [typeOf(x)])
-  recording.nodes.at(-1)?.inputs.splice(0, 1, recording.nameOf(id), `^${recording.nameOf(awaited).split(':')[0]}`)
-  return output as T
+  const [id, awaited] = nativeBackend().getInputTensorIds([x, earlier]) as [number, number]
+  const [nodeAwaited] = recording.nameOf(awaited).split(':')
+  const node = recording.add({
+    op: 'Identity',
+    inputs: [recording.nameOf(id), `^${nodeAwaited}`],
+    attributes: [typeOf(x)],
+  })
+  const { shape, dtype } = recording.infoOf(id)
+  const output = recording.standIn({ shape, dtype }, recording.outputOf(node, 'Identity'))
+  return asTensor({ id: output, shape: [...shape], dtype }) as T
 }
 
 const typeOf = (x: tf.Tensor) => typeAttribute('T', dataTypeOf(x))

@@ -1,30 +1,30 @@
 /** What matrix products are worth on the backend that is computing: whether they are right, and how fast they are. */
 import * as tf from '@tensorflow/tfjs'
-import { flag, isNative, runOp, typeAttribute } from './native.ts'
+import {
+  asFloat32,
+  fromFloat32,
+  hasExactSums,
+  isForeign,
+  multiply,
+  type ProductType,
+  roundsToNearest,
+} from './exactness.ts'
+import { isNative } from './native.ts'
 
-export type ProductType = 'float32' | 'bfloat16'
-
-export type ProductProbe = { works: true; gigaflops: number } | { works: false; reason: string }
+export type ProductProbe =
+  | { works: true; gigaflops: number; roundsToNearest: boolean }
+  | { works: false; reason: string }
 
 /** Multiplies small matrices and looks at the result, then larger and larger ones and takes the time. */
 export function probeProduct(type: ProductType): ProductProbe {
-  if (type === 'bfloat16' && !isNative()) return { works: false, reason: 'only native TensorFlow has it' }
+  if (type !== 'float32' && !isNative()) return { works: false, reason: 'only native TensorFlow has it' }
+  if (isForeign(type)) return { works: false, reason: 'foreign to this processor' }
   try {
-    if (!isExact(type)) return { works: false, reason: 'its results are wrong' }
-    return { works: true, gigaflops: rate(type) }
+    if (!hasExactSums(type)) return { works: false, reason: 'its results are wrong' }
+    return { works: true, gigaflops: rate(type), roundsToNearest: roundsToNearest(type) }
   } catch (error) {
     return { works: false, reason: String((error as Error).message).split('\n', 1)[0] as string }
   }
-}
-
-/** Small whole numbers: bfloat16 counts to 256 exactly, and so must get every sum right. */
-function isExact(type: ProductType): boolean {
-  const indices = Array.from({ length: 32 }, (_, i) => i)
-  const rows = indices.map((i) => indices.map((k) => ((3 * i + 4 * k) % 5) - 2))
-  const columns = indices.map((j) => rows.map((row) => row[j] as number))
-  const expected = rows.map((row) => columns.map((column) => row.reduce((sum, x, k) => sum + x * (column[k] ?? 0), 0)))
-  const found = tf.tidy(() => asFloat32(square(fromFloat32(tf.tensor2d(rows), type), type), type).dataSync())
-  return expected.flat().every((sum, i) => sum === found[i])
 }
 
 const [smallest, largest, longEnough] = [128, 8192, 20]
@@ -52,14 +52,4 @@ const timeOfProduct = (size: number, type: ProductType): number =>
 /** A GPU answers before it has computed: only a number that is read is there. */
 const finish = (x: tf.Tensor, type: ProductType) => tf.tidy(() => tf.sum(asFloat32(x, type)).dataSync())
 
-const square = (x: tf.Tensor, type: ProductType): tf.Tensor =>
-  type === 'float32'
-    ? tf.matMul(x, x)
-    : runOp('MatMul', [x, x], [typeAttribute('T', type), flag('transpose_a', false), flag('transpose_b', false)])
-
-const fromFloat32 = (x: tf.Tensor, type: ProductType) => (type === 'float32' ? x : cast(x, 'float32', type))
-
-const asFloat32 = (x: tf.Tensor, type: ProductType) => (type === 'float32' ? x : cast(x, type, 'float32'))
-
-const cast = (x: tf.Tensor, from: ProductType, to: ProductType) =>
-  runOp('Cast', [x], [typeAttribute('SrcT', from), typeAttribute('DstT', to), flag('Truncate', false)])
+const square = (x: tf.Tensor, type: ProductType): tf.Tensor => multiply(x, x, type)

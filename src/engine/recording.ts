@@ -1,37 +1,70 @@
 /**
  * Watching a function of tensors as it talks to tfjs-node, and writing its ops down as the nodes of a graph. Nothing is computed: ops on tensors
- * that do not exist give tensors that do not exist. What shape an op's outputs have is learned by running it once on zeros, so that a model of 48
- * equal blocks costs no more than one of them.
+ * that do not exist give tensors that do not exist.
  */
+import { type ConstantValue, constantNode, type GraphFunction, type GraphNode, outputName, typed } from './graph.ts'
 import { type Binding, dataTypes, type NativeBackend, type OpAttribute, type OpOutput } from './native.ts'
-
-export type GraphNode = { name: string; op: string; inputs: string[]; attributes: OpAttribute[] }
+import { elements, infoOfReal, shapeLearner, type TensorInfo } from './shapes.ts'
 
 /** A live tensor that the graph closes over. */
-export type Resident = { id: number; shape: readonly number[]; dtype: number }
-
-type Constant = { shape: readonly number[]; dtype: number; values: unknown }
+export type Resident = TensorInfo & { id: number }
 
 export type Recording = {
+  /** Those of the graph itself. */
   readonly nodes: GraphNode[]
+  readonly functions: GraphFunction[]
   /** By the name of the node that reads it. */
   readonly residents: Map<string, Resident>
-  /** A tensor that does not exist: the output of a node written from outside. */
-  standIn(output: { name: string; shape: readonly number[]; dtype: number }): number
-  /** A node that no op of TensorFlow.js makes. Inputs are names of outputs; `^name` waits for a node. */
-  add(node: Omit<GraphNode, 'name'> & { name?: string }): string
   /** Nodes that change state: a run must wait for them even where no output needs them. */
   readonly effects: string[]
+  /** A node that no op of TensorFlow.js makes. */
+  add(node: Omit<GraphNode, 'name'> & { name?: string }): string
+  /** A tensor that does not exist: an output of a node. @param output its name, where it is not the first of the node's. */
+  standIn(info: TensorInfo, output: string): number
+  /** The same for a variable, with what its node of this name reads from. */
+  variableStandIn(info: TensorInfo, output: string, handle: string): number
+  /** What the node's output is called here, in the graph or in a function. */
+  outputOf(node: string, op: string, output?: number): string
+  /** A node that must run. */
+  effect(node: string): void
   /** The output's name of a tensor, real or not. */
   nameOf(id: number): string
+  /** The name of what a variable is read from and written to. */
+  handleOf(id: number): string
+  infoOf(id: number): TensorInfo
+  /**
+   * Writes a function: what the body does, from the given tensors and nothing else.
+   * @param given tensors whose values the function takes. @param variables tensors of variables, which it may also change. @returns ids of its outputs' tensors.
+   */
+  define(label: string, given: readonly number[], variables: readonly number[], body: () => number[]): GraphFunction
   /** Puts the binding back. Live tensors stay until `release`. */
   stop(): void
   /** Deletes the tensors that were made, or whose deletion was asked for, while recording. */
   release(): void
 }
 
-/** Numbers up to so many are written into the graph itself. */
-const maxConstantElements = 1024
+/** Where nodes are written: the graph, or one of its functions. */
+type Scope = {
+  isFunction: boolean
+  nodes: GraphNode[]
+  effects: string[]
+  names: Map<number, string>
+  handles: Map<number, string>
+  /** Names of constants by what they hold: the same axes and shapes occur in every block. */
+  constants: Map<string, string>
+  /** Constants that were made here. */
+  own: Set<number>
+}
+
+const openScope = (isFunction: boolean): Scope => ({
+  isFunction,
+  nodes: [],
+  effects: [],
+  names: new Map(),
+  handles: new Map(),
+  constants: new Map(),
+  own: new Set(),
+})
 
 let current: Recording | undefined
 
@@ -41,56 +74,68 @@ export const currentRecording = () => current
 export function startRecording(backend: NativeBackend): Recording {
   if (current) throw new Error('a recording is under way')
   const real = backend.binding
-  const nodes: GraphNode[] = []
-  const effects: string[] = []
-  const names = new Map<number, string>()
-  const infos = new Map<number, { shape: readonly number[]; dtype: number }>()
-  const constants = new Map<number, Constant>()
-  const constantNames = new Map<string, string>()
+  const graph = openScope(false)
+  const functions: GraphFunction[] = []
   const residents = new Map<string, Resident>()
+  const infos = new Map<number, TensorInfo>()
+  const constants = new Map<number, ConstantValue>()
   const doomed = new Set<number>()
+  let scope = graph
   let nextStandIn = -2 // tfjs-node takes −1 for "not yet in TensorFlow", and deletes no negative one
 
   const add: Recording['add'] = (node) => {
-    const name = node.name ?? `n${nodes.length}`
-    nodes.push({ ...node, name })
+    const name = node.name ?? `n${scope.nodes.length}`
+    scope.nodes.push({ ...node, name })
     return name
   }
-  const standIn: Recording['standIn'] = ({ name, shape, dtype }) => {
+  const standIn: Recording['standIn'] = ({ shape, dtype }, output) => {
     const id = nextStandIn--
-    names.set(id, name)
+    scope.names.set(id, output)
     infos.set(id, { shape, dtype })
     return id
   }
-  const nameOf = (id: number): string => names.get(id) ?? nameOfReal(id)
-  const nameOfReal = (id: number) => {
-    const constant = constants.get(id)
-    const isSmall = constant && fitsGraph(constant)
-    const name = isSmall ? nameOfConstant(constant) : `resident${residents.size}`
-    if (!isSmall) residents.set(name, { id, ...infoOf(id) })
-    names.set(id, name)
+  const nameOf = (id: number): string => {
+    const name = scope.names.get(id) ?? nameOfRead(id) ?? nameOfReal(id)
+    scope.names.set(id, name)
     return name
   }
-  /** The same axes and shapes occur in every block. */
-  const nameOfConstant = (constant: Constant) => {
+  /** A function is given the variable itself, and reads it where its value is used. */
+  const nameOfRead = (id: number) => {
+    const handle = scope.handles.get(id)
+    if (handle === undefined) return undefined
+    const op = 'ReadVariableOp'
+    return outputOf(add({ op, inputs: [handle], attributes: [typed('dtype', infoOf(id).dtype)] }), op)
+  }
+  const nameOfReal = (id: number): string => {
+    const constant = constants.get(id)
+    const isKnown = !scope.isFunction || scope.own.has(id)
+    if (constant && isKnown && fitsGraph(constant)) return nameOfConstant(constant)
+    if (scope.isFunction) throw new Error('a function of the graph uses a tensor that it was not given')
+    const name = `resident${residents.size}`
+    residents.set(name, { id, ...infoOf(id) })
+    return name
+  }
+  const nameOfConstant = (constant: ConstantValue) => {
     const { shape, dtype, values } = constant
     const key = `${dtype} [${shape}] ${Array.from(values as Float32Array)}`
-    const name = constantNames.get(key) ?? add(constantNode(constant))
-    constantNames.set(key, name)
+    const name = scope.constants.get(key) ?? outputOf(add(constantNode(constant)), 'Const')
+    scope.constants.set(key, name)
     return name
   }
   const infoOf = (id: number) => {
-    const info = infos.get(id) ?? constants.get(id) ?? shapeOfReal(real, id)
+    const info = infos.get(id) ?? constants.get(id) ?? infoOfReal(real, id)
     infos.set(id, info)
     return info
   }
+  const outputOf: Recording['outputOf'] = (name, op, output = 0) => outputName({ name, op }, output, scope.isFunction)
 
-  const learned = shapeLearner(real, infoOf, constants)
+  const learned = shapeLearner(real, infoOf, (id) => constants.get(id)?.values as ArrayLike<number> | undefined)
   const recorder: Binding = {
     ...membersOf(real),
     createTensor: (shape: readonly number[], dtype: number, values: unknown) => {
       const id = real.createTensor(shape, dtype, values)
       constants.set(id, { shape: [...shape], dtype, values })
+      scope.own.add(id)
       return id
     },
     deleteTensor: (id: number) => {
@@ -98,13 +143,11 @@ export function startRecording(backend: NativeBackend): Recording {
     },
     executeOp: (op: string, attributes: readonly OpAttribute[], inputs: readonly number[], outputs: number) => {
       const inferred = withType(op, attributes, inputs[0] === undefined ? undefined : infoOf(inputs[0]), real)
-      const shapes = learned(op, inferred, inputs, outputs)
+      const infos = learned(op, inferred, inputs, outputs)
       const name = add({ op, inputs: inputs.map(nameOf), attributes: inferred })
-      return shapes.map(({ shape, dtype }, i) => ({
-        id: standIn({ name: i === 0 ? name : `${name}:${i}`, shape, dtype }),
-        shape: [...shape],
-        dtype,
-      }))
+      return infos.map((info, i): OpOutput => {
+        return { id: standIn(info, outputOf(name, op, i)), shape: [...info.shape], dtype: info.dtype }
+      })
     },
     tensorDataSync: (id: number) => {
       if (id < 0) throw new Error('a captured function may not look at values')
@@ -112,13 +155,46 @@ export function startRecording(backend: NativeBackend): Recording {
     },
   }
   backend.binding = recorder
+
+  const define: Recording['define'] = (label, given, variables, body) => {
+    const around = scope
+    const inner = openScope(true)
+    scope = inner
+    try {
+      const values = given.map((id, i) => ({ name: `given${i}`, id, dtype: infoOf(id).dtype }))
+      for (const { name, id } of values) inner.names.set(id, name)
+      const handles = variables.map((id, i) => ({ name: `variable${i}`, id, dtype: resourceType }))
+      for (const { name, id } of handles) inner.handles.set(id, name)
+      const results = body()
+      const written: GraphFunction = {
+        name: `${label}_${functions.length}`,
+        inputs: [...values, ...handles],
+        outputs: results.map((id, i) => ({ name: `result${i}`, dtype: infoOf(id).dtype, from: nameOf(id) })),
+        ...{ nodes: inner.nodes, effects: inner.effects },
+      }
+      functions.push(written)
+      return written
+    } finally {
+      scope = around
+    }
+  }
+
   current = {
-    nodes,
-    effects,
-    residents,
-    standIn,
-    add,
-    nameOf,
+    ...{ nodes: graph.nodes, functions, effects: graph.effects, residents },
+    ...{ add, standIn, outputOf, nameOf, infoOf, define },
+    variableStandIn: (info, output, handle) => {
+      const id = standIn(info, output)
+      scope.handles.set(id, handle)
+      return id
+    },
+    effect: (node) => {
+      scope.effects.push(node)
+    },
+    handleOf: (id) => {
+      const handle = scope.handles.get(id)
+      if (handle === undefined) throw new Error('a function of the graph changes a variable that it was not given')
+      return handle
+    },
     stop: () => {
       backend.binding = real
       current = undefined
@@ -131,39 +207,23 @@ export function startRecording(backend: NativeBackend): Recording {
   return current
 }
 
+/** TensorFlow's number for the handle of a variable. */
+const resourceType = 20
+
+/** Numbers up to so many are written into the graph itself. */
+const maxConstantElements = 1024
+
+/** Integers are shapes, axes and indices, which a GPU wants in ordinary memory. */
+function fitsGraph({ shape, dtype }: ConstantValue) {
+  if (dtype === dataTypes.int32) return true
+  return (dtype === dataTypes.float32 || dtype === dataTypes.bool) && elements(shape) <= maxConstantElements
+}
+
 /** The addon's members are not enumerable, and cannot be inherited: they are read-only. */
 const membersOf = (binding: Binding) =>
   Object.fromEntries(
     Object.getOwnPropertyNames(binding).map((name) => [name, binding[name as keyof Binding]]),
   ) as unknown as Binding
-
-const elements = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
-
-/** Integers are shapes, axes and indices, which a GPU wants in ordinary memory. */
-function fitsGraph({ shape, dtype }: Constant) {
-  if (dtype === dataTypes.int32) return true
-  return (dtype === dataTypes.float32 || dtype === dataTypes.bool) && elements(shape) <= maxConstantElements
-}
-
-export const constantNode = ({
-  shape,
-  dtype,
-  values,
-}: {
-  shape: readonly number[]
-  dtype: number
-  values: unknown
-}) => ({
-  op: 'Const',
-  inputs: [] as string[],
-  attributes: [
-    { name: 'dtype', type: attributeKinds.type, value: dtype },
-    { name: 'value', type: attributeKinds.tensor, value: { shape, dtype, values } },
-  ],
-})
-
-/** Kinds that the binding itself has no number for, and one that it has. */
-export const attributeKinds = { type: -1, shape: -2, tensor: -3, string: -4 } as const
 
 /** Ops that tfjs-node sends without their type, which TensorFlow infers when it runs them at once; a graph wants it written. */
 const untyped = new Set(['ExpandDims', 'Squeeze', 'ZerosLike', 'OnesLike', 'Where'])
@@ -171,70 +231,10 @@ const untyped = new Set(['ExpandDims', 'Squeeze', 'ZerosLike', 'OnesLike', 'Wher
 function withType(
   op: string,
   attributes: readonly OpAttribute[],
-  first: { dtype: number } | undefined,
+  first: TensorInfo | undefined,
   binding: Binding,
 ): OpAttribute[] {
   const given = attributes.filter(({ value }) => value !== undefined && value !== null)
   if (!untyped.has(op) || !first || given.some(({ name }) => name === 'T')) return given
   return [...given, { name: 'T', type: binding.TF_ATTR_TYPE, value: first.dtype }]
-}
-
-/** The shape and type of a tensor made before the recording: a copy without cost says them. */
-function shapeOfReal(binding: Binding, id: number) {
-  for (const dtype of Object.values(dataTypes))
-    try {
-      const [same] = binding.executeOp('Identity', [{ name: 'T', type: binding.TF_ATTR_TYPE, value: dtype }], [id], 1)
-      if (!same) break
-      binding.deleteTensor(same.id)
-      return { shape: same.shape, dtype: same.dtype }
-    } catch {
-      // of another type
-    }
-  throw new Error('a captured tensor has a type that is not known here')
-}
-
-/** Runs an op on zeros the first time its signature occurs. Small constants are part of the signature: they are shapes and axes. */
-function shapeLearner(
-  real: Binding,
-  infoOf: (id: number) => { shape: readonly number[]; dtype: number },
-  constants: ReadonlyMap<number, { shape: readonly number[]; values: unknown }>,
-) {
-  const known = new Map<string, { shape: readonly number[]; dtype: number }[]>()
-  return (op: string, attributes: readonly OpAttribute[], inputs: readonly number[], outputs: number) => {
-    const isSmallConstant = (id: number) => elements(constants.get(id)?.shape ?? [Number.POSITIVE_INFINITY]) <= 64
-    const signature = JSON.stringify([
-      op,
-      attributes,
-      inputs.map((id) => {
-        const { shape, dtype } = infoOf(id)
-        const values = dtype === dataTypes.int32 && isSmallConstant(id) ? constants.get(id)?.values : undefined
-        return [shape, dtype, values && Array.from(values as Int32Array)]
-      }),
-    ])
-    const before = known.get(signature)
-    if (before) return before
-    const made: number[] = []
-    const stood = inputs.map((id) => {
-      if (id >= 0 && infoOf(id).dtype === dataTypes.int32) return id
-      const zeros = zerosOf(real, infoOf(id))
-      made.push(zeros)
-      return zeros
-    })
-    const results = real.executeOp(op, attributes, stood, outputs)
-    for (const id of [...made, ...results.map(({ id }) => id)]) real.deleteTensor(id)
-    const learned = results.map(({ shape, dtype }: OpOutput) => ({ shape, dtype }))
-    known.set(signature, learned)
-    return learned
-  }
-}
-
-function zerosOf(binding: Binding, { shape, dtype }: { shape: readonly number[]; dtype: number }): number {
-  const sizes = binding.createTensor([shape.length], dataTypes.int32, Int32Array.from(shape))
-  const attributes = [
-    { name: 'dtype', type: binding.TF_ATTR_TYPE, value: dtype },
-    { name: 'init', type: binding.TF_ATTR_BOOL, value: true },
-  ]
-  const [zeros] = binding.executeOp('Empty', attributes, [sizes], 1)
-  binding.deleteTensor(sizes)
-  return (zeros as OpOutput).id
 }

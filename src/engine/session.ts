@@ -5,8 +5,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Binding, OpAttribute, OpOutput } from './native.ts'
-import { attributeKinds, constantNode, type GraphNode, type Recording } from './recording.ts'
+import { attributeKinds, constantNode, type GraphNode, typed } from './graph.ts'
+import type { Binding, OpOutput } from './native.ts'
+import type { Recording } from './recording.ts'
 import { encodeSavedModel, tag } from './saved-model.ts'
 
 /** What a slot in the session holds: its name is that of the node that reads it. */
@@ -32,7 +33,7 @@ export function openSession(binding: Binding, recording: Recording, variables: r
     ...slotNodes(variables, 'variables'),
     ...clearing(variables),
   ]
-  const session = load(binding, encodeSavedModel(nodes, binding))
+  const session = load(binding, encodeSavedModel(nodes, recording.functions, binding))
   const run: Session['run'] = (inputs, inputNames, outputNames) =>
     binding.runSavedModel(session, inputs, inputNames.map(port).join(), outputNames.map(port).join())
   const runOnly = (node: string, ids: readonly number[] = [], inputNames: readonly string[] = []) => {
@@ -111,8 +112,6 @@ const doneAfter = (name: string, others: readonly string[]): GraphNode => ({
   name,
   inputs: others.map((other) => `^${other}`),
 })
-
-const typed = (name: string, value: number): OpAttribute => ({ name, type: attributeKinds.type, value })
 
 /** `n3` is short for its first output. */
 const port = (name: string) => (name.includes(':') ? name : `${name}:0`)

@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { updateInPlace } from '../engine/capture.ts'
 import { runOp, typeAttribute } from '../engine/native.ts'
+import { outlined } from '../engine/outlined.ts'
 import type { LoraParameters } from '../model/lora.ts'
 
 export const betas = [0.9, 0.999] as const
@@ -87,19 +88,43 @@ export function adamWInGraph(
   // the kernel adds its epsilon before it corrects the second moment
   const uncorrected = tf.mul(tf.sqrt(tf.sub(1, beta2Power)), epsilon)
   const decay = tf.mul(learningRate, weightDecay)
-  const type = typeAttribute('T', 'float32')
-  for (const [name, parameter] of parameters) {
-    const moments = [state.first, state.second].map((moment) => moment.get(name) as tf.Variable)
-    const gradient = runOp('MulNoNan', [gradients.get(name) as tf.Tensor, shortening], [type]) // 0 where shortening is 0
-    const decayed = updateInPlace(
-      'AssignSubVariableOp',
-      [parameter],
-      [tf.mul(parameter, decay)],
-      [typeAttribute('dtype', 'float32')],
-    )
-    const rest = [beta1Power, beta2Power, learningRate, beta1, beta2, uncorrected, gradient]
-    updateInPlace('ResourceApplyAdam', [parameter, ...moments], rest, [type], [decayed])
+  const scaling = { learningRate, beta1, beta2, beta1Power, beta2Power, uncorrected, decay, shortening }
+  for (const names of groupsOf(parameters)) {
+    const trained = names.map((name) => ({
+      gradient: gradients.get(name) as tf.Tensor,
+      variables: [parameters, state.first, state.second].map((kind) => kind.get(name) as tf.Variable),
+    }))
+    const given = { scaling, gradients: trained.map(({ gradient }) => gradient) }
+    outlined('update', { given, variables: trained.flatMap(({ variables }) => variables) }, () => {
+      for (const { gradient, variables } of trained) updateInGraph(gradient, variables, scaling)
+      return []
+    })
   }
+}
+
+type Scaling = { [name in 'learningRate' | 'beta1' | 'beta2' | 'beta1Power' | 'beta2Power']: tf.Tensor } & {
+  [name in 'uncorrected' | 'decay' | 'shortening']: tf.Tensor
+}
+
+/** @param variables the parameter and its two moments. */
+function updateInGraph(gradient: tf.Tensor, variables: readonly tf.Variable[], scaling: Scaling) {
+  const [parameter] = variables as [tf.Variable]
+  const { learningRate, beta1, beta2, beta1Power, beta2Power, uncorrected, decay, shortening } = scaling
+  const [type, dtype] = [typeAttribute('T', 'float32'), typeAttribute('dtype', 'float32')]
+  const shortened = runOp('MulNoNan', [gradient, shortening], [type]) // 0 where shortening is 0
+  const decayed = updateInPlace('AssignSubVariableOp', [parameter], [tf.mul(parameter, decay)], [dtype])
+  const rest = [beta1Power, beta2Power, learningRate, beta1, beta2, uncorrected, shortened]
+  updateInPlace('ResourceApplyAdam', variables, rest, [type], [decayed])
+}
+
+/** The names of the parameters of one block together: of all blocks the same, they are one function of the graph. */
+function groupsOf(parameters: LoraParameters): string[][] {
+  const groups = new Map<string, string[]>()
+  for (const name of parameters.keys()) {
+    const block = /^.*?\.\d+\./.exec(name)?.[0] ?? ''
+    groups.set(block, [...(groups.get(block) ?? []), name])
+  }
+  return [...groups.values()]
 }
 
 function momentVariable(name: string, initial: tf.Tensor) {

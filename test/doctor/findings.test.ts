@@ -15,7 +15,10 @@ const bare: DoctorReport = {
     description: 'WebAssembly, one thread',
     passedOver: [{ name: 'tensorflow', reason: 'no native TensorFlow is set up' }],
   },
-  products: { float32: { works: true, gigaflops: 36 }, bfloat16: { works: false, reason: 'only native' } },
+  products: {
+    float32: { works: true, gigaflops: 36, roundsToNearest: true },
+    bfloat16: { works: false, reason: 'only native' },
+  },
   ffmpeg: { failure: 'no ffmpeg was found' },
   base: { failure: 'x.safetensors does not exist' },
   disk: { folder: '/work', freeBytes: 80e9 },
@@ -27,7 +30,10 @@ const bare: DoctorReport = {
 const native: Partial<DoctorReport> = {
   backend: { name: 'tensorflow', description: 'TensorFlow 2.21.0 on the CPU, from a test', passedOver: [] },
   native: { version: '2.21.0', device: 'CPU' },
-  products: { float32: { works: true, gigaflops: 300 }, bfloat16: { works: true, gigaflops: 1800 } },
+  products: {
+    float32: { works: true, gigaflops: 300, roundsToNearest: true },
+    bfloat16: { works: true, gigaflops: 1800, roundsToNearest: true },
+  },
 }
 
 const finding = (about: string, report: Partial<DoctorReport> = {}): Finding | undefined =>
@@ -65,6 +71,16 @@ describe('the doctor says', () => {
       meaning: expect.stringContaining('takes 2.0 s at the very least'),
     })
     expect(finding('bfloat16 products')).toMatchObject({ grade: 'fair', found: 'only native' })
+  })
+
+  it('that a format is foreign to this processor', () => {
+    const foreign = { works: true, gigaflops: 100, roundsToNearest: false } as const
+    const products = { float32: { ...foreign, roundsToNearest: true }, bfloat16: foreign }
+    expect(finding('bfloat16 products', { ...native, products })).toMatchObject({
+      found: '100 GFLOP/s',
+      grade: 'fair',
+      meaning: expect.stringMatching(/^not used.*weights lie in memory as they are stored$/),
+    })
   })
 
   it('that a card lies idle, and how it would not', () => {

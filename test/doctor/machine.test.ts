@@ -10,6 +10,7 @@ import {
   readProcessor,
   readProxies,
 } from '../../src/doctor/machine.ts'
+import { instructionSets } from '../../src/engine/processor.ts'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
 
@@ -17,8 +18,9 @@ describe('the doctor reads', () => {
   it('which processors multiply bfloat16', () => {
     const cpuinfo =
       'processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16 amx_bf16 amx_int8\n\nprocessor\t: 1\nflags\t\t: fpu\n'
-    expect(readProcessor(cpuinfo).bfloat16).toEqual(['avx512_bf16', 'amx_bf16'])
-    expect(readProcessor('').bfloat16).toEqual([])
+    expect(readProcessor(instructionSets(cpuinfo)).bfloat16).toEqual(['avx512_bf16', 'amx_bf16'])
+    expect(instructionSets('')).toBeUndefined() // no x86, or no Linux
+    expect(readProcessor([]).bfloat16).toEqual([])
   })
 
   it('the names of the graphics cards', () => {

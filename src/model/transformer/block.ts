@@ -54,7 +54,7 @@ export type Conditioning = {
 
 /** `[B, N, D] → [B, N, D]`. */
 export function block(layer: Block, x: tf.Tensor3D, given: Conditioning): tf.Tensor3D {
-  if (given.native) return nativeBlock(layer, x, given, given.native)
+  if (given.native) return nativeBlock(layer, x, given.native, given.passValues)
   const row = modulationRows(layer.table, given.modulation, blockRows, given.toTokens)
   const contextRow = modulationRows(layer.contextTable, given.contextModulation, contextRows, (rows) =>
     tf.expandDims<tf.Tensor3D>(rows, 1),

@@ -78,7 +78,10 @@ export function velocity(model: Transformer, input: TransformerInput): tf.Tensor
   const { embedding, rows: modulation } = modulate(model.noiseLevel, levels)
   const { rows: contextModulation } = modulate(model.contextNoiseLevel, sigma)
   // the hand-written gradients are those of a LoRA alone
-  const native = isNative() && !isLearning(model.input.weight) ? nativeConditioning(model, input) : undefined
+  const native =
+    isNative() && !isLearning(model.input.weight)
+      ? nativeConditioning(model, { ...input, modulation, contextModulation })
+      : undefined
   const given = { toTokens, modulation, contextModulation, context, rotation, ...(native && { native }) }
 
   let x = onTokens(model.input, tokens)

@@ -5,7 +5,8 @@
 import * as tf from '@tensorflow/tfjs'
 import { byHand } from '../../../engine/by-hand.ts'
 import { mustRecompute } from '../../../engine/keeping.ts'
-import { add, after, narrow, rowsAt, wide } from '../../../engine/ops.ts'
+import { add, narrow, rowsAt, wide } from '../../../engine/ops.ts'
+import { outlined } from '../../../engine/outlined.ts'
 import { currentPrecision } from '../../../engine/precision.ts'
 import type { Linear } from '../../linear.ts'
 import type { Block, Conditioning } from '../block.ts'
@@ -14,25 +15,54 @@ import { attention, attentionGradient, type KeptAttention, type Turn } from './a
 import { feedForward, feedForwardGradient, type KeptFeedForward } from './feed-forward.ts'
 import { inverseRms, normGradient } from './norm.ts'
 
-/** What is the same for all samples, blocks and steps. */
+/** What the blocks are told. */
 export type NativeConditioning = {
+  shared: Shared
+  /** Whether the gradient computes every block again, because there is no room to keep their activations. */
+  recompute: boolean
+  samples: readonly OfSample[]
+}
+
+/** What is the same for all samples. */
+type Shared = {
   /** Each token's noise level, `[N]`: 0 where it is clean, 1 where it has the sample's sigma. */
   levels: tf.Tensor1D
   turn: Turn
-  /** Whether the gradient computes every block again, because there is no room to keep their activations. */
-  recompute: boolean
+}
+
+type OfSample = {
+  /** The modulation of each noise level, `[levels, 9 · D]`, and that of the context, `[1, 2 · D]`. */
+  modulation: tf.Tensor2D
+  contextModulation: tf.Tensor2D
+  /** `[S, D]`. */
+  context: tf.Tensor2D
 }
 
 export function nativeConditioning(
   { blocks }: { blocks: readonly Block[] },
-  { noisy, rotation: { cos, sin }, context }: Pick<TransformerInput, 'noisy' | 'rotation' | 'context'>,
+  {
+    noisy,
+    rotation: { cos, sin },
+    context,
+    ...modulations
+  }: Pick<TransformerInput, 'noisy' | 'rotation' | 'context'> & Pick<Conditioning, 'modulation' | 'contextModulation'>,
 ): NativeConditioning {
   const [first] = blocks
+  const [batch, texts, width] = context.shape
   const byColumns = (x: tf.Tensor4D) => tf.transpose(tf.squeeze<tf.Tensor3D>(x, [0]), [0, 2, 1])
+  const part = <T extends tf.Tensor>(x: T, sample: number): T => {
+    if (batch === 1) return x
+    const rows = (x.shape[0] as number) / batch
+    return tf.slice(x, [sample * rows], [rows])
+  }
   return {
-    levels: tf.tensor1d([...noisy], 'int32'),
-    turn: { cos: byColumns(cos), sin: byColumns(sin) },
-    recompute: first ? mustRecompute(blocks.length * keptBytes(sizeOf(first), noisy.length, context.shape[1])) : false,
+    shared: { levels: tf.tensor1d([...noisy], 'int32'), turn: { cos: byColumns(cos), sin: byColumns(sin) } },
+    recompute: first ? mustRecompute(blocks.length * keptBytes(sizeOf(first), noisy.length, texts)) : false,
+    samples: Array.from({ length: batch }, (_, i) => ({
+      modulation: part(modulations.modulation, i),
+      contextModulation: part(modulations.contextModulation, i),
+      context: tf.reshape(part(context, i), [texts, width]),
+    })),
   }
 }
 
@@ -57,57 +87,41 @@ export function keptBytes({ heads, width, inner }: BlockSize, tokens: number, te
 export function nativeBlock(
   layer: Block,
   x: tf.Tensor3D,
-  given: Conditioning,
-  native: NativeConditioning,
+  { shared, recompute, samples }: NativeConditioning,
+  passValues: boolean,
 ): tf.Tensor3D {
   const [batch, tokens, width] = x.shape
-  const samples = batch === 1 ? [tf.reshape(x, [tokens, width])] : tf.unstack(x)
+  const each = batch === 1 ? [tf.reshape(x, [tokens, width])] : tf.unstack(x)
   const done = samples.map((sample, i) =>
-    nativeSample(layer, sample as tf.Tensor2D, { ...native, ...ofSample(layer, given, i) }, given.passValues),
+    nativeSample(layer, each[i] as tf.Tensor2D, { ...shared, ...sample }, { recompute, passValues }),
   )
   return batch === 1 ? tf.reshape(done[0] as tf.Tensor2D, x.shape) : (tf.stack(done) as tf.Tensor3D)
 }
 
-function nativeSample(layer: Block, x: tf.Tensor2D, given: Given, passValues: boolean): tf.Tensor2D {
+type Given = Shared & OfSample
+
+/** The block is one function of the graph, and its gradient another: all blocks call the same two. */
+function nativeSample(
+  layer: Block,
+  x: tf.Tensor2D,
+  given: Given,
+  { recompute, passValues }: { recompute: boolean; passValues: boolean },
+): tf.Tensor2D {
   const trained = linearsOf(layer).flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
-  const { recompute, ...kept } = given
-  const pass = (x: tf.Tensor, given: Given) => forward(layer, x, given, passValues)
   return byHand(
     [x, ...trained],
     () => {
-      const { value, activations } = pass(x, given)
-      return { value, kept: { x, given: kept, activations: recompute ? undefined : activations } }
+      const { value, activations } = outlined('block', { given: { layer, x, given, recompute, passValues } }, () => {
+        const { value, activations } = forward(layer, x, given, passValues)
+        return { value, activations: recompute ? undefined : activations }
+      })
+      return { value, kept: { x, given, activations } }
     },
     (dy, { x, given, activations }) =>
-      backward(layer, dy, x, given, activations ?? pass(x, { ...given, recompute }).activations),
+      outlined('gradient', { given: { layer, dy, x, given, activations, passValues } }, () =>
+        backward(layer, dy, x, given, activations ?? forward(layer, x, given, passValues).activations),
+      ),
   ) as tf.Tensor2D
-}
-
-type Given = NativeConditioning & OfSample
-
-/** The conditioning of one sample, as one block wants it. */
-type OfSample = {
-  /** `[9, levels, D]`: shift, scale and gate of each noise level, the block's table added. */
-  rows: tf.Tensor3D
-  /** `[2, 1, D]`: shift and scale of the context. */
-  contextRows: tf.Tensor3D
-  /** `[S, D]`. */
-  context: tf.Tensor2D
-}
-
-function ofSample(layer: Block, { modulation, contextModulation, context }: Conditioning, sample: number): OfSample {
-  const [batch, tokens, width] = context.shape
-  const part = (x: tf.Tensor2D, table: tf.Tensor2D) => {
-    const levels = x.shape[0] / batch
-    const own = batch === 1 ? x : tf.slice(x, [sample * levels, 0], [levels, -1])
-    const summed = tf.add(tf.reshape(own, [levels, table.shape[0], -1]), table)
-    return tf.transpose(summed, [1, 0, 2]) as tf.Tensor3D
-  }
-  return {
-    rows: part(modulation, layer.table),
-    contextRows: part(contextModulation, layer.contextTable),
-    context: tf.reshape(tf.slice(context, [sample, 0, 0], [1, -1, -1]), [tokens, width]),
-  }
 }
 
 /** In the order in which gradients are given. */
@@ -126,9 +140,9 @@ type Activations = {
   fed: KeptFeedForward
 }
 
-function forward(layer: Block, x: tf.Tensor, { levels, turn, context, ...given }: Given, passValues: boolean) {
-  // nothing else keeps a graph from preparing modulation and text of all blocks at once, with all they need in between
-  const [rows, contextRows] = [after(given.rows, x), after(given.contextRows, x)]
+function forward(layer: Block, x: tf.Tensor, given: Given, passValues: boolean) {
+  const { levels, turn, context } = given
+  const { rows, contextRows } = rowsOf(layer, given)
   const row = spread(rows, levels)
   const heard = modulated(x, row(0), row(1))
   const self = attention(layer.selfAttention, heard, heard, { turn, passValues })
@@ -156,9 +170,11 @@ function backward(
   layer: Block,
   dy: tf.Tensor,
   x: tf.Tensor,
-  { rows, levels, turn, context, contextRows }: Omit<Given, 'recompute'>,
+  given: Given,
   { selfAdds, textAdds, self, text, fed }: Activations,
 ) {
+  const { levels, turn, context } = given
+  const { rows, contextRows } = rowsOf(layer, given)
   const row = spread(rows, levels)
   const through = (gate: number, d: tf.Tensor) => narrow(tf.mul(d, row(gate)))
 
@@ -183,6 +199,15 @@ function backward(
   const dHeard = wide(total([...mixing.dx, ...mixing.dContext]))
   const dx = tf.add(dMixed, modulatedGradient(dHeard, x, row(1)))
   return [dx, ...mixing.factors, ...telling.factors, ...feeding.factors]
+}
+
+/** Shift, scale and gate of each noise level, `[9, levels, D]`, and shift and scale of the context, `[2, 1, D]`: the block's tables added. */
+function rowsOf({ table, contextTable }: Block, { modulation, contextModulation }: Given) {
+  const part = (x: tf.Tensor2D, table: tf.Tensor2D) => {
+    const summed = tf.add(tf.reshape(x, [x.shape[0], table.shape[0], -1]), table)
+    return tf.transpose(summed, [1, 0, 2]) as tf.Tensor3D
+  }
+  return { rows: part(modulation, table), contextRows: part(contextModulation, contextTable) }
 }
 
 /** Row r of each noise level, brought to the tokens: `[N, D]`. */

@@ -3,7 +3,7 @@
  * attention needs no transposes: its heads are rows of `[D, N]`.
  */
 import type * as tf from '@tensorflow/tfjs'
-import { add, after, biasAdd, matMul, narrow, reshape, wide } from '../../../engine/ops.ts'
+import { add, biasAdd, matMul, narrow, reshape, wide } from '../../../engine/ops.ts'
 import type { Linear } from '../../linear.ts'
 
 /** What the rows of a matrix of activations are: tokens `[N, D]` or features `[D, N]`. */
@@ -15,7 +15,7 @@ type Orientation = { from: Rows; to: Rows }
 export type KeptLinear = { down?: tf.Tensor | undefined }
 
 export function linear(layer: Linear, x: tf.Tensor, { from, to }: Orientation) {
-  const weight = layer.weight.stored as tf.Tensor2D
+  const weight = narrow(layer.weight.stored as tf.Tensor2D)
   const times = (x: tf.Tensor, matrix: tf.Tensor, from: Rows) =>
     to === 'tokens'
       ? matMul(x, matrix, { transposeA: from === 'features', transposeB: true })
@@ -52,12 +52,12 @@ export function linearGradient(
     from === 'tokens'
       ? matMul(dy, matrix, { transposeA: to === 'features' })
       : matMul(matrix, dy, { transposeA: true, transposeB: to === 'tokens' })
-  const dx = wantsInput ? back(layer.weight.stored as tf.Tensor2D, dy) : undefined
+  const dx = wantsInput ? back(narrow(layer.weight.stored as tf.Tensor2D), dy) : undefined
   if (!kept.down || !layer.lora) return { ...(dx && { dx }), factors: [] }
   const { scale } = layer.lora
   const { down } = kept
-  const a = narrow(after(layer.lora.a as tf.Tensor2D, dy))
-  const b = narrow(scaled(after(layer.lora.b, dy), scale))
+  const a = narrow(layer.lora.a)
+  const b = narrow(scaled(layer.lora.b, scale))
   const dDown = to === 'tokens' ? matMul(dy, b) : matMul(b, dy, { transposeA: true })
   const da = matMul(dDown, x, { transposeA: to === 'tokens', transposeB: from === 'features' })
   const db = matMul(dy, down, { transposeA: to === 'tokens', transposeB: to === 'features' })

@@ -1,0 +1,59 @@
+/** Whether products of a number format come out as they should: all sums exact, and rounded to the nearest number that the format has. */
+import * as tf from '@tensorflow/tfjs'
+import { toBfloat16, toFloat32 } from '../checkpoint/dtypes.ts'
+import { nativeFacts } from './backend.ts'
+import { type DataType, flag, isNative, runOp, typeAttribute } from './native.ts'
+import { hasWideVectors } from './processor.ts'
+
+export type ProductType = 'float32' | 'bfloat16' | 'half'
+
+/** Whether TensorFlow has no kernels of its own for it on this processor: it would be slow, and digits cut off. */
+export const isForeign = (type: ProductType): boolean =>
+  type === 'bfloat16' && nativeFacts().device === 'CPU' && !hasWideVectors()
+
+/** False too where there is no such product at all: old GPU builds lack bfloat16. */
+export function isExact(type: ProductType): boolean {
+  if (type !== 'float32' && !isNative()) return false
+  try {
+    return hasExactSums(type) && roundsToNearest(type)
+  } catch {
+    return false
+  }
+}
+
+/** Of small whole numbers: bfloat16 counts to 256. */
+export function hasExactSums(type: ProductType): boolean {
+  const rows = Array.from({ length: 32 }, (_, i) => Array.from({ length: 32 }, (_, k) => ((3 * i + 4 * k) % 5) - 2))
+  const expected = rows.flatMap((a) => rows.map((b) => a.reduce((sum, x, k) => sum + x * (b[k] ?? 0), 0)))
+  return agree(timesTransposed(rows, rows, type), expected)
+}
+
+/** Counts of ones from 513 on, of which bfloat16 has every fourth. */
+export function roundsToNearest(type: ProductType): boolean {
+  const counts = Array.from({ length: 32 }, (_, i) => 513 + 5 * i)
+  const ones = (count: number) => Array.from({ length: 1024 }, (_, k) => (k < count ? 1 : 0))
+  const sums = Float32Array.from(counts)
+  const expected = type === 'bfloat16' ? toFloat32(toBfloat16(sums), 'BF16') : sums
+  return agree(timesTransposed([ones(1024)], counts.map(ones), type), expected)
+}
+
+const agree = (found: ArrayLike<number>, expected: ArrayLike<number>) =>
+  Array.from(expected).every((sum, i) => sum === found[i])
+
+const timesTransposed = (a: number[][], b: number[][], type: ProductType) =>
+  tf.tidy(() => {
+    const [x, y] = [a, b].map((rows) => fromFloat32(tf.tensor2d(rows), type)) as [tf.Tensor2D, tf.Tensor2D]
+    return asFloat32(multiply(x, y, type, true), type).dataSync()
+  })
+
+export const multiply = (x: tf.Tensor, y: tf.Tensor, type: ProductType, transposeB = false): tf.Tensor =>
+  type === 'float32'
+    ? tf.matMul(x, y, false, transposeB)
+    : runOp('MatMul', [x, y], [typeAttribute('T', type), flag('transpose_a', false), flag('transpose_b', transposeB)])
+
+export const fromFloat32 = (x: tf.Tensor, type: ProductType) => (type === 'float32' ? x : cast(x, 'float32', type))
+
+export const asFloat32 = (x: tf.Tensor, type: ProductType) => (type === 'float32' ? x : cast(x, type, 'float32'))
+
+const cast = (x: tf.Tensor, from: DataType, to: DataType) =>
+  runOp('Cast', [x], [typeAttribute('SrcT', from), typeAttribute('DstT', to), flag('Truncate', false)])

@@ -1,0 +1,86 @@
+/** A graph as it is written down: nodes, and functions that are called from several places in it. */
+import type { OpAttribute } from './native.ts'
+
+/** Inputs are names of outputs; `^name` waits for a node. */
+export type GraphNode = { name: string; op: string; inputs: string[]; attributes: OpAttribute[] }
+
+/** Nodes that stand for many: TensorFlow prepares them once, however often they are called. */
+export type GraphFunction = {
+  name: string
+  inputs: readonly Port[]
+  outputs: readonly (Port & { from: string })[]
+  nodes: readonly GraphNode[]
+  /** Nodes that must run though no output needs them. */
+  effects: readonly string[]
+}
+
+type Port = { name: string; dtype: number }
+
+/** Kinds of attributes that the binding itself has no number for, and some that it has. */
+export const attributeKinds = { type: -1, shape: -2, tensor: -3, string: -4, function: -5 } as const
+
+export const typed = (name: string, value: number | readonly number[]): OpAttribute => ({
+  name,
+  type: attributeKinds.type,
+  value,
+})
+
+export type ConstantValue = { shape: readonly number[]; dtype: number; values: unknown }
+
+export const constantNode = (constant: ConstantValue) => ({
+  op: 'Const',
+  inputs: [] as string[],
+  attributes: [typed('dtype', constant.dtype), { name: 'value', type: attributeKinds.tensor, value: constant }],
+})
+
+/**
+ * What an output is called where it is used. The graph itself numbers them; a function also wants the name that TensorFlow's registry of ops gives
+ * them, and counts within that name.
+ */
+export function outputName({ name, op }: Pick<GraphNode, 'name' | 'op'>, output: number, inFunction: boolean): string {
+  if (!inFunction) return output === 0 ? name : `${name}:${output}`
+  const registered = namesOfOutputs[op]
+  if (registered === undefined) throw new Error(`the outputs of ${op} have no name here: a function cannot hold it`)
+  return `${name}:${registered}:${output}`
+}
+
+/** From TensorFlow's registry of ops, those that our own gradients and updates use. */
+const namesOfOutputs: { [op: string]: string } = {
+  ...named('z', [
+    'Add',
+    'AddV2',
+    'Sub',
+    'Mul',
+    'MulNoNan',
+    'RealDiv',
+    'Maximum',
+    'Minimum',
+    'Pow',
+    'SquaredDifference',
+  ]),
+  ...named('y', ['Cast', 'Exp', 'Log', 'Neg', 'Reciprocal', 'Rsqrt', 'Sigmoid', 'Sqrt', 'Square', 'Tanh']),
+  ...named('y', ['Transpose', 'ZerosLike', 'OnesLike', 'Erf', 'IsFinite']),
+  ...named('output', ['BiasAdd', 'BatchMatMulV2', 'ConcatV2', 'Const', 'ExpandDims', 'Fill', 'GatherV2', 'Identity']),
+  ...named('output', [
+    'L2Loss',
+    'Max',
+    'Mean',
+    'Min',
+    'Pack',
+    'PartitionedCall',
+    'Reshape',
+    'SelectV2',
+    'Slice',
+    'Split',
+    'SplitV',
+  ]),
+  ...named('output', ['Squeeze', 'StatefulPartitionedCall', 'StridedSlice', 'Sum', 'Tile', 'Unpack']),
+  MatMul: 'product',
+  ReadVariableOp: 'value',
+  Softmax: 'softmax',
+  AddN: 'sum',
+}
+
+function named(output: string, ops: readonly string[]) {
+  return Object.fromEntries(ops.map((op) => [op, output]))
+}

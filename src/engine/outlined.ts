@@ -1,0 +1,109 @@
+/**
+ * A part of a captured function that occurs again and again with other weights, such as a block and its gradient: it is written down once, as a
+ * function of the graph, and called. TensorFlow prepares it once, and what it computes on the way is gone when the call returns.
+ */
+import * as tf from '@tensorflow/tfjs'
+import { attributeKinds, type GraphFunction, typed } from './graph.ts'
+import { asTensor, dataTypeOf, nativeBackend } from './native.ts'
+import { currentRecording, type Recording } from './recording.ts'
+import { leaves, refilled, type Tree } from './tree.ts'
+
+export type Outlining = {
+  /** All that the body uses: tensors in groups, and the numbers and flags among them that decide what it does. */
+  given: object
+  /** What the body changes with `updateInPlace`. */
+  variables?: readonly tf.Variable[]
+}
+
+/**
+ * Runs the body; while a function is captured, writes it down or, where an equal one was written before, calls that. It has no gradient: it is
+ * for gradients written by hand.
+ * @param label what the body does; two bodies need two labels.
+ */
+export function outlined<R extends Tree>(label: string, { given, variables = [] }: Outlining, body: () => R): R {
+  const recording = currentRecording()
+  if (!recording) return body()
+  const tensors: tf.Tensor[] = []
+  const described = describe(given, tensors)
+  const backend = nativeBackend()
+  const [ids, variableIds] = [backend.getInputTensorIds(tensors), backend.getInputTensorIds(variables)]
+  const signature = JSON.stringify([
+    ...[label, described, describe(variables, [])],
+    [ids, variableIds].map((list) => list.map((id) => list.indexOf(id))), // the same tensor twice is another function
+  ])
+  const known = partsOf(recording)
+  const part = known.get(signature) ?? write(recording, label, { ids, variableIds, body })
+  known.set(signature, part)
+  return call(recording, part, { ids, variableIds }) as R
+}
+
+type Ids = readonly number[]
+
+type Part = { written: GraphFunction; results: Tree; infos: { shape: readonly number[]; dtype: number }[] }
+
+const parts = new WeakMap<Recording, Map<string, Part>>()
+
+function partsOf(recording: Recording): Map<string, Part> {
+  const known = parts.get(recording) ?? new Map<string, Part>()
+  parts.set(recording, known)
+  return known
+}
+
+/** Collects the tensors, and says everything else. Names do not decide what is computed. */
+function describe(value: unknown, tensors: tf.Tensor[]): unknown {
+  if (value === undefined || typeof value === 'string') return null
+  if (typeof value === 'number' || typeof value === 'boolean') return value
+  if (value instanceof tf.Tensor) {
+    tensors.push(value)
+    return `${dataTypeOf(value)} ${value.shape}`
+  }
+  if (typeof value !== 'object') throw new Error(`a function of the graph cannot be given a ${typeof value}`)
+  return Object.entries(value as object).map(([name, inner]) => [name, describe(inner, tensors)])
+}
+
+function write(
+  recording: Recording,
+  label: string,
+  { ids, variableIds, body }: { ids: Ids; variableIds: Ids; body: () => Tree },
+): Part {
+  let results: Tree
+  let resultIds: Ids = []
+  const written = recording.define(label, ids, variableIds, () => {
+    results = body()
+    resultIds = nativeBackend().getInputTensorIds(leaves(results))
+    return [...resultIds]
+  })
+  return { written, results, infos: resultIds.map(recording.infoOf) }
+}
+
+function call(
+  recording: Recording,
+  { written: { name: functionName, inputs, outputs, effects }, results, infos }: Part,
+  { ids, variableIds }: { ids: Ids; variableIds: Ids },
+): Tree {
+  const op = effects.length > 0 ? 'StatefulPartitionedCall' : 'PartitionedCall'
+  const node = recording.add({
+    op,
+    inputs: [...ids.map(recording.nameOf), ...variableIds.map(recording.handleOf)],
+    attributes: [
+      typed(
+        'Tin',
+        inputs.map(({ dtype }) => dtype),
+      ),
+      typed(
+        'Tout',
+        outputs.map(({ dtype }) => dtype),
+      ),
+      { name: 'f', type: attributeKinds.function, value: functionName },
+    ],
+  })
+  if (effects.length > 0) recording.effect(node)
+  const tensors = infos.map(({ shape, dtype }, i) =>
+    asTensor({
+      id: recording.standIn({ shape, dtype }, recording.outputOf(node, op, i)),
+      shape: [...shape],
+      dtype,
+    }),
+  )
+  return refilled(results, tensors)
+}

@@ -1,0 +1,16 @@
+/** What the processor can do, as far as the system tells. */
+import { existsSync, readFileSync } from 'node:fs'
+
+/** The instruction sets of an x86 processor under Linux; undefined where nothing names them. */
+export function instructionSets(cpuinfo = textOf('/proc/cpuinfo')): readonly string[] | undefined {
+  return cpuinfo
+    .match(/^flags\s*:(.*)$/m)?.[1]
+    ?.trim()
+    .split(/\s+/)
+}
+
+/** AVX-512 or what came after it, where TensorFlow's kernels for bfloat16 begin. True where nothing is known. */
+export const hasWideVectors = (instructions = instructionSets()): boolean =>
+  instructions === undefined || instructions.some((name) => /^(avx512|amx)/.test(name))
+
+const textOf = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '')
