@@ -1,9 +1,10 @@
 /** What a run will take of the machine, from sizes alone: before anything is loaded, so that a run that cannot fit costs nothing. */
-import { elementCount } from '../checkpoint/dtypes.ts'
+import { type Dtype, elementCount } from '../checkpoint/dtypes.ts'
 import type { TrainSettings } from '../config/train-settings.ts'
 import type { BackendName } from '../engine/backend.ts'
 import { mustRecompute } from '../engine/keeping.ts'
 import type { Precision } from '../engine/precision.ts'
+import { heldAs } from '../engine/resident.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { openGemma } from '../model/text/gemma.ts'
 import { contextLength } from '../model/text/tokenizer.ts'
@@ -41,8 +42,8 @@ export type Requirements = {
 
 export type Engine = {
   name: BackendName
-  /** Both orientations, where the backend keeps weights in both. */
-  bytesPerWeight: number
+  /** Of a weight that is stored so; both orientations, where the backend keeps weights in both. */
+  bytesPerWeight(dtype: Dtype): number
   /** How much of what a plain step keeps is kept here: of every block, and of the one that is being computed. */
   everyBlock: number
   oneBlock: number
@@ -59,20 +60,23 @@ export type Engine = {
  * text weight with `scripts/measure-text-encoder.ts`.
  */
 export function engineOf(name: BackendName, precision: Precision): Engine {
-  const bytes = precision === 'float32' ? 4 : 2
+  const bytes = bytesIn(precision)
   if (name === 'tensorflow')
     return {
-      ...{ name, bytesPerWeight: bytes, everyBlock: (0.065 * bytes) / 2, oneBlock: 0.12, recomputes: mustRecompute },
+      ...{ name, bytesPerWeight: (dtype: Dtype) => bytesIn(heldAs(dtype, precision)) },
+      ...{ everyBlock: (0.065 * bytes) / 2, oneBlock: 0.12, recomputes: mustRecompute },
       ...{ bytesPerTextWeight: 1.5 * bytes, ownBytes: 700e6 },
     }
   return {
-    ...{ name, bytesPerWeight: name === 'wasm' ? 8 : 4, everyBlock: 1, oneBlock: 0, recomputes: () => false },
+    ...{ name, bytesPerWeight: () => (name === 'wasm' ? 8 : 4), everyBlock: 1, oneBlock: 0, recomputes: () => false },
     ...{ bytesPerTextWeight: 10, ownBytes: 250e6 },
   }
 }
 
+const bytesIn = (precision: Precision) => (precision === 'float32' ? 4 : 2)
+
 export function requirementsOf(base: BaseModel, demand: Demand, engine: Engine): Requirements {
-  const weights = transformerElements(base) * engine.bytesPerWeight
+  const weights = transformerBytes(base, engine)
   const parameters = loraElements(base, demand)
   const trained = parameters * 16
   const step = stepBytes(base, demand.audioDurationSeconds, engine)
@@ -116,14 +120,14 @@ function stepBytes({ config: { transformer } }: BaseModel, seconds: number, engi
 
 /** The text projection as it is stored and one layer of the tower; after those, the connector. */
 function captionBytes({ checkpoint, textEncoder }: BaseModel, engine: Engine): number {
-  const frozenBytes = engine.name === 'wasm' ? 4 : engine.bytesPerWeight // one orientation: there are no gradients
+  const frozenBytes = (dtype: Dtype) => (engine.name === 'wasm' ? 4 : engine.bytesPerWeight(dtype)) // one orientation: there are no gradients
   let [projection, connector] = [0, 0]
-  for (const [name, { shape, start, end }] of checkpoint.tensors) {
+  for (const [name, { dtype, shape, start, end }] of checkpoint.tensors) {
     if (name.includes('audio_aggregate_embed')) projection += end - start
-    if (name.includes('audio_embeddings_connector.')) connector += elementCount(shape)
+    if (name.includes('audio_embeddings_connector.')) connector += elementCount(shape) * frozenBytes(dtype)
   }
   const layer = textEncoder === undefined ? 0 : textLayerElements(textEncoder) * engine.bytesPerTextWeight
-  return Math.max(projection + layer, connector * frozenBytes)
+  return Math.max(projection + layer, connector)
 }
 
 function textLayerElements(folder: string): number {
@@ -139,11 +143,10 @@ function textLayerElements(folder: string): number {
 
 const transformerTensor = /^model\.diffusion_model\.(?!audio_embeddings_connector\.)/
 
-const transformerElements = ({ checkpoint }: BaseModel) =>
-  [...checkpoint.tensors].reduce(
-    (sum, [name, { shape }]) => (transformerTensor.test(name) && /audio/.test(name) ? sum + elementCount(shape) : sum),
-    0,
-  )
+const transformerBytes = ({ checkpoint }: BaseModel, engine: Engine) =>
+  [...checkpoint.tensors]
+    .filter(([name]) => transformerTensor.test(name) && /audio/.test(name))
+    .reduce((sum, [, { dtype, shape }]) => sum + elementCount(shape) * engine.bytesPerWeight(dtype), 0)
 
 function loraElements({ checkpoint }: BaseModel, { rank, targetModules }: Demand): number {
   let elements = 0

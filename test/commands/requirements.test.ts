@@ -1,7 +1,13 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { TensorInfo } from '../../src/checkpoint/header.ts'
-import { type Demand, engineOf, previewTimes, requirementsOf } from '../../src/commands/requirements.ts'
+import {
+  type Demand,
+  engineOf,
+  previewTimes,
+  type Requirements,
+  requirementsOf,
+} from '../../src/commands/requirements.ts'
 import { audioModules } from '../../src/config/parameters.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import { openBaseModel } from '../../src/model/base-model.ts'
@@ -105,6 +111,14 @@ describe('what a run takes', () => {
     expect(trained).toBe(16 * 81_788_928)
     expect(memory / 1e9).toBeGreaterThan(12)
     expect(memory / 1e9).toBeLessThan(14)
+  })
+
+  it('keeps narrow weights narrow where products are float32, but not what a step keeps', () => {
+    const [narrow, wide] = [native, engineOf('tensorflow', 'float32')].map((engine) =>
+      requirementsOf(released, demand, { ...engine, recomputes: () => false }),
+    ) as [Requirements, Requirements]
+    expect(wide.weights / narrow.weights).toBeCloseTo(1, 3) // a few small tables are stored wide
+    expect(wide.step).toBeGreaterThan(1.5 * narrow.step)
   })
 
   it('is for clips of 60 s about what was measured: 13.6 GB, when every block is computed again', () => {
