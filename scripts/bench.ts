@@ -1,10 +1,11 @@
-/** Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`, `encode --pairs 20`, `preview --blocks 4 --steps 4`. */
+/** Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`, `start --blocks 4`, `encode --pairs 20`, `preview --blocks 4 --steps 4`. */
 import { parseArgs } from 'node:util'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
 import { chooseRecompute, type Recompute } from '../src/engine/keeping.ts'
 import type { Spent } from './bench/clock.ts'
 import { benchEncode } from './bench/encode.ts'
 import { benchPreview } from './bench/preview.ts'
+import { benchStart } from './bench/start.ts'
 import { benchStep } from './bench/step.ts'
 
 const { positionals, values } = parseArgs({
@@ -28,6 +29,7 @@ const [blocks, seconds, steps, pairs, rank, contextTokens] = [
 
 const benches: Record<string, () => Promise<object>> = {
   step: () => benchStep({ blocks, seconds, steps, rank, contextTokens }),
+  start: () => benchStart({ blocks, seconds, steps, rank, contextTokens }),
   encode: () => benchEncode({ pairs, seconds }),
   preview: () => benchPreview({ blocks, seconds, steps, contextTokens }),
 }

@@ -32,6 +32,8 @@ export const asCheckpoint = (tensors: Tensors, metadata: Metadata): Safetensors 
   metadata,
   tensors: new Map([...tensors].map(([name, { dtype, shape }]) => [name, { dtype, shape, start: 0, end: 0 }])),
   read: (name) => tensors.get(name) as StoredTensor,
+  lend: (name) => tensors.get(name) as StoredTensor,
+  readAhead: () => {},
   readRows: () => notNeeded(),
   readStart: () => notNeeded(),
   float32: (name) => valuesOf(tensors, name),

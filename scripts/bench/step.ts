@@ -75,7 +75,7 @@ export async function benchStep({ blocks, seconds, steps, rank, contextTokens }:
   }
 }
 
-function randomPair(frames: number, contextTokens: number): EncodedPair {
+export function randomPair(frames: number, contextTokens: number): EncodedPair {
   const matrix = (name: string, rows: number, columns: number) => ({
     shape: [rows, columns] as [number, number],
     values: normals(randomFor(1, name), rows * columns),
@@ -88,7 +88,7 @@ function randomPair(frames: number, contextTokens: number): EncodedPair {
   }
 }
 
-const settings = (rank: number, steps: number): TrainerSettings => ({
+export const settings = (rank: number, steps: number): TrainerSettings => ({
   rank,
   alpha: rank,
   targetModules: targets,

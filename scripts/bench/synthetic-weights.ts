@@ -34,6 +34,8 @@ export function syntheticWeights(component: string): Weights {
       has: () => true,
       shape: (inner) => shapeOf(pathOf(inner)),
       read: (inner, shape) => read(pathOf(inner), shape),
+      lend: (inner, shape) => read(pathOf(inner), shape),
+      readAhead: () => undefined,
       float32: (inner, shape) => {
         const { bytes, dtype } = read(pathOf(inner), shape)
         return toFloat32(bytes, dtype)

@@ -16,6 +16,8 @@ export function renamed(file: Safetensors, newName: (name: string) => string): S
     metadata: file.metadata,
     tensors: new Map([...stored].map(([name, old]) => [name, file.tensors.get(old) as TensorInfo])),
     read: (name) => file.read(nameOf(name)),
+    lend: (name) => file.lend(nameOf(name)),
+    readAhead: (names) => file.readAhead(names.map(nameOf)),
     readRows: (name, rows) => file.readRows(nameOf(name), rows),
     float32: (name) => file.float32(nameOf(name)),
     readStart: (name, count) => file.readStart(nameOf(name), count),

@@ -2,7 +2,7 @@
  * Safetensors files: a header, then the tensors' bytes end to end. Reading is by byte range, one tensor at a time, so a file of any size costs
  * no more memory than its largest tensor.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, read as readAsync, readSync } from 'node:fs'
 import { basename } from 'node:path'
 import { UserError } from '../errors.ts'
 import { replaceFile } from '../files.ts'
@@ -28,6 +28,10 @@ export type Safetensors = {
   readonly tensors: ReadonlyMap<string, TensorInfo>
   /** The stored tensor. Throws a plain Error for a name the file lacks: loaders ask `Weights`, which explains itself. */
   read(name: string): StoredTensor
+  /** The same, in memory that the next loan takes again: for whoever copies it at once. Gigabytes of fresh memory cost as much as reading them. */
+  lend(name: string): StoredTensor
+  /** Has these tensors fetched from the disk while something else is done, so that they are at hand when they are read. */
+  readAhead(names: readonly string[]): void
   /** Only these rows of a tensor's first axis, in the order given: `[rows.length, ...]`. */
   readRows(name: string, rows: readonly number[]): StoredTensor
   float32(name: string): Float32Array
@@ -53,6 +57,15 @@ export function openSafetensors(path: string): Safetensors {
       const info = infoOf(name)
       return { dtype: info.dtype, shape: info.shape, bytes: readRange(fd, info.start, info.end) }
     }
+    const loan = growingBuffer()
+    const lend = (name: string): StoredTensor => {
+      const { dtype, shape, start, end } = infoOf(name)
+      return { dtype, shape, bytes: readRange(fd, start, end, loan(end - start)) }
+    }
+    const fetching = startFetching(fd)
+    const readAhead = (names: readonly string[]) => {
+      for (const name of names) fetching.fetch(infoOf(name))
+    }
     const readRows = (name: string, rows: readonly number[]): StoredTensor => {
       const { dtype, shape, start, end } = infoOf(name)
       const [count = 0, ...rest] = shape
@@ -72,7 +85,7 @@ export function openSafetensors(path: string): Safetensors {
       const { start, end } = infoOf(name)
       return readRange(fd, start, Math.min(end, start + count))
     }
-    return { path, metadata, tensors, read, readRows, float32, readStart, close: () => closeSync(fd) }
+    return { path, metadata, tensors, read, lend, readAhead, readRows, float32, readStart, close: fetching.close }
   } catch (error) {
     closeSync(fd)
     throw error
@@ -116,12 +129,44 @@ function readHeader(fd: number, path: string): Header {
 /** Node reads at most 2 GiB − 1 bytes in one call. */
 const maxReadBytes = 2 ** 30
 
-function readRange(fd: number, start: number, end: number): Uint8Array {
-  const bytes = new Uint8Array(end - start)
+function readRange(fd: number, start: number, end: number, bytes = new Uint8Array(end - start)): Uint8Array {
   for (let done = 0; done < bytes.length; ) {
     const read = readSync(fd, bytes, done, Math.min(bytes.length - done, maxReadBytes), start + done)
     if (read === 0) throw new Error('the file ended while it was read')
     done += read
   }
   return bytes
+}
+
+/** Memory that only ever grows. @returns as many bytes of it as are asked for, whatever they held. */
+function growingBuffer() {
+  let buffer = new Uint8Array()
+  return (length: number) => {
+    if (buffer.length < length) buffer = new Uint8Array(length)
+    return buffer.subarray(0, length)
+  }
+}
+
+/** Reads that are thrown away: what they fetch stays in the system's own memory for a while. They go on while JavaScript is busy. */
+function startFetching(fd: number) {
+  const discard = growingBuffer()
+  let underWay = 0
+  let isClosed = false
+  const closeWhenDone = () => {
+    if (isClosed && underWay === 0) closeSync(fd)
+  }
+  return {
+    fetch: ({ start, end }: TensorInfo) => {
+      const length = Math.min(end - start, maxReadBytes)
+      underWay++
+      readAsync(fd, discard(length), 0, length, start, () => {
+        underWay--
+        closeWhenDone()
+      })
+    },
+    close: () => {
+      isClosed = true
+      closeWhenDone()
+    },
+  }
 }

@@ -67,6 +67,10 @@ export function joined(path: string, parts: readonly Safetensors[]): Safetensors
     metadata: Object.assign({}, ...parts.map(({ metadata }) => metadata)),
     tensors: new Map(parts.flatMap(({ tensors }) => [...tensors])),
     read: (name) => homeOf(name).read(name),
+    lend: (name) => homeOf(name).lend(name),
+    readAhead: (names) => {
+      for (const name of names) homeOf(name).readAhead([name])
+    },
     readRows: (name, rows) => homeOf(name).readRows(name, rows),
     float32: (name) => homeOf(name).float32(name),
     readStart: (name, count) => homeOf(name).readStart(name, count),

@@ -18,6 +18,10 @@ export type Weights = {
    * @throws UserError naming the tensor and the file when it is missing, and both shapes when they differ.
    */
   read(name: string, shape: readonly (number | null)[]): StoredTensor
+  /** The same, in memory that the next loan takes again: for whoever copies it at once. */
+  lend(name: string, shape: readonly (number | null)[]): StoredTensor
+  /** Has all below this name fetched from the disk while something else is done. */
+  readAhead(): void
   float32(name: string, shape: readonly (number | null)[]): Float32Array
   /** How many numbered children there are: `count('transformer_blocks')` for `transformer_blocks.0`, `.1`, … */
   count(name: string): number
@@ -34,22 +38,25 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
       hint: 'this needs a checkpoint in the LTX-2.3 layout with its audio tensors',
     })
   }
-  const read = (inner: string, shape: readonly (number | null)[]): StoredTensor => {
+  const stored = (inner: string, shape: readonly (number | null)[], take: (path: string) => StoredTensor) => {
     const path = pathOf(inner)
     const info = infoOf(path)
     if (!fits(info.shape, shape))
       throw new UserError(`${path} in ${basename(file.path)} has the shape [${info.shape}], not [${describe(shape)}]`, {
         hint: 'the checkpoint does not match its own config, or is not an LTX-2.3 checkpoint',
       })
-    const stored = file.read(path)
-    return stored.dtype.startsWith('F8') ? dequantised(file, path, stored) : stored
+    const tensor = take(path)
+    return tensor.dtype.startsWith('F8') ? dequantised(file, path, tensor) : tensor
   }
+  const read: Weights['read'] = (inner, shape) => stored(inner, shape, file.read)
   return {
     name,
     at: (inner) => weightsOf(file, prefix, dotted + inner),
     has: (inner) => file.tensors.has(pathOf(inner)),
     shape: (inner) => infoOf(pathOf(inner)).shape,
     read,
+    lend: (inner, shape) => stored(inner, shape, file.lend),
+    readAhead: () => file.readAhead([...file.tensors.keys()].filter((path) => path.startsWith(prefix + dotted))),
     float32: (inner, shape) => {
       const { bytes, dtype } = read(inner, shape)
       return toFloat32(bytes, dtype)

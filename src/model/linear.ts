@@ -17,7 +17,7 @@ export type Linear = {
 
 /** @param inputs, outputs the widths the config asks for. */
 export function loadLinear(weights: Weights, inputs: number, outputs: number): Linear {
-  const weight = freeze(weights.read('weight', [outputs, inputs]))
+  const weight = freeze(weights.lend('weight', [outputs, inputs]))
   if (!weights.has('bias')) return { name: weights.name, weight }
   return { name: weights.name, weight, bias: constant<tf.Rank.R1>(weights.read('bias', [outputs])) }
 }

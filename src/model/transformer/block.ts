@@ -35,6 +35,11 @@ export function loadBlock(weights: Weights, size: AttentionSize): Block {
   }
 }
 
+/** Has the block's large tensors fetched from the disk while another is loaded; those of video, which lie among them, stay where they are. */
+export function readBlockAhead(weights: Weights) {
+  for (const part of ['audio_attn1', 'audio_attn2', 'audio_ff']) weights.at(part).readAhead()
+}
+
 /** What a block is told besides its tokens. */
 export type Conditioning = {
   /** Spreads per-level rows to tokens: `[B · levels, D] → [B, N, D]`. */

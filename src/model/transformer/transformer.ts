@@ -11,7 +11,7 @@ import type { TransformerConfig } from '../config.ts'
 import { type Linear, loadLinear } from '../linear.ts'
 import { layerNorm } from '../norm.ts'
 import { type Rotation, rotationTable } from '../rope.ts'
-import { type Block, block, blockRows, contextRows, loadBlock, modulationRows } from './block.ts'
+import { type Block, block, blockRows, contextRows, loadBlock, modulationRows, readBlockAhead } from './block.ts'
 import { nativeConditioning } from './native/block.ts'
 import { loadTimestepModulation, modulate, type TimestepModulation } from './timestep.ts'
 
@@ -43,6 +43,7 @@ export function loadTransformer(
     noiseLevel: loadTimestepModulation(weights.at('audio_adaln_single'), width, blockRows, multiplier),
     contextNoiseLevel: loadTimestepModulation(weights.at('audio_prompt_adaln_single'), width, contextRows, multiplier),
     blocks: Array.from({ length: config.num_layers }, (_, i) => {
+      if (i + 1 < config.num_layers) readBlockAhead(weights.at(`transformer_blocks.${i + 1}`))
       const loaded = loadBlock(weights.at(`transformer_blocks.${i}`), size)
       onBlock?.(i + 1, config.num_layers)
       return loaded
