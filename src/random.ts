@@ -35,11 +35,18 @@ export function randomFor(seed: number, ...purpose: (string | number)[]): Random
 }
 
 /** `count` standard normal numbers. */
-export const normals = (random: Random, count: number) => Float32Array.from({ length: count }, () => random.normal())
+export const normals = (random: Random, count: number) => filled(count, random.normal)
 
 /** `count` numbers, uniform between `low` and `high`. */
 export const uniforms = (random: Random, count: number, low: number, high: number) =>
-  Float32Array.from({ length: count }, () => low + (high - low) * random.uniform())
+  filled(count, () => low + (high - low) * random.uniform())
+
+/** A LoRA of the released model begins with 40 million numbers: a plain loop makes them in half the time of `Float32Array.from`. */
+function filled(count: number, next: () => number): Float32Array {
+  const values = new Float32Array(count)
+  for (let i = 0; i < count; i++) values[i] = next()
+  return values
+}
 
 /** The numbers 0 … count − 1 in random order (Fisher–Yates). */
 export function shuffled(random: Random, count: number): number[] {

@@ -138,11 +138,14 @@ function readRange(fd: number, start: number, end: number, bytes = new Uint8Arra
   return bytes
 }
 
-/** Memory that only ever grows. @returns as many bytes of it as are asked for, whatever they held. */
+/**
+ * Memory that only ever grows. It begins where no vector may: TensorFlow shares arrays that are aligned, and copies others.
+ * @returns as many bytes of it as are asked for, whatever they held.
+ */
 function growingBuffer() {
   let buffer = new Uint8Array()
   return (length: number) => {
-    if (buffer.length < length) buffer = new Uint8Array(length)
+    if (buffer.length < length) buffer = new Uint8Array(new ArrayBuffer(length + 8), 8)
     return buffer.subarray(0, length)
   }
 }

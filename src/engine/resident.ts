@@ -64,12 +64,26 @@ function resident({ bytes, dtype, shape }: StoredTensor): tf.Tensor2D {
   const { binding } = nativeBackend()
   const held = heldAs(dtype)
   if (held === narrowTypes[dtype]) {
-    const raw = binding.createTensor([...shape, 2], dataTypes.uint8, bytes)
+    const raw = binding.createTensor([...shape, 2], dataTypes.uint8, copiesMisaligned() ? bytes : bytes.slice())
     const [cast] = binding.executeOp('Bitcast', [typeAttribute('T', 'uint8'), typeAttribute('type', held)], [raw], 1)
     binding.deleteTensor(raw)
     return tf.keep(asTensor(cast as OpOutput)) as tf.Tensor2D
   }
   return tf.tidy(() => tf.keep(uploaded(castTo(held, tf.tensor2d(toFloat32(bytes, dtype), shape as [number, number])))))
+}
+
+let copies: boolean | undefined
+
+/** tfjs-node shares an array's memory with TensorFlow where it is aligned. What was only lent must not be, and a build may ask for no alignment. */
+function copiesMisaligned(): boolean {
+  if (copies !== undefined) return copies
+  const { binding } = nativeBackend()
+  const lent = new Float32Array(new ArrayBuffer(72), 8)
+  const id = binding.createTensor([lent.length], dataTypes.float32, lent)
+  lent.fill(1)
+  copies = binding.tensorDataSync(id)[0] === 0
+  binding.deleteTensor(id)
+  return copies
 }
 
 /** The stored formats that TensorFlow takes as they are. */

@@ -54,7 +54,7 @@ export function encodeSavedModel(
     versions: { producer },
   }
   const message = { saved_model_schema_version: 1, meta_graphs: [{ meta_info_def: { tags: [tag] }, graph_def: graph }] }
-  return savedModel.encode(savedModel.fromObject(message)).finish()
+  return savedModel.encode(message).finish()
 }
 
 const nodeDef = ({ name, op, inputs, attributes }: GraphNode, binding: Binding) => ({

@@ -6,8 +6,8 @@ export type TensorInfo = { shape: readonly number[]; dtype: number }
 export const elements = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
 
 /**
- * Runs an op on zeros the first time its signature occurs, but for products, whose shapes are plain and whose time is not. Small constants are part
- * of the signature: they are shapes and axes.
+ * Runs an op on zeros the first time its signature occurs, but for those whose shapes are plain and whose time is not. Small constants are part of the
+ * signature: they are shapes and axes.
  */
 export function shapeLearner(
   real: Binding,
@@ -29,8 +29,8 @@ export function shapeLearner(
   }
   return (op: string, attributes: readonly OpAttribute[], inputs: readonly number[], outputs: number) => {
     const infos = inputs.map(infoOf)
-    const product = productInfo(op, attributes, infos)
-    if (product) return [product]
+    const plain = productInfo(op, attributes, infos) ?? elementwiseInfo(op, attributes, infos)
+    if (plain) return [plain]
     const described = infos.map(({ shape, dtype }, i) => {
       const values = dtype === dataTypes.int32 && elements(shape) <= 64 ? valuesOf(inputs[i] as number) : undefined
       return [shape, dtype, values && Array.from(values)]
@@ -52,6 +52,27 @@ function productInfo(op: string, attributes: readonly OpAttribute[], [a, b]: rea
   const rows = a.shape.at(has(flagA) ? -1 : -2) as number
   const columns = b.shape.at(has(flagB) ? -2 : -1) as number
   return { shape: [...stack, rows, columns], dtype: a.dtype }
+}
+
+const elementwise = new Set([
+  ...['Cast', 'Exp', 'Identity', 'Neg', 'Reciprocal', 'Rsqrt', 'Sigmoid', 'Softmax', 'Sqrt', 'Square', 'Tanh'],
+  ...['Add', 'AddV2', 'Maximum', 'Minimum', 'Mul', 'MulNoNan', 'RealDiv', 'Sub'],
+])
+
+/** Of one tensor, or of two that are spread to one shape. */
+function elementwiseInfo(op: string, attributes: readonly OpAttribute[], infos: readonly TensorInfo[]) {
+  const [first] = infos
+  if (!elementwise.has(op) || !first) return undefined
+  const target = attributes.find(({ name }) => name === 'DstT')?.value as number | undefined
+  return { shape: spreadShape(infos.map(({ shape }) => shape)), dtype: target ?? first.dtype }
+}
+
+function spreadShape(shapes: readonly (readonly number[])[]): number[] {
+  const rank = Math.max(...shapes.map(({ length }) => length))
+  return Array.from({ length: rank }, (_, axis) => {
+    const sizes = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1)
+    return sizes.find((size) => size !== 1) ?? 1
+  })
 }
 
 /** The shape and type of a tensor that is there: a copy without cost says them. */

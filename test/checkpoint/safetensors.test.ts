@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { bytesPerElement, type Dtype, elementCount, float32Bytes } from '../../src/checkpoint/dtypes.ts'
@@ -95,8 +96,25 @@ describe('what is written reads back', () => {
     expect(() => file.readRows('table', [4])).toThrow('table has 4 rows and none numbered 4')
     expect(file.readStart('table', 8)).toEqual(column(0, 1).bytes)
     expect(file.readStart('table', 1000)).toEqual(column(0, 1, 2, 3).bytes)
+    expect(file.lend('table')).toEqual(column(0, 1, 2, 3))
+    expect(file.lend('before')).toEqual(column(9))
     expect(() => file.read('tabel')).toThrow('has no tensor tabel')
     file.close()
+  })
+})
+
+describe('reading ahead', () => {
+  it('changes nothing, and a file may be closed while it goes on', async () => {
+    const tensors = Object.fromEntries(
+      Array.from({ length: 40 }, (_, i) => [`t${i}`, column(...Array(500 + i).fill(i))]),
+    )
+    const file = openSafetensors(written(tensors))
+    file.readAhead(Object.keys(tensors))
+    for (const name of Object.keys(tensors)) expect(file.read(name)).toEqual(tensors[name])
+    file.readAhead(Object.keys(tensors))
+    file.close()
+    await setImmediate()
+    expect(() => file.readAhead(['t40'])).toThrow('has no tensor t40')
   })
 })
 

@@ -1,9 +1,13 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { float32Bytes, toBfloat16, toFloat32 } from '../../src/checkpoint/dtypes.ts'
-import type { StoredTensor } from '../../src/checkpoint/safetensors.ts'
+import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import { dataTypeOf } from '../../src/engine/native.ts'
+import { wide } from '../../src/engine/ops.ts'
 import { choosePrecision, type Precision } from '../../src/engine/precision.ts'
 import { dispose, freeze, timesFrozen } from '../../src/engine/resident.ts'
 import { normals, randomFor } from '../../src/random.ts'
@@ -33,6 +37,25 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', () => {
     const matrix = freeze(stored)
     expect(dataTypeOf(matrix.stored as tf.Tensor)).toBe(expected)
     dispose(matrix)
+  })
+
+  it('is not what the file lends to the next', () => {
+    choosePrecision('bfloat16')
+    const path = join(mkdtempSync(join(tmpdir(), 'ltx-a2a-resident-')), 'two.safetensors')
+    // of the largest sizes and the smallest, since memory comes from different places
+    for (const columns of [1, 8, 4096]) {
+      const filledWith = (value: number): StoredTensor => {
+        const bytes = toBfloat16(new Float32Array(256 * columns).fill(value))
+        return { dtype: 'BF16', shape: [256, columns], bytes }
+      }
+      writeSafetensors(path, new Map([1, 2, 3].map((value) => [`weight ${value}`, filledWith(value)])))
+      const file = openSafetensors(path)
+      const matrices = [1, 2, 3].map((value) => freeze(file.lend(`weight ${value}`)))
+      file.close()
+      const sums = matrices.map(({ stored }) => tf.tidy(() => tf.mean(wide(stored as tf.Tensor)).dataSync()[0]))
+      expect(sums).toEqual([1, 2, 3])
+      for (const matrix of matrices) dispose(matrix)
+    }
   })
 
   it('multiplies in float32 with the exact values of narrow weights, forward and back', () => {
