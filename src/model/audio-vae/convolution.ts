@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import type { Weights } from '../../checkpoint/weights.ts'
+import { conv2d } from '../../engine/convolution.ts'
 
 /** The kernel is `[time, bins, in, out]`. */
 export type Convolution = { kernel: tf.Tensor4D; bias: tf.Tensor1D }
@@ -33,4 +34,4 @@ const padded = (x: tf.Tensor4D, time: [number, number], bins: [number, number]):
   Math.max(...time, ...bins) === 0 ? x : tf.pad(x, [[0, 0], time, bins, [0, 0]])
 
 const convolve = ({ kernel, bias }: Convolution, x: tf.Tensor4D, stride = 1): tf.Tensor4D =>
-  tf.add(tf.conv2d(x, kernel, stride, 'valid'), bias)
+  tf.add(conv2d(x, kernel, stride), bias)

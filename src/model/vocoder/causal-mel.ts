@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import type { Weights } from '../../checkpoint/weights.ts'
+import { conv1d } from '../../engine/convolution.ts'
 import type { BandwidthExtensionConfig } from '../config.ts'
 import { silentEdges } from './edges.ts'
 
@@ -35,10 +36,7 @@ export function causalMel({ hop, real, imaginary, filterbank }: CausalMel, x: tf
   return tf.tidy(() => {
     const mono = tf.reshape(tf.transpose(x, [0, 2, 1]), [batch * channels, length, 1]) as tf.Tensor3D
     const late = silentEdges(mono, window - hop, 0)
-    const power = tf.add(
-      tf.square(tf.conv1d(late, real, hop, 'valid')),
-      tf.square(tf.conv1d(late, imaginary, hop, 'valid')),
-    )
+    const power = tf.add(tf.square(conv1d(late, real, hop)), tf.square(conv1d(late, imaginary, hop)))
     const magnitude = tf.reshape(tf.sqrt(power), [-1, real.shape[2]])
     const mel = tf.log(tf.maximum(tf.matMul(magnitude as tf.Tensor2D, filterbank), 1e-5))
     return tf.reshape(mel, [batch, channels, length / hop, filterbank.shape[1]])

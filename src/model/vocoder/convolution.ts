@@ -1,6 +1,7 @@
 /** Convolution over time with as many samples out as in. */
 import * as tf from '@tensorflow/tfjs'
 import type { Weights } from '../../checkpoint/weights.ts'
+import { conv1d } from '../../engine/convolution.ts'
 import { isNative } from '../../engine/native.ts'
 import { silentEdges } from './edges.ts'
 import { inPieces } from './pieces.ts'
@@ -30,8 +31,8 @@ export const convolve = ({ kernel, bias, dilation }: Convolution, x: tf.Tensor3D
     const edged = silentEdges(x, reach / 2, reach / 2)
     const y =
       dilation > 1 && isNative()
-        ? interleaved(edged, dilation, (phases) => tf.conv1d(phases, kernel, 1, 'valid'))
-        : inPieces(edged, reach, (piece) => tf.conv1d(piece, kernel, 1, 'valid', 'NWC', dilation))
+        ? interleaved(edged, dilation, (phases) => conv1d(phases, kernel))
+        : inPieces(edged, reach, (piece) => conv1d(piece, kernel, 1, dilation))
     return bias ? tf.add(y, bias) : y
   })
 

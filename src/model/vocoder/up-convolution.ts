@@ -1,6 +1,7 @@
 /** The learned step to a higher sample rate: stored as a transposed convolution, computed as a plain one (see polyphase.ts). */
 import * as tf from '@tensorflow/tfjs'
 import type { Weights } from '../../checkpoint/weights.ts'
+import { conv1d } from '../../engine/convolution.ts'
 import { silentEdges } from './edges.ts'
 import { inPieces } from './pieces.ts'
 import { polyphase } from './polyphase.ts'
@@ -29,7 +30,7 @@ export function upConvolve({ kernel, bias, rate, before, after }: UpConvolution,
   const [batch, length] = x.shape
   return tf.tidy(() => {
     const edged = silentEdges(x, before, after)
-    const phases = inPieces(edged, before + after, (piece) => tf.conv1d(piece, kernel, 1, 'valid'))
+    const phases = inPieces(edged, before + after, (piece) => conv1d(piece, kernel))
     return tf.add(tf.reshape(phases, [batch, length * rate, -1]), bias)
   })
 }
