@@ -56,7 +56,7 @@ export type Engine = {
 }
 
 /**
- * The shares of native TensorFlow, whose steps keep little, were measured at the released width with 2 and 4 blocks, 252 and 1002 tokens; the bytes per
+ * The shares of native TensorFlow, whose steps keep little, were measured at the released width with 2 to 6 blocks, 252 and 1002 tokens; the bytes per
  * text weight with `scripts/measure-text-encoder.ts`.
  */
 export function engineOf(name: BackendName, precision: Precision): Engine {
@@ -64,7 +64,7 @@ export function engineOf(name: BackendName, precision: Precision): Engine {
   if (name === 'tensorflow')
     return {
       ...{ name, bytesPerWeight: (dtype: Dtype) => bytesIn(heldAs(dtype, precision)) },
-      ...{ everyBlock: (0.065 * bytes) / 2, oneBlock: 0.12, recomputes: mustRecompute },
+      ...{ everyBlock: precision === 'float32' ? 0.09 : 0.065, oneBlock: 0.12, recomputes: mustRecompute },
       ...{ bytesPerTextWeight: 1.5 * bytes, ownBytes: 700e6 },
     }
   return {

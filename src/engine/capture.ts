@@ -138,7 +138,7 @@ function placeholder(recording: Recording, input: string, example: tf.Tensor): t
   const [name, shape, dtype] = [inputNode(input), example.shape, dataTypes[dataTypeOf(example)]]
   const attributes = [typed('dtype', dtype), { name: 'shape', type: attributeKinds.shape, value: shape }]
   recording.add({ name, op: 'Placeholder', inputs: [], attributes })
-  return asTensor({ id: recording.standIn({ shape, dtype }, name), shape: [...shape], dtype })
+  return recording.tensorOf({ shape, dtype }, name)
 }
 
 /**

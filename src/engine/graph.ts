@@ -33,6 +33,24 @@ export const constantNode = (constant: ConstantValue) => ({
   attributes: [typed('dtype', constant.dtype), { name: 'value', type: attributeKinds.tensor, value: constant }],
 })
 
+/** A node that calls the function. @param given names of outputs, one for each of its inputs. */
+export function callOf({ name, inputs, outputs, effects }: GraphFunction, given: string[]): Omit<GraphNode, 'name'> {
+  const types = (name: string, ports: readonly Port[]) =>
+    typed(
+      name,
+      ports.map(({ dtype }) => dtype),
+    )
+  return {
+    op: effects.length > 0 ? 'StatefulPartitionedCall' : 'PartitionedCall',
+    inputs: given,
+    attributes: [
+      types('Tin', inputs),
+      types('Tout', outputs),
+      { name: 'f', type: attributeKinds.function, value: name },
+    ],
+  }
+}
+
 /**
  * What an output is called where it is used. The graph itself numbers them; a function also wants the name that TensorFlow's registry of ops gives
  * them, and counts within that name.
@@ -46,41 +64,14 @@ export function outputName({ name, op }: Pick<GraphNode, 'name' | 'op'>, output:
 
 /** From TensorFlow's registry of ops, those that our own gradients and updates use. */
 const namesOfOutputs: { [op: string]: string } = {
-  ...named('z', [
-    'Add',
-    'AddV2',
-    'Sub',
-    'Mul',
-    'MulNoNan',
-    'RealDiv',
-    'Maximum',
-    'Minimum',
-    'Pow',
-    'SquaredDifference',
-  ]),
-  ...named('y', ['Cast', 'Exp', 'Log', 'Neg', 'Reciprocal', 'Rsqrt', 'Sigmoid', 'Sqrt', 'Square', 'Tanh']),
-  ...named('y', ['Transpose', 'ZerosLike', 'OnesLike', 'Erf', 'IsFinite']),
-  ...named('output', ['BiasAdd', 'BatchMatMulV2', 'ConcatV2', 'Const', 'ExpandDims', 'Fill', 'GatherV2', 'Identity']),
-  ...named('output', [
-    'L2Loss',
-    'Max',
-    'Mean',
-    'Min',
-    'Pack',
-    'PartitionedCall',
-    'Reshape',
-    'SelectV2',
-    'Slice',
-    'Split',
-    'SplitV',
-  ]),
-  ...named('output', ['Squeeze', 'StatefulPartitionedCall', 'StridedSlice', 'Sum', 'Tile', 'Unpack']),
-  MatMul: 'product',
-  ReadVariableOp: 'value',
-  Softmax: 'softmax',
-  AddN: 'sum',
+  ...named('z', 'Add AddV2 Maximum Minimum Mul MulNoNan Pow RealDiv SquaredDifference Sub'),
+  ...named('y', 'Cast Erf Exp IsFinite Log Neg OnesLike Reciprocal Rsqrt Sigmoid Sqrt Square Tanh Transpose ZerosLike'),
+  ...named('output', 'BatchMatMulV2 BiasAdd ConcatV2 Const ExpandDims Fill GatherV2 Identity L2Loss Max Mean Min Pack'),
+  ...named('output', 'PartitionedCall Reshape SelectV2 Slice Split SplitV Squeeze StatefulPartitionedCall'),
+  ...named('output', 'StridedSlice Sum Tile Unpack'),
+  ...{ AddN: 'sum', MatMul: 'product', ReadVariableOp: 'value', Softmax: 'softmax' },
 }
 
-function named(output: string, ops: readonly string[]) {
-  return Object.fromEntries(ops.map((op) => [op, output]))
+function named(output: string, ops: string) {
+  return Object.fromEntries(ops.split(' ').map((op) => [op, output]))
 }

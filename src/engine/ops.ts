@@ -4,7 +4,7 @@
  * gradients written by hand.
  */
 import * as tf from '@tensorflow/tfjs'
-import { asTensor, type DataType, dataTypeOf, flag, integer, nativeBackend, runOp, typeAttribute } from './native.ts'
+import { type DataType, dataTypeOf, flag, integer, nativeBackend, runOp, typeAttribute } from './native.ts'
 import { currentPrecision } from './precision.ts'
 import { currentRecording } from './recording.ts'
 
@@ -65,9 +65,7 @@ export function after<T extends tf.Tensor>(x: T, earlier: tf.Tensor): T {
     inputs: [recording.nameOf(id), `^${nodeAwaited}`],
     attributes: [typeOf(x)],
   })
-  const { shape, dtype } = recording.infoOf(id)
-  const output = recording.standIn({ shape, dtype }, recording.outputOf(node, 'Identity'))
-  return asTensor({ id: output, shape: [...shape], dtype }) as T
+  return recording.tensorOf(recording.infoOf(id), recording.outputOf(node, 'Identity')) as T
 }
 
 const typeOf = (x: tf.Tensor) => typeAttribute('T', dataTypeOf(x))

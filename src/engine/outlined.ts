@@ -3,9 +3,10 @@
  * function of the graph, and called. TensorFlow prepares it once, and what it computes on the way is gone when the call returns.
  */
 import * as tf from '@tensorflow/tfjs'
-import { attributeKinds, type GraphFunction, typed } from './graph.ts'
-import { asTensor, dataTypeOf, nativeBackend } from './native.ts'
+import { callOf, type GraphFunction } from './graph.ts'
+import { dataTypeOf, nativeBackend } from './native.ts'
 import { currentRecording, type Recording } from './recording.ts'
+import type { TensorInfo } from './shapes.ts'
 import { leaves, refilled, type Tree } from './tree.ts'
 
 export type Outlining = {
@@ -39,7 +40,7 @@ export function outlined<R extends Tree>(label: string, { given, variables = [] 
 
 type Ids = readonly number[]
 
-type Part = { written: GraphFunction; results: Tree; infos: { shape: readonly number[]; dtype: number }[] }
+type Part = { written: GraphFunction; results: Tree; infos: TensorInfo[] }
 
 const parts = new WeakMap<Recording, Map<string, Part>>()
 
@@ -78,32 +79,12 @@ function write(
 
 function call(
   recording: Recording,
-  { written: { name: functionName, inputs, outputs, effects }, results, infos }: Part,
+  { written, results, infos }: Part,
   { ids, variableIds }: { ids: Ids; variableIds: Ids },
 ): Tree {
-  const op = effects.length > 0 ? 'StatefulPartitionedCall' : 'PartitionedCall'
-  const node = recording.add({
-    op,
-    inputs: [...ids.map(recording.nameOf), ...variableIds.map(recording.handleOf)],
-    attributes: [
-      typed(
-        'Tin',
-        inputs.map(({ dtype }) => dtype),
-      ),
-      typed(
-        'Tout',
-        outputs.map(({ dtype }) => dtype),
-      ),
-      { name: 'f', type: attributeKinds.function, value: functionName },
-    ],
-  })
-  if (effects.length > 0) recording.effect(node)
-  const tensors = infos.map(({ shape, dtype }, i) =>
-    asTensor({
-      id: recording.standIn({ shape, dtype }, recording.outputOf(node, op, i)),
-      shape: [...shape],
-      dtype,
-    }),
-  )
+  const called = callOf(written, [...ids.map(recording.nameOf), ...variableIds.map(recording.handleOf)])
+  const node = recording.add(called)
+  if (written.effects.length > 0) recording.effect(node)
+  const tensors = infos.map((info, i) => recording.tensorOf(info, recording.outputOf(node, called.op, i)))
   return refilled(results, tensors)
 }

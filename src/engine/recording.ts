@@ -2,9 +2,11 @@
  * Watching a function of tensors as it talks to tfjs-node, and writing its ops down as the nodes of a graph. Nothing is computed: ops on tensors
  * that do not exist give tensors that do not exist.
  */
+import type * as tf from '@tensorflow/tfjs'
 import { type ConstantValue, constantNode, type GraphFunction, type GraphNode, outputName, typed } from './graph.ts'
-import { type Binding, dataTypes, type NativeBackend, type OpAttribute, type OpOutput } from './native.ts'
-import { elements, infoOfReal, shapeLearner, type TensorInfo } from './shapes.ts'
+import { asTensor, type Binding, dataTypes, type NativeBackend, type OpAttribute, type OpOutput } from './native.ts'
+import { openScope } from './scope.ts'
+import { elements, infoOfReal, shapeLearner, type TensorInfo, withType } from './shapes.ts'
 
 /** A live tensor that the graph closes over. */
 export type Resident = TensorInfo & { id: number }
@@ -21,6 +23,8 @@ export type Recording = {
   add(node: Omit<GraphNode, 'name'> & { name?: string }): string
   /** A tensor that does not exist: an output of a node. @param output its name, where it is not the first of the node's. */
   standIn(info: TensorInfo, output: string): number
+  /** The same as TensorFlow.js wants it. */
+  tensorOf(info: TensorInfo, output: string): tf.Tensor
   /** The same for a variable, with what its node of this name reads from. */
   variableStandIn(info: TensorInfo, output: string, handle: string): number
   /** What the node's output is called here, in the graph or in a function. */
@@ -42,29 +46,6 @@ export type Recording = {
   /** Deletes the tensors that were made, or whose deletion was asked for, while recording. */
   release(): void
 }
-
-/** Where nodes are written: the graph, or one of its functions. */
-type Scope = {
-  isFunction: boolean
-  nodes: GraphNode[]
-  effects: string[]
-  names: Map<number, string>
-  handles: Map<number, string>
-  /** Names of constants by what they hold: the same axes and shapes occur in every block. */
-  constants: Map<string, string>
-  /** Constants that were made here. */
-  own: Set<number>
-}
-
-const openScope = (isFunction: boolean): Scope => ({
-  isFunction,
-  nodes: [],
-  effects: [],
-  names: new Map(),
-  handles: new Map(),
-  constants: new Map(),
-  own: new Set(),
-})
 
 let current: Recording | undefined
 
@@ -182,6 +163,7 @@ export function startRecording(backend: NativeBackend): Recording {
   current = {
     ...{ nodes: graph.nodes, functions, effects: graph.effects, residents },
     ...{ add, standIn, outputOf, nameOf, infoOf, define },
+    tensorOf: (info, output) => asTensor({ id: standIn(info, output), ...info, shape: [...info.shape] }),
     variableStandIn: (info, output, handle) => {
       const id = standIn(info, output)
       scope.handles.set(id, handle)
@@ -224,17 +206,3 @@ const membersOf = (binding: Binding) =>
   Object.fromEntries(
     Object.getOwnPropertyNames(binding).map((name) => [name, binding[name as keyof Binding]]),
   ) as unknown as Binding
-
-/** Ops that tfjs-node sends without their type, which TensorFlow infers when it runs them at once; a graph wants it written. */
-const untyped = new Set(['ExpandDims', 'Squeeze', 'ZerosLike', 'OnesLike', 'Where'])
-
-function withType(
-  op: string,
-  attributes: readonly OpAttribute[],
-  first: TensorInfo | undefined,
-  binding: Binding,
-): OpAttribute[] {
-  const given = attributes.filter(({ value }) => value !== undefined && value !== null)
-  if (!untyped.has(op) || !first || given.some(({ name }) => name === 'T')) return given
-  return [...given, { name: 'T', type: binding.TF_ATTR_TYPE, value: first.dtype }]
-}

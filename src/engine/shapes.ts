@@ -54,6 +54,20 @@ function productInfo(op: string, attributes: readonly OpAttribute[], [a, b]: rea
   return { shape: [...stack, rows, columns], dtype: a.dtype }
 }
 
+/** Ops that tfjs-node sends without their type, which TensorFlow infers when it runs them at once; a graph wants it written. */
+const untyped = new Set(['ExpandDims', 'Squeeze', 'ZerosLike', 'OnesLike', 'Where'])
+
+export function withType(
+  op: string,
+  attributes: readonly OpAttribute[],
+  first: TensorInfo | undefined,
+  binding: Binding,
+): OpAttribute[] {
+  const given = attributes.filter(({ value }) => value !== undefined && value !== null)
+  if (!untyped.has(op) || !first || given.some(({ name }) => name === 'T')) return given
+  return [...given, { name: 'T', type: binding.TF_ATTR_TYPE, value: first.dtype }]
+}
+
 const elementwise = new Set([
   ...['Cast', 'Exp', 'Identity', 'Neg', 'Reciprocal', 'Rsqrt', 'Sigmoid', 'Softmax', 'Sqrt', 'Square', 'Tanh'],
   ...['Add', 'AddV2', 'Maximum', 'Minimum', 'Mul', 'MulNoNan', 'RealDiv', 'Sub'],
