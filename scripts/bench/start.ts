@@ -11,10 +11,8 @@ import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { createTrainer } from '../../src/train/trainer.ts'
 import { median, peakGigabytes, since } from './clock.ts'
 import { released, releasedShapes } from './released.ts'
-import { randomPair, settings } from './step.ts'
+import { randomPair, type StepBench, settings } from './step.ts'
 import { syntheticWeights } from './synthetic-weights.ts'
-
-export type StartBench = { blocks: number; seconds: number; steps: number; rank: number; contextTokens: number }
 
 export type StartResult = {
   backend: string
@@ -34,7 +32,7 @@ export type StartResult = {
 
 const component = 'model.diffusion_model.'
 
-export async function benchStart({ blocks, seconds, steps, rank, contextTokens }: StartBench): Promise<StartResult> {
+export async function benchStart({ blocks, seconds, steps, rank, contextTokens }: StepBench): Promise<StartResult> {
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-bench-'))
   try {
     const path = join(folder, 'blocks.safetensors')
