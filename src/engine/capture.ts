@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { borrow } from './borrowed.ts'
 import { collectGarbage } from './garbage.ts'
-import { attributeKinds, typed } from './graph.ts'
+import { placeholderNode, typed } from './graph.ts'
 import { asTensor, dataTypeOf, dataTypes, isNative, nativeBackend, type OpAttribute, type OpOutput } from './native.ts'
 import { currentRecording, type Recording, startRecording } from './recording.ts'
 import { handleOf, openSession, type Slot } from './session.ts'
@@ -136,8 +136,7 @@ const inputNode = (name: string) => `input/${name}`
 
 function placeholder(recording: Recording, input: string, example: tf.Tensor): tf.Tensor {
   const [name, shape, dtype] = [inputNode(input), example.shape, dataTypes[dataTypeOf(example)]]
-  const attributes = [typed('dtype', dtype), { name: 'shape', type: attributeKinds.shape, value: shape }]
-  recording.add({ name, op: 'Placeholder', inputs: [], attributes })
+  recording.add(placeholderNode(name, { shape, dtype }))
   return recording.tensorOf({ shape, dtype }, name)
 }
 

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { toBfloat16, toFloat32 } from '../checkpoint/dtypes.ts'
 import { nativeFacts } from './backend.ts'
-import { type DataType, flag, isNative, runOp, typeAttribute } from './native.ts'
+import { castTo, flag, isNative, runOp, typeAttribute } from './native.ts'
 import { hasWideVectors } from './processor.ts'
 
 export type ProductType = 'float32' | 'bfloat16' | 'half'
@@ -51,9 +51,6 @@ export const multiply = (x: tf.Tensor, y: tf.Tensor, type: ProductType, transpos
     ? tf.matMul(x, y, false, transposeB)
     : runOp('MatMul', [x, y], [typeAttribute('T', type), flag('transpose_a', false), flag('transpose_b', transposeB)])
 
-export const fromFloat32 = (x: tf.Tensor, type: ProductType) => (type === 'float32' ? x : cast(x, 'float32', type))
+export const fromFloat32 = (x: tf.Tensor, type: ProductType) => (type === 'float32' ? x : castTo(type, x))
 
-export const asFloat32 = (x: tf.Tensor, type: ProductType) => (type === 'float32' ? x : cast(x, type, 'float32'))
-
-const cast = (x: tf.Tensor, from: DataType, to: DataType) =>
-  runOp('Cast', [x], [typeAttribute('SrcT', from), typeAttribute('DstT', to), flag('Truncate', false)])
+export const asFloat32 = (x: tf.Tensor, type: ProductType) => (type === 'float32' ? x : castTo('float32', x))

@@ -33,6 +33,19 @@ export const constantNode = (constant: ConstantValue) => ({
   attributes: [typed('dtype', constant.dtype), { name: 'value', type: attributeKinds.tensor, value: constant }],
 })
 
+type Held = { shape: readonly number[]; dtype: number }
+
+/** The attributes of a node that a tensor of this kind comes from. */
+export const holding = ({ shape, dtype }: Held): OpAttribute[] => [
+  typed('dtype', dtype),
+  { name: 'shape', type: attributeKinds.shape, value: shape },
+]
+
+export const placeholderNode = (name: string, held: Held): GraphNode => ({
+  ...{ name, op: 'Placeholder', inputs: [] },
+  attributes: holding(held),
+})
+
 /** A node that calls the function. @param given names of outputs, one for each of its inputs. */
 export function callOf({ name, inputs, outputs, effects }: GraphFunction, given: string[]): Omit<GraphNode, 'name'> {
   const types = (name: string, ports: readonly Port[]) =>

@@ -95,3 +95,10 @@ export function dataTypeOf(tensor: tf.Tensor): DataType {
   if (name === undefined) throw new Error(`a tensor of TensorFlow's type ${dtype}`)
   return name
 }
+
+/** The same values in another of TensorFlow's types. */
+export function castTo<T extends tf.Tensor>(to: DataType, x: T): T {
+  const from = dataTypeOf(x)
+  if (from === to) return x
+  return runOp('Cast', [x], [typeAttribute('SrcT', from), typeAttribute('DstT', to), flag('Truncate', false)]) as T
+}

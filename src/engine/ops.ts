@@ -4,7 +4,7 @@
  * gradients written by hand.
  */
 import * as tf from '@tensorflow/tfjs'
-import { type DataType, dataTypeOf, flag, integer, nativeBackend, runOp, typeAttribute } from './native.ts'
+import { castTo, dataTypeOf, flag, integer, nativeBackend, runOp, typeAttribute } from './native.ts'
 import { currentPrecision } from './precision.ts'
 import { currentRecording } from './recording.ts'
 
@@ -13,12 +13,6 @@ export const narrow = <T extends tf.Tensor>(x: T): T => castTo(currentPrecision(
 
 /** To float32. */
 export const wide = <T extends tf.Tensor>(x: T): T => castTo('float32', x)
-
-export function castTo<T extends tf.Tensor>(to: DataType, x: T): T {
-  const from = dataTypeOf(x)
-  if (from === to) return x
-  return runOp('Cast', [x], [typeAttribute('SrcT', from), typeAttribute('DstT', to), flag('Truncate', false)]) as T
-}
 
 type Transposed = { transposeA?: boolean; transposeB?: boolean }
 

@@ -3,10 +3,11 @@
  * that do not exist give tensors that do not exist.
  */
 import type * as tf from '@tensorflow/tfjs'
+import { elementCount } from '../checkpoint/dtypes.ts'
 import { type ConstantValue, constantNode, type GraphFunction, type GraphNode, outputName, typed } from './graph.ts'
 import { asTensor, type Binding, dataTypes, type NativeBackend, type OpAttribute, type OpOutput } from './native.ts'
 import { openScope } from './scope.ts'
-import { elements, infoOfReal, shapeLearner, type TensorInfo, withType } from './shapes.ts'
+import { infoOfReal, shapeLearner, type TensorInfo, withType } from './shapes.ts'
 
 /** A live tensor that the graph closes over. */
 export type Resident = TensorInfo & { id: number }
@@ -21,11 +22,9 @@ export type Recording = {
   readonly effects: string[]
   /** A node that no op of TensorFlow.js makes. */
   add(node: Omit<GraphNode, 'name'> & { name?: string }): string
-  /** A tensor that does not exist: an output of a node. @param output its name, where it is not the first of the node's. */
-  standIn(info: TensorInfo, output: string): number
-  /** The same as TensorFlow.js wants it. */
+  /** A tensor that does not exist: an output of a node. @param output its name. */
   tensorOf(info: TensorInfo, output: string): tf.Tensor
-  /** The same for a variable, with what its node of this name reads from. */
+  /** The same for a variable, by its id, with what its node reads from. */
   variableStandIn(info: TensorInfo, output: string, handle: string): number
   /** What the node's output is called here, in the graph or in a function. */
   outputOf(node: string, op: string, output?: number): string
@@ -69,7 +68,7 @@ export function startRecording(backend: NativeBackend): Recording {
     scope.nodes.push({ ...node, name })
     return name
   }
-  const standIn: Recording['standIn'] = ({ shape, dtype }, output) => {
+  const standIn = ({ shape, dtype }: TensorInfo, output: string) => {
     const id = nextStandIn--
     scope.names.set(id, output)
     infos.set(id, { shape, dtype })
@@ -162,7 +161,7 @@ export function startRecording(backend: NativeBackend): Recording {
 
   current = {
     ...{ nodes: graph.nodes, functions, effects: graph.effects, residents },
-    ...{ add, standIn, outputOf, nameOf, infoOf, define },
+    ...{ add, outputOf, nameOf, infoOf, define },
     tensorOf: (info, output) => asTensor({ id: standIn(info, output), ...info, shape: [...info.shape] }),
     variableStandIn: (info, output, handle) => {
       const id = standIn(info, output)
@@ -198,7 +197,7 @@ const maxConstantElements = 1024
 /** Integers are shapes, axes and indices, which a GPU wants in ordinary memory. */
 function fitsGraph({ shape, dtype }: ConstantValue) {
   if (dtype === dataTypes.int32) return true
-  return (dtype === dataTypes.float32 || dtype === dataTypes.bool) && elements(shape) <= maxConstantElements
+  return (dtype === dataTypes.float32 || dtype === dataTypes.bool) && elementCount(shape) <= maxConstantElements
 }
 
 /** The addon's members are not enumerable, and cannot be inherited: they are read-only. */

@@ -4,8 +4,17 @@ import { toFloat32 } from '../checkpoint/dtypes.ts'
 import type { StoredTensor } from '../checkpoint/safetensors.ts'
 import { currentBackend } from './backend.ts'
 import { byHand } from './by-hand.ts'
-import { asTensor, dataTypes, isNative, nativeBackend, type OpOutput, typeAttribute, uploaded } from './native.ts'
-import { castTo, matMul, narrow, wide } from './ops.ts'
+import {
+  asTensor,
+  castTo,
+  dataTypes,
+  isNative,
+  nativeBackend,
+  type OpOutput,
+  typeAttribute,
+  uploaded,
+} from './native.ts'
+import { matMul, narrow, wide } from './ops.ts'
 import { currentPrecision, type Precision } from './precision.ts'
 import { multiply, product } from './product.ts'
 

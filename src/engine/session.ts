@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { attributeKinds, constantNode, type GraphNode, typed } from './graph.ts'
+import { attributeKinds, constantNode, type GraphNode, holding, placeholderNode, typed } from './graph.ts'
 import type { Binding, OpOutput } from './native.ts'
 import type { Recording } from './recording.ts'
 import { encodeSavedModel, tag } from './saved-model.ts'
@@ -67,14 +67,14 @@ export const handleOf = (slot: string) => `${slot}/handle`
 
 /** A variable for each slot, a way to read it, and one node that sets all of them. */
 function slotNodes(slots: readonly Slot[], group: string): GraphNode[] {
-  const each = slots.flatMap(({ name, shape, dtype }): GraphNode[] => {
-    const type = typed('dtype', dtype)
-    const shaped = { name: 'shape', type: attributeKinds.shape, value: shape }
+  const each = slots.flatMap((slot): GraphNode[] => {
+    const { name } = slot
+    const type = typed('dtype', slot.dtype)
     const shared = { name: 'shared_name', type: attributeKinds.string, value: name }
     return [
-      { name: handleOf(name), op: 'VarHandleOp', inputs: [], attributes: [type, shaped, shared] },
+      { name: handleOf(name), op: 'VarHandleOp', inputs: [], attributes: [...holding(slot), shared] },
       { name, op: 'ReadVariableOp', inputs: [handleOf(name)], attributes: [type] },
-      { name: `${name}/value`, op: 'Placeholder', inputs: [], attributes: [type, shaped] },
+      placeholderNode(`${name}/value`, slot),
       { name: `${name}/set`, op: 'AssignVariableOp', inputs: [handleOf(name), `${name}/value`], attributes: [type] },
     ]
   })

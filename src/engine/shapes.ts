@@ -1,9 +1,8 @@
 /** What shapes and types ops give, without computing what they compute. */
+import { elementCount } from '../checkpoint/dtypes.ts'
 import { type Binding, dataTypes, type OpAttribute, type OpOutput } from './native.ts'
 
 export type TensorInfo = { shape: readonly number[]; dtype: number }
-
-export const elements = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
 
 /**
  * Runs an op on zeros the first time its signature occurs, but for those whose shapes are plain and whose time is not. Small constants are part of the
@@ -32,7 +31,7 @@ export function shapeLearner(
     const plain = productInfo(op, attributes, infos) ?? elementwiseInfo(op, attributes, infos)
     if (plain) return [plain]
     const described = infos.map(({ shape, dtype }, i) => {
-      const values = dtype === dataTypes.int32 && elements(shape) <= 64 ? valuesOf(inputs[i] as number) : undefined
+      const values = dtype === dataTypes.int32 && elementCount(shape) <= 64 ? valuesOf(inputs[i] as number) : undefined
       return [shape, dtype, values && Array.from(values)]
     })
     const signature = JSON.stringify([op, attributes, described])
