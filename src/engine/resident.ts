@@ -40,6 +40,16 @@ export function freeze(tensor: StoredTensor): FrozenMatrix {
   return { shape, transposed }
 }
 
+/** Widens a weight that is held narrow, for many products before it goes: each would widen it anew. */
+export function ready(matrix: FrozenMatrix) {
+  if (!isNative() || !matrix.stored) return
+  const held = matrix.stored
+  const widened = tf.tidy(() => tf.keep(narrow(held)))
+  if (widened === held) return
+  held.dispose()
+  matrix.stored = widened
+}
+
 export const dispose = (matrix: FrozenMatrix) =>
   tf.dispose([matrix.stored, matrix.transposed].filter((t) => t !== undefined))
 

@@ -9,7 +9,7 @@ import { startBackend } from '../../src/engine/backend.ts'
 import { dataTypeOf } from '../../src/engine/native.ts'
 import { wide } from '../../src/engine/ops.ts'
 import { choosePrecision, type Precision } from '../../src/engine/precision.ts'
-import { dispose, freeze, timesFrozen } from '../../src/engine/resident.ts'
+import { dispose, freeze, ready, timesFrozen } from '../../src/engine/resident.ts'
 import { normals, randomFor } from '../../src/random.ts'
 import { hasNative } from './native.ts'
 
@@ -56,6 +56,24 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', () => {
       expect(sums).toEqual([1, 2, 3])
       for (const matrix of matrices) dispose(matrix)
     }
+  })
+
+  it('is widened once where that is asked for, and left alone where it has the precision of products', () => {
+    const before = tf.memory().numTensors
+    for (const [precision, expected] of [
+      ['float32', 'float32'],
+      ['bfloat16', 'bfloat16'],
+    ] as const) {
+      choosePrecision(precision)
+      const matrix = freeze(bfloat16)
+      const held = matrix.stored
+      ready(matrix)
+      expect(dataTypeOf(matrix.stored as tf.Tensor)).toBe(expected)
+      expect(matrix.stored === held).toBe(precision === 'bfloat16')
+      ready(matrix)
+      dispose(matrix)
+    }
+    expect(tf.memory().numTensors).toBe(before)
   })
 
   it('multiplies in float32 with the exact values of narrow weights, forward and back', () => {

@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs'
 import { bytesPerElement } from '../../checkpoint/dtypes.ts'
 import type { StoredTensor } from '../../checkpoint/safetensors.ts'
 import type { Weights } from '../../checkpoint/weights.ts'
-import { constant, freeze, timesFrozen } from '../../engine/resident.ts'
+import { constant, freeze, ready, timesFrozen } from '../../engine/resident.ts'
 import { rmsNorm } from '../norm.ts'
 
 /** `weight` `[D, captionWidth · levels]` stays as stored: level l owns the columns d · levels + l. */
@@ -44,6 +44,7 @@ export async function extractFeatures(
 function addLevel(extractor: FeatureExtractor, level: number, hidden: tf.Tensor2D[], features?: tf.Tensor2D[]) {
   const { weight, bias, captionWidth, levels } = extractor
   const matrix = freeze(everyNth(weight, levels, level))
+  ready(matrix)
   const scale = Math.sqrt((weight.shape[0] as number) / captionWidth)
   const sums = hidden.map((x, caption) =>
     tf.tidy(() => tf.add<tf.Tensor2D>(timesFrozen(tf.mul(rmsNorm(x), scale), matrix), features?.[caption] ?? bias)),

@@ -35,6 +35,10 @@ export function loadGemmaLayer(weights: Weights, config: GemmaConfig): GemmaLaye
   }
 }
 
+/** The layer's matrices, each of which is multiplied with every caption before the layer goes. */
+export const matricesOf = ({ attention: { query, key, value, output }, feedForward: { gate, up, down } }: GemmaLayer) =>
+  [query, key, value, output, gate, up, down].map(({ weight }) => weight)
+
 /** `[S, D] → [S, D]`, one caption. */
 export function gemmaLayer(layer: GemmaLayer, x: tf.Tensor2D, positions: Positions): tf.Tensor2D {
   const attended = gemmaAttention(layer.attention, gainNorm(layer.beforeAttention, x), positions)

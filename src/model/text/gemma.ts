@@ -8,10 +8,10 @@ import { toBfloat16, toFloat32 } from '../../checkpoint/dtypes.ts'
 import type { Safetensors } from '../../checkpoint/safetensors.ts'
 import { openShards } from '../../checkpoint/shards.ts'
 import { weightsOf } from '../../checkpoint/weights.ts'
-import { constant } from '../../engine/resident.ts'
+import { constant, ready } from '../../engine/resident.ts'
 import { UserError } from '../../errors.ts'
 import { type GemmaConfig, type LayerKind, readGemmaConfig } from './gemma-config.ts'
-import { gemmaLayer, loadGemmaLayer } from './gemma-layer.ts'
+import { gemmaLayer, loadGemmaLayer, matricesOf } from './gemma-layer.ts'
 import { gainNorm, loadGainNorm } from './gemma-norm.ts'
 import { firstPositions, type Positions, positionsOf } from './gemma-positions.ts'
 
@@ -56,6 +56,7 @@ export function* hiddenStates(gemma: Gemma, captions: readonly number[][]): Gene
     yield hidden
     for (const [i, kind] of config.layers.entries()) {
       const layer = loadGemmaLayer(weights.at(`layers.${i}`), config)
+      for (const matrix of matricesOf(layer)) ready(matrix)
       const isLast = i === config.layers.length - 1
       const next = hidden.map((x) =>
         tf.tidy(() => {
