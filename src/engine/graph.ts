@@ -80,7 +80,7 @@ const namesOfOutputs: { [op: string]: string } = {
   ...named('z', 'Add AddV2 Maximum Minimum Mul MulNoNan Pow RealDiv SquaredDifference Sub'),
   ...named('y', 'Cast Erf Exp IsFinite Log Neg OnesLike Reciprocal Rsqrt Sigmoid Sqrt Square Tanh Transpose ZerosLike'),
   ...named('output', 'BatchMatMulV2 BiasAdd ConcatV2 Const ExpandDims Fill GatherV2 Identity L2Loss Max Mean Min Pack'),
-  ...named('output', 'PartitionedCall Reshape SelectV2 Slice Split SplitV Squeeze StatefulPartitionedCall'),
+  ...named('output', 'PadV2 PartitionedCall Reshape SelectV2 Slice Split SplitV Squeeze StatefulPartitionedCall'),
   ...named('output', 'StridedSlice Sum Tile Unpack'),
   ...{ AddN: 'sum', MatMul: 'product', ReadVariableOp: 'value', Softmax: 'softmax' },
 }

@@ -3,11 +3,14 @@
  * attention needs no transposes: its heads are rows of `[D, N]`.
  */
 import type * as tf from '@tensorflow/tfjs'
+import { withEnoughRows } from '../../../engine/enough-rows.ts'
 import { add, biasAdd, matMul, narrow, reshape, wide } from '../../../engine/ops.ts'
 import type { Linear } from '../../linear.ts'
 
 /** What the rows of a matrix of activations are: tokens `[N, D]` or features `[D, N]`. */
 export type Rows = 'tokens' | 'features'
+
+const axisOfTokens = (rows: Rows): 0 | 1 => (rows === 'tokens' ? 0 : 1)
 
 type Orientation = { from: Rows; to: Rows }
 
@@ -52,7 +55,12 @@ export function linearGradient(
     from === 'tokens'
       ? matMul(dy, matrix, { transposeA: to === 'features' })
       : matMul(matrix, dy, { transposeA: true, transposeB: to === 'tokens' })
-  const dx = wantsInput ? back(narrow(layer.weight.stored as tf.Tensor2D), dy) : undefined
+  const throughWeight = () => {
+    const weight = narrow(layer.weight.stored as tf.Tensor2D)
+    const tokens = { axis: axisOfTokens(to), features: weight.shape[1], resultAxis: axisOfTokens(from) }
+    return withEnoughRows(dy as tf.Tensor2D, tokens, (dy) => back(weight, dy))
+  }
+  const dx = wantsInput ? throughWeight() : undefined
   if (!kept.down || !layer.lora) return { ...(dx && { dx }), factors: [] }
   const { scale } = layer.lora
   const { down } = kept
