@@ -3,6 +3,7 @@ import type { TrainSettings } from '../config/train-settings.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { contextLength } from '../model/text/tokenizer.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
+import { passesOf } from '../preview/guidance.ts'
 import { sizeText } from '../pull/disk.ts'
 import { normals, randomFor } from '../random.ts'
 import { durationText } from '../report/progress.ts'
@@ -23,11 +24,10 @@ export async function probeRun(
   terminal: Terminal,
 ): Promise<void> {
   const seconds = await secondsPerStep(base, model, settings, terminal)
-  const { numberOfSteps: steps, previewSteps, stgScale } = settings
-  const passes = stgScale > 0 ? 3 : 2
+  const { numberOfSteps: steps, previewSteps, previewCfg: cfg, stgScale: stg } = settings
   const times = previewTimes(settings)
-  const previewSeconds =
-    previews * times * previewSteps * passes * (seconds / settings.gradientAccumulation) * forwardShare
+  const passes = previews * times * previewSteps * passesOf({ cfg, stg }, model.blocks.length)
+  const previewSeconds = passes * (seconds / settings.gradientAccumulation) * forwardShare
   terminal.result(
     [
       `Time: ${seconds.toPrecision(2)} s a step, ${durationText(seconds * steps)} for ${steps} steps`,
@@ -37,8 +37,8 @@ export async function probeRun(
   )
 }
 
-/** A pass forward is about a third of a step. */
-const forwardShare = 1 / 3
+/** A pass forward is about half a step: frozen weights have no gradient. */
+const forwardShare = 1 / 2
 
 async function secondsPerStep(base: BaseModel, model: Transformer, settings: TrainSettings, terminal: Terminal) {
   const stage = terminal.stage('Probing', probeSteps, 'steps')

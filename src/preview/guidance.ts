@@ -27,3 +27,7 @@ const spread = (x: tf.Tensor) => tf.sqrt(tf.moments(x).variance)
 
 /** The blocks that are perturbed: block 28 of the released 48, and its like in a smaller model. */
 export const perturbedBlock = (blocks: number) => Math.floor((blocks * 28) / 48)
+
+/** How many passes through all blocks one step takes: the perturbed one begins at the perturbed block. */
+export const passesOf = ({ cfg, stg }: Omit<Guidance, 'rescale'>, blocks: number): number =>
+  1 + (cfg === 1 ? 0 : 1) + (stg === 0 ? 0 : 1 - perturbedBlock(blocks) / blocks)

@@ -8,7 +8,7 @@ import { denoised, eulerStep } from '../flow/flow.ts'
 import { sigmaSchedule } from '../flow/sigma.ts'
 import { trainedFactors } from '../model/lora.ts'
 import { latentFrameMiddles } from '../model/rope.ts'
-import { type Transformer, tokenRotation, velocity } from '../model/transformer/transformer.ts'
+import { type Transformer, tokenRotation, velocities, velocity } from '../model/transformer/transformer.ts'
 import { type Guidance, guide, type Predictions, perturbedBlock } from './guidance.ts'
 
 /** Samples again and again with one model; what it has captured of it serves as long as the same LoRA is attached. */
@@ -40,15 +40,17 @@ export function openSampler(
   isPerturbed = (block: number) => block === perturbedBlock(model.blocks.length),
 ): Sampler {
   const opened = new Map<string, Passes>()
-  const passesFor = (frames: number, referenceFrames: number) => {
-    const key = `${frames}+${referenceFrames}`
-    const passes = opened.get(key) ?? openPasses(model, frames, referenceFrames, isPerturbed)
+  const passesFor = ({ noise, reference, guidance }: SamplerInput) => {
+    const [frames, referenceFrames] = [noise.shape[1], reference.shape[1]]
+    const perturbs = guidance.stg === 0 ? undefined : isPerturbed
+    const key = `${frames}+${referenceFrames} ${perturbs !== undefined}`
+    const passes = opened.get(key) ?? openPasses(model, frames, referenceFrames, perturbs)
     opened.set(key, passes)
     return passes
   }
   return {
     sample: async (input) => {
-      const passes = passesFor(input.noise.shape[1], input.reference.shape[1])
+      const passes = passesFor(input)
       try {
         return await walk(passes, input)
       } finally {
@@ -63,7 +65,8 @@ export function openSampler(
 }
 
 async function walk(passes: Passes, input: SamplerInput): Promise<tf.Tensor3D> {
-  const { noise, reference, steps } = input
+  const { noise, reference, context, negativeContext, steps, guidance } = input
+  const contexts = { context, ...(guidance.cfg !== 1 && { negativeContext }) }
   const frames = noise.shape[1]
   const sigmas = sigmaSchedule(steps)
   let tokens = tf.concat([noise, reference], 1)
@@ -71,8 +74,8 @@ async function walk(passes: Passes, input: SamplerInput): Promise<tf.Tensor3D> {
     for (let step = 0; step < steps; step++) {
       const [sigma = 0, next = 0] = sigmas.slice(step, step + 2)
       const state: SamplerState = tf.tidy(() => {
-        const predictions = predict(passes, tokens, sigma, input)
-        const guided = guide(predictions, input.guidance)
+        const predictions = passes.run({ tokens, sigma: tf.tensor1d([sigma]), ...contexts })
+        const guided = guide(predictions, guidance)
         const clean = tf.concat([tf.slice(guided, [0, 0, 0], [1, frames, -1]), reference], 1)
         return { predictions, denoised: clean, tokens: eulerStep(tokens, clean, sigma, next) }
       })
@@ -86,57 +89,53 @@ async function walk(passes: Passes, input: SamplerInput): Promise<tf.Tensor3D> {
   }
 }
 
-/** What a pass predicts from noisy tokens `[1, N, 128]`, a sigma `[1]` and a context: the clean tokens. */
-type PassInput = { tokens: tf.Tensor3D; sigma: tf.Tensor1D; context: tf.Tensor3D }
-type Pass = Captured<PassInput, { clean: tf.Tensor3D }>
+type PassesInput = {
+  /** Noisy, `[1, N, 128]`. */
+  tokens: tf.Tensor3D
+  /** `[1]`. */
+  sigma: tf.Tensor1D
+  context: tf.Tensor3D
+  /** Where there is one, a pass is made with it. */
+  negativeContext?: tf.Tensor3D
+}
 
-type Passes = { plain: Pass; perturbed: Pass; rest(): void; close(): void }
+type Passes = Pick<Captured<never, never>, 'rest'> & { run(input: PassesInput): Predictions; close(): void }
 
-/** The plain pass, and the one with perturbed self-attention; both run again and again with the same shapes. */
+/**
+ * Up to three passes of a step, captured as one: the prompt, the negative prompt, and the prompt with perturbed self-attention. They run again and
+ * again with the same shapes.
+ */
 function openPasses(
   model: Transformer,
   frames: number,
   referenceFrames: number,
-  isPerturbed: (block: number) => boolean,
+  isPerturbed: ((block: number) => boolean) | undefined,
 ): Passes {
   const noisy = [...Array<1>(frames).fill(1), ...Array<0>(referenceFrames).fill(0)]
   const rotation = tokenRotation(model.config, [...latentFrameMiddles(frames), ...latentFrameMiddles(referenceFrames)])
-  const open = (perturbed?: (block: number) => boolean): Pass =>
-    capture(
-      ({ tokens, sigma, context }) => {
-        const predicted = velocity(model, { tokens, sigma, context, noisy, rotation, ...(perturbed && { perturbed }) })
-        const isNoisy = tf.tensor3d([...noisy], [1, noisy.length, 1])
-        return { clean: denoised(tokens, predicted, tf.mul(isNoisy, sigma)) }
-      },
-      { variables: trainedFactors(model) },
-    )
-  const [plain, perturbed] = [open(), open(isPerturbed)]
-  return {
-    plain,
-    perturbed,
-    rest: () => {
-      plain.rest()
-      perturbed.rest()
+  const captured = capture(
+    ({ tokens, sigma, context, negativeContext }: PassesInput): Predictions => {
+      const levels = tf.mul(tf.tensor3d([...noisy], [1, noisy.length, 1]), sigma)
+      const clean = (predicted: tf.Tensor3D) => denoised(tokens, predicted, levels)
+      const told = (context: tf.Tensor3D) => ({ tokens, sigma, noisy, rotation, context })
+      const negative = negativeContext && tf.tidy(() => clean(velocity(model, told(negativeContext))))
+      const { plain, perturbed } = isPerturbed
+        ? velocities(model, told(context), isPerturbed)
+        : { plain: velocity(model, told(context)) }
+      return {
+        conditional: clean(plain),
+        ...(negative && { negative }),
+        ...(perturbed && { perturbed: clean(perturbed) }),
+      }
     },
+    { variables: trainedFactors(model) },
+  )
+  return {
+    run: captured.run,
+    rest: captured.rest,
     close: () => {
-      plain.dispose()
-      perturbed.dispose()
+      captured.dispose()
       tf.dispose([rotation.cos, rotation.sin])
     },
-  }
-}
-
-/** Up to three passes: the prompt, the negative prompt, and the prompt with perturbed self-attention. */
-function predict(
-  { plain, perturbed }: Passes,
-  tokens: tf.Tensor3D,
-  level: number,
-  { guidance, context, negativeContext }: SamplerInput,
-): Predictions {
-  const sigma = tf.tensor1d([level])
-  return {
-    conditional: plain.run({ tokens, sigma, context }).clean,
-    ...(guidance.cfg !== 1 && { negative: plain.run({ tokens, sigma, context: negativeContext }).clean }),
-    ...(guidance.stg !== 0 && { perturbed: perturbed.run({ tokens, sigma, context }).clean }),
   }
 }

@@ -5,7 +5,14 @@ import { ltxComponents } from '../../src/model/components.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { latentFrameMiddles, rotationTable } from '../../src/model/rope.ts'
 import { modulate, sinusoid } from '../../src/model/transformer/timestep.ts'
-import { loadTransformer, type Transformer, tokenRotation, velocity } from '../../src/model/transformer/transformer.ts'
+import {
+  loadTransformer,
+  type Transformer,
+  type TransformerInput,
+  tokenRotation,
+  velocities,
+  velocity,
+} from '../../src/model/transformer/transformer.ts'
 import { golden, goldenPath, numberAfter, startGoldenBackend } from './golden.ts'
 
 const dit = golden('dit.safetensors')
@@ -111,9 +118,7 @@ describe('velocity', () => {
     dit.expectClose('a.velocity_ctx1024', target(tensor('a.sigma'), tf.expandDims(context, 0)))
   })
 
-  const withReference = (
-    options: { perturbed?: (block: number) => boolean; onBlock?: (i: number, x: tf.Tensor3D) => void } = {},
-  ) => {
+  const withReference = (): TransformerInput => {
     const timesteps = dit.float32('b.timesteps')
     const [, tokens = 0] = dit.shape('b.timesteps')
     const noisy = Array.from(timesteps.subarray(0, tokens), (timestep): 0 | 1 => (timestep === 0 ? 0 : 1))
@@ -122,29 +127,28 @@ describe('velocity', () => {
       ...latentFrameMiddles(references),
       ...latentFrameMiddles(tokens - references),
     ])
-    return velocity(model, {
-      tokens: tensor('b.latent'),
-      sigma: tensor('b.sigma'),
-      noisy,
-      rotation,
-      context: tensor('b.context'),
-      ...options,
-    })
+    return { tokens: tensor('b.latent'), sigma: tensor('b.sigma'), noisy, rotation, context: tensor('b.context') }
   }
 
   it('of reference and target is that of the reference implementation, block by block', () => {
-    const result = withReference({
-      onBlock: (i, x) => dit.expectClose(i < 0 ? 'b.patchified' : `b.block${i}`, x.dataSync()),
-    })
+    const onBlock = (i: number, x: tf.Tensor3D) => dit.expectClose(i < 0 ? 'b.patchified' : `b.block${i}`, x.dataSync())
+    const result = velocity(model, { ...withReference(), onBlock })
     dit.expectClose('b.velocity', result.dataSync())
   })
 
-  it('with perturbed self-attention in one block is that of the reference', () => {
-    const perturbed = numberAfter(dit.meaning('b.velocity_stg'), 'in block')
-    dit.expectClose('b.velocity_stg', withReference({ perturbed: (i) => i === perturbed }).dataSync())
+  it('with perturbed self-attention in one block is that of the reference, beside the plain one', () => {
+    const block = numberAfter(dit.meaning('b.velocity_stg'), 'in block')
+    const { plain, perturbed } = velocities(model, withReference(), (i) => i === block)
+    dit.expectClose('b.velocity_stg', perturbed.dataSync())
+    dit.expectClose('b.velocity', plain.dataSync())
   })
 
   it('with perturbed self-attention everywhere is that of the reference', () => {
-    dit.expectClose('b.velocity_stg_all', withReference({ perturbed: () => true }).dataSync())
+    dit.expectClose('b.velocity_stg_all', velocities(model, withReference(), () => true).perturbed.dataSync())
+  })
+
+  it('is the plain one where no block is perturbed', () => {
+    const { plain, perturbed } = velocities(model, withReference(), () => false)
+    expect(perturbed.dataSync()).toEqual(plain.dataSync())
   })
 })

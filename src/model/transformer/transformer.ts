@@ -63,15 +63,51 @@ export type TransformerInput = {
   rotation: Rotation
   /** `[B, S, D]`. */
   context: tf.Tensor3D
-  /** The blocks whose self-attention is perturbed for spatio-temporal guidance. */
-  perturbed?: (block: number) => boolean
   /** Sees the residual stream after the input projection (−1) and after each block. */
   onBlock?: (block: number, x: tf.Tensor3D) => void
 }
 
 /** The velocity of every token, `[B, N, 128]`. */
 export function velocity(model: Transformer, input: TransformerInput): tf.Tensor3D {
-  const { tokens, sigma, noisy, rotation, context, perturbed, onBlock } = input
+  const pass = openPass(model, input)
+  let x = pass.start
+  input.onBlock?.(-1, x)
+  model.blocks.forEach((layer, i) => {
+    x = pass.through(layer, x)
+    input.onBlock?.(i, x)
+  })
+  return pass.velocityOf(x)
+}
+
+/**
+ * The velocity, and that of spatio-temporal guidance, whose self-attention is perturbed in some blocks. All blocks before the first of those are
+ * the same for both, and computed once.
+ */
+export function velocities(
+  model: Transformer,
+  input: TransformerInput,
+  isPerturbed: (block: number) => boolean,
+): { plain: tf.Tensor3D; perturbed: tf.Tensor3D } {
+  const pass = openPass(model, input)
+  let [plain, perturbed] = [pass.start, pass.start]
+  model.blocks.forEach((layer, i) => {
+    const own = perturbed !== plain || isPerturbed(i) ? pass.through(layer, perturbed, isPerturbed(i)) : undefined
+    plain = pass.through(layer, plain)
+    perturbed = own ?? plain
+  })
+  return { plain: pass.velocityOf(plain), perturbed: pass.velocityOf(perturbed) }
+}
+
+type Pass = {
+  /** The residual stream before the first block, `[B, N, D]`. */
+  start: tf.Tensor3D
+  /** @param passValues perturbs self-attention. */
+  through(layer: Block, x: tf.Tensor3D, passValues?: boolean): tf.Tensor3D
+  velocityOf(x: tf.Tensor3D): tf.Tensor3D
+}
+
+function openPass(model: Transformer, input: TransformerInput): Pass {
+  const { tokens, sigma, noisy, rotation, context } = input
   const [batch] = tokens.shape
   // only two noise levels occur in a sample, 0 and sigma: two modulation rows each, not one per token
   const levels = tf.reshape(tf.stack([tf.zerosLike(sigma), sigma], 1), [batch * 2]) as tf.Tensor1D
@@ -84,18 +120,15 @@ export function velocity(model: Transformer, input: TransformerInput): tf.Tensor
       ? nativeConditioning(model, { ...input, modulation, contextModulation })
       : undefined
   const given = { toTokens, modulation, contextModulation, context, rotation, ...(native && { native }) }
-
-  let x = onTokens(model.input, tokens)
-  onBlock?.(-1, x)
-  model.blocks.forEach((layer, i) => {
-    const before = x
-    x = tf.tidy(() => block(layer, before, { ...given, passValues: perturbed?.(i) ?? false }))
-    onBlock?.(i, x)
-  })
-
-  const outputModulation = tf.concat([embedding, embedding], 1) // the same embedding shifts and scales
-  const row = modulationRows(model.outputTable, outputModulation, 2, toTokens)
-  return onTokens(model.output, tf.add(tf.mul(layerNorm(x, model.config.norm_eps), tf.add(row(1), 1)), row(0)))
+  return {
+    start: onTokens(model.input, tokens),
+    through: (layer, x, passValues = false) => tf.tidy(() => block(layer, x, { ...given, passValues })),
+    velocityOf: (x) => {
+      const outputModulation = tf.concat([embedding, embedding], 1) // the same embedding shifts and scales
+      const row = modulationRows(model.outputTable, outputModulation, 2, toTokens)
+      return onTokens(model.output, tf.add(tf.mul(layerNorm(x, model.config.norm_eps), tf.add(row(1), 1)), row(0)))
+    },
+  }
 }
 
 /** Where tokens stand: latent frame i of reference and target alike starts at its own time, so the two overlap (spec §7.2). */
