@@ -8,7 +8,7 @@ import { heldAs } from '../engine/resident.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { openGemma } from '../model/text/gemma.ts'
 import { contextLength } from '../model/text/tokenizer.ts'
-import { keptBytes } from '../model/transformer/native/block.ts'
+import { keptBytes } from '../model/transformer/native/conditioning.ts'
 
 /** What decides how much a run takes. */
 export type Demand = Pick<

@@ -1,5 +1,6 @@
 /** A graph as it is written down: nodes, and functions that are called from several places in it. */
-import type { OpAttribute } from './native.ts'
+import { elementCount } from '../checkpoint/dtypes.ts'
+import { dataTypes, type OpAttribute } from './native.ts'
 
 /** Inputs are names of outputs; `^name` waits for a node. */
 export type GraphNode = { name: string; op: string; inputs: string[]; attributes: OpAttribute[] }
@@ -32,6 +33,15 @@ export const constantNode = (constant: ConstantValue) => ({
   inputs: [] as string[],
   attributes: [typed('dtype', constant.dtype), { name: 'value', type: attributeKinds.tensor, value: constant }],
 })
+
+/** Numbers up to so many are written into the graph itself. */
+const maxConstantElements = 1024
+
+/** Integers are shapes, axes and indices, which a GPU wants in ordinary memory. */
+export function fitsGraph({ shape, dtype }: ConstantValue) {
+  if (dtype === dataTypes.int32) return true
+  return (dtype === dataTypes.float32 || dtype === dataTypes.bool) && elementCount(shape) <= maxConstantElements
+}
 
 type Held = { shape: readonly number[]; dtype: number }
 

@@ -30,6 +30,12 @@ export type Binding = {
   TF_ATTR_SHAPE: number
 }
 
+/** The addon's members are not enumerable, and cannot be inherited: they are read-only. */
+export const membersOf = (binding: Binding) =>
+  Object.fromEntries(
+    Object.getOwnPropertyNames(binding).map((name) => [name, binding[name as keyof Binding]]),
+  ) as unknown as Binding
+
 /** What tfjs-node knows of a tensor's data; `values` wait in JavaScript until an op wants them. */
 export type TensorData = { id: number; shape: number[]; dtype: number; values: unknown; refCount: number }
 

@@ -3,9 +3,16 @@
  * that do not exist give tensors that do not exist.
  */
 import type * as tf from '@tensorflow/tfjs'
-import { elementCount } from '../checkpoint/dtypes.ts'
-import { type ConstantValue, constantNode, type GraphFunction, type GraphNode, outputName, typed } from './graph.ts'
-import { asTensor, type Binding, dataTypes, type NativeBackend, type OpAttribute, type OpOutput } from './native.ts'
+import {
+  type ConstantValue,
+  constantNode,
+  fitsGraph,
+  type GraphFunction,
+  type GraphNode,
+  outputName,
+  typed,
+} from './graph.ts'
+import { asTensor, type Binding, membersOf, type NativeBackend, type OpAttribute, type OpOutput } from './native.ts'
 import { openScope } from './scope.ts'
 import { infoOfReal, shapeLearner, type TensorInfo, withType } from './shapes.ts'
 
@@ -190,18 +197,3 @@ export function startRecording(backend: NativeBackend): Recording {
 
 /** TensorFlow's number for the handle of a variable. */
 const resourceType = 20
-
-/** Numbers up to so many are written into the graph itself. */
-const maxConstantElements = 1024
-
-/** Integers are shapes, axes and indices, which a GPU wants in ordinary memory. */
-function fitsGraph({ shape, dtype }: ConstantValue) {
-  if (dtype === dataTypes.int32) return true
-  return (dtype === dataTypes.float32 || dtype === dataTypes.bool) && elementCount(shape) <= maxConstantElements
-}
-
-/** The addon's members are not enumerable, and cannot be inherited: they are read-only. */
-const membersOf = (binding: Binding) =>
-  Object.fromEntries(
-    Object.getOwnPropertyNames(binding).map((name) => [name, binding[name as keyof Binding]]),
-  ) as unknown as Binding

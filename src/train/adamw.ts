@@ -1,8 +1,8 @@
 /** AdamW with decoupled weight decay, and clipping by the global norm (spec §7.5). */
 import * as tf from '@tensorflow/tfjs'
-import { updateInPlace } from '../engine/capture.ts'
 import { runOp, typeAttribute } from '../engine/native.ts'
 import { outlined } from '../engine/outlined.ts'
+import { updateInPlace } from '../engine/recorded-variables.ts'
 import type { LoraParameters } from '../model/lora.ts'
 
 export const betas = [0.9, 0.999] as const

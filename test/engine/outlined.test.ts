@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
-import { capture, updateInPlace } from '../../src/engine/capture.ts'
+import { capture } from '../../src/engine/capture.ts'
 import { nativeBackend, runOp, typeAttribute, uploaded } from '../../src/engine/native.ts'
 import { outlined } from '../../src/engine/outlined.ts'
+import { updateInPlace } from '../../src/engine/recorded-variables.ts'
 import { hasNative } from './native.ts'
 
 const numbers = (tensor: tf.Tensor) => [...tensor.dataSync()]

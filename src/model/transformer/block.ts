@@ -9,7 +9,8 @@ import { type Attention, type AttentionSize, attention, loadAttention } from '..
 import { type FeedForward, feedForward, loadFeedForward } from '../feed-forward.ts'
 import { rmsNorm } from '../norm.ts'
 import type { Rotation } from '../rope.ts'
-import { type NativeConditioning, nativeBlock } from './native/block.ts'
+import { nativeBlock } from './native/block.ts'
+import type { NativeConditioning } from './native/conditioning.ts'
 
 export const blockRows = 9
 export const contextRows = 2

@@ -12,7 +12,7 @@ import { type Linear, loadLinear } from '../linear.ts'
 import { layerNorm } from '../norm.ts'
 import { type Rotation, rotationTable } from '../rope.ts'
 import { type Block, block, blockRows, contextRows, loadBlock, modulationRows, readBlockAhead } from './block.ts'
-import { nativeConditioning } from './native/block.ts'
+import { nativeConditioning } from './native/conditioning.ts'
 import { loadTimestepModulation, modulate, type TimestepModulation } from './timestep.ts'
 
 export type Transformer = {
