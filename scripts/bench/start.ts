@@ -19,14 +19,18 @@ export type StartResult = {
   precision: string
   blocks: number
   fileGigabytes: number
-  /** Reading the file once, into one buffer. */
+  /** Reading the file once, into one small buffer. */
   readSeconds: number
+  /** What the machine takes to hand as much memory to a process as this one had at its peak. */
+  memorySeconds: number
   loadSeconds: number
   /** What the first step takes longer than the others: the capture, and memory that is touched for the first time. */
   prepareSeconds: number
   secondsPerStep: number
   /** Loading and preparing, against reading. */
   ratioToReading: number
+  /** The same against reading, and having the memory. */
+  ratioToReadingAndMemory: number
   peakRssGigabytes: number
 }
 
@@ -39,6 +43,7 @@ export async function benchStart({ blocks, seconds, steps, rank, contextTokens }
     writeSafetensors(path, syntheticTensors(blocks))
     const readSeconds = timeToRead(path)
     forget(path)
+    const memoryRate = memorySecondsPerGigabyte(2 * statSync(path).size)
     const loading = performance.now()
     const file = openSafetensors(path)
     const model = loadTransformer(weightsOf(file, component), { ...released.transformer, num_layers: blocks })
@@ -52,12 +57,15 @@ export async function benchStart({ blocks, seconds, steps, rank, contextTokens }
     const [firstStep = 0, ...warm] = times
     const secondsPerStep = median(warm)
     const prepareSeconds = createSeconds + firstStep - secondsPerStep
+    const peakRssGigabytes = peakGigabytes()
+    const memorySeconds = memoryRate * peakRssGigabytes
     return {
       ...{ backend: currentBackend(), precision: currentPrecision(), blocks },
       fileGigabytes: statSync(path).size / 1e9,
-      ...{ readSeconds, loadSeconds, prepareSeconds, secondsPerStep },
+      ...{ readSeconds, memorySeconds, loadSeconds, prepareSeconds, secondsPerStep },
       ratioToReading: (loadSeconds + prepareSeconds) / readSeconds,
-      peakRssGigabytes: peakGigabytes(),
+      ratioToReadingAndMemory: (loadSeconds + prepareSeconds) / (readSeconds + memorySeconds),
+      peakRssGigabytes,
     }
   } finally {
     rmSync(folder, { recursive: true })
@@ -93,6 +101,18 @@ function timeToRead(path: string): number {
   while (readSync(file, buffer) > 0);
   closeSync(file)
   return since(reading)
+}
+
+/** A process of its own touches every page of so many bytes for the first time: a few cost less, where the machine is a virtual one. */
+function memorySecondsPerGigabyte(bytes: number): number {
+  const count = Math.ceil(bytes / 2 ** 27)
+  const touch = `
+    const started = performance.now()
+    const parts = Array.from({ length: ${count} }, () => Buffer.allocUnsafeSlow(2 ** 27))
+    for (const part of parts) for (let at = 0; at < part.length; at += 4096) part[at] = 1
+    console.log((performance.now() - started) / 1000)`
+  const { stdout } = spawnSync(process.execPath, ['-e', touch], { encoding: 'utf8' })
+  return Number(stdout) / ((count * 2 ** 27) / 1e9)
 }
 
 /** Lets the system drop what it still has of the file in memory, where there is a dd that can ask for it. */
