@@ -17,8 +17,8 @@ export type Outlining = {
 }
 
 /**
- * Runs the body; while a function is captured, writes it down or, where an equal one was written before, calls that. It has no gradient: it is
- * for gradients written by hand.
+ * Runs the body; while a function is captured, writes it down or, where an equal one was written before, calls that. A call that was made before
+ * with the same tensors, and no variable that could have changed, is not made again. It has no gradient: it is for gradients written by hand.
  * @param label what the body does; two bodies need two labels.
  */
 export function outlined<R extends Tree>(label: string, { given, variables = [] }: Outlining, body: () => R): R {
@@ -83,7 +83,7 @@ function call(
   { ids, variableIds }: { ids: Ids; variableIds: Ids },
 ): Tree {
   const called = callOf(written, [...ids.map(recording.nameOf), ...variableIds.map(recording.handleOf)])
-  const node = recording.add(called)
+  const node = variableIds.length === 0 ? recording.addOnce(called) : recording.add(called)
   if (written.effects.length > 0) recording.effect(node)
   const tensors = infos.map((info, i) => recording.tensorOf(info, recording.outputOf(node, called.op, i)))
   return refilled(results, tensors)

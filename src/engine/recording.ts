@@ -29,6 +29,8 @@ export type Recording = {
   readonly effects: string[]
   /** A node that no op of TensorFlow.js makes. */
   add(node: Omit<GraphNode, 'name'> & { name?: string }): string
+  /** The same, or the node that was added so before and gives the same. */
+  addOnce(node: Omit<GraphNode, 'name'>): string
   /** A tensor that does not exist: an output of a node. @param output its name. */
   tensorOf(info: TensorInfo, output: string): tf.Tensor
   /** The same for a variable, by its id, with what its node reads from. */
@@ -73,6 +75,12 @@ export function startRecording(backend: NativeBackend): Recording {
   const add: Recording['add'] = (node) => {
     const name = node.name ?? `n${scope.nodes.length}`
     scope.nodes.push({ ...node, name })
+    return name
+  }
+  const addOnce: Recording['addOnce'] = (node) => {
+    const key = JSON.stringify([node.op, node.inputs, node.attributes])
+    const name = scope.once.get(key) ?? add(node)
+    scope.once.set(key, name)
     return name
   }
   const standIn = ({ shape, dtype }: TensorInfo, output: string) => {
@@ -168,7 +176,7 @@ export function startRecording(backend: NativeBackend): Recording {
 
   current = {
     ...{ nodes: graph.nodes, functions, effects: graph.effects, residents },
-    ...{ add, outputOf, nameOf, infoOf, define },
+    ...{ add, addOnce, outputOf, nameOf, infoOf, define },
     tensorOf: (info, output) => asTensor({ id: standIn(info, output), ...info, shape: [...info.shape] }),
     variableStandIn: (info, output, handle) => {
       const id = standIn(info, output)

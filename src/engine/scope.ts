@@ -12,11 +12,13 @@ export type Scope = {
   handles: Map<number, string>
   /** Names of constants by what they hold: the same axes and shapes occur in every block. */
   constants: Map<string, string>
+  /** Names of nodes that were added once, by what they do. */
+  once: Map<string, string>
   /** Ids of the constants that were made here. */
   own: Set<number>
 }
 
 export const openScope = (isFunction: boolean): Scope => ({
   ...{ isFunction, nodes: [], effects: [] },
-  ...{ names: new Map(), handles: new Map(), constants: new Map(), own: new Set() },
+  ...{ names: new Map(), handles: new Map(), constants: new Map(), once: new Map(), own: new Set() },
 })

@@ -5,6 +5,7 @@ import { capture } from '../../src/engine/capture.ts'
 import { nativeBackend, runOp, typeAttribute, uploaded } from '../../src/engine/native.ts'
 import { outlined } from '../../src/engine/outlined.ts'
 import { updateInPlace } from '../../src/engine/recorded-variables.ts'
+import { currentRecording } from '../../src/engine/recording.ts'
 import { hasNative } from './native.ts'
 
 const numbers = (tensor: tf.Tensor) => [...tensor.dataSync()]
@@ -83,6 +84,25 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
     })
     expect(numbers(replay.run({ x: tf.tensor1d([1, 1]) }).y)).toEqual([20, -5])
     expect(runs.count).toBe(1)
+    replay.dispose()
+  })
+
+  it('is called once for the same tensors', () => {
+    const { layer } = counted()
+    const weights = weightsOf(2, 1)
+    let calls = 0
+    const replay = capture(({ x }: { x: tf.Tensor }) => {
+      const results = { first: layer(x, weights).y, same: layer(x, weights).y, other: layer(tf.add(x, 1), weights).y }
+      calls = currentRecording()?.nodes.filter(({ op }) => op === 'PartitionedCall').length ?? 0
+      return results
+    })
+    const { first, same, other } = replay.run({ x: tf.tensor1d([1, 2]) })
+    expect(calls).toBe(2)
+    expect([first, same, other].map((y) => numbers(y as tf.Tensor))).toEqual([
+      [3, 5],
+      [3, 5],
+      [5, 8],
+    ])
     replay.dispose()
   })
 

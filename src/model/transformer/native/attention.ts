@@ -11,12 +11,14 @@ import { inverseRms, normGradient } from './norm.ts'
 /** Cosines and sines `[H, d / 2, N]`. */
 export type Turn = { cos: tf.Tensor; sin: tf.Tensor }
 
+/** What tokens attend to: values `[H, d, S]` and, unless every token keeps its own value, keys. */
+export type Heard = { value: tf.Tensor; key?: Side | undefined; linears: { value: KeptLinear; key?: KeptLinear } }
+
 export type KeptAttention = {
-  value: tf.Tensor
   mixed: tf.Tensor
   gates?: tf.Tensor | undefined
-  weights?: { query: Side; key: Side; probabilities: tf.Tensor } | undefined
-  linears: { query?: KeptLinear; key?: KeptLinear; value: KeptLinear; output: KeptLinear }
+  weights?: { query: Side; probabilities: tf.Tensor } | undefined
+  linears: { query?: KeptLinear; output: KeptLinear }
 }
 
 /** One factor of the scores, normed `[D, N]`, and the inverse RMS it had. */
@@ -25,36 +27,40 @@ type Side = { inverse: tf.Tensor; normed: tf.Tensor }
 const inward = { from: 'tokens', to: 'features' } as const
 const outward = { from: 'features', to: 'tokens' } as const
 
-/** `[N, D], [S, D] → [N, D]`; without `scores`, every token keeps its own value. */
+/** Keys and values of a context `[S, D]`. */
+export function hear(layer: Attention, context: tf.Tensor, { passValues }: { passValues: boolean }): Heard {
+  const { y, kept } = linear(layer.value, context, inward)
+  const value = reshape(y, [layer.heads, (y.shape[0] as number) / layer.heads, -1])
+  if (passValues) return { value, linears: { value: kept } }
+  const key = linear(layer.key, context, inward)
+  return { value, key: side(key.y), linears: { value: kept, key: key.kept } }
+}
+
+/** `[N, D] → [N, D]`; without keys, every token keeps its own value. */
 export function attention(
   layer: Attention,
   x: tf.Tensor,
-  context: tf.Tensor,
-  { turn, passValues }: { turn?: Turn | undefined; passValues: boolean },
+  { value, key }: Heard,
+  turn?: Turn | undefined,
 ): { y: tf.Tensor2D; kept: KeptAttention } {
-  const value = linear(layer.value, context, inward)
-  const stack = (y: tf.Tensor) => reshape(y, [layer.heads, (y.shape[0] as number) / layer.heads, -1])
-  const values = stack(value.y)
-  const scored = passValues ? undefined : attend(layer, x, context, values, turn)
-  const mixed = scored?.mixed ?? values
+  const scored = key && attend(layer, x, { value, key }, turn)
+  const mixed = scored?.mixed ?? value
   const gates = layer.gate && headGates(layer.gate, x)
   const output = linear(layer.output, openedBy(gates, mixed), outward)
-  const linears = { ...scored?.linears, value: value.kept, output: output.kept }
-  const kept = { value: values, mixed, gates, weights: scored?.weights, linears }
-  return { y: output.y, kept }
+  const linears = { ...(scored && { query: scored.linear }), output: output.kept }
+  return { y: output.y, kept: { mixed, gates, weights: scored?.weights, linears } }
 }
 
-function attend(layer: Attention, x: tf.Tensor, context: tf.Tensor, values: tf.Tensor, turn: Turn | undefined) {
+function attend(layer: Attention, x: tf.Tensor, { value, key }: { value: tf.Tensor; key: Side }, turn?: Turn) {
   const { heads } = layer
-  const query = linear(layer.query, x, inward)
-  const key = linear(layer.key, context, inward)
+  const { y, kept } = linear(layer.query, x, inward)
+  const query = side(y)
   const gains = gainsOf(layer, turn !== undefined)
-  const sides = { query: side(query.y), key: side(key.y) }
-  const turnedQuery = factor(sides.query, heads, gains.query, turn)
-  const scores = stackMatMul(turnedQuery, factor(sides.key, heads, gains.key, turn), { transposeA: true })
+  const turnedQuery = factor(query, heads, gains.query, turn)
+  const scores = stackMatMul(turnedQuery, factor(key, heads, gains.key, turn), { transposeA: true })
   const probabilities = narrow(tf.softmax(wide(scores)))
-  const mixed = stackMatMul(values, probabilities, { transposeB: true })
-  return { mixed, weights: { ...sides, probabilities }, linears: { query: query.kept, key: key.kept } }
+  const mixed = stackMatMul(value, probabilities, { transposeB: true })
+  return { mixed, weights: { query, probabilities }, linear: kept }
 }
 
 /**
@@ -126,7 +132,8 @@ export function attentionGradient(
   layer: Attention,
   dy: tf.Tensor,
   { x, context, turn }: AttentionInput,
-  { value, mixed, gates, weights, linears }: KeptAttention,
+  { value, key, linears: heard }: Heard,
+  { mixed, gates, weights, linears }: KeptAttention,
   wantsContext: boolean,
 ): AttentionGradient {
   const gated = openedBy(gates, mixed)
@@ -147,11 +154,11 @@ export function attentionGradient(
     linearGradient(layer[name], {
       x: name === 'query' ? x : context,
       dy: reshape(dy, [layer[name].weight.shape[0], -1]),
-      kept: linears[name] as KeptLinear,
+      kept: (name === 'query' ? linears.query : heard[name]) as KeptLinear,
       ...inward,
       wantsInput: name === 'query' || wantsContext,
     })
-  if (!weights) {
+  if (!weights || !key) {
     const values = back('value', dMixed)
     return {
       dx,
@@ -160,7 +167,7 @@ export function attentionGradient(
     }
   }
 
-  const { query, key, probabilities } = weights
+  const { query, probabilities } = weights
   const dValue = stackMatMul(dMixed, probabilities)
   // the rows' sums of dP · P, without computing it: those of dO · O
   const sums = reshape(narrow(gates ? tf.mul(dGates, wide(gates)) : dGates), [layer.heads, -1, 1])

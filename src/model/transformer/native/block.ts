@@ -8,7 +8,7 @@ import { add, narrow, rowsAt, wide } from '../../../engine/ops.ts'
 import { outlined } from '../../../engine/outlined.ts'
 import type { Linear } from '../../linear.ts'
 import type { Block } from '../block.ts'
-import { attention, attentionGradient, type KeptAttention } from './attention.ts'
+import { attention, attentionGradient, type Heard, hear, type KeptAttention } from './attention.ts'
 import type { Given, NativeConditioning } from './conditioning.ts'
 import { feedForward, feedForwardGradient, type KeptFeedForward } from './feed-forward.ts'
 import { inverseRms, normGradient } from './norm.ts'
@@ -39,16 +39,19 @@ function nativeSample(
   return byHand(
     [x, ...trained],
     () => {
-      const { value, activations } = outlined('block', { given: { layer, x, given, recompute, passValues } }, () => {
-        const { value, activations } = forward(layer, x, given, passValues)
-        return { value, activations: recompute ? undefined : activations }
+      const text = outlined('text', { given: textInputs(layer, given) }, () => heardText(layer, given))
+      const { y, activations } = outlined('block', { given: { layer, x, given, text, recompute, passValues } }, () => {
+        const { y, activations } = forward(layer, x, given, text, passValues)
+        return { y, activations: recompute ? undefined : activations }
       })
-      return { value, kept: { x, given, activations } }
+      return { value: y, kept: { x, given, text: recompute ? undefined : text, activations } }
     },
-    (dy, { x, given, activations }) =>
-      outlined('gradient', { given: { layer, dy, x, given, activations, passValues } }, () =>
-        backward(layer, dy, x, given, activations ?? forward(layer, x, given, passValues).activations),
-      ),
+    (dy, { x, given, text, activations }) =>
+      outlined('gradient', { given: { layer, dy, x, given, text, activations, passValues } }, () => {
+        const heard = text ?? heardText(layer, given)
+        const kept = activations ?? forward(layer, x, given, heard, passValues).activations
+        return backward(layer, dy, x, given, heard, kept)
+      }),
   ) as tf.Tensor2D
 }
 
@@ -59,38 +62,41 @@ export const linearsOf = ({ selfAttention, textAttention, feedForward }: Block):
   feedForward.down,
 ]
 
+/** Keys and values of the text: the same in every pass with the same context and noise level. */
+const heardText = (layer: Block, given: Given): Heard =>
+  hear(layer.textAttention, contextOf(layer, given), { passValues: false })
+
+/** All that `heardText` looks at. */
+const textInputs = ({ textAttention, contextTable }: Block, { context, contextModulation }: Given) => {
+  const { heads, key, value } = textAttention
+  return { heads, key, value, contextTable, context, contextModulation }
+}
+
 type Activations = {
   /** What self-attention and text attention add to the residual stream, before their gates: half the size of the stream itself. */
   selfAdds: tf.Tensor
   textAdds: tf.Tensor
+  tokens: Heard
   self: KeptAttention
-  text: KeptAttention
+  asking: KeptAttention
   fed: KeptFeedForward
 }
 
-function forward(layer: Block, x: tf.Tensor, given: Given, passValues: boolean) {
-  const { levels, turn, context } = given
-  const { rows, contextRows } = rowsOf(layer, given)
-  const row = spread(rows, levels)
+function forward(layer: Block, x: tf.Tensor, given: Given, text: Heard, passValues: boolean) {
+  const row = rowsOf(layer, given)
   const heard = modulated(x, row(0), row(1))
-  const self = attention(layer.selfAttention, heard, heard, { turn, passValues })
+  const tokens = hear(layer.selfAttention, heard, { passValues })
+  const self = attention(layer.selfAttention, heard, tokens, given.turn)
   const mixed = added(x, row(2), self.y)
 
-  const text = attention(layer.textAttention, modulated(mixed, row(6), row(7)), shifted(context, contextRows), {
-    passValues: false,
-  })
-  const told = added(mixed, row(8), text.y)
+  const asking = attention(layer.textAttention, modulated(mixed, row(6), row(7)), text)
+  const told = added(mixed, row(8), asking.y)
 
   const fed = feedForward(layer.feedForward, modulated(told, row(3), row(4)))
-  const value = added(told, row(5), fed.y)
-  const activations: Activations = {
-    selfAdds: self.y,
-    textAdds: text.y,
-    self: self.kept,
-    text: text.kept,
-    fed: fed.kept,
-  }
-  return { value, activations }
+  const y = added(told, row(5), fed.y)
+  const kept = { tokens, self: self.kept, asking: asking.kept, fed: fed.kept }
+  const activations: Activations = { selfAdds: self.y, textAdds: asking.y, ...kept }
+  return { y, activations }
 }
 
 /** The gradients of x and of all factors, in the order of `linearsOf`. What was a moment's work going forward is computed again. */
@@ -99,11 +105,10 @@ function backward(
   dy: tf.Tensor,
   x: tf.Tensor,
   given: Given,
-  { selfAdds, textAdds, self, text, fed }: Activations,
+  text: Heard,
+  { selfAdds, textAdds, tokens, self, asking, fed }: Activations,
 ) {
-  const { levels, turn, context } = given
-  const { rows, contextRows } = rowsOf(layer, given)
-  const row = spread(rows, levels)
+  const row = rowsOf(layer, given)
   const through = (gate: number, d: tf.Tensor) => narrow(tf.mul(d, row(gate)))
 
   const mixed = added(x, row(2), selfAdds)
@@ -112,36 +117,34 @@ function backward(
   const feeding = feedForwardGradient(layer.feedForward, through(5, dy), eaten, fed)
   const dTold = tf.add(dy, modulatedGradient(wide(feeding.dx), told, row(4)))
 
-  const asked = { x: modulated(mixed, row(6), row(7)), context: shifted(context, contextRows) }
-  const telling = attentionGradient(layer.textAttention, through(8, dTold), asked, text, false)
+  const asked = { x: modulated(mixed, row(6), row(7)), context: contextOf(layer, given) }
+  const telling = attentionGradient(layer.textAttention, through(8, dTold), asked, text, asking, false)
   const dMixed = tf.add(dTold, modulatedGradient(wide(total(telling.dx)), mixed, row(7)))
 
   const heard = modulated(x, row(0), row(1))
-  const mixing = attentionGradient(
-    layer.selfAttention,
-    through(2, dMixed),
-    { x: heard, context: heard, turn },
-    self,
-    true,
-  )
+  const heads = { x: heard, context: heard, turn: given.turn }
+  const mixing = attentionGradient(layer.selfAttention, through(2, dMixed), heads, tokens, self, true)
   const dHeard = wide(total([...mixing.dx, ...mixing.dContext]))
   const dx = tf.add(dMixed, modulatedGradient(dHeard, x, row(1)))
   return [dx, ...mixing.factors, ...telling.factors, ...feeding.factors]
 }
 
-/** Shift, scale and gate of each noise level, `[9, levels, D]`, and shift and scale of the context, `[2, 1, D]`: the block's tables added. */
-function rowsOf({ table, contextTable }: Block, { modulation, contextModulation }: Given) {
-  const part = (x: tf.Tensor2D, table: tf.Tensor2D) => {
-    const summed = tf.add(tf.reshape(x, [x.shape[0], table.shape[0], -1]), table)
-    return tf.transpose(summed, [1, 0, 2]) as tf.Tensor3D
-  }
-  return { rows: part(modulation, table), contextRows: part(contextModulation, contextTable) }
+/** Shift, scale and gate of each token's noise level, the block's table added: row r as `[N, D]`. */
+function rowsOf({ table }: Block, { modulation, levels }: Given) {
+  const each = tf.unstack(tabled(modulation, table)) as tf.Tensor2D[]
+  return (row: number) => rowsAt(each[row] as tf.Tensor2D, levels)
 }
 
-/** Row r of each noise level, brought to the tokens: `[N, D]`. */
-const spread = (rows: tf.Tensor3D, levels: tf.Tensor1D) => {
-  const each = tf.unstack(rows) as tf.Tensor2D[]
-  return (row: number) => rowsAt(each[row] as tf.Tensor2D, levels)
+/** The context as the block hears it: context · (1 + scale) + shift, `[S, D]`. */
+function contextOf({ contextTable }: Block, { context, contextModulation }: Given): tf.Tensor {
+  const [shift, scale] = tf.unstack(tabled(contextModulation, contextTable)) as [tf.Tensor, tf.Tensor]
+  return narrow(tf.add(tf.mul(context, tf.add(scale, 1)), shift))
+}
+
+/** The modulation of each noise level with a block's table added, `[levels, R · D], [R, D] → [R, levels, D]`. */
+function tabled(modulation: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor {
+  const summed = tf.add(tf.reshape(modulation, [modulation.shape[0], table.shape[0], -1]), table)
+  return tf.transpose(summed, [1, 0, 2])
 }
 
 /** The residual stream with what a part of the block adds to it. */
@@ -150,12 +153,6 @@ const added = (x: tf.Tensor, gate: tf.Tensor, y: tf.Tensor): tf.Tensor => tf.add
 /** norm(x) · (1 + scale) + shift. */
 const modulated = (x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor) =>
   narrow(tf.add(tf.mul(tf.mul(x, inverseRms(x, 1)), tf.add(scale, 1)), shift))
-
-/** context · (1 + scale) + shift. */
-function shifted(context: tf.Tensor, rows: tf.Tensor): tf.Tensor {
-  const [shift, scale] = tf.unstack(rows) as [tf.Tensor, tf.Tensor]
-  return narrow(tf.add(tf.mul(context, tf.add(scale, 1)), shift))
-}
 
 function modulatedGradient(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor): tf.Tensor {
   const inverse = inverseRms(x, 1)
