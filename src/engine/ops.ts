@@ -53,12 +53,8 @@ export function after<T extends tf.Tensor>(x: T, earlier: tf.Tensor): T {
   const recording = currentRecording()
   if (!recording) return x
   const [id, awaited] = nativeBackend().getInputTensorIds([x, earlier]) as [number, number]
-  const [nodeAwaited] = recording.nameOf(awaited).split(':')
-  const node = recording.add({
-    op: 'Identity',
-    inputs: [recording.nameOf(id), `^${nodeAwaited}`],
-    attributes: [typeOf(x)],
-  })
+  const inputs = [recording.nameOf(id), `^${recording.nodeOf(awaited)}`]
+  const node = recording.add({ op: 'Identity', inputs, attributes: [typeOf(x)] })
   return recording.tensorOf(recording.infoOf(id), recording.outputOf(node, 'Identity')) as T
 }
 

@@ -14,6 +14,8 @@ export type Outlining = {
   given: object
   /** What the body changes with `updateInPlace`. */
   variables?: readonly tf.Variable[]
+  /** What must be there first in a graph, which would begin with all at once that it can, and hold all results. */
+  after?: tf.Tensor
 }
 
 /**
@@ -21,7 +23,7 @@ export type Outlining = {
  * with the same tensors, and no variable that could have changed, is not made again. It has no gradient: it is for gradients written by hand.
  * @param label what the body does; two bodies need two labels.
  */
-export function outlined<R extends Tree>(label: string, { given, variables = [] }: Outlining, body: () => R): R {
+export function outlined<R extends Tree>(label: string, { given, variables = [], after }: Outlining, body: () => R): R {
   const recording = currentRecording()
   if (!recording) return body()
   const tensors: tf.Tensor[] = []
@@ -35,7 +37,8 @@ export function outlined<R extends Tree>(label: string, { given, variables = [] 
   const known = partsOf(recording)
   const part = known.get(signature) ?? write(recording, label, { ids, variableIds, body })
   known.set(signature, part)
-  return call(recording, part, { ids, variableIds }) as R
+  const awaited = after && recording.nodeOf(backend.getInputTensorIds([after])[0] as number)
+  return call(recording, part, { ids, variableIds, awaited }) as R
 }
 
 type Ids = readonly number[]
@@ -80,10 +83,10 @@ function write(
 function call(
   recording: Recording,
   { written, results, infos }: Part,
-  { ids, variableIds }: { ids: Ids; variableIds: Ids },
+  { ids, variableIds, awaited }: { ids: Ids; variableIds: Ids; awaited: string | undefined },
 ): Tree {
   const called = callOf(written, [...ids.map(recording.nameOf), ...variableIds.map(recording.handleOf)])
-  const node = variableIds.length === 0 ? recording.addOnce(called) : recording.add(called)
+  const node = variableIds.length === 0 ? recording.addOnce(called, awaited) : recording.add(called)
   if (written.effects.length > 0) recording.effect(node)
   const tensors = infos.map((info, i) => recording.tensorOf(info, recording.outputOf(node, called.op, i)))
   return refilled(results, tensors)

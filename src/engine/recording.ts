@@ -29,8 +29,8 @@ export type Recording = {
   readonly effects: string[]
   /** A node that no op of TensorFlow.js makes. */
   add(node: Omit<GraphNode, 'name'> & { name?: string }): string
-  /** The same, or the node that was added so before and gives the same. */
-  addOnce(node: Omit<GraphNode, 'name'>): string
+  /** The same, or the node that was added so before and gives the same. @param awaited a node that a new one waits for. */
+  addOnce(node: Omit<GraphNode, 'name'>, awaited?: string): string
   /** A tensor that does not exist: an output of a node. @param output its name. */
   tensorOf(info: TensorInfo, output: string): tf.Tensor
   /** The same for a variable, by its id, with what its node reads from. */
@@ -41,6 +41,8 @@ export type Recording = {
   effect(node: string): void
   /** The output's name of a tensor, real or not. */
   nameOf(id: number): string
+  /** The node that it is an output of. */
+  nodeOf(id: number): string
   /** The name of what a variable is read from and written to. */
   handleOf(id: number): string
   infoOf(id: number): TensorInfo
@@ -77,9 +79,10 @@ export function startRecording(backend: NativeBackend): Recording {
     scope.nodes.push({ ...node, name })
     return name
   }
-  const addOnce: Recording['addOnce'] = (node) => {
+  const addOnce: Recording['addOnce'] = (node, awaited) => {
     const key = JSON.stringify([node.op, node.inputs, node.attributes])
-    const name = scope.once.get(key) ?? add(node)
+    const waits = awaited === undefined ? [] : [`^${awaited}`]
+    const name = scope.once.get(key) ?? add({ ...node, inputs: [...node.inputs, ...waits] })
     scope.once.set(key, name)
     return name
   }
@@ -183,6 +186,7 @@ export function startRecording(backend: NativeBackend): Recording {
       scope.handles.set(id, handle)
       return id
     },
+    nodeOf: (id) => nameOf(id).split(':')[0] as string,
     effect: (node) => {
       scope.effects.push(node)
     },

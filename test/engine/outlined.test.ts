@@ -106,6 +106,22 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
     replay.dispose()
   })
 
+  it('begins only when there is what it comes after', () => {
+    const weights = weightsOf(2, 1)
+    const waiting: string[] = []
+    const replay = capture(({ x }: { x: tf.Tensor }) => {
+      const sum = tf.sum(x)
+      const y = outlined('late', { given: { x, weights }, after: sum }, () => tf.mul(x, weights.w))
+      const nodes = currentRecording()?.nodes ?? []
+      const call = nodes.find(({ op }) => op === 'PartitionedCall')
+      waiting.push(...nodes.filter(({ name }) => call?.inputs.includes(`^${name}`)).map(({ op }) => op))
+      return { y, sum }
+    })
+    expect(numbers(replay.run({ x: tf.tensor1d([1, 2]) }).y)).toEqual([2, 6])
+    expect(waiting).toEqual(['Sum'])
+    replay.dispose()
+  })
+
   it('changes the variables that it is given, each call its own', () => {
     const variables = [tf.variable(tf.scalar(1)), tf.variable(tf.scalar(10))]
     const replay = capture(

@@ -39,7 +39,7 @@ function nativeSample(
   return byHand(
     [x, ...trained],
     () => {
-      const text = outlined('text', { given: textInputs(layer, given) }, () => heardText(layer, given))
+      const text = outlined('text', { given: textInputs(layer, given), after: x }, () => heardText(layer, given))
       const { y, activations } = outlined('block', { given: { layer, x, given, text, recompute, passValues } }, () => {
         const { y, activations } = forward(layer, x, given, text, passValues)
         return { y, activations: recompute ? undefined : activations }
