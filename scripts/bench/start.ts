@@ -43,7 +43,8 @@ export async function benchStart({ blocks, seconds, steps, rank, contextTokens }
     writeSafetensors(path, syntheticTensors(blocks))
     const readSeconds = timeToRead(path)
     forget(path)
-    const memoryRate = memorySecondsPerGigabyte(2 * statSync(path).size)
+    const fileBytes = statSync(path).size
+    const memoryRate = memorySecondsPerGigabyte(2 * fileBytes)
     const loading = performance.now()
     const file = openSafetensors(path)
     const model = loadTransformer(weightsOf(file, component), { ...released.transformer, num_layers: blocks })
@@ -61,7 +62,7 @@ export async function benchStart({ blocks, seconds, steps, rank, contextTokens }
     const memorySeconds = memoryRate * peakRssGigabytes
     return {
       ...{ backend: currentBackend(), precision: currentPrecision(), blocks },
-      fileGigabytes: statSync(path).size / 1e9,
+      fileGigabytes: fileBytes / 1e9,
       ...{ readSeconds, memorySeconds, loadSeconds, prepareSeconds, secondsPerStep },
       ratioToReading: (loadSeconds + prepareSeconds) / readSeconds,
       ratioToReadingAndMemory: (loadSeconds + prepareSeconds) / (readSeconds + memorySeconds),

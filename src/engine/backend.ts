@@ -61,6 +61,9 @@ export function nativeFacts(): NativeFacts {
   return { version: binding.TF_Version, device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU' }
 }
 
+/** Whether native TensorFlow computes on a processor without AVX-512, for which some of its kernels are missing or slow. */
+export const hasNarrowVectors = () => nativeFacts().device === 'CPU' && !hasWideVectors()
+
 const require = createRequire(import.meta.url)
 
 /** tfjs-node, in order of preference: what it was loaded from, in words, or undefined where there is none. */

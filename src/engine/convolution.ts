@@ -3,9 +3,8 @@
  * there the op `Conv`, which TensorFlow has had since 2.15 and oneDNN does not replace, comes instead of `Conv2D`.
  */
 import * as tf from '@tensorflow/tfjs'
-import { nativeFacts } from './backend.ts'
+import { hasNarrowVectors } from './backend.ts'
 import { isNative, nativeBackend, runOp, typeAttribute } from './native.ts'
-import { hasWideVectors } from './processor.ts'
 
 /** `[B, H, W, in], [h, w, in, out] → [B, H', W', out]`. */
 export function conv2d(x: tf.Tensor4D, kernel: tf.Tensor4D, stride = 1): tf.Tensor4D {
@@ -55,7 +54,7 @@ let prefers: boolean | undefined
 
 function prefersPlainKernel(): boolean {
   if (!isNative()) return false
-  prefers ??= nativeFacts().device === 'CPU' && !hasWideVectors() && hasPlainKernel()
+  prefers ??= hasNarrowVectors() && hasPlainKernel()
   return prefers
 }
 

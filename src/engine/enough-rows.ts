@@ -3,9 +3,8 @@
  * columns of a large matrix, as in the gradient of a linear layer's input. Rows of zeros make it take the other.
  */
 import * as tf from '@tensorflow/tfjs'
-import { nativeFacts } from './backend.ts'
+import { hasNarrowVectors } from './backend.ts'
 import { dataTypeOf, isNative } from './native.ts'
-import { hasWideVectors } from './processor.ts'
 
 /**
  * A product with a large weight whose sums run down the weight's columns.
@@ -28,14 +27,14 @@ export function withEnoughRows(
 /** oneDNN takes the kernel for few rows where 1 / rows + 1 / columns is at least this (its `nocopy_checker_avx2`). */
 const fewRows = 0.0038
 
-/** As many rows as there are, or the fewest beyond the threshold, in whole vectors: while they cost less than twice the rate is worth. */
+/** As many rows as there are, or the fewest beyond the threshold, in whole vectors. */
 export function enoughRows(rows: number, columns: number): number {
   if (1 / columns >= fewRows) return rows
   const enough = 8 * Math.ceil(1 / (fewRows - 1 / columns) / 8)
   return rows < enough && enough <= maxGrowth * rows ? enough : rows
 }
 
+/** The rate doubles, and filling and cutting cost something. */
 const maxGrowth = 1.8
 
-const wantsRows = (x: tf.Tensor2D) =>
-  isNative() && nativeFacts().device === 'CPU' && !hasWideVectors() && dataTypeOf(x) === 'float32'
+const wantsRows = (x: tf.Tensor2D) => isNative() && hasNarrowVectors() && dataTypeOf(x) === 'float32'

@@ -1,15 +1,13 @@
 /** Whether products of a number format come out as they should: all sums exact, and rounded to the nearest number that the format has. */
 import * as tf from '@tensorflow/tfjs'
 import { toBfloat16, toFloat32 } from '../checkpoint/dtypes.ts'
-import { nativeFacts } from './backend.ts'
+import { hasNarrowVectors } from './backend.ts'
 import { castTo, flag, isNative, runOp, typeAttribute } from './native.ts'
-import { hasWideVectors } from './processor.ts'
 
 export type ProductType = 'float32' | 'bfloat16' | 'half'
 
 /** Whether TensorFlow has no kernels of its own for it on this processor: it would be slow, and digits cut off. */
-export const isForeign = (type: ProductType): boolean =>
-  type === 'bfloat16' && nativeFacts().device === 'CPU' && !hasWideVectors()
+export const isForeign = (type: ProductType): boolean => type === 'bfloat16' && hasNarrowVectors()
 
 /** False too where there is no such product at all: old GPU builds lack bfloat16. */
 export function isExact(type: ProductType): boolean {

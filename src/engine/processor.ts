@@ -10,7 +10,12 @@ export function instructionSets(cpuinfo = textOf('/proc/cpuinfo')): readonly str
 }
 
 /** AVX-512 or what came after it, where TensorFlow's kernels for bfloat16 begin. True where nothing is known. */
-export const hasWideVectors = (instructions = instructionSets()): boolean =>
-  instructions === undefined || instructions.some((name) => /^(avx512|amx)/.test(name))
+export function hasWideVectors(): boolean {
+  wide ??= instructionSets()?.some((name) => /^(avx512|amx)/.test(name)) ?? true
+  return wide
+}
+
+/** The answer, for products ask for it in every layer. */
+let wide: boolean | undefined
 
 const textOf = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '')

@@ -79,12 +79,17 @@ export function startRecording(backend: NativeBackend): Recording {
     scope.nodes.push({ ...node, name })
     return name
   }
-  const addOnce: Recording['addOnce'] = (node, awaited) => {
-    const key = JSON.stringify([node.op, node.inputs, node.attributes])
-    const waits = awaited === undefined ? [] : [`^${awaited}`]
-    const name = scope.once.get(key) ?? add({ ...node, inputs: [...node.inputs, ...waits] })
+  const addAs = (key: string, node: Omit<GraphNode, 'name'>) => {
+    const name = scope.once.get(key) ?? add(node)
     scope.once.set(key, name)
     return name
+  }
+  const addOnce: Recording['addOnce'] = (node, awaited) => {
+    const waits = awaited === undefined ? [] : [`^${awaited}`]
+    return addAs(JSON.stringify([node.op, node.inputs, node.attributes]), {
+      ...node,
+      inputs: [...node.inputs, ...waits],
+    })
   }
   const standIn = ({ shape, dtype }: TensorInfo, output: string) => {
     const id = nextStandIn--
@@ -116,9 +121,7 @@ export function startRecording(backend: NativeBackend): Recording {
   const nameOfConstant = (constant: ConstantValue) => {
     const { shape, dtype, values } = constant
     const key = `${dtype} [${shape}] ${Array.from(values as Float32Array)}`
-    const name = scope.constants.get(key) ?? outputOf(add(constantNode(constant)), 'Const')
-    scope.constants.set(key, name)
-    return name
+    return outputOf(addAs(key, constantNode(constant)), 'Const')
   }
   const infoOf = (id: number) => {
     const info = infos.get(id) ?? constants.get(id) ?? infoOfReal(real, id)

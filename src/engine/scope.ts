@@ -10,9 +10,7 @@ export type Scope = {
   names: Map<number, string>
   /** What the variables among them are read from and written to. */
   handles: Map<number, string>
-  /** Names of constants by what they hold: the same axes and shapes occur in every block. */
-  constants: Map<string, string>
-  /** Names of nodes that were added once, by what they do. */
+  /** Names of nodes that were added once, by what they do. Among them are constants: the same axes and shapes occur in every block. */
   once: Map<string, string>
   /** Ids of the constants that were made here. */
   own: Set<number>
@@ -20,5 +18,5 @@ export type Scope = {
 
 export const openScope = (isFunction: boolean): Scope => ({
   ...{ isFunction, nodes: [], effects: [] },
-  ...{ names: new Map(), handles: new Map(), constants: new Map(), once: new Map(), own: new Set() },
+  ...{ names: new Map(), handles: new Map(), once: new Map(), own: new Set() },
 })

@@ -3,7 +3,7 @@
  * appended, both standing at time 0.
  */
 import * as tf from '@tensorflow/tfjs'
-import { type Captured, capture } from '../engine/capture.ts'
+import { capture } from '../engine/capture.ts'
 import { denoised, eulerStep } from '../flow/flow.ts'
 import { sigmaSchedule } from '../flow/sigma.ts'
 import { trainedFactors } from '../model/lora.ts'
@@ -99,7 +99,7 @@ type PassesInput = {
   negativeContext?: tf.Tensor3D
 }
 
-type Passes = Pick<Captured<never, never>, 'rest'> & { run(input: PassesInput): Predictions; close(): void }
+type Passes = { run(input: PassesInput): Predictions; rest(): void; close(): void }
 
 /**
  * Up to three passes of a step, captured as one: the prompt, the negative prompt, and the prompt with perturbed self-attention. They run again and

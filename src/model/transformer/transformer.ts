@@ -120,14 +120,13 @@ function openPass(model: Transformer, input: TransformerInput): Pass {
       ? nativeConditioning(model, { ...input, modulation, contextModulation })
       : undefined
   const given = { toTokens, modulation, contextModulation, context, rotation, ...(native && { native }) }
+  const outputModulation = tf.concat([embedding, embedding], 1) // the same embedding shifts and scales
+  const row = modulationRows(model.outputTable, outputModulation, 2, toTokens)
   return {
     start: onTokens(model.input, tokens),
     through: (layer, x, passValues = false) => tf.tidy(() => block(layer, x, { ...given, passValues })),
-    velocityOf: (x) => {
-      const outputModulation = tf.concat([embedding, embedding], 1) // the same embedding shifts and scales
-      const row = modulationRows(model.outputTable, outputModulation, 2, toTokens)
-      return onTokens(model.output, tf.add(tf.mul(layerNorm(x, model.config.norm_eps), tf.add(row(1), 1)), row(0)))
-    },
+    velocityOf: (x) =>
+      onTokens(model.output, tf.add(tf.mul(layerNorm(x, model.config.norm_eps), tf.add(row(1), 1)), row(0))),
   }
 }
 
