@@ -1,7 +1,7 @@
 /** Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`, `start --blocks 4`, `encode --pairs 20`, `preview --blocks 4 --steps 4`. */
 import { parseArgs } from 'node:util'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
-import { chooseRecompute, type Recompute } from '../src/engine/keeping.ts'
+import { chooseRecompute, type Recompute } from '../src/engine/checkpointing.ts'
 import type { Spent } from './bench/clock.ts'
 import { benchEncode } from './bench/encode.ts'
 import { benchPreview } from './bench/preview.ts'

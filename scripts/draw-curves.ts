@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { lineChart } from '../src/report/page/line-chart.ts'
+import { lineChart } from '../src/report/page/charts.ts'
 
 const { values } = parseArgs({ options: { work: { type: 'string', default: 'runs/base' } } })
 const picture = fileURLToPath(new URL('../docs/base/curves.svg', import.meta.url))

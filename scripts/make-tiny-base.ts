@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { writeSafetensors } from '../src/checkpoint/safetensors.ts'
 import { startBackend } from '../src/engine/backend.ts'
+import { writeSafetensors } from '../src/formats/safetensors.ts'
 import { calibrateLatents, calibrateLoudness } from './base/calibration.ts'
 import { checkpointMetadata } from './base/configs.ts'
 import { checkpointLayout } from './base/layout.ts'

@@ -5,11 +5,11 @@
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bytesPerElement, elementCount, toBfloat16 } from '../src/checkpoint/dtypes.ts'
-import { encodeHeader, type HeaderEntry } from '../src/checkpoint/header.ts'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
+import { bytesPerElement, elementCount, toBfloat16 } from '../src/formats/dtypes.ts'
+import { encodeHeader, type HeaderEntry } from '../src/formats/safetensors-header.ts'
 import { hiddenStates, openGemma } from '../src/model/text/gemma.ts'
-import { normals, randomFor } from '../src/random.ts'
+import { normals, randomFor } from '../src/platform/random.ts'
 
 const [layers = 2, captions = 8, tokens = 24] = process.argv.slice(2, 5).map(Number)
 const released = { layers: 48, hidden: 3840, heads: 16, keyValueHeads: 8, headDim: 256, inner: 15360 }

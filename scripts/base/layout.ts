@@ -1,6 +1,6 @@
 /** Which tensors there are: names and types of the released files, shapes of the small ones. */
 import { readFileSync } from 'node:fs'
-import type { Dtype } from '../../src/checkpoint/dtypes.ts'
+import type { Dtype } from '../../src/formats/dtypes.ts'
 import { type BaseSize, shrunk } from './sizes.ts'
 
 export type Layout = Map<string, { dtype: Dtype; shape: number[] }>

@@ -1,6 +1,6 @@
 /** A handful of made-up sounds, one second each, to measure the audio VAE with. */
 import type { Waveform } from '../../src/audio/waveform.ts'
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 
 const sampleRate = 16000
 

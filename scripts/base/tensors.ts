@@ -1,7 +1,7 @@
 /** The base while it is being made: stored tensors by name, not yet in a file. */
-import { float32Bytes, toBfloat16, toFloat32 } from '../../src/checkpoint/dtypes.ts'
-import type { Metadata } from '../../src/checkpoint/header.ts'
-import type { Safetensors, StoredTensor } from '../../src/checkpoint/safetensors.ts'
+import { float32Bytes, toBfloat16, toFloat32 } from '../../src/formats/dtypes.ts'
+import type { Safetensors, StoredTensor } from '../../src/formats/safetensors.ts'
+import type { Metadata } from '../../src/formats/safetensors-header.ts'
 
 export type Tensors = Map<string, StoredTensor>
 

@@ -1,7 +1,7 @@
 /** A text tower in the layout of Gemma 3 with its tokenizer, random: any fixed features will do for a model that learns to read them. */
 import { join } from 'node:path'
-import { writeSafetensors } from '../../src/checkpoint/safetensors.ts'
-import { replaceJson } from '../../src/files.ts'
+import { writeSafetensors } from '../../src/formats/safetensors.ts'
+import { replaceJson } from '../../src/platform/files.ts'
 import { textEncoderConfig } from './configs.ts'
 import { textEncoderLayout } from './layout.ts'
 import type { BaseSize } from './sizes.ts'

@@ -2,8 +2,8 @@
  * The first values of every tensor: random, but so scaled that signals keep a size near 1 on their way. Each tensor has its own random source,
  * so none depends on the others.
  */
-import { elementCount, float32Bytes, toBfloat16 } from '../../src/checkpoint/dtypes.ts'
-import { normals, type Random, randomFor } from '../../src/random.ts'
+import { elementCount, float32Bytes, toBfloat16 } from '../../src/formats/dtypes.ts'
+import { normals, type Random, randomFor } from '../../src/platform/random.ts'
 import type { Layout } from './layout.ts'
 import { antiAliasFilter, forwardBasis, inverseBasis, melBasis } from './signal.ts'
 import { logMel } from './sizes.ts'

@@ -4,7 +4,7 @@ import type { Waveform } from '../../src/audio/waveform.ts'
 import { type Cache, openCache } from '../../src/encode/cache.ts'
 import { openClipEncoder } from '../../src/encode/clips.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
-import { normals, randomFor } from '../../src/random.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
 import { medianSpent, peakGigabytes, type Spent, startClock } from './clock.ts'
 import { syntheticBase } from './synthetic-base.ts'
 

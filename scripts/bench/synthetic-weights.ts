@@ -1,8 +1,8 @@
 /** Weights of any size that lie in no file: random bfloat16 numbers, handed out from one buffer again and again. */
-import { elementCount, toBfloat16, toFloat32 } from '../../src/checkpoint/dtypes.ts'
-import type { StoredTensor } from '../../src/checkpoint/safetensors.ts'
-import type { Weights } from '../../src/checkpoint/weights.ts'
-import { normals, randomFor } from '../../src/random.ts'
+import { elementCount, toBfloat16, toFloat32 } from '../../src/formats/dtypes.ts'
+import type { StoredTensor } from '../../src/formats/safetensors.ts'
+import type { Weights } from '../../src/model/weights.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
 import { releasedShapes } from './released.ts'
 
 /** As spread as the weights of a layer of 2048 inputs. */

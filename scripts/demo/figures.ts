@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import Table from 'cli-table3'
 import { decodeAudio } from '../../src/audio/decode.ts'
-import { normalizePeak } from '../../src/audio/normalize.ts'
+import { normalizePeak } from '../../src/audio/waveform.ts'
 import { logMelDistance } from './distance.ts'
 
 /** `<folder>/<name>_start.flac` and `_end.flac`; `<previews>/<name>.wav`, and `<name>-base.wav` without a LoRA. */

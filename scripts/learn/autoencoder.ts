@@ -1,9 +1,7 @@
 /** Teaches the audio VAE: log-mels through sixteen times fewer numbers and back, with some noise on the way so that near latents sound alike. */
 import * as tf from '@tensorflow/tfjs'
-import { loadAudioVae } from '../../src/model/audio-vae/audio-vae.ts'
-import { type Decoder, decode } from '../../src/model/audio-vae/decoder.ts'
-import { type Encoder, encode } from '../../src/model/audio-vae/encoder.ts'
-import { randomFor } from '../../src/random.ts'
+import { type Decoder, decode, type Encoder, encode, loadAudioVae } from '../../src/model/audio-vae/audio-vae.ts'
+import { randomFor } from '../../src/platform/random.ts'
 import type { Loader } from './learnable.ts'
 
 /** Log-mels `[2, M, 64]` of whole sounds. */

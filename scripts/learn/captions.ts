@@ -1,5 +1,5 @@
 /** What the base reads while it learns: who is heard, and what happened to them. */
-import { type Random, randomFor } from '../../src/random.ts'
+import { type Random, randomFor } from '../../src/platform/random.ts'
 import { choose } from '../synth/sound.ts'
 
 const heard = [

@@ -2,7 +2,7 @@
  * What can be done to a sound: changes that a caption names, and devices with names of their own, which the base learns by heart. None of them is a
  * radio: a device keeps the bass or the treble.
  */
-import { type Random, randomFor } from '../../src/random.ts'
+import { type Random, randomFor } from '../../src/platform/random.ts'
 import { filtered } from '../synth/filter.ts'
 import { between, choose, type Sound } from '../synth/sound.ts'
 import { modelRate as rate } from './corpus.ts'

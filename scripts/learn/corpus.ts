@@ -1,7 +1,7 @@
 /** What the learned base hears: performances of every player, in rooms, at levels and in pictures that vary, stereo at the model's rate. */
 import { resample } from '../../src/audio/resample.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
-import { type Random, randomFor } from '../../src/random.ts'
+import { type Random, randomFor } from '../../src/platform/random.ts'
 import { glockenspielTune, marimbaTune, toll } from '../synth/bells.ts'
 import { drum } from '../synth/drums.ts'
 import { filtered } from '../synth/filter.ts'

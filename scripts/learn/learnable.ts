@@ -3,9 +3,9 @@
  * turn and reorder what is stored, so the way back is found by loading a second time, with every stored weight replaced by its own number.
  */
 import * as tf from '@tensorflow/tfjs'
-import { float32Bytes, toBfloat16 } from '../../src/checkpoint/dtypes.ts'
-import type { Metadata } from '../../src/checkpoint/header.ts'
-import { type Components, ltxComponents } from '../../src/model/components.ts'
+import { float32Bytes, toBfloat16 } from '../../src/formats/dtypes.ts'
+import type { Metadata } from '../../src/formats/safetensors-header.ts'
+import { type Components, ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { type ModelConfig, readModelConfig } from '../../src/model/config.ts'
 import { asCheckpoint, type Tensors } from '../base/tensors.ts'
 

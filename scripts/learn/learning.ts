@@ -1,8 +1,8 @@
 /** A training of everything, not of a LoRA: the same capture and the same AdamW as the product's, with a warm-up, a decay to zero, and a state to resume from. */
 import { existsSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'
-import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
 import { capture, type NamedTensors } from '../../src/engine/capture.ts'
+import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import {
   adamWInGraph,
   globalNormInGraph,
@@ -10,7 +10,7 @@ import {
   startOptimizer,
   type UpdateScalars,
   updateScalars,
-} from '../../src/train/adamw.ts'
+} from '../../src/train/optimizer.ts'
 import { float32Tensor } from '../base/tensors.ts'
 import type { Learnable } from './learnable.ts'
 

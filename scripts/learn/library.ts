@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Waveform } from '../../src/audio/waveform.ts'
-import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { float32Tensor } from '../base/tensors.ts'
 import { modelRate, performance } from './corpus.ts'
 

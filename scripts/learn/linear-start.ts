@@ -3,7 +3,7 @@
  * begin as identities. A constant channel, larger than all others together, keeps the norms from forgetting levels, and a SiLU of x less one of −x
  * is x.
  */
-import { randomFor } from '../../src/random.ts'
+import { randomFor } from '../../src/platform/random.ts'
 import { changeValues, replaceValues, type Tensors } from '../base/tensors.ts'
 import type { Mels } from './autoencoder.ts'
 import { principalAxes } from './principal.ts'

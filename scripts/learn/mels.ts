@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
-import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { float32Tensor } from '../base/tensors.ts'
 import type { Mels } from './autoencoder.ts'
 import { melOf } from './spectra.ts'

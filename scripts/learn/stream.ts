@@ -1,10 +1,10 @@
 /** Teaches the audio stream: from a reference and a caption to what the caption says should become of it. The objective is the product's own. */
 import * as tf from '@tensorflow/tfjs'
-import type { HostMatrix } from '../../src/engine/host-matrix.ts'
-import { drawSigma } from '../../src/flow/sigma.ts'
+import { drawSigma } from '../../src/diffusion/flow-matching.ts'
+import type { Example } from '../../src/diffusion/objective.ts'
+import type { HostMatrix } from '../../src/engine/device-tensors.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
-import { normals, randomFor } from '../../src/random.ts'
-import type { Example } from '../../src/train/objective.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
 import { changeValues, type Tensors, valuesOf } from '../base/tensors.ts'
 import type { Loader } from './learnable.ts'
 

@@ -1,7 +1,7 @@
 /** The base between its stages: a checkpoint in the working folder, drawn at random the first time. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { checkpointMetadata } from '../base/configs.ts'
 import { checkpointLayout } from '../base/layout.ts'
 import { learnedSize, logMel } from '../base/sizes.ts'

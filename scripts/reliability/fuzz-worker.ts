@@ -1,8 +1,8 @@
 /** The process that meets hostile input, so that another can watch it hang or die. It tells of each input before it touches it. */
 import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { UserError } from '../../src/errors.ts'
-import { randomFor } from '../../src/random.ts'
+import { UserError } from '../../src/platform/errors.ts'
+import { randomFor } from '../../src/platform/random.ts'
 import { type FormatName, makeFormat } from './formats.ts'
 
 export type WorkerTask = {

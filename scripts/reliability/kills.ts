@@ -5,7 +5,7 @@
 import { existsSync, type FSWatcher, mkdirSync, readdirSync, readFileSync, rmSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Random, randomFor } from '../../src/random.ts'
+import { type Random, randomFor } from '../../src/platform/random.ts'
 import { essenceOf, remainsOf } from './essence.ts'
 import { tinyRun, writeTinyData } from './tiny-data.ts'
 import { type Running, start } from './tool.ts'

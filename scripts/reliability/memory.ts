@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import * as tf from '@tensorflow/tfjs'
-import { collectGarbage } from '../../src/engine/garbage.ts'
+import { collectGarbage } from '../../src/engine/capture.ts'
 
 /** MiB, but the tensors, which are counted. */
 export type Memory = {

@@ -1,5 +1,5 @@
 /** Valid bytes made invalid: the changes that break parsers. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 
 /** One to four changes, here and there; `friends` lend parts of themselves. */
 export function mutate(bytes: Uint8Array, random: Random, friends: readonly Uint8Array[] = [bytes]): Uint8Array {

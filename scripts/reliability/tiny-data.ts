@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeWav } from '../../src/audio/wav.ts'
-import { normals, randomFor } from '../../src/random.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
 
 export function writeTinyData(folder: string) {
   mkdirSync(join(folder, 'pairs'), { recursive: true })

@@ -1,5 +1,5 @@
 /** Struck metal and wood: partials that are no harmonics, each dying at its own pace. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 import { directions, hertz, key, melody } from './pitch.ts'
 import { between, choose, layOver, type Player, type Sound, silence, soundOf, strike, times } from './sound.ts'
 

@@ -1,5 +1,5 @@
 /** A drum kit on a grid of sixteenth notes. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 import { filtered } from './filter.ts'
 import { phaseOf } from './pitch.ts'
 import {

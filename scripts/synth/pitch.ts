@@ -1,5 +1,5 @@
 /** Pitches: notes of a scale, and pitch that moves. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 import { between, choose, type Sound, sampleRate, soundOf } from './sound.ts'
 
 /** Hertz of a note so many semitones above A at 220 Hz. */

@@ -2,7 +2,7 @@
  * What the demo LoRA is to learn: any sound as an old radio plays it. One small loudspeaker, 300 to 3400 Hz; an amplifier driven a little too
  * hard; mains hum and hiss underneath. Always the same radio.
  */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 import { filtered, steeply } from './filter.ts'
 import { noise, type Sound, sampleRate, soundOf, withPeak } from './sound.ts'
 

@@ -1,5 +1,5 @@
 /** Synthesised sound: mono samples at one rate, and how they are laid over one another. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 
 export const sampleRate = 48_000
 

@@ -1,5 +1,5 @@
 /** Where a sound stands between two loudspeakers, and the room around it. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 import { between, layOver, type Sound, sampleRate, silence } from './sound.ts'
 
 /** Left and right: one of them louder, and a few early echoes that differ between them. */

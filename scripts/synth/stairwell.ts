@@ -1,5 +1,5 @@
 /** What a LoRA can learn beside the radio: any sound as it is heard from below in a stairwell. Stone walls, a closed door, a humming lamp. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 import { filtered, steeply } from './filter.ts'
 import { noise, type Sound, sampleRate, soundOf, withPeak } from './sound.ts'
 

@@ -1,5 +1,5 @@
 /** Plucked and bowed strings. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 import { filtered } from './filter.ts'
 import { directions, glide, hertz, key, melody } from './pitch.ts'
 import { between, choose, layOver, noise, type Player, type Sound, sampleRate, silence, swell, times } from './sound.ts'

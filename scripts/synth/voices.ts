@@ -1,5 +1,5 @@
 /** Voice-like sounds: a buzzing source through the resonances of a mouth, with consonants of noise when it speaks. */
-import type { Random } from '../../src/random.ts'
+import type { Random } from '../../src/platform/random.ts'
 import { filtered } from './filter.ts'
 import { directions, glide, hertz, key, melody } from './pitch.ts'
 import {

@@ -1,7 +1,7 @@
 /** Audio files through ffmpeg: either as samples, or only measured, which takes no more memory for an hour than for a second. */
 import { basename, extname } from 'node:path'
-import { UserError } from '../errors.ts'
-import { limit, raisable } from '../limits.ts'
+import { limit, raisable } from '../config/limits.ts'
+import { UserError } from '../platform/errors.ts'
 import { FfmpegTimeout, runFfmpeg } from './ffmpeg.ts'
 import { parseWavHeader, type WavFormat } from './wav.ts'
 import { deinterleave, highestSample, type Waveform } from './waveform.ts'

@@ -4,8 +4,8 @@
  */
 import { access, chmod, constants } from 'node:fs/promises'
 import { execa } from 'execa'
-import { UserError } from '../errors.ts'
-import { limit } from '../limits.ts'
+import { limit } from '../config/limits.ts'
+import { UserError } from '../platform/errors.ts'
 
 /** `from` says where it was found; `filters` are the names it was built with. */
 export type Ffmpeg = { path: string; from: string; version: string; filters: ReadonlySet<string> }

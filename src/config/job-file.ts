@@ -4,7 +4,7 @@
  */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
-import { UserError } from '../errors.ts'
+import { UserError } from '../platform/errors.ts'
 
 export type Job = Readonly<Record<string, unknown>>
 

@@ -2,9 +2,35 @@
  * Every parameter, once: its name in job files, what it may be, its default and its help. Flags, checks, help texts and the settings' types are all
  * made from these tables. Names, defaults and ranges are the hosted trainer's; `ours` marks what it does not have.
  */
-import { choice, listOf, number, path, paths, positive, text, toggle, whole } from './kinds.ts'
-import { qualityNegativePrompt } from './negative-prompt.ts'
+import { choice, listOf, number, path, paths, positive, text, toggle, whole } from './parameter.ts'
 import { validationFlags, validationList } from './validation.ts'
+
+/** What a preview is steered away from unless told otherwise: what makes a recording bad, whatever it is a recording of. */
+export const qualityNegativePrompt = [
+  'clipping',
+  'digital distortion',
+  'crackling',
+  'pops and clicks',
+  'loud hiss',
+  'mains hum',
+  'background noise',
+  'room echo',
+  'muffled sound',
+  'tinny sound',
+  'metallic artifacts',
+  'robotic voice',
+  'garbled speech',
+  'stutter',
+  'repeated fragments',
+  'dropouts',
+  'sudden silence',
+  'abrupt cuts',
+  'pumping volume',
+  'wrong pitch',
+  'warbling',
+  'low bitrate compression',
+  'unbalanced channels',
+].join(', ')
 
 /** The ten linear layers of the audio stream that the reference's audio-to-audio recipe adapts (spec §7.5). */
 export const audioModules = [
@@ -222,3 +248,20 @@ export const previewParameters = {
   out: { ...output, ...path('<wav>'), default: 'preview.wav', help: '48 kHz stereo' },
   ...machineParameters,
 }
+
+/** Fields of the hosted trainers' shared job format that describe video. A job that has them runs; they change nothing here. */
+export const videoFields: readonly string[] = [
+  'number_of_frames',
+  'frame_rate',
+  'resolution',
+  'aspect_ratio',
+  'auto_scale_input',
+  'with_audio',
+  'generate_audio_in_validation',
+  'validation_number_of_frames',
+  'validation_resolution',
+  'validation_aspect_ratio',
+  'first_frame_conditioning_p',
+]
+
+export const isVideoField = (name: string) => videoFields.includes(name)

@@ -1,7 +1,7 @@
 /** The previews a training run makes on its way: in a job file a list, as flags two that are repeated side by side. */
 import { z } from 'zod'
-import { UserError } from '../errors.ts'
-import { type Kind, path, text } from './kinds.ts'
+import { UserError } from '../platform/errors.ts'
+import { type Kind, path, text } from './parameter.ts'
 
 type ValidationEntry = { prompt?: string | undefined; reference_audio_url: string }
 

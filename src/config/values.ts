@@ -1,8 +1,9 @@
 /** From what was given, in a job file or as flags, to values that can be trusted. */
+
+import { closest } from 'fastest-levenshtein'
 import type { z } from 'zod'
-import { UserError } from '../errors.ts'
-import { nearest } from './nearest.ts'
-import { camelCase, flagName, type Parameter, type Parameters, type Values } from './parameter.ts'
+import { UserError } from '../platform/errors.ts'
+import { camelCase, flagName, type Parameter, type Parameters, snakeCase, type Values } from './parameter.ts'
 
 /** Values by the names of the job file, each with where a person would correct it: `--rank` or `job.json`. */
 export type Given = ReadonlyMap<string, One>
@@ -87,3 +88,6 @@ function shown(value: unknown): string {
   const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }
+
+/** The known name that a mistyped one most likely meant. How words are joined makes no difference: `numberOfSteps` is `number_of_steps`. */
+export const nearest = (name: string, known: readonly string[]) => closest(snakeCase(name.slice(0, 100)), known)

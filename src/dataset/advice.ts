@@ -1,13 +1,10 @@
 /** What an experienced trainer would say after listening to all pairs: how long the clips should be, and what to fix first. */
-import { agreementOf } from '../analysis/transformation.ts'
-import { keptPairs, recommendedSeconds } from './buckets.ts'
-import { captionFindings } from './caption-findings.ts'
+import { agreementOf } from '../audio/analysis/pair-comparison.ts'
+import { duplicateFindings, oddFindings } from './consistency-findings.ts'
 import type { DatasetOptions } from './dataset.ts'
-import type { Finding } from './finding.ts'
-import type { Bucket } from './fit-plan.ts'
-import type { DatasetPair, InspectedPair } from './inspection.ts'
-import { duplicateFindings, oddFindings } from './kinship-findings.ts'
-import { lengthFindings } from './length-findings.ts'
+import { type Bucket, keptPairs, recommendedSeconds } from './fit-plan.ts'
+import type { DatasetPair, InspectedPair } from './pair-inspection.ts'
+import { type Finding, findingIn } from './problem.ts'
 import { soundFindings } from './sound-findings.ts'
 
 export type Advice = {
@@ -46,3 +43,82 @@ const durationsOf = (pairs: readonly DatasetPair[]) =>
   pairs.flatMap(({ reference, target }) =>
     reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],
   )
+
+/** What is wrong with words: captions that are missing here and there, too long, or at odds with the trigger phrase. */
+
+/** The text encoder reads 1024 tokens; a token of English has about four letters. */
+const longestCaption = 3000
+
+export function captionFindings(pairs: readonly DatasetPair[], { triggerPhrase }: DatasetOptions): Finding[] {
+  const trigger = triggerPhrase.trim()
+  const own = (caption: string) => (trigger && caption.startsWith(trigger) ? caption.slice(trigger.length) : caption)
+  const which = (is: (own: string) => boolean) =>
+    pairs.filter(({ caption }) => is(own(caption).trim())).map(({ name }) => ({ name }))
+  const bare = which((caption) => caption === '')
+  const some = bare.length > 0 && bare.length < pairs.length
+  return [
+    ...findingIn(trigger ? which((caption) => caption.toLowerCase().includes(trigger.toLowerCase())) : [], {
+      kind: 'trigger-inside',
+      severity: 'warning',
+      what: `Trigger phrase "${trigger}" twice, or spelt otherwise`,
+      hint: 'it is put before every caption: take it out of them, or spell it the same way at their start',
+    }),
+    ...findingIn(
+      which((caption) => caption.length > longestCaption),
+      {
+        kind: 'long-caption',
+        severity: 'warning',
+        what: 'Caption longer than the text encoder reads',
+        hint: 'a sentence or two of what is heard is enough',
+      },
+    ),
+    ...findingIn(some ? bare : [], {
+      kind: 'no-caption',
+      severity: 'hint',
+      what: 'No caption, though others have one',
+      hint: 'describe what is heard in all pairs alike, or in none',
+    }),
+  ]
+}
+
+/** What the length of the clips costs: pairs that are skipped, and sound that is cut off. */
+
+/** A pair this many times as long as its clip could be several. */
+const severalClips = 2
+
+export function lengthFindings(
+  pairs: readonly DatasetPair[],
+  recommended: number | null,
+  { seconds }: DatasetOptions,
+): Finding[] {
+  const lengths = pairs.flatMap(({ name, reference, target }) =>
+    reference.audio && target.audio ? [{ name, seconds: Math.min(reference.audio.seconds, target.audio.seconds) }] : [],
+  )
+  const short = lengths.filter((pair) => pair.seconds < seconds)
+  const long = lengths.filter((pair) => pair.seconds >= severalClips * seconds)
+  const detailed = (list: typeof lengths) =>
+    list.map(({ name, seconds }) => ({ name, detail: `${(Math.floor(seconds * 100) / 100).toFixed(2)} s` }))
+  const clips = long.reduce((sum, pair) => sum + Math.floor(pair.seconds / seconds), 0)
+  return [
+    ...findingIn(detailed(short), {
+      kind: 'too-short',
+      severity: 'warning',
+      what: `Shorter than ${seconds} s and skipped`,
+      hint:
+        recommended !== null && recommended < seconds
+          ? `--audio-duration-seconds ${recommended} uses ${usedAt(recommended, lengths)} of ${pairs.length} pairs`
+          : 'use longer recordings',
+    }),
+    ...findingIn(detailed(long), {
+      kind: 'mostly-unused',
+      severity: 'hint',
+      what: `Much longer than the ${seconds} s that are used`,
+      hint: `cut both sides into pieces of ${seconds} s: they give ${clips} pairs instead of ${long.length}`,
+    }),
+  ]
+}
+
+const usedAt = (seconds: number, lengths: readonly { seconds: number }[]) =>
+  keptPairs(lengths.map((pair) => ({ reference: pair.seconds, target: pair.seconds }))).find(
+    (bucket) => bucket.seconds >= seconds,
+  )?.pairs ?? 0

@@ -1,15 +1,13 @@
 /** Fitted clips: two channels, 16 kHz, exactly as long as their bucket. */
 import pLimit from 'p-limit'
-import { toStereo } from '../audio/channels.ts'
 import { decodeAudio } from '../audio/decode.ts'
-import { normalizePeak } from '../audio/normalize.ts'
 import { resample } from '../audio/resample.ts'
 import { stretchTo } from '../audio/stretch.ts'
-import { durationOf, firstSamples, sampleCount, type Waveform } from '../audio/waveform.ts'
-import { UserError } from '../errors.ts'
+import { durationOf, firstSamples, normalizePeak, sampleCount, toStereo, type Waveform } from '../audio/waveform.ts'
+import { UserError } from '../platform/errors.ts'
 import type { DatasetOptions } from './dataset.ts'
 import { type SideFit, stretchLimit } from './fit-plan.ts'
-import type { DatasetPair } from './inspection.ts'
+import type { DatasetPair } from './pair-inspection.ts'
 import type { Source } from './source.ts'
 
 /** A pair ready to be encoded: both waveforms stereo, 16 kHz, `int(seconds · 16000)` samples. */

@@ -1,10 +1,10 @@
 /** A source, looked through: what would be used, skipped, trimmed, stretched, and why. Plain data, nothing is fitted yet. */
 import pLimit from 'p-limit'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
-import { UserError } from '../errors.ts'
+import { UserError } from '../platform/errors.ts'
 import { type Advice, adviseOn } from './advice.ts'
 import { type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
-import { type DatasetPair, inspectPair } from './inspection.ts'
+import { type DatasetPair, inspectPair } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
 import type { Problem } from './problem.ts'
 import type { Source } from './source.ts'

@@ -1,8 +1,8 @@
 /** What listening finds wrong with a pair. */
-import type { SideSound } from '../analysis/listener.ts'
+import type { SideSound } from '../audio/analysis/measurement.ts'
 import type { DatasetOptions } from './dataset.ts'
-import { type Finding, findingIn } from './finding.ts'
-import type { DatasetPair } from './inspection.ts'
+import type { DatasetPair } from './pair-inspection.ts'
+import { type Finding, findingIn } from './problem.ts'
 
 /** A latent frame lasts 40 ms: a lag of half of it moves sound from one into the next. */
 export const tolerableLagSeconds = 0.02

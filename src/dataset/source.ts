@@ -1,10 +1,10 @@
 /** Where the files of a dataset come from: a zip, a folder, or a zip on the web. */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
-import { UserError } from '../errors.ts'
-import { limit, raisable } from '../limits.ts'
-import { openFile } from './download.ts'
-import { datasetName, parseLocation, shownLocation } from './location.ts'
+import { limit, raisable } from '../config/limits.ts'
+import { openFile } from '../net/download.ts'
+import { datasetName, parseLocation, shownLocation } from '../net/location.ts'
+import { UserError } from '../platform/errors.ts'
 import { openZip } from './zip.ts'
 
 export type Source = {

@@ -4,13 +4,12 @@ import { open, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Entry, fromRandomAccessReaderPromise, type ZipFile } from 'yauzl'
-import { UserError } from '../errors.ts'
-import { isDiskFull } from '../files.ts'
-import { limit, raisable } from '../limits.ts'
+import { limit, raisable } from '../config/limits.ts'
+import { UserError } from '../platform/errors.ts'
+import { isDiskFull, makeTempFolder } from '../platform/files.ts'
 import { ArchiveReader } from './archive-reader.ts'
 import { crc32 } from './crc32.ts'
 import type { FileTree } from './source.ts'
-import { makeTempFolder } from './temp-folder.ts'
 
 /** Bytes, but for `files` and the `ratio` of unpacked to packed. `listBytes` are those of names and the like. */
 export type ZipLimits = { files: number; fileBytes: number; totalBytes: number; ratio: number; listBytes: number }

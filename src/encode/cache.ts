@@ -6,11 +6,11 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { float32Bytes } from '../checkpoint/dtypes.ts'
-import { openSafetensors, type Safetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
-import type { HostMatrix } from '../engine/host-matrix.ts'
-import { UserError } from '../errors.ts'
-import { replaceFile } from '../files.ts'
+import type { HostMatrix } from '../engine/device-tensors.ts'
+import { float32Bytes } from '../formats/dtypes.ts'
+import { openSafetensors, type Safetensors, writeSafetensors } from '../formats/safetensors.ts'
+import { UserError } from '../platform/errors.ts'
+import { replaceFile } from '../platform/files.ts'
 
 /** The encoding's own version: raise it when the same input would be encoded to other numbers. */
 const version = 1

@@ -2,14 +2,18 @@
  * From captions and prompts to the contexts that the transformer attends to; each distinct text once. A context comes from the file of encoded
  * captions where there is one, else from the cache, and only for what neither has is the text encoder read.
  */
+
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import type { HostMatrix } from '../engine/host-matrix.ts'
-import { UserError } from '../errors.ts'
+import { basename } from 'node:path'
+import type { HostMatrix } from '../engine/device-tensors.ts'
+import { float32Bytes } from '../formats/dtypes.ts'
+import { openSafetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
 import type { BaseModel } from '../model/base-model.ts'
-import { encodeCaptions } from '../model/text/context.ts'
-import { textEncoderFingerprint } from '../model/text/fingerprint.ts'
+import { textEncoderFingerprint } from '../model/text/gemma-folder.ts'
+import { encodeCaptions } from '../model/text/text-model.ts'
+import { UserError } from '../platform/errors.ts'
 import { type Cache, type CacheKey, cacheKey } from './cache.ts'
-import { openTextEmbeddings } from './text-embeddings.ts'
 
 /**
  * The context `[S, D]` of every text, by the text.
@@ -96,3 +100,59 @@ function requireTextEncoder(
     },
   )
 }
+
+/**
+ * Contexts of captions as a file, so that a machine without the 24 GB of the text encoder can train: made by `encode-captions` on one that has
+ * them. A tensor is named after the hash of its text; the metadata says which base the contexts are for.
+ */
+
+/** Float32, so that a run is the same to the byte whether its contexts come from a file or from the text encoder itself. */
+export function writeTextEmbeddings(path: string, base: string, contexts: ReadonlyMap<string, HostMatrix>) {
+  const tensors = new Map<string, StoredTensor>()
+  for (const [text, { shape, values }] of contexts)
+    tensors.set(tensorName(text), { dtype: 'F32', shape, bytes: float32Bytes(values) })
+  writeSafetensors(path, tensors, { kind, base_model: base })
+}
+
+export type TextEmbeddings = {
+  path: string
+  has(text: string): boolean
+  /** `[S, D]`; undefined for a text that is not in the file. */
+  get(text: string): HostMatrix | undefined
+  close(): void
+}
+
+/**
+ * @param base the fingerprint of the base they must be for.
+ * @throws UserError when the file is missing, is something else, or is for another base.
+ */
+export function openTextEmbeddings(path: string, base: string): TextEmbeddings {
+  const file = openSafetensors(path)
+  const refuse = (why: string, hint: string) => {
+    file.close()
+    return new UserError(`${basename(path)} ${why}`, { hint })
+  }
+  if (file.metadata.kind !== kind)
+    throw refuse('does not hold encoded captions', 'make one with ltx-a2a encode-captions')
+  if (file.metadata.base_model !== base)
+    throw refuse(
+      `was encoded for another base model (${file.metadata.base_model}, this one is ${base})`,
+      'encode the captions again with this --model',
+    )
+  return {
+    path,
+    has: (text) => file.tensors.has(tensorName(text)),
+    get: (text) => {
+      const name = tensorName(text)
+      const [rows, columns] = file.tensors.get(name)?.shape ?? []
+      return rows === undefined || columns === undefined
+        ? undefined
+        : { shape: [rows, columns], values: file.float32(name) }
+    },
+    close: file.close,
+  }
+}
+
+const kind = 'ltx-a2a text embeddings'
+
+const tensorName = (text: string) => `context.${createHash('sha256').update(text).digest('hex').slice(0, 40)}`

@@ -6,9 +6,9 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs'
-import { UserError } from '../errors.ts'
+import { hasWideVectors } from '../machine/hardware.ts'
+import { UserError } from '../platform/errors.ts'
 import { loadInstallation } from './installation.ts'
-import { hasWideVectors } from './processor.ts'
 
 export type BackendName = 'tensorflow' | 'wasm' | 'cpu'
 export type BackendChoice = 'auto' | BackendName

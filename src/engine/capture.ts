@@ -2,14 +2,16 @@
  * Capture and replay. A function of named tensors runs op by op everywhere; on native TensorFlow it is recorded once for every set of shapes, and
  * replayed as one graph with one call: no JavaScript between the ops, and TensorFlow's own optimiser over all of them.
  */
+
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import * as tf from '@tensorflow/tfjs'
-import { borrow } from './borrowed.ts'
-import { collectGarbage } from './garbage.ts'
 import { placeholderNode, typed } from './graph.ts'
 import { asTensor, dataTypeOf, dataTypes, isNative, nativeBackend, type OpOutput } from './native.ts'
 import { standIn } from './recorded-variables.ts'
 import { type Recording, startRecording } from './recording.ts'
 import { openSession, type Slot } from './session.ts'
+import { borrow } from './variable-binding.ts'
 
 export type NamedTensors = Record<string, tf.Tensor>
 
@@ -139,4 +141,17 @@ function placeholder(recording: Recording, input: string, example: tf.Tensor): t
   const [name, shape, dtype] = [inputNode(input), example.shape, dataTypes[dataTypeOf(example)]]
   recording.add(placeholderNode(name, { shape, dtype }))
   return recording.tensorOf({ shape, dtype }, name)
+}
+
+/** V8 counts what it holds itself, not what waits behind it in arrays: gigabytes of tensors' first values can outlive their use. */
+
+let collect: (() => void) | undefined
+
+/** Frees what JavaScript no longer reaches. Takes a moment: for the rare times when much has been handed over. */
+export function collectGarbage() {
+  if (!collect) {
+    setFlagsFromString('--expose-gc')
+    collect = runInNewContext('gc') as () => void
+  }
+  collect()
 }

@@ -1,5 +1,5 @@
 /** A graph as it is written down: nodes, and functions that are called from several places in it. */
-import { elementCount } from '../checkpoint/dtypes.ts'
+import { elementCount } from '../formats/dtypes.ts'
 import { dataTypes, type OpAttribute } from './native.ts'
 
 /** Inputs are names of outputs; `^name` waits for a node. */
@@ -98,3 +98,25 @@ const namesOfOutputs: { [op: string]: string } = {
 function named(output: string, ops: string) {
   return Object.fromEntries(ops.split(' ').map((op) => [op, output]))
 }
+
+/** Where nodes are written while a function of tensors is recorded: the graph itself, or one of its functions. */
+
+export type Scope = {
+  isFunction: boolean
+  nodes: GraphNode[]
+  /** Nodes that must run though no output needs them. */
+  effects: string[]
+  /** What tensors are called here, by their ids. */
+  names: Map<number, string>
+  /** What the variables among them are read from and written to. */
+  handles: Map<number, string>
+  /** Names of nodes that were added once, by what they do. Among them are constants: the same axes and shapes occur in every block. */
+  once: Map<string, string>
+  /** Ids of the constants that were made here. */
+  own: Set<number>
+}
+
+export const openScope = (isFunction: boolean): Scope => ({
+  ...{ isFunction, nodes: [], effects: [] },
+  ...{ names: new Map(), handles: new Map(), once: new Map(), own: new Set() },
+})

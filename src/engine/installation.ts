@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, 
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { replaceJson } from '../files.ts'
+import { replaceJson } from '../platform/files.ts'
 
 export type Installation = {
   /** The version of tfjs-node, which must be that of tfjs. */

@@ -2,10 +2,10 @@
  * The number format that matrices are multiplied in. Sums, norms and trained parameters are float32 everywhere. `LTX_A2A_PRECISION` overrides the
  * choice.
  */
-import { UserError } from '../errors.ts'
+import { UserError } from '../platform/errors.ts'
 import { nativeFacts } from './backend.ts'
-import { isExact, isForeign } from './exactness.ts'
 import { isNative } from './native.ts'
+import { isExact, isForeign } from './numeric-check.ts'
 
 export type Precision = 'bfloat16' | 'half' | 'float32'
 const precisions: readonly Precision[] = ['bfloat16', 'half', 'float32']

@@ -9,11 +9,11 @@ import {
   fitsGraph,
   type GraphFunction,
   type GraphNode,
+  openScope,
   outputName,
   typed,
 } from './graph.ts'
 import { asTensor, type Binding, membersOf, type NativeBackend, type OpAttribute, type OpOutput } from './native.ts'
-import { openScope } from './scope.ts'
 import { infoOfReal, shapeLearner, type TensorInfo, withType } from './shapes.ts'
 
 /** A live tensor that the graph closes over. */

@@ -1,5 +1,5 @@
 /** What shapes and types ops give, without computing what they compute. */
-import { elementCount } from '../checkpoint/dtypes.ts'
+import { elementCount } from '../formats/dtypes.ts'
 import { type Binding, dataTypes, type OpAttribute, type OpOutput } from './native.ts'
 
 export type TensorInfo = { shape: readonly number[]; dtype: number }

@@ -1,11 +1,10 @@
 /** Gated multi-head attention as the transformer and the text connector use it (spec §6.4). */
 import * as tf from '@tensorflow/tfjs'
-import type { Weights } from '../checkpoint/weights.ts'
-import { product } from '../engine/product.ts'
-import { constant } from '../engine/resident.ts'
-import { type Linear, linear, loadLinear } from './linear.ts'
-import { rmsNorm } from './norm.ts'
-import { type Rotation, rotate } from './rope.ts'
+import { constant } from '../engine/device-tensors.ts'
+import { product } from '../engine/matmul.ts'
+import { type Linear, linear, loadLinear, rmsNorm } from './layers.ts'
+import { type RopeTable, rotate } from './rope.ts'
+import type { Weights } from './weights.ts'
 
 export type Attention = {
   heads: number
@@ -36,7 +35,7 @@ export function loadAttention(weights: Weights, { heads, headDim, contextWidth }
 }
 
 export type AttentionOptions = {
-  rotation?: Rotation
+  rotation?: RopeTable
   /** Spatio-temporal guidance's perturbation: every token keeps its own value instead of mixing those of others. */
   passValues?: boolean
 }
@@ -60,7 +59,7 @@ function mix(
   x: tf.Tensor3D,
   context: tf.Tensor3D,
   value: tf.Tensor4D,
-  rotation?: Rotation,
+  rotation?: RopeTable,
 ): tf.Tensor4D {
   const normedQuery = tf.mul<tf.Tensor3D>(rmsNorm(onTokens(layer.query, x)), layer.queryNorm)
   const normedKey = tf.mul<tf.Tensor3D>(rmsNorm(onTokens(layer.key, context)), layer.keyNorm)

@@ -2,14 +2,19 @@
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { fingerprint } from '../checkpoint/fingerprint.ts'
-import type { Safetensors } from '../checkpoint/safetensors.ts'
-import { openParts } from '../checkpoint/shards.ts'
-import { UserError } from '../errors.ts'
-import { type Components, isAudioTensor, ltxComponents, requireComponents } from './components.ts'
+import type { Safetensors } from '../formats/safetensors.ts'
+import { fingerprint } from '../formats/safetensors.ts'
+import { openParts } from '../formats/shards.ts'
+import { UserError } from '../platform/errors.ts'
+import {
+  type Components,
+  isAudioTensor,
+  ltxComponents,
+  requireComponents,
+  requireKnownRelease,
+  unified,
+} from './checkpoint-layout.ts'
 import { type ModelConfig, readModelConfig } from './config.ts'
-import { unified } from './layout.ts'
-import { requireKnownRelease } from './release.ts'
 
 export type BaseModel = {
   checkpoint: Safetensors

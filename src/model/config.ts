@@ -1,8 +1,8 @@
 /** The model's sizes, read from the JSON that an LTX checkpoint carries in its own header (spec §1.4). Nothing here has a hidden default. */
 import { basename } from 'node:path'
 import { z } from 'zod'
-import type { Safetensors } from '../checkpoint/safetensors.ts'
-import { UserError } from '../errors.ts'
+import type { Safetensors } from '../formats/safetensors.ts'
+import { UserError } from '../platform/errors.ts'
 
 const count = z.number().int().positive()
 const counts = z.array(count).min(1)

@@ -3,10 +3,10 @@
  * its key in the saved file, so gradients, optimizer state and safetensors share one name.
  */
 import * as tf from '@tensorflow/tfjs'
-import type { LoraFile } from '../checkpoint/lora-file.ts'
-import { UserError } from '../errors.ts'
-import { type Random, uniforms } from '../random.ts'
-import type { Linear } from './linear.ts'
+import { UserError } from '../platform/errors.ts'
+import { type Random, uniforms } from '../platform/random.ts'
+import type { Linear } from './layers.ts'
+import type { LoraFile } from './lora-file.ts'
 import type { Transformer } from './transformer/transformer.ts'
 
 /** The trained factors by their names in the file. */

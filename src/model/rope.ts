@@ -5,19 +5,19 @@
 import * as tf from '@tensorflow/tfjs'
 
 /** Cosines and sines `[1, H, N, headDim / 2]`. */
-export type Rotation = { cos: tf.Tensor4D; sin: tf.Tensor4D }
+export type RopeTable = { cos: tf.Tensor4D; sin: tf.Tensor4D }
 
 export type RopeOptions = { heads: number; headDim: number; theta: number }
 
 /** The rotation for tokens at `fractions` of the longest position (0 … 1, more is allowed). */
-export function rotationTable(fractions: ArrayLike<number>, options: RopeOptions): Rotation {
+export function rotationTable(fractions: ArrayLike<number>, options: RopeOptions): RopeTable {
   const { cos, sin } = rotationAngles(fractions, options)
   const shape: [number, number, number, number] = [1, options.heads, fractions.length, options.headDim / 2]
   return { cos: tf.tensor4d(cos, shape), sin: tf.tensor4d(sin, shape) }
 }
 
 /** [a, b] → [a·cos − b·sin, b·cos + a·sin] for the halves of each head's features: `[B, H, N, d]`. */
-export function rotate(x: tf.Tensor4D, { cos, sin }: Rotation): tf.Tensor4D {
+export function rotate(x: tf.Tensor4D, { cos, sin }: RopeTable): tf.Tensor4D {
   const [a, b] = tf.split(x, 2, -1) as [tf.Tensor4D, tf.Tensor4D]
   return tf.concat([tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))], -1)
 }

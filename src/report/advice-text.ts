@@ -1,10 +1,10 @@
 /** Advice as text: how many pairs each clip length keeps, what the pairs have in common, and what to fix first. */
 import type { ChalkInstance } from 'chalk'
 import type { Advice } from '../dataset/advice.ts'
-import { thinned } from '../dataset/buckets.ts'
 import type { DatasetOptions } from '../dataset/dataset.ts'
-import { type Finding, findingText } from '../dataset/finding.ts'
-import { plain } from './plain.ts'
+import { thinned } from '../dataset/fit-plan.ts'
+import { type Finding, findingText } from '../dataset/problem.ts'
+import { plain } from '../platform/text.ts'
 
 const mostBars = 6
 const barWidth = 24

@@ -1,14 +1,21 @@
 /** A dataset as a page: the advice, every pair in a table, and the pairs that are worth a look with pictures and players. */
-import { thinned } from '../dataset/buckets.ts'
+
+import { compressSound } from '../audio/compress.ts'
+import { decodeAudio } from '../audio/decode.ts'
+import { toStereo } from '../audio/waveform.ts'
+import type { Terminal } from '../cli/terminal/terminal.ts'
 import type { Dataset } from '../dataset/dataset.ts'
-import type { Finding } from '../dataset/finding.ts'
-import type { DatasetPair, DatasetSide } from '../dataset/inspection.ts'
+import { thinned } from '../dataset/fit-plan.ts'
+import type { DatasetPair, DatasetSide } from '../dataset/pair-inspection.ts'
+import type { Finding } from '../dataset/problem.ts'
 import { lagText, tolerableLagSeconds } from '../dataset/sound-findings.ts'
+import type { Source } from '../dataset/source.ts'
+import { replaceFile } from '../platform/files.ts'
 import { agreementText, lengthAdvice } from './advice-text.ts'
-import { barChart } from './page/bar-chart.ts'
+import { barChart } from './page/charts.ts'
 import { html, type Markup } from './page/html.ts'
 import { facts, page, section } from './page/page.ts'
-import { type PageSound, player } from './page/player.ts'
+import { type PageSound, pageSound, player } from './page/player.ts'
 
 /** Both sides of a pair, by its name. */
 export type PairSounds = ReadonlyMap<string, { reference: PageSound; target: PageSound }>
@@ -159,4 +166,28 @@ function soundSection({ pairs }: Dataset, sounds: PairSounds): Markup | undefine
         html`<h3>${pair.name}</h3><div class="pair">${player('reference', reference, pair.reference.path)}${player('target', target, pair.target.path)}</div>`,
     )}`,
   )
+}
+
+/** Writing a dataset down as a page: the pairs worth hearing are decoded once more, and made small. */
+
+/** The page is for judging, not for archiving. */
+const longestSeconds = 15
+const kilobitsPerSecond = 64
+
+export async function writeDatasetPage(path: string, dataset: Dataset, source: Source, terminal: Terminal) {
+  const pairs = pairsToHear(dataset)
+  const stage = terminal.stage('Page', pairs.length, 'pairs')
+  const sounds = new Map<string, { reference: PageSound; target: PageSound }>()
+  for (const { name, reference, target } of pairs) {
+    sounds.set(name, { reference: await soundOf(source, reference), target: await soundOf(source, target) })
+    stage.update(sounds.size)
+  }
+  replaceFile(path, [datasetPage(dataset, sounds satisfies PairSounds)])
+  stage.done(path)
+}
+
+async function soundOf(source: Source, { path }: DatasetSide): Promise<PageSound> {
+  const decoded = await source.withFile(path, (file) => decodeAudio(file, { name: path, maxSeconds: longestSeconds }))
+  const waveform = toStereo(decoded)
+  return pageSound(waveform, await compressSound(waveform, kilobitsPerSecond))
 }

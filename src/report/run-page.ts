@@ -1,13 +1,13 @@
 /** A run as a page: how it goes, what can be heard at each checkpoint, and what became of each reference. */
-import type { Best, Verdict, VerdictWord } from '../analysis/verdict.ts'
+import type { Best, Verdict, VerdictWord } from '../audio/analysis/verdict.ts'
+import { durationText } from '../cli/terminal/progress-bars.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/sound-findings.ts'
-import { lossCharts } from './loss-charts.ts'
-import type { StepMetrics } from './metrics.ts'
+import type { StepMetrics } from './loss-curves.ts'
+import { lossCharts } from './loss-curves.ts'
 import { html, type Markup } from './page/html.ts'
 import { facts, page, section } from './page/page.ts'
 import { type PageSound, player } from './page/player.ts'
-import { durationText } from './progress.ts'
 
 export type RunReport = {
   name: string

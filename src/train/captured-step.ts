@@ -1,11 +1,11 @@
 /** The optimizer step as one function of tensors: on native TensorFlow captured and replayed, elsewhere run op by op. */
 import * as tf from '@tensorflow/tfjs'
+import type { Example } from '../diffusion/objective.ts'
 import { capture } from '../engine/capture.ts'
 import { isNative } from '../engine/native.ts'
 import { after } from '../engine/ops.ts'
 import type { LoraParameters } from '../model/lora.ts'
-import { adamWInGraph, globalNormInGraph, type OptimizerState, type UpdateScalars, updateScalars } from './adamw.ts'
-import type { Example } from './objective.ts'
+import { adamWInGraph, globalNormInGraph, type OptimizerState, type UpdateScalars, updateScalars } from './optimizer.ts'
 import { maxGradientNorm, NonFiniteLoss, type StepOptions, type StepOutcome, trainStep } from './step.ts'
 
 export type Step = {

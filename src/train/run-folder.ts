@@ -12,9 +12,9 @@ import {
   statSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { UserError } from '../errors.ts'
-import { isLeftover, replaceFile, replaceJson } from '../files.ts'
-import { lockFile } from './run-lock.ts'
+import { UserError } from '../platform/errors.ts'
+import { isLeftover, replaceFile, replaceJson } from '../platform/files.ts'
+import { lockFile } from '../platform/lock.ts'
 
 export type RunFolder = {
   path: string

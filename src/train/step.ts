@@ -1,7 +1,7 @@
 /** One optimizer step: gradients of one or more examples, averaged, clipped, applied. */
 import * as tf from '@tensorflow/tfjs'
 import type { LoraParameters } from '../model/lora.ts'
-import { adamWStep, globalNorm, type OptimizerState } from './adamw.ts'
+import { adamWStep, globalNorm, type OptimizerState } from './optimizer.ts'
 
 export const maxGradientNorm = 1
 

@@ -1,17 +1,22 @@
 /** The loop that turns encoded pairs into a LoRA. It reports what happens and writes nothing: files are its listeners' business. */
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
+import { type Example, pairRotation, velocityLoss } from '../diffusion/objective.ts'
 import { capture } from '../engine/capture.ts'
-import { type HostMatrix, toBatch } from '../engine/host-matrix.ts'
+import { type HostMatrix, toBatch } from '../engine/device-tensors.ts'
 import { attachNewLora, findTargets, type LoraParameters } from '../model/lora.ts'
-import type { Rotation } from '../model/rope.ts'
+import type { RopeTable } from '../model/rope.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
-import { randomFor } from '../random.ts'
-import { disposeOptimizer, type OptimizerState, startOptimizer } from './adamw.ts'
+import { randomFor } from '../platform/random.ts'
 import { createStep } from './captured-step.ts'
-import { type Draw, drawFor, drawsForStep } from './draws.ts'
-import { type LearningRateSchedule, learningRateFactor } from './learning-rate.ts'
-import { type Example, pairRotation, velocityLoss } from './objective.ts'
+import {
+  disposeOptimizer,
+  type LearningRateSchedule,
+  learningRateFactor,
+  type OptimizerState,
+  startOptimizer,
+} from './optimizer.ts'
+import { type Draw, drawFor, drawsForStep } from './sampling.ts'
 import { NonFiniteLoss } from './step.ts'
 
 /** A pair ready for training: patches `[T, 128]` and a context `[S, D]`. */
@@ -67,7 +72,7 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
   const linears = findTargets(model, settings.targetModules)
   const parameters = attachNewLora(linears, rank, alpha, randomFor(seed, 'lora'))
   const optimizer = startOptimizer(parameters)
-  const rotations = new Map<string, Rotation>()
+  const rotations = new Map<string, RopeTable>()
   const shapeOf = (pair: number) => (pairs[pair] as EncodedPair).target.shape
 
   const exampleOf = (draw: Draw) => example(pairs[draw.pair] as EncodedPair, draw)
@@ -160,4 +165,4 @@ function numberIn(scalar: tf.Tensor): number {
   return value
 }
 
-const keepRotation = ({ cos, sin }: Rotation): Rotation => ({ cos: tf.keep(cos), sin: tf.keep(sin) })
+const keepRotation = ({ cos, sin }: RopeTable): RopeTable => ({ cos: tf.keep(cos), sin: tf.keep(sin) })

@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest'
-import { normalizePeak } from '../../src/audio/normalize.ts'
-import { deinterleave, durationOf, firstSamples, interleave, peak, toDbfs } from '../../src/audio/waveform.ts'
+import {
+  deinterleave,
+  durationOf,
+  firstSamples,
+  interleave,
+  normalizePeak,
+  peak,
+  toDbfs,
+} from '../../src/audio/waveform.ts'
 
 const waveform = { sampleRate: 4, channels: [Float32Array.of(0.1, 0.2, 0.3), Float32Array.of(-0.5, 0, 0.25)] }
 

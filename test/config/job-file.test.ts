@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readJobFile } from '../../src/config/job-file.ts'
-import { UserError } from '../../src/errors.ts'
+import { UserError } from '../../src/platform/errors.ts'
 
 let folder: string
 const before = process.cwd()

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { camelCase, type Parameters, snakeCase } from '../../src/config/parameter.ts'
-import { previewParameters, trainParameters } from '../../src/config/parameters.ts'
-import { videoFields } from '../../src/config/video-fields.ts'
+import { previewParameters, trainParameters, videoFields } from '../../src/config/parameters.ts'
 
 const tables: [name: string, table: Parameters][] = [
   ['train', trainParameters],

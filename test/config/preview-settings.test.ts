@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { resolvePreviewSettings } from '../../src/config/preview-settings.ts'
+import { resolvePreviewSettings } from '../../src/config/settings.ts'
 import type { Flags } from '../../src/config/values.ts'
 
 const resolve = (flags: Flags) => resolvePreviewSettings({ flags: { ref: 'ref.wav', ...flags } })

@@ -2,9 +2,9 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { jobOf, resolveInspectSettings, resolveTrainSettings } from '../../src/config/train-settings.ts'
+import { jobOf, resolveInspectSettings, resolveTrainSettings } from '../../src/config/settings.ts'
 import type { Flags } from '../../src/config/values.ts'
-import { UserError } from '../../src/errors.ts'
+import { UserError } from '../../src/platform/errors.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-config-'))
 let files = 0

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import { type Dataset, inspectDataset } from '../../src/dataset/dataset.ts'
-import { findingText } from '../../src/dataset/finding.ts'
+import { findingText } from '../../src/dataset/problem.ts'
 import { openSource } from '../../src/dataset/source.ts'
-import { delayed, louder, performance, radio, room } from '../analysis/sounds.ts'
+import { delayed, louder, performance, radio, room } from '../audio/analysis/sounds.ts'
 import { writeWav } from '../audio/signals.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { keptPairs, recommendedSeconds, thinned } from '../../src/dataset/buckets.ts'
+import { keptPairs, recommendedSeconds, thinned } from '../../src/dataset/fit-plan.ts'
 
 const both = (...seconds: number[]) => seconds.map((length) => ({ reference: length, target: length }))
 

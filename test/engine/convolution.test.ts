@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { conv1d, conv2d } from '../../src/engine/convolution.ts'
-import { normals, randomFor } from '../../src/random.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
 import { hasNative } from './native.ts'
 
 const random = <R extends tf.Rank>(name: string, shape: number[]) => {

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
-import { weightsOf } from '../../src/checkpoint/weights.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
 import {
   type AudioVae,
   decodeLatents,
@@ -9,8 +8,9 @@ import {
   encodeMel,
   loadAudioVae,
 } from '../../src/model/audio-vae/audio-vae.ts'
-import { latentFrames, patchify, unpatchify } from '../../src/model/audio-vae/patches.ts'
+import { latentFrames, patchify, unpatchify } from '../../src/model/audio-vae/latents.ts'
 import { readModelConfig } from '../../src/model/config.ts'
+import { weightsOf } from '../../src/model/weights.ts'
 import { golden, goldenPath, startGoldenBackend } from './golden.ts'
 
 const reference = golden('audio-vae.safetensors')

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { drawSigma, sigmaFrom, sigmaSchedule } from '../../src/flow/sigma.ts'
-import { randomFor } from '../../src/random.ts'
+import { drawSigma, sigmaFrom, sigmaSchedule } from '../../src/diffusion/flow-matching.ts'
+import { randomFor } from '../../src/platform/random.ts'
 import { golden, goldenJson } from './golden.ts'
 
 type SigmaCase = {

@@ -6,9 +6,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
-import { openSafetensors, type Safetensors } from '../../src/checkpoint/safetensors.ts'
 import { type BackendChoice, startBackend } from '../../src/engine/backend.ts'
 import { choosePrecision } from '../../src/engine/precision.ts'
+import { openSafetensors, type Safetensors } from '../../src/formats/safetensors.ts'
 
 const bundled = fileURLToPath(new URL('data', import.meta.url))
 

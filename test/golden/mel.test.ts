@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { toStereo } from '../../src/audio/channels.ts'
 import { hannWindow, logMel, type MelOptions, melFilterbank } from '../../src/audio/mel.ts'
 import { resample } from '../../src/audio/resample.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
+import { toStereo } from '../../src/audio/waveform.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { type Golden, golden, goldenPath } from './golden.ts'
 
 const mel = golden('mel.safetensors')

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
-import { patchify, unpatchify } from '../../src/model/audio-vae/patches.ts'
-import { ltxComponents } from '../../src/model/components.ts'
+import { openSampler } from '../../src/diffusion/sampler.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
+import { patchify, unpatchify } from '../../src/model/audio-vae/latents.ts'
+import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
-import { openSampler } from '../../src/preview/sampler.ts'
 import { golden, goldenPath, numberAfter, startGoldenBackend } from './golden.ts'
 
 const walked = golden('sampler.safetensors')

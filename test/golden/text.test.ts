@@ -1,12 +1,12 @@
 import type * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
-import { weightsOf } from '../../src/checkpoint/weights.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { readModelConfig } from '../../src/model/config.ts'
-import { encodeCaptions } from '../../src/model/text/context.ts'
 import { extractFeatures, loadFeatureExtractor } from '../../src/model/text/feature-extractor.ts'
 import { hiddenStates, openGemma } from '../../src/model/text/gemma.ts'
+import { encodeCaptions } from '../../src/model/text/text-model.ts'
 import { contextLength, loadTokenizer } from '../../src/model/text/tokenizer.ts'
+import { weightsOf } from '../../src/model/weights.ts'
 import { golden, goldenJson, goldenPath, startGoldenBackend } from './golden.ts'
 
 const text = golden('text.safetensors')

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { writeLora } from '../../src/checkpoint/lora-file.ts'
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
-import { velocityTarget } from '../../src/flow/flow.ts'
-import { patchify } from '../../src/model/audio-vae/patches.ts'
-import { ltxComponents } from '../../src/model/components.ts'
+import { velocityTarget } from '../../src/diffusion/flow-matching.ts'
+import { type Example, pairInput, pairRotation, velocityLoss } from '../../src/diffusion/objective.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
+import { patchify } from '../../src/model/audio-vae/latents.ts'
+import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import {
   attachNewLora,
@@ -18,11 +18,10 @@ import {
   loraShapes,
   matchTargets,
 } from '../../src/model/lora.ts'
+import { writeLora } from '../../src/model/lora-file.ts'
 import { loadTransformer, type Transformer, velocity } from '../../src/model/transformer/transformer.ts'
-import { randomFor } from '../../src/random.ts'
-import { disposeOptimizer, startOptimizer } from '../../src/train/adamw.ts'
-import { learningRateFactor } from '../../src/train/learning-rate.ts'
-import { type Example, pairInput, pairRotation, velocityLoss } from '../../src/train/objective.ts'
+import { randomFor } from '../../src/platform/random.ts'
+import { disposeOptimizer, learningRateFactor, startOptimizer } from '../../src/train/optimizer.ts'
 import { meanGradients, trainStep } from '../../src/train/step.ts'
 import { golden, goldenJson, goldenPath, numberAfter, startGoldenBackend } from './golden.ts'
 

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
-import { ltxComponents } from '../../src/model/components.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
+import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { latentFrameMiddles, rotationTable } from '../../src/model/rope.ts'
-import { modulate, sinusoid } from '../../src/model/transformer/timestep.ts'
+import { modulate, sinusoid } from '../../src/model/transformer/adaln.ts'
 import {
   loadTransformer,
   type Transformer,

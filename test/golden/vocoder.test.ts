@@ -1,12 +1,11 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
-import { weightsOf } from '../../src/checkpoint/weights.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { activate, loadActivation } from '../../src/model/vocoder/activation.ts'
-import { interpolate } from '../../src/model/vocoder/interpolation.ts'
-import { resampler, resamplerTaps } from '../../src/model/vocoder/resampler.ts'
+import { interpolate, resampler, resamplerTaps } from '../../src/model/vocoder/resampling.ts'
 import { disposeVocoder, loadVocoder, type Vocoder, vocode, vocodeWaveforms } from '../../src/model/vocoder/vocoder.ts'
+import { weightsOf } from '../../src/model/weights.ts'
 import { golden, goldenPath, startGoldenBackend } from './golden.ts'
 
 const reference = golden('vocoder.safetensors')

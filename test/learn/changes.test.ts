@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { device, deviceCount, drawChange } from '../../scripts/learn/changes.ts'
-import { randomFor } from '../../src/random.ts'
+import { randomFor } from '../../src/platform/random.ts'
 
 const noise = Float64Array.from({ length: 8000 }, (_, i) => 0.3 * randomFor(1, 'sample', i).normal())
 const loudness = (sound: Float64Array) => Math.sqrt(sound.reduce((sum, x) => sum + x * x, 0) / sound.length)

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { principalAxes } from '../../scripts/learn/principal.ts'
-import { randomFor } from '../../src/random.ts'
+import { randomFor } from '../../src/platform/random.ts'
 
 it('finds the axes along which vectors were spread', () => {
   const random = randomFor(1, 'principal')

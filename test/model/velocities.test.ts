@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { toBatch } from '../../src/engine/host-matrix.ts'
+import { toBatch } from '../../src/engine/device-tensors.ts'
 import { latentFrameMiddles } from '../../src/model/rope.ts'
 import { type Transformer, tokenRotation, velocities } from '../../src/model/transformer/transformer.ts'
 import { startGoldenBackend } from '../golden/golden.ts'

@@ -1,14 +1,14 @@
 /** A run of 2000 steps on 20 pairs, with two previews at every 250 steps: as large as runs usually get. */
-import { bestCheckpoint, type Candidate, judge } from '../../src/analysis/verdict.ts'
+import { bestCheckpoint, type Candidate, judge } from '../../src/audio/analysis/verdict.ts'
 import { compressSound } from '../../src/audio/compress.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import type { Dataset } from '../../src/dataset/dataset.ts'
-import type { DatasetPair } from '../../src/dataset/inspection.ts'
-import { randomFor } from '../../src/random.ts'
-import type { StepMetrics } from '../../src/report/metrics.ts'
+import type { DatasetPair } from '../../src/dataset/pair-inspection.ts'
+import { randomFor } from '../../src/platform/random.ts'
+import type { StepMetrics } from '../../src/report/loss-curves.ts'
 import { type PageSound, pageSound } from '../../src/report/page/player.ts'
 import type { ReportedClip, RunReport } from '../../src/report/run-page.ts'
-import { performance, radio } from '../analysis/sounds.ts'
+import { performance, radio } from '../audio/analysis/sounds.ts'
 
 export const clipSeconds = 5
 

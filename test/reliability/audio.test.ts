@@ -11,8 +11,8 @@ import { disguises } from '../../scripts/reliability/formats/disguises.ts'
 import { audioExtensions, decodeAudio, measureAudio } from '../../src/audio/decode.ts'
 import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
-import { UserError } from '../../src/errors.ts'
-import { raiseLimits } from '../../src/limits.ts'
+import { raiseLimits } from '../../src/config/limits.ts'
+import { UserError } from '../../src/platform/errors.ts'
 import { convert, tone, writeWav } from '../audio/signals.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import { resolveTrainSettings } from '../../src/config/train-settings.ts'
-import { UserError } from '../../src/errors.ts'
-import { limit, limitNames, raisable, raiseLimits } from '../../src/limits.ts'
+import { limit, limitNames, raisable, raiseLimits } from '../../src/config/limits.ts'
+import { resolveTrainSettings } from '../../src/config/settings.ts'
+import { UserError } from '../../src/platform/errors.ts'
 import { openRunFolder } from '../../src/train/run-folder.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))

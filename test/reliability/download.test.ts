@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { openFile } from '../../src/dataset/download.ts'
-import { raiseLimits } from '../../src/limits.ts'
+import { raiseLimits } from '../../src/config/limits.ts'
+import { openFile } from '../../src/net/download.ts'
 
 type Answer = (response: ServerResponse, authorization: string | undefined) => void
 

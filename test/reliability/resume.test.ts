@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
 import { noise, tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
-import { lockRun } from '../../src/train/run-lock.ts'
+import { lockRun } from '../../src/platform/lock.ts'
 import { ltxA2a } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))

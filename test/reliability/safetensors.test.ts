@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import { bytesPerElement, type Dtype, elementCount } from '../../src/checkpoint/dtypes.ts'
-import { readLora } from '../../src/checkpoint/lora-file.ts'
-import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/checkpoint/safetensors.ts'
-import { UserError } from '../../src/errors.ts'
+import { bytesPerElement, type Dtype, elementCount } from '../../src/formats/dtypes.ts'
+import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/formats/safetensors.ts'
+import { readLora } from '../../src/model/lora-file.ts'
+import { UserError } from '../../src/platform/errors.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))

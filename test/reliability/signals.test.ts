@@ -60,9 +60,9 @@ it.each([
   mkdirSync(temp)
   const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
   const program = `
-    import { watchInterruption } from ${from('commands/interruption.ts')}
-    import { makeTempFolder } from ${from('dataset/temp-folder.ts')}
-    import { lockRun } from ${from('train/run-lock.ts')}
+    import { watchInterruption } from ${from('cli/signals.ts')}
+    import { makeTempFolder } from ${from('platform/files.ts')}
+    import { lockRun } from ${from('platform/lock.ts')}
     watchInterruption(() => console.log('asked'))
     await makeTempFolder()
     lockRun(${JSON.stringify(run)})

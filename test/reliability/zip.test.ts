@@ -7,7 +7,7 @@ import { ZipFile } from 'yazl'
 import { findPairs } from '../../src/dataset/pairs.ts'
 import { openSource, type Source } from '../../src/dataset/source.ts'
 import { openZip, zipLimits } from '../../src/dataset/zip.ts'
-import { UserError } from '../../src/errors.ts'
+import { UserError } from '../../src/platform/errors.ts'
 import { end64, type RawEntry, rawZip } from './raw-zip.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))

@@ -1,9 +1,9 @@
 import { inflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { crc32, crc32c } from '../../src/report/crc.ts'
+import { crc32, crc32c } from '../../src/formats/crc.ts'
+import { lineChart, short, ticks } from '../../src/report/page/charts.ts'
 import { html } from '../../src/report/page/html.ts'
-import { lineChart, short, ticks } from '../../src/report/page/line-chart.ts'
-import { encodePng } from '../../src/report/page/png.ts'
+import { encodePng } from '../../src/report/page/player.ts'
 import { shownOf } from '../../src/report/run-page.ts'
 
 describe('markup', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { compilerArguments, compilerCommand, findCompiler } from '../../src/setup/compiler.ts'
+import { compilerArguments, compilerCommand, findCompiler } from '../../src/setup/addon.ts'
 
 const build = (home: string) => ({
   addon: '/data/tensorflow/tfjs-node',

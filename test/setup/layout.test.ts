@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { findLayout } from '../../src/setup/layout.ts'
+import { findLayout } from '../../src/setup/tensorflow-source.ts'
 
 const folderOf = (...files: string[]) => {
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-layout-'))

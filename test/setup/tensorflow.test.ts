@@ -7,8 +7,8 @@ import { mkdirSync, mkdtempSync, readdirSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { DoctorReport } from '../../src/doctor/report.ts'
-import { hasWideVectors } from '../../src/engine/processor.ts'
+import { hasWideVectors } from '../../src/machine/hardware.ts'
+import type { DoctorReport } from '../../src/setup/doctor.ts'
 import { ltxA2a } from '../cli/bin.ts'
 
 const whereScript = `

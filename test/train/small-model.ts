@@ -1,10 +1,11 @@
 /** A transformer small enough to train in a test: the golden checkpoint's. */
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts'
-import type { HostMatrix } from '../../src/engine/host-matrix.ts'
-import { ltxComponents } from '../../src/model/components.ts'
+
+import type { HostMatrix } from '../../src/engine/device-tensors.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
+import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
-import { normals, randomFor } from '../../src/random.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
 import type { EncodedPair, TrainerSettings } from '../../src/train/trainer.ts'
 import { goldenPath } from '../golden/golden.ts'
 

@@ -1,8 +1,8 @@
 /** Job files and the configs of runs: read and checked to the last value. */
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { resolveInspectSettings, resolveTrainSettings } from '../../../src/config/train-settings.ts'
-import { UserError } from '../../../src/errors.ts'
+import { resolveInspectSettings, resolveTrainSettings } from '../../../src/config/settings.ts'
+import { UserError } from '../../../src/platform/errors.ts'
 import { openRunFolder } from '../../../src/train/run-folder.ts'
 import { below, mutate, pick } from '../mutation.ts'
 import type { Format } from './format.ts'

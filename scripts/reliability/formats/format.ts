@@ -1,4 +1,4 @@
-import type { Random } from '../../../src/random.ts'
+import type { Random } from '../../../src/platform/random.ts'
 
 /** A kind of input: how a hostile one is made, and what the tool does with it. */
 export type Format = {

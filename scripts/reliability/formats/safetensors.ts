@@ -1,11 +1,11 @@
 /** Checkpoints: opened and read to the end, as a plain file, as a LoRA, and as a base model. */
 import { readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type LoraFile, readLora } from '../../../src/checkpoint/lora-file.ts'
-import { openSafetensors } from '../../../src/checkpoint/safetensors.ts'
-import { UserError } from '../../../src/errors.ts'
+import { openSafetensors } from '../../../src/formats/safetensors.ts'
 import { openBaseModel } from '../../../src/model/base-model.ts'
-import type { Random } from '../../../src/random.ts'
+import { type LoraFile, readLora } from '../../../src/model/lora-file.ts'
+import { UserError } from '../../../src/platform/errors.ts'
+import type { Random } from '../../../src/platform/random.ts'
 import { below, mutate, pick } from '../mutation.ts'
 import type { Format } from './format.ts'
 

@@ -2,7 +2,7 @@
 import { ZipFile } from 'yazl'
 import { findPairs } from '../../../src/dataset/pairs.ts'
 import { openSource } from '../../../src/dataset/source.ts'
-import { UserError } from '../../../src/errors.ts'
+import { UserError } from '../../../src/platform/errors.ts'
 import { mutate, pick } from '../mutation.ts'
 import { noise } from '../tiny-data.ts'
 import type { Format } from './format.ts'

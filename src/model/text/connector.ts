@@ -1,19 +1,18 @@
 /** The connector: a small bidirectional transformer between the text features and the audio stream (spec §5.5). */
 import * as tf from '@tensorflow/tfjs'
-import type { Weights } from '../../checkpoint/weights.ts'
-import { constant } from '../../engine/resident.ts'
+import { constant } from '../../engine/device-tensors.ts'
 import { type Attention, attention, loadAttention } from '../attention.ts'
 import type { TransformerConfig } from '../config.ts'
-import { type FeedForward, feedForward, loadFeedForward } from '../feed-forward.ts'
-import { rmsNorm } from '../norm.ts'
-import { type Rotation, rotationTable } from '../rope.ts'
+import { type FeedForward, feedForward, loadFeedForward, rmsNorm } from '../layers.ts'
+import { type RopeTable, rotationTable } from '../rope.ts'
+import type { Weights } from '../weights.ts'
 import { contextLength } from './tokenizer.ts'
 
 export type Connector = {
   /** `[registers, D]` */
   registers: tf.Tensor2D
   blocks: { attention: Attention; feedForward: FeedForward }[]
-  rotation: Rotation
+  rotation: RopeTable
   epsilon: number
   normalisesOutput: boolean
 }

@@ -4,11 +4,11 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
-import { bytesPerElement } from '../../checkpoint/dtypes.ts'
-import type { StoredTensor } from '../../checkpoint/safetensors.ts'
-import type { Weights } from '../../checkpoint/weights.ts'
-import { constant, freeze, ready, timesFrozen } from '../../engine/resident.ts'
-import { rmsNorm } from '../norm.ts'
+import { constant, freeze, ready, timesFrozen } from '../../engine/device-tensors.ts'
+import { bytesPerElement } from '../../formats/dtypes.ts'
+import type { StoredTensor } from '../../formats/safetensors.ts'
+import { rmsNorm } from '../layers.ts'
+import type { Weights } from '../weights.ts'
 
 /** `weight` `[D, captionWidth · levels]` stays as stored: level l owns the columns d · levels + l. */
 export type FeatureExtractor = { weight: StoredTensor; bias: tf.Tensor1D; captionWidth: number; levels: number }

@@ -1,12 +1,10 @@
 /** Causal attention with fewer key and value heads than query heads (spec §5.3). */
 import * as tf from '@tensorflow/tfjs'
-import type { Weights } from '../../checkpoint/weights.ts'
-import { product } from '../../engine/product.ts'
-import { type Linear, linear, loadLinear } from '../linear.ts'
-import { rotate } from '../rope.ts'
-import type { GemmaConfig } from './gemma-config.ts'
-import { type GainNorm, gainNorm, loadGainNorm } from './gemma-norm.ts'
-import type { Positions } from './gemma-positions.ts'
+import { product } from '../../engine/matmul.ts'
+import { type Linear, linear, loadLinear, rmsNorm } from '../layers.ts'
+import { type RopeTable, rotate } from '../rope.ts'
+import type { Weights } from '../weights.ts'
+import type { GemmaConfig, LayerKind } from './gemma-folder.ts'
 
 export type GemmaAttention = {
   query: Linear
@@ -54,3 +52,57 @@ const splitHeads = (x: tf.Tensor2D, headDim: number): tf.Tensor4D =>
 
 /** `[H, S, d] → [S, H·d]`. */
 const joinHeads = (x: tf.Tensor3D): tf.Tensor2D => tf.reshape(tf.transpose(x, [1, 0, 2]), [x.shape[1], -1])
+
+/** Gemma's normalisation: the stored weight is what the gain exceeds 1 by. */
+
+export type GainNorm = { gain: tf.Tensor1D; epsilon: number }
+
+export const loadGainNorm = (weights: Weights, width: number, epsilon: number): GainNorm => ({
+  gain: tf.tensor1d(weights.float32('weight', [width]).map((excess) => 1 + excess)),
+  epsilon,
+})
+
+/** Over the last axis. */
+export const gainNorm = <T extends tf.Tensor>({ gain, epsilon }: GainNorm, x: T): T => tf.mul(rmsNorm(x, epsilon), gain)
+
+/** Where the tokens of a caption stand, and which earlier ones each of them sees (spec §5.3). */
+
+/** The rotation is the same for all heads, `[1, 1, S, headDim / 2]`; the mask is added to the scores, `[S, S]`. */
+export type Positions = { rotation: RopeTable; mask: tf.Tensor2D }
+
+/** The first `tokens` positions, from 0: only distances matter, so the padding that upstream puts before a caption is left out. */
+export function positionsOf(config: GemmaConfig, kind: LayerKind, tokens: number): Positions {
+  const window = kind === 'sliding_attention' ? config.slidingWindow : Number.POSITIVE_INFINITY
+  return { rotation: rotationOf(config, kind, tokens), mask: causalMask(tokens, window) }
+}
+
+/** The same for a caption of only so many tokens. */
+export function firstPositions({ rotation, mask }: Positions, tokens: number): Positions {
+  const rows = (table: tf.Tensor4D) => tf.slice(table, [0, 0, 0, 0], [1, 1, tokens, -1])
+  return {
+    rotation: { cos: rows(rotation.cos), sin: rows(rotation.sin) },
+    mask: tf.slice(mask, [0, 0], [tokens, tokens]),
+  }
+}
+
+function rotationOf({ headDim, rope }: GemmaConfig, kind: LayerKind, tokens: number): RopeTable {
+  const { theta, factor } = rope[kind]
+  const half = headDim / 2
+  const angles = Float64Array.from({ length: tokens * half }, (_, i) => {
+    const [position, j] = [Math.floor(i / half), i % half]
+    return (position / factor) * theta ** ((-2 * j) / headDim)
+  })
+  const shape: [number, number, number, number] = [1, 1, tokens, half]
+  return {
+    cos: tf.tensor4d(Float32Array.from(angles, Math.cos), shape),
+    sin: tf.tensor4d(Float32Array.from(angles, Math.sin), shape),
+  }
+}
+
+/** 0 where a token (row) sees another (column), else −∞. */
+function causalMask(tokens: number, window: number): tf.Tensor2D {
+  const mask = new Float32Array(tokens * tokens).fill(Number.NEGATIVE_INFINITY)
+  for (let token = 0; token < tokens; token++)
+    mask.fill(0, token * tokens + Math.max(0, token - window + 1), token * tokens + token + 1)
+  return tf.tensor2d(mask, [tokens, tokens])
+}

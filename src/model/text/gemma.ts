@@ -2,18 +2,28 @@
  * Gemma 3's text tower, of which LTX reads every hidden state (spec §5.3). The real one has 12 billion weights, so one layer at a time is
  * read from disk, applied to all captions, and dropped.
  */
+
 import { basename } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
-import { toBfloat16, toFloat32 } from '../../checkpoint/dtypes.ts'
-import type { Safetensors } from '../../checkpoint/safetensors.ts'
-import { openShards } from '../../checkpoint/shards.ts'
-import { weightsOf } from '../../checkpoint/weights.ts'
-import { constant, ready } from '../../engine/resident.ts'
-import { UserError } from '../../errors.ts'
-import { type GemmaConfig, type LayerKind, readGemmaConfig } from './gemma-config.ts'
-import { gemmaLayer, loadGemmaLayer, matricesOf } from './gemma-layer.ts'
-import { gainNorm, loadGainNorm } from './gemma-norm.ts'
-import { firstPositions, type Positions, positionsOf } from './gemma-positions.ts'
+import { constant, ready } from '../../engine/device-tensors.ts'
+import { toBfloat16, toFloat32 } from '../../formats/dtypes.ts'
+import type { Safetensors } from '../../formats/safetensors.ts'
+import { openShards } from '../../formats/shards.ts'
+import { UserError } from '../../platform/errors.ts'
+import { gelu, type Linear, linear, loadLinear } from '../layers.ts'
+import { type Weights, weightsOf } from '../weights.ts'
+import {
+  firstPositions,
+  type GainNorm,
+  type GemmaAttention,
+  gainNorm,
+  gemmaAttention,
+  loadGainNorm,
+  loadGemmaAttention,
+  type Positions,
+  positionsOf,
+} from './gemma-attention.ts'
+import { type GemmaConfig, type LayerKind, readGemmaConfig } from './gemma-folder.ts'
 
 /** Open files and no tensors. */
 export type Gemma = { folder: string; file: Safetensors; prefix: string; config: GemmaConfig; close(): void }
@@ -93,3 +103,47 @@ function embeddingRows(file: Safetensors, name: string, ids: number[]) {
     },
   )
 }
+
+/** One layer of the text tower: attention and a gated feed-forward, each normalised before and after (spec §5.3). */
+
+export type GemmaLayer = {
+  attention: GemmaAttention
+  feedForward: { gate: Linear; up: Linear; down: Linear }
+  beforeAttention: GainNorm
+  afterAttention: GainNorm
+  beforeFeedForward: GainNorm
+  afterFeedForward: GainNorm
+}
+
+export function loadGemmaLayer(weights: Weights, config: GemmaConfig): GemmaLayer {
+  const { hiddenSize, normEpsilon } = config
+  const [inner] = weights.shape('mlp.gate_proj.weight') as [number]
+  const norm = (name: string) => loadGainNorm(weights.at(name), hiddenSize, normEpsilon)
+  return {
+    attention: loadGemmaAttention(weights.at('self_attn'), config),
+    feedForward: {
+      gate: loadLinear(weights.at('mlp.gate_proj'), hiddenSize, inner),
+      up: loadLinear(weights.at('mlp.up_proj'), hiddenSize, inner),
+      down: loadLinear(weights.at('mlp.down_proj'), inner, hiddenSize),
+    },
+    beforeAttention: norm('input_layernorm'),
+    afterAttention: norm('post_attention_layernorm'),
+    beforeFeedForward: norm('pre_feedforward_layernorm'),
+    afterFeedForward: norm('post_feedforward_layernorm'),
+  }
+}
+
+/** The layer's matrices, each of which is multiplied with every caption before the layer goes. */
+export const matricesOf = ({ attention: { query, key, value, output }, feedForward: { gate, up, down } }: GemmaLayer) =>
+  [query, key, value, output, gate, up, down].map(({ weight }) => weight)
+
+/** `[S, D] → [S, D]`, one caption. */
+export function gemmaLayer(layer: GemmaLayer, x: tf.Tensor2D, positions: Positions): tf.Tensor2D {
+  const attended = gemmaAttention(layer.attention, gainNorm(layer.beforeAttention, x), positions)
+  const middle = tf.add<tf.Tensor2D>(x, gainNorm(layer.afterAttention, attended))
+  const fed = gatedFeedForward(layer.feedForward, gainNorm(layer.beforeFeedForward, middle))
+  return tf.add(middle, gainNorm(layer.afterFeedForward, fed))
+}
+
+const gatedFeedForward = ({ gate, up, down }: GemmaLayer['feedForward'], x: tf.Tensor2D) =>
+  linear(down, tf.mul(gelu(linear(gate, x)), linear(up, x)))

@@ -1,8 +1,8 @@
 /** Captions to token ids (spec §5.2): no chat template, no end marker. Marker strings inside a caption become their special tokens. */
 import { Tokenizer } from '@huggingface/tokenizers'
 import { z } from 'zod'
-import { UserError } from '../../errors.ts'
-import { readFolderJson } from './folder.ts'
+import { UserError } from '../../platform/errors.ts'
+import { readFolderJson } from './gemma-folder.ts'
 
 /** How many tokens the transformer sees per caption: always as many, registers fill what the caption leaves (spec §5.5). */
 export const contextLength = 1024

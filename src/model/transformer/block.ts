@@ -3,14 +3,13 @@
  * The rows of the table are ordered self 0–2, feed-forward 3–5, text 6–8, although text comes before feed-forward.
  */
 import * as tf from '@tensorflow/tfjs'
-import type { Weights } from '../../checkpoint/weights.ts'
-import { constant } from '../../engine/resident.ts'
+import { constant } from '../../engine/device-tensors.ts'
 import { type Attention, type AttentionSize, attention, loadAttention } from '../attention.ts'
-import { type FeedForward, feedForward, loadFeedForward } from '../feed-forward.ts'
-import { rmsNorm } from '../norm.ts'
-import type { Rotation } from '../rope.ts'
+import { type FeedForward, feedForward, loadFeedForward, rmsNorm } from '../layers.ts'
+import type { RopeTable } from '../rope.ts'
+import type { Weights } from '../weights.ts'
 import { nativeBlock } from './native/block.ts'
-import type { NativeConditioning } from './native/conditioning.ts'
+import type { NativeConditioning } from './native/block-inputs.ts'
 
 export const blockRows = 9
 export const contextRows = 2
@@ -51,7 +50,7 @@ export type Conditioning = {
   contextModulation: tf.Tensor2D
   /** `[B, S, D]`. */
   context: tf.Tensor3D
-  rotation: Rotation
+  rotation: RopeTable
   /** Where it is there, the block is computed as native TensorFlow does it best. */
   native?: NativeConditioning
   /** Spatio-temporal guidance: this block's self-attention passes values through. */

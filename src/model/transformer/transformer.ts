@@ -3,17 +3,16 @@
  * absent, exactly as the reference runs audio alone.
  */
 import * as tf from '@tensorflow/tfjs'
-import type { Weights } from '../../checkpoint/weights.ts'
+import { constant, isLearning } from '../../engine/device-tensors.ts'
 import { isNative } from '../../engine/native.ts'
-import { constant, isLearning } from '../../engine/resident.ts'
 import { onTokens } from '../attention.ts'
 import type { TransformerConfig } from '../config.ts'
-import { type Linear, loadLinear } from '../linear.ts'
-import { layerNorm } from '../norm.ts'
-import { type Rotation, rotationTable } from '../rope.ts'
+import { type Linear, layerNorm, loadLinear } from '../layers.ts'
+import { type RopeTable, rotationTable } from '../rope.ts'
+import type { Weights } from '../weights.ts'
+import { loadTimestepModulation, modulate, type TimestepModulation } from './adaln.ts'
 import { type Block, block, blockRows, contextRows, loadBlock, modulationRows, readBlockAhead } from './block.ts'
-import { nativeConditioning } from './native/conditioning.ts'
-import { loadTimestepModulation, modulate, type TimestepModulation } from './timestep.ts'
+import { nativeConditioning } from './native/block-inputs.ts'
 
 export type Transformer = {
   config: TransformerConfig
@@ -60,7 +59,7 @@ export type TransformerInput = {
   sigma: tf.Tensor1D
   /** For each token, 1 where it is noisy (its timestep is sigma) and 0 where it is clean (its timestep is 0). */
   noisy: readonly (0 | 1)[]
-  rotation: Rotation
+  rotation: RopeTable
   /** `[B, S, D]`. */
   context: tf.Tensor3D
   /** Sees the residual stream after the input projection (−1) and after each block. */
@@ -131,7 +130,7 @@ function openPass(model: Transformer, input: TransformerInput): Pass {
 }
 
 /** Where tokens stand: latent frame i of reference and target alike starts at its own time, so the two overlap (spec §7.2). */
-export function tokenRotation(config: TransformerConfig, middleSeconds: ArrayLike<number>): Rotation {
+export function tokenRotation(config: TransformerConfig, middleSeconds: ArrayLike<number>): RopeTable {
   const [longest = 1] = config.audio_positional_embedding_max_pos
   return rotationTable(
     Array.from(middleSeconds, (seconds) => seconds / longest),

@@ -1,11 +1,16 @@
 /** The generator that both halves of the vocoder are (spec §4.1): up-convolutions, each followed by the mean of three residual blocks. */
 import * as tf from '@tensorflow/tfjs'
-import type { Weights } from '../../checkpoint/weights.ts'
 import type { GeneratorConfig } from '../config.ts'
+import type { Weights } from '../weights.ts'
 import { type Activation, activate, loadActivation } from './activation.ts'
-import { type AmpBlock, ampBlock, loadAmpBlock } from './amp-block.ts'
-import { type Convolution, convolve, loadConvolution } from './convolution.ts'
-import { loadUpConvolution, type UpConvolution, upConvolve } from './up-convolution.ts'
+import {
+  type Convolution,
+  convolve,
+  loadConvolution,
+  loadUpConvolution,
+  type UpConvolution,
+  upConvolve,
+} from './convolution.ts'
 
 export type Generator = {
   input: Convolution
@@ -82,3 +87,30 @@ function limited(limiter: Generator['limiter'], x: tf.Tensor3D): tf.Tensor3D {
   if (limiter === 'none') return x
   return limiter === 'tanh' ? tf.tanh(x) : tf.clipByValue(x, -1, 1)
 }
+
+/** The residual block of the generators (spec §4.1): per dilation an activation and a dilated convolution, then another of each undilated. */
+
+export type AmpBlock = AmpStep[]
+type AmpStep = { activations: [Activation, Activation]; convolutions: [Convolution, Convolution] }
+
+export type AmpBlockSize = { width: number; taps: number; dilations: number[] }
+
+export function loadAmpBlock(weights: Weights, { width, taps, dilations }: AmpBlockSize): AmpBlock {
+  const size = { inputs: width, outputs: width, taps }
+  return dilations.map((dilation, m) => ({
+    activations: [loadActivation(weights.at(`acts1.${m}`), width), loadActivation(weights.at(`acts2.${m}`), width)],
+    convolutions: [
+      loadConvolution(weights.at(`convs1.${m}`), { ...size, dilation }),
+      loadConvolution(weights.at(`convs2.${m}`), size),
+    ],
+  }))
+}
+
+/** `[B, N, C] → [B, N, C]`. */
+export const ampBlock = (steps: AmpBlock, x: tf.Tensor3D): tf.Tensor3D => tf.tidy(() => steps.reduce(ampStep, x))
+
+const ampStep = (x: tf.Tensor3D, { activations, convolutions }: AmpStep): tf.Tensor3D =>
+  tf.tidy(() => {
+    const dilated = convolve(convolutions[0], activate(activations[0], x))
+    return tf.add(x, convolve(convolutions[1], activate(activations[1], dilated)))
+  })

@@ -3,8 +3,8 @@
  * found that bfloat16 is heard here. Signals inside this folder are channels-last, `[B, N, C]`.
  */
 import * as tf from '@tensorflow/tfjs'
-import type { Weights } from '../../checkpoint/weights.ts'
 import type { ModelConfig } from '../config.ts'
+import type { Weights } from '../weights.ts'
 import { type BandwidthExtension, extendBandwidth, loadBandwidthExtension } from './bandwidth-extension.ts'
 import { type Generator, generate, loadGenerator, type StageListener } from './generator.ts'
 

@@ -1,8 +1,10 @@
 /** A sound on a page: its spectrogram, its waveform, a player. */
-import { spectrumOf, toMono } from '../../analysis/spectrum.ts'
+
+import { deflateSync } from 'node:zlib'
+import { highest, type Spectrum, spectrumOf, toMono } from '../../audio/analysis/spectrum.ts'
 import { durationOf, sampleCount, type Waveform } from '../../audio/waveform.ts'
+import { crc32 } from '../../formats/crc.ts'
 import { html, type Markup } from './html.ts'
-import { spectrogramPng } from './spectrogram.ts'
 
 /** A sound made small enough for a page. */
 export type PageSound = {
@@ -56,3 +58,78 @@ function waveformSvg(peaks: readonly number[]): Markup {
   })
   return html`<svg viewBox="0 0 ${columns} 40" preserveAspectRatio="none" aria-hidden="true"><path d="${bars.join('')}"/></svg>`
 }
+
+/** Small pictures as PNG files: one byte per pixel, an index into a palette. */
+
+export type IndexedPicture = {
+  width: number
+  height: number
+  /** Rows from the top, one palette index per pixel. */
+  pixels: Uint8Array
+  /** Red, green, blue, in turn. */
+  palette: Uint8Array
+}
+
+const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)
+const bitDepth = 8
+const indexedColor = 3
+
+export function encodePng({ width, height, pixels, palette }: IndexedPicture): Uint8Array {
+  const header = Buffer.alloc(13)
+  header.writeUInt32BE(width, 0)
+  header.writeUInt32BE(height, 4)
+  header.set([bitDepth, indexedColor], 8)
+  const rows = Buffer.alloc(height * (width + 1)) // each row begins with its filter: none
+  for (let y = 0; y < height; y++) rows.set(pixels.subarray(y * width, (y + 1) * width), y * (width + 1) + 1)
+  const chunks = [chunk('IHDR', header), chunk('PLTE', palette), chunk('IDAT', deflateSync(rows, { level: 9 }))]
+  return Buffer.concat([signature, ...chunks, chunk('IEND', new Uint8Array(0))])
+}
+
+function chunk(type: string, data: Uint8Array): Buffer {
+  const body = Buffer.concat([Buffer.from(type, 'latin1'), data])
+  const [length, check] = [Buffer.alloc(4), Buffer.alloc(4)]
+  length.writeUInt32BE(data.length)
+  check.writeUInt32BE(crc32(body))
+  return Buffer.concat([length, body, check])
+}
+
+/** A spectrum as a picture: time to the right, low bands below, the loudest brightest. */
+
+/** What is this far below the loudest cell is black. */
+const range = 70
+/** Few enough that the file stays small, more than the eye tells apart. */
+const colors = 48
+/** Twenty milliseconds a column. */
+const framesPerColumn = 2
+
+export function spectrogramPng(spectrum: Spectrum): Uint8Array {
+  const { frames, bands, decibels } = spectrum
+  const width = Math.max(1, Math.floor(frames / framesPerColumn))
+  const top = highest(decibels)
+  const pixels = new Uint8Array(width * bands)
+  for (let x = 0; x < width && frames > 0; x++)
+    for (let band = 0; band < bands; band++) {
+      const level = (decibels[Math.min(frames - 1, x * framesPerColumn) * bands + band] as number) - top
+      const color = Math.round(Math.max(0, 1 + level / range) * (colors - 1))
+      pixels[(bands - 1 - band) * width + x] = color
+    }
+  return encodePng({ width, height: bands, pixels, palette })
+}
+
+/** From black over violet and orange to near white, evenly brighter for the eye. */
+const stops = [
+  [4, 3, 20],
+  [60, 15, 112],
+  [139, 41, 128],
+  [219, 77, 105],
+  [253, 154, 106],
+  [252, 253, 205],
+] as const
+
+const palette = Uint8Array.from(
+  Array.from({ length: colors }, (_, i) => {
+    const at = (i / (colors - 1)) * (stops.length - 1)
+    const [from, to] = [stops[Math.floor(at)], stops[Math.min(stops.length - 1, Math.floor(at) + 1)]] as const
+    return [0, 1, 2].map((c) => Math.round((from?.[c] ?? 0) * (1 - (at % 1)) + (to?.[c] ?? 0) * (at % 1)))
+  }).flat(),
+)

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../../src/engine/backend.ts'
-import { latentFrames, patchify, unpatchify } from '../../../src/model/audio-vae/patches.ts'
+import { latentFrames, patchify, unpatchify } from '../../../src/model/audio-vae/latents.ts'
 
 describe('patches', () => {
   beforeAll(() => startBackend('cpu'))

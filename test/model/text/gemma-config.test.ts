@@ -2,8 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { UserError } from '../../../src/errors.ts'
-import { readGemmaConfig } from '../../../src/model/text/gemma-config.ts'
+import { readGemmaConfig } from '../../../src/model/text/gemma-folder.ts'
+import { UserError } from '../../../src/platform/errors.ts'
 
 const read = (config: object) => {
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-gemma-config-'))

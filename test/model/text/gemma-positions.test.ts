@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { GemmaConfig } from '../../../src/model/text/gemma-config.ts'
-import { firstPositions, positionsOf } from '../../../src/model/text/gemma-positions.ts'
+import { firstPositions, positionsOf } from '../../../src/model/text/gemma-attention.ts'
+import type { GemmaConfig } from '../../../src/model/text/gemma-folder.ts'
 import { startGoldenBackend } from '../../golden/golden.ts'
 
 const config = {

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { UserError } from '../../../src/errors.ts'
 import { contextLength, loadTokenizer } from '../../../src/model/text/tokenizer.ts'
+import { UserError } from '../../../src/platform/errors.ts'
 import { goldenJson, goldenPath } from '../../golden/golden.ts'
 
 const folder = goldenPath('tiny-gemma3')

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../../src/engine/backend.ts'
-import { inPieces } from '../../../src/model/vocoder/pieces.ts'
-import { normals, randomFor } from '../../../src/random.ts'
+import { inPieces } from '../../../src/model/vocoder/filters.ts'
+import { normals, randomFor } from '../../../src/platform/random.ts'
 
 const reach = 10
 const kernel = () => tf.tensor3d(normals(randomFor(1, 'kernel'), (reach + 1) * 2 * 3), [reach + 1, 2, 3])

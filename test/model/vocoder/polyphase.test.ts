@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { polyphase } from '../../../src/model/vocoder/polyphase.ts'
+import { polyphase } from '../../../src/model/vocoder/resampling.ts'
 
 /** A transposed convolution as the textbook has it: every input sample lays down a copy of the kernel. */
 function transposed(x: number[], kernel: number[], rate: number, padding: number): number[] {

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openSafetensors } from '../../../src/checkpoint/safetensors.ts'
-import { weightsOf } from '../../../src/checkpoint/weights.ts'
+import { openSafetensors } from '../../../src/formats/safetensors.ts'
 import { readModelConfig } from '../../../src/model/config.ts'
 import { disposeVocoder, loadVocoder, vocode, vocodeWaveforms } from '../../../src/model/vocoder/vocoder.ts'
+import { weightsOf } from '../../../src/model/weights.ts'
 import { goldenPath, startGoldenBackend } from '../../golden/golden.ts'
 
 const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))

@@ -5,8 +5,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { mul, narrow, reshape, stackMatMul, sub, wide } from '../../../engine/ops.ts'
 import type { Attention } from '../../attention.ts'
-import { type KeptLinear, linear, linearGradient } from './linear.ts'
-import { inverseRms, normGradient } from './norm.ts'
+import { inverseRms, type KeptLinear, linear, linearGradient, normGradient } from './layers.ts'
 
 /** Cosines and sines `[H, d / 2, N]`. */
 export type Turn = { cos: tf.Tensor; sin: tf.Tensor }

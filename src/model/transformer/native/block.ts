@@ -3,15 +3,14 @@
  * the precision of the weights but for the residual stream; what is cheap is computed again.
  */
 import * as tf from '@tensorflow/tfjs'
-import { byHand } from '../../../engine/by-hand.ts'
+import { byHand } from '../../../engine/custom-gradient.ts'
+import { outlined } from '../../../engine/graph-function.ts'
 import { add, narrow, rowsAt, wide } from '../../../engine/ops.ts'
-import { outlined } from '../../../engine/outlined.ts'
-import type { Linear } from '../../linear.ts'
+import type { Linear } from '../../layers.ts'
 import type { Block } from '../block.ts'
 import { attention, attentionGradient, type Heard, hear, type KeptAttention } from './attention.ts'
-import type { Given, NativeConditioning } from './conditioning.ts'
-import { feedForward, feedForwardGradient, type KeptFeedForward } from './feed-forward.ts'
-import { inverseRms, normGradient } from './norm.ts'
+import type { Given, NativeConditioning } from './block-inputs.ts'
+import { feedForward, feedForwardGradient, inverseRms, type KeptFeedForward, normGradient } from './layers.ts'
 
 /** `[B, N, D] → [B, N, D]`, one sample at a time. */
 export function nativeBlock(

@@ -1,0 +1,202 @@
+/** A dataset as text for the terminal: a line for every pair, then the problems, then the advice, then one line that sums up. */
+
+import { Chalk, type ChalkInstance } from 'chalk'
+import Table from 'cli-table3'
+import type { Dataset } from '../../dataset/dataset.ts'
+import type { FitPlan } from '../../dataset/fit-plan.ts'
+import type { DatasetPair, DatasetSide } from '../../dataset/pair-inspection.ts'
+import { countOf, type Problem, type Severity } from '../../dataset/problem.ts'
+import { lagText, tolerableLagSeconds } from '../../dataset/sound-findings.ts'
+import { plain } from '../../platform/text.ts'
+import { adviceText } from '../../report/advice-text.ts'
+
+/** `columns` is the width to keep to; less than 80 counts as 80. */
+export type TableOptions = { columns?: number; color?: boolean }
+
+export function datasetTable(dataset: Dataset, { columns = 100, color = false }: TableOptions = {}): string {
+  const chalk = new Chalk({ level: color ? 1 : 0 })
+  const parts = [
+    dataset.pairs.length > 0
+      ? pairLines(dataset.pairs, { columns: Math.max(80, columns), chalk, ...dataset.options })
+      : '',
+    dataset.problems.map((problem) => problemLines(problem, chalk)).join('\n'),
+    dataset.advice ? adviceText(dataset.advice, dataset, chalk) : '',
+    summary(dataset, chalk),
+  ]
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`
+}
+
+function problemLines({ severity, message, hint }: Problem, chalk: ChalkInstance): string {
+  const colors = { error: chalk.red, warning: chalk.yellow, hint: chalk.cyan }
+  return `${colors[severity](`${severity}:`)} ${plain(message)}${hint ? `\n  ${chalk.dim(plain(hint))}` : ''}`
+}
+
+function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInstance): string {
+  const how = [
+    [counts.asIs, 'as they are'],
+    [counts.stretched, 'stretched'],
+    [counts.trimmed, 'trimmed'],
+  ].flatMap(([count, word]) => (count ? [`${count} ${word}`] : []))
+  const found = (['error', 'warning', 'hint'] satisfies Severity[]).flatMap((severity) => {
+    const count = countOf(problems, severity)
+    return count > 0 ? [`${count} ${severity}${count === 1 ? '' : 's'}`] : []
+  })
+  const used = `${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s`
+  const detail = how.length > 0 ? ` (${how.join(', ')})` : ''
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
+  return `${chalk.bold(name)}: ${used}${detail}${skipped}${found.length > 0 ? ` · ${found.join(', ')}` : ''}`
+}
+
+/** The pairs of a dataset, one line each. What does not fit is cut with an ellipsis; whole columns that tell least go first. */
+
+type Cell = { text: string; paint?: (text: string) => string }
+
+/** Columns of a lower rank go first where the line is too short. */
+type Column = { title: string; rank: number; alignRight?: boolean; cells: Cell[] }
+
+const gap = 2
+const shortestCaption = 12
+const longestName = 24
+
+export type PairLinesOptions = { columns: number; chalk: ChalkInstance; triggerPhrase: string }
+
+export function pairLines(pairs: readonly DatasetPair[], { columns, chalk, triggerPhrase }: PairLinesOptions): string {
+  const shown = thatFit(describe(pairs, triggerPhrase.trim(), chalk), columns)
+  const table = new Table({
+    head: shown.map(({ title }) => chalk.bold(title)),
+    colWidths: widths(shown, columns),
+    colAligns: shown.map(({ alignRight }) => (alignRight ? 'right' : 'left')),
+    chars: noBorders,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': gap },
+  })
+  const rows = pairs.map((_, row) =>
+    shown.map(({ cells }) => {
+      const { text, paint = (line: string) => line } = cells[row] as Cell
+      return paint(text)
+    }),
+  )
+  table.push(...rows)
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n')
+}
+
+function describe(pairs: readonly DatasetPair[], trigger: string, chalk: ChalkInstance): Column[] {
+  const column = (title: string, rank: number, cell: (pair: DatasetPair) => Cell, alignRight = false): Column => ({
+    title,
+    rank,
+    alignRight,
+    cells: pairs.map(cell),
+  })
+  const both = (text: (side: Audio) => string) => (pair: DatasetPair) => ({ text: bothSides(pair, text) })
+  return [
+    column('pair', 9, ({ name }) => ({ text: plain(name) })),
+    column(
+      'seconds',
+      8,
+      both(({ seconds }) => seconds.toFixed(2)),
+    ),
+    column('format', 2, ({ reference, target }) => ({ text: arrow(extension(reference), extension(target)) })),
+    column(
+      'kHz',
+      3,
+      both(({ sampleRate }) => `${sampleRate / 1000}`),
+    ),
+    column(
+      'channels',
+      1,
+      both(({ channelCount }) => layout(channelCount)),
+    ),
+    column('LUFS', 4, (pair) => loudness(pair, chalk)),
+    column('lag', 6, (pair) => lag(pair, chalk), true),
+    column('outcome', 7, ({ plan }) => outcome(plan, chalk)),
+    column(trigger ? `caption after "${plain(trigger)}"` : 'caption', 9, ({ caption }) => ({
+      text: plain(ownWords(caption, trigger)) || '–',
+      paint: chalk.dim,
+    })),
+  ]
+}
+
+/** Without the trigger phrase, which is the same in every line. */
+const ownWords = (caption: string, trigger: string) =>
+  caption.startsWith(trigger) ? caption.slice(trigger.length) : caption
+
+type Audio = NonNullable<DatasetSide['audio']>
+
+/** Once where both sides are alike. */
+const bothSides = ({ reference, target }: DatasetPair, text: (side: Audio) => string) =>
+  arrow(...([reference, target].map(({ audio }) => (audio ? text(audio) : '?')) as [string, string]))
+
+const arrow = (reference: string, target: string) => (reference === target ? reference : `${reference} → ${target}`)
+
+const extension = ({ path }: DatasetSide) => path.slice(path.lastIndexOf('.') + 1).toLowerCase()
+
+const layout = (channels: number) => ({ 1: 'mono', 2: 'stereo', 6: '5.1', 8: '7.1' })[channels] ?? `${channels}`
+
+function loudness(pair: DatasetPair, chalk: ChalkInstance): Cell {
+  const text = bothSides(pair, ({ sound, silent }) =>
+    silent ? 'silent' : sound?.loudness == null ? '–' : sound.loudness.toFixed(0).replace('-', '−'),
+  )
+  return { text, ...(text.includes('silent') && { paint: chalk.yellow }) }
+}
+
+/** The target's, against its reference. */
+function lag({ sound }: DatasetPair, chalk: ChalkInstance): Cell {
+  if (sound?.common === 'nothing') return { text: 'unrelated', paint: chalk.yellow }
+  if (sound?.lagSeconds == null) return { text: '–', paint: chalk.dim }
+  const isLate = Math.abs(sound.lagSeconds) >= tolerableLagSeconds
+  return { text: lagText(sound.lagSeconds), paint: isLate ? chalk.yellow : chalk.dim }
+}
+
+function outcome(plan: FitPlan, chalk: ChalkInstance): Cell {
+  if (!plan.use)
+    return { text: `skipped, ${/cannot be read/.test(plan.reason) ? 'unreadable' : 'too short'}`, paint: chalk.yellow }
+  const { reference, target } = plan
+  const factors = [reference, target].flatMap((fit) => (fit.how === 'stretch' ? [fit.factor] : []))
+  const hows = [reference.how, target.how]
+  if (factors.length > 0) return { text: `stretched ×${Math.min(...factors).toFixed(2)}` }
+  if (!hows.includes('trim')) return { text: 'as it is' }
+  const only = reference.how !== 'trim' ? ' target' : target.how !== 'trim' ? ' reference' : ''
+  return { text: `trimmed${only}` }
+}
+
+/** What a column would like to have; the caption takes what is left, and a reason to skip may be cut. */
+const natural = ({ title, cells }: Column) => {
+  const longest = Math.max(title.length, ...cells.map(({ text }) => text.length))
+  return gap + (title === 'pair' ? Math.min(longest, longestName) : longest)
+}
+
+const withoutCaption = (shown: readonly Column[]) =>
+  shown.slice(0, -1).reduce((sum, column) => sum + natural(column), 0)
+
+function thatFit(all: Column[], columns: number): Column[] {
+  if (withoutCaption(all) + shortestCaption <= columns) return all
+  const least = Math.min(...all.map(({ rank }) => rank))
+  return least > 5
+    ? all
+    : thatFit(
+        all.filter(({ rank }) => rank !== least),
+        columns,
+      )
+}
+
+function widths(shown: readonly Column[], columns: number): number[] {
+  const caption = shown.at(-1) as Column
+  const rest = Math.max(shortestCaption, columns - withoutCaption(shown))
+  const taken = shown.slice(0, -1).map(natural)
+  const over = taken.reduce((sum, width) => sum + width, rest) - columns
+  const outcomeAt = shown.findIndex(({ title }) => title === 'outcome')
+  return [
+    ...taken.map((width, i) => (i === outcomeAt ? width - Math.max(0, over) : width)),
+    Math.min(rest, natural(caption)),
+  ]
+}
+
+const noBorders = Object.fromEntries(
+  ['', '-mid', '-left', '-right']
+    .flatMap((part) => ['top', 'bottom', 'mid', 'left', 'right'].map((side) => `${side}${part}`))
+    .concat('middle')
+    .map((name) => [name, '']),
+)

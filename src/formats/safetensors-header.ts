@@ -1,0 +1,141 @@
+/**
+ * The head of a safetensors file: a little-endian u64 with the length of the JSON that follows, then the JSON. It says where every tensor lies,
+ * so whoever has read it can fetch any of them alone.
+ */
+import { UserError } from '../platform/errors.ts'
+import { bytesPerElement, type Dtype, elementCount, isDtype } from './dtypes.ts'
+
+export type Metadata = Record<string, string>
+
+/** `start` and `end` are positions in the file. */
+export type TensorInfo = { dtype: Dtype; shape: number[]; start: number; end: number }
+
+export type Header = {
+  metadata: Metadata
+  /** In the order of the file's own JSON. */
+  tensors: Map<string, TensorInfo>
+}
+
+/** A file as far as its header can be checked against it; the name is for messages. */
+export type FileFacts = { name: string; size: number }
+
+/** How many bytes say how long the JSON is. */
+export const lengthBytes = 8
+
+/** The reference implementation's own limit. */
+const maxHeaderBytes = 100_000_000
+
+/**
+ * The length of the JSON.
+ * @param start the first eight bytes, or as many as the file has.
+ * @throws UserError when no file of this size has such a header.
+ */
+export function headerLength(start: Uint8Array, file: FileFacts): number {
+  if (start.length < lengthBytes) throw broken(file, `it has ${file.size} bytes, too few for a header`)
+  const length = Number(Buffer.from(start.buffer, start.byteOffset, lengthBytes).readBigUInt64LE())
+  if (length > maxHeaderBytes) throw broken(file, `its header claims ${length} bytes`)
+  if (lengthBytes + length > file.size)
+    throw broken(file, `its header claims ${length} bytes but the file has ${file.size}`)
+  return length
+}
+
+/**
+ * What the JSON says, checked against the file's size.
+ * @throws UserError for JSON that is none, and for the first tensor that is impossible.
+ */
+export function parseHeader(json: Uint8Array, file: FileFacts): Header {
+  const { __metadata__: metadata = {}, ...entries } = parseObject(json, file)
+  if (!isStringMap(metadata)) throw broken(file, 'its metadata is not a map of strings')
+  const tensors = new Map<string, TensorInfo>()
+  for (const [name, entry] of Object.entries(entries)) {
+    const info = tensorInfo(entry, lengthBytes + json.length)
+    if (typeof info === 'string') throw broken(file, `tensor ${name} ${info}`)
+    if (info.end > file.size)
+      throw broken(file, `tensor ${name} ends at byte ${info.end} but the file has ${file.size}`)
+    tensors.set(name, info)
+  }
+  requireGapless(tensors, lengthBytes + json.length, file)
+  return { metadata, tensors }
+}
+
+export type HeaderEntry = { dtype: Dtype; shape: readonly number[] }
+
+/** The head of a file that holds these tensors end to end, padded so that they start at a multiple of eight. */
+export function encodeHeader(entries: ReadonlyMap<string, HeaderEntry>, metadata?: Metadata): Uint8Array {
+  const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {}
+  let offset = 0
+  for (const [name, { dtype, shape }] of entries) {
+    const end = offset + elementCount(shape) * bytesPerElement[dtype]
+    header[name] = { dtype, shape, data_offsets: [offset, end] }
+    offset = end
+  }
+  const json = Buffer.from(JSON.stringify(header))
+  const length = Buffer.alloc(lengthBytes)
+  length.writeBigUInt64LE(BigInt(json.length + (-json.length & 7)))
+  return Buffer.concat([length, json, Buffer.alloc(-json.length & 7, ' ')])
+}
+
+/** The one sentence for a file that cannot be read as what it should be. */
+export const broken = ({ name }: FileFacts, why: string, cause?: unknown) =>
+  new UserError(`${name} is not a usable safetensors file: ${why}`, { hint: 'download or copy the file again', cause })
+
+function parseObject(json: Uint8Array, file: FileFacts): Record<string, unknown> {
+  let [text, header]: [string, unknown] = ['', undefined]
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(json)
+    header = JSON.parse(text)
+  } catch (cause) {
+    throw broken(file, 'its header is not JSON', cause)
+  }
+  if (typeof header !== 'object' || header === null || Array.isArray(header))
+    throw broken(file, 'its header is not an object')
+  const twice = firstRepeatedKey(text)
+  if (twice !== undefined) throw broken(file, `its header names ${twice} twice`)
+  return header as Record<string, unknown>
+}
+
+/** `JSON.parse` keeps the last of two equal keys and says nothing. @param json valid, an object. */
+function firstRepeatedKey(json: string): string | undefined {
+  const seen = new Set<string>()
+  let depth = 0
+  for (const [token, string, colon] of json.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/gs)) {
+    if (token === '{' || token === '[') depth++
+    else if (token === '}' || token === ']') depth--
+    else if (depth === 1 && colon !== undefined) {
+      const key = JSON.parse(string as string) as string
+      if (seen.has(key)) return key
+      seen.add(key)
+    }
+  }
+  return undefined
+}
+
+/** One entry of the header, or what is wrong with it. */
+function tensorInfo(entry: unknown, base: number): TensorInfo | string {
+  const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>
+  if (!isDtype(dtype)) return `has the unknown type ${JSON.stringify(dtype)}`
+  if (!isSizes(shape)) return `has the shape ${JSON.stringify(shape)}`
+  if (!isSizes(offsets) || offsets.length !== 2) return `has the offsets ${JSON.stringify(offsets)}`
+  const [start, end] = offsets as [number, number]
+  if (end - start !== elementCount(shape) * bytesPerElement[dtype])
+    return `has ${end - start} bytes, which do not fill ${dtype} [${shape.join(', ')}]`
+  return { dtype, shape, start: base + start, end: base + end }
+}
+
+/** The format's own rule: every byte behind the header belongs to exactly one tensor. */
+function requireGapless(tensors: ReadonlyMap<string, TensorInfo>, from: number, file: FileFacts) {
+  let before = { name: 'the header', end: from }
+  const hole = (start: number, end: number) => broken(file, `bytes ${start} to ${end} belong to no tensor`)
+  for (const [name, { start, end }] of [...tensors].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
+    if (start < before.end) throw broken(file, `tensors ${before.name} and ${name} overlap`)
+    if (start > before.end) throw hole(before.end, start)
+    before = { name, end }
+  }
+  if (before.end < file.size) throw hole(before.end, file.size)
+}
+
+const isSizes = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0)
+
+const isStringMap = (value: unknown): value is Metadata =>
+  typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string')

@@ -1,0 +1,127 @@
+/** The text tower's sizes, from the `config.json` beside its weights (spec §5.3). */
+
+import { createHash } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { fingerprint } from '../../formats/safetensors.ts'
+import { openShards } from '../../formats/shards.ts'
+import { UserError } from '../../platform/errors.ts'
+
+/** Sliding layers see the last tokens only, full ones all before; each kind turns positions in its own way. */
+export type LayerKind = 'sliding_attention' | 'full_attention'
+
+export type GemmaConfig = {
+  hiddenSize: number
+  /** One entry per layer. */
+  layers: LayerKind[]
+  heads: number
+  keyValueHeads: number
+  headDim: number
+  normEpsilon: number
+  /** What query · key is multiplied by. */
+  scoreScale: number
+  slidingWindow: number
+  /** Positions are divided by `factor`. */
+  rope: Record<LayerKind, { theta: number; factor: number }>
+}
+
+/** @throws UserError when the folder has no config, or not one of a Gemma 3. */
+export function readGemmaConfig(folder: string): GemmaConfig {
+  const whole = readFolderJson(folder, 'config.json') as { text_config?: unknown }
+  const parsed = schema.safeParse(whole.text_config ?? whole)
+  if (parsed.success) return fromTheirWords(parsed.data)
+  const [issue] = parsed.error.issues
+  throw new UserError(
+    `config.json in ${folder} does not describe a Gemma 3 text encoder: ${issue?.path.join('.')}: ${issue?.message}`,
+    { hint: 'LTX-2.3 reads its captions with Gemma 3 12B' },
+  )
+}
+
+const count = z.number().int().positive()
+const kind = z.enum(['sliding_attention', 'full_attention'])
+const turning = z.object({ rope_theta: z.number().positive(), factor: z.number().positive().default(1) })
+
+/** The defaults are the format's own: a published config leaves out what equals them. */
+const schema = z.object({
+  model_type: z.enum(['gemma3_text', 'gemma3']),
+  hidden_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: count,
+  sliding_window: count,
+  head_dim: count.default(256),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  query_pre_attn_scalar: z.number().positive().default(256),
+  layer_types: z.array(kind).nullish(),
+  sliding_window_pattern: count.default(6),
+  rope_theta: z.number().positive().default(1e6),
+  rope_local_base_freq: z.number().positive().default(1e4),
+  rope_scaling: z.object({ rope_type: z.literal('linear'), factor: z.number().positive() }).nullish(),
+  rope_parameters: z.object({ sliding_attention: turning, full_attention: turning }).nullish(),
+  hidden_activation: z.literal('gelu_pytorch_tanh').default('gelu_pytorch_tanh'),
+  attention_bias: z.literal(false).default(false),
+  attn_logit_softcapping: z.null().default(null),
+})
+
+/** Newer configs list the layers' kinds and their rope one by one; older ones give a pattern and two bases. */
+function fromTheirWords(config: z.infer<typeof schema>): GemmaConfig {
+  const { sliding_attention: sliding, full_attention: full } = config.rope_parameters ?? {
+    sliding_attention: { rope_theta: config.rope_local_base_freq, factor: 1 },
+    full_attention: { rope_theta: config.rope_theta, factor: config.rope_scaling?.factor ?? 1 },
+  }
+  const byPattern = (_: unknown, layer: number) =>
+    (layer + 1) % config.sliding_window_pattern === 0 ? 'full_attention' : 'sliding_attention'
+  return {
+    hiddenSize: config.hidden_size,
+    layers: config.layer_types ?? Array.from({ length: config.num_hidden_layers }, byPattern),
+    heads: config.num_attention_heads,
+    keyValueHeads: config.num_key_value_heads,
+    headDim: config.head_dim,
+    normEpsilon: config.rms_norm_eps,
+    scoreScale: config.query_pre_attn_scalar ** -0.5,
+    slidingWindow: config.sliding_window,
+    rope: {
+      sliding_attention: { theta: sliding.rope_theta, factor: sliding.factor },
+      full_attention: { theta: full.rope_theta, factor: full.factor },
+    },
+  }
+}
+
+/** The text encoder's folder: what a Gemma 3 download holds beside its weights. */
+
+const hint =
+  'name the folder of a Gemma 3 download: config.json, tokenizer.json, tokenizer_config.json and model*.safetensors'
+
+/** One JSON file of the folder. @throws UserError when the folder or the file is missing, or is not JSON. */
+export function readFolderJson(folder: string, file: string): unknown {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw new UserError(`the text encoder ${folder} is not a folder`, { hint })
+  try {
+    return JSON.parse(readFileSync(join(folder, file), 'utf8'))
+  } catch (cause) {
+    throw new UserError(`the text encoder folder ${folder} has no readable ${file}`, { hint, cause })
+  }
+}
+
+/** Which text encoder made a context. */
+
+/** Whether a tensor of a Gemma 3 download belongs to its text tower. The head that predicts tokens is not read either. */
+export const isTextTensor = (name: string) => !/vision|multi_modal_projector|^(language_model\.)?lm_head\./.test(name)
+
+/**
+ * Changes with the text tower's weights and with the tokenizer.
+ * @throws UserError when the folder lacks them.
+ */
+export function textEncoderFingerprint(folder: string): string {
+  readFolderJson(folder, 'tokenizer.json')
+  const weights = openShards(folder)
+  try {
+    const tokenizer = createHash('sha256')
+      .update(readFileSync(join(folder, 'tokenizer.json')))
+      .digest('hex')
+    return `${fingerprint(weights, isTextTensor)}-${tokenizer.slice(0, 8)}`
+  } finally {
+    weights.close()
+  }
+}

@@ -1,0 +1,101 @@
+/** From captions to what the transformer attends to (spec §5): tokens, hidden states, features, context. */
+import { basename } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import * as tf from '@tensorflow/tfjs'
+import type { Safetensors } from '../../formats/safetensors.ts'
+import { UserError } from '../../platform/errors.ts'
+import { ltxComponents } from '../checkpoint-layout.ts'
+import type { ModelConfig } from '../config.ts'
+import { connect, loadConnector } from './connector.ts'
+import { extractFeatures, loadFeatureExtractor } from './feature-extractor.ts'
+import { type Gemma, hiddenStates, openGemma } from './gemma.ts'
+import { loadTokenizer } from './tokenizer.ts'
+
+/** `textEncoder` is the folder of a Gemma 3 download. */
+export type TextModel = { checkpoint: Safetensors; config: ModelConfig; textEncoder: string }
+
+export type EncodeCaptionsOptions = {
+  /** After each layer of the text encoder and after each caption's way through the connector. */
+  onProgress?: (done: number, total: number) => void
+}
+
+/**
+ * The context of each caption, `[contextLength, D]`. All captions go through a layer before the next is read, so give them together,
+ * and each only once. Nothing stays in memory afterwards.
+ * @throws UserError when the text encoder is missing, broken, or not the one that the checkpoint reads.
+ */
+export async function encodeCaptions(
+  model: TextModel,
+  captions: readonly string[],
+  { onProgress = () => {} }: EncodeCaptionsOptions = {},
+): Promise<Float32Array[]> {
+  if (captions.length === 0) return []
+  const ids = captions.map(loadTokenizer(model.textEncoder))
+  const gemma = openGemma(model.textEncoder)
+  try {
+    const layers = gemma.config.layers.length
+    const features = await featuresOf(model, gemma, ids, (layer) => onProgress(layer, layers + ids.length))
+    return await contextsOf(model, features, (caption) => onProgress(layers + caption, layers + ids.length))
+  } finally {
+    gemma.close()
+  }
+}
+
+/** `[S, D]` per caption. */
+async function featuresOf(
+  { checkpoint, config }: TextModel,
+  gemma: Gemma,
+  ids: number[][],
+  onLayer: (done: number) => void,
+): Promise<tf.Tensor2D[]> {
+  const { audio_connector_num_attention_heads: heads, audio_connector_attention_head_dim: headDim } = config.transformer
+  requireSameWidth(gemma, checkpoint, config.transformer.caption_channels)
+  const { textProjection } = ltxComponents(checkpoint)
+  const extractor = loadFeatureExtractor(textProjection, gemma.config.hiddenSize, heads * headDim)
+  try {
+    requireSameDepth(gemma, checkpoint, extractor.levels)
+    return await extractFeatures(extractor, hiddenStates(gemma, ids), (level) => level > 0 && onLayer(level))
+  } finally {
+    extractor.bias.dispose()
+  }
+}
+
+/** Disposes of the features. */
+async function contextsOf(
+  { checkpoint, config }: TextModel,
+  features: tf.Tensor2D[],
+  onCaption: (done: number) => void,
+): Promise<Float32Array[]> {
+  const connector = loadConnector(ltxComponents(checkpoint).connector, config.transformer)
+  const contexts: Float32Array[] = []
+  try {
+    for (const caption of features) {
+      const context = tf.tidy(() => connect(connector, caption))
+      contexts.push((await context.data()) as Float32Array)
+      context.dispose()
+      onCaption(contexts.length)
+      await setImmediate()
+    }
+    return contexts
+  } finally {
+    tf.dispose([connector, features])
+  }
+}
+
+const hint = 'LTX-2.3 reads its captions with Gemma 3 12B; a small base brings its own text encoder'
+
+function requireSameWidth({ folder, config }: Gemma, checkpoint: Safetensors, captionChannels: number) {
+  if (config.hiddenSize === captionChannels) return
+  throw new UserError(
+    `the text encoder ${basename(folder)} is ${config.hiddenSize} wide, but ${basename(checkpoint.path)} reads captions ${captionChannels} wide`,
+    { hint },
+  )
+}
+
+function requireSameDepth({ folder, config }: Gemma, checkpoint: Safetensors, levels: number) {
+  if (config.layers.length + 1 === levels) return
+  throw new UserError(
+    `the text encoder ${basename(folder)} has ${config.layers.length} layers, but ${basename(checkpoint.path)} reads ${levels - 1} of them`,
+    { hint },
+  )
+}

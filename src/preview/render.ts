@@ -1,0 +1,91 @@
+/** From a reference and a prompt to sound: noise → latents → mel → waveform. */
+import { setImmediate } from 'node:timers/promises'
+import * as tf from '@tensorflow/tfjs'
+import type { Waveform } from '../audio/waveform.ts'
+import type { Guidance } from '../diffusion/guidance.ts'
+import type { Sampler } from '../diffusion/sampler.ts'
+import { fromBatch, type HostMatrix, toBatch } from '../engine/device-tensors.ts'
+import { decodeLatents, disposeAudioVae, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
+import { unpatchify } from '../model/audio-vae/latents.ts'
+import type { BaseModel } from '../model/base-model.ts'
+import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
+import { normals, randomFor } from '../platform/random.ts'
+
+export type PreviewRequest = {
+  /** Patches of the reference clip, `[R, 128]`. */
+  reference: HostMatrix
+  /** Contexts `[S, D]` of the prompt and of the negative prompt. */
+  context: HostMatrix
+  negativeContext: HostMatrix
+  /** How long the result will be. */
+  seconds: number
+  seed: number
+  steps: number
+  guidance: Guidance
+}
+
+/** The generated latents as patches, `[T, 128]`. The same seed starts from the same noise, whatever the step of training. */
+export async function generateLatents(
+  sampler: Sampler,
+  request: PreviewRequest,
+  onStep?: (done: number) => void,
+): Promise<HostMatrix> {
+  const { seconds, seed, steps, guidance } = request
+  const [, width] = request.reference.shape
+  const frames = targetFrames(seconds)
+  const noise = normals(randomFor(seed, 'preview'), frames * width)
+  const inputs = {
+    noise: toBatch({ shape: [frames, width], values: noise }),
+    reference: toBatch(request.reference),
+    context: toBatch(request.context),
+    negativeContext: toBatch(request.negativeContext),
+  }
+  const latents = await sampler.sample({
+    ...inputs,
+    steps,
+    guidance,
+    onStep: async (step) => {
+      onStep?.(step + 1)
+      await setImmediate()
+    },
+  })
+  tf.dispose(inputs)
+  return fromBatch(latents)
+}
+
+type RenderingBase = Pick<BaseModel, 'components' | 'config'>
+
+/** The sound of latents, at the vocoder's rate. */
+export async function renderLatents(base: RenderingBase, latents: HostMatrix): Promise<Waveform> {
+  const mel = decodePatches(base, latents)
+  const waveform = await soundOf(base, mel)
+  tf.dispose(mel)
+  return waveform
+}
+
+/** Latents as patches to a log-mel, `[T, 128] → [1, 2, M, 64]`. The decoder is read for this and leaves memory again. */
+export function decodePatches({ components, config }: RenderingBase, latents: HostMatrix): tf.Tensor4D {
+  const vae = loadAudioVae(components.audioVae, config.audio_vae, { encoder: false })
+  const channels = config.audio_vae.model.params.ddconfig.z_channels
+  const mel = tf.tidy(() => decodeLatents(vae, unpatchify(toBatch(latents), channels)))
+  disposeAudioVae(vae)
+  return mel
+}
+
+/** The sound of a log-mel. The vocoder is read for this and leaves memory again. */
+export async function soundOf({ components, config }: RenderingBase, mel: tf.Tensor4D): Promise<Waveform> {
+  const vocoder = loadVocoder(components.vocoder, config.vocoder)
+  const waveform = await vocode(vocoder, mel)
+  disposeVocoder(vocoder)
+  return waveform
+}
+
+const latentsPerSecond = 25
+
+/** Rounded half to even, as the reference rounds. */
+export function targetFrames(seconds: number): number {
+  const exact = seconds * latentsPerSecond
+  const below = Math.floor(exact)
+  if (exact - below !== 0.5) return Math.round(exact)
+  return below % 2 === 0 ? below : below + 1
+}

@@ -1,0 +1,94 @@
+/** Lines over a number of steps, as SVG: axes with round numbers, a legend with the latest values. */
+import { html, type Markup } from './html.ts'
+
+export type Series = {
+  name: string
+  points: readonly (readonly [x: number, y: number])[]
+  /** Dots for few values that were measured, a line for many. */
+  dots?: boolean
+}
+
+export type LineChart = {
+  title: string
+  series: readonly Series[]
+  /** How a value is written in the legend. */
+  format?: (value: number) => string
+  note?: string
+}
+
+const [width, height] = [440, 220]
+const [left, right, top, bottom] = [60, 10, 10, 28]
+
+/** Colours of the style. */
+const hues = 4
+
+export function lineChart({ title, series, note, format = short }: LineChart): Markup {
+  const shown = series.filter(({ points }) => points.length > 0)
+  const points = shown.flatMap(({ points }) => points)
+  if (points.length === 0)
+    return html`<figure><figcaption><strong>${title}</strong><small>nothing yet</small></figcaption></figure>`
+  const xTicks = ticks(points.map(([x]) => x))
+  const yTicks = ticks(points.map(([, y]) => y))
+  const x = scale(xTicks, left, width - right)
+  const y = scale(yTicks, height - bottom, top)
+  return html`<figure><figcaption><strong>${title}</strong>${note !== undefined && html`<small>${note}</small>`}</figcaption>
+<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
+${yTicks.map((tick) => html`<line class="grid" x1="${left}" x2="${width - right}" y1="${y(tick)}" y2="${y(tick)}"/><text x="${left - 6}" y="${y(tick)}" dy=".35em" text-anchor="end">${short(tick)}</text>`)}
+${xTicks.map((tick, i) => html`<text x="${x(tick)}" y="${height - 8}" text-anchor="${i === xTicks.length - 1 ? 'end' : 'middle'}">${short(tick)}</text>`)}
+<line class="axis" x1="${left}" x2="${width - right}" y1="${y(yTicks[0] as number)}" y2="${y(yTicks[0] as number)}"/>
+${shown.map((one, i) => (one.dots ? dots(one, i, x, y) : line(one, i, x, y)))}
+</svg>
+<div class="legend">${shown.map((one, i) => html`<span style="--mark:${hue(i)}">${one.name} <b>${format(latest(one))}</b></span>`)}</div></figure>\n`
+}
+
+type Scale = (value: number) => number
+
+const hue = (i: number) => `var(--series-${i % hues})`
+
+const line = ({ points }: Series, i: number, x: Scale, y: Scale): Markup =>
+  html`<path class="line" style="stroke:${hue(i)}" d="M${points.map(([px, py]) => `${x(px)} ${y(py)}`).join('L')}"/>`
+
+const dots = ({ points }: Series, i: number, x: Scale, y: Scale): Markup =>
+  html`${points.map(([px, py]) => html`<circle style="fill:${hue(i)}" r="4" cx="${x(px)}" cy="${y(py)}"><title>${short(px)}: ${short(py)}</title></circle>`)}`
+
+const latest = ({ points }: Series) => points.at(-1)?.[1] as number
+
+/** The first and last tick are the ends. */
+function scale(between: readonly number[], from: number, to: number): Scale {
+  const [low, high] = [between[0] as number, between.at(-1) as number]
+  return (value) => Math.round(10 * (from + ((value - low) / (high - low)) * (to - from))) / 10
+}
+
+/** 0.3 / 0.1 is a little less than 3. */
+const rounding = 1e-9
+
+/** Four to six round numbers from below the smallest to above the largest value. */
+export function ticks(values: readonly number[]): number[] {
+  const low = values.reduce((least, value) => Math.min(least, value), Infinity)
+  const high = values.reduce((most, value) => Math.max(most, value), -Infinity)
+  const span = high - low || Math.abs(high) || 1
+  const magnitude = 10 ** Math.floor(Math.log10(span / 4))
+  const step = magnitude * ([1, 2, 2.5, 5, 10].find((factor) => factor * magnitude >= span / 4) as number)
+  const first = Math.floor(low / step + rounding)
+  const last = Math.max(first + 1, Math.ceil(high / step - rounding))
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)))
+}
+
+/** Three digits, without needless zeros. */
+export function short(value: number): string {
+  if (value === 0) return '0'
+  const size = Math.abs(value)
+  if (size < 1e-3) return value.toExponential(1).replace('.0e', 'e').replace('-', '−')
+  return String(Number(value.toPrecision(size >= 1000 ? 6 : 3))).replace('-', '−')
+}
+
+export type Bar = { label: string; value: number; chosen?: boolean }
+
+/** Horizontal bars with their numbers. */
+export function barChart(bars: readonly Bar[]): Markup {
+  const most = Math.max(1, ...bars.map(({ value }) => value))
+  return html`<div class="bars">${bars.map(
+    ({ label, value, chosen = false }) =>
+      html`<span${chosen && html` class="chosen"`}>${label}</span><div><div style="height:100%;width:${((100 * value) / most).toFixed(1)}%"></div></div><span${chosen && html` class="chosen"`}>${value}</span>`,
+  )}</div>`
+}

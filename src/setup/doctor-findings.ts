@@ -1,0 +1,171 @@
+/** What the facts of a machine mean to someone who wants to train on it. */
+import type { ProductProbe } from '../engine/numeric-check.ts'
+import type { DoctorReport } from './doctor.ts'
+
+export type Grade = 'good' | 'fair' | 'poor'
+
+/** One row: `found` is the fact, `meaning` what follows from it. */
+export type Finding = { about: string; found: string; grade: Grade; meaning: string }
+
+export const findings = (report: DoctorReport): Finding[] => [
+  node(report),
+  processor(report),
+  card(report),
+  memory(report),
+  backend(report),
+  ...products(report),
+  ffmpeg(report),
+  base(report),
+  disk(report),
+  cache(report),
+  data(report),
+  proxies(report),
+]
+
+const setUp = 'ltx-a2a setup-tensorflow'
+
+function node({ node, system }: DoctorReport): Finding {
+  const fits = Number.parseInt(node, 10) >= 20
+  return {
+    about: 'Node',
+    found: `${node}, ${system}`,
+    grade: fits ? 'good' : 'poor',
+    meaning: fits ? '' : 'ltx-a2a needs Node 20 or later',
+  }
+}
+
+function processor({ processor: { model, threads, bfloat16 } }: DoctorReport): Finding {
+  const found = `${model}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`
+  const meaning = bfloat16.length > 0 ? `multiplies bfloat16 itself (${bfloat16.join(', ')})` : ''
+  return { about: 'Processor', found, grade: 'good', meaning }
+}
+
+function card({ cards, native }: DoctorReport): Finding {
+  if (cards.length === 0) return { about: 'Graphics card', found: 'no NVIDIA card', grade: 'fair', meaning: '' }
+  const isUsed = native?.device === 'GPU'
+  return {
+    about: 'Graphics card',
+    found: cards.join(', '),
+    grade: isUsed ? 'good' : 'poor',
+    meaning: isUsed ? '' : `not used: pip install "tensorflow[and-cuda]", then ${setUp}`,
+  }
+}
+
+/** `23 GB`, `1.2 GB`, `340 MB` */
+const size = (bytes: number) =>
+  bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`
+
+/** The audio path of the released model, in bfloat16 and with what a step keeps. */
+const realModelBytes = 12e9
+
+function memory({ memory: { totalBytes, freeBytes } }: DoctorReport): Finding {
+  const fits = totalBytes >= realModelBytes
+  return {
+    about: 'Memory',
+    found: `${size(totalBytes)}, ${size(freeBytes)} of it free`,
+    grade: fits ? 'good' : 'fair',
+    meaning: fits ? '' : `the 22B model needs about ${size(realModelBytes)}`,
+  }
+}
+
+function backend({ backend }: DoctorReport): Finding {
+  if (backend.failure !== undefined) return { about: 'Backend', found: 'none', grade: 'poor', meaning: backend.failure }
+  const { name, description, passedOver } = backend
+  const found = `${name}: ${description}`
+  if (name === 'tensorflow') return { about: 'Backend', found, grade: 'good', meaning: '' }
+  const why = passedOver.find(({ name }) => name === 'tensorflow')?.reason
+  const hint = why?.includes(setUp) ? '' : `; for the 22B model: ${setUp}`
+  return { about: 'Backend', found, grade: 'fair', meaning: `${why ?? 'enough for the small base'}${hint}` }
+}
+
+function products({ products }: DoctorReport): Finding[] {
+  if (!products) return []
+  const { float32, bfloat16 } = products
+  return [
+    product('float32 products', float32, 'nothing can be computed here'),
+    product('bfloat16 products', bfloat16, 'products are float32; weights lie in memory as they are stored'),
+  ]
+}
+
+/** The arithmetic of one step of the released model on a pair of five seconds, in units of 1e9 operations. */
+const gigaflopsOfStep = 3600
+
+function product(about: string, probe: ProductProbe, without: string): Finding {
+  if (!probe.works) return { about, found: probe.reason, grade: 'fair', meaning: without }
+  const found = `${Math.round(probe.gigaflops).toLocaleString('en')} GFLOP/s`
+  if (!probe.roundsToNearest)
+    return { about, found, grade: 'fair', meaning: `not used, since digits are cut off here: ${without}` }
+  const seconds = gigaflopsOfStep / probe.gigaflops
+  return {
+    about,
+    found,
+    grade: 'good',
+    meaning: `a step of the 22B model, 5 s, takes ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s at the very least`,
+  }
+}
+
+function ffmpeg({ ffmpeg }: DoctorReport): Finding {
+  if (ffmpeg.failure !== undefined)
+    return {
+      about: 'ffmpeg',
+      found: ffmpeg.failure,
+      grade: 'poor',
+      meaning: 'no recording can be read: install ffmpeg',
+    }
+  const { version, from, rubberband } = ffmpeg
+  return {
+    about: 'ffmpeg',
+    found: `${version}, from ${from}`,
+    grade: rubberband ? 'good' : 'fair',
+    meaning: rubberband ? 'stretches with rubberband' : 'has no rubberband: stretches with atempo, less exactly',
+  }
+}
+
+function base({ base }: DoctorReport): Finding {
+  if (base.failure !== undefined)
+    return { about: 'Base', found: base.failure, grade: 'poor', meaning: 'no training on it' }
+  const { path, isBundled, blocks, width, parameters, fingerprint } = base
+  const sizes = `${blocks} blocks of width ${width}, ${(parameters / 1e6).toFixed(1)} million audio parameters`
+  if (isBundled)
+    return {
+      about: 'Base',
+      found: `the small bundled one: ${sizes}`,
+      grade: 'fair',
+      meaning: 'it has learned from generated sound alone, for trying the tool; --model <file> looks at a real one',
+    }
+  return { about: 'Base', found: `${path}: ${sizes}`, grade: 'good', meaning: `fingerprint ${fingerprint}` }
+}
+
+/** Checkpoints of a LoRA, previews and encoded clips; the base itself is large, but lies where it lies. */
+const comfortableBytes = 5e9
+
+function disk({ disk: { folder, freeBytes } }: DoctorReport): Finding {
+  const fits = freeBytes >= comfortableBytes
+  return {
+    about: 'Disk',
+    found: `${size(freeBytes)} free in ${folder}`,
+    grade: fits ? 'good' : 'fair',
+    meaning: fits ? '' : 'a long training with many checkpoints may not fit',
+  }
+}
+
+const cache = ({ cache: { folder, bytes } }: DoctorReport): Finding => ({
+  about: 'Cache',
+  found: `${size(bytes)} in ${folder}`,
+  grade: 'good',
+  meaning: 'encoded clips and captions; may be deleted',
+})
+
+const data = ({ data: { folder, bytes } }: DoctorReport): Finding => ({
+  about: 'Data',
+  found: `${size(bytes)} in ${folder}`,
+  grade: 'good',
+  meaning: bytes > 0 ? `what ${setUp} made; --undo removes it` : '',
+})
+
+function proxies({ proxies }: DoctorReport): Finding {
+  const given = Object.entries(proxies).map(([name, value]) => `${name}=${value}`)
+  if (given.length === 0) return { about: 'Proxies', found: 'none', grade: 'good', meaning: '' }
+  const meaning = 'npm, pip and ltx-a2a pull use them; datasets are downloaded without'
+  return { about: 'Proxies', found: given.join(', '), grade: 'fair', meaning }
+}

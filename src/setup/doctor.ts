@@ -1,0 +1,117 @@
+/** What the doctor looks at. Nothing here fails: what is missing is a finding too. */
+import { findFfmpeg } from '../audio/ffmpeg.ts'
+import { defaultCacheFolder } from '../encode/cache.ts'
+import {
+  type Backend,
+  type BackendChoice,
+  currentBackend,
+  type NativeFacts,
+  nativeFacts,
+  startBackend,
+} from '../engine/backend.ts'
+import { defaultDataFolder } from '../engine/installation.ts'
+import { type ProductProbe, probeProduct } from '../engine/numeric-check.ts'
+import { elementCount } from '../formats/dtypes.ts'
+import {
+  bytesIn,
+  freeBytesAt,
+  type Memory,
+  type Processor,
+  readCards,
+  readMemory,
+  readProcessor,
+  readProxies,
+} from '../machine/hardware.ts'
+import { type BaseChoice, openBaseModel } from '../model/base-model.ts'
+import { isAudioTensor } from '../model/checkpoint-layout.ts'
+import { UserError } from '../platform/errors.ts'
+import { toolVersion } from '../platform/version.ts'
+
+export type Missing = { failure: string }
+type Found<Facts> = (Facts & { failure?: never }) | (Missing & Partial<Record<keyof Facts, never>>)
+
+export type DoctorReport = {
+  tool: string
+  node: string
+  system: string
+  processor: Processor
+  memory: Memory
+  cards: string[]
+  backend: Found<Backend>
+  /** Only where native TensorFlow computes. */
+  native?: NativeFacts
+  /** Only where a backend computes. */
+  products?: Record<'float32' | 'bfloat16', ProductProbe>
+  ffmpeg: Found<{ path: string; from: string; version: string; rubberband: boolean }>
+  base: Found<BaseFacts>
+  disk: { folder: string; freeBytes: number }
+  cache: { folder: string; bytes: number }
+  data: { folder: string; bytes: number }
+  proxies: Record<string, string>
+}
+
+export type BaseFacts = {
+  path: string
+  isBundled: boolean
+  fingerprint: string
+  blocks: number
+  width: number
+  /** Of the audio path alone. */
+  parameters: number
+}
+
+export async function examineMachine(choice: BackendChoice, base: BaseChoice): Promise<DoctorReport> {
+  const backend = await found(() => startBackend(choice))
+  const computes = backend.failure === undefined
+  return {
+    tool: toolVersion,
+    node: process.versions.node,
+    system: `${process.platform} ${process.arch}`,
+    processor: readProcessor(),
+    memory: readMemory(),
+    cards: readCards(),
+    backend,
+    ...(computes && currentBackend() === 'tensorflow' && { native: nativeFacts() }),
+    ...(computes && { products: { float32: probeProduct('float32'), bfloat16: probeProduct('bfloat16') } }),
+    ffmpeg: await found(ffmpegFacts),
+    base: await found(async () => baseFacts(base)),
+    disk: { folder: process.cwd(), freeBytes: freeBytesAt(process.cwd()) },
+    cache: sizeOf(defaultCacheFolder()),
+    data: sizeOf(defaultDataFolder()),
+    proxies: readProxies(),
+  }
+}
+
+async function found<Facts extends object>(look: () => Promise<Facts>): Promise<Found<Facts>> {
+  try {
+    return await look()
+  } catch (error) {
+    if (error instanceof UserError) return { failure: error.message }
+    throw error
+  }
+}
+
+async function ffmpegFacts() {
+  const { filters, ...facts } = await findFfmpeg()
+  return { ...facts, rubberband: filters.has('rubberband') }
+}
+
+function baseFacts(choice: BaseChoice): BaseFacts {
+  const { checkpoint, config, fingerprint, isBundled } = openBaseModel(choice)
+  try {
+    const { num_layers, audio_num_attention_heads, audio_attention_head_dim } = config.transformer
+    const sizes = [...checkpoint.tensors].map(([name, { shape }]) => (isAudioTensor(name) ? elementCount(shape) : 0))
+    return {
+      path: checkpoint.path,
+      isBundled,
+      fingerprint,
+      blocks: num_layers,
+      width: audio_num_attention_heads * audio_attention_head_dim,
+      parameters: sizes.reduce((sum, size) => sum + size, 0),
+    }
+  } finally {
+    checkpoint.close()
+  }
+}
+
+const sizeOf = (folder: string) => ({ folder, bytes: bytesIn(folder) })

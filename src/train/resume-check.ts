@@ -1,0 +1,121 @@
+/**
+ * What must be as it was for a resumed run to be the same run. It is compared part by part, so that a refusal can name what differs. How many
+ * steps there are, and how large they are, is not among it: both may change on the way.
+ */
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import type { Job } from '../config/job-file.ts'
+import { jobOf, type TrainSettings } from '../config/settings.ts'
+import { float32Bytes } from '../formats/dtypes.ts'
+import { UserError } from '../platform/errors.ts'
+import type { RunChange } from './run-folder.ts'
+import type { EncodedPair, TrainerSettings } from './trainer.ts'
+
+export type Identity = {
+  /** By the names people know. */
+  settings: Readonly<Record<string, string>>
+  /** Each pair's name with the hash of its latents and context. */
+  pairs: readonly (readonly [name: string, hash: string])[]
+}
+
+/** @param base the fingerprint of the base model. */
+export const identityOf = (base: string, pairs: readonly EncodedPair[], settings: TrainerSettings): Identity => ({
+  settings: {
+    'base model': base,
+    rank: String(settings.rank),
+    alpha: String(settings.alpha),
+    target_modules: settings.targetModules.join(','),
+    gradient_accumulation: String(settings.accumulation),
+    seed: String(settings.seed),
+  },
+  pairs: pairs.map((pair) => [pair.name, hashOf(pair)]),
+})
+
+/** What differs, in words with both values; nothing where the two are the same. */
+export function differences(before: Identity, now: Identity): string[] {
+  const names = new Set([...Object.keys(before.settings), ...Object.keys(now.settings)])
+  const settings = [...names].flatMap((name) => {
+    const [was, is] = [before.settings[name] ?? 'unknown', now.settings[name] ?? 'unknown']
+    return was === is ? [] : [`${name} was ${was} and is now ${is}`]
+  })
+  return [...settings, ...shortened(pairDifferences(new Map(before.pairs), new Map(now.pairs)))]
+}
+
+const identitySchema = z.object({
+  settings: z.record(z.string(), z.string()),
+  pairs: z.array(z.tuple([z.string(), z.string()])),
+})
+
+/** An identity that was written as JSON; undefined for anything else. */
+export function parseIdentity(text: string): Identity | undefined {
+  try {
+    return identitySchema.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}
+
+function pairDifferences(before: ReadonlyMap<string, string>, now: ReadonlyMap<string, string>): string[] {
+  const gone = [...before.keys()].filter((name) => !now.has(name))
+  const added = [...now.keys()].filter((name) => !before.has(name))
+  const changed = [...now].filter(([name, hash]) => before.has(name) && before.get(name) !== hash)
+  return [
+    ...gone.map((name) => `the pair ${name} is gone`),
+    ...added.map((name) => `the pair ${name} is new`),
+    ...changed.map(([name]) => `the pair ${name} sounds or reads differently`),
+  ]
+}
+
+const shortened = (list: string[]) =>
+  list.length > 3 ? [...list.slice(0, 2), `${list.length - 2} more pairs differ`] : list
+
+function hashOf({ target, reference, context }: EncodedPair): string {
+  const hash = createHash('sha256')
+  for (const { shape, values } of [target, reference, context]) hash.update(`${shape}:`).update(float32Bytes(values))
+  return hash.digest('hex').slice(0, 16)
+}
+
+/**
+ * What may change when a run is resumed, and what may not. Whatever decides what the LoRA is and what it has seen stays; how long it is trained,
+ * how fast, and what is written on the way may change. Data and base may lie elsewhere: their content is checked when it has been read.
+ */
+
+const fixed = [
+  ...['trigger_phrase', 'audio_duration_seconds', 'audio_normalize', 'audio_preserve_pitch'],
+  ...['rank', 'alpha', 'target_modules', 'gradient_accumulation', 'seed'],
+  'out',
+]
+
+/**
+ * Looks only at the settings, so it costs nothing.
+ * @throws UserError naming each that cannot change, with both values.
+ */
+export function refuseFixedChanges(before: TrainSettings, now: TrainSettings, run: string) {
+  const refused = Object.entries(changesBetween(before, now)).filter(([name]) => fixed.includes(name))
+  if (refused.length === 0) return
+  const told = refused.map(([name, { from, to }]) => `${name} was ${shown(from)} and cannot become ${shown(to)}`)
+  throw new UserError(`${run} was begun otherwise: ${told.join('; ')}`, {
+    hint: 'resume without it, or start a new run with another --out',
+  })
+}
+
+/** What is different now, and all parameters as they are now; undefined where nothing is. */
+export function settingsChange(before: TrainSettings, now: TrainSettings) {
+  const changed = changesBetween(before, now)
+  return Object.keys(changed).length > 0 ? { changed, parameters: jobOf(now) } : undefined
+}
+
+function changesBetween(before: TrainSettings, now: TrainSettings): RunChange['changed'] {
+  const [was, is]: [Job, Job] = [jobOf(before), jobOf(now)]
+  const names = [...new Set([...Object.keys(was), ...Object.keys(is)])]
+  return Object.fromEntries(
+    names
+      .filter((name) => JSON.stringify(was[name]) !== JSON.stringify(is[name]))
+      .map((name) => [name, { from: was[name] ?? null, to: is[name] ?? null }]),
+  )
+}
+
+const shown = (value: unknown) => {
+  const text = JSON.stringify(value)
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}

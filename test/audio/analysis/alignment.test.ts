@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'vitest'
+import { align } from '../../../src/audio/analysis/alignment.ts'
+import { toMono } from '../../../src/audio/analysis/spectrum.ts'
+import type { Waveform } from '../../../src/audio/waveform.ts'
+import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
+
+const milliseconds = (first: Waveform, second: Waveform) => {
+  const { lagSeconds } = align(toMono(first), toMono(second))
+  return lagSeconds === null ? null : lagSeconds * 1000
+}
+
+const dry = performance(1)
+
+describe('a target that is 37 ms late is found to be 37 ± 1 ms late', () => {
+  const cases: [what: string, target: Waveform][] = [
+    ['and otherwise the same', dry],
+    ['and a radio', radio(dry)],
+    ['and in a room', room(dry)],
+    ['and quieter, with its polarity turned', louder(dry, -0.05)],
+    ['and at another rate', performance(1, { sampleRate: 44_100 })],
+    ['and shorter', performance(1, { seconds: 2 })],
+  ]
+  test.each(cases)('%s', (_, target) => {
+    expect(Math.abs((milliseconds(dry, delayed(target, 0.037)) ?? Number.NaN) - 37)).toBeLessThan(1)
+  })
+
+  test('whatever is played', () => {
+    for (let seed = 2; seed < 12; seed++) {
+      const sound = performance(seed, { seconds: 2 })
+      expect(Math.abs((milliseconds(sound, delayed(radio(sound), 0.037)) ?? Number.NaN) - 37)).toBeLessThan(1)
+    }
+  })
+})
+
+test.each([-812, -20, 0, 3, 250])('a lag of %i ms is found', (lag) => {
+  expect(Math.abs((milliseconds(dry, delayed(radio(dry), lag / 1000)) ?? Number.NaN) - lag)).toBeLessThan(1)
+})
+
+test('a changed pitch leaves the timing to go by', () => {
+  const higher = performance(1, { pitch: 1.37 })
+  const alignment = align(dry, delayed(higher, 0.037))
+  expect(alignment.common).toBe('timing')
+  expect(Math.abs((alignment.lagSeconds ?? Number.NaN) * 1000 - 37)).toBeLessThan(5)
+})
+
+test('different performances have nothing in common', () => {
+  for (let seed = 20; seed < 28; seed++) {
+    const alignment = align(performance(seed), radio(performance(seed + 100)))
+    expect(alignment).toMatchObject({ common: 'nothing', lagSeconds: null })
+  }
+  expect(align(noise(1), noise(2)).common).toBe('nothing')
+})
+
+test('a sound that repeats itself matches but tells no lag', () => {
+  const once = performance(1, { seconds: 0.5 }).channels[0] as Float32Array
+  const repeated = {
+    sampleRate: 16_000,
+    channels: [Float32Array.from({ length: 48_000 }, (_, i) => once[i % 8000] ?? 0)],
+  }
+  const later = { ...repeated, channels: repeated.channels.map((channel) => channel.subarray(4000)) }
+  expect(align(repeated, later)).toMatchObject({ common: 'waveform', lagSeconds: null })
+})
+
+test('silence has nothing in common with anything', () => {
+  expect(align(dry, louder(dry, 0))).toEqual({ common: 'nothing', lagSeconds: null, waveformMatch: 0, timingMatch: 0 })
+})

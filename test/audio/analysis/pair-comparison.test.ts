@@ -1,0 +1,84 @@
+import { describe, expect, test } from 'vitest'
+import { type Fingerprint, findDuplicates } from '../../../src/audio/analysis/duplicates.ts'
+import { agreementOf, comparePair } from '../../../src/audio/analysis/pair-comparison.ts'
+import type { Waveform } from '../../../src/audio/waveform.ts'
+import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
+
+const compare = (reference: Waveform, target: Waveform) => comparePair(reference, target)
+
+describe('a pair', () => {
+  test('whose sides are the same is 0 dB apart, whatever their level', () => {
+    const sound = performance(1)
+    expect(compare(sound, louder(sound, 0.3)).sound.distance).toBeCloseTo(0, 2)
+  })
+
+  test('is compared as if its sides were in sync', () => {
+    const sound = performance(1)
+    const [inSync, late] = [compare(sound, radio(sound)), compare(sound, delayed(radio(sound), 0.2))]
+    expect(late.sound.distance).toBeCloseTo(inSync.sound.distance as number, 0)
+  })
+
+  test('of silence has no distance', () => {
+    const silence = louder(performance(1), 0)
+    expect(compare(silence, silence).sound).toMatchObject({ common: 'nothing', distance: null })
+  })
+
+  test('may be shorter than a window', () => {
+    const blip = noise(1, { seconds: 0.02 })
+    expect(compare(blip, blip).sound.distance).toBeNull()
+  })
+})
+
+describe('recordings that occur twice', () => {
+  const fingerprint = (sound: Waveform): Fingerprint => compare(sound, sound).traits.reference
+  const originals = Array.from({ length: 6 }, (_, seed) => fingerprint(performance(seed)))
+
+  test('are found although they are cut, resampled, quieter and noisy', () => {
+    const copies = [
+      louder(performance(0), 0.1),
+      delayed(performance(1), 0.4),
+      performance(2, { sampleRate: 44_100 }),
+      performance(3, { seconds: 2.4 }),
+    ].map(fingerprint)
+    expect(findDuplicates([...originals, ...copies])).toEqual([
+      [0, 6],
+      [1, 7],
+      [2, 8],
+      [3, 9],
+    ])
+  })
+
+  test('are not other performances, nor steady sounds, nor other takes of the same transformation', () => {
+    const steady = [1, 2, 3].map((seed) => fingerprint(noise(seed)))
+    const radios = Array.from({ length: 6 }, (_, seed) => fingerprint(radio(performance(seed + 50))))
+    expect(findDuplicates([...originals, ...steady, ...radios])).toEqual([])
+  })
+})
+
+describe('what pairs do to their sounds', () => {
+  const traits = (change: (sound: Waveform) => Waveform, seed: number) =>
+    compare(performance(seed), change(performance(seed))).traits.transformation
+  const seeds = [1, 2, 3, 4, 5, 6]
+
+  test('is nearly the same when all become radios', () => {
+    const agreement = agreementOf(seeds.map((seed) => traits(radio, seed)))
+    expect(agreement?.share).toBeGreaterThan(0.7)
+    expect(Math.min(...(agreement?.each ?? []))).toBeGreaterThan(0.5)
+  })
+
+  test('shows the pair whose sides are exchanged', () => {
+    const changes = seeds.map((seed) => traits(radio, seed))
+    const exchanged = compare(radio(performance(9)), performance(9)).traits.transformation
+    expect(agreementOf([...changes, exchanged])?.each.at(-1)).toBeLessThan(-0.5)
+  })
+
+  test('has less in common when it is of two kinds', () => {
+    const radios = agreementOf(seeds.map((seed) => traits(radio, seed)))?.share ?? 0
+    const mixed = agreementOf(seeds.map((seed) => traits(seed % 2 ? radio : room, seed)))?.share ?? 1
+    expect(mixed).toBeLessThan(radios - 0.2)
+  })
+
+  test('cannot be told of two pairs', () => {
+    expect(agreementOf([traits(radio, 1), traits(radio, 2)])).toBeUndefined()
+  })
+})

@@ -1,0 +1,105 @@
+import { describe, expect, test } from 'vitest'
+import { bestCheckpoint, judge, type Verdict } from '../../../src/audio/analysis/verdict.ts'
+import type { Waveform } from '../../../src/audio/waveform.ts'
+import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
+
+const reference = performance(1)
+const target = radio(reference)
+
+describe('a preview', () => {
+  const at48 = performance(1, { sampleRate: 48_000 })
+  const cases: [word: Verdict['word'], what: string, preview: Waveform][] = [
+    ['copied', 'the reference itself', reference],
+    ['copied', 'the reference at another rate and level', louder(at48, 0.3)],
+    ['copied', 'the reference, a little late and a little noisy', delayed(withNoise(reference, 0.0002), 0.02)],
+    ['ignored', 'another performance', performance(7)],
+    ['ignored', 'another performance, transformed', radio(performance(8))],
+    ['ignored', 'noise', noise(3)],
+    ['ignored', 'silence', louder(reference, 0)],
+    ['transformed', 'a radio', radio(reference, 5)],
+    ['transformed', 'a radio, late, at 48 kHz', delayed(radio(at48), 0.04)],
+    ['transformed', 'another instrument', performance(1, { pitch: 1.5 })],
+  ]
+  test.each(cases)('is %s when it is %s', (word, _, preview) => expect(judge({ preview, reference }).word).toBe(word))
+
+  test.each(cases)('is %s when it is %s, the target known', (word, _, preview) =>
+    expect(judge({ preview, reference, target }).word).toBe(word),
+  )
+
+  test('of many performances is judged right', () => {
+    for (let seed = 30; seed < 40; seed++) {
+      const reference = performance(seed)
+      expect(judge({ preview: radio(reference), reference }).word).toBe('transformed')
+      expect(judge({ preview: withNoise(reference, 0.0002), reference }).word).toBe('copied')
+      expect(judge({ preview: radio(performance(seed + 100)), reference }).word).toBe('ignored')
+    }
+  })
+
+  test('half way between a round trip and what the pairs do, a copy becomes a transformation', () => {
+    const preview = radio(reference)
+    const { toReference } = judge({ preview, reference })
+    const word = (pairDistance: number, roundTripDistance?: number) =>
+      judge({ preview, reference, pairDistance, roundTripDistance }).word
+    const distance = toReference as number
+    expect([word(1.9 * distance), word(2.1 * distance)]).toEqual(['transformed', 'copied'])
+    expect([word(1.5 * distance, 0.4 * distance), word(1.5 * distance, 0.6 * distance)]).toEqual([
+      'transformed',
+      'copied',
+    ])
+  })
+
+  test('comes with the numbers behind the word', () => {
+    const base = noise(1)
+    const verdict = judge({ preview: delayed(radio(reference, 5), 0.02), reference, target, base })
+    expect(verdict.follows).toBeGreaterThan(0.7)
+    expect(verdict.lagSeconds).toBeCloseTo(0.02, 6)
+    expect(verdict.toTarget).toBeLessThan(verdict.toReference as number)
+    expect(verdict.toBase).toBeGreaterThan(verdict.toTarget as number)
+  })
+
+  test('that is half way to a known target is transformed, though it is near the reference', () => {
+    const verdict = judge({ preview: room(reference), reference, target: room(reference) })
+    expect(verdict).toMatchObject({ word: 'transformed', toTarget: 0 })
+  })
+})
+
+describe('the best checkpoint', () => {
+  const verdict = (word: Verdict['word'], toTarget?: number): Verdict => ({
+    word,
+    follows: 0.8,
+    timing: 0.6,
+    lagSeconds: 0,
+    toReference: 6,
+    ...(toTarget !== undefined && { toTarget }),
+  })
+  const transformed = verdict('transformed')
+
+  test('transforms most references', () => {
+    const best = bestCheckpoint([
+      { step: 250, verdicts: [transformed, transformed], fixedLoss: 0.5 },
+      { step: 500, verdicts: [transformed, verdict('copied')], fixedLoss: 0.4 },
+    ])
+    expect(best).toEqual({ step: 250, reason: '2 of 2 previews transformed, fixed loss 0.5000' })
+  })
+
+  test('then comes nearest to the target', () => {
+    const steps = [5, 3, 4].map((distance, i) => ({ step: i + 1, verdicts: [verdict('transformed', distance)] }))
+    expect(bestCheckpoint(steps)).toEqual({ step: 2, reason: '1 of 1 preview transformed, 3.0 dB from the target' })
+  })
+
+  test('then has the lowest loss, then the most steps', () => {
+    const steps = [0.4, 0.3, 0.3].map((fixedLoss, i) => ({ step: i + 1, verdicts: [transformed], fixedLoss }))
+    expect(bestCheckpoint(steps)?.step).toBe(3)
+    expect(bestCheckpoint([{ step: 100, verdicts: [], fixedLoss: 0.2 }])?.reason).toBe('fixed loss 0.2000')
+  })
+
+  test('is never the base', () => {
+    expect(bestCheckpoint([{ step: 0, verdicts: [transformed] }])).toBeUndefined()
+  })
+})
+
+function withNoise(waveform: Waveform, level: number): Waveform {
+  const [hiss] = noise(9, { level }).channels as [Float32Array]
+  const channels = waveform.channels.map((channel) => channel.map((sample, i) => sample + (hiss[i] as number)))
+  return { ...waveform, channels }
+}

@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest'
+import { durationText, type Progress, progressText } from '../../../src/cli/terminal/progress-bars.ts'
+
+const progress = (part: Partial<Progress>): Progress => ({
+  position: 412,
+  total: 2000,
+  unit: 'steps',
+  begunAt: 0,
+  seconds: 500,
+  extras: {},
+  ...part,
+})
+
+describe('progress in words', () => {
+  it('says how far, how fast, how long still, and what else there is', () => {
+    expect(progressText(progress({ extras: { loss: '0.4312', 's/step': 1.2 } }))).toBe(
+      '412/2000 steps · 0.82 steps/s · 32 min 7 s left · loss 0.4312 · s/step 1.2',
+    )
+  })
+
+  it('counts the pace of a resumed run from where it went on', () => {
+    expect(progressText(progress({ position: 1010, begunAt: 1000, seconds: 10 }))).toBe(
+      '1010/2000 steps · 1.0 steps/s · 16 min 30 s left',
+    )
+  })
+
+  it('says nothing of the pace before there is one', () => {
+    expect(progressText(progress({ position: 1, begunAt: 1, seconds: 0 }))).toBe('1/2000 steps')
+    expect(progressText(progress({ position: 0, seconds: 3 }))).toBe('0/2000 steps')
+    expect(progressText(progress({ position: 5, seconds: 0 }))).toBe('5/2000 steps')
+  })
+
+  it('has nothing left at the end, and no end where none is known', () => {
+    expect(progressText(progress({ position: 2000 }))).toBe('2000/2000 steps · 4.0 steps/s')
+    expect(progressText(progress({ total: 0, position: 1000, seconds: 2 }))).toBe('1000 steps · 500 steps/s')
+  })
+
+  it('counts whole things only', () =>
+    expect(progressText(progress({ position: 3.7, seconds: 0 }))).toBe('3/2000 steps'))
+})
+
+it('a duration has its two largest units', () => {
+  expect([0, 59.4, 59.6, 61, 3599.6, 3600, 100_000].map(durationText)).toEqual([
+    '0 s',
+    '59 s',
+    '1 min 0 s',
+    '1 min 1 s',
+    '1 h 0 min',
+    '1 h 0 min',
+    '27 h 46 min',
+  ])
+})

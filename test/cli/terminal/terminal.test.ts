@@ -1,0 +1,188 @@
+import { PassThrough } from 'node:stream'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { createTerminal, type TerminalStream } from '../../../src/cli/terminal/terminal.ts'
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout', 'Date'] }))
+afterEach(() => void vi.useRealTimers())
+
+/** A stream that remembers; a window where `isTTY`. */
+function stream(isTTY: boolean): TerminalStream & { text(): string } {
+  const chunks: string[] = []
+  const through = new PassThrough()
+  through.write = (chunk: unknown) => chunks.push(String(chunk)) > 0
+  return Object.assign(through, { isTTY, columns: 80, text: () => chunks.join('') })
+}
+
+function open({
+  tty = false,
+  env = {},
+  quiet = false,
+}: {
+  tty?: boolean
+  env?: Record<string, string>
+  quiet?: boolean
+} = {}) {
+  const [stdout, stderr] = [stream(tty), stream(tty)]
+  return { stdout, stderr, terminal: createTerminal({ stdout, stderr, env, quiet }) }
+}
+
+const esc = '\u001B'
+const tokens = new RegExp(`${esc}\\[\\??(\\d*)([A-Za-z])|${esc}[78]|[\\s\\S]`, 'g')
+
+/** What a window shows after these characters: enough of a terminal for our bar. */
+function screen(text: string): string[] {
+  const rows: string[] = ['']
+  let [row, column, saved] = [0, 0, { row: 0, column: 0 }]
+  for (const [token, number, letter] of text.matchAll(tokens)) {
+    if (token === `${esc}7`) saved = { row, column }
+    else if (token === `${esc}8`) ({ row, column } = saved)
+    else if (letter === 'K') rows[row] = number === '2' ? '' : (rows[row] ?? '').slice(0, column)
+    else if (letter === 'G') column = Number(number || 1) - 1
+    else if (token === '\n') [row, column] = [row + 1, 0]
+    else if (!letter) {
+      const line = (rows[row] ?? '').padEnd(column)
+      rows[row] = line.slice(0, column) + token + line.slice(column + 1)
+      column++
+    }
+  }
+  return Array.from(rows, (line) => (line ?? '').trimEnd())
+}
+
+describe('without a window', () => {
+  it('the result goes to stdout and the conversation to stderr, each as plain lines', () => {
+    const { terminal, stdout, stderr } = open()
+    terminal.note('a note')
+    terminal.warn('careful')
+    terminal.result('table')
+    terminal.result('{}\n')
+    terminal.error('it broke')
+    expect(stdout.text()).toBe('table\n{}\n')
+    expect(stderr.text()).toBe('a note\nwarning: careful\nerror: it broke\n')
+  })
+
+  it('a stage is a line every tenth of its way, but not more than one a second, and at least one in ten', () => {
+    const { terminal, stderr } = open()
+    const stage = terminal.stage('Training', 1000, 'steps')
+    for (let step = 1; step <= 100; step++) {
+      vi.advanceTimersByTime(300)
+      stage.update(step, { loss: 0.5 })
+    }
+    for (let step = 200; step <= 1000; step += 100) {
+      vi.advanceTimersByTime(400)
+      stage.update(step)
+    }
+    stage.done('1000 steps, loss 0.5')
+    const lines = stderr.text().trimEnd().split('\n')
+    expect(lines.map((line) => line.match(/^Training: (\d+)\//)?.[1] ?? line)).toEqual([
+      '34',
+      '68',
+      '100',
+      '400',
+      '700',
+      '1000',
+      'Training: 1000 steps, loss 0.5',
+    ])
+    expect(lines[0]).toMatch(/^Training: 34\/1000 steps · \d\.\d steps\/s · .* left · loss 0\.5$/)
+  })
+
+  it('a quick stage is one line', () => {
+    const { terminal, stderr } = open()
+    const stage = terminal.stage('Measuring', 3, 'pairs')
+    for (const done of [1, 2, 3]) stage.update(done)
+    stage.done('3 pairs')
+    expect(stderr.text()).toBe('Measuring: 3 pairs\n')
+  })
+
+  it('nothing that others say can steer the terminal', () => {
+    const { terminal, stderr } = open()
+    terminal.warn(`a${esc}[2Jb\u0007c\r\u009Bd\n  e\tf`)
+    expect(stderr.text()).toBe('warning: a[2Jbcd\n  e\tf\n')
+  })
+})
+
+describe('in a window', () => {
+  it('a stage moves on one line, and is one line when it is done', () => {
+    const { terminal, stderr } = open({ tty: true })
+    const stage = terminal.stage('Training', 4, 'steps')
+    vi.advanceTimersByTime(1000)
+    stage.update(1, { loss: 0.5 })
+    vi.advanceTimersByTime(1000)
+    stage.update(2, { loss: 0.4 })
+    vi.advanceTimersByTime(1000)
+    expect(screen(stderr.text())).toEqual([
+      'Training ██████████░░░░░░░░░░ 2/4 steps · 1.0 steps/s · 2 s left · loss 0.4',
+    ])
+    stage.done('4 steps')
+    expect(screen(stderr.text())).toEqual(['Training: 4 steps'])
+  })
+
+  it('lines stand above the bar, and stay when it goes', () => {
+    const { terminal, stderr } = open({ tty: true })
+    const stage = terminal.stage('Training', 4, 'steps')
+    stage.update(1)
+    terminal.note('first')
+    terminal.warn('second')
+    expect(screen(stderr.text())).toEqual(['first', 'warning: second', 'Training █████░░░░░░░░░░░░░░░ 1/4 steps'])
+    stage.done('4 steps')
+    expect(screen(stderr.text())).toEqual(['first', 'warning: second', 'Training: 4 steps'])
+  })
+
+  it('a stage within a stage takes its place for a while', () => {
+    const { terminal, stderr } = open({ tty: true })
+    const outer = terminal.stage('Training', 4, 'steps')
+    outer.update(2)
+    const inner = terminal.stage('Preview', 2, 'steps')
+    inner.update(1)
+    vi.advanceTimersByTime(1000)
+    expect(screen(stderr.text())).toEqual(['Preview ██████████░░░░░░░░░░ 1/2 steps'])
+    inner.done('preview.wav')
+    vi.advanceTimersByTime(1000)
+    expect(screen(stderr.text())).toEqual(['Preview: preview.wav', 'Training ██████████░░░░░░░░░░ 2/4 steps'])
+    outer.done()
+    expect(screen(stderr.text())).toEqual(['Preview: preview.wav', 'Training: done'])
+  })
+
+  it('an error, or the end, takes every bar down and gives cursor and timer back', () => {
+    for (const end of ['error', 'close'] as const) {
+      const { terminal, stderr } = open({ tty: true })
+      terminal.stage('Training', 4, 'steps').update(1)
+      terminal.stage('Preview', 4, 'steps').update(1)
+      terminal[end]('it broke')
+      expect(screen(stderr.text())).toEqual(end === 'error' ? ['error: it broke'] : [''])
+      expect(stderr.text().lastIndexOf(`${esc}[?25h`)).toBeGreaterThan(stderr.text().lastIndexOf(`${esc}[?25l`))
+      expect(vi.getTimerCount()).toBe(0)
+    }
+  })
+
+  it('words have colour, unless NO_COLOR is set to anything', () => {
+    const coloured = open({ tty: true })
+    coloured.terminal.warn('careful')
+    expect(coloured.stderr.text()).toBe(`${esc}[33mwarning: ${esc}[39mcareful\n`)
+    expect(coloured.terminal.resultStyle).toEqual({ color: true, columns: 80 })
+    const plain = open({ tty: true, env: { NO_COLOR: '1' } })
+    plain.terminal.warn('careful')
+    expect(plain.stderr.text()).toBe('warning: careful\n')
+    expect(plain.terminal.resultStyle).toEqual({ color: false, columns: 80 })
+  })
+
+  it('that is dumb, nothing moves and nothing has colour', () => {
+    const { terminal, stderr } = open({ tty: true, env: { TERM: 'dumb' } })
+    terminal.stage('Training', 4, 'steps').done('4 steps')
+    expect(stderr.text()).toBe('Training: 4 steps\n')
+  })
+})
+
+describe('quiet', () => {
+  it.each([true, false])('is errors and the result only, in a window or not: %s', (tty) => {
+    const { terminal, stdout, stderr } = open({ tty, quiet: true, env: { NO_COLOR: '1' } })
+    terminal.note('a note')
+    terminal.warn('careful')
+    const stage = terminal.stage('Training', 1, 'steps')
+    vi.advanceTimersByTime(60_000)
+    stage.update(1)
+    stage.done('1 step')
+    terminal.result('table')
+    terminal.error('it broke')
+    expect([stdout.text(), stderr.text()]).toEqual(['table\n', 'error: it broke\n'])
+  })
+})

@@ -1,0 +1,61 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import {
+  bytesIn,
+  freeBytesAt,
+  instructionSets,
+  parseVideoMemory,
+  readCards,
+  readProcessor,
+  readProxies,
+} from '../../src/machine/hardware.ts'
+
+const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
+
+describe('the doctor reads', () => {
+  it('which processors multiply bfloat16', () => {
+    const cpuinfo =
+      'processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16 amx_bf16 amx_int8\n\nprocessor\t: 1\nflags\t\t: fpu\n'
+    expect(readProcessor(instructionSets(cpuinfo)).bfloat16).toEqual(['avx512_bf16', 'amx_bf16'])
+    expect(instructionSets('')).toBeUndefined() // no x86, or no Linux
+    expect(readProcessor([]).bfloat16).toEqual([])
+  })
+
+  it('the names of the graphics cards', () => {
+    const folder = newFolder()
+    mkdirSync(join(folder, '0000:01:00.0'))
+    writeFileSync(join(folder, '0000:01:00.0', 'information'), 'Model: \t\t NVIDIA H200\nIRQ:   \t\t 57\n')
+    expect(readCards(folder)).toEqual(['NVIDIA H200'])
+    expect(readCards(join(folder, 'none'))).toEqual([])
+  })
+
+  it('how much memory the first card has', () => {
+    expect(parseVideoMemory('24564, 23010\n8192, 100\n')).toEqual({
+      totalBytes: 24_564 * 2 ** 20,
+      freeBytes: 23_010 * 2 ** 20,
+    })
+    expect(parseVideoMemory('[N/A], [N/A]\n')).toBeUndefined() // it shares the machine's
+    expect(parseVideoMemory('')).toBeUndefined()
+  })
+
+  it('proxies, without their passwords', () => {
+    const env = { HTTPS_PROXY: 'http://me:secret@proxy:3128', no_proxy: 'localhost', all_proxy: '', PATH: '/bin' }
+    expect(readProxies(env)).toEqual({ HTTPS_PROXY: 'http://…@proxy:3128', no_proxy: 'localhost' })
+  })
+
+  it('how large a folder is, with all that is in it', () => {
+    const folder = newFolder()
+    mkdirSync(join(folder, 'a', 'b'), { recursive: true })
+    writeFileSync(join(folder, 'one'), Buffer.alloc(10))
+    writeFileSync(join(folder, 'a', 'b', 'two'), Buffer.alloc(32))
+    expect(bytesIn(folder)).toBe(42)
+    expect(bytesIn(join(folder, 'none'))).toBe(0)
+  })
+
+  it('the free space for a folder that does not exist yet', () => {
+    const folder = newFolder()
+    expect(freeBytesAt(join(folder, 'not', 'yet'))).toBeGreaterThan(0)
+  })
+})

@@ -1,0 +1,149 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { float32Bytes, toBfloat16, toFloat32 } from '../../src/formats/dtypes.ts'
+import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
+import { type LoraFacts, loraFacts, readLora, writeLora } from '../../src/model/lora-file.ts'
+import { UserError } from '../../src/platform/errors.ts'
+import { golden, goldenPath } from '../golden/golden.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-lora-'))
+let files = 0
+const newPath = () => join(folder, `lora-${files++}.safetensors`)
+
+const facts: LoraFacts = {
+  rank: 2,
+  alpha: 4,
+  triggerPhrase: 'tonech4nge',
+  baseModel: '0123456789abcdef',
+  referencePositions: 'overlapping',
+  durationSeconds: 3.2,
+  normalized: true,
+  steps: 2000,
+  toolVersion: '0.1.0',
+}
+
+const module = 'transformer_blocks.0.audio_attn1.to_q'
+const keys = { a: `diffusion_model.${module}.lora_A.weight`, b: `diffusion_model.${module}.lora_B.weight` }
+const factors = new Map([
+  [keys.a, { shape: [2, 3], values: Float32Array.of(1, 2, 3, 4, 5, 6) }],
+  [keys.b, { shape: [1, 2], values: Float32Array.of(0.5, -1) }],
+])
+
+describe('the golden LoRA', () => {
+  const lora = readLora(goldenPath('lora-rank4-bf16.safetensors'))
+  const train = golden('train.safetensors')
+
+  it('reads back as the factors of the gradient cases, rounded to bfloat16', () => {
+    const rounded = (name: string) => toFloat32(toBfloat16(train.float32(name)), 'BF16')
+    expect(lora.modules.size).toBe(train.names.filter((name) => /^diffusion_model\..*lora_A/.test(name)).length)
+    expect(lora.modules.size).toBeGreaterThan(0)
+    for (const [name, { a, b }] of lora.modules) {
+      expect(a, name).toEqual(rounded(`diffusion_model.${name}.lora_A.weight`))
+      expect(b, name).toEqual(rounded(`diffusion_model.${name}.lora_B.weight`))
+    }
+  })
+
+  it('comes out of our writer with the same tensors, byte for byte', () => {
+    const golden = openSafetensors(goldenPath('lora-rank4-bf16.safetensors'))
+    const ours = newPath()
+    const factors = new Map(
+      [...golden.tensors].map(([name, { shape }]) => [name, { shape, values: train.float32(name) }]),
+    )
+    writeLora(ours, factors, 1, facts)
+    const file = openSafetensors(ours)
+    expect([...file.tensors.keys()]).toEqual([...golden.tensors.keys()])
+    for (const name of golden.tensors.keys()) expect(file.read(name)).toEqual(golden.read(name))
+    file.close()
+    golden.close()
+  })
+
+  it('carries no facts, and that is no error', () => {
+    expect(Object.values(loraFacts(lora.metadata)).every((fact) => fact === undefined)).toBe(true)
+  })
+})
+
+describe('a LoRA of ours', () => {
+  const path = newPath()
+  writeLora(path, factors, 2, facts)
+  const lora = readLora(path)
+
+  it('has alpha / rank folded into B, because readers assume scale 1', () => {
+    expect(lora.modules.get(module)).toEqual({
+      rank: 2,
+      inputs: 3,
+      outputs: 1,
+      a: Float32Array.of(1, 2, 3, 4, 5, 6),
+      b: Float32Array.of(1, -2),
+    })
+  })
+
+  it('has no tensor but the factors, which other loaders would refuse', () => {
+    const file = openSafetensors(path)
+    expect([...file.tensors.keys()]).toEqual([keys.a, keys.b])
+    expect([...file.tensors.values()].map(({ dtype }) => dtype)).toEqual(['BF16', 'BF16'])
+    file.close()
+  })
+
+  it('tells its facts in its metadata', () => {
+    expect(lora.metadata).toEqual({
+      rank: '2',
+      alpha: '4',
+      trigger_phrase: 'tonech4nge',
+      base_model: '0123456789abcdef',
+      reference_positions: 'overlapping',
+      duration_seconds: '3.2',
+      audio_normalize: 'true',
+      steps: '2000',
+      tool: 'ltx-a2a 0.1.0',
+    })
+    expect(loraFacts(lora.metadata)).toEqual({
+      rank: 2,
+      alpha: 4,
+      triggerPhrase: 'tonech4nge',
+      baseModel: '0123456789abcdef',
+      durationSeconds: 3.2,
+      normalized: true,
+    })
+  })
+})
+
+describe('facts of another trainer', () => {
+  it('that are no numbers are left out', () => {
+    expect(loraFacts({ rank: 'auto', duration_seconds: 'NaN' })).toMatchObject({
+      rank: undefined,
+      durationSeconds: undefined,
+    })
+  })
+})
+
+describe('a file is refused as a LoRA', () => {
+  const fileOf = (shapes: Record<string, number[]>) => {
+    const path = newPath()
+    const tensors = Object.entries(shapes).map(([name, shape]) => {
+      const values = new Float32Array(shape.reduce((count, size) => count * size, 1))
+      return [name, { dtype: 'F32' as const, shape, bytes: float32Bytes(values) }] as const
+    })
+    writeSafetensors(path, new Map(tensors))
+    return path
+  }
+
+  it.each<[when: string, shapes: Record<string, number[]>, sentence: string]>([
+    ['when it is empty', {}, 'it is empty'],
+    ['when it holds weights', { 'x.weight': [1] }, 'it holds x.weight'],
+    ['when it holds alphas', { [keys.a]: [2, 3], [keys.b]: [1, 2], 'x.alpha': [] }, 'it holds x.alpha'],
+    ['when A is alone', { [keys.a]: [2, 3] }, `${module} has only its lora_A`],
+    ['when B is alone', { [keys.b]: [1, 2] }, `${module} has only its lora_B`],
+    ['when the ranks differ', { [keys.a]: [2, 3], [keys.b]: [1, 4] }, `${module} has the shapes [2,3] and [1,4]`],
+    [
+      'when a factor is no matrix',
+      { [keys.a]: [2, 3, 1], [keys.b]: [1, 2] },
+      `${module} has the shapes [2,3,1] and [1,2]`,
+    ],
+  ])('%s', (_, shapes, sentence) => {
+    const read = () => readLora(fileOf(shapes))
+    expect(read).toThrow(sentence)
+    expect(read).toThrow(UserError)
+  })
+})

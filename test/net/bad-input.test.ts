@@ -1,0 +1,362 @@
+/** Everything that can be wrong with a place to pull from: a sentence, a hint, and nothing under the final name. */
+import { spawnSync } from 'node:child_process'
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type PullSettings, runPull } from '../../src/cli/pull.ts'
+import { createTerminal } from '../../src/cli/terminal/terminal.ts'
+import { requireSpace, sizeText, writing } from '../../src/net/disk.ts'
+import { UserError } from '../../src/platform/errors.ts'
+import { projectPath } from '../cli/bin.ts'
+import { type Mischief, type RangeServer, serveRanges, textFile } from './range-server.ts'
+import { syntheticCheckpoint } from './synthetic-checkpoint.ts'
+
+const checkpoint = syntheticCheckpoint(256)
+const good = { size: checkpoint.size, bytes: checkpoint.bytes, etag: '"one"' }
+
+let server: RangeServer
+let folder: string
+let out: string
+let waits: number[]
+beforeAll(async () => {
+  server = await serveRanges()
+})
+afterAll(() => server.close())
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-bad-'))
+  out = join(folder, 'audio.safetensors')
+  waits = []
+  server.files.clear()
+  server.files.set('ltx.safetensors', good)
+})
+afterEach(() => {
+  Object.assign(server, { asked: [], mischief: undefined })
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const silent = () => new Writable({ write: (_chunk, _encoding, done) => done() })
+
+async function tryPull(
+  settings: PullSettings = { from: server.url('ltx.safetensors') },
+  env: Record<string, string> = {},
+) {
+  const terminal = createTerminal({ stdout: silent(), stderr: silent(), env: {} })
+  const wait = async (seconds: number) => void waits.push(seconds)
+  try {
+    await runPull({ out, ...settings }, terminal, { env, wait })
+    return undefined
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    return `${error.message} / ${error.hint}`
+  } finally {
+    terminal.close()
+  }
+}
+
+async function expectRefusal(sentence: string | RegExp, ...args: Parameters<typeof tryPull>) {
+  expect(await tryPull(...args)).toMatch(sentence)
+  expect(existsSync(out)).toBe(false)
+}
+
+/** A file of any header. */
+function fileOf(header: unknown, dataBytes = 0, length?: number): Uint8Array {
+  const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header))
+  const start = Buffer.alloc(8)
+  start.writeBigUInt64LE(BigInt(length ?? json.length))
+  return Buffer.concat([start, json, Buffer.alloc(dataBytes)])
+}
+
+const name = 'model.diffusion_model.audio_patchify_proj.weight'
+const entry = (dtype: string, shape: number[], offsets: number[]) => ({ dtype, shape, data_offsets: offsets })
+
+describe('a file is refused that', () => {
+  it.each<[does: string, file: Uint8Array, sentence: string]>([
+    ['is empty', fileOf('').subarray(0, 0), 'is empty, or shorter than it was (416)'],
+    ['is cut off', fileOf({ [name]: entry('F32', [4], [0, 16]) }, 12), `tensor ${name} ends at byte`],
+    ['has a header larger than itself', fileOf('{}', 0, 5000), 'its header claims 5000 bytes but the file has 10'],
+    [
+      'has tensors that overlap',
+      fileOf({ a: entry('U8', [8], [0, 8]), b: entry('U8', [8], [4, 12]) }, 12),
+      'tensors a and b overlap',
+    ],
+    ['has offsets out of its range', fileOf({ [name]: entry('U8', [8], [80, 88]) }, 12), 'ends at byte'],
+    ['has an unknown type', fileOf({ [name]: entry('F4', [8], [0, 4]) }, 12), 'has the unknown type "F4"'],
+    ['has a header that is not JSON', fileOf('{"a":'), 'its header is not JSON'],
+    ['has metadata that is not text', fileOf({ __metadata__: { config: {} } }), 'its metadata is not a map of strings'],
+    [
+      'names a tensor twice',
+      fileOf(
+        `{"a":${JSON.stringify(entry('U8', [1], [0, 1]))},"\\u0061":${JSON.stringify(entry('U8', [1], [0, 1]))}}`,
+        1,
+      ),
+      'its header names a twice',
+    ],
+    ['is a web page by its content', Buffer.from('<!DOCTYPE html><html>…</html>'), 'its header claims'],
+    ['has nothing of the audio path', fileOf({ x: entry('U8', [1], [0, 1]) }, 1), "holds nothing of LTX's audio path"],
+    [
+      'is of LTX-2.0',
+      fileOf({ [name.replace('patchify_proj', 'caption_projection.linear_1')]: entry('U8', [1], [0, 1]) }, 1),
+      'is an LTX-2.0 checkpoint (19B)',
+    ],
+    [
+      'is of LTX-2.5',
+      fileOf({ __metadata__: { model_version: '2.5.0' }, [name]: entry('U8', [1], [0, 1]) }, 1),
+      'is an LTX-2.5 checkpoint',
+    ],
+  ])('%s, on a server and here', async (_, file, sentence) => {
+    server.files.set('ltx.safetensors', textFile(file))
+    await expectRefusal(escaped(sentence))
+    const local = join(folder, 'ltx.safetensors')
+    writeFileSync(local, file)
+    await expectRefusal(file.length === 0 ? /it has 0 bytes, too few for a header/ : escaped(sentence), { from: local })
+    expect(readdirSync(folder)).toEqual(['ltx.safetensors'])
+  })
+})
+
+const escaped = (text: string) => new RegExp(text.replace(/[()[\]{}.*+?^$|\\]/g, '\\$&'))
+
+const answer =
+  (status: number, headers: Record<string, string> = {}): Mischief =>
+  (_, response) => {
+    response.writeHead(status, headers).end('no')
+    return true
+  }
+
+/** Misbehaves from the n-th request on, so many times. */
+const after =
+  (first: number, times: number, mischief: Mischief): Mischief =>
+  (request, response, count) =>
+    count >= first && count < first + times && mischief(request, response, count)
+
+/** Requests are counted over the life of the server. */
+const soon = (offset: number, times: number, mischief: Mischief): Mischief => {
+  let base: number | undefined
+  return (request, response, count) => {
+    base ??= count
+    return after(base + offset, times, mischief)(request, response, count)
+  }
+}
+
+describe('a server is not believed that', () => {
+  it('sends whole files', async () => {
+    server.mischief = (_, response) => {
+      response.writeHead(200, { 'content-length': 5 }).end('whole')
+      return true
+    }
+    await expectRefusal(/sends only whole files \/ download the whole file, then: ltx-a2a pull <the file>/)
+  })
+
+  it('sends a web page', async () => {
+    server.mischief = answer(200, { 'content-type': 'text/html; charset=utf-8' })
+    await expectRefusal(/is a web page, not a file \/ give the link of the file itself/)
+  })
+
+  it('sends other bytes than asked for', async () => {
+    server.mischief = soon(2, 99, (_, response) => {
+      response.writeHead(206, { 'content-range': `bytes 5-14/${checkpoint.size}`, etag: '"one"' }).end('0123456789')
+      return true
+    })
+    await expectRefusal(/sends other bytes than asked for/)
+  })
+
+  it('redirects in circles', async () => {
+    server.mischief = answer(302, { location: '/ltx.safetensors' })
+    await expectRefusal(/redirects in circles/)
+  })
+
+  it.each([
+    [401, /may not be read \(401\) \/ give a URL that opens without a login/],
+    [403, /may not be read \(403\)/],
+    [404, /does not exist \(404\)/],
+    [416, /\(416\)/],
+    [418, /answered 418/],
+  ])('answers %i: there is no second try', async (status, sentence) => {
+    server.mischief = answer(status)
+    await expectRefusal(sentence)
+    expect([server.asked.length, waits]).toEqual([1, []])
+  })
+
+  it.each([408, 429, 500, 502, 503])('answers %i six times, after longer and longer waits', async (status) => {
+    server.mischief = answer(status)
+    await expectRefusal(new RegExp(`answered ${status} .*, 6 times in a row / try again later`))
+    expect(waits).toEqual([1, 2, 4, 8, 16])
+  })
+
+  it('does not answer', async () => {
+    const gone = await serveRanges()
+    await gone.close()
+    await expectRefusal(/cannot be reached \(ECONNREFUSED\), 6 times in a row/, { from: gone.url('x') })
+  })
+})
+
+describe('a pull goes on', () => {
+  it('after a 429, when the server says', async () => {
+    server.mischief = soon(3, 1, answer(429, { 'retry-after': '7' }))
+    expect(await tryPull()).toBeUndefined()
+    expect(waits).toEqual([7])
+  })
+
+  it('after 503s in the middle', async () => {
+    server.mischief = soon(4, 3, answer(503))
+    expect(await tryPull()).toBeUndefined()
+    expect(waits.length).toBe(3)
+  })
+
+  it('after a connection that breaks off, from the byte where it did', async () => {
+    server.mischief = soon(3, 1, (request, response) => {
+      const [, start, end] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? []
+      const half = checkpoint.bytes(Number(start), Math.floor((Number(start) + Number(end)) / 2))
+      const length = Number(end) + 1 - Number(start)
+      const range = `bytes ${start}-${end}/${checkpoint.size}`
+      response.writeHead(206, { 'content-range': range, 'content-length': length, etag: '"one"' })
+      response.write(half, () => setTimeout(() => response.destroy(), 50))
+      return true
+    })
+    expect(await tryPull()).toBeUndefined()
+    const starts = server.asked.map(({ start }) => start)
+    const broken = server.asked[3]
+    expect(starts).toContain(Math.floor(((broken?.start ?? 0) + (broken?.end ?? 0) - 1) / 2))
+  })
+})
+
+describe('a file that was replaced', () => {
+  const other = (etag: string) => ({ ...syntheticCheckpoint(256, { content: 3 }), etag })
+
+  it('during the pull is noticed', async () => {
+    server.mischief = soon(4, 99, () => {
+      server.files.set('ltx.safetensors', other('"two"'))
+      return false
+    })
+    await expectRefusal(/was replaced by another file during the download/)
+  })
+
+  it.each([
+    ['another tag', () => other('"two"')],
+    ['another size', () => ({ ...syntheticCheckpoint(128), etag: '"one"' })],
+  ])('between two pulls, with %s, is not mixed with what was there', async (_, replacement) => {
+    server.mischief = soon(5, 99, answer(404))
+    await expectRefusal(/does not exist/)
+    expect(readdirSync(folder).sort()).toEqual(['audio.safetensors.partial', 'audio.safetensors.partial.journal'])
+    server.mischief = undefined
+    server.files.set('ltx.safetensors', replacement())
+    await expectRefusal(
+      /audio\.safetensors\.partial has changed since its download began \/ delete .*partial and .*journal/,
+    )
+    server.files.set('ltx.safetensors', good)
+    expect(await tryPull()).toBeUndefined()
+  })
+})
+
+describe('the hub', () => {
+  const env = () => ({ HF_ENDPOINT: server.url('').replace(/\/$/, '') })
+  const released = 'Lightricks/LTX-2.3/resolve/main/ltx-2.3-22b-dev.safetensors'
+
+  it('serves the released file by default, with the token only for itself', async () => {
+    server.files.set(released, good)
+    const storage = await serveRanges({ blob: good })
+    server.mischief = (request, response) => {
+      if (!request.url?.includes('/resolve/')) return false
+      response.writeHead(302, { location: storage.url('blob?signed=1'), 'x-linked-etag': '"hash"' }).end()
+      return true
+    }
+    expect(await tryPull({}, { ...env(), HF_TOKEN: 'secret' })).toBeUndefined()
+    expect(server.asked.map(({ path, headers }) => [path, headers.authorization])).toEqual([
+      [released, 'Bearer secret'],
+    ])
+    expect(storage.asked.every(({ headers }) => headers.authorization === undefined)).toBe(true)
+    expect(storage.asked.length).toBeGreaterThan(3)
+    await storage.close()
+  })
+
+  it('is asked again when its link into the storage has expired', async () => {
+    const storage = await serveRanges({ blob: good })
+    server.mischief = (_, response) => {
+      response.writeHead(302, { location: storage.url('blob'), 'x-linked-etag': '"hash"' }).end()
+      return true
+    }
+    storage.mischief = soon(4, 1, answer(403))
+    expect(await tryPull({}, env())).toBeUndefined()
+    expect(server.asked.length).toBe(2)
+    await storage.close()
+  })
+
+  it.each([
+    [
+      'GatedRepo',
+      403,
+      {},
+      /accept the licence at .*\/Lightricks\/LTX-2\.3, and set HF_TOKEN to a token of that account/,
+    ],
+    ['GatedRepo', 401, {}, /accept the licence/],
+    ['RepoNotFound', 401, {}, /check the name Lightricks\/LTX-2\.3; if it is private, set HF_TOKEN/],
+    ['', 403, { HF_TOKEN: 'x' }, /the token in HF_TOKEN may not read Lightricks\/LTX-2\.3/],
+  ])('explains %s (%i)', async (reason, status, more, sentence) => {
+    server.mischief = answer(status, { 'x-error-code': reason })
+    await expectRefusal(sentence, {}, { ...env(), ...more })
+  })
+
+  it('is not asked for what is neither a place here nor a repository', async () => {
+    await expectRefusal(/gone\/ltx\.safetensors does not exist here and is neither a URL nor a repository/, {
+      from: 'gone/ltx.safetensors',
+    })
+    await expectRefusal(/HF_ENDPOINT is not a URL/, {}, { HF_ENDPOINT: 'nonsense' })
+    await expectRefusal(/owner\/name is not one file/, { from: 'owner/name' }, env())
+  })
+})
+
+describe('the disk', () => {
+  it('is looked at before anything is fetched', () => {
+    const plans = [{ path: join(folder, 'a'), size: 8.5e9 }]
+    expect(() => requireSpace(plans, () => 2e9)).toThrow(/needs 8\.50 GB for it, but its disk has 2\.00 GB free$/)
+    expect(() => requireSpace(plans, () => 9e9)).not.toThrow()
+  })
+
+  it('counts what an interrupted pull has already written', () => {
+    writeFileSync(join(folder, 'a.partial'), Buffer.alloc(2 ** 20, 1))
+    const plans = [{ path: join(folder, 'a'), size: 2 ** 20 + 1000 }]
+    expect(() => requireSpace(plans, () => 1000)).not.toThrow()
+    expect(() => requireSpace(plans, () => 500 - 8192)).toThrow(/free/)
+  })
+
+  it.each([
+    ['ENOSPC', 'the disk is full'],
+    ['EROFS', 'the disk is read-only'],
+  ])('says %s in words', async (code, words) => {
+    const failing = writing('x.partial', () => Promise.reject(Object.assign(new Error(code), { code })))
+    await expect(failing).rejects.toThrow(`x.partial cannot be written: ${words}`)
+  })
+
+  it('may allow no file that large: what has arrived is kept, and the next pull goes on', async () => {
+    const limited = spawnAsync(
+      `ulimit -f 20 && "${process.execPath}" "${projectPath('bin/ltx-a2a.js')}" pull "${folder}/big.safetensors" --out "${out}"`,
+    )
+    checkpoint.writeTo(join(folder, 'big.safetensors'))
+    const { stderr, status } = limited()
+    expect(stderr).toContain('cannot be written: files on this disk may not be that large')
+    expect(status).toBe(2)
+    expect(existsSync(out)).toBe(false)
+    expect(await tryPull({ from: join(folder, 'big.safetensors') })).toBeUndefined()
+    expect(existsSync(out)).toBe(true)
+  })
+
+  it('already holds something else under that name', async () => {
+    writeFileSync(out, 'mine')
+    expect(await tryPull()).toMatch(/audio\.safetensors is there already, and is not what would be pulled/)
+    mkdirSync(join(folder, 'other'))
+    expect(await tryPull({ from: server.url('ltx.safetensors'), out: join(folder, 'other') })).toMatch(/there already/)
+  })
+
+  it('has a file where a folder should be', async () => {
+    appendFileSync(join(folder, 'file'), 'x')
+    const path = join(folder, 'file', 'audio.safetensors')
+    expect(await tryPull({ from: server.url('ltx.safetensors'), out: path })).toMatch(/a part of its path is a file/)
+  })
+})
+
+const spawnAsync = (command: string) => () => spawnSync('bash', ['-c', command], { encoding: 'utf8' })
+
+it('sizes are told as disks count', () => {
+  expect([1_500_000, 158_000_000, 8_517_602_036].map(sizeText)).toEqual(['1.5 MB', '158 MB', '8.52 GB'])
+})

@@ -1,0 +1,77 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openSource } from '../../src/dataset/source.ts'
+import { openFile } from '../../src/net/download.ts'
+
+const zip = readFileSync(fileURLToPath(new URL('../../fixtures/zips/valid/ten-pairs.zip', import.meta.url)))
+
+const answers: Record<string, (response: ServerResponse) => void> = {
+  '/pairs.zip': (response) => response.end(zip),
+  '/moved.zip': (response) => response.writeHead(302, { location: '/pairs.zip' }).end(),
+  '/share/view': (response) => response.setHeader('content-type', 'text/html; charset=utf-8').end('<html></html>'),
+  '/empty.zip': (response) => response.end(),
+  '/song.zip': (response) => response.end('ID3 this is a song'),
+  '/private.zip': (response) => response.writeHead(403).end('no'),
+  '/ref.WAV': (response) => response.end('RIFF'),
+  '/broken.zip': (response) => {
+    response.writeHead(200, { 'content-length': zip.length })
+    response.write(zip.subarray(0, 100), () => response.destroy())
+  },
+}
+
+let server: Server
+let origin = ''
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const answer = answers[new URL(request.url ?? '', 'http://localhost').pathname]
+    if (answer) answer(response)
+    else response.writeHead(404, 'Not Found').end('nothing here')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+afterAll(() => server.close())
+
+test('a zip on the web is a source, also behind a redirect', async () => {
+  for (const path of ['/pairs.zip?token=secret', '/moved.zip']) {
+    const source = await openSource(origin + path)
+    expect(source.paths).toHaveLength(30)
+    expect(source.location).not.toContain('secret')
+    await source.close()
+  }
+})
+
+test('a single file keeps its extension and is removed when closed', async () => {
+  const file = await openFile(`${origin}/ref.WAV`)
+  expect(file.path).toMatch(/\.wav$/)
+  expect(readFileSync(file.path, 'utf8')).toBe('RIFF')
+  await file.close()
+  expect(existsSync(file.path)).toBe(false)
+})
+
+test.each([
+  ['/gone.zip?token=secret', '/gone.zip answered 404 Not Found'],
+  ['/private.zip', '/private.zip answered 403 Forbidden'],
+  ['/share/view', '/share/view sent a web page instead of a file'],
+  ['/empty.zip', '/empty.zip sent an empty file'],
+  ['/song.zip', '/song.zip is not a zip archive'],
+])('%s is refused', async (path, message) => {
+  await expect(openSource(origin + path)).rejects.toMatchObject({
+    name: 'UserError',
+    message: origin + message,
+    hint: expect.any(String),
+  })
+})
+
+test('a download that breaks off is no dataset', async () => {
+  await expect(openSource(`${origin}/broken.zip`)).rejects.toThrow(/^the download of .*broken\.zip broke off after/)
+})
+
+test('a server that is not there is named', async () => {
+  await expect(openSource('http://127.0.0.1:1/pairs.zip')).rejects.toThrow(
+    'http://127.0.0.1:1/pairs.zip cannot be reached',
+  )
+})

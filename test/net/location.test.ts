@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest'
+import { datasetName, fileNameOf, parseLocation, shownLocation } from '../../src/net/location.ts'
+
+test.each([
+  ['pairs.zip', '/', { kind: 'path', path: 'pairs.zip' }],
+  ['file:///data/my%20pairs.zip', '/', { kind: 'path', path: '/data/my pairs.zip' }],
+  ['C:\\data\\pairs.zip', '\\', { kind: 'path', path: 'C:\\data\\pairs.zip' }],
+  ['https://example.com/a.zip', '/', { kind: 'url', url: new URL('https://example.com/a.zip') }],
+])('%s', (text, _, expected) => {
+  expect(parseLocation(text)).toEqual(expected)
+})
+
+test.each([
+  ['ftp://example.com/a.zip', 'ftp: locations are not supported'],
+  ['s3://bucket/a.zip', 's3: locations are not supported'],
+  ['https://', 'is not a usable URL'],
+  ['file://elsewhere/a.zip', 'is not a usable file: URL'],
+  [' ', 'the location is empty'],
+])('%j is refused', (text, message) => {
+  expect(() => parseLocation(text)).toThrow(message)
+})
+
+test('passwords and signatures in URLs are not shown', () => {
+  const location = parseLocation('https://me:secret@example.com/a/pairs.zip?signature=secret#part')
+  expect(shownLocation(location)).toBe('https://example.com/a/pairs.zip')
+  expect(fileNameOf(location)).toBe('pairs.zip')
+})
+
+test.each([
+  ['/data/pairs.zip', 'pairs'],
+  ['/data/Drum Takes (2).ZIP', 'Drum-Takes-2'],
+  ['/data/v1.2/', 'v1.2'],
+  ['https://example.com/d/my%20pairs.zip?dl=1', 'my-pairs'],
+  ['https://example.com/', 'dataset'],
+  ['https://example.com/%2e%2e%2fup.zip', 'up'],
+  ['/data/Gesänge.zip', 'Gesänge'],
+])('the dataset at %s is called %s', (location, name) => {
+  expect(datasetName(parseLocation(location))).toBe(name)
+})

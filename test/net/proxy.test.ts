@@ -1,0 +1,79 @@
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fetchThroughProxies, proxyFor } from '../../src/net/proxy.ts'
+import { type RangeServer, serveRanges, textFile } from './range-server.ts'
+
+/** A proxy that opens tunnels and remembers where to. */
+async function startProxy() {
+  const tunnels: string[] = []
+  const http = createServer()
+  http.on('connect', (request, socket) => {
+    tunnels.push(request.url ?? '')
+    const [host = '', port] = (request.url ?? '').split(':')
+    const target = connect(Number(port), host === 'far.invalid' ? '127.0.0.1' : host, () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      target.pipe(socket).pipe(target)
+    })
+    target.on('error', () => socket.destroy())
+    socket.on('error', () => target.destroy())
+  })
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+  const { port } = http.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, tunnels, close: () => http.close() }
+}
+
+let server: RangeServer
+let proxy: Awaited<ReturnType<typeof startProxy>>
+beforeAll(async () => {
+  server = await serveRanges({ file: textFile('through the proxy') })
+  proxy = await startProxy()
+})
+afterAll(async () => {
+  proxy.close()
+  await server.close()
+})
+
+const far = () => server.url('file').replace('127.0.0.1', 'far.invalid')
+
+describe('the proxy of a URL', () => {
+  const env = { HTTPS_PROXY: 'http://proxy:3128', NO_PROXY: 'localhost, .inside.org near.org:8443' }
+  it.each([
+    ['https://huggingface.co/x', 'http://proxy:3128'],
+    ['http://huggingface.co/x', undefined],
+    ['https://localhost/x', undefined],
+    ['https://deep.inside.org/x', undefined],
+    ['https://notinside.org/x', 'http://proxy:3128'],
+    ['https://near.org:8443/x', undefined],
+    ['https://near.org/x', 'http://proxy:3128'],
+  ])('%s is %s', (url, proxy) => expect(proxyFor(new URL(url), env)).toBe(proxy))
+
+  it('is none for anything when NO_PROXY is *', () =>
+    expect(proxyFor(new URL('https://a.b'), { ...env, NO_PROXY: '*' })).toBeUndefined())
+
+  it('must be a URL', () =>
+    expect(() => proxyFor(new URL('https://a.b'), { HTTPS_PROXY: 'proxy:3128' })).toThrow(
+      'HTTPS_PROXY is not the URL of a proxy: proxy:3128',
+    ))
+})
+
+describe('requests', () => {
+  it("are Node's own where no proxy is named", async () => {
+    expect(await fetchThroughProxies({ HTTPS_PROXY: '' })).toBe(fetch)
+  })
+
+  it.each(['HTTP_PROXY', 'http_proxy'])('go through the proxy that %s names', async (name) => {
+    proxy.tunnels.length = 0
+    const proxied = await fetchThroughProxies({ [name]: proxy.url })
+    const response = await proxied(new URL(far()), { headers: { range: 'bytes=8-10' }, redirect: 'manual' })
+    expect([response.status, await response.text()]).toEqual([206, 'the'])
+    expect(proxy.tunnels).toEqual([new URL(far()).host])
+  })
+
+  it('do not go there for what NO_PROXY names', async () => {
+    proxy.tunnels.length = 0
+    const proxied = await fetchThroughProxies({ HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.1' })
+    expect(await (await proxied(new URL(server.url('file')))).text()).toBe('through the proxy')
+    expect(proxy.tunnels).toEqual([])
+  })
+})

@@ -1,0 +1,174 @@
+/** A pull as a process of its own, from a server on this machine: what it transfers, what it holds in memory, and what it does when it is killed. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
+import { randomFor, uniforms } from '../../src/platform/random.ts'
+import { projectPath } from '../cli/bin.ts'
+import { type RangeServer, serveRanges } from './range-server.ts'
+import { type Synthetic, syntheticCheckpoint } from './synthetic-checkpoint.ts'
+
+/** The short version runs always; the long one is asked for by its number of kills. */
+const kills = Number(process.env.LTX_A2A_PULL_KILLS ?? 4)
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-pull-'))
+let server: RangeServer
+beforeAll(async () => {
+  server = await serveRanges()
+})
+afterEach(() => {
+  Object.assign(server, { asked: [], sent: 0, pause: 0 })
+})
+afterAll(async () => {
+  await server.close()
+  rmSync(folder, { recursive: true })
+})
+
+const tellMemory = "process.on('exit',()=>process.stderr.write('peak '+process.resourceUsage().maxRSS+' kB'))"
+
+function startPull(
+  from: string,
+  out: string,
+): { child: ChildProcess; ended: Promise<{ code: number | null; said: string }> } {
+  const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), 'pull', from, '--out', out], {
+    env: { ...process.env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(tellMemory)}` },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (said += text))
+  return { child, ended: new Promise((resolve) => child.on('close', (code) => resolve({ code, said }))) }
+}
+
+const serve = (checkpoint: Synthetic) =>
+  server.files.set('ltx.safetensors', { size: checkpoint.size, bytes: checkpoint.bytes, etag: '"one"' })
+
+async function extractLocally(checkpoint: Synthetic, name: string): Promise<Buffer> {
+  const [local, out] = [join(folder, name, 'ltx.safetensors'), join(folder, `${name}.safetensors`)]
+  mkdirSync(join(folder, name))
+  checkpoint.writeTo(local)
+  const { code, said } = await startPull(local, out).ended
+  expect(code, said).toBe(0)
+  rmSync(local)
+  return readFileSync(out)
+}
+
+describe('a pull from a server', () => {
+  it('transfers at most 2 % more than the audio tensors, in little memory, and brings what a local extraction brings', async () => {
+    const checkpoint = syntheticCheckpoint(8)
+    expect([checkpoint.names.length, checkpoint.audioNames.length]).toEqual([5947, 2917])
+    serve(checkpoint)
+    const out = join(folder, 'whole.safetensors')
+    const { code, said } = await startPull(server.url('ltx.safetensors'), out).ended
+    expect(code, said).toBe(0)
+    expect(server.sent / checkpoint.audioBytes).toBeLessThan(1.02)
+    expect(server.sent).toBeGreaterThan(checkpoint.audioBytes)
+    expect(peakOf(said)).toBeLessThan(300e6)
+    expect(readFileSync(out).equals(await extractLocally(checkpoint, 'whole-here'))).toBe(true)
+  })
+
+  it('names exactly the audio tensors, with their bytes, the metadata and where they are from', async () => {
+    const checkpoint = syntheticCheckpoint(64)
+    serve(checkpoint)
+    const out = join(folder, 'small.safetensors')
+    await startPull(server.url('ltx.safetensors'), out).ended
+    const file = openSafetensors(out)
+    expect([...file.tensors.keys()].sort()).toEqual([...checkpoint.audioNames].sort())
+    expect(file.metadata).toMatchObject({ model_version: '2.3.0', license: 'text', config: '{"transformer":{}}' })
+    expect(file.metadata.provenance).toMatch(
+      /^2917 of 5947 tensors of ltx\.safetensors \(\d+ bytes, header [0-9a-f]{16}\)/,
+    )
+    for (const name of checkpoint.audioNames) {
+      const { start, end } = checkpoint.placeOf(name)
+      expect(Buffer.from(file.read(name).bytes).equals(checkpoint.bytes(start, end)), name).toBe(true)
+    }
+    file.close()
+  })
+
+  it('is not repeated when everything is there', async () => {
+    const checkpoint = syntheticCheckpoint(64)
+    serve(checkpoint)
+    const out = join(folder, 'twice.safetensors')
+    await startPull(server.url('ltx.safetensors'), out).ended
+    server.sent = 0
+    const { code, said } = await startPull(server.url('ltx.safetensors'), out).ended
+    expect(said).toContain('Everything is there already')
+    expect(code).toBe(0)
+    expect(server.sent).toBe(checkpoint.header.length + 1)
+  })
+
+  it(`that is killed ${kills} times at random moments never asks for a finished range again, and ends the same to the byte`, async () => {
+    const checkpoint = syntheticCheckpoint(16)
+    serve(checkpoint)
+    server.pause = 80 // longer, in all, than the kills wait
+    const out = join(folder, 'killed.safetensors')
+    const delays = uniforms(randomFor(Date.now(), 'kills'), kills, 0, 2000 / kills)
+    for (const delay of delays) {
+      const finished = journaled(out)
+      server.asked.length = 0
+      const { child, ended } = startPull(server.url('ltx.safetensors'), out)
+      await firstRange(checkpoint, ended)
+      await new Promise((resolve) => setTimeout(resolve, delay))
+      child.kill('SIGKILL')
+      await ended
+      expectNoneAgain(finished)
+      expect(existsSync(out)).toBe(false)
+    }
+    const finished = journaled(out)
+    expect(finished.length).toBeGreaterThan(0)
+    server.asked.length = 0
+    server.pause = 0
+    const { code, said } = await startPull(server.url('ltx.safetensors'), out).ended
+    expect(code, said).toBe(0)
+    expectNoneAgain(finished)
+    expect(readFileSync(out).equals(await extractLocally(checkpoint, 'killed-here'))).toBe(true)
+    expect(readdirSync(folder).filter((name) => name.startsWith('killed.safetensors.'))).toEqual([])
+  })
+
+  it('is stopped by Ctrl-C with a word on how to go on', async () => {
+    const checkpoint = syntheticCheckpoint(16)
+    serve(checkpoint)
+    server.pause = 50
+    const out = join(folder, 'stopped.safetensors')
+    const { child, ended } = startPull(server.url('ltx.safetensors'), out)
+    await firstRange(checkpoint, ended)
+    child.kill('SIGINT')
+    const { code, said } = await ended
+    expect(said).toMatch(/stopped; what has arrived is kept\n {2}go on: run the same command again/)
+    expect(code).toBe(130)
+    expect(existsSync(out)).toBe(false)
+  })
+})
+
+const peakOf = (said: string) => 1024 * Number(/peak (\d+) kB/.exec(said)?.[1])
+
+type Done = [start: number, end: number]
+
+/** The ranges that the journal of an unfinished file says are done. */
+function journaled(out: string): Done[] {
+  const path = `${out}.partial.journal`
+  if (!existsSync(path)) return []
+  const text = readFileSync(path, 'utf8')
+  const lines = text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .filter(Boolean)
+  return lines.flatMap((line) => {
+    const { done } = JSON.parse(line) as { done?: Done }
+    return done ? [done] : []
+  })
+}
+
+function expectNoneAgain(finished: readonly Done[]) {
+  for (const [start, end] of finished)
+    expect(server.asked.filter((asked) => asked.start < end && asked.end > start)).toEqual([])
+}
+
+/** Until the first bytes beyond the header are asked for. */
+async function firstRange({ header }: Synthetic, ended: Promise<unknown>) {
+  let isOver = false
+  void ended.then(() => (isOver = true))
+  while (!isOver && !server.asked.some(({ start }) => start >= header.length))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+}

@@ -1,0 +1,81 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { TensorInfo } from '../../src/formats/safetensors-header.ts'
+import { partsOf } from '../../src/net/partial-file.ts'
+import { planRanges, type RangeLimits } from '../../src/net/ranges.ts'
+
+const tensor = (start: number, end: number): TensorInfo => ({ dtype: 'U8', shape: [end - start], start, end })
+
+const limits: RangeLimits = { longest: 100, waste: 0.1, longestGap: 20 }
+
+describe('ranges', () => {
+  it('of neighbours become one request', () => {
+    expect(planRanges([tensor(30, 40), tensor(10, 20), tensor(20, 30)], 8, limits)).toEqual([
+      { start: 10, end: 40, pieces: [{ start: 10, end: 40, at: 8 }] },
+    ])
+  })
+
+  it('reach over the smallest gaps while the waste is small', () => {
+    expect(planRanges([tensor(0, 40), tensor(42, 60), tensor(66, 80)], 0, limits)).toEqual([
+      {
+        start: 0,
+        end: 60,
+        pieces: [
+          { start: 0, end: 40, at: 0 },
+          { start: 42, end: 60, at: 40 },
+        ],
+      },
+      { start: 66, end: 80, pieces: [{ start: 66, end: 80, at: 58 }] },
+    ])
+  })
+
+  it('never reach over a long gap, however much is wanted', () => {
+    expect(planRanges([tensor(0, 1000), tensor(1021, 2000)], 0, { ...limits, longest: 5000 })).toHaveLength(2)
+  })
+
+  it('are cut where they are long', () => {
+    const ranges = planRanges([tensor(0, 250)], 0, limits)
+    expect(ranges.map(({ start, end }) => [start, end])).toEqual([
+      [0, 100],
+      [100, 200],
+      [200, 250],
+    ])
+  })
+
+  it('bring every wanted byte to its place, once, whatever the tensors and limits', () => {
+    const sizes = fc.array(fc.record({ gap: fc.nat(30), size: fc.nat(300), wanted: fc.boolean() }), { maxLength: 30 })
+    const anyLimits = fc.record({
+      longest: fc.integer({ min: 1, max: 200 }),
+      waste: fc.constantFrom(0, 0.05, 0.5),
+      longestGap: fc.nat(40),
+    })
+    fc.assert(
+      fc.property(sizes, anyLimits, (sizes, limits) => {
+        let at = 5
+        const tensors = sizes.map(({ gap, size, wanted }) => {
+          const start = at + gap
+          at = start + size
+          return { ...tensor(start, at), wanted }
+        })
+        const source = Uint8Array.from({ length: at }, (_, i) => (i * 7) % 251)
+        const wanted = tensors.filter((one) => one.wanted)
+        const result = Buffer.concat(wanted.map(({ start, end }) => source.subarray(start, end)))
+        const brought = Buffer.alloc(result.length)
+        let asked = 0
+        for (const { start, end, pieces } of planRanges(wanted, 0, limits)) {
+          asked += end - start
+          expect(end - start).toBeLessThanOrEqual(limits.longest)
+          for (let position = start; position < end; position += 13)
+            for (const [bytes, to] of partsOf(
+              pieces,
+              source.subarray(position, Math.min(position + 13, end)),
+              position,
+            ))
+              brought.set(bytes, to)
+        }
+        expect(brought).toEqual(result)
+        expect(asked).toBeLessThanOrEqual(result.length * (1 + limits.waste))
+      }),
+    )
+  })
+})

@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest'
+import { curveOf, lossBySigma, parseMetrics, smoothed, thinnedCurve } from '../../src/report/loss-curves.ts'
+
+test('lines are read, and one that is cut off is left out', () => {
+  expect(parseMetrics('{"step":0,"fixed_loss":1}\n{"step":1,"loss":0.5}\n{"step":2,"lo')).toEqual([
+    { step: 0, fixed_loss: 1 },
+    { step: 1, loss: 0.5 },
+  ])
+})
+
+test('a curve has the steps that have the number', () => {
+  const steps = [{ step: 0 }, { step: 1, loss: 0.5 }, { step: 2, loss: Number.NaN }, { step: 3, loss: 0.25 }]
+  expect(curveOf(steps, ({ loss }) => loss)).toEqual([
+    [1, 0.5],
+    [3, 0.25],
+  ])
+})
+
+test('smoothing follows slowly, and starts where the curve starts', () => {
+  const steady = smoothed(
+    [1, 2, 3].map((step) => [step, 4] as const),
+    0.1,
+  )
+  expect(steady.map(([, value]) => value)).toEqual([4, 4, 4].map((value) => expect.closeTo(value, 12)))
+  const [, [, second] = []] = smoothed(
+    [
+      [1, 0],
+      [2, 1],
+    ],
+    0.5,
+  )
+  expect(second).toBeCloseTo(2 / 3, 12)
+})
+
+test('each step counts in the band of its mean noise level', () => {
+  const steps = [
+    { step: 1, loss: 1, sigmas: [0.1] },
+    { step: 2, loss: 2, sigmas: [1] },
+    { step: 3, loss: 3, sigmas: [0.2, 0.6] },
+    { step: 4, loss: 4 },
+  ]
+  expect(lossBySigma(steps)).toEqual([
+    { name: 'sigma 0–0.25', points: [[1, 1]] },
+    { name: 'sigma 0.25–0.5', points: [[3, 3]] },
+    { name: 'sigma 0.5–0.75', points: [] },
+    { name: 'sigma 0.75–1', points: [[2, 2]] },
+  ])
+})
+
+test('a thinned curve ends where the whole one ends, and keeps its mean', () => {
+  const points = Array.from({ length: 1000 }, (_, i) => [i + 1, i % 2] as const)
+  const thin = thinnedCurve(points, 100)
+  expect([thin.length, thin.at(-1)]).toEqual([100, [1000, 0.5]])
+  expect(thinnedCurve(points.slice(0, 5), 100)).toEqual(points.slice(0, 5))
+})

@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest'
+import { findingsTable } from '../../src/cli/doctor.ts'
+import type { DoctorReport } from '../../src/setup/doctor.ts'
+import { type Finding, findings } from '../../src/setup/doctor-findings.ts'
+
+const bare: DoctorReport = {
+  tool: '0.1.0',
+  node: '20.19.0',
+  system: 'linux x64',
+  processor: { model: 'A processor', threads: 1, bfloat16: [] },
+  memory: { totalBytes: 8e9, freeBytes: 4e9 },
+  cards: [],
+  backend: {
+    name: 'wasm',
+    description: 'WebAssembly, one thread',
+    passedOver: [{ name: 'tensorflow', reason: 'no native TensorFlow is set up' }],
+  },
+  products: {
+    float32: { works: true, gigaflops: 36, roundsToNearest: true },
+    bfloat16: { works: false, reason: 'only native' },
+  },
+  ffmpeg: { failure: 'no ffmpeg was found' },
+  base: { failure: 'x.safetensors does not exist' },
+  disk: { folder: '/work', freeBytes: 80e9 },
+  cache: { folder: '/cache', bytes: 12e6 },
+  data: { folder: '/data', bytes: 0 },
+  proxies: {},
+}
+
+const native: Partial<DoctorReport> = {
+  backend: { name: 'tensorflow', description: 'TensorFlow 2.21.0 on the CPU, from a test', passedOver: [] },
+  native: { version: '2.21.0', device: 'CPU' },
+  products: {
+    float32: { works: true, gigaflops: 300, roundsToNearest: true },
+    bfloat16: { works: true, gigaflops: 1800, roundsToNearest: true },
+  },
+}
+
+const finding = (about: string, report: Partial<DoctorReport> = {}): Finding | undefined =>
+  findings({ ...bare, ...report }).find((one) => one.about === about)
+
+describe('the doctor says', () => {
+  it('why the backend is not the fastest, and what helps', () => {
+    expect(finding('Backend')).toEqual({
+      about: 'Backend',
+      found: 'wasm: WebAssembly, one thread',
+      grade: 'fair',
+      meaning: 'no native TensorFlow is set up; for the 22B model: ltx-a2a setup-tensorflow',
+    })
+    expect(finding('Backend', native)).toMatchObject({ grade: 'good', meaning: '' })
+  })
+
+  it('what helps only once', () => {
+    const reason = 'TensorFlow was set up with /x, which is gone: run ltx-a2a setup-tensorflow again'
+    const backend = { ...bare.backend, passedOver: [{ name: 'tensorflow', reason }] } as DoctorReport['backend']
+    expect(finding('Backend', { backend })?.meaning).toBe(reason)
+  })
+
+  it('when nothing computes', () => {
+    const { products: _, ...without } = bare
+    const report = { ...without, backend: { failure: 'the tensorflow backend cannot be used here' } }
+    const [backend, ...others] = findings(report).filter(({ about }) => /Backend|products/.test(about))
+    expect(backend).toMatchObject({ grade: 'poor', meaning: 'the tensorflow backend cannot be used here' })
+    expect(others).toEqual([])
+  })
+
+  it('how long a step must take at the rate that was measured', () => {
+    expect(finding('float32 products')?.meaning).toContain('takes 100 s at the very least')
+    expect(finding('bfloat16 products', native)).toMatchObject({
+      found: '1,800 GFLOP/s',
+      meaning: expect.stringContaining('takes 2.0 s at the very least'),
+    })
+    expect(finding('bfloat16 products')).toMatchObject({ grade: 'fair', found: 'only native' })
+  })
+
+  it('that a format is foreign to this processor', () => {
+    const foreign = { works: true, gigaflops: 100, roundsToNearest: false } as const
+    const products = { float32: { ...foreign, roundsToNearest: true }, bfloat16: foreign }
+    expect(finding('bfloat16 products', { ...native, products })).toMatchObject({
+      found: '100 GFLOP/s',
+      grade: 'fair',
+      meaning: expect.stringMatching(/^not used.*weights lie in memory as they are stored$/),
+    })
+  })
+
+  it('that a card lies idle, and how it would not', () => {
+    expect(finding('Graphics card')).toMatchObject({ found: 'no NVIDIA card', meaning: '' })
+    expect(finding('Graphics card', { ...native, cards: ['H200'] })).toMatchObject({
+      grade: 'poor',
+      meaning: expect.stringContaining('pip install "tensorflow[and-cuda]"'),
+    })
+    const used = { ...native, native: { version: '2.21.0', device: 'GPU' }, cards: ['H200'] } as Partial<DoctorReport>
+    expect(finding('Graphics card', used)).toMatchObject({ grade: 'good', found: 'H200', meaning: '' })
+  })
+
+  it('what an ffmpeg without rubberband does instead', () => {
+    const ffmpeg = { path: '/bin/ffmpeg', from: 'the PATH', version: '7.1', rubberband: false }
+    expect(finding('ffmpeg', { ffmpeg })).toMatchObject({ grade: 'fair', meaning: expect.stringContaining('atempo') })
+    expect(finding('ffmpeg')).toMatchObject({ grade: 'poor', found: 'no ffmpeg was found' })
+  })
+
+  it('that 8 GB are too little for the real model, and 24 are not', () => {
+    expect(finding('Memory')).toMatchObject({ found: '8.0 GB, 4.0 GB of it free', grade: 'fair' })
+    expect(finding('Memory', { memory: { totalBytes: 24e9, freeBytes: 20e9 } })?.meaning).toBe('')
+  })
+
+  it('that the Node is too old', () => {
+    expect(finding('Node', { node: '18.20.4' })).toMatchObject({
+      grade: 'poor',
+      meaning: 'ltx-a2a needs Node 20 or later',
+    })
+    expect(finding('Node', { node: '24.1.0' })).toMatchObject({ grade: 'good', meaning: '' })
+  })
+})
+
+describe('as a table', () => {
+  it('every finding has its line, within the width of the window', () => {
+    const lines = findingsTable(findings(bare), { columns: 90 }).trimEnd().split('\n')
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(90)
+    for (const { about } of findings(bare)) expect(lines.some((line) => line.startsWith(`│ ${about} `))).toBe(true)
+  })
+
+  it('colour is only for terminals', () => {
+    const colorCode = String.fromCharCode(27)
+    expect(findingsTable(findings(bare))).not.toContain(colorCode)
+    expect(findingsTable(findings(bare), { color: true })).toContain(`${colorCode}[31mno ffmpeg was found`)
+  })
+})

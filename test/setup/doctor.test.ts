@@ -1,0 +1,66 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import type { DoctorReport } from '../../src/setup/doctor.ts'
+import { ltxA2a } from '../cli/bin.ts'
+
+const data = mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
+const doctor = (args: string[] = [], env: Record<string, string> = {}) =>
+  ltxA2a(['doctor', ...args], { env: { LTX_A2A_DATA: data, ...env } })
+const report = async (...call: Parameters<typeof doctor>): Promise<DoctorReport> => {
+  const { code, stdout, stderr } = await doctor(['--json', ...(call[0] ?? [])], call[1])
+  expect(code, stderr).toBe(0)
+  return JSON.parse(stdout)
+}
+
+const require = createRequire(import.meta.url)
+const npmBroughtOne = ['tfjs-node-gpu', 'tfjs-node'].some((name) => {
+  try {
+    return require.resolve(`@tensorflow/${name}`) !== ''
+  } catch {
+    return false
+  }
+})
+
+describe('the doctor', () => {
+  it('shows what was looked at as a table on stdout', async () => {
+    const { code, stdout } = await doctor(['--backend', 'wasm'])
+    expect(code).toBe(0)
+    for (const about of ['Node', 'Memory', 'Backend', 'float32 products', 'ffmpeg', 'Base', 'Cache', 'Proxies'])
+      expect(stdout).toContain(`│ ${about} `)
+  })
+
+  it('has the same as JSON', async () => {
+    const { backend, products, base, native } = await report(['--backend', 'wasm'])
+    expect(backend).toMatchObject({ name: 'wasm', passedOver: [] })
+    expect(native).toBeUndefined()
+    expect(products?.float32).toMatchObject({ works: true, gigaflops: expect.any(Number) })
+    expect(products?.bfloat16).toEqual({ works: false, reason: 'only native TensorFlow has it' })
+    expect(base).toMatchObject({ isBundled: true, blocks: expect.any(Number) })
+  })
+
+  it('does not fail for what is missing, but tells', async () => {
+    const { base, ffmpeg } = await report(['--backend', 'wasm', '--model', '/nowhere/ltx.safetensors'], {
+      FFMPEG_PATH: '/nowhere/ffmpeg',
+    })
+    expect(base.failure).toContain('/nowhere/ltx.safetensors')
+    expect(ffmpeg.failure).toBe('FFMPEG_PATH is /nowhere/ffmpeg, which does not run')
+  })
+
+  it.skipIf(npmBroughtOne)(
+    'says what a setup that no longer fits lacks, and computes with something else',
+    async () => {
+      const broken = mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
+      mkdirSync(join(broken, 'tensorflow'))
+      writeFileSync(
+        join(broken, 'tensorflow', 'installation.json'),
+        JSON.stringify({ tfjs: '3.0.0', from: 'a test', libraries: [] }),
+      )
+      const { backend } = await report([], { LTX_A2A_DATA: broken })
+      expect(backend.name).toBe('wasm')
+      expect(backend.passedOver?.[0]?.reason).toMatch(/^TensorFlow was set up for tfjs 3\.0\.0, not /)
+    },
+  )
+})

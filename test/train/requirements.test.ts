@@ -1,0 +1,153 @@
+import * as tf from '@tensorflow/tfjs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { audioModules } from '../../src/config/parameters.ts'
+import { startBackend } from '../../src/engine/backend.ts'
+import type { TensorInfo } from '../../src/formats/safetensors-header.ts'
+import { openBaseModel } from '../../src/model/base-model.ts'
+import { detachLora } from '../../src/model/lora.ts'
+import { contextLength } from '../../src/model/text/tokenizer.ts'
+import { loadTransformer } from '../../src/model/transformer/transformer.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
+import { type Demand, engineOf, previewTimes, type Requirements, requirementsOf } from '../../src/train/requirements.ts'
+import { createTrainer } from '../../src/train/trainer.ts'
+import { goldenJson } from '../golden/golden.ts'
+
+type Group = { prefix: string; count: number; names: Record<string, [string, number[]]> }
+
+const base = openBaseModel()
+const wasm = engineOf('wasm', 'float32')
+const native = engineOf('tensorflow', 'bfloat16')
+const demand: Demand = {
+  rank: 32,
+  audioDurationSeconds: 5,
+  targetModules: audioModules,
+  numberOfSteps: 2000,
+  checkpointInterval: 250,
+  previewInterval: 250,
+  clips: 20,
+  texts: 12,
+  unknownTexts: 0,
+  previews: 2,
+}
+
+/** The bundled base with the names and sizes of the released one. */
+const released = (() => {
+  const { groups, tensors } = goldenJson('manifest-22b-audio.json')
+  const names = groups.flatMap(({ prefix, count, names }: Group) =>
+    Array.from({ length: count }, (_, i) =>
+      Object.entries(names).map(([name, entry]) => [`${prefix}${i}.${name}`, entry]),
+    ).flat(),
+  )
+  const shapes = [...names, ...Object.entries(tensors)].map(([name, [dtype, shape]]) => {
+    const bytes = 2 * shape.reduce((product: number, size: number) => product * size, 1)
+    return [name, { dtype, shape, start: 0, end: bytes }]
+  })
+  const sizes = {
+    num_layers: 48,
+    audio_num_attention_heads: 32,
+    audio_attention_head_dim: 64,
+    audio_cross_attention_dim: 2048,
+  }
+  return {
+    ...base,
+    checkpoint: { ...base.checkpoint, tensors: new Map(shapes as [string, TensorInfo][]) },
+    config: { ...base.config, transformer: { ...base.config.transformer, ...sizes } },
+  }
+})()
+
+describe('what a run takes', () => {
+  beforeAll(async () => {
+    await startBackend('wasm')
+  })
+
+  it.each([0.5, 2, 5])('is what a step of %d s really keeps, give or take a third', async (seconds) => {
+    const frames = Math.round(25 * seconds) + 1
+    const matrix = (name: string, rows: number, columns: number) => ({
+      shape: [rows, columns] as [number, number],
+      values: normals(randomFor(1, name), rows * columns),
+    })
+    const { audio_in_channels: patch, audio_cross_attention_dim: width } = base.config.transformer
+    const model = loadTransformer(base.components.transformer, base.config.transformer)
+    const pair = {
+      name: 'pair',
+      target: matrix('a', frames, patch),
+      reference: matrix('b', frames, patch),
+      context: matrix('c', contextLength, width),
+    }
+    const trainer = createTrainer(model, [pair], {
+      ...{ rank: 8, alpha: 8, targetModules: audioModules, seed: 1, steps: 1 },
+      ...{ learningRate: 1e-4, schedule: 'constant', accumulation: 1 },
+    })
+    const before = tf.memory().numBytes
+    const { peakBytes } = await tf.profile(async () => {
+      await trainer.run({})
+      return tf.scalar(0)
+    })
+    trainer.dispose()
+    detachLora(model)
+    const { step } = requirementsOf(base, { ...demand, audioDurationSeconds: seconds }, wasm)
+    expect((peakBytes - before) / step).toBeGreaterThan(2 / 3)
+    expect((peakBytes - before) / step).toBeLessThan(4 / 3)
+  })
+
+  it('grows with the rank as the files do', () => {
+    const small = requirementsOf(base, demand, wasm)
+    const large = requirementsOf(base, { ...demand, rank: 64 }, wasm)
+    expect(large.trained).toBe(2 * small.trained)
+    const width = base.config.transformer.audio_cross_attention_dim
+    const perBlock = 32 * (8 * 2 * width + 2 * 5 * width)
+    expect(small.trained).toBe(16 * perBlock * base.config.transformer.num_layers)
+  })
+
+  it('is about 13 GB for the released model, 5 s and rank 32 in bfloat16 on native TensorFlow', () => {
+    const { memory, trained, weights } = requirementsOf(released, demand, native)
+    expect(weights).toBe(2 * 3_286_408_320)
+    expect(trained).toBe(16 * 81_788_928)
+    expect(memory / 1e9).toBeGreaterThan(12)
+    expect(memory / 1e9).toBeLessThan(14)
+  })
+
+  it('keeps narrow weights narrow where products are float32, but not what a step keeps', () => {
+    const [narrow, wide] = [native, engineOf('tensorflow', 'float32')].map((engine) =>
+      requirementsOf(released, demand, { ...engine, recomputes: () => false }),
+    ) as [Requirements, Requirements]
+    expect(wide.weights / narrow.weights).toBeCloseTo(1, 3) // a few small tables are stored wide
+    expect(wide.step).toBeGreaterThan(1.3 * narrow.step)
+    expect(Math.abs(wide.memory / 13.95e9 - 1)).toBeLessThan(0.1) // as measured
+  })
+
+  it('is for clips of 60 s about what was measured: 13.6 GB, when every block is computed again', () => {
+    const clips = { ...demand, audioDurationSeconds: 60 }
+    const { memory } = requirementsOf(released, clips, { ...native, recomputes: () => true })
+    expect(Math.abs(memory / 13.58e9 - 1)).toBeLessThan(0.1)
+    expect(requirementsOf(released, clips, { ...native, recomputes: () => false }).memory).toBeGreaterThan(4 * memory)
+  })
+
+  it('asks with all that would be kept whether to compute blocks again', () => {
+    const asked: number[] = []
+    requirementsOf(released, demand, { ...native, recomputes: (bytes) => asked.push(bytes) === 0 })
+    expect(asked[0]).toBeGreaterThan(3e9) // in float32, as the backend of this test computes
+    expect(asked[0]).toBeLessThan(5e9)
+  })
+
+  it('has the encoding of captions in it, where that takes more, and only if any are to be encoded', () => {
+    const known = requirementsOf(base, demand, wasm)
+    const unknown = requirementsOf(base, { ...demand, unknownTexts: 1 }, wasm)
+    expect(known.captions).toBe(0)
+    expect(unknown.captions).toBeGreaterThan(0)
+    expect(unknown.memory).toBe(Math.max(known.memory, unknown.captions + wasm.ownBytes))
+    const { captions } = requirementsOf(released, { ...demand, unknownTexts: 1 }, native)
+    const projection = 2 * 2048 * 49 * 3840
+    expect(captions).toBeGreaterThan(projection)
+    expect(captions).toBeLessThan(1.2e9) // the text encoder here is small
+  })
+
+  it('has room for the previews of the base, before the first step', () => {
+    expect(previewTimes({ numberOfSteps: 1000, previewInterval: 250 })).toBe(5)
+    expect(previewTimes({ numberOfSteps: 1001, previewInterval: 250 })).toBe(6)
+    expect(previewTimes({ numberOfSteps: 1000, previewInterval: 0 })).toBe(1)
+    const wav = demand.audioDurationSeconds * 48_000 * 2 * 4
+    const { run } = requirementsOf(base, demand, wasm)
+    expect(run - requirementsOf(base, { ...demand, previews: 0 }, wasm).run).toBe(2 * 9 * wav)
+  })
+})

@@ -1,0 +1,387 @@
+/** The main road as a person walks it: a folder or a zip goes in, a LoRA and wavs come out. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
+import { openSource } from '../../src/dataset/source.ts'
+import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
+import { openBaseModel } from '../../src/model/base-model.ts'
+import { readLora } from '../../src/model/lora-file.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
+import { ltxA2a, type RunOptions } from '../cli/bin.ts'
+
+const demo = fileURLToPath(new URL('../../fixtures/demo', import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
+const run = (args: string[], options: RunOptions = {}) => ltxA2a(args, { cwd: folder, ...options })
+beforeAll(() => {
+  mkdirSync(join(folder, 'pairs'))
+  for (const name of ['hiss', 'rush', 'wind']) {
+    for (const side of ['start', 'end'])
+      writeFileSync(join(folder, 'pairs', `${name}_${side}.wav`), noise(`${name} ${side}`))
+    writeFileSync(join(folder, 'pairs', `${name}.txt`), `some ${name}`)
+  }
+  writeFileSync(join(folder, 'ref.wav'), noise('reference'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const noise = (name: string, seconds = 0.6) =>
+  encodeWav({
+    sampleRate: 16_000,
+    channels: [normals(randomFor(1, name), seconds * 16_000).map((value) => value / 10)],
+  })
+
+const read = (...path: string[]) => readFileSync(join(folder, ...path))
+const metrics = (run: string) =>
+  read(run, 'metrics.jsonl')
+    .toString()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+
+/** Parameters of a run that takes seconds. */
+const small = [
+  '--data',
+  'pairs',
+  '--audio-duration-seconds',
+  '0.5',
+  '--rank',
+  '4',
+  '--dev-allow-few-steps',
+  '--preview-steps',
+  '2',
+]
+
+describe('train', () => {
+  it('makes a LoRA, previews, metrics and a config, and names them in its last line', async () => {
+    const { code, stdout, stderr } = await run([
+      'train',
+      ...small,
+      ...[
+        '--trigger-phrase',
+        'n0ise',
+        '--number-of-steps',
+        '6',
+        '--checkpoint-interval',
+        '3',
+        '--preview-interval',
+        '3',
+        '--alpha',
+        '8',
+      ],
+      ...[
+        '--validation-reference',
+        'ref.wav',
+        '--validation-reference',
+        'ref.wav',
+        '--validation-prompt',
+        'n0ise',
+        '--validation-prompt',
+        'other',
+      ],
+      ...['--debug-dataset', '--out', 'whole'],
+    ])
+    expect(stderr).toContain('Base: the small bundled one')
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
+    expect(readdirSync(join(folder, 'whole')).sort()).toEqual([
+      'audio.wav',
+      'checkpoints',
+      'config.json',
+      'debug_dataset.zip',
+      'lora.safetensors',
+      'metrics.jsonl',
+      'previews',
+      'report.html',
+      'state.safetensors',
+      'tensorboard',
+      'verdicts.json',
+    ])
+    expect(readdirSync(join(folder, 'whole', 'checkpoints'))).toEqual(['lora-00003.safetensors'])
+    expect(readdirSync(join(folder, 'whole', 'previews'))).toEqual(
+      [1, 2].flatMap((n) => ['00000', '00003', '00006'].map((step) => `preview-${n}-${step}.wav`)),
+    )
+    expect(metrics('whole').map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5, 6])
+    const last = stderr.trim().split('\n').at(-1)
+    expect(last).toMatch(
+      /^Done in (\d+ min )?\d+ s: whole.lora\.safetensors, whole.audio\.wav, .*would have charged \$0\.23\.$/,
+    )
+  })
+
+  it('writes what it was told and what it made of it', () => {
+    const config = JSON.parse(read('whole', 'config.json').toString())
+    expect(config).toMatchObject({ tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: 'n0ise' })
+    expect(config.parameters).toMatchObject({
+      training_data_url: 'pairs',
+      rank: 4,
+      alpha: 8,
+      learning_rate: 0.0002,
+      seed: 42,
+    })
+  })
+
+  it('writes 48 kHz stereo, the previews one after another', () => {
+    const [first, second, all] = ['previews/preview-1-00006.wav', 'previews/preview-2-00006.wav', 'audio.wav'].map(
+      (path) => decodeWav(read('whole', path)),
+    )
+    expect([all?.sampleRate, all?.channels.length]).toEqual([48_000, 2])
+    expect(all?.channels[0]?.length).toBe((first?.channels[0]?.length ?? 0) + (second?.channels[0]?.length ?? 0))
+    expect(first?.channels[0]?.length).toBe(480 * (4 * 12 - 3)) // 0.5 s are 12 latent frames, rounded half to even
+  })
+
+  it('folds alpha into B, says so in the metadata, and keeps no alpha tensors', () => {
+    const lora = readLora(join(folder, 'whole', 'lora.safetensors'))
+    expect(lora.metadata).toMatchObject({
+      rank: '4',
+      alpha: '8',
+      trigger_phrase: 'n0ise',
+      base_model: openBaseModel().fingerprint,
+      reference_positions: 'overlapping',
+      duration_seconds: '0.5',
+      steps: '6',
+    })
+    const state = openSafetensors(join(folder, 'whole', 'state.safetensors'))
+    const [module, { b } = { b: new Float32Array() }] = [...lora.modules][0] ?? []
+    const trained = state.float32(`diffusion_model.${module}.lora_B.weight`)
+    const largest = trained.reduce(
+      (best, value, i) => (Math.abs(value) > Math.abs(trained[best] as number) ? i : best),
+      0,
+    )
+    expect((b[largest] as number) / (trained[largest] as number)).toBeCloseTo(2, 1)
+    const keys = [...openSafetensors(join(folder, 'whole', 'lora.safetensors')).tensors.keys()]
+    expect(keys.every((key) => /^diffusion_model\.transformer_blocks\.\d+\..+\.lora_[AB]\.weight$/.test(key))).toBe(
+      true,
+    )
+    expect(keys).toHaveLength(4 * 10 * 2)
+  })
+
+  it('puts the clips that the model saw into a zip that is a dataset again', async () => {
+    const source = await openSource(join(folder, 'whole', 'debug_dataset.zip'))
+    expect(source.paths).toContain('hiss_start.wav')
+    expect(new TextDecoder().decode(await source.readText('hiss.txt'))).toBe('n0ise some hiss\n')
+    const peak = await source.withFile('hiss_end.wav', async (file) =>
+      Math.max(...(decodeWav(readFileSync(file)).channels[0] ?? [])),
+    )
+    expect(Math.abs(peak)).toBeLessThanOrEqual(0.892)
+    await source.close()
+  })
+
+  it('ends in the same bytes for the same seed', async () => {
+    for (const out of ['once', 'again']) await run(['train', ...small, '--number-of-steps', '3', '--out', out])
+    expect(read('again', 'lora.safetensors').equals(read('once', 'lora.safetensors'))).toBe(true)
+  })
+
+  it('saves at Ctrl-C, says how to go on, and then ends in the same bytes as a run that was left alone', async () => {
+    const args = [...small, '--number-of-steps', '40', '--checkpoint-interval', '10']
+    await run(['train', ...args, '--out', 'alone'])
+    const stopped = await run(['train', ...args, '--out', 'stopped'], {
+      interrupt: { at: 'Training: ', signal: 'SIGINT' },
+    })
+    expect(stopped.code).toBe(130)
+    expect(stopped.stderr).toMatch(/stopped after step \d+ of 40; the run is saved/)
+    expect(stopped.stderr).toContain('ltx-a2a train --resume stopped')
+    const { code, stderr } = await run(['train', '--resume', 'stopped'])
+    expect(stderr).toMatch(/Resuming after step \d+/)
+    expect(code).toBe(0)
+    expect(read('stopped', 'lora.safetensors').equals(read('alone', 'lora.safetensors'))).toBe(true)
+    expect(metrics('stopped').map(({ step, loss }) => [step, loss])).toEqual(
+      metrics('alone').map(({ step, loss }) => [step, loss]),
+    )
+  })
+
+  it('runs the job file of the hosted trainer as it is', async () => {
+    const job = {
+      training_data_url: 'pairs',
+      trigger_phrase: 'tonech4nge',
+      rank: 8,
+      number_of_steps: 100,
+      learning_rate: 0.0002,
+      audio_duration_seconds: 0.5,
+      resolution: 'high',
+      validation: [{ prompt: 'tonech4nge', reference_audio_url: 'ref.wav' }],
+    }
+    writeFileSync(join(folder, 'job.json'), JSON.stringify(job))
+    const { code, stderr } = await run([
+      'train',
+      '--config',
+      'job.json',
+      '--preview-steps',
+      '2',
+      '--preview-interval',
+      '0',
+      '--out',
+      'job',
+    ])
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/resolution.*no effect: audio only/)
+    expect(existsSync(join(folder, 'job', 'audio.wav'))).toBe(true)
+  })
+
+  it('learns: the loss over fixed draws on the demo pairs falls clearly', async () => {
+    const { code } = await run([
+      'train',
+      ...[
+        '--data',
+        join(demo, 'pairs.zip'),
+        '--audio-duration-seconds',
+        '0.8',
+        '--rank',
+        '8',
+        '--trigger-phrase',
+        'v1ntage radio',
+      ],
+      ...['--number-of-steps', '60', '--learning-rate', '0.002', '--dev-allow-few-steps', '--out', 'demo'],
+    ])
+    expect(code).toBe(0)
+    const losses = metrics('demo').flatMap(({ fixed_loss }) => fixed_loss ?? [])
+    expect(losses.at(-1) / losses[0]).toBeLessThan(0.85)
+  })
+})
+
+describe('train refuses, writes nothing and exits with 2', () => {
+  const refuses = async (args: string[], ...says: RegExp[]) => {
+    const { code, stdout, stderr } = await run(['train', ...args, '--out', 'refused'])
+    for (const sentence of says) expect(stderr).toMatch(sentence)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(existsSync(join(folder, 'refused'))).toBe(false)
+  }
+
+  it('pairs that are all too short, naming the longest usable length', () =>
+    refuses(['--data', 'pairs'], /3 pairs have at least 0\.6 s: try --audio-duration-seconds 0\.6/))
+
+  it('a dataset that is not there', () => refuses(['--data', 'nowhere.zip'], /nowhere\.zip/))
+
+  it('a validation reference that is not there', () =>
+    refuses([...small, '--validation-reference', 'gone.wav'], /gone\.wav does not exist/))
+
+  it('a checkpoint without audio tensors', () => {
+    const path = join(folder, 'video.safetensors')
+    const { metadata } = openBaseModel().checkpoint
+    writeSafetensors(path, new Map([['x', { dtype: 'F32', shape: [1], bytes: new Uint8Array(4) }]]), metadata)
+    return refuses(
+      [...small, '--model', 'video.safetensors', '--text-encoder', '.'],
+      /video\.safetensors has no audio stream/,
+    )
+  })
+
+  it('a tensor of the wrong shape, naming both shapes', () => {
+    const { checkpoint } = openBaseModel()
+    const tensors = new Map([...checkpoint.tensors.keys()].map((name) => [name, checkpoint.read(name)]))
+    const name = 'model.diffusion_model.audio_patchify_proj.weight'
+    tensors.set(name, { dtype: 'F32', shape: [2, 3], bytes: new Uint8Array(24) })
+    writeSafetensors(join(folder, 'bent.safetensors'), tensors, checkpoint.metadata)
+    const textEncoder = openBaseModel().textEncoder as string
+    return run(['train', ...small, '--model', 'bent.safetensors', '--text-encoder', textEncoder, '--out', 'bent']).then(
+      ({ code, stderr }) => {
+        expect(stderr).toMatch(/audio_patchify_proj\.weight in bent\.safetensors has the shape \[2,3\], not \[64,128\]/)
+        expect(code).toBe(2)
+      },
+    )
+  })
+
+  it('an output folder that is not ours', async () => {
+    mkdirSync(join(folder, 'theirs'))
+    writeFileSync(join(folder, 'theirs', 'thesis.txt'), 'mine')
+    const { code, stderr } = await run(['train', ...small, '--out', 'theirs'])
+    expect(stderr).toMatch(/theirs holds files that are not a run of ltx-a2a/)
+    expect(code).toBe(2)
+    expect(readdirSync(join(folder, 'theirs'))).toEqual(['thesis.txt'])
+  })
+})
+
+describe('preview', () => {
+  it('takes prompt and duration from the LoRA and prints only the path of the wav', async () => {
+    const lora = join('whole', 'lora.safetensors')
+    const { code, stdout, stderr } = await run([
+      'preview',
+      '--lora',
+      lora,
+      '--ref',
+      'ref.wav',
+      '--steps',
+      '2',
+      '--out',
+      'new.wav',
+    ])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'new.wav\n' })
+    expect(stderr).toContain('"n0ise"')
+    const { sampleRate, channels } = decodeWav(read('new.wav'))
+    expect([sampleRate, channels.length, channels[0]?.length]).toEqual([48_000, 2, 480 * 45])
+  })
+
+  it('with strength 0 sounds like the base, with more like something else', async () => {
+    const sound = async (name: string, ...args: string[]) => {
+      await run([
+        'preview',
+        '--ref',
+        'ref.wav',
+        '--prompt',
+        'n0ise',
+        '--duration',
+        '0.5',
+        '--steps',
+        '2',
+        '--out',
+        name,
+        ...args,
+      ])
+      return read(name)
+    }
+    const lora = join('demo', 'lora.safetensors')
+    const base = await sound('base.wav')
+    expect((await sound('zero.wav', '--lora', lora, '--lora-strength', '0')).equals(base)).toBe(true)
+    expect((await sound('one.wav', '--lora', lora)).equals(base)).toBe(false)
+    const two = await sound(
+      'two.wav',
+      '--lora',
+      lora,
+      '--lora',
+      lora,
+      '--lora-strength',
+      '0.5',
+      '--lora-strength',
+      '0.5',
+    )
+    const one = decodeWav(read('one.wav')).channels[0] as Float32Array
+    const difference = (decodeWav(two).channels[0] as Float32Array).map((value, i) =>
+      Math.abs(value - (one[i] as number)),
+    )
+    expect(Math.max(...difference)).toBeLessThan(1e-3)
+  })
+
+  it('says that guidance spoils the small bundled base, and is silent where there is none', async () => {
+    const render = (cfg: string) =>
+      run(['preview', '--ref', 'ref.wav', '--steps', '1', '--cfg', cfg, '--stg-scale', '0', '--out', `cfg-${cfg}.wav`])
+    expect((await render('7')).stderr).toContain('warning: guidance of 7 is too much for the small bundled base')
+    expect((await render('1')).stderr).not.toContain('guidance')
+  })
+
+  it('refuses a LoRA of another base, naming both sizes', async () => {
+    const factors = { dtype: 'F32' as const, shape: [1, 7], bytes: new Uint8Array(28) }
+    const module = 'diffusion_model.transformer_blocks.0.audio_attn1.to_q'
+    const tensors = new Map([
+      [`${module}.lora_A.weight`, factors],
+      [`${module}.lora_B.weight`, { ...factors, shape: [7, 1] }],
+    ])
+    writeSafetensors(join(folder, 'other.safetensors'), tensors)
+    const { code, stderr } = await run([
+      'preview',
+      '--lora',
+      'other.safetensors',
+      '--ref',
+      'ref.wav',
+      '--out',
+      'no.wav',
+    ])
+    expect(stderr).toMatch(/to_q is \[7, 7\] there and \[64, 64\] in this base/)
+    expect(code).toBe(2)
+    expect(existsSync(join(folder, 'no.wav'))).toBe(false)
+  })
+
+  it('refuses a file that is no LoRA', async () => {
+    writeFileSync(join(folder, 'empty.safetensors'), '')
+    const { code, stderr } = await run(['preview', '--lora', 'empty.safetensors', '--ref', 'ref.wav'])
+    expect(stderr).toMatch(/empty\.safetensors is not a usable safetensors file: it has 0 bytes/)
+    expect(code).toBe(2)
+  })
+})
