@@ -1,7 +1,7 @@
 /** Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`, `start --blocks 4`, `encode --pairs 20`, `preview --blocks 4 --steps 4`. */
 import { parseArgs } from 'node:util'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
-import { chooseRecompute, type Recompute } from '../src/engine/checkpointing.ts'
+import type { Checkpointing } from '../src/model/transformer/checkpointing.ts'
 import type { Spent } from './bench/clock.ts'
 import { benchEncode } from './bench/encode.ts'
 import { benchPreview } from './bench/preview.ts'
@@ -27,9 +27,11 @@ const [blocks, seconds, steps, pairs, rank, contextTokens] = [
   ...[values.blocks, values.seconds, values.steps, values.pairs, values.rank, values.context],
 ].map(Number) as [number, number, number, number, number, number]
 
+const checkpointing = values.recompute as Checkpointing
+
 const benches: Record<string, () => Promise<object>> = {
-  step: () => benchStep({ blocks, seconds, steps, rank, contextTokens }),
-  start: () => benchStart({ blocks, seconds, steps, rank, contextTokens }),
+  step: () => benchStep({ blocks, seconds, steps, rank, contextTokens, checkpointing }),
+  start: () => benchStart({ blocks, seconds, steps, rank, contextTokens, checkpointing }),
   encode: () => benchEncode({ pairs, seconds }),
   preview: () => benchPreview({ blocks, seconds, steps, contextTokens }),
 }
@@ -38,7 +40,6 @@ const bench = benches[positionals[0] ?? '']
 if (!bench) throw new Error(`bench knows: ${Object.keys(benches).join(', ')}`)
 const backend = await startBackend(values.backend as BackendChoice)
 console.error(backend.description)
-chooseRecompute(values.recompute as Recompute)
 const result = await bench()
 if (values.json) console.log(JSON.stringify(result))
 else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(18)} ${shown(value)}`)

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import * as tf from '@tensorflow/tfjs'
-import { spectrumOf, toMono } from '../src/audio/analysis/spectrum.ts'
+import { spectrogramOf, toMono } from '../src/audio/analysis/spectrogram.ts'
 import { decodeAudio } from '../src/audio/decode.ts'
 import { logMel } from '../src/audio/mel.ts'
 import { resample } from '../src/audio/resample.ts'
@@ -16,7 +16,7 @@ import type { Waveform } from '../src/audio/waveform.ts'
 import { toStereo } from '../src/audio/waveform.ts'
 import { startBackend } from '../src/engine/backend.ts'
 import { decodeLatents, encodeMel, loadAudioVae } from '../src/model/audio-vae/audio-vae.ts'
-import { openBaseModel } from '../src/model/base-model.ts'
+import { openBase } from '../src/model/base-model.ts'
 import { loadVocoder, vocode } from '../src/model/vocoder/vocoder.ts'
 import { spectrogramPng } from '../src/report/page/player.ts'
 import { logMelDistance } from './demo/distance.ts'
@@ -26,7 +26,7 @@ const heldOut = fileURLToPath(new URL('../fixtures/demo/held-out', import.meta.u
 const rate = 16_000
 
 await startBackend('auto')
-const { components, config } = openBaseModel()
+const { components, config } = openBase()
 const vae = loadAudioVae(components.audioVae, config.audio_vae)
 const vocoder = loadVocoder(components.vocoder, config.vocoder)
 
@@ -54,7 +54,7 @@ function write(folder: string, name: string, sounds: Record<string, Waveform>) {
   mkdirSync(folder, { recursive: true })
   for (const [kind, sound] of Object.entries(sounds)) {
     writeFileSync(join(folder, `${name}-${kind}.wav`), encodeWav(sound))
-    writeFileSync(join(folder, `${name}-${kind}.png`), spectrogramPng(spectrumOf(toMono(sound))))
+    writeFileSync(join(folder, `${name}-${kind}.png`), spectrogramPng(spectrogramOf(toMono(sound))))
   }
 }
 

@@ -6,7 +6,7 @@ import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import * as tf from '@tensorflow/tfjs'
-import { pairRotation, velocityLoss } from '../src/diffusion/objective.ts'
+import { pairRope, velocityLoss } from '../src/diffusion/objective.ts'
 import { startBackend } from '../src/engine/backend.ts'
 import { writeSafetensors } from '../src/formats/safetensors.ts'
 import { learnedSize } from './base/sizes.ts'
@@ -90,7 +90,7 @@ async function learnStream(name: string, { rows, learningRate, steps }: StreamSt
   const all = await lessons(base, mels(corpus), work, at('gemma3-tiny'))
   const [{ before, after }] = all as [Lesson]
   const model = learnable(base, baseMetadata, loadStream, isStreamWeight)
-  const { cos, sin } = pairRotation(model.component, before.shape[0], after.shape[0])
+  const { cos, sin } = pairRope(model.component, before.shape[0], after.shape[0])
   const rotation = { cos: tf.keep(cos), sin: tf.keep(sin) }
   learn({
     learnable: model,

@@ -1,149 +1,225 @@
-/** The rules of the house, read off the import lines: which folder may know which, and who may talk to the world. */
-import { readdirSync, readFileSync } from 'node:fs'
-import { basename, dirname, join, relative } from 'node:path'
+/** The rules of docs/architecture.md, checked on the import lines: which folder may import which, and which may use the terminal, processes and signals. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 
 const src = fileURLToPath(new URL('../src', import.meta.url))
 
-/** Each folder, or file directly in src, and the others it may import. The leaves may be imported by all. */
-const layers: Record<string, readonly string[]> = {
-  index: [
-    'commands',
-    'config',
-    'report',
-    'dataset',
-    'audio',
-    'encode',
-    'train',
-    'preview',
-    'pull',
-    'analysis',
-    'model',
-    'engine',
-    'checkpoint',
-  ],
-  cli: ['commands', 'config', 'report'],
-  commands: [
-    'config',
-    'report',
-    'setup',
-    'doctor',
-    'dataset',
-    'analysis',
-    'audio',
-    'encode',
-    'train',
-    'preview',
-    'pull',
-    'model',
-    'engine',
-    'checkpoint',
-  ],
-  config: [],
-  report: ['dataset', 'analysis', 'audio', 'doctor'],
-  setup: ['doctor', 'engine'],
-  doctor: ['audio', 'encode', 'model', 'engine', 'checkpoint'],
-  dataset: ['audio', 'analysis'],
-  analysis: ['audio'],
-  encode: ['dataset', 'audio', 'model', 'engine', 'checkpoint'],
-  train: ['flow', 'model', 'engine', 'checkpoint'],
-  preview: ['flow', 'model', 'engine', 'audio', 'checkpoint'],
-  pull: ['checkpoint'],
-  flow: [],
-  model: ['engine', 'checkpoint'],
-  engine: ['checkpoint'],
-  audio: [],
-  checkpoint: [],
-  errors: [],
-  random: [],
-  files: [],
-  limits: [],
-  version: [],
+/** Each folder of src, from the bottom up, and the folders it may import. Imports point down only. `index` is `src/index.ts`. */
+const layers: Readonly<Record<string, readonly string[] | 'all below'>> = {
+  platform: [],
+  config: ['platform'],
+  formats: ['platform'],
+  machine: ['platform'],
+  net: ['platform', 'config', 'formats'],
+  audio: ['platform', 'config'],
+  engine: ['platform', 'formats', 'machine'],
+  model: ['platform', 'formats', 'engine'],
+  dataset: ['platform', 'config', 'formats', 'net', 'audio'],
+  diffusion: ['platform', 'engine', 'model'],
+  encode: ['platform', 'config', 'formats', 'machine', 'net', 'audio', 'engine', 'model', 'dataset'],
+  preview: ['platform', 'config', 'formats', 'net', 'audio', 'engine', 'model', 'dataset', 'diffusion', 'encode'],
+  train: 'all below',
+  report: ['platform', 'config', 'formats', 'audio', 'dataset', 'train'],
+  setup: ['platform', 'config', 'formats', 'machine', 'net', 'audio', 'engine', 'model', 'encode'],
+  cli: 'all below',
+  index: 'all below',
 }
 
-const leaves = ['errors', 'random', 'files', 'limits', 'version']
+const order = Object.keys(layers)
+const below = (layer: string) => order.slice(0, order.indexOf(layer))
 
-/** Packages, and node's own modules, that only some places may import. */
+/** Packages, and Node's own modules, that only some places may import. */
 const confined: { what: RegExp; places: readonly string[] }[] = [
-  { what: /^@tensorflow\//, places: ['engine', 'model', 'encode', 'flow', 'train', 'preview'] },
-  { what: /^yauzl$/, places: ['dataset', 'setup/wheel.ts'] }, // a wheel is a zip
-  { what: /^(execa|(node:)?child_process)$/, places: ['audio/ffmpeg.ts', 'setup/programs.ts'] }, // ffmpeg; python, npm and the compiler
-  { what: /^commander$/, places: ['cli.ts', 'commands'] },
+  { what: /^@tensorflow\//, places: ['engine', 'model', 'diffusion', 'encode', 'train', 'preview'] },
+  { what: /^yauzl$/, places: ['dataset', 'setup'] }, // a Python wheel is a zip
+  { what: /^(execa|(node:)?(child_process|cluster))$/, places: ['audio/ffmpeg.ts', 'machine'] },
+  { what: /^(commander|chalk|cli-progress|cli-table3)$/, places: ['cli'] },
+  { what: /^(node:)?(process|console|readline(\/promises)?|tty)$/, places: ['cli'] },
 ]
 
-const speakers = ['cli.ts', 'commands', 'report/terminal.ts']
-const speech = /\bprocess\.(stdout|stderr)\b|\bconsole\s*\./
+/** What only the command line does. */
+const cliOnly: { what: RegExp; does: string }[] = [
+  { what: /\bprocess\s*\.\s*(stdout|stderr|stdin)\b|\bconsole\s*[.[]/, does: 'writes to the terminal' },
+  { what: /\{[^{}]*\b(stdout|stderr|stdin)\b[^{}]*\}\s*=\s*process\b/, does: 'writes to the terminal' },
+  // a lock is removed when the process exits: the one event of the process that the core may listen to
+  {
+    what: /\bprocess\s*\.\s*(on|once|addListener|prepend(Once)?Listener)\s*\((?!\s*'exit')/,
+    does: 'listens to signals',
+  },
+  { what: /\bprocess\s*\.\s*(exit|exitCode|reallyExit|abort)\b/, does: 'ends the process' },
+  { what: /\{[^{}]*\b(exit|exitCode)\b[^{}]*\}\s*=\s*process\b/, does: 'ends the process' },
+]
 
-/** What a file does that the house does not allow. @param path relative to src. */
+/** What a file does that these rules forbid. @param path relative to src. */
 function violations(path: string, source: string): string[] {
   const isIn = (places: readonly string[]) => places.some((place) => path === place || path.startsWith(`${place}/`))
-  const found: string[] = []
-  for (const imported of importsOf(source)) {
-    if (imported.startsWith('.')) {
-      const [from, to] = [layerOf(path), layerOf(join(dirname(path), imported))]
-      if (from !== to && !leaves.includes(to) && !layers[from]?.includes(to))
-        found.push(`${path} (${from}) imports ${to}`)
-    }
-    for (const { what, places } of confined)
-      if (what.test(imported) && !isIn(places)) found.push(`${path} imports ${imported}`)
-  }
-  if (speech.test(withoutComments(source)) && !isIn(speakers)) found.push(`${path} writes to the terminal`)
-  return found
+  const [from, code] = [layerOf(path), withoutComments(source)]
+  const imports = importsOf(source)
+  const upward = imports
+    .filter((name) => name.startsWith('.'))
+    .map((name) => layerOf(join(dirname(path), name)))
+    .filter((to) => to !== from && !mayImport(from, to))
+    .map((to) => `${path} (${from}) imports ${to}`)
+  const outside = imports
+    .filter((name) => confined.some(({ what, places }) => what.test(name) && !isIn(places)))
+    .map((name) => `${path} imports ${name}`)
+  const forbidden = cliOnly.filter(({ what }) => what.test(code) && !isIn(['cli'])).map(({ does }) => `${path} ${does}`)
+  return [...upward, ...outside, ...forbidden]
+}
+
+function mayImport(from: string, to: string): boolean {
+  const allowed = layers[from] ?? []
+  return (allowed === 'all below' ? below(from) : allowed).includes(to)
 }
 
 const layerOf = (path: string) => basename(path.split('/')[0] ?? '', '.ts')
 
+/** Every module that a file names: in imports of values and of types, in exports from elsewhere, and in dynamic imports. */
 const importsOf = (source: string) =>
-  [...withoutComments(source).matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)'([^']+)'/g)].map(
-    ([, name]) => name as string,
+  [...withoutComments(source).matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(['"`])([^'"`]+)\1/g)].map(
+    ([, , name]) => name as string,
   )
 
 const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '')
 
-const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.ts'))
-  .map((path) => relative('.', path))
+type Files = ReadonlyMap<string, string>
 
-describe('the house', () => {
-  it('has no room that the table of layers does not name', () => {
-    expect([...new Set(files.map(layerOf))].filter((layer) => !Object.hasOwn(layers, layer))).toEqual([])
+/** Files that import each other in a circle: one list per circle, in the order of the imports. Imports of types and dynamic ones count. */
+function importCycles(files: Files): string[][] {
+  const done = new Set<string>()
+  const cycles: string[][] = []
+  const visit = (path: string, trail: readonly string[]) => {
+    const start = trail.indexOf(path)
+    if (start >= 0) return void cycles.push([...trail.slice(start), path])
+    if (done.has(path)) return
+    for (const imported of importsOf(files.get(path) ?? '')) {
+      const target = normalize(join(dirname(path), imported))
+      if (imported.startsWith('.') && files.has(target)) visit(target, [...trail, path])
+    }
+    done.add(path)
+  }
+  for (const path of files.keys()) visit(path, [])
+  return cycles
+}
+
+const files: Files = new Map(
+  readdirSync(src, { recursive: true, encoding: 'utf8' })
+    .map((path) => path.replaceAll('\\', '/'))
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => [path, readFileSync(join(src, path), 'utf8')]),
+)
+
+describe('the sources', () => {
+  it('lie in the folders that the table of layers names', () => {
+    expect(files.size).toBeGreaterThan(100)
+    expect([...new Set([...files.keys()].map(layerOf))].sort()).toEqual([...order].sort())
   })
 
-  it('is built so that arrows point down only, and the world is met where it should be', () => {
-    expect(files.length).toBeGreaterThan(50)
-    expect(files.flatMap((path) => violations(path, readFileSync(join(src, path), 'utf8')))).toEqual([])
+  it('import downwards only', () => {
+    for (const [layer, allowed] of Object.entries(layers))
+      if (allowed !== 'all below')
+        expect([layer, allowed.filter((to) => !below(layer).includes(to))]).toEqual([layer, []])
   })
 
-  it('has no utils, helpers, common or types', () => {
-    expect(files.filter((path) => /^(utils?|helpers?|common|types)(\.ts)?$/.test(basename(path)))).toEqual([])
+  it('keep to the rules', () => {
+    expect([...files].flatMap(([path, source]) => violations(path, source))).toEqual([])
+  })
+
+  it('have no import cycles, type-only and dynamic imports included', () => {
+    expect(importCycles(files).map((cycle) => cycle.join(' → '))).toEqual([])
+  })
+
+  it('import files that exist, by their full names', () => {
+    const missing = [...files].flatMap(([path, source]) =>
+      importsOf(source)
+        .filter((name) => name.startsWith('.') && !existsSync(join(src, dirname(path), name)))
+        .map((name) => `${path} imports ${name}`),
+    )
+    expect(missing).toEqual([])
+  })
+
+  it('are not named utils, helpers, common or types', () => {
+    expect([...files.keys()].filter((path) => /^(utils?|helpers?|common|types)(\.ts)?$/.test(basename(path)))).toEqual(
+      [],
+    )
   })
 })
 
-describe('a file is caught when it', () => {
+describe('a file is found when it', () => {
   const cases: [does: string, path: string, source: string, found: string][] = [
     ['imports upwards', 'model/rope.ts', "import { x } from '../train/step.ts'", 'model/rope.ts (model) imports train'],
-    ['imports a neighbour', 'train/step.ts', "import type { X } from '../preview/preview.ts'", 'imports preview'],
+    ['imports a neighbor', 'dataset/zip.ts', "import type { X } from '../diffusion/sampler.ts'", 'imports diffusion'],
+    [
+      'imports further down than it may',
+      'report/page/page.ts',
+      "import { x } from '../../engine/a.ts'",
+      'imports engine',
+    ],
     [
       'imports upwards over several lines',
       'audio/mel.ts',
       "import {\n  x,\n} from '../model/rope.ts'",
       'imports model',
     ],
-    ['exports from above', 'config/kinds.ts', "export { x } from '../dataset/pairs.ts'", 'imports dataset'],
-    ['knows TensorFlow', 'audio/mel.ts', "import * as tf from '@tensorflow/tfjs'", 'imports @tensorflow/tfjs'],
-    ['loads TensorFlow later', 'cli.ts', "await import('@tensorflow/tfjs')", 'imports @tensorflow/tfjs'],
+    ['imports an effect', 'audio/mel.ts', "import '../model/rope.ts'", 'imports model'],
+    ['names a type of a layer above', 'audio/mel.ts', "let x: import('../model/rope.ts').X", 'imports model'],
+    ['exports from above', 'config/values.ts', "export { x } from '../dataset/pairs.ts'", 'imports dataset'],
+    ['imports the entry point', 'cli/train.ts', "import { train } from '../index.ts'", 'imports index'],
+    ['uses TensorFlow', 'audio/mel.ts', "import * as tf from '@tensorflow/tfjs'", 'imports @tensorflow/tfjs'],
+    ['loads TensorFlow later', 'cli/train.ts', "await import('@tensorflow/tfjs')", 'imports @tensorflow/tfjs'],
     ['starts a process', 'audio/decode.ts', "import { spawn } from 'node:child_process'", 'imports node:child_process'],
-    ['opens a zip', 'commands/train.ts', "import yauzl from 'yauzl'", 'imports yauzl'],
-    ['knows commander', 'config/kinds.ts', "import { Option } from 'commander'", 'imports commander'],
+    ['opens a zip', 'cli/train.ts', "import yauzl from 'yauzl'", 'imports yauzl'],
+    ['uses commander', 'config/values.ts', "import { Option } from 'commander'", 'imports commander'],
+    ['colors its text', 'report/run-report.ts', "import chalk from 'chalk'", 'imports chalk'],
     ['prints', 'train/step.ts', 'console.log(1)', 'writes to the terminal'],
-    ['writes', 'report/progress.ts', "process.stderr.write('x')", 'writes to the terminal'],
+    ['writes', 'report/run-report.ts', "process.stderr.write('x')", 'writes to the terminal'],
+    ['takes the terminal apart', 'train/train.ts', 'const { stdout, env } = process', 'writes to the terminal'],
+    ['reads the terminal', 'train/train.ts', "import { stdin } from 'node:process'", 'imports node:process'],
+    ['handles a signal', 'train/train.ts', "process.on('SIGINT', stop)", 'listens to signals'],
+    [
+      'handles signals of any name',
+      'train/train.ts',
+      'for (const s of all) process.once(s, stop)',
+      'listens to signals',
+    ],
+    ['exits', 'train/train.ts', 'process.exit(1)', 'ends the process'],
+    ['sets the exit code', 'train/train.ts', 'process.exitCode = 1', 'ends the process'],
   ]
   it.each(cases)('%s', (_, path, source, found) =>
     expect(violations(path, source)).toEqual([expect.stringContaining(found)]),
   )
 
-  it('but not for words in a comment', () => {
+  it('but not for words in a comment, nor for what its place allows', () => {
     expect(violations('model/rope.ts', "/** as in import('../train/step.ts') */\n// console.log\n")).toEqual([])
+    expect(violations('cli/signals.ts', "process.on('SIGINT', () => process.exit(130))")).toEqual([])
+    expect(violations('platform/lock.ts', "process.once('exit', release)")).toEqual([])
+    expect(violations('train/train.ts', "import { a } from '../preview/preview.ts'")).toEqual([])
+  })
+})
+
+describe('a cycle is found', () => {
+  const cyclesOf = (sources: Record<string, string>) => importCycles(new Map(Object.entries(sources)))
+
+  it.each<[of: string, sources: Record<string, string>]>([
+    ['values', { 'a.ts': "import { b } from './b.ts'", 'b.ts': "import { a } from './a.ts'" }],
+    ['types', { 'a.ts': "import type { B } from './b.ts'", 'b.ts': "import type { A } from './a.ts'" }],
+    ['one dynamic import', { 'a.ts': "await import('./b.ts')", 'b.ts': "export { a } from './a.ts'" }],
+    ['the type of an import', { 'a.ts': "type B = import('./b.ts').B", 'b.ts': "import type { A } from './a.ts'" }],
+  ])('of %s', (_, sources) => expect(cyclesOf(sources)).toEqual([['a.ts', 'b.ts', 'a.ts']]))
+
+  it('of three files in two folders, and behind a file that is in none', () => {
+    const sources = {
+      'start.ts': "import './x/a.ts'",
+      'x/a.ts': "import '../y/b.ts'",
+      'x/c.ts': "import type { A } from './a.ts'",
+      'y/b.ts': "import type { C } from '../x/c.ts'",
+    }
+    expect(cyclesOf(sources)).toEqual([['x/a.ts', 'y/b.ts', 'x/c.ts', 'x/a.ts']])
+  })
+
+  it('but not where two files import a third', () => {
+    expect(cyclesOf({ 'a.ts': "import './b.ts'\nimport './c.ts'", 'b.ts': "import './c.ts'", 'c.ts': '' })).toEqual([])
   })
 })

@@ -36,7 +36,8 @@ export type StartResult = {
 
 const component = 'model.diffusion_model.'
 
-export async function benchStart({ blocks, seconds, steps, rank, contextTokens }: StepBench): Promise<StartResult> {
+export async function benchStart(bench: StepBench): Promise<StartResult> {
+  const { blocks, seconds, steps, rank, contextTokens, checkpointing } = bench
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-bench-'))
   try {
     const path = join(folder, 'blocks.safetensors')
@@ -47,7 +48,8 @@ export async function benchStart({ blocks, seconds, steps, rank, contextTokens }
     const memoryRate = memorySecondsPerGigabyte(2 * fileBytes)
     const loading = performance.now()
     const file = openSafetensors(path)
-    const model = loadTransformer(weightsOf(file, component), { ...released.transformer, num_layers: blocks })
+    const config = { ...released.transformer, num_layers: blocks }
+    const model = loadTransformer(weightsOf(file, component), config, { checkpointing })
     file.close()
     const loadSeconds = since(loading)
     const times: number[] = []

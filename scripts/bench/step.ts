@@ -2,17 +2,26 @@
 import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { isNative } from '../../src/engine/native.ts'
-import { matMul, narrow } from '../../src/engine/ops.ts'
+import { matMul, toComputeDtype } from '../../src/engine/native-ops.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
+import type { Checkpointing } from '../../src/model/transformer/checkpointing.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import { createTrainer, type EncodedPair, type TrainerSettings } from '../../src/train/trainer.ts'
+import { createTrainer, type TrainerSettings } from '../../src/train/trainer.ts'
+import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { median, peakGigabytes, since } from './clock.ts'
 import { stepOperations } from './operations.ts'
 import { width } from './released.ts'
 import { syntheticBase } from './synthetic-base.ts'
 
-export type StepBench = { blocks: number; seconds: number; steps: number; rank: number; contextTokens: number }
+export type StepBench = {
+  blocks: number
+  seconds: number
+  steps: number
+  rank: number
+  contextTokens: number
+  checkpointing?: Checkpointing
+}
 
 export type StepResult = {
   backend: string
@@ -40,10 +49,17 @@ export const targets = [
   'audio_ff.net.2',
 ]
 
-export async function benchStep({ blocks, seconds, steps, rank, contextTokens }: StepBench): Promise<StepResult> {
+export async function benchStep({
+  blocks,
+  seconds,
+  steps,
+  rank,
+  contextTokens,
+  checkpointing,
+}: StepBench): Promise<StepResult> {
   const loading = performance.now()
   const { components, config } = syntheticBase(blocks)
-  const model = loadTransformer(components.transformer, config.transformer)
+  const model = loadTransformer(components.transformer, config.transformer, { checkpointing })
   const loadSeconds = since(loading)
   const frames = Math.ceil(seconds * latentsPerSecond) + 1
   const trainer = createTrainer(model, [randomPair(frames, contextTokens)], settings(rank, steps + 1))
@@ -104,7 +120,7 @@ function matmulRate(): number {
   const [rows, columns] = [1024, width]
   const [x, weight] = tf.tidy(() => {
     const random = [tf.randomNormal([rows, columns]), tf.randomNormal([columns, columns])] as const
-    return random.map((x) => (isNative() ? narrow(x) : x)) as [tf.Tensor2D, tf.Tensor2D]
+    return random.map((x) => (isNative() ? toComputeDtype(x) : x)) as [tf.Tensor2D, tf.Tensor2D]
   })
   const times = Array.from({ length: 12 }, () => {
     const started = performance.now()

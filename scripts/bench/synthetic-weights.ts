@@ -34,7 +34,7 @@ export function syntheticWeights(component: string): Weights {
       has: () => true,
       shape: (inner) => shapeOf(pathOf(inner)),
       read: (inner, shape) => read(pathOf(inner), shape),
-      lend: (inner, shape) => read(pathOf(inner), shape),
+      readPooled: (inner, shape) => read(pathOf(inner), shape),
       readAhead: () => undefined,
       float32: (inner, shape) => {
         const { bytes, dtype } = read(pathOf(inner), shape)

@@ -2,12 +2,13 @@
 import { join } from 'node:path'
 import { type BackendChoice, startBackend } from '../../src/engine/backend.ts'
 import type { HostMatrix } from '../../src/engine/device-tensors.ts'
-import { openBaseModel } from '../../src/model/base-model.ts'
+import { openBase } from '../../src/model/base-model.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import { identityOf } from '../../src/train/resume-check.ts'
+import { resumeCheckOf } from '../../src/train/resume-check.ts'
 import { saveState } from '../../src/train/state.ts'
-import { createTrainer, type EncodedPair } from '../../src/train/trainer.ts'
+import { createTrainer } from '../../src/train/trainer.ts'
+import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { type Growth, growthOf } from './growth.ts'
 import { type Memory, settledMemory } from './memory.ts'
 
@@ -40,7 +41,7 @@ const [frames, tokens] = [12, 128]
 export async function watchLeaks(options: LeakOptions): Promise<LeakReport> {
   const { folder, steps, backend = 'auto', warmUp = 1000, sampleEvery = 100, saveEvery = 500, onSample } = options
   const { name } = await startBackend(backend)
-  const base = openBaseModel()
+  const base = openBase()
   const { audio_num_attention_heads: heads, audio_attention_head_dim: headDim } = base.config.transformer
   const model = loadTransformer(base.components.transformer, base.config.transformer)
   const pairs = [0, 1, 2].map((number) => madeUpPair(number, heads * headDim))
@@ -49,7 +50,7 @@ export async function watchLeaks(options: LeakOptions): Promise<LeakReport> {
     targetModules: ['audio_attn1.to_q', 'audio_attn2.to_out.0', 'audio_ff.net.2'],
   }
   const trainer = createTrainer(model, pairs, settings)
-  const identity = identityOf(base.fingerprint, pairs, settings)
+  const identity = resumeCheckOf(base.fingerprint, pairs, settings)
   const samples: Sample[] = []
   await trainer.run({
     onStep: async ({ step }) => {

@@ -1,51 +1,61 @@
 /**
- * The one place that starts ffmpeg, and the search for one that runs. ffmpeg-static downloads its binary while installing, which
- * may have been blocked; @ffmpeg-installer ships one inside its package, but an old one, so it comes last.
+ * Finds and runs ffmpeg. ffmpeg-static downloads its binary during installation, which may have been blocked; @ffmpeg-installer contains its binary
+ * in the package, but an old one, so it is tried last.
  */
 import { access, chmod, constants } from 'node:fs/promises'
 import { execa } from 'execa'
-import { limit } from '../config/limits.ts'
+import { defaultLimits, type Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
 
-/** `from` says where it was found; `filters` are the names it was built with. */
-export type Ffmpeg = { path: string; from: string; version: string; filters: ReadonlySet<string> }
+export type Ffmpeg = {
+  path: string
+  /** Where it was found: `FFMPEG_PATH`, a package, or `the PATH`. */
+  from: string
+  version: string
+  /** The names of the filters that it was built with. */
+  filters: ReadonlySet<string>
+}
 
 export type FfmpegCandidate = { from: string; path: () => Promise<string | undefined> }
 
-let found: Promise<Ffmpeg> | undefined
+/** The results of `findFfmpeg` by the value of FFMPEG_PATH. */
+const searches = new Map<string | undefined, Promise<Ffmpeg>>()
 
 /**
- * The ffmpeg to use: FFMPEG_PATH, ffmpeg-static, the system's, @ffmpeg-installer/ffmpeg. Looks once per process.
- * @throws UserError when FFMPEG_PATH is set to something that does not run, or when there is none at all.
+ * Finds an ffmpeg that runs: FFMPEG_PATH, ffmpeg-static, the one on the PATH, @ffmpeg-installer/ffmpeg. The search is done once per process.
+ * @throws UserError when FFMPEG_PATH is set to something that does not run, and when there is no ffmpeg.
  */
 export function findFfmpeg(): Promise<Ffmpeg> {
-  found ??= firstThatRuns(candidates).catch((error) => {
-    found = undefined
-    throw error
-  })
-  return found
+  const key = process.env[environmentVariable]
+  let search = searches.get(key)
+  if (!search) {
+    search = firstWorking(candidates)
+    searches.set(key, search)
+    search.catch(() => searches.delete(key))
+  }
+  return search
 }
 
-const fromEnvironment = 'FFMPEG_PATH'
+const environmentVariable = 'FFMPEG_PATH'
 
 const candidates: FfmpegCandidate[] = [
-  { from: fromEnvironment, path: async () => process.env.FFMPEG_PATH || undefined },
+  { from: environmentVariable, path: async () => process.env[environmentVariable] || undefined },
   { from: 'ffmpeg-static', path: async () => (await importIfInstalled('ffmpeg-static')) as string | undefined },
   { from: 'the PATH', path: async () => 'ffmpeg' },
   { from: '@ffmpeg-installer/ffmpeg', path: installedBinary },
 ]
 
-/** Whoever sets FFMPEG_PATH means it, so that one is not passed over when it fails. */
-export async function firstThatRuns(candidates: readonly FfmpegCandidate[]): Promise<Ffmpeg> {
+/** The first candidate that runs. An FFMPEG_PATH that does not run is an error: it was chosen on purpose. */
+export async function firstWorking(candidates: readonly FfmpegCandidate[]): Promise<Ffmpeg> {
   for (const { from, path } of candidates) {
     const name = await path()
     if (name === undefined) continue
     try {
-      return { path: name, from, ...(await describe(name)) }
+      return { path: name, from, ...(await readCapabilities(name)) }
     } catch (cause) {
-      if (from !== fromEnvironment) continue
+      if (from !== environmentVariable) continue
       throw new UserError(`FFMPEG_PATH is ${name}, which does not run`, {
-        hint: 'point FFMPEG_PATH at an ffmpeg binary, or unset it',
+        hint: 'set FFMPEG_PATH to an ffmpeg binary, or unset it',
         cause,
       })
     }
@@ -53,14 +63,22 @@ export async function firstThatRuns(candidates: readonly FfmpegCandidate[]): Pro
   throw new UserError('no ffmpeg was found', { hint: 'install ffmpeg, or set FFMPEG_PATH to its binary' })
 }
 
+export type FfmpegOptions = {
+  /** Written to its standard input. */
+  input?: Uint8Array
+  /** Called with each piece of its output, none of which is kept. ffmpeg is stopped when it throws. */
+  onOutput?: (bytes: Uint8Array) => void
+  limits?: Limits | undefined
+}
+
 /**
- * Runs ffmpeg with `args`, feeding it `input` and handing its output on in pieces, none of which is kept. It is stopped when `onOutput` throws.
- * @returns what ffmpeg complained about although it succeeded, if anything.
+ * Runs ffmpeg with `args`.
+ * @returns the warnings that ffmpeg printed although it succeeded, if any.
  * @throws Error with ffmpeg's last lines; FfmpegTimeout when it takes longer than the limit; whatever `onOutput` throws.
  */
 export async function runFfmpeg(
   args: readonly string[],
-  { input, onOutput }: { input?: Uint8Array; onOutput: (bytes: Uint8Array) => void },
+  { input, onOutput = () => {}, limits = defaultLimits }: FfmpegOptions = {},
 ): Promise<string | undefined> {
   const { path } = await findFfmpeg()
   const child = execa(path, ['-hide_banner', '-v', 'error', '-nostdin', ...args], {
@@ -68,13 +86,13 @@ export async function runFfmpeg(
     encoding: 'buffer',
     buffer: false,
     reject: false,
-    timeout: limit('decoding-seconds') * 1000,
-    killSignal: 'SIGKILL', // it may be stuck
-    detached: process.platform !== 'win32', // Ctrl-C is for us: what was begun is finished
+    timeout: limits['decoding-seconds'] * 1000,
+    killSignal: 'SIGKILL', // it may hang
+    detached: process.platform !== 'win32', // Ctrl-C must not stop it: what has begun is finished
   })
-  let said = Buffer.alloc(0)
+  let messages = Buffer.alloc(0)
   child.stderr.on('data', (bytes: Buffer) => {
-    said = Buffer.concat([said, bytes]).subarray(-longestComplaint) // of a damaged file it can say megabytes
+    messages = Buffer.concat([messages, bytes]).subarray(-maxMessageBytes) // a damaged file can cause megabytes of messages
   })
   try {
     for await (const bytes of child.iterable({ from: 'stdout' })) onOutput(bytes)
@@ -85,18 +103,18 @@ export async function runFfmpeg(
   }
   const result = await child
   if (result.timedOut) throw new FfmpegTimeout('ffmpeg took too long')
-  const complaint = lastLines(said.toString('utf8'))
-  if (result.failed) throw new Error(complaint || result.shortMessage)
-  return complaint || undefined
+  const warnings = lastLines(messages.toString('utf8'))
+  if (result.failed) throw new Error(warnings || result.shortMessage)
+  return warnings || undefined
 }
 
 export class FfmpegTimeout extends Error {
   override readonly name = 'FfmpegTimeout'
 }
 
-const longestComplaint = 4096
+const maxMessageBytes = 4096
 
-/** The end of what ffmpeg said, without the memory addresses it signs its lines with. */
+/** The last three lines, without the memory addresses that ffmpeg prints in them. */
 const lastLines = (text: string) =>
   text
     .replace(/ @ 0x[0-9a-f]+/g, '')
@@ -105,7 +123,7 @@ const lastLines = (text: string) =>
     .slice(-3)
     .join('\n')
 
-async function describe(path: string) {
+async function readCapabilities(path: string) {
   const { stdout } = await execa(path, ['-hide_banner', '-version'])
   const version = stdout.match(/version (\S+)/)?.[1] ?? 'unknown'
   const listing = await execa(path, ['-hide_banner', '-filters'])
@@ -113,7 +131,7 @@ async function describe(path: string) {
   return { version, filters }
 }
 
-/** Without install scripts the binary may lack its execute bit. */
+/** The binary of @ffmpeg-installer. Where install scripts did not run, it may lack its execute permission. */
 async function installedBinary(): Promise<string | undefined> {
   const installed = (await importIfInstalled('@ffmpeg-installer/ffmpeg')) as { path: string } | undefined
   if (!installed) return undefined
@@ -121,7 +139,7 @@ async function installedBinary(): Promise<string | undefined> {
   return installed.path
 }
 
-/** The default export, or undefined where the package is absent or broken: both throw while they load. */
+/** The default export, or undefined where the package is absent or broken: both throw while they are loaded. */
 async function importIfInstalled(name: string): Promise<unknown> {
   try {
     return (await import(name)).default ?? undefined

@@ -1,30 +1,30 @@
 /**
- * The log-mel front end of the LTX-2 audio VAE. Frames are centred, whatever the checkpoint's config says of causality: the
- * reference ignores those entries. Computed in float64 and rounded once, because bins near the floor are mostly rounding error.
+ * The log-mel front end of the LTX-2 audio VAE. Frames are centered, even where the checkpoint's config says that they are causal: the reference
+ * ignores those entries. It is computed in float64 and rounded once, because bins near the floor consist mostly of rounding errors.
  */
 import FFT from 'fft.js'
 import { sampleCount, type Waveform } from './waveform.ts'
 
-/** What a checkpoint's config names. `hop` in samples; `nFft` is also the length of the window, a power of two. */
+/** Values from a checkpoint's config. `hop` is in samples; `nFft` is the length of the FFT and of the window, a power of two. */
 export type MelOptions = { sampleRate: number; nFft: number; hop: number; melBins: number }
 
-/** `data` is row-major `[channels, frames, melBins]`, natural logarithms of magnitudes. */
+/** `data` is row-major `[channels, frames, melBins]`: natural logarithms of magnitudes. */
 export type Mel = { channels: number; frames: number; melBins: number; data: Float32Array }
 
-/** Magnitudes below this are one and the same silence: ln(1e-5) ≈ −11.51. */
+/** Smaller magnitudes are clamped to this: ln(1e-5) ≈ −11.51. */
 const floor = 1e-5
 
 /**
- * Log-mel spectrogram; frame m is centred on sample m · hop, so there are `1 + floor(samples / hop)`.
- * The waveform has the options' sample rate and more than nFft / 2 samples (the reflected edges need them).
+ * The log-mel spectrogram of each channel. Frame m is centered on sample m · hop.
+ * @throws Error when the waveform has another sample rate than the options, or no more than nFft / 2 samples, which its reflected edges need.
  */
 export function logMel(waveform: Waveform, options: MelOptions): Mel {
   const { sampleRate, nFft, hop, melBins } = options
   const samples = sampleCount(waveform)
-  if (waveform.sampleRate !== sampleRate) throw new Error(`mel of ${waveform.sampleRate} Hz, expected ${sampleRate}`)
-  if (samples <= nFft / 2) throw new Error(`mel of ${samples} samples, needs more than ${nFft / 2}`)
+  if (waveform.sampleRate !== sampleRate) throw new Error(`the waveform has ${waveform.sampleRate} Hz, the log-mel front end needs ${sampleRate} Hz`)
+  if (samples <= nFft / 2) throw new Error(`the waveform has ${samples} samples, the log-mel front end needs more than ${nFft / 2}`)
 
-  const frames = 1 + Math.floor(samples / hop)
+  const frames = melFrameCount(samples, hop)
   const channels = waveform.channels.length
   const data = new Float32Array(channels * frames * melBins)
   const magnitudes = magnitudeSpectrum(nFft)
@@ -43,35 +43,38 @@ export function logMel(waveform: Waveform, options: MelOptions): Mel {
   return { channels, frames, melBins, data }
 }
 
-/** The periodic Hann window: the symmetric one of length + 1 without its last sample. */
+/** The number of frames of a log-mel, `1 + floor(samples / hop)`: the first is centered on sample 0, the last at or before the end. */
+export const melFrameCount = (samples: number, hop: number) => 1 + Math.floor(samples / hop)
+
+/** The periodic Hann window: the symmetric one of length + 1, without its last sample. */
 export const hannWindow = (length: number) =>
   Float64Array.from({ length }, (_, k) => 0.5 - 0.5 * Math.cos((2 * Math.PI * k) / length))
 
-/** Triangles evenly spaced on Slaney's mel scale from 0 to half the sample rate, each of area 1: `[nFft / 2 + 1, melBins]`. */
+/** Triangular filters of area 1, evenly spaced on Slaney's mel scale from 0 Hz to half the sample rate: row-major `[nFft / 2 + 1, melBins]`. */
 export function melFilterbank({ sampleRate, nFft, melBins }: MelOptions): Float64Array {
   const highest = hertzToMel(sampleRate / 2)
   const corners = Array.from({ length: melBins + 2 }, (_, i) => melToHertz((highest * i) / (melBins + 1)))
   const bins = nFft / 2 + 1
   const bank = new Float64Array(bins * melBins)
   for (let mel = 0; mel < melBins; mel++) {
-    const [low, centre, high] = corners.slice(mel, mel + 3) as [number, number, number]
+    const [low, center, high] = corners.slice(mel, mel + 3) as [number, number, number]
     for (let bin = 0; bin < bins; bin++) {
       const frequency = (bin * sampleRate) / nFft
-      const rise = (frequency - low) / (centre - low)
-      const fall = (high - frequency) / (high - centre)
+      const rise = (frequency - low) / (center - low)
+      const fall = (high - frequency) / (high - center)
       bank[bin * melBins + mel] = (Math.max(0, Math.min(rise, fall)) * 2) / (high - low)
     }
   }
   return bank
 }
 
-/** Slaney's scale: linear below 1000 Hz (15 mel), logarithmic above. */
+/** Slaney's mel scale: linear below 1000 Hz (15 mel), logarithmic above. */
 const hertzToMel = (hertz: number) =>
   hertz < 1000 ? (3 * hertz) / 200 : 15 + (Math.log(hertz / 1000) * 27) / Math.log(6.4)
 
 const melToHertz = (mel: number) => (mel < 15 ? (mel * 200) / 3 : 1000 * Math.exp(((mel - 15) * Math.log(6.4)) / 27))
 
-/** A filter has a few dozen neighbours that are not zero, out of hundreds of bins. */
+/** The weights of each filter that are not zero: a few dozen adjacent bins out of hundreds. */
 function sparseFilters(bank: Float64Array, melBins: number) {
   return Array.from({ length: melBins }, (_, mel) => {
     const column = Float64Array.from({ length: bank.length / melBins }, (_, bin) => bank[bin * melBins + mel] as number)
@@ -84,7 +87,7 @@ function sparseFilters(bank: Float64Array, melBins: number) {
   })
 }
 
-/** A function from samples and a position to the magnitudes of one frame, which stay valid until its next call. */
+/** Returns a function that computes the magnitudes of the frame at `start`. It returns the same array at every call. */
 function magnitudeSpectrum(nFft: number) {
   const fft = new FFT(nFft)
   const window = hannWindow(nFft)
@@ -100,13 +103,13 @@ function magnitudeSpectrum(nFft: number) {
   }
 }
 
-/** Mirrors both ends around their outermost sample, which is not repeated. */
-function reflectPad(samples: Float32Array, reach: number): Float64Array {
-  const padded = new Float64Array(samples.length + 2 * reach)
-  padded.set(samples, reach)
-  for (let i = 1; i <= reach; i++) {
-    padded[reach - i] = samples[i] as number
-    padded[reach + samples.length - 1 + i] = samples[samples.length - 1 - i] as number
+/** Mirrors both ends at their outermost sample, which is not repeated. */
+function reflectPad(samples: Float32Array, padding: number): Float64Array {
+  const padded = new Float64Array(samples.length + 2 * padding)
+  padded.set(samples, padding)
+  for (let i = 1; i <= padding; i++) {
+    padded[padding - i] = samples[i] as number
+    padded[padding + samples.length - 1 + i] = samples[samples.length - 1 - i] as number
   }
   return padded
 }

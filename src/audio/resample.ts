@@ -1,23 +1,22 @@
 /**
- * Sample-rate conversion by a windowed sinc: the filter of `torchaudio.functional.resample` with its default settings, so that
- * our latents equal those of the reference trainer. The taps are evaluated in float64: the library evaluates them in the
- * waveform's float32, which costs it up to 2e-5.
+ * Sample-rate conversion with a windowed sinc: the filter of `torchaudio.functional.resample` with its default settings, so that latents equal those
+ * of the reference trainer. The taps are computed in float64; torchaudio computes them in float32, with errors of up to 2e-5.
  */
 import type { Waveform } from './waveform.ts'
 
-/** Zero crossings of the sinc on each side. */
+/** Zero crossings of the sinc on each side of its center. */
 const lowpassWidth = 6
-/** The cutoff as a fraction of the lower rate's half. */
+/** The cutoff frequency, as a fraction of half the lower sample rate. */
 const rolloff = 0.99
 
-/** The same sound at another rate, `ceil(samples · rate / sampleRate)` samples long. */
+/** The same sound at another sample rate, `ceil(samples · rate / sampleRate)` samples long. */
 export function resample(waveform: Waveform, rate: number): Waveform {
   if (waveform.sampleRate === rate) return waveform
   const filter = designFilter(waveform.sampleRate, rate)
   return { sampleRate: rate, channels: waveform.channels.map((channel) => convolve(channel, filter)) }
 }
 
-/** `step` input samples become `phases.length` output samples; each of these has its own taps, starting at input `offset`. */
+/** `step` input samples become `phases.length` output samples. Each of these has its own taps, which start at input sample `offset` of the step. */
 type Filter = { step: number; phases: { offset: number; taps: Float64Array }[] }
 
 function designFilter(from: number, to: number): Filter {
@@ -25,17 +24,17 @@ function designFilter(from: number, to: number): Filter {
   const [step, count] = [from / divisor, to / divisor]
   const bandwidth = Math.min(step, count) * rolloff
   const phases = Array.from({ length: count }, (_, phase) => {
-    const centre = (phase * step) / count // in input samples, from the start of the step
-    const reach = (lowpassWidth * step) / bandwidth // beyond it the window is zero
-    const offset = Math.ceil(centre - reach)
-    const length = Math.floor(centre + reach) - offset + 1
-    const taps = Float64Array.from({ length }, (_, i) => tap((offset + i - centre) / step, bandwidth) / step)
+    const center = (phase * step) / count // in input samples, from the start of the step
+    const halfWidth = (lowpassWidth * step) / bandwidth // in input samples; the window is zero beyond it
+    const offset = Math.ceil(center - halfWidth)
+    const length = Math.floor(center + halfWidth) - offset + 1
+    const taps = Float64Array.from({ length }, (_, i) => tap((offset + i - center) / step, bandwidth) / step)
     return { offset, taps }
   })
   return { step, phases }
 }
 
-/** Sinc times a Hann window, at a distance in steps. */
+/** The sinc times a Hann window, at a distance from its center that is counted in steps. */
 function tap(distance: number, bandwidth: number): number {
   const t = Math.max(-lowpassWidth, Math.min(lowpassWidth, distance * bandwidth))
   const window = Math.cos((Math.PI * t) / lowpassWidth / 2) ** 2
@@ -43,7 +42,7 @@ function tap(distance: number, bandwidth: number): number {
   return sinc * window * bandwidth
 }
 
-/** What lies before the first and after the last input sample counts as zero. */
+/** Samples before the first and after the last one count as zero. */
 function convolve(input: Float32Array, { step, phases }: Filter): Float32Array {
   const output = new Float32Array(Math.ceil((phases.length * input.length) / step))
   phases.forEach(({ offset, taps }, phase) => {

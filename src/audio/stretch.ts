@@ -1,28 +1,34 @@
-/** Time-stretching with pitch kept: ffmpeg's `rubberband` where it is built in, else `atempo`. */
-import { asFloatWav } from './decode.ts'
+/** Time-stretching that keeps the pitch, with ffmpeg's `rubberband` filter where it is built in, otherwise `atempo`. */
+import type { Limits } from '../config/limits.ts'
+import { floatWavOutput } from './decode.ts'
 import { findFfmpeg, runFfmpeg } from './ffmpeg.ts'
 import { decodeWav, encodeWav } from './wav.ts'
 import { sampleCount, type Waveform } from './waveform.ts'
 
 export type StretchFilter = 'rubberband' | 'atempo'
 
-/** Both filters swallow what begins within the first milliseconds and drop the last tenth of a second: silence takes the blow. */
+/** Both filters lose sounds that begin within the first milliseconds and drop the last tenth of a second. Silence is added for them to lose. */
 const leadSeconds = 0.25
 const tailSeconds = 0.5
 
 /**
- * The same sound at the same pitch, exactly `samples` long. Nothing is padded: the silence added around the input is cut off
- * again. Events keep their place within 5 ms (rubberband) or come up to 20 ms early (atempo, by the width of its windows).
+ * The same sound at the same pitch, exactly `samples` long. The silence that is added around the input is cut off again. Events are moved by at
+ * most 5 ms (rubberband), or come up to 20 ms early (atempo, because of the width of its windows).
  */
-export async function stretchTo(waveform: Waveform, samples: number, filter?: StretchFilter): Promise<Waveform> {
+export async function stretchTo(
+  waveform: Waveform,
+  samples: number,
+  { filter, limits }: { filter?: StretchFilter; limits?: Limits } = {},
+): Promise<Waveform> {
   const factor = samples / sampleCount(waveform)
   if (factor === 1) return waveform
   const lead = Math.round(leadSeconds * waveform.sampleRate)
   const tail = Math.round(tailSeconds * waveform.sampleRate)
-  const stretched = await runFilter(surroundWithSilence(waveform, lead, tail), await filterFor(1 / factor, filter))
+  const stretched = await runFilter(padWithSilence(waveform, lead, tail), await filterFor(1 / factor, filter), limits)
   const start = Math.round(lead * factor)
   const channels = stretched.channels.map((channel) => channel.slice(start, start + samples))
-  if (channels.some(({ length }) => length !== samples)) throw new Error(`ffmpeg stretched ${factor}: too few samples`)
+  if (channels.some(({ length }) => length !== samples))
+    throw new Error(`ffmpeg returned fewer than ${samples} samples when stretching by ${factor}`)
   return { sampleRate: waveform.sampleRate, channels }
 }
 
@@ -32,20 +38,22 @@ async function filterFor(tempo: number, filter?: StretchFilter): Promise<string>
   return chosen === 'rubberband' ? `rubberband=tempo=${tempo}:channels=together` : `atempo=${tempo}`
 }
 
-async function runFilter(waveform: Waveform, filter: string): Promise<Waveform> {
-  const pieces: Uint8Array[] = []
-  await runFfmpeg(['-f', 'wav', '-i', 'pipe:0', '-af', filter, ...asFloatWav], {
+async function runFilter(waveform: Waveform, filter: string, limits: Limits | undefined): Promise<Waveform> {
+  const blocks: Uint8Array[] = []
+  await runFfmpeg(['-f', 'wav', '-i', 'pipe:0', '-af', filter, ...floatWavOutput], {
     input: encodeWav(waveform, { format: 'float32' }),
-    onOutput: (bytes) => pieces.push(bytes),
+    onOutput: (bytes) => blocks.push(bytes),
+    limits,
   })
-  return decodeWav(Buffer.concat(pieces))
+  return decodeWav(Buffer.concat(blocks))
 }
 
-const surroundWithSilence = ({ sampleRate, channels }: Waveform, before: number, after: number): Waveform => ({
+/** @param before in samples, as is `after`. */
+const padWithSilence = ({ sampleRate, channels }: Waveform, before: number, after: number): Waveform => ({
   sampleRate,
   channels: channels.map((channel) => {
-    const longer = new Float32Array(before + channel.length + after)
-    longer.set(channel, before)
-    return longer
+    const padded = new Float32Array(before + channel.length + after)
+    padded.set(channel, before)
+    return padded
   }),
 })

@@ -1,4 +1,4 @@
-/** RIFF/WAVE files: the header as ffmpeg pipes it to us, and whole files as we write them. */
+/** RIFF/WAVE files: parsing the header of a stream from ffmpeg, and reading and writing whole files. */
 import { deinterleave, interleave, type Waveform } from './waveform.ts'
 
 export type WavFormat = {
@@ -6,18 +6,21 @@ export type WavFormat = {
   bitsPerSample: number
   sampleRate: number
   channelCount: number
-  /** Where the samples begin. */
+  /** Byte offset of the samples. */
   dataStart: number
-  /** What the header claims; a pipe cannot know and claims 2³² − 1. */
+  /** The length in the header. A stream from a pipe does not know it and states 2³² − 1. */
   dataBytes: number
 }
 
 const formatPcm = 1
 const formatFloat = 3
-/** The real format then stands in the first two bytes of a GUID at the end of the `fmt ` chunk. */
+/** The actual format is then in the first two bytes of a GUID at the end of the `fmt ` chunk. */
 const formatExtensible = 0xfffe
 
-/** Reads a header; `undefined` when `bytes` end before the samples begin. Throws on anything that is not a wav of known format. */
+/**
+ * Parses a header; undefined when `bytes` end before the samples begin.
+ * @throws Error for anything that is not a wav file of PCM or float samples.
+ */
 export function parseWavHeader(bytes: Uint8Array): WavFormat | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 12) return undefined
@@ -27,14 +30,14 @@ export function parseWavHeader(bytes: Uint8Array): WavFormat | undefined {
     const [id, size] = [ascii(bytes, at), view.getUint32(at + 4, true)]
     const body = at + 8
     if (id === 'data') {
-      if (!format) throw new Error('wav data before its format')
+      if (!format) throw new Error('the wav file has its data before its format')
       return { ...format, dataStart: body, dataBytes: size }
     }
     if (id === 'fmt ') {
       if (body + size > bytes.length) return undefined
       format = parseFormat(new DataView(view.buffer, view.byteOffset + body, size))
     }
-    at = body + size + (size & 1) // chunks start at even positions
+    at = body + size + (size & 1) // chunks start at even offsets
   }
   return undefined
 }
@@ -51,10 +54,10 @@ function parseFormat(view: DataView) {
   }
 }
 
-/** Decodes a whole wav file of 16-, 24- or 32-bit PCM or 32-bit float. PCM is divided by 2^(bits − 1). */
+/** Decodes a whole wav file of 16-, 24- or 32-bit PCM, or of 32-bit float. PCM samples are divided by 2^(bits − 1). @throws Error for any other. */
 export function decodeWav(bytes: Uint8Array): Waveform {
   const format = parseWavHeader(bytes)
-  if (!format) throw new Error('wav file without samples')
+  if (!format) throw new Error('the wav file has no samples')
   const { encoding, bitsPerSample, channelCount, sampleRate, dataStart, dataBytes } = format
   const data = bytes.subarray(dataStart, dataStart + dataBytes)
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
@@ -71,7 +74,7 @@ export function decodeWav(bytes: Uint8Array): Waveform {
   return deinterleave(samples, channelCount, sampleRate)
 }
 
-/** The bytes of a wav file. `pcm16` clamps to ±1 and truncates x · 32767 toward zero, as the reference writes previews. */
+/** Encodes a wav file. `pcm16` clamps to ±1 and truncates x · 32767 toward zero, as the reference does for previews. */
 export function encodeWav(waveform: Waveform, { format = 'pcm16' }: { format?: 'pcm16' | 'float32' } = {}): Uint8Array {
   const samples = interleave(waveform)
   const float = format === 'float32'

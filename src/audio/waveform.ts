@@ -1,4 +1,6 @@
-/** Sound in memory: one Float32Array per channel, all of one length, nominally in [−1, 1]. */
+/** Sound in memory, and what can be done to it sample by sample: measure, cut, join, mix to stereo, normalize. */
+
+/** One Float32Array per channel, all of the same length. Samples are nominally in [−1, 1]. */
 export type Waveform = { sampleRate: number; channels: Float32Array[] }
 
 /** Samples per channel. */
@@ -6,16 +8,54 @@ export const sampleCount = ({ channels }: Waveform) => channels[0]?.length ?? 0
 
 export const durationOf = (waveform: Waveform) => sampleCount(waveform) / waveform.sampleRate
 
-/** The first `samples` samples; a shorter waveform stays as it is. */
+/** The first `samples` samples per channel, or all of them where there are fewer. The result shares memory with `waveform`. */
 export const firstSamples = ({ sampleRate, channels }: Waveform, samples: number): Waveform => ({
   sampleRate,
   channels: channels.map((channel) => channel.subarray(0, samples)),
 })
 
-/** The largest absolute sample over all channels. */
-export const peak = ({ channels }: Waveform) => Math.max(0, ...channels.map(highestSample))
+/** Joins waveforms end to end; all have the sample rate and the number of channels of the first. */
+export function concatenateWaveforms(waveforms: readonly Waveform[]): Waveform {
+  const [first] = waveforms
+  if (!first) throw new Error('there is no waveform to concatenate')
+  const channels = first.channels.map((_, c) => concatenateSamples(waveforms.map(({ channels }) => channels[c] as Float32Array)))
+  return { sampleRate: first.sampleRate, channels }
+}
 
-export function highestSample(samples: Float32Array): number {
+export function concatenateSamples(blocks: readonly Float32Array[]): Float32Array {
+  const samples = new Float32Array(blocks.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const block of blocks) {
+    samples.set(block, at)
+    at += block.length
+  }
+  return samples
+}
+
+/** Frame after frame, a frame holding one sample of each channel: the layout of wav files and pipes. */
+export function interleave({ channels }: Waveform): Float32Array {
+  const samples = channels[0]?.length ?? 0
+  const interleaved = new Float32Array(samples * channels.length)
+  channels.forEach((channel, c) => {
+    for (let i = 0; i < samples; i++) interleaved[i * channels.length + c] = channel[i] as number
+  })
+  return interleaved
+}
+
+/** The inverse of `interleave`; an incomplete last frame is dropped. */
+export function deinterleave(interleaved: Float32Array, channelCount: number, sampleRate: number): Waveform {
+  const samples = Math.floor(interleaved.length / channelCount)
+  const channels = Array.from({ length: channelCount }, () => new Float32Array(samples))
+  channels.forEach((channel, c) => {
+    for (let i = 0; i < samples; i++) channel[i] = interleaved[i * channelCount + c] as number
+  })
+  return { sampleRate, channels }
+}
+
+/** The largest absolute sample of all channels. */
+export const peak = ({ channels }: Waveform) => Math.max(0, ...channels.map(peakOf))
+
+export function peakOf(samples: Float32Array): number {
   let highest = 0
   for (const sample of samples) highest = Math.max(highest, Math.abs(sample))
   return highest
@@ -27,60 +67,62 @@ export const toDbfs = (amplitude: number) => 20 * Math.log10(amplitude)
 export const fromDbfs = (decibels: number) => 10 ** (decibels / 20)
 
 /**
- * Below this peak (−80 dBFS) a clip counts as silent. It is not zero because a 16-bit file dithered over digital silence
- * peaks near −90 dBFS, and lifting that to −1 dBFS would train on noise.
+ * A clip with a peak up to this (−80 dBFS) counts as silent. The threshold is above zero because a 16-bit file dithered over digital silence
+ * peaks near −90 dBFS, and raising that to −1 dBFS would train on noise.
  */
-export const silenceCeiling = fromDbfs(-80)
+export const silencePeak = fromDbfs(-80)
 
-/** Frame after frame, the channels of each side by side: the layout of wav files and pipes. */
-export function interleave({ channels }: Waveform): Float32Array {
-  const samples = channels[0]?.length ?? 0
-  const mixed = new Float32Array(samples * channels.length)
-  channels.forEach((channel, c) => {
-    for (let i = 0; i < samples; i++) mixed[i * channels.length + c] = channel[i] as number
-  })
-  return mixed
-}
+/** The peak of a normalized clip. −1 dBFS leaves room for the overshoot of resamplers and lossy codecs. */
+const normalizedPeak = fromDbfs(-1)
 
-/** The inverse of `interleave`; an incomplete last frame is dropped. */
-export function deinterleave(mixed: Float32Array, channelCount: number, sampleRate: number): Waveform {
-  const samples = Math.floor(mixed.length / channelCount)
-  const channels = Array.from({ length: channelCount }, () => new Float32Array(samples))
-  channels.forEach((channel, c) => {
-    for (let i = 0; i < samples; i++) channel[i] = mixed[i * channelCount + c] as number
-  })
-  return { sampleRate, channels }
+/** Scales all channels by the same gain so that the peak is −1 dBFS. A silent clip is returned unchanged. */
+export function normalizePeak(waveform: Waveform): Waveform {
+  const highest = peak(waveform)
+  if (highest <= silencePeak) return waveform
+  const gain = normalizedPeak / highest
+  return { ...waveform, channels: waveform.channels.map((channel) => channel.map((sample) => sample * gain)) }
 }
 
 /**
- * Any channel layout to stereo. The weights are those LTX-2's dataset preprocessing uses, in the channel order of wav files and
- * ffmpeg: L R C LFE Ls Rs for 5.1, L R C LFE Lb Rb Ls Rs for 7.1. The low-frequency channel is left out.
+ * Converts any channel layout to stereo: mono is duplicated, 5.1 and 7.1 are downmixed, and any other layout is averaged and duplicated. Each
+ * sample depends on its own frame alone, so a waveform can be converted in pieces. The weights are those of LTX-2's dataset preprocessing. The
+ * channels are in the order of wav files and ffmpeg, L R C LFE Ls Rs for 5.1 and L R C LFE Lb Rb Ls Rs for 7.1; LFE is dropped.
  */
-
-/** Which source channels a stereo side is made of, and how loud each is. */
-type Blend = readonly (readonly [channel: number, weight: number])[]
-
-// biome-ignore lint/suspicious/noApproximativeNumericConstant: the reference says 0.707, not √½
-const side = 0.707
-const surround: Record<number, readonly [left: Blend, right: Blend]> = {
-  6: [scaled([0, 1], [2, side], [4, side]), scaled([1, 1], [2, side], [5, side])],
-  8: [scaled([0, 1], [2, side], [4, side], [6, side]), scaled([1, 1], [2, side], [5, side], [7, side])],
-}
-
-/** Two channels: mono is doubled, 5.1 and 7.1 are downmixed, any other layout becomes its mean, doubled. */
 export function toStereo(waveform: Waveform): Waveform {
   const { channels, sampleRate } = waveform
   if (channels.length === 2) return waveform
-  const blends = surround[channels.length]
-  if (blends) return { sampleRate, channels: blends.map((weights) => blend(waveform, weights)) }
-  const middle = blend(
+  const downmix = downmixes[channels.length]
+  if (downmix) return { sampleRate, channels: downmix.map((weights) => mix(waveform, weights)) }
+  const average = mix(
     waveform,
     channels.map((_, channel) => [channel, 1 / channels.length] as const),
   )
-  return { sampleRate, channels: [middle, middle.slice()] }
+  return { sampleRate, channels: [average, average.slice()] }
 }
 
-function blend(waveform: Waveform, weights: Blend): Float32Array {
+/** The input channels of an output channel, with their weights. */
+type MixWeights = readonly (readonly [channel: number, weight: number])[]
+
+// biome-ignore lint/suspicious/noApproximativeNumericConstant: the reference uses 0.707, not √½
+const surroundWeight = 0.707
+const downmixes: Record<number, readonly [left: MixWeights, right: MixWeights]> = {
+  6: [
+    normalizeWeights([0, 1], [2, surroundWeight], [4, surroundWeight]),
+    normalizeWeights([1, 1], [2, surroundWeight], [5, surroundWeight]),
+  ],
+  8: [
+    normalizeWeights([0, 1], [2, surroundWeight], [4, surroundWeight], [6, surroundWeight]),
+    normalizeWeights([1, 1], [2, surroundWeight], [5, surroundWeight], [7, surroundWeight]),
+  ],
+}
+
+/** Weights that add up to 1, so that the loudest possible mix still fits into ±1. */
+function normalizeWeights(...weights: [channel: number, weight: number][]): MixWeights {
+  const sum = weights.reduce((total, [, weight]) => total + weight, 0)
+  return weights.map(([channel, weight]) => [channel, weight / sum] as const)
+}
+
+function mix(waveform: Waveform, weights: MixWeights): Float32Array {
   const samples = sampleCount(waveform)
   const sum = new Float64Array(samples)
   for (const [channel, weight] of weights) {
@@ -88,21 +130,4 @@ function blend(waveform: Waveform, weights: Blend): Float32Array {
     for (let i = 0; i < samples; i++) sum[i] = (sum[i] as number) + weight * (source[i] as number)
   }
   return Float32Array.from(sum)
-}
-
-/** Weights divided by their sum, so that the loudest possible blend still fits into ±1. */
-function scaled(...weights: [channel: number, weight: number][]): Blend {
-  const sum = weights.reduce((total, [, weight]) => total + weight, 0)
-  return weights.map(([channel, weight]) => [channel, weight / sum] as const)
-}
-
-/** −1 dBFS: as loud as a clip may be and still leave room for the overshoot of resamplers and lossy coders. */
-export const normalPeak = fromDbfs(-1)
-
-/** Scales a clip, all channels by the same gain, so that its peak is −1 dBFS. A silent clip is left as it is. */
-export function normalizePeak(waveform: Waveform): Waveform {
-  const highest = peak(waveform)
-  if (highest <= silenceCeiling) return waveform
-  const gain = normalPeak / highest
-  return { ...waveform, channels: waveform.channels.map((channel) => channel.map((sample) => sample * gain)) }
 }

@@ -1,9 +1,26 @@
-/** `ltx-a2a completion`: what a shell needs to complete our commands and flags, made from the program itself. */
-import type { Command } from 'commander'
+/** `ltx-a2a completion`: a script that makes a shell complete commands and flags, generated from the program itself. */
+import { Argument, type Command } from 'commander'
+import { runCommand } from './options.ts'
 
 export const shells = ['bash', 'zsh', 'fish'] as const
 
 export type Shell = (typeof shells)[number]
+
+export function addCompletion(program: Command) {
+  program
+    .command('completion')
+    .summary('a script that completes commands and flags')
+    .description('Prints a script that makes a shell complete commands and flags.')
+    .addArgument(new Argument('<shell>').choices(shells))
+    .addHelpText('after', examples)
+    .action((shell: Shell) => runCommand({}, async ({ output }) => output.result(completionScript(shell, program))))
+}
+
+const examples = `
+Examples:
+  ltx-a2a completion bash >> ~/.bashrc
+  ltx-a2a completion zsh >> ~/.zshrc
+  ltx-a2a completion fish > ~/.config/fish/completions/ltx-a2a.fish`
 
 /** A script to be sourced by that shell. */
 export function completionScript(shell: Shell, program: Command): string {
@@ -20,14 +37,14 @@ export function completionScript(shell: Shell, program: Command): string {
   return { bash, zsh, fish }[shell](program.name(), commands)
 }
 
-/** `--data, --training-data-url` are both long: commander calls the first one short. */
+/** Of `--data, --training-data-url`, commander calls the first one short. */
 const longFlags = (...flags: (string | undefined)[]) =>
   flags.filter((flag): flag is string => flag?.startsWith('--') === true)
 
-type Completed = { name: string; summary: string; flags: { long: string; description: string }[] }
+type CommandFlags = { name: string; summary: string; flags: { long: string; description: string }[] }
 
-/** After a command its flags; everywhere else files, by the shell's own rules. */
-function bash(name: string, commands: readonly Completed[]): string {
+/** Flags after a command; files everywhere else, by the rules of the shell. */
+function bash(name: string, commands: readonly CommandFlags[]): string {
   const words = (list: readonly string[]) => `'${list.join(' ')}'`
   const cases = commands.map(({ name, flags }) => `    ${name}) words=${words(flags.map(({ long }) => long))} ;;`)
   return `_ltx_a2a() {
@@ -47,10 +64,10 @@ complete -o filenames -F _ltx_a2a ${name}
 `
 }
 
-const zsh = (name: string, commands: readonly Completed[]) =>
+const zsh = (name: string, commands: readonly CommandFlags[]) =>
   `autoload -Uz compinit bashcompinit\ncompinit\nbashcompinit\n${bash(name, commands)}`
 
-function fish(name: string, commands: readonly Completed[]): string {
+function fish(name: string, commands: readonly CommandFlags[]): string {
   const quoted = (text: string) => `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'")}'`
   const lines = commands.flatMap((command) => [
     `complete -c ${name} -n __fish_use_subcommand -a ${command.name} -d ${quoted(command.summary)}`,

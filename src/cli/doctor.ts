@@ -1,24 +1,43 @@
-/** `ltx-a2a doctor`: what this machine brings to a training, and what is missing. */
-
+/** `ltx-a2a doctor`: what this machine has for a training, and what is missing. */
 import { Chalk, type ChalkInstance } from 'chalk'
 import Table from 'cli-table3'
+import { type Command, Option } from 'commander'
 import type { BackendChoice } from '../engine/backend.ts'
-import type { BaseChoice } from '../model/base-model.ts'
-import { examineMachine } from '../setup/doctor.ts'
-import { type Finding, findings, type Grade } from '../setup/doctor-findings.ts'
+import type { BaseOptions } from '../model/base-model.ts'
+import type { Finding, Grade } from '../setup/doctor-findings.ts'
+import { addQuietOption, runCommand } from './options.ts'
 import type { TableOptions } from './terminal/dataset-table.ts'
-import type { Terminal } from './terminal/terminal.ts'
 
-export type DoctorOptions = BaseChoice & { backend?: BackendChoice; json?: boolean }
+type DoctorFlags = BaseOptions & { backend: BackendChoice; json?: true; quiet?: true }
 
-/** Never fails for what is missing: that is what it tells. */
-export async function runDoctor({ backend = 'auto', json = false, ...base }: DoctorOptions, terminal: Terminal) {
-  const report = await examineMachine(backend, base)
-  terminal.result(json ? JSON.stringify(report, null, 2) : findingsTable(findings(report), terminal.resultStyle))
+export function addDoctor(program: Command) {
+  const command = program
+    .command('doctor')
+    .summary('what this machine has for a training, and what is missing')
+    .description('Shows what the model runs on here and how fast, and what is missing. It changes nothing.')
+    .addOption(
+      new Option('--model <file>', 'examine this LTX-2.3 checkpoint (default: the small bundled base)').argParser(
+        (path, before?: string) => (before === undefined ? path : `${before},${path}`),
+      ),
+    )
+    .addOption(
+      new Option('--backend <name>', 'what the model runs on')
+        .choices(['auto', 'tensorflow', 'wasm', 'cpu'])
+        .default('auto'),
+    )
+    .option('--json', 'print everything as JSON')
+  addQuietOption(command)
+  command.action(({ quiet, json, backend, ...base }: DoctorFlags) =>
+    runCommand({ quiet }, async ({ output }) => {
+      const { examineMachine } = await import('../setup/doctor.ts')
+      const { findings } = await import('../setup/doctor-findings.ts')
+      const report = await examineMachine(backend, base)
+      output.result(json ? JSON.stringify(report, null, 2) : findingsTable(findings(report), output.resultStyle))
+    }),
+  )
 }
 
-/** The doctor's findings as a table: what was looked at, what was found, what it means. */
-
+/** What was examined, what was found, and what it means. */
 export function findingsTable(
   findings: readonly Finding[],
   { columns = 100, color = false }: TableOptions = {},

@@ -1,52 +1,37 @@
-/** `ltx-a2a encode-captions`: the captions of a dataset as the transformer reads them, for a machine that cannot hold the text encoder. */
-import type { EncodeSettings } from '../config/settings.ts'
-import { composeCaption, decodeCaption } from '../dataset/caption.ts'
-import { findPairs } from '../dataset/pairs.ts'
-import { openSource } from '../dataset/source.ts'
-import { openCache } from '../encode/cache.ts'
-import { encodeTexts, requireTexts, writeTextEmbeddings } from '../encode/captions.ts'
-import { startBackend } from '../engine/backend.ts'
-import { openBaseModel } from '../model/base-model.ts'
-import { watchInterruption } from './signals.ts'
-import type { Terminal } from './terminal/terminal.ts'
-import { describeBase } from './train.ts'
+/** `ltx-a2a encode-captions`: the captions of a job as a file, for a machine without the text encoder. */
+import type { Command } from 'commander'
+import { encodeParameters } from '../config/parameters.ts'
+import { resolveEncodeSettings } from '../config/settings.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption, runCommand } from './options.ts'
 
-/** @throws UserError when the data, the model or its text encoder cannot be read. */
-export async function runEncodeCaptions(settings: EncodeSettings, terminal: Terminal): Promise<void> {
-  const interruption = watchInterruption(() => terminal.note('stopping'))
-  try {
-    const texts = new Set([...(await textsOf(settings)), ...settings.prompts])
-    const base = openBaseModel(settings)
-    const cache = openCache()
-    requireTexts(base, texts, cache)
-    describeBase(base, terminal)
-    const backend = await startBackend(settings.backend)
-    terminal.note(`Backend: ${backend.name}, ${backend.description}`)
-    const stage = terminal.stage('Encoding captions', texts.size, 'captions')
-    const contexts = await encodeTexts(base, texts, cache, (done, total) => {
-      stage.update((done / total) * texts.size)
-      interruption.check()
-    })
-    writeTextEmbeddings(settings.out, base.fingerprint, contexts)
-    stage.done(`${texts.size} distinct captions and prompts`)
-    terminal.note(`Use them with --text-embeddings ${settings.out}`)
-    terminal.result(settings.out)
-  } finally {
-    interruption.release()
-  }
+type EncodeFlags = CommandOptions & { config?: string; out: string }
+
+export function addEncodeCaptions(program: Command) {
+  const command = program
+    .command('encode-captions')
+    .summary('encode captions for a machine without the text encoder')
+    .description(
+      'Encodes the captions and prompts of a job, so that a machine without the text encoder can train on it.',
+    )
+    .addOption(configOption())
+    .addHelpText('after', examples)
+  addParameters(command, encodeParameters)
+  command.option('--out <file>', 'the file to write', 'captions.safetensors')
+  addVideoFields(command)
+  command.action(({ config, out, ...flags }: EncodeFlags) =>
+    runCommand(flags, async ({ output, signal, limits }) => {
+      const { settings, notices } = resolveEncodeSettings({ flags, configFile: config, out })
+      for (const notice of notices) output.info(notice)
+      const { encodeCaptionsToFile } = await import('../encode/captions-file.ts')
+      await encodeCaptionsToFile(settings, { signal, limits, onEvent: output.onEvent })
+      output.info(`Use them with --text-embeddings ${settings.out}`)
+      output.result(settings.out)
+    }),
+  )
 }
 
-/** The captions of all pairs, too short ones included: the sound is not looked at. */
-async function textsOf({ trainingDataUrl, triggerPhrase }: EncodeSettings): Promise<string[]> {
-  const source = await openSource(trainingDataUrl)
-  try {
-    const captions: string[] = []
-    for (const { caption } of findPairs(source.paths).pairs) {
-      const text = caption === undefined ? '' : (decodeCaption(await source.readText(caption)) ?? '')
-      captions.push(composeCaption(triggerPhrase, text))
-    }
-    return captions
-  } finally {
-    await source.close()
-  }
-}
+const examples = `
+Examples:
+  ltx-a2a encode-captions --data pairs.zip --trigger-phrase tonech4nge \\
+    --model models/ltx-2.3-22b-dev-audio.safetensors --text-encoder models/gemma-3-12b-it-qat-q4_0-unquantized
+  ltx-a2a encode-captions --config job.json --out captions.safetensors`

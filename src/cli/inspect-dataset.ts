@@ -1,35 +1,74 @@
-/** `ltx-a2a inspect-dataset`: what a training would use, skip, trim and stretch, and why. Needs no model, and writes nothing but the page that was asked for. */
+/** `ltx-a2a inspect-dataset`: what a training would use, skip, trim and stretch, and why. It writes nothing but the page that was asked for. */
 import { readdirSync } from 'node:fs'
-import type { InspectSettings } from '../config/settings.ts'
-import { assertTrainable, inspectDataset } from '../dataset/dataset.ts'
-import { openSource } from '../dataset/source.ts'
+import { type Command, Option } from 'commander'
+import { inspectParameters } from '../config/parameters.ts'
+import { type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
-import { writeDatasetPage } from '../report/dataset-page.ts'
-import { datasetTable } from './terminal/dataset-table.ts'
-import type { Terminal } from './terminal/terminal.ts'
+import { listText } from '../platform/text.ts'
+import {
+  addParameters,
+  addVideoFields,
+  type CommandContext,
+  type CommandOptions,
+  configOption,
+  runCommand,
+} from './options.ts'
+import type { Output } from './terminal/terminal.ts'
 
-/** @throws UserError after the result was shown, when nothing can be trained on it. */
-export async function runInspectDataset(
+type InspectFlags = CommandOptions & { config?: string; json?: true; html?: string }
+
+export function addInspectDataset(program: Command) {
+  const command = program
+    .command('inspect-dataset')
+    .summary('what would be used, skipped, trimmed, stretched, and why')
+    .description('Shows what a training would use, skip, trim and stretch, and why. Needs no model.')
+    .argument('[dataset]', 'zip, folder or URL; otherwise pairs.zip, or the only zip, in the current folder')
+    .addOption(configOption())
+    .addHelpText('after', examples)
+  addParameters(command, inspectParameters)
+  command.addOption(new Option('--json', 'print everything as JSON').helpGroup('Output:'))
+  command.addOption(new Option('--html <file>', 'write a page to look at and listen to').helpGroup('Output:'))
+  addVideoFields(command)
+  command.action((dataset: string | undefined, { config, json, html, ...flags }: InspectFlags) =>
+    runCommand(flags, async (context) => {
+      const sources = { flags: withDataset(dataset, flags), configFile: config }
+      const { settings, notices } = resolveInspectSettings(sources)
+      for (const notice of notices) context.output.info(notice)
+      await inspect(settings, context, { json, html })
+    }),
+  )
+}
+
+const examples = `
+Examples:
+  ltx-a2a inspect-dataset
+  ltx-a2a inspect-dataset pairs.zip --audio-duration-seconds 3.2
+  ltx-a2a inspect-dataset pairs.zip --html dataset.html
+  ltx-a2a inspect-dataset https://example.com/pairs.zip --json > dataset.json`
+
+function withDataset(dataset: string | undefined, flags: CommandOptions): CommandOptions {
+  if (dataset === undefined) return flags
+  if (flags.trainingDataUrl === undefined) return { ...flags, trainingDataUrl: dataset }
+  throw new UserError(`two datasets were given: ${dataset} and ${flags.trainingDataUrl}`, { hint: 'keep one of them' })
+}
+
+/** @throws UserError after the result was printed, when nothing can be trained on it. */
+async function inspect(
   settings: InspectSettings,
-  terminal: Terminal,
-  { json = false, html }: { json?: boolean; html?: string } = {},
-): Promise<void> {
-  const source = await openSource(settings.trainingDataUrl ?? datasetHere(readdirSync('.'), terminal))
+  { output, signal, limits }: CommandContext,
+  { json, html }: { json?: true | undefined; html?: string | undefined },
+) {
+  const { openSource } = await import('../dataset/source.ts')
+  const { assertTrainable } = await import('../dataset/dataset.ts')
+  const { inspectOpenSource } = await import('../dataset/inspect-dataset.ts')
+  const { datasetTable } = await import('./terminal/dataset-table.ts')
+  const { writeDatasetPage } = await import('../report/dataset-page.ts')
+  const options = { signal, onEvent: output.onEvent }
+  const source = await openSource(settings.trainingDataUrl ?? datasetHere(readdirSync('.'), output), { limits })
   try {
-    const stage = terminal.stage('Measuring', 0, 'pairs')
-    const dataset = await inspectDataset(
-      source,
-      {
-        triggerPhrase: settings.triggerPhrase,
-        seconds: settings.audioDurationSeconds,
-        preservePitch: settings.audioPreservePitch,
-        normalize: settings.audioNormalize,
-      },
-      { onProgress: ({ done }) => stage.update(done), listens: true },
-    )
-    stage.done(dataset.pairs.length === 1 ? '1 pair' : `${dataset.pairs.length} pairs`)
-    terminal.result(json ? JSON.stringify(dataset, null, 2) : datasetTable(dataset, terminal.resultStyle))
-    if (html !== undefined) await writeDatasetPage(html, dataset, source, terminal)
+    const dataset = await inspectOpenSource(source, settings, options)
+    output.result(json ? JSON.stringify(dataset, null, 2) : datasetTable(dataset, output.resultStyle))
+    if (html !== undefined) await writeDatasetPage(html, dataset, source, options)
     assertTrainable(dataset)
   } finally {
     await source.close()
@@ -37,22 +76,16 @@ export async function runInspectDataset(
 }
 
 /** `pairs.zip`, or the only zip among the files. */
-function datasetHere(files: readonly string[], terminal: Terminal): string {
+function datasetHere(files: readonly string[], output: Output): string {
   const zips = files.filter((file) => /\.zip$/i.test(file) && !file.startsWith('.')).sort()
   const found = zips.includes('pairs.zip') ? 'pairs.zip' : zips.length === 1 ? zips[0] : undefined
   if (found !== undefined) {
-    terminal.note(`Dataset: ${found}`)
+    output.info(`Dataset: ${found}`)
     return found
   }
   const hint = 'name the dataset: ltx-a2a inspect-dataset <zip | folder | URL>'
-  if (zips.length > 0) throw new UserError(`the current folder holds ${zips.length} zips: ${listed(zips)}`, { hint })
-  throw new UserError(
-    `the current folder holds no zip${files.length > 0 ? `, only ${listed([...files].sort())}` : ''}`,
-    {
-      hint,
-    },
-  )
+  if (zips.length > 0)
+    throw new UserError(`the current folder holds ${zips.length} zips: ${listText(zips, 8)}`, { hint })
+  const others = files.length > 0 ? `, only ${listText([...files].sort(), 8)}` : ''
+  throw new UserError(`the current folder holds no zip${others}`, { hint })
 }
-
-const listed = (names: readonly string[], most = 8) =>
-  names.length > most ? `${names.slice(0, most).join(', ')} and ${names.length - most} more` : names.join(', ')

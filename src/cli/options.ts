@@ -1,18 +1,74 @@
-/** Commander's options, made from the tables of parameters. */
-import { Option } from 'commander'
+/** Commander's options, made from the tables of parameters, and what all commands have in common. */
+import { type Command, Option } from 'commander'
+import { type Limits, parseLimits } from '../config/limits.ts'
 import { flagName, kebabCase, type Parameter, type Parameters } from '../config/parameter.ts'
+import { videoFields } from '../config/parameters.ts'
+import type { Flags } from '../config/values.ts'
+import { type OutputOptions, openOutput } from './output.ts'
+import { reportError } from './report-error.ts'
+import { watchSignals } from './signals.ts'
+import type { Output } from './terminal/terminal.ts'
+
+/** What commander passes to an action: the flags of the parameters, and those of all commands. */
+export type CommandOptions = Flags & OutputOptions & { limit?: string[] }
+
+/** The heading of the options that are about the job. */
+export const jobGroup = 'Job:'
+
+export const configOption = () =>
+  new Option('--config <job.json>', 'read parameters from a job file; flags win over it').helpGroup(jobGroup)
+
+/** Adds the options of a table, and those that every command with parameters has. */
+export function addParameters(command: Command, table: Parameters) {
+  for (const option of parameterOptions(table)) command.addOption(option)
+  addQuietOption(command)
+  command.option('--json-progress', 'events and messages as lines of JSON, for programs')
+  command.addOption(new Option('--limit <name=number>').argParser(collect).hideHelp()) // named in the hints that need it
+}
+
+export const addQuietOption = (command: Command) => command.option('-q, --quiet', 'print errors and the result only')
+
+/** Accepts the fields of the hosted trainers' job format that have no effect here. */
+export function addVideoFields(command: Command) {
+  for (const name of videoFields) command.addOption(new Option(`--${kebabCase(name)} [value]`).hideHelp())
+}
+
+export type CommandContext = {
+  output: Output
+  /** Aborted by Ctrl-C and SIGTERM. */
+  signal: AbortSignal
+  limits: Limits
+}
+
+/**
+ * Runs a command and sets the exit code. This is the one place where errors end.
+ * @param stopping printed when a signal asks the command to stop.
+ */
+export async function runCommand(
+  options: OutputOptions & { limit?: string[] | undefined },
+  work: (context: CommandContext) => Promise<void>,
+  stopping = 'stopping',
+): Promise<void> {
+  const output = openOutput(options)
+  const signals = watchSignals(() => output.info(stopping))
+  try {
+    const limits = parseLimits([process.env.LTX_A2A_LIMITS ?? '', ...(options.limit ?? [])])
+    await work({ output, signal: signals.signal, limits })
+  } catch (error) {
+    process.exitCode = reportError(error, output, signals.exitCode())
+  } finally {
+    signals.release()
+    output.close()
+  }
+}
 
 /** One option per parameter, and a hidden `--no-…` for each toggle. */
-export const parameterOptions = (table: Parameters): Option[] =>
+const parameterOptions = (table: Parameters): Option[] =>
   Object.entries(table).flatMap(([name, parameter]) =>
-    parameter.madeOf
-      ? Object.entries(parameter.madeOf).map(([flags, help]) => optionOf(flags, help, parameter))
+    parameter.compositeFlags
+      ? Object.entries(parameter.compositeFlags).map(([flags, help]) => optionOf(flags, help, parameter))
       : [parameterOption(name, parameter), ...negation(name, parameter)],
   )
-
-/** Accepted, but not shown. */
-export const hiddenOption = (name: string, placeholder: string) =>
-  new Option(`--${kebabCase(name)} ${placeholder}`).hideHelp()
 
 function parameterOption(name: string, parameter: Parameter): Option {
   const long = `--${kebabCase(name)} ${parameter.placeholder}`
@@ -20,20 +76,20 @@ function parameterOption(name: string, parameter: Parameter): Option {
   return optionOf(flags, description(name, parameter), parameter)
 }
 
-function optionOf(flags: string, help: string, { group, repeatable, madeOf }: Parameter): Option {
+function optionOf(flags: string, help: string, { group, combineTexts, compositeFlags }: Parameter): Option {
   const option = new Option(flags, help).helpGroup(`${group}:`)
-  return repeatable || madeOf ? option.argParser(collect) : option
+  return combineTexts || compositeFlags ? option.argParser(collect) : option
 }
 
 const collect = (text: string, before: readonly string[] = []) => [...before, text]
 
 /** `size of the LoRA (8, 16, 32, 64 or 128; default: 32)` */
 function description(name: string, parameter: Parameter): string {
-  const { help, range, required, unset } = parameter
-  const fallback = unset ?? String(parameter.default ?? '')
+  const { help, range, required } = parameter
+  const defaultText = parameter.defaultText ?? String(parameter.default ?? '')
   const facts = [
     ...(range ? [range] : []),
-    ...(required ? ['required'] : fallback ? [`default: ${fallback}`] : []),
+    ...(required ? ['required'] : defaultText ? [`default: ${defaultText}`] : []),
     ...(parameter.default === true ? [`off: --no-${kebabCase(name)}`] : []),
   ]
   return facts.length > 0 ? `${help} (${facts.join('; ')})` : help

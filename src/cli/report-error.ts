@@ -1,27 +1,32 @@
-/** What is said when a command fails, and its exit code: 2 for what the person can correct, 130 or 143 for stopped, 1 for a bug of ours. */
+/** The message of a failed command and its exit code: 2 for what the user can correct, 130 or 143 for stopped, 1 for a bug of ours. */
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { toolVersion } from '../platform/version.ts'
-import type { Terminal } from './terminal/terminal.ts'
+import type { StopExitCode } from './signals.ts'
+import type { Output } from './terminal/terminal.ts'
 
-export function tellFailure(error: unknown, terminal: Terminal): 1 | 2 | 130 | 143 {
+/** @param stopExitCode the exit code of the signal that stopped the command. */
+export function reportError(
+  error: unknown,
+  output: Pick<Output, 'info' | 'error'>,
+  stopExitCode: StopExitCode = 130,
+): 1 | 2 | StopExitCode {
   if (error instanceof Interrupted) {
-    terminal.note(error.message)
-    if (error.hint) terminal.note(`  go on: ${error.hint}`)
-    return error.exitCode
+    output.info(error.message)
+    if (error.hint) output.info(`  to continue: ${error.hint}`)
+    return stopExitCode
   }
-  const correctable = error instanceof UserError ? error : refusalOfSystem(error)
+  const correctable = error instanceof UserError ? error : systemRefusal(error)
   if (correctable) {
-    terminal.error(correctable.message)
-    if (correctable.hint) terminal.note(`  hint: ${correctable.hint}`)
-    for (const line of lastLines(correctable.cause)) terminal.note(`  cause: ${line}`)
+    const { message, hint, cause } = correctable
+    output.error(message, { ...(hint !== undefined && { hint }), causes: lastLines(cause) })
     return 2
   }
-  terminal.error(error instanceof Error ? (error.stack ?? error.message) : String(error))
-  terminal.note(`This is a bug in ltx-a2a ${toolVersion}, not something you did.`)
+  output.error(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  output.info(`This is a bug in ltx-a2a ${toolVersion}, not something you did.`)
   return 1
 }
 
-/** Refusals that any writing or reading can meet, wherever it happens. A missing file is not among them: that may well be our mistake. */
+/** Refusals that any reading or writing can meet. A missing file is not among them: that may well be a mistake of ours. */
 const systemHints: Readonly<Record<string, string>> = {
   ENOSPC: 'make room on the disk, or write elsewhere',
   EDQUOT: 'make room in your quota, or write elsewhere',
@@ -32,8 +37,8 @@ const systemHints: Readonly<Record<string, string>> = {
   EISDIR: 'name a file, not a folder',
 }
 
-/** Node says `ENOSPC: no space left on device, write`. */
-function refusalOfSystem(error: unknown): UserError | undefined {
+/** Node's message is `ENOSPC: no space left on device, write`. */
+function systemRefusal(error: unknown): UserError | undefined {
   if (!(error instanceof Error)) return undefined
   const { code = '' } = error as NodeJS.ErrnoException
   const hint = Object.hasOwn(systemHints, code) ? systemHints[code] : undefined

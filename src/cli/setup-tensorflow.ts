@@ -1,33 +1,52 @@
-/** `ltx-a2a setup-tensorflow`: a current TensorFlow under tfjs-node, or none any more. */
-import { defaultDataFolder } from '../engine/installation.ts'
-import type { ProductProbe } from '../engine/numeric-check.ts'
+/** `ltx-a2a setup-tensorflow`: installs a current TensorFlow under tfjs-node, or removes it. */
+import type { Command } from 'commander'
+import type { MatMulProbe } from '../engine/precision.ts'
 import { UserError } from '../platform/errors.ts'
-import { removeTensorFlow, setUpTensorFlow } from '../setup/tensorflow.ts'
-import type { Stage, Terminal } from './terminal/terminal.ts'
+import { addQuietOption, type CommandContext, runCommand } from './options.ts'
 
-export type SetupTensorFlowOptions = { from?: string; python?: string; undo?: boolean }
+type SetupFlags = { from?: string; python?: string; undo?: true; quiet?: true }
 
-/** @throws UserError for whatever is missing, or cannot be fetched, built or started. */
-export async function runSetupTensorFlow({ undo = false, ...wish }: SetupTensorFlowOptions, terminal: Terminal) {
-  if (undo) return undoSetup(wish, terminal)
-  let stage: Stage | undefined
-  const onStage = (label: string) => {
-    stage?.done()
-    stage = terminal.stage(label, 0, 'files')
-  }
-  const { native, products, from } = await setUpTensorFlow({ ...wish, onStage })
-  stage?.done(`float32 ${rate(products.float32)}, bfloat16 ${rate(products.bfloat16)}`)
-  terminal.result(`TensorFlow ${native.version} from ${from}, computing on the ${native.device}`)
+export function addSetupTensorFlow(program: Command) {
+  const command = program
+    .command('setup-tensorflow')
+    .summary('install a current native TensorFlow, for the 22B model')
+    .description(
+      'Installs a current TensorFlow under tfjs-node: many times as fast as WebAssembly. Needs a C++ compiler.',
+    )
+    .option('--from <path>', "folder, .tar.gz or .whl of TensorFlow (default: Python's, otherwise pip downloads it)")
+    .option('--python <exe>', 'the Python to look in (default: python3)')
+    .option('--undo', 'remove what was set up')
+    .addHelpText('after', examples)
+  addQuietOption(command)
+  command.action(({ quiet, undo, ...settings }: SetupFlags) =>
+    runCommand({ quiet }, (context) => (undo ? remove(settings, context) : setUp(settings, context))),
+  )
 }
 
-function undoSetup({ from, python }: SetupTensorFlowOptions, terminal: Terminal) {
+const examples = `
+Examples:
+  ltx-a2a setup-tensorflow
+  ltx-a2a setup-tensorflow --python .venv/bin/python
+  ltx-a2a setup-tensorflow --from libtensorflow-gpu-linux-x86_64.tar.gz
+  ltx-a2a setup-tensorflow --undo`
+
+async function setUp(settings: Pick<SetupFlags, 'from' | 'python'>, { output, signal }: CommandContext) {
+  const { setUpTensorFlow } = await import('../setup/tensorflow.ts')
+  const { native, products, from } = await setUpTensorFlow(settings, { signal, onEvent: output.onEvent })
+  output.info(`Products: float32 ${rate(products.float32)}, bfloat16 ${rate(products.bfloat16)}`)
+  output.result(`TensorFlow ${native.version} from ${from}, computing on the ${native.device}`)
+}
+
+async function remove({ from, python }: Pick<SetupFlags, 'from' | 'python'>, { output }: CommandContext) {
   const other = from !== undefined ? '--from' : python !== undefined ? '--python' : undefined
   if (other) throw new UserError(`both --undo and ${other} were given`, { hint: 'keep one of them' })
+  const { removeTensorFlow } = await import('../setup/tensorflow.ts')
+  const { defaultDataFolder } = await import('../engine/installation.ts')
   const folder = defaultDataFolder()
-  terminal.result(
+  output.result(
     removeTensorFlow() ? `removed TensorFlow from ${folder}` : `nothing to undo: no TensorFlow was set up in ${folder}`,
   )
 }
 
-const rate = (probe: ProductProbe) =>
+const rate = (probe: MatMulProbe) =>
   probe.works ? `${Math.round(probe.gigaflops).toLocaleString('en')} GFLOP/s` : `does not work (${probe.reason})`

@@ -1,36 +1,34 @@
-/** Ctrl-C and SIGTERM as a question that long work asks itself; the second one leaves at once. */
-import { Interrupted } from '../platform/errors.ts'
+/** Ctrl-C and SIGTERM stop the work through an `AbortSignal`; a second one leaves at once. */
 
-export type Interruption = {
-  requested(): boolean
-  /** @throws Interrupted when it was requested. */
-  check(): void
-  /** The error that ends the command, with the exit code of the signal that came. */
-  stopped(message: string, hint?: string): Interrupted
-  /** Gives the signals back. */
+export type StopSignals = {
+  /** Aborted by the first signal. */
+  signal: AbortSignal
+  /** The exit code of the signal that came, as shells count: 128 plus its number. Undefined as long as none came. */
+  exitCode(): StopExitCode | undefined
+  /** Restores the default behaviour of the signals. */
   release(): void
 }
 
-export function watchInterruption(onRequest: () => void): Interruption {
-  let exitCode: 130 | 143 | undefined
-  const request = (signal: NodeJS.Signals) => {
+export type StopExitCode = 130 | 143
+
+/** @param onStop called with the first signal. */
+export function watchSignals(onStop: () => void): StopSignals {
+  const controller = new AbortController()
+  let exitCode: StopExitCode | undefined
+  const stop = (signal: NodeJS.Signals) => {
     if (exitCode !== undefined) process.exit(exitCodes[signal as keyof typeof exitCodes])
     exitCode = exitCodes[signal as keyof typeof exitCodes]
-    onRequest()
+    onStop()
+    controller.abort()
   }
-  process.on('SIGINT', request).on('SIGTERM', request)
-  const stopped = (message: string, hint?: string) => new Interrupted(message, hint, exitCode)
+  for (const name of Object.keys(exitCodes)) process.on(name, stop)
   return {
-    requested: () => exitCode !== undefined,
-    check: () => {
-      if (exitCode !== undefined) throw stopped('stopped before training began')
-    },
-    stopped,
+    signal: controller.signal,
+    exitCode: () => exitCode,
     release: () => {
-      process.off('SIGINT', request).off('SIGTERM', request)
+      for (const name of Object.keys(exitCodes)) process.off(name, stop)
     },
   }
 }
 
-/** As shells count: 128 and the signal's number. */
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const

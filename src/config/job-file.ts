@@ -1,6 +1,6 @@
 /**
- * Job files: one JSON object of parameters. A relative path inside is looked for in the current folder first, and where nothing is there, beside the
- * job file, so that a folder with a job and its data can be moved about.
+ * Job files: one JSON object of parameters. A relative path in it is looked up in the current folder first and, if nothing is there, beside the job
+ * file, so that a folder with a job and its data can be moved.
  */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
@@ -8,25 +8,27 @@ import { UserError } from '../platform/errors.ts'
 
 export type Job = Readonly<Record<string, unknown>>
 
-/** A job is a page of text. Reading stops here, also for what is no file at all. */
+/** A job is a page of text. The limit also ends the reading of devices and pipes. */
 const largestJobBytes = 1_000_000
 
-/** @throws UserError when there is none, or it is not a JSON object. */
+/** @throws UserError when the file cannot be read, or is not a JSON object. */
 export function readJobFile(path: string): Job {
   const json = parseJson(decodeText(readBounded(path), path), path)
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new UserError(`${path} is not a JSON object but ${Array.isArray(json) ? 'a list' : JSON.stringify(json)}`, {
       hint: 'write it as { "training_data_url": "pairs.zip", "rank": 32 }',
     })
-  return Object.fromEntries(Object.entries(json).map(([name, value]) => [name, besideJob(name, value, dirname(path))]))
+  return Object.fromEntries(
+    Object.entries(json).map(([name, value]) => [name, resolvePaths(name, value, dirname(path))]),
+  )
 }
 
-const inputs = ['training_data_url', 'data', 'model', 'text_encoder', 'text_embeddings', 'reference_audio_url']
+const inputPaths = ['training_data_url', 'data', 'model', 'text_encoder', 'text_embeddings', 'reference_audio_url']
 
-function besideJob(name: string, value: unknown, folder: string): unknown {
-  if (name === 'validation' && Array.isArray(value)) return value.map((entry) => besideEntry(entry, folder))
-  if (typeof value !== 'string' || !inputs.includes(name)) return value
-  return name === 'model' && !existsSync(value) // may be several
+function resolvePaths(name: string, value: unknown, folder: string): unknown {
+  if (name === 'validation' && Array.isArray(value)) return value.map((entry) => resolveEntryPaths(entry, folder))
+  if (typeof value !== 'string' || !inputPaths.includes(name)) return value
+  return name === 'model' && !existsSync(value) // may be a list of paths
     ? value
         .split(',')
         .map((path) => inputPath(path.trim(), folder))
@@ -34,9 +36,9 @@ function besideJob(name: string, value: unknown, folder: string): unknown {
     : inputPath(value, folder)
 }
 
-const besideEntry = (entry: unknown, folder: string) =>
+const resolveEntryPaths = (entry: unknown, folder: string) =>
   typeof entry === 'object' && entry !== null && !Array.isArray(entry)
-    ? Object.fromEntries(Object.entries(entry).map(([name, value]) => [name, besideJob(name, value, folder)]))
+    ? Object.fromEntries(Object.entries(entry).map(([name, value]) => [name, resolvePaths(name, value, folder)]))
     : entry
 
 function inputPath(path: string, folder: string): string {
@@ -65,7 +67,7 @@ function readBounded(path: string): Uint8Array {
   }
 }
 
-/** Without a byte order mark, which some editors put first. */
+/** Removes the byte order mark that some editors write. */
 function decodeText(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)

@@ -1,25 +1,110 @@
+/** What a parameter is: the type of its value, its default, its help, and its names in job files, on the command line and in code. */
 import { z } from 'zod'
 
-export type Parameter<T = unknown> = Kind<T> & {
+export type Parameter<T = unknown> = ValueType<T> & {
   /** Heading in the help. */
   group: string
   help: string
-  /** Used where nothing was given. Without one, and not required, the value is undefined. */
+  /** The value when none is given. Without a default, an optional parameter is undefined. */
   default?: NoInfer<T>
-  /** What the help says of the default where the value itself says too little. */
-  unset?: string
+  /** What the help shows as the default where the value itself would say too little. */
+  defaultText?: string
   required?: boolean
   /** A second, shorter name. */
   alias?: string
-  /** The flags, with their help, that make it up in place of one of its own. */
-  madeOf?: Readonly<Record<string, string>>
-  /** The hosted trainer does not have it. */
-  ours?: boolean
+  /** The flags, with their help, that replace a single flag for this parameter. */
+  compositeFlags?: Readonly<Record<string, string>>
+  /** True for parameters that the hosted trainer does not have. */
+  extension?: boolean
   /** What `--dev-allow-few-steps` accepts instead. */
-  relaxed?: Kind<number>
+  relaxedType?: ValueType<number>
 }
 
 export type Parameters = Readonly<Record<string, Parameter>>
+
+/** The type of a value: how it is checked, how a flag's text is parsed, and how the help describes it. */
+export type ValueType<T> = {
+  /** Its messages complete "rank …, not 24". */
+  schema: z.ZodType<T>
+  /** Shown behind the flag in the help: `--rank <number>`. */
+  placeholder: string
+  /** The allowed values, in a few words. */
+  range?: string
+  /** Parses the text of a flag. Text that cannot be parsed is returned unchanged, so that the schema refuses it. */
+  parseText(text: string): unknown
+  /** The names inside an object or a list of objects. */
+  keys?: readonly string[]
+  /** Combines the texts of a flag that is given several times. */
+  combineTexts?(texts: readonly string[]): unknown
+}
+
+const mustBe = (expected: string) => `must be ${expected}`
+
+export const text = (): ValueType<string> => ({
+  schema: z.string(mustBe('text')),
+  placeholder: '<text>',
+  parseText: (text) => text,
+})
+
+/** A path or a URL. No path contains a NUL character, and the system's own message for one is no help. */
+export const path = (placeholder: string): ValueType<string> => ({
+  schema: z
+    .string(mustBe('a path'))
+    .refine((path) => path.trim() !== '' && !path.includes('\0'), mustBe('a path that is not empty')),
+  placeholder,
+  parseText: (text) => text,
+})
+
+/** One or more paths in one text, separated by commas. */
+export const paths = (placeholder: string): ValueType<string> => ({
+  ...path(placeholder),
+  combineTexts: (texts) => texts.join(','),
+})
+
+export const toggle = (): ValueType<boolean> => ({
+  schema: z.boolean(mustBe('true or false')),
+  placeholder: '[true|false]',
+  parseText: (text) => (text === 'true' ? true : text === 'false' ? false : text),
+})
+
+export function choice<const T extends string | number>(values: readonly T[]): ValueType<T> {
+  const areNumbers = typeof values[0] === 'number'
+  return {
+    schema: z.literal(values, mustBe(`one of ${values.join(', ')}`)),
+    placeholder: areNumbers ? '<number>' : '<name>',
+    range: `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`,
+    parseText: areNumbers ? parseNumber : (text) => text,
+  }
+}
+
+export function integer(min: number, max: number): ValueType<number> {
+  const error = mustBe(`a whole number from ${min} to ${max}`)
+  return { ...numeric(`${min} to ${max}`), schema: z.int(error).min(min, error).max(max, error) }
+}
+
+export function number(min: number, max: number): ValueType<number> {
+  const error = mustBe(`a number from ${min} to ${max}`)
+  return { ...numeric(`${min} to ${max}`), schema: z.number(error).min(min, error).max(max, error) }
+}
+
+export function positive(max: number): ValueType<number> {
+  const error = mustBe(`a number above 0 and at most ${max}`)
+  return { ...numeric(`above 0, at most ${max}`), schema: z.number(error).gt(0, error).max(max, error) }
+}
+
+/** A flag that may be repeated, or a list in a job file. With `separator`, one flag can hold several values. */
+export function listOf<T>(item: ValueType<T>, separator?: string): ValueType<T[]> {
+  const error = mustBe('a list with at least one entry')
+  const parseText = (text: string) =>
+    separator ? text.split(separator).map((part) => item.parseText(part.trim())) : [item.parseText(text)]
+  const schema = z.array(item.schema, error).min(1, error)
+  return { ...item, schema, parseText, combineTexts: (texts) => texts.flatMap(parseText) }
+}
+
+/** Decimal notation only: `Number('')` would be 0, and `Number('0x10')` 16. */
+const parseNumber = (text: string) => (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : text)
+
+const numeric = (range: string) => ({ placeholder: '<number>', range, parseText: parseNumber })
 
 type ValueOf<P extends Parameter> =
   P['schema'] extends z.ZodType<infer T>
@@ -28,22 +113,26 @@ type ValueOf<P extends Parameter> =
       : T | undefined
     : never
 
-/** The checked values of a table, by the names of the job file. */
+/** The checked values of a table, by their names in a job file. */
 export type Values<Table extends Parameters> = { [Name in keyof Table]: ValueOf<Table[Name]> }
 
 type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : Name
 
-/** The same values by the names our code uses: `numberOfSteps`. */
-export type CamelCased<Named> = { [Name in keyof Named & string as CamelCase<Name>]: Named[Name] }
+/** The same values by their names in code, `numberOfSteps`, in nested objects as well. */
+export type CamelCased<T> = T extends readonly (infer Item)[]
+  ? CamelCased<Item>[]
+  : T extends Readonly<Record<string, unknown>>
+    ? { [Name in keyof T & string as CamelCase<Name>]: CamelCased<T[Name]> }
+    : T
+
+/** What a program may give for a table: every value that has a default, or is not required, may be left out. */
+export type OptionsOf<Table extends Parameters> = Partial<CamelCased<Values<Table>>>
 
 export const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
 export const kebabCase = (name: string) => name.replaceAll('_', '-')
-
-/** What a flag is called, by its shorter name where it has one. */
-export const flagName = (name: string, { alias }: Parameter) => alias ?? kebabCase(name)
 
 export const snakeCase = (name: string) =>
   name
@@ -51,90 +140,18 @@ export const snakeCase = (name: string) =>
     .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
     .toLowerCase()
 
-export const camelCased = <Named extends Record<string, unknown>>(values: Named) =>
-  Object.fromEntries(Object.entries(values).map(([name, value]) => [camelCase(name), value])) as CamelCased<Named>
+/** Names of a job file to names in code, in nested objects and lists as well. */
+export const camelCased = <T>(value: T) => withNames(value, camelCase) as CamelCased<T>
 
-/** The kinds of values a parameter can have: what is checked, how a flag's text becomes one, and how both are told to people. */
+/** Names in code to names of a job file, in nested objects and lists as well; undefined values are left out. */
+export const snakeCased = (value: object) => withNames(value, snakeCase) as Record<string, unknown>
 
-export type Kind<T> = {
-  /** Its messages complete "rank …, not 24". */
-  schema: z.ZodType<T>
-  /** Stands behind the flag in the help: `--rank <number>`. */
-  placeholder: string
-  /** What can be given, as short as the help has room for. */
-  range?: string
-  /** The value that a flag's text spells. A text that spells none is returned as it is, for the schema to refuse. */
-  fromText(text: string): unknown
-  /** The names inside, for an object or a list of objects. */
-  keys?: readonly string[]
-  /** What a flag that may be given several times makes of all its texts. */
-  repeatable?(texts: readonly string[]): unknown
+function withNames(value: unknown, rename: (name: string) => string): unknown {
+  if (Array.isArray(value)) return value.map((item) => withNames(item, rename))
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).map(([name, inner]) => [rename(name), withNames(inner, rename)] as const)
+  return Object.fromEntries(rename === snakeCase ? entries.filter(([, inner]) => inner !== undefined) : entries)
 }
 
-const mustBe = (expected: string) => `must be ${expected}`
-
-export const text = (): Kind<string> => ({
-  schema: z.string(mustBe('text')),
-  placeholder: '<text>',
-  fromText: (text) => text,
-})
-
-/** A path or a URL. No path holds a NUL, and what the system says of one is no help. */
-export const path = (placeholder: string): Kind<string> => ({
-  schema: z
-    .string(mustBe('a path'))
-    .refine((path) => path.trim() !== '' && !path.includes('\0'), mustBe('a path that is not empty')),
-  placeholder,
-  fromText: (text) => text,
-})
-
-/** One or more paths as one text, with commas between. */
-export const paths = (placeholder: string): Kind<string> => ({
-  ...path(placeholder),
-  repeatable: (texts) => texts.join(','),
-})
-
-export const toggle = (): Kind<boolean> => ({
-  schema: z.boolean(mustBe('true or false')),
-  placeholder: '[true|false]',
-  fromText: (text) => (text === 'true' ? true : text === 'false' ? false : text),
-})
-
-export function choice<const T extends string | number>(values: readonly T[]): Kind<T> {
-  const ofNumbers = typeof values[0] === 'number'
-  return {
-    schema: z.literal(values, mustBe(`one of ${values.join(', ')}`)),
-    placeholder: ofNumbers ? '<number>' : '<name>',
-    range: `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`,
-    fromText: ofNumbers ? numberFromText : (text) => text,
-  }
-}
-
-export function whole(min: number, max: number): Kind<number> {
-  const error = mustBe(`a whole number from ${min} to ${max}`)
-  return { ...numeric(`${min} to ${max}`), schema: z.int(error).min(min, error).max(max, error) }
-}
-
-export function number(min: number, max: number): Kind<number> {
-  const error = mustBe(`a number from ${min} to ${max}`)
-  return { ...numeric(`${min} to ${max}`), schema: z.number(error).min(min, error).max(max, error) }
-}
-
-export function positive(max: number): Kind<number> {
-  const error = mustBe(`a number above 0 and at most ${max}`)
-  return { ...numeric(`above 0, at most ${max}`), schema: z.number(error).gt(0, error).max(max, error) }
-}
-
-/** A repeatable flag, or a list in a job file. With `separator`, one flag can hold several. */
-export function listOf<T>(item: Kind<T>, separator?: string): Kind<T[]> {
-  const error = mustBe('a list with at least one entry')
-  const fromText = (text: string) =>
-    separator ? text.split(separator).map((part) => item.fromText(part.trim())) : [item.fromText(text)]
-  const schema = z.array(item.schema, error).min(1, error)
-  return { ...item, schema, fromText, repeatable: (texts) => texts.flatMap(fromText) }
-}
-
-const numeric = (range: string) => ({ placeholder: '<number>', range, fromText: numberFromText })
-
-/** Decimal only: `Number('')` would be 0, and `Number('0x10')` 16. */
-const numberFromText = (text: string) => (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : text)
+/** The name of a parameter's flag: the shorter name where there is one. */
+export const flagName = (name: string, { alias }: Parameter) => alias ?? kebabCase(name)

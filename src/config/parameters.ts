@@ -1,11 +1,12 @@
 /**
- * Every parameter, once: its name in job files, what it may be, its default and its help. Flags, checks, help texts and the settings' types are all
- * made from these tables. Names, defaults and ranges are the hosted trainer's; `ours` marks what it does not have.
+ * Every parameter, once: its name in job files, its type, its default and its help. Flags, checks, help texts, the options of the library and the
+ * types of the settings are all derived from these tables. Names, defaults and ranges are those of the hosted trainer; `extension` marks parameters
+ * that it does not have.
  */
-import { choice, listOf, number, path, paths, positive, text, toggle, whole } from './parameter.ts'
+import { choice, integer, listOf, number, path, paths, positive, text, toggle } from './parameter.ts'
 import { validationFlags, validationList } from './validation.ts'
 
-/** What a preview is steered away from unless told otherwise: what makes a recording bad, whatever it is a recording of. */
+/** The default negative prompt: defects of a recording, whatever was recorded. */
 export const qualityNegativePrompt = [
   'clipping',
   'digital distortion',
@@ -32,8 +33,8 @@ export const qualityNegativePrompt = [
   'unbalanced channels',
 ].join(', ')
 
-/** The ten linear layers of the audio stream that the reference's audio-to-audio recipe adapts (spec §7.5). */
-export const audioModules = [
+/** The ten linear layers of the audio stream that the reference's audio-to-audio recipe adapts (reference §7.5). */
+export const loraTargetModules = [
   ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
     ['to_k', 'to_q', 'to_v', 'to_out.0'].map((projection) => `${attention}.${projection}`),
   ),
@@ -41,7 +42,7 @@ export const audioModules = [
   'audio_ff.net.2',
 ]
 
-const ours = true
+const extension = true
 
 const data = { group: 'Data' }
 const lora = { group: 'LoRA' }
@@ -54,42 +55,48 @@ const machine = { group: 'Model and machine' }
 
 const seconds = number(0.5, 60)
 const stgScale = { ...number(0, 3), default: 1, help: 'spatio-temporal guidance; 0 is faster' }
-const samplingSteps = { ...whole(1, 1000), default: 30, help: 'sampling steps' }
+const samplingSteps = { ...integer(1, 1000), default: 30, help: 'sampling steps' }
 const cfg = { ...number(1, 30), default: 7, help: 'how closely the prompt is followed' }
-const seed = { ...whole(0, 2 ** 32 - 1), default: 42, ours, help: 'one seed, one result' }
+const seed = { ...integer(0, 2 ** 32 - 1), default: 42, extension, help: 'the same seed gives the same result' }
 const negativePrompt = {
   ...text(),
   default: qualityNegativePrompt,
-  unset: 'a list of audio defects',
-  help: 'what it should not sound like',
+  defaultText: 'a list of audio defects',
+  help: 'what the result should not sound like',
 }
 
 const machineParameters = {
   model: {
     ...machine,
     ...paths('<file>'),
-    ours,
-    unset: 'the small bundled base',
+    extension,
+    defaultText: 'the small bundled base',
     help: 'LTX-2.3 checkpoint, a file or folder; several with commas between, or repeated',
   },
-  text_encoder: { ...machine, ...path('<folder>'), ours, unset: 'the bundled one', help: 'its Gemma-3 text encoder' },
+  text_encoder: {
+    ...machine,
+    ...path('<folder>'),
+    extension,
+    defaultText: 'the bundled one',
+    help: 'the Gemma-3 text encoder of the model',
+  },
   text_embeddings: {
     ...machine,
     ...path('<file>'),
-    ours,
-    unset: 'none',
+    extension,
+    defaultText: 'none',
     help: 'captions encoded by encode-captions, in place of the text encoder',
   },
   backend: {
     ...machine,
     ...choice(['auto', 'tensorflow', 'wasm', 'cpu']),
-    ours,
+    extension,
     default: 'auto' as const,
-    help: 'what computes: the fastest that works',
+    help: 'what the model runs on; auto takes the fastest that works',
   },
 }
 
-/** What decides how a dataset is used. */
+/** The parameters that decide how a dataset is used. */
 const dataParameters = {
   training_data_url: {
     ...data,
@@ -98,7 +105,7 @@ const dataParameters = {
     required: true as const,
     help: 'zip, folder or URL of recordings <name>_start and <name>_end, captions <name>.txt',
   },
-  trigger_phrase: { ...data, ...text(), default: '', unset: 'none', help: 'put before every caption' },
+  trigger_phrase: { ...data, ...text(), default: '', defaultText: 'none', help: 'placed before every caption' },
   audio_duration_seconds: { ...data, ...seconds, default: 5, help: 'length of a clip; shorter pairs are skipped' },
   audio_normalize: { ...data, ...toggle(), default: true, help: "bring every clip's peak to -1 dBFS" },
   audio_preserve_pitch: {
@@ -127,30 +134,30 @@ export const trainParameters = {
   rank: {
     ...lora,
     ...choice([8, 16, 32, 64, 128]),
-    relaxed: whole(1, 1024),
+    relaxedType: integer(1, 1024),
     default: 32,
     help: 'size of the LoRA',
   },
   alpha: {
     ...lora,
     ...positive(1024),
-    ours,
-    unset: 'the rank',
-    help: 'the LoRA counts alpha / rank times',
+    extension,
+    defaultText: 'the rank',
+    help: 'the LoRA is scaled by alpha / rank',
   },
   target_modules: {
     ...lora,
     ...listOf({ ...text(), placeholder: '<name,…>' }, ','),
-    ours,
-    default: audioModules,
-    unset: 'all ten of the audio stream',
-    help: 'ends of the names of the layers to adapt',
+    extension,
+    default: loraTargetModules,
+    defaultText: 'all ten of the audio stream',
+    help: 'layers to adapt, by the ends of their names',
   },
 
   number_of_steps: {
     ...training,
-    ...whole(100, 20000),
-    relaxed: whole(1, 20000),
+    ...integer(100, 20000),
+    relaxedType: integer(1, 20000),
     default: 2000,
     help: 'optimizer steps',
   },
@@ -158,19 +165,19 @@ export const trainParameters = {
     ...training,
     ...positive(1),
     default: 0.0002,
-    help: 'of the first step',
+    help: 'learning rate of the first step',
   },
   learning_rate_schedule: {
     ...training,
     ...choice(['linear', 'constant', 'cosine']),
-    ours,
+    extension,
     default: 'linear' as const,
-    help: 'linear falls to 10 %, cosine to 0',
+    help: 'linear decays to 10 %, cosine to 0',
   },
-  gradient_accumulation: { ...training, ...whole(1, 256), ours, default: 1, help: 'pairs per optimizer step' },
+  gradient_accumulation: { ...training, ...integer(1, 256), extension, default: 1, help: 'pairs per optimizer step' },
   seed: { ...training, ...seed },
 
-  validation: { ...previews, ...validationList, default: [], madeOf: validationFlags, help: 'at most 2' },
+  validation: { ...previews, ...validationList, default: [], compositeFlags: validationFlags, help: 'at most 2' },
   validation_negative_prompt: { ...previews, ...negativePrompt },
   validation_frame_rate: {
     ...previews,
@@ -179,48 +186,71 @@ export const trainParameters = {
     help: 'frames per second in which the length of a preview is counted',
   },
   stg_scale: { ...previews, ...stgScale },
-  preview_interval: { ...previews, ...whole(0, 20000), ours, default: 250, help: 'in steps; 0 is only at the end' },
-  preview_steps: { ...previews, ...samplingSteps, ours },
-  preview_cfg: { ...previews, ...cfg, ours },
+  preview_interval: {
+    ...previews,
+    ...integer(0, 20000),
+    extension,
+    default: 250,
+    help: 'in steps; 0 is only at the end',
+  },
+  preview_steps: { ...previews, ...samplingSteps, extension },
+  preview_cfg: { ...previews, ...cfg, extension },
 
   out: {
     ...output,
     ...path('<folder>'),
-    ours,
-    unset: 'runs/<dataset>-<date-time>',
-    help: 'where everything is written',
+    extension,
+    defaultText: 'runs/<dataset>-<date-time>',
+    help: 'the folder of the run',
   },
-  checkpoint_interval: { ...output, ...whole(0, 20000), ours, default: 250, help: 'in steps; 0 is only at the end' },
+  checkpoint_interval: {
+    ...output,
+    ...integer(0, 20000),
+    extension,
+    default: 250,
+    help: 'in steps; 0 is only at the end',
+  },
   debug_dataset: { ...output, ...toggle(), default: false, help: 'also write the fitted clips as a zip' },
 
   ...machineParameters,
   recompute: {
     ...machine,
     ...choice(['auto', 'on', 'off']),
-    ours,
+    extension,
     default: 'auto' as const,
-    help: 'on native TensorFlow, compute blocks again for the gradient: a third slower, room for long clips',
+    help: 'activation checkpointing on native TensorFlow: a third slower, needs less memory for long clips',
   },
   ignore_requirements: {
     ...machine,
     ...toggle(),
-    ours,
+    extension,
     default: false,
-    help: 'start even if the run seems too large for this machine',
+    help: 'start even if the run is estimated to be too large for this machine',
   },
 }
 
-/** Looking at a dataset needs no name for it: the current folder is searched. */
+/** `inspect-dataset` searches the current folder when no dataset is named. */
 export const inspectParameters = {
   ...dataParameters,
-  training_data_url: { ...dataParameters.training_data_url, required: false as const, unset: 'the zip in this folder' },
+  training_data_url: {
+    ...dataParameters.training_data_url,
+    required: false as const,
+    defaultText: 'the zip in this folder',
+  },
 }
 
-/** Whatever decides which texts are encoded, and by what. */
+/** The parameters that decide which texts are encoded, and by which model. */
 export const encodeParameters = {
   training_data_url: dataParameters.training_data_url,
   trigger_phrase: dataParameters.trigger_phrase,
-  prompt: { ...data, ...listOf(text()), ours, default: [], unset: 'none', help: 'another text; may be repeated' },
+  prompt: {
+    ...data,
+    ...listOf(text()),
+    extension,
+    default: [],
+    defaultText: 'none',
+    help: 'a further text to encode; may be repeated',
+  },
   validation: trainParameters.validation,
   validation_negative_prompt: trainParameters.validation_negative_prompt,
   model: machineParameters.model,
@@ -229,27 +259,38 @@ export const encodeParameters = {
 }
 
 export const previewParameters = {
-  lora: { ...lora, ...listOf(path('<file>')), default: [], unset: 'the base alone', help: 'may be repeated' },
+  lora: { ...lora, ...listOf(path('<file>')), default: [], defaultText: 'the base alone', help: 'may be repeated' },
   lora_strength: {
     ...lora,
     ...listOf(number(-10, 10)),
     default: [],
-    unset: '1',
-    help: 'of the --lora in the same place; may be repeated',
+    defaultText: '1',
+    help: 'strength of the --lora in the same place; may be repeated',
   },
-  ref: { ...sound, ...path('<file>'), required: true as const, help: 'the recording to transform, a file or URL' },
-  prompt: { ...sound, ...text(), unset: "the LoRA's trigger phrase", help: 'what it should become' },
+  reference: {
+    ...sound,
+    ...path('<file>'),
+    alias: 'ref',
+    required: true as const,
+    help: 'the recording to transform, a file or URL',
+  },
+  prompt: { ...sound, ...text(), defaultText: "the LoRA's trigger phrase", help: 'what the recording should become' },
   negative_prompt: { ...sound, ...negativePrompt },
-  duration: { ...sound, ...seconds, unset: "the LoRA's, else the recording's", help: 'seconds' },
+  duration: {
+    ...sound,
+    ...seconds,
+    defaultText: "the LoRA's, else the recording's",
+    help: 'length of the result in seconds',
+  },
   seed: { ...sampling, ...seed },
   steps: { ...sampling, ...samplingSteps },
   cfg: { ...sampling, ...cfg },
   stg_scale: { ...sampling, ...stgScale },
-  out: { ...output, ...path('<wav>'), default: 'preview.wav', help: '48 kHz stereo' },
+  out: { ...output, ...path('<wav>'), default: 'preview.wav', help: 'the wav to write, 48 kHz stereo' },
   ...machineParameters,
 }
 
-/** Fields of the hosted trainers' shared job format that describe video. A job that has them runs; they change nothing here. */
+/** Fields of the hosted trainers' job format that describe video. A job may contain them; they have no effect here. */
 export const videoFields: readonly string[] = [
   'number_of_frames',
   'frame_rate',

@@ -1,7 +1,15 @@
-/** What a training run is told: defaults, under a job file, under flags. */
+/** The settings of each command: what was given as flags, in a job file or by a program, over the defaults; checked and frozen. */
 import { UserError } from '../platform/errors.ts'
 import { type Job, readJobFile } from './job-file.ts'
-import { type CamelCased, camelCased, type Parameter, snakeCase, type Values } from './parameter.ts'
+import {
+  type CamelCased,
+  camelCased,
+  type OptionsOf,
+  type Parameter,
+  type Parameters,
+  snakeCased,
+  type Values,
+} from './parameter.ts'
 import {
   encodeParameters,
   inspectParameters,
@@ -10,85 +18,159 @@ import {
   trainParameters,
   videoFields,
 } from './parameters.ts'
-import { resolveValidation, type Validation, validationFromFlags } from './validation.ts'
-import { checkValues, type Flags, type Given, givenByFlags, nearest, unknownParameter } from './values.ts'
+import { type Validation, validationFromFlags } from './validation.ts'
+import { checkValues, type Flags, type GivenValues, nearestName, unknownParameter, valuesFromFlags } from './values.ts'
 
 type TrainValues = CamelCased<Values<typeof trainParameters>>
 
-/** Frozen. Paths and URLs are as they were written; `out`, `model` and `textEncoder` are undefined where nothing was given. */
+/** Frozen. Paths and URLs are as they were given; `out`, `model` and `textEncoder` are undefined where nothing was given. */
 export type TrainSettings = Readonly<
   Omit<TrainValues, 'alpha' | 'validation'> & { alpha: number; validation: readonly Validation[] }
 >
 
-/** Without `trainingDataUrl` the dataset is looked for in the current folder. */
+/** Frozen. Without `trainingDataUrl` the dataset is looked for in the current folder. */
 export type InspectSettings = Readonly<CamelCased<Values<typeof inspectParameters>>>
+
+/** Frozen. `prompts` are all texts beside the captions: prompts of the previews, the trigger phrase, the negative prompt. */
+export type EncodeSettings = Readonly<
+  Omit<CamelCased<Values<typeof encodeParameters>>, 'prompt'> & { prompts: readonly string[]; out: string }
+>
+
+/** Frozen. Where `prompt` and `duration` are undefined, the LoRA's metadata decides; without `model` it is the bundled base. */
+export type PreviewSettings = Readonly<
+  Omit<CamelCased<Values<typeof previewParameters>>, 'lora' | 'loraStrength'> & { loras: readonly LoraChoice[] }
+>
+
+export type LoraChoice = { path: string; strength: number }
+
+/** What a program passes to `train`: the parameters by their names in code. `data` is the zip, folder or URL of the dataset. */
+export type TrainOptions = Omit<OptionsOf<typeof trainParameters>, 'trainingDataUrl' | 'validation'> & {
+  data?: string
+  validation?: readonly { prompt?: string; referenceAudioUrl: string }[]
+}
+
+/** What a program passes to `inspectDataset`. */
+export type InspectOptions = Omit<OptionsOf<typeof inspectParameters>, 'trainingDataUrl'> & { data: string }
+
+/** What a program passes to `preview`. Several LoRAs are added up, each with its own strength (1 by default). */
+export type PreviewOptions = Omit<
+  OptionsOf<typeof previewParameters>,
+  'lora' | 'loraStrength' | 'reference' | 'out'
+> & {
+  reference: string
+  lora?: string | readonly string[]
+  loraStrength?: number | readonly number[]
+}
 
 export type Resolved<Settings> = {
   settings: Settings
-  /** Lines for the person: what was given and has no effect. */
+  /** One line each about values that have no effect. */
   notices: string[]
 }
 
-export type Sources = {
-  flags: Flags
+/** Where values come from. Flags win over a job file. */
+export type SettingsSources = {
+  flags?: Flags
   /** Path of a job file. */
   configFile?: string | undefined
-  /** A job that was accepted before: the parameters of a run to go on with, and the file they stand in. */
-  begun?: { job: Job; file: string }
+  /** Values from a program, by their names in code. */
+  options?: object
+  /** The parameters of an earlier run that is continued, and the file that holds them. */
+  savedJob?: { job: Job; file: string }
 }
 
 /**
- * Everything `train` needs, checked. `flags.devAllowFewSteps` accepts fewer steps and any rank, as does a job that was accepted before.
- * @throws UserError for the first unknown name, wrong or missing value.
+ * The settings of `train`. `flags.devAllowFewSteps` accepts fewer steps and any rank, as do programs and the parameters of an earlier run.
+ * @throws UserError for the first unknown name, and for a wrong or missing value.
  */
-export function resolveTrainSettings(sources: Sources): Resolved<TrainSettings> {
-  const { given, notices } = gather(sources)
-  const relaxed = sources.flags.devAllowFewSteps === true || sources.begun !== undefined
+export function resolveTrainSettings(sources: SettingsSources): Resolved<TrainSettings> {
+  const { given, notices } = collectValues(trainParameters, sources)
+  const relaxed =
+    sources.flags?.devAllowFewSteps === true || sources.savedJob !== undefined || sources.options !== undefined
   const values = camelCased(checkValues(trainParameters, given, { relaxed }))
   refuseSplitting(values)
   const settings: TrainSettings = {
     ...values,
     alpha: values.alpha ?? values.rank,
-    validation: resolveValidation(values.validation, values.triggerPhrase),
+    validation: withPrompts(values.validation, values.triggerPhrase),
   }
   return { settings: Object.freeze(settings), notices }
 }
 
-/** What `inspect-dataset` looks at in the same job. @throws UserError as above. */
-export function resolveInspectSettings(sources: Sources): Resolved<InspectSettings> {
-  const { given, notices } = gather(sources)
+/** The settings of `inspect-dataset`, which may come from the job file of a training. @throws UserError as above. */
+export function resolveInspectSettings(sources: SettingsSources): Resolved<InspectSettings> {
+  const { given, notices } = collectValues(inspectParameters, sources)
   const values = camelCased(checkValues(inspectParameters, given))
   refuseSplitting(values)
   return { settings: Object.freeze(values), notices }
 }
 
-/** Settings as a job that resolves to the same settings again. */
-export function jobOf(settings: TrainSettings): Job {
-  const validation = settings.validation.map(({ prompt, referenceAudioUrl }) => ({
-    prompt,
-    reference_audio_url: referenceAudioUrl,
-  }))
-  const told = Object.entries({ ...settings, validation }).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(told.map(([name, value]) => [snakeCase(name), value]))
+/** The settings of `encode-captions`, which may come from the job file of a training. @throws UserError as above. */
+export function resolveEncodeSettings({
+  out,
+  ...sources
+}: SettingsSources & { out: string }): Resolved<EncodeSettings> {
+  const { given, notices } = collectValues(encodeParameters, sources)
+  const { prompt, ...values } = camelCased(checkValues(encodeParameters, given))
+  const previews = withPrompts(values.validation, values.triggerPhrase).map(({ prompt }) => prompt)
+  const prompts = [...prompt, ...previews, values.triggerPhrase, values.validationNegativePrompt]
+  return { settings: Object.freeze({ ...values, prompts, out }), notices }
 }
 
-/** Flags win over the job. Video fields are left out and noted. */
-export function gather({ flags, configFile, begun }: Sources): { given: Given; notices: string[] } {
-  const { job, file } = begun ?? (configFile === undefined ? noJob : { job: readJobFile(configFile), file: configFile })
-  const ofFlags = givenByFlags(trainParameters, flags)
-  const given = new Map([...givenByJob(job, file), ...ofFlags, ...validationOfFlags(flags)])
-  const idle = new Set([...Object.keys(job), ...Object.keys(flags).map(snakeCase)].filter(isVideoField))
+/** The settings of `preview`. @throws UserError for the first missing or wrong value. */
+export function resolvePreviewSettings({ flags = {}, options = {} }: SettingsSources): PreviewSettings {
+  const given = new Map([
+    ...valuesFromOptions(previewParameters, options),
+    ...valuesFromFlags(previewParameters, flags),
+  ])
+  const { lora, loraStrength, ...values } = camelCased(checkValues(previewParameters, given))
+  if (loraStrength.length > lora.length)
+    throw new UserError(`${loraStrength.length} --lora-strength but ${lora.length} --lora were given`, {
+      hint: 'give one --lora <file> for each --lora-strength',
+    })
+  return Object.freeze({ ...values, loras: lora.map((path, i) => ({ path, strength: loraStrength[i] ?? 1 })) })
+}
+
+/**
+ * The parameters of a job file as options for `train`.
+ * @throws UserError when the file cannot be read, or is not a JSON object.
+ */
+export function readJobOptions(path: string): TrainOptions {
+  const { trainingDataUrl: data, ...options } = camelCased(readJobFile(path)) as { trainingDataUrl?: string }
+  return data === undefined ? options : { ...options, data }
+}
+
+/** Settings as a job that resolves to the same settings again. */
+export const jobOf = (settings: TrainSettings): Job => snakeCased(settings)
+
+/**
+ * The values from all sources by their names in a job file. A job may hold every parameter of a training, whatever the command reads of it.
+ * @param table the parameters of the command.
+ */
+function collectValues(table: Parameters, sources: SettingsSources) {
+  const { flags = {}, configFile, options = {}, savedJob } = sources
+  const { job, file } =
+    savedJob ?? (configFile === undefined ? noJob : { job: readJobFile(configFile), file: configFile })
+  const given: GivenValues = new Map([
+    ...valuesFromJob(job, file),
+    ...valuesFromOptions(table, options),
+    ...valuesFromFlags({ ...trainParameters, ...table }, flags),
+    ...validationOf(flags),
+  ])
+  const idle = new Set([...Object.keys(job), ...Object.keys(snakeCased(flags))].filter(isVideoField))
   return { given, notices: idle.size > 0 ? [`${[...idle].join(', ')}: no effect: audio only`] : [] }
 }
 
 const noJob = { job: {}, file: '' }
 
-function givenByJob(job: Job, from: string): Given {
+/** @throws UserError for a name that no parameter of a training has, and for a parameter that is given by both of its names. */
+function valuesFromJob(job: Job, from: string, table: Parameters = trainParameters): GivenValues {
+  const aliases = aliasesOf(table)
   const given = new Map<string, { value: unknown; from: string }>()
   for (const [key, value] of Object.entries(job)) {
     const name = aliases.get(key) ?? key
     if (isVideoField(name)) continue
-    if (!Object.hasOwn(trainParameters, name)) throw unknownParameter(key, nearest(key, knownNames), from)
+    if (!Object.hasOwn(table, name)) throw unknownParameter(key, nearestName(key, knownNames(table)), from)
     if (given.has(name))
       throw new UserError(`${from} has both ${name} and its short name ${key}`, { hint: 'keep one of them' })
     given.set(name, { value, from })
@@ -96,60 +178,36 @@ function givenByJob(job: Job, from: string): Given {
   return given
 }
 
-function validationOfFlags({ validationReference, validationPrompt }: Flags): Given {
+/** A program gives the same names in camelCase, and may give one value in place of a list. */
+function valuesFromOptions(table: Parameters, options: object): GivenValues {
+  const given = valuesFromJob(snakeCased(options), 'the options', table)
+  const listed = (name: string, value: unknown) =>
+    Array.isArray(table[name]?.default) && !Array.isArray(value) ? [value] : value
+  return new Map([...given].map(([name, { value, from }]) => [name, { value: listed(name, value), from }]))
+}
+
+function validationOf({ validationReference, validationPrompt }: Flags): GivenValues {
   const value = validationFromFlags(asList(validationReference), asList(validationPrompt))
   return new Map(value && [['validation', { value, from: '--validation-reference' }]])
 }
 
 const asList = (flag: Flags[string]) => (typeof flag === 'object' ? flag : typeof flag === 'string' ? [flag] : [])
 
-const aliases = new Map(
-  Object.entries<Parameter>(trainParameters).flatMap(([name, { alias }]) => (alias ? [[alias, name] as const] : [])),
-)
+const aliasesOf = (table: Parameters) =>
+  new Map(Object.entries<Parameter>(table).flatMap(([name, { alias }]) => (alias ? [[alias, name] as const] : [])))
 
-const knownNames = [...Object.keys(trainParameters), ...aliases.keys(), ...videoFields]
+const knownNames = (table: Parameters) => [...Object.keys(table), ...aliasesOf(table).keys(), ...videoFields]
+
+/** The prompt of a preview is the trigger phrase where none is given. */
+const withPrompts = (
+  entries: readonly { prompt?: string | undefined; referenceAudioUrl: string }[],
+  triggerPhrase: string,
+): readonly Validation[] =>
+  entries.map(({ prompt, referenceAudioUrl }) => ({ prompt: prompt ?? triggerPhrase, referenceAudioUrl }))
 
 function refuseSplitting({ splitInputIntoScenes }: { splitInputIntoScenes: boolean }) {
   if (!splitInputIntoScenes) return
   throw new UserError('split_input_into_scenes cannot be true: the two sides of a pair would lose their sync', {
     hint: 'cut long recordings into matching _start and _end files beforehand, and leave it false',
   })
-}
-
-/** What `encode-captions` is told: the part of a job that decides which texts are encoded, and by what. */
-
-/** Frozen. `prompts` are all texts beyond the captions: those of the previews, the trigger phrase, the negative prompt. */
-export type EncodeSettings = Readonly<
-  Omit<CamelCased<Values<typeof encodeParameters>>, 'prompt' | 'out'> & { prompts: readonly string[]; out: string }
->
-
-/** @throws UserError for the first unknown name, wrong or missing value. */
-export function resolveEncodeSettings({ out, ...sources }: Sources & { out: string }): Resolved<EncodeSettings> {
-  const { given, notices } = gather(sources)
-  const ofFlags = givenByFlags(encodeParameters, sources.flags) // jobs know no --prompt
-  const { prompt, ...values } = camelCased(checkValues(encodeParameters, new Map([...given, ...ofFlags])))
-  const previews = resolveValidation(values.validation, values.triggerPhrase).map(({ prompt }) => prompt)
-  const prompts = [...prompt, ...previews, values.triggerPhrase, values.validationNegativePrompt]
-  return { settings: Object.freeze({ ...values, prompts, out }), notices }
-}
-
-/** What a preview is told. */
-
-export type LoraChoice = { path: string; strength: number }
-
-/** Frozen. `prompt` and `duration` are undefined where the LoRA's metadata decides, `model` and `textEncoder` for the bundled base. */
-export type PreviewSettings = Readonly<
-  Omit<CamelCased<Values<typeof previewParameters>>, 'lora' | 'loraStrength'> & { loras: readonly LoraChoice[] }
->
-
-/** @throws UserError for the first missing or wrong value. */
-export function resolvePreviewSettings({ flags }: { flags: Flags }): PreviewSettings {
-  const { lora, loraStrength, ...values } = camelCased(
-    checkValues(previewParameters, givenByFlags(previewParameters, flags)),
-  )
-  if (loraStrength.length > lora.length)
-    throw new UserError(`${loraStrength.length} --lora-strength but ${lora.length} --lora were given`, {
-      hint: 'give one --lora <file> for each --lora-strength',
-    })
-  return Object.freeze({ ...values, loras: lora.map((path, i) => ({ path, strength: loraStrength[i] ?? 1 })) })
 }

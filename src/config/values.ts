@@ -1,26 +1,25 @@
-/** From what was given, in a job file or as flags, to values that can be trusted. */
-
+/** From values as they were given, in a job file, as flags or by a program, to values that can be trusted. */
 import { closest } from 'fastest-levenshtein'
 import type { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
 import { camelCase, flagName, type Parameter, type Parameters, snakeCase, type Values } from './parameter.ts'
 
-/** Values by the names of the job file, each with where a person would correct it: `--rank` or `job.json`. */
-export type Given = ReadonlyMap<string, One>
+/** Values by their names in a job file, each with the place where a person would correct it: `--rank` or `job.json`. */
+export type GivenValues = ReadonlyMap<string, GivenValue>
 
-type One = { value: unknown; from: string }
+type GivenValue = { value: unknown; from: string }
 
-/** What commander hands over: texts, lists of texts, and true or false, by camelCase names. */
+/** What commander passes on: texts, lists of texts, true and false, by camelCase names. */
 export type Flags = Readonly<Record<string, string | readonly string[] | boolean | undefined>>
 
 /**
- * Checks every value and fills in the defaults. What is wrong is told before what is missing.
- * @param relaxed accept what the demo needs: fewer steps, any rank.
- * @throws UserError for the first value that is not what its parameter expects, or missing.
+ * Checks every value and fills in the defaults. Wrong values are reported before missing ones.
+ * @param relaxed accept fewer steps and any rank.
+ * @throws UserError for the first value that its parameter does not accept, or that is missing.
  */
 export function checkValues<Table extends Parameters>(
   table: Table,
-  given: Given,
+  given: GivenValues,
   { relaxed = false } = {},
 ): Values<Table> {
   const values: Record<string, unknown> = {}
@@ -33,41 +32,42 @@ export function checkValues<Table extends Parameters>(
   return values as Values<Table>
 }
 
-/** The flags that were given, as values: texts become what they spell, or stay texts for the check to refuse. */
-export function givenByFlags(table: Parameters, flags: Flags): Given {
-  const given = new Map<string, One>()
+/** The flags that were given, parsed. Text that cannot be parsed stays text, for the check to refuse. */
+export function valuesFromFlags(table: Parameters, flags: Flags): GivenValues {
+  const given = new Map<string, GivenValue>()
   for (const [name, parameter] of Object.entries(table)) {
     const flag = flags[camelCase(name)]
-    if (flag !== undefined) given.set(name, { value: spelled(parameter, flag), from: `--${flagName(name, parameter)}` })
+    if (flag !== undefined)
+      given.set(name, { value: parseFlag(parameter, flag), from: `--${flagName(name, parameter)}` })
   }
   return given
 }
 
-function spelled({ fromText, repeatable }: Parameter, flag: string | readonly string[] | boolean) {
+function parseFlag({ parseText, combineTexts }: Parameter, flag: string | readonly string[] | boolean) {
   if (typeof flag === 'boolean') return flag
-  if (typeof flag === 'string') return fromText(flag)
-  return repeatable ? repeatable(flag) : fromText(flag.at(-1) ?? '')
+  if (typeof flag === 'string') return parseText(flag)
+  return combineTexts ? combineTexts(flag) : parseText(flag.at(-1) ?? '')
 }
 
-function checkedValue(name: string, parameter: Parameter, one: One, relaxed: boolean): unknown {
-  const { schema } = (relaxed && parameter.relaxed) || parameter
-  const result = schema.safeParse(one.value)
-  if (!result.success) throw refusal(name, parameter, one, result.error)
+function checkedValue(name: string, parameter: Parameter, given: GivenValue, relaxed: boolean): unknown {
+  const { schema } = (relaxed && parameter.relaxedType) || parameter
+  const result = schema.safeParse(given.value)
+  if (!result.success) throw refusal(name, parameter, given, result.error)
   return result.data
 }
 
 const missing = (name: string, parameter: Parameter) =>
   new UserError(`${name} is missing`, { hint: `give it as --${flagName(name, parameter)} ${parameter.placeholder}` })
 
-function refusal(name: string, parameter: Parameter, { value, from }: One, { issues: [issue] }: z.ZodError) {
+function refusal(name: string, parameter: Parameter, { value, from }: GivenValue, { issues: [issue] }: z.ZodError) {
   if (!issue) throw new Error(`${name} was refused without a reason`)
   const path = pathOf(name, issue.path)
   if (issue.code === 'unrecognized_keys') {
     const [unknown = ''] = issue.keys
-    return unknownParameter(`${path}.${unknown}`, `${path}.${nearest(unknown, parameter.keys ?? [])}`, from)
+    return unknownParameter(`${path}.${unknown}`, `${path}.${nearestName(unknown, parameter.keys ?? [])}`, from)
   }
   const refused = issue.path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)[key], value)
-  const message = refused === undefined ? `${path} is missing` : `${path} ${issue.message}, not ${shown(refused)}`
+  const message = refused === undefined ? `${path} is missing` : `${path} ${issue.message}, not ${shownValue(refused)}`
   const place = from.startsWith('--') ? from : `it in ${from}`
   const { default: fallback } = parameter
   const leaveOut = typeof fallback === 'number' ? `, or leave it out for ${fallback}` : ''
@@ -75,19 +75,19 @@ function refusal(name: string, parameter: Parameter, { value, from }: One, { iss
 }
 
 export const unknownParameter = (name: string, known: string, from: string) =>
-  new UserError(`${from} has the unknown parameter ${shown(name)}`, { hint: `did you mean ${known}?` })
+  new UserError(`${from} has the unknown parameter ${shownValue(name)}`, { hint: `did you mean ${known}?` })
+
+/** The known name that is closest to a mistyped one. How words are joined makes no difference: `numberOfSteps` is `number_of_steps`. */
+export const nearestName = (name: string, known: readonly string[]) => closest(snakeCase(name.slice(0, 100)), known)
 
 /** `validation[0].prompt` */
 const pathOf = (name: string, keys: readonly PropertyKey[]) =>
   name + keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('')
 
-/** A value as people recognise it, however long it is. */
-function shown(value: unknown): string {
+/** A value in a message, however long it is. */
+function shownValue(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${value.length}`
   if (typeof value === 'object' && value !== null) return 'an object'
   const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }
-
-/** The known name that a mistyped one most likely meant. How words are joined makes no difference: `numberOfSteps` is `number_of_steps`. */
-export const nearest = (name: string, known: readonly string[]) => closest(snakeCase(name.slice(0, 100)), known)

@@ -1,8 +1,8 @@
 /** What an experienced trainer would say after listening to all pairs: how long the clips should be, and what to fix first. */
-import { agreementOf } from '../audio/analysis/pair-comparison.ts'
+import { consistencyOf } from '../audio/analysis/pair-comparison.ts'
 import { duplicateFindings, oddFindings } from './consistency-findings.ts'
-import type { DatasetOptions } from './dataset.ts'
-import { type Bucket, keptPairs, recommendedSeconds } from './fit-plan.ts'
+import type { DatasetOptions } from './fit-plan.ts'
+import { type Bucket, pairsPerClipLength, recommendedSeconds } from './fit-plan.ts'
 import type { DatasetPair, InspectedPair } from './pair-inspection.ts'
 import { type Finding, findingIn } from './problem.ts'
 import { soundFindings } from './sound-findings.ts'
@@ -19,10 +19,10 @@ export type Advice = {
 
 export function adviseOn(inspected: readonly InspectedPair[], options: DatasetOptions): Advice {
   const pairs = inspected.map(({ pair }) => pair)
-  const heard = inspected.flatMap(({ pair, traits }) => (traits ? [{ pair, traits }] : []))
-  const buckets = keptPairs(durationsOf(pairs))
+  const heard = inspected.flatMap(({ pair, features }) => (features ? [{ pair, features }] : []))
+  const buckets = pairsPerClipLength(durationsOf(pairs))
   const recommended = recommendedSeconds(buckets)
-  const agreement = agreementOf(heard.map(({ traits }) => traits.transformation))
+  const agreement = consistencyOf(heard.map(({ features }) => features.transformation))
   return {
     buckets,
     recommendedSeconds: recommended,
@@ -119,6 +119,6 @@ export function lengthFindings(
 }
 
 const usedAt = (seconds: number, lengths: readonly { seconds: number }[]) =>
-  keptPairs(lengths.map((pair) => ({ reference: pair.seconds, target: pair.seconds }))).find(
+  pairsPerClipLength(lengths.map((pair) => ({ reference: pair.seconds, target: pair.seconds }))).find(
     (bucket) => bucket.seconds >= seconds,
   )?.pairs ?? 0

@@ -1,79 +1,82 @@
-/** Fitted clips: two channels, 16 kHz, exactly as long as their bucket. */
-import pLimit from 'p-limit'
-import { decodeAudio } from '../audio/decode.ts'
+/** Fitted clips: two channels, 16 kHz, exactly as long as the dataset asks for. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { decodeAudio, type OnSamples } from '../audio/decode.ts'
 import { resample } from '../audio/resample.ts'
 import { stretchTo } from '../audio/stretch.ts'
-import { durationOf, firstSamples, normalizePeak, sampleCount, toStereo, type Waveform } from '../audio/waveform.ts'
+import {
+  concatenateSamples,
+  deinterleave,
+  durationOf,
+  firstSamples,
+  normalizePeak,
+  sampleCount,
+  toStereo,
+  type Waveform,
+} from '../audio/waveform.ts'
+import type { Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
-import type { DatasetOptions } from './dataset.ts'
-import { type SideFit, stretchLimit } from './fit-plan.ts'
-import type { DatasetPair } from './pair-inspection.ts'
-import type { Source } from './source.ts'
+import { makeTempFolder } from '../platform/files.ts'
+import { type DatasetOptions, type SideFit, stretchLimit } from './fit-plan.ts'
 
 /** A pair ready to be encoded: both waveforms stereo, 16 kHz, `int(seconds · 16000)` samples. */
 export type FittedPair = { name: string; caption: string; reference: Waveform; target: Waveform }
 
-/** The rate of the audio VAE. */
-export const clipRate = 16_000
+/** The sample rate of the audio VAE. */
+export const clipSampleRate = 16_000
 
-/** ffmpeg counts in its own units; a second more than needed is decoded, so that our trim alone decides. */
+/** Fitting gets a second more than it needs, so that it alone decides where a clip ends. */
 const spareSeconds = 1
 
-/** A reference clip needs more than half a window of the mel front end; this is the next round number. */
+/** A reference must be longer than half a window of the mel front end; this is the next round number. */
 const shortestReferenceSeconds = 0.1
 
-/** Both sides are decoded at once. */
-const limit = pLimit(2)
+/** How much of the beginning of a recording fitting uses, for clips of `seconds`. */
+export const headSeconds = (seconds: number) => seconds * stretchLimit + spareSeconds
 
-/** Carries out the plan of a pair that `inspectDataset` found usable, in a source that is still open. */
-export async function fitPair(
-  source: Source,
-  { name, caption, plan, reference, target }: DatasetPair,
-  { seconds, normalize }: DatasetOptions,
-): Promise<FittedPair> {
-  if (!plan.use) throw new Error(`pair ${name} is not used: ${plan.reason}`)
-  const fit = (path: string, side: SideFit) =>
-    limit(() => source.withFile(path, (file) => fitFile(file, side, { name: path, seconds, normalize })))
-  const sides = [fit(reference.path, plan.reference), fit(target.path, plan.target)] as const
-  const [fittedReference, fittedTarget] = await Promise.all(sides)
-  return { name, caption, reference: fittedReference, target: fittedTarget }
+/** The beginning of a recording, kept while it is decoded. */
+export type Head = {
+  /** Interleaved samples, whole frames. */
+  add: OnSamples
+  /** At the file's own rate, with all its channels. */
+  waveform(): Waveform
+}
+
+/** @param seconds how much to keep. */
+export function createHead(seconds: number): Head {
+  const blocks: Float32Array[] = []
+  let [sampleRate, channelCount, missing] = [0, 1, Number.POSITIVE_INFINITY]
+  return {
+    add: (block, format) => {
+      if (blocks.length === 0) {
+        ;({ sampleRate, channelCount } = format)
+        missing = Math.floor(seconds * sampleRate) * channelCount
+      }
+      if (missing <= 0) return
+      blocks.push(block.subarray(0, missing))
+      missing -= block.length
+    },
+    waveform: () => deinterleave(concatenateSamples(blocks), channelCount, sampleRate),
+  }
 }
 
 /**
- * A single clip for a preview to start from: at most the first `seconds` of a file, stereo, 16 kHz; a shorter one stays shorter.
- * @throws UserError when the file cannot be read or is shorter than 0.1 s.
+ * Trims or stretches at the recording's own rate, as the reference implementation trims, then resamples; the peak is normalized last.
+ * @param decoded the beginning of the recording, `headSeconds` long where the recording is.
  */
-export async function fitReference(
-  path: string,
-  seconds: number,
-  { normalize = false }: { normalize?: boolean } = {},
-): Promise<Waveform> {
-  const decoded = toStereo(await decodeAudio(path, { maxSeconds: seconds + spareSeconds }))
-  if (durationOf(decoded) < shortestReferenceSeconds)
-    throw new UserError(`${path} has only ${durationOf(decoded).toFixed(3)} s`, {
-      hint: `a reference needs at least ${shortestReferenceSeconds} s`,
-    })
-  const clip = resample(trim(decoded, seconds), clipRate)
-  return normalize ? normalizePeak(clip) : clip
-}
-
-/** Trimmed and stretched at the source's own rate, as the reference trims, then resampled; the peak is measured last. */
-async function fitFile(
-  file: string,
+export async function fitClip(
+  decoded: Waveform,
   fit: SideFit,
-  { name, seconds, normalize }: { name: string; seconds: number; normalize: boolean },
+  { seconds, normalize, limits }: Pick<DatasetOptions, 'seconds' | 'normalize'> & { limits?: Limits | undefined },
 ): Promise<Waveform> {
-  const decoded = toStereo(await decodeAudio(file, { name, maxSeconds: seconds * stretchLimit + spareSeconds }))
-  const fitted = fit.how === 'stretch' ? await stretch(decoded, seconds) : trim(decoded, seconds)
-  const clip = exactly(Math.floor(seconds * clipRate), resample(fitted, clipRate))
+  const stereo = toStereo(decoded)
+  const samples = Math.floor(seconds * stereo.sampleRate)
+  const fitted =
+    fit.how === 'stretch' ? await stretchTo(stereo, samples, limits ? { limits } : {}) : firstSamples(stereo, samples)
+  const clip = exactly(Math.floor(seconds * clipSampleRate), resample(fitted, clipSampleRate))
   return normalize ? normalizePeak(clip) : clip
 }
 
-const trim = (waveform: Waveform, seconds: number) => firstSamples(waveform, Math.floor(seconds * waveform.sampleRate))
-
-const stretch = (waveform: Waveform, seconds: number) => stretchTo(waveform, Math.floor(seconds * waveform.sampleRate))
-
-/** Whole samples at one rate are not whole samples at another: one comes off, or, below 16 kHz, up to 16000 / rate come on. */
+/** Resampling whole samples gives one sample too many or, below 16 kHz, up to 16000 / rate too few: drops it, or adds zeros. */
 function exactly(samples: number, { sampleRate, channels }: Waveform): Waveform {
   const missing = samples - sampleCount({ sampleRate, channels })
   if (missing > 16) throw new Error(`a fitted clip lacks ${missing} of ${samples} samples`)
@@ -83,4 +86,59 @@ function exactly(samples: number, { sampleRate, channels }: Waveform): Waveform 
     return exact
   })
   return { sampleRate, channels: resized }
+}
+
+/**
+ * The reference of a preview: at most the first `seconds` of a file, stereo, 16 kHz; a shorter one stays shorter.
+ * @throws UserError when the file cannot be read or is shorter than 0.1 s.
+ */
+export async function fitReference(
+  path: string,
+  seconds: number,
+  { normalize = false, limits }: { normalize?: boolean; limits?: Limits | undefined } = {},
+): Promise<Waveform> {
+  const decoded = toStereo(await decodeAudio(path, { maxSeconds: seconds + spareSeconds, limits }))
+  if (durationOf(decoded) < shortestReferenceSeconds)
+    throw new UserError(`${path} has only ${durationOf(decoded).toFixed(3)} s`, {
+      hint: `a reference needs at least ${shortestReferenceSeconds} s`,
+    })
+  const trimmed = firstSamples(decoded, Math.floor(seconds * decoded.sampleRate))
+  const clip = resample(trimmed, clipSampleRate)
+  return normalize ? normalizePeak(clip) : clip
+}
+
+/** Fitted pairs in a temporary folder: the inspection puts them there, so that no recording is decoded twice. */
+export type ClipStore = {
+  put(pair: FittedPair): void
+  /** @throws Error for a pair that was not put. */
+  get(name: string): FittedPair
+  /** Removes the folder. */
+  close(): Promise<void>
+}
+
+export async function openClipStore(): Promise<ClipStore> {
+  const folder = await makeTempFolder()
+  const stored = new Map<string, { caption: string; reference: string; target: string }>()
+  const write = ({ channels }: Waveform) => {
+    const path = folder.newFile('.f32')
+    writeFileSync(path, concatenateSamples(channels))
+    return path
+  }
+  const read = (path: string): Waveform => {
+    const bytes = readFileSync(path)
+    const samples = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
+    const half = samples.length / 2
+    return { sampleRate: clipSampleRate, channels: [samples.subarray(0, half), samples.subarray(half)] }
+  }
+  return {
+    put: ({ name, caption, reference, target }) => {
+      stored.set(name, { caption, reference: write(reference), target: write(target) })
+    },
+    get: (name) => {
+      const pair = stored.get(name)
+      if (!pair) throw new Error(`the pair ${name} was not fitted`)
+      return { name, caption: pair.caption, reference: read(pair.reference), target: read(pair.target) }
+    },
+    close: folder.remove,
+  }
 }

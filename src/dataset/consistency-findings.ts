@@ -1,14 +1,14 @@
 /** What listening finds between pairs: recordings that occur twice, and pairs that do not do what the others do. */
 import { findDuplicates } from '../audio/analysis/duplicates.ts'
-import type { Agreement, PairTraits } from '../audio/analysis/pair-comparison.ts'
+import type { Consistency, PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import type { DatasetPair } from './pair-inspection.ts'
 import { type Finding, findingIn } from './problem.ts'
 
-type Heard = { pair: DatasetPair; traits: PairTraits }
+type Heard = { pair: DatasetPair; features: PairFeatures }
 
 /** One reference with two different targets contradicts itself; a whole pair twice only counts double. */
 export function duplicateFindings(heard: readonly Heard[]): Finding[] {
-  const twins = (side: 'reference' | 'target') => findDuplicates(heard.map(({ traits }) => traits[side]))
+  const twins = (side: 'reference' | 'target') => findDuplicates(heard.map(({ features }) => features[side]))
   const key = ([a, b]: readonly [number, number]) => `${a} ${b}`
   const targets = twins('target')
   const [references, sameTargets] = [twins('reference'), new Set(targets.map(key))]
@@ -38,7 +38,7 @@ export function duplicateFindings(heard: readonly Heard[]): Finding[] {
 /** Below this a dataset has no common transformation to be odd against. */
 const common = 0.3
 
-export function oddFindings(heard: readonly Heard[], agreement: Agreement | undefined): Finding[] {
+export function oddFindings(heard: readonly Heard[], agreement: Consistency | undefined): Finding[] {
   if (!agreement) return []
   if (agreement.share < common)
     return findingIn(

@@ -1,53 +1,60 @@
-/** A source, looked through: what would be used, skipped, trimmed, stretched, and why. Plain data, nothing is fitted yet. */
+/** An inspected source: what would be used, skipped, trimmed and stretched, and why. Plain data. */
 import pLimit from 'p-limit'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { UserError } from '../platform/errors.ts'
 import { type Advice, adviseOn } from './advice.ts'
-import { type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
+import type { ClipStore } from './clips.ts'
+import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
 import { type DatasetPair, inspectPair } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
 import type { Problem } from './problem.ts'
 import type { Source } from './source.ts'
 
-export type DatasetOptions = { triggerPhrase: string; seconds: number; preservePitch: boolean; normalize: boolean }
-
-/** Can be written as JSON and read back. */
+/** It can be written as JSON and read back. */
 export type Dataset = {
   name: string
   location: string
   options: DatasetOptions
-  /** All pairs, sorted by name; `plan.use` tells which are used. */
+  /** All pairs, sorted by name; `plan.use` says which are used. */
   pairs: DatasetPair[]
   problems: Problem[]
   /** Pairs; a pair with a stretched or a trimmed side counts as stretched or trimmed, one with neither as as-is. */
   counts: { pairs: number; used: number; skipped: number; stretched: number; trimmed: number; asIs: number }
-  /** What an experienced trainer would say; only where the pairs were listened to. */
+  /** What could be better; only where sound was analyzed. */
   advice?: Advice
 }
 
 export type InspectProgress = { done: number; total: number; pair: string }
 
-/** More decoders than this compete for the same disk and, on small machines, for the same cores. */
-const decodersAtOnce = 2
+/** More decoders at once compete for the same disk and, on small machines, for the same cores. */
+const maxDecoders = 2
+
+export type InspectSourceOptions = {
+  onProgress?: (progress: InspectProgress) => void
+  /** Whether to measure and compare the sound, which the advice needs. */
+  analyzeSound?: boolean
+  /** Where to put the fitted clips of all pairs that are used. */
+  clips?: ClipStore
+}
 
 /**
- * Measures every pair of a source and plans how it would be fitted. Whatever is wrong with the files becomes a problem; with `listens`, what
- * could be better with the sound becomes advice.
- * @throws UserError only for what makes looking further impossible, such as a missing ffmpeg.
+ * Decodes every pair of a source once: measures it and plans how it would be fitted. Whatever is wrong with a file becomes a problem, whatever could
+ * be better becomes advice.
+ * @throws UserError only where inspection cannot go on at all, for example without ffmpeg.
  */
-export async function inspectDataset(
+export async function inspectSource(
   source: Source,
   options: DatasetOptions,
-  { onProgress, listens = false }: { onProgress?: (progress: InspectProgress) => void; listens?: boolean } = {},
+  { onProgress, analyzeSound = false, clips }: InspectSourceOptions = {},
 ): Promise<Dataset> {
-  await findFfmpeg() // rather than report each file as unreadable
+  await findFfmpeg() // rather than report every file as unreadable
   const found = findPairs(source.paths)
-  const limit = pLimit(decodersAtOnce)
+  const limit = pLimit(maxDecoders)
   let done = 0
   const inspected = await Promise.all(
     found.pairs.map((pair) =>
       limit(async () => {
-        const result = await inspectPair(source, pair, options, listens)
+        const result = await inspectPair(source, pair, options, { analyzeSound, clips })
         onProgress?.({ done: ++done, total: found.pairs.length, pair: pair.name })
         return result
       }),
@@ -57,7 +64,7 @@ export async function inspectDataset(
   const problems = [
     ...found.problems,
     ...inspected.flatMap(({ problems }) => problems),
-    ...nothingToLearnFrom(pairs),
+    ...pairsWithoutText(pairs),
     ...noneLongEnough(pairs, options.seconds),
   ].sort((a, b) => rank[a.severity] - rank[b.severity])
   return {
@@ -67,14 +74,11 @@ export async function inspectDataset(
     pairs,
     problems,
     counts: countPairs(pairs),
-    ...(listens && { advice: adviseOn(inspected, options) }),
+    ...(analyzeSound && { advice: adviseOn(inspected, options) }),
   }
 }
 
-/**
- * Nothing is downloaded or written for a dataset that cannot be trained on.
- * @throws UserError with all error problems, when there are any.
- */
+/** @throws UserError with all problems that are errors, if there are any: such a dataset cannot be trained on. */
 export function assertTrainable({ location, problems, counts }: Dataset): void {
   const errors = problems.filter(({ severity }) => severity === 'error')
   const [first] = errors
@@ -85,17 +89,17 @@ export function assertTrainable({ location, problems, counts }: Dataset): void {
   if (errors.length === 1) throw new UserError(`${location}: ${first.message}`, first.hint ? { hint: first.hint } : {})
   const lines = errors.map(({ message, hint }) => `  ${message}${hint ? ` (${hint})` : ''}`)
   throw new UserError(`${location} has ${errors.length} errors:\n${lines.join('\n')}`, {
-    hint: 'mend them and start again; inspect-dataset shows the whole picture',
+    hint: 'fix them and start again; inspect-dataset shows everything',
   })
 }
 
 const rank = { error: 0, warning: 1, hint: 2 }
 
-/** A clip without any text trains a change that is always on. That can be meant. */
-function nothingToLearnFrom(pairs: DatasetPair[]): Problem[] {
-  const bare = pairs.filter(({ caption, plan }) => plan.use && caption === '')
-  if (bare.length === 0) return []
-  const message = `${pairCount(bare.length)} neither a caption nor a trigger phrase`
+/** A clip without text trains a change that is always on. That can be intended. */
+function pairsWithoutText(pairs: DatasetPair[]): Problem[] {
+  const withoutText = pairs.filter(({ caption, plan }) => plan.use && caption === '')
+  if (withoutText.length === 0) return []
+  const message = `${pairsHave(withoutText.length)} neither a caption nor a trigger phrase`
   return [{ severity: 'hint', message, hint: 'a trigger phrase lets prompts switch the change on' }]
 }
 
@@ -105,7 +109,7 @@ function noneLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
   const durations = pairs.flatMap(({ reference, target }) =>
     reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],
   )
-  if (durations.length === 0) return [] // none can be read, which is said of each
+  if (durations.length === 0) return [] // none can be read, which is reported for each
   const none = `no pair has ${seconds} s on both sides`
   const buckets = usableBuckets(durations)
   if (!buckets)
@@ -117,17 +121,17 @@ function noneLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
       },
     ]
   const { longest, all } = buckets
-  const also = all.seconds < longest.seconds ? ` (${pairCount(all.pairs)} at least ${all.seconds} s)` : ''
+  const also = all.seconds < longest.seconds ? ` (${pairsHave(all.pairs)} at least ${all.seconds} s)` : ''
   const tryThis = `try --audio-duration-seconds ${longest.seconds}`
   return [
     {
       severity: 'error',
-      message: `${none}; ${pairCount(longest.pairs)} at least ${longest.seconds} s: ${tryThis}${also}`,
+      message: `${none}; ${pairsHave(longest.pairs)} at least ${longest.seconds} s: ${tryThis}${also}`,
     },
   ]
 }
 
-const pairCount = (pairs: number) => (pairs === 1 ? '1 pair has' : `${pairs} pairs have`)
+const pairsHave = (pairs: number) => (pairs === 1 ? '1 pair has' : `${pairs} pairs have`)
 
 function countPairs(pairs: DatasetPair[]): Dataset['counts'] {
   const plans = pairs.map(({ plan }) => plan).filter((plan) => plan.use)

@@ -1,24 +1,27 @@
-/** How a pair comes to the length of its bucket: arithmetic only; `clips.ts` carries it out. */
+/** How a pair is brought to the length of a clip, and how many pairs each length keeps. Arithmetic only: `clips.ts` carries it out. */
 
-export type FitOptions = { seconds: number; preservePitch: boolean }
+/** What decides how a dataset is used. `seconds` is the length of a clip. */
+export type DatasetOptions = { triggerPhrase: string; seconds: number; preservePitch: boolean; normalize: boolean }
+
+export type FitOptions = Pick<DatasetOptions, 'seconds' | 'preservePitch'>
 
 /** `factor` is the new length divided by the old one. */
 export type SideFit = { how: 'as-is' } | { how: 'stretch'; factor: number } | { how: 'trim' }
 
 export type FitPlan = { use: true; reference: SideFit; target: SideFit } | { use: false; reason: string }
 
-/** Decoded seconds of each side. */
+/** The decoded length of each side in seconds. */
 export type PairDurations = { reference: number; target: number }
 
-/** A pair is stretched when neither side is longer than this times the bucket. */
+/** A pair is stretched when neither side is longer than this times the clip. */
 export const stretchLimit = 1.1
 
-/** Less than a sample of any rate in use; it absorbs the rounding of seconds, nothing else. */
+/** Less than a sample at any sample rate: absorbs the rounding of seconds only. */
 const rounding = 1e-6
 
 /**
- * Both sides must fill the bucket: a clip is never looped or padded. When pitch is to be preserved and both are at most 10 %
- * longer, both are stretched to it, so that they stay together; otherwise both are cut at the end.
+ * Both sides must be as long as the clip: nothing is looped or padded. When pitch is to be preserved and both are at most 10 % longer, both are
+ * stretched to it, so that they stay in sync; otherwise both are trimmed at the end.
  */
 export function planFit(durations: PairDurations, { seconds, preservePitch }: FitOptions): FitPlan {
   const short = (['reference', 'target'] as const).filter((side) => durations[side] < seconds - rounding)
@@ -34,39 +37,35 @@ export function planFit(durations: PairDurations, { seconds, preservePitch }: Fi
   return { use: true, reference: fit(durations.reference), target: fit(durations.target) }
 }
 
-/** Rounded down, so that a side a little too short does not read as long enough. */
+/** Rounded down, so that a side that is slightly too short does not look long enough. */
 const tooShort = (side: string, duration: number, seconds: number) =>
   `${side} has ${Math.floor(duration * 100) / 100} s of ${seconds} s`
 
-/** How many pairs would be used with a bucket of that many seconds. */
+/** How many pairs would be used with clips of that many seconds. */
 export type Bucket = { seconds: number; pairs: number }
 
 export const shortestBucket = 0.5
 export const longestBucket = 60
 
 /**
- * The longest bucket in tenths of a second that any pair fills, and the longest that all pairs fill that fill any.
- * `undefined` when no pair fills the shortest bucket allowed.
+ * The longest clip length, in tenths of a second, that any pair reaches, and the longest that all pairs reach which reach any. Undefined when no
+ * pair reaches the shortest length allowed.
  */
 export function usableBuckets(durations: readonly PairDurations[]): { longest: Bucket; all: Bucket } | undefined {
-  const buckets = durations
-    .map(({ reference, target }) => Math.floor(10 * Math.min(reference, target, longestBucket) + rounding) / 10)
-    .filter((seconds) => seconds >= shortestBucket)
+  const buckets = durations.map(bucketOf).filter((seconds) => seconds >= shortestBucket)
   if (buckets.length === 0) return undefined
   const bucket = (seconds: number) => ({ seconds, pairs: buckets.filter((other) => other >= seconds).length })
   return { longest: bucket(Math.max(...buckets)), all: bucket(Math.min(...buckets)) }
 }
 
-/** How many pairs each clip length would keep, and which length to take. Arithmetic only. */
-
-/** Longer clips cost more memory and time per step than they teach. */
+/** Longer clips cost more memory and time per step than they are worth. */
 const sensibleSeconds = 10
 
 /** A length that keeps this share of the pairs is better than a shorter one that keeps them all. */
 const keptShare = 0.9
 
 /** Every length in tenths of a second at which the number of pairs changes, shortest first. */
-export function keptPairs(durations: readonly PairDurations[]): Bucket[] {
+export function pairsPerClipLength(durations: readonly PairDurations[]): Bucket[] {
   const lengths = durations.map(bucketOf).filter((seconds) => seconds >= shortestBucket)
   return [...new Set(lengths)]
     .sort((a, b) => a - b)
@@ -81,12 +80,12 @@ export function recommendedSeconds(kept: readonly Bucket[]): number | null {
   return Math.min(sensibleSeconds, enough.at(-1)?.seconds ?? all.seconds)
 }
 
-/** At most `most` of them, the first and the last always among them. */
-export function thinned(kept: readonly Bucket[], most: number): Bucket[] {
+/** At most `most` of the buckets, always including the first and the last. */
+export function sampleBuckets(kept: readonly Bucket[], most: number): Bucket[] {
   if (kept.length <= most) return [...kept]
   return Array.from({ length: most }, (_, i) => kept[Math.round((i * (kept.length - 1)) / (most - 1))] as Bucket)
 }
 
-/** The longest bucket a pair fills, rounded down to tenths. */
+/** The longest clip length that a pair reaches, rounded down to tenths of a second. */
 const bucketOf = ({ reference, target }: PairDurations) =>
-  Math.floor(10 * Math.min(reference, target, longestBucket) + 1e-6) / 10
+  Math.floor(10 * Math.min(reference, target, longestBucket) + rounding) / 10

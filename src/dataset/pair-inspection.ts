@@ -1,30 +1,30 @@
-/** One pair, looked at closely: what its files hold, what it would be trained with, what is wrong with it. */
-import { createListener, type Listener, type SideSound } from '../audio/analysis/measurement.ts'
-import { comparePair, type PairSound, type PairTraits } from '../audio/analysis/pair-comparison.ts'
-import { type AudioFacts, measureAudio } from '../audio/decode.ts'
-import { silenceCeiling, toDbfs } from '../audio/waveform.ts'
+/** The inspection of one pair: what its files hold, how it would be fitted, and what is wrong with it. */
+import { createSideMeter, type SideMeter, type SoundMeasurements } from '../audio/analysis/measurement.ts'
+import { comparePair, type PairComparison, type PairFeatures } from '../audio/analysis/pair-comparison.ts'
+import { type AudioInfo, measureAudio } from '../audio/decode.ts'
+import { silencePeak, toDbfs } from '../audio/waveform.ts'
 import { UserError } from '../platform/errors.ts'
 import { composeCaption, decodeCaption } from './caption.ts'
-import type { DatasetOptions } from './dataset.ts'
-import { type FitPlan, planFit, type SideFit } from './fit-plan.ts'
+import { type ClipStore, createHead, fitClip, type Head, headSeconds } from './clips.ts'
+import { type DatasetOptions, type FitPlan, planFit, type SideFit } from './fit-plan.ts'
 import type { Pair } from './pairs.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import type { Source } from './source.ts'
 
 export type DatasetSide = {
-  /** Inside the source. */
+  /** The path inside the source. */
   path: string
   /** `null` when the file cannot be read. */
   audio: {
-    /** Decoded, not what the header claims. */
+    /** The decoded length, not that of the header. */
     seconds: number
     sampleRate: number
     channelCount: number
-    /** The peak of what would be used; `null` for digital silence. */
+    /** The peak of the part that would be used; `null` for digital silence. */
     peakDbfs: number | null
     silent: boolean
-    /** Of the whole file; only where it was listened to. */
-    sound?: SideSound
+    /** Measurements of the whole file; only where sound was analyzed. */
+    sound?: SoundMeasurements
   } | null
 }
 
@@ -35,78 +35,101 @@ export type DatasetPair = {
   /** With the trigger phrase. */
   caption: string
   plan: FitPlan
-  /** How its sides compare; only where they were listened to. */
-  sound?: PairSound
+  /** How the two sides compare; only where sound was analyzed. */
+  sound?: PairComparison
 }
 
-export type InspectedPair = { pair: DatasetPair; problems: Problem[]; traits?: PairTraits }
+export type InspectedPair = { pair: DatasetPair; problems: Problem[]; features?: PairFeatures }
 
-/** The beginning that two sides are compared by. 15 s and a second of lag make a Fourier transform of 2¹⁸ samples. */
+export type InspectPairOptions = {
+  /** Whether to measure loudness and defects and to compare the two sides, which takes about as long as decoding them. */
+  analyzeSound: boolean
+  /** Where to put the fitted clips of a usable pair. */
+  clips?: ClipStore | undefined
+}
+
+/** How much of their beginnings two sides are compared by. 15 s and a second of lag make a Fourier transform of 2¹⁸ samples. */
 const comparedSeconds = 15
 
 /**
- * Measures both sides, reads the caption, and plans the fit. Unreadable files become problems.
- * @param listens whether sides are also listened to and compared, which takes about as long as decoding them.
+ * Decodes both sides once: measures them, reads the caption, plans the fit and, if asked, fits the clips. Unreadable files become problems.
  */
 export async function inspectPair(
   source: Source,
   pair: Pair,
   options: DatasetOptions,
-  listens: boolean,
+  { analyzeSound, clips }: InspectPairOptions,
 ): Promise<InspectedPair> {
   const { name } = pair
-  const reference = await measureSide(source, pair, 'reference', options, listens)
-  const target = await measureSide(source, pair, 'target', options, listens)
+  const measure = (side: 'reference' | 'target') => measureSide(source, pair, side, options, { analyzeSound, clips })
+  const reference = await measure('reference')
+  const target = await measure('target')
   const { text, problems } = await readCaption(source, pair)
-  const plan = planPair(reference.facts, target.facts, options)
+  const caption = composeCaption(options.triggerPhrase, text)
+  const plan = planPair(reference.info, target.info, options)
+  if (clips && plan.use) {
+    const fit = ({ head }: MeasuredSide, side: SideFit) =>
+      fitClip((head as Head).waveform(), side, { ...options, limits: source.limits })
+    clips.put({
+      name,
+      caption,
+      reference: await fit(reference, plan.reference),
+      target: await fit(target, plan.target),
+    })
+  }
   const sides = {
     reference: describeSide(pair.reference, reference, plan.use ? plan.reference : undefined),
     target: describeSide(pair.target, target, plan.use ? plan.target : undefined),
   }
   const compared =
-    reference.listener && target.listener
-      ? comparePair(reference.listener.beginning(), target.listener.beginning())
-      : undefined
-  const silent = plan.use ? Object.values(sides).flatMap((side) => silence(side, name)) : []
+    reference.meter && target.meter ? comparePair(reference.meter.beginning(), target.meter.beginning()) : undefined
+  const silent = plan.use ? Object.values(sides).flatMap((side) => silenceProblem(side, name)) : []
   return {
-    pair: {
-      name,
-      ...sides,
-      caption: composeCaption(options.triggerPhrase, text),
-      plan,
-      ...(compared && { sound: compared.sound }),
-    },
+    pair: { name, ...sides, caption, plan, ...(compared && { sound: compared.sound }) },
     problems: [...reference.problems, ...target.problems, ...problems, ...silent],
-    ...(compared && { traits: compared.traits }),
+    ...(compared && { features: compared.features }),
   }
 }
 
-/** A part of a pair, and what was wrong with it. */
-type Inspected<Part> = Part & { problems: Problem[] }
-
-type Heard = { facts: AudioFacts | null; listener?: Listener | undefined }
+/** `info` is null where the file cannot be read. */
+type MeasuredSide = {
+  info: AudioInfo | null
+  meter?: SideMeter | undefined
+  /** The beginning of the file, as far as fitting uses it. */
+  head?: Head | undefined
+  problems: Problem[]
+}
 
 async function measureSide(
   source: Source,
   pair: Pair,
   side: 'reference' | 'target',
   { seconds }: DatasetOptions,
-  listens: boolean,
-): Promise<Inspected<Heard>> {
+  { analyzeSound, clips }: InspectPairOptions,
+): Promise<MeasuredSide> {
   const about = { file: pair[side], pair: pair.name }
-  const listener = listens ? createListener(comparedSeconds) : undefined
+  const meter = analyzeSound ? createSideMeter(comparedSeconds) : undefined
+  const head = clips && createHead(headSeconds(seconds))
   try {
-    const facts = await source.withFile(pair[side], (file) =>
-      measureAudio(file, { headSeconds: seconds, name: pair[side], onSamples: listener?.add }),
+    const info = await source.withFile(pair[side], (file) =>
+      measureAudio(file, {
+        headSeconds: seconds,
+        name: pair[side],
+        limits: source.limits,
+        onSamples: (block, format) => {
+          meter?.add(block, format)
+          head?.add(block, format)
+        },
+      }),
     )
-    const message = `${pair[side]} is partly damaged: ffmpeg says ${facts.complaint}`
-    return { facts, listener, problems: facts.complaint ? [{ severity: 'warning', message, ...about }] : [] }
+    const message = `${pair[side]} is partly damaged: ffmpeg says ${info.warnings}`
+    return { info, meter, head, problems: info.warnings ? [{ severity: 'warning', message, ...about }] : [] }
   } catch (error) {
-    return { facts: null, problems: [problemFrom(error, about)] }
+    return { info: null, problems: [problemFrom(error, about)] }
   }
 }
 
-async function readCaption(source: Source, { name: pair, caption: file }: Pair): Promise<Inspected<{ text: string }>> {
+async function readCaption(source: Source, { name: pair, caption: file }: Pair) {
   if (file === undefined) return { text: '', problems: [] }
   try {
     const text = decodeCaption(await source.readText(file))
@@ -118,22 +141,22 @@ async function readCaption(source: Source, { name: pair, caption: file }: Pair):
   }
 }
 
-function planPair(reference: AudioFacts | null, target: AudioFacts | null, options: DatasetOptions): FitPlan {
+function planPair(reference: AudioInfo | null, target: AudioInfo | null, options: DatasetOptions): FitPlan {
   if (reference && target) return planFit({ reference: reference.seconds, target: target.seconds }, options)
   const unreadable = [...(reference ? [] : ['reference']), ...(target ? [] : ['target'])]
   return { use: false, reason: `${unreadable.join(' and ')} cannot be read` }
 }
 
-function describeSide(path: string, { facts, listener }: Heard, fit: SideFit | undefined): DatasetSide {
-  if (!facts) return { path, audio: null }
-  const { seconds, sampleRate, channelCount, headPeak } = facts
-  const peak = fit?.how === 'trim' ? headPeak : facts.peak
+function describeSide(path: string, { info, meter }: MeasuredSide, fit: SideFit | undefined): DatasetSide {
+  if (!info) return { path, audio: null }
+  const { seconds, sampleRate, channelCount, headPeak } = info
+  const peak = fit?.how === 'trim' ? headPeak : info.peak
   const peakDbfs = peak === 0 ? null : Math.round(toDbfs(peak) * 100) / 100 || 0 // not −0
-  const sound = listener && { sound: listener.sound() }
-  return { path, audio: { seconds, sampleRate, channelCount, peakDbfs, silent: peak <= silenceCeiling, ...sound } }
+  const sound = meter && { sound: meter.sound() }
+  return { path, audio: { seconds, sampleRate, channelCount, peakDbfs, silent: peak <= silencePeak, ...sound } }
 }
 
-const silence = ({ path, audio }: DatasetSide, pair: string): Problem[] =>
+const silenceProblem = ({ path, audio }: DatasetSide, pair: string): Problem[] =>
   audio?.silent
     ? [
         {

@@ -15,7 +15,7 @@ export type Problem = {
   pair?: string
 }
 
-export const countOf = (problems: readonly Problem[], severity: Severity) =>
+export const countProblems = (problems: readonly Problem[], severity: Severity) =>
   problems.filter((problem) => problem.severity === severity).length
 
 /** What `UserError` says of one file, as a problem; any other error is ours and thrown on. */

@@ -1,6 +1,6 @@
 /** What listening finds wrong with a pair. */
-import type { SideSound } from '../audio/analysis/measurement.ts'
-import type { DatasetOptions } from './dataset.ts'
+import type { SoundMeasurements } from '../audio/analysis/measurement.ts'
+import type { DatasetOptions } from './fit-plan.ts'
 import type { DatasetPair } from './pair-inspection.ts'
 import { type Finding, findingIn } from './problem.ts'
 
@@ -136,7 +136,7 @@ function lowRate({ reference, target }: DatasetPair): string | undefined {
   return lowest < lowestSampleRate ? `${lowest / 1000} kHz` : undefined
 }
 
-const soundsOf = ({ reference, target }: DatasetPair): SideSound[] =>
+const soundsOf = ({ reference, target }: DatasetPair): SoundMeasurements[] =>
   [reference, target].flatMap(({ audio }) => (audio?.sound ? [audio.sound] : []))
 
 /** Peaks are made equal by normalising, which does for loudness too. */

@@ -1,43 +1,39 @@
 /** Where the files of a dataset come from: a zip, a folder, or a zip on the web. */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
-import { limit, raisable } from '../config/limits.ts'
+import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { openFile } from '../net/download.ts'
 import { datasetName, parseLocation, shownLocation } from '../net/location.ts'
 import { UserError } from '../platform/errors.ts'
-import { openZip } from './zip.ts'
+import { type FileTree, openZip, zipLimits } from './zip.ts'
 
-export type Source = {
-  /** What the dataset is called, fit to be part of a folder's name. */
+export type Source = FileTree & {
+  /** The name of the dataset, usable as part of a folder name. */
   readonly name: string
-  /** For messages. */
+  /** What the dataset is called in messages. */
   readonly location: string
-  /** All files, sorted, parts separated by `/`. A zip may hold one path twice. */
-  readonly paths: readonly string[]
-  /** Lends one file as a local file with the same extension; an extracted one is gone afterwards. */
-  withFile<Result>(path: string, use: (file: string) => Promise<Result>): Promise<Result>
+  /** What its files may cost at most. */
+  readonly limits: Limits
   /** The content of a small file, such as a caption. */
   readText(path: string): Promise<Uint8Array>
-  /** Closes the archive and removes everything temporary. */
-  close(): Promise<void>
 }
 
-/** What a zip and a folder offer each in its own way; the rest of a source is the same for either. */
-export type FileTree = Pick<Source, 'paths' | 'withFile' | 'close'>
+export type SourceOptions = { limits?: Limits | undefined; signal?: AbortSignal | undefined }
 
 /**
- * Opens a zip file, a folder, or an `http(s):` or `file:` URL of either kind. Close it in any case.
- * @throws UserError when it is missing, not a zip, empty, encrypted, damaged, or larger than the limits in zip.ts.
+ * Opens a zip file, a folder, or an `http(s):` or `file:` URL of either. The caller closes it.
+ * @throws UserError when it is missing, not a zip, empty, encrypted, damaged, or over the limits.
  */
-export async function openSource(location: string): Promise<Source> {
+export async function openSource(location: string, options: SourceOptions = {}): Promise<Source> {
+  const { limits = defaultLimits, signal } = options
   const place = parseLocation(location)
   const shown = shownLocation(place)
   const tree =
     place.kind === 'path' && (await isFolder(place.path))
       ? await openFolder(place.path)
-      : await openArchive(location, shown)
-  const readText = (path: string) => tree.withFile(path, (file) => readSmallFile(file, path))
-  return { name: datasetName(place), location: shown, ...tree, readText }
+      : await openArchive(location, shown, { limits, signal })
+  const readText = (path: string) => tree.withFile(path, (file) => readSmallFile(file, path, limits))
+  return { name: datasetName(place), location: shown, limits, ...tree, readText }
 }
 
 const isFolder = (path: string) =>
@@ -46,10 +42,14 @@ const isFolder = (path: string) =>
     () => false,
   )
 
-async function openArchive(location: string, shown: string): Promise<FileTree> {
-  const file = await openFile(location)
+async function openArchive(
+  location: string,
+  shown: string,
+  { limits, signal }: { limits: Limits; signal: AbortSignal | undefined },
+): Promise<FileTree> {
+  const file = await openFile(location, { limits, signal })
   try {
-    const zip = await openZip(file.path, shown)
+    const zip = await openZip(file.path, shown, zipLimits(limits))
     return { ...zip, close: () => zip.close().finally(file.close) }
   } catch (error) {
     await file.close()
@@ -67,7 +67,7 @@ async function openFolder(folder: string): Promise<FileTree> {
   }
 }
 
-/** Links to files are followed, links to folders are not: they may lead in circles. */
+/** Links to files are followed. Links to folders are not, because they may form a cycle. */
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true })
   const found = await Promise.all(
@@ -81,12 +81,12 @@ async function filesBelow(folder: string): Promise<string[]> {
   return found.flat()
 }
 
-async function readSmallFile(file: string, path: string): Promise<Uint8Array> {
+async function readSmallFile(file: string, path: string, limits: Limits): Promise<Uint8Array> {
   const { size } = await stat(file)
-  const largest = limit('caption-kib') * 1024 // of which the text encoder reads 1024 tokens
+  const largest = limits['caption-kib'] * 1024 // the text encoder reads at most 1024 tokens
   if (size > largest)
     throw new UserError(`${path} has ${size} bytes`, {
-      hint: `a caption is a sentence or two of plain text; if it is meant, ${raisable('caption-kib', size / 1024)}`,
+      hint: `a caption is a sentence or two of plain text; if it is intended, ${raiseLimitHint('caption-kib', size / 1024)}`,
     })
   return readFile(file)
 }

@@ -1,35 +1,44 @@
-/** Zip archives: listed when opened, extracted one file at a time, never under a name of their own. */
+/** Zip archives: listed when opened, extracted one file at a time, never under a name from the archive. */
 import { createWriteStream } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Entry, fromRandomAccessReaderPromise, type ZipFile } from 'yauzl'
-import { limit, raisable } from '../config/limits.ts'
+import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
+import { crc32 } from '../formats/crc.ts'
 import { UserError } from '../platform/errors.ts'
 import { isDiskFull, makeTempFolder } from '../platform/files.ts'
 import { ArchiveReader } from './archive-reader.ts'
-import { crc32 } from './crc32.ts'
-import type { FileTree } from './source.ts'
 
-/** Bytes, but for `files` and the `ratio` of unpacked to packed. `listBytes` are those of names and the like. */
+/** The files of a zip or a folder. */
+export type FileTree = {
+  /** All files, sorted, with parts separated by `/`. A zip may contain a path twice. */
+  readonly paths: readonly string[]
+  /** Calls `use` with the path of a local file that has the same extension. An extracted file is removed afterwards. */
+  withFile<Result>(path: string, use: (file: string) => Promise<Result>): Promise<Result>
+  /** Closes the archive and removes everything temporary. */
+  close(): Promise<void>
+}
+
+/** In bytes, except `files` and `ratio` (unpacked to packed). `listBytes` are those of the names and other metadata. */
 export type ZipLimits = { files: number; fileBytes: number; totalBytes: number; ratio: number; listBytes: number }
 
 const mebibyte = 2 ** 20
 
-/** Below this the ratio does not matter: a small archive of silence is no bomb. */
+/** Below this size the ratio is not checked: a small archive of silence is harmless. */
 const harmlessBytes = 2 ** 30
 
-export const zipLimits = (): ZipLimits => ({
-  files: limit('zip-files'),
-  fileBytes: limit('zip-file-mib') * mebibyte,
-  totalBytes: limit('zip-total-mib') * mebibyte,
-  ratio: limit('zip-ratio'),
-  listBytes: limit('zip-list-mib') * mebibyte,
+export const zipLimits = (limits: Limits = defaultLimits): ZipLimits => ({
+  files: limits['zip-files'],
+  fileBytes: limits['zip-file-mib'] * mebibyte,
+  totalBytes: limits['zip-total-mib'] * mebibyte,
+  ratio: limits['zip-ratio'],
+  listBytes: limits['zip-list-mib'] * mebibyte,
 })
 
 /**
- * @param shown what the archive is called in messages
- * @throws UserError when it is not a zip, empty, encrypted, damaged, over the limits, or holds what no dataset needs.
+ * @param shown what the archive is called in messages.
+ * @throws UserError when it is not a zip, empty, encrypted, damaged, over the limits, or contains links, devices or unsafe names.
  */
 export async function openZip(path: string, shown: string, limits = zipLimits()): Promise<FileTree> {
   const { archive, size } = await openArchive(path, shown)
@@ -65,7 +74,7 @@ async function openArchive(path: string, shown: string): Promise<{ archive: ZipF
   try {
     const reader = new ArchiveReader(file, size)
     const archive = await fromRandomAccessReaderPromise(reader, size, { autoClose: false })
-    archive.on('error', () => undefined) // those that matter also reach whoever asked
+    archive.on('error', () => undefined) // errors that matter also reject the call that caused them
     return { archive, size }
   } catch (cause) {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0)
@@ -77,7 +86,7 @@ async function openArchive(path: string, shown: string): Promise<{ archive: ZipF
   }
 }
 
-/** Stops at the first entry that is not wanted, however many follow. */
+/** Stops at the first entry that is refused, however many follow. */
 async function listFiles(archive: ZipFile, shown: string, limits: ZipLimits): Promise<Entry[]> {
   const entries: Entry[] = []
   let [count, listBytes] = [0, 0]
@@ -105,11 +114,11 @@ async function listFiles(archive: ZipFile, shown: string, limits: ZipLimits): Pr
 function checkList(files: number, listBytes: number, shown: string, limits: ZipLimits) {
   if (files > limits.files)
     throw new UserError(`${shown} has more than ${limits.files} files`, {
-      hint: `split it into several datasets, or ${raisable('zip-files', 2 * limits.files)}`,
+      hint: `split it into several datasets, or ${raiseLimitHint('zip-files', 2 * limits.files)}`,
     })
   if (listBytes > limits.listBytes)
     throw new UserError(`the file names in ${shown} take more than ${inMib(limits.listBytes)}`, {
-      hint: `pack it again, or ${raisable('zip-list-mib', (2 * limits.listBytes) / mebibyte)}`,
+      hint: `pack it again, or ${raiseLimitHint('zip-list-mib', (2 * limits.listBytes) / mebibyte)}`,
     })
 }
 
@@ -126,35 +135,35 @@ function checkKind(entry: Entry, shown: string) {
     })
 }
 
-/** Archives from Unix say in the upper half of their attributes what kind of file each is. */
+/** Archives made on Unix hold the file type in the upper half of the attributes. */
 function isPlain({ versionMadeBy, externalFileAttributes }: Entry): boolean {
   const isUnix = [3, 19].includes(versionMadeBy >>> 8)
   const kind = (externalFileAttributes >>> 16) & 0o170000
   return !isUnix || kind === 0 || kind === 0o100000 || kind === 0o040000
 }
 
-/** What the list promises; what is unpacked is held to it. */
+/** Checks the sizes that the list declares; extraction refuses files that are larger. */
 function checkSizes(entries: Entry[], size: number, shown: string, limits: ZipLimits) {
   const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0)
   if (bytes > limits.totalBytes)
     throw new UserError(`${shown} unpacks to ${inMib(bytes)}, more than ${inMib(limits.totalBytes)}`, {
-      hint: `split it into several datasets, or ${raisable('zip-total-mib', bytes / mebibyte)}`,
+      hint: `split it into several datasets, or ${raiseLimitHint('zip-total-mib', bytes / mebibyte)}`,
     })
   const largest = entries.find((entry) => entry.uncompressedSize > limits.fileBytes)
   if (largest)
     throw new UserError(
       `${shown} holds ${largest.fileName} of ${inMib(largest.uncompressedSize)}, more than ${inMib(limits.fileBytes)}`,
       {
-        hint: `cut it into shorter files, or ${raisable('zip-file-mib', largest.uncompressedSize / mebibyte)}`,
+        hint: `cut it into shorter files, or ${raiseLimitHint('zip-file-mib', largest.uncompressedSize / mebibyte)}`,
       },
     )
   if (bytes > harmlessBytes && bytes > size * limits.ratio)
     throw new UserError(`${shown} unpacks to ${Math.round(bytes / size)} times its size, more than ${limits.ratio}`, {
-      hint: `no sound packs that well; if it is meant, ${raisable('zip-ratio', bytes / size)}`,
+      hint: `audio does not compress that well; if it is intended, ${raiseLimitHint('zip-ratio', bytes / size)}`,
     })
 }
 
-/** yauzl stops when an entry yields more or fewer bytes than it promised. */
+/** yauzl stops when an entry yields more or fewer bytes than declared. */
 async function extract(archive: ZipFile, entry: Entry, file: string, shown: string) {
   try {
     await pipeline(await archive.openReadStreamPromise(entry), checked(entry), createWriteStream(file))

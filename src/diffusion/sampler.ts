@@ -1,82 +1,93 @@
 /**
- * From noise to latents under guidance, as the reference's validation does it (spec §9.2): the target's tokens first, the clean reference
- * appended, both standing at time 0.
+ * The sampler: from noise to latents under guidance, as the reference implementation's validation does it (reference §9.2). The sequence is the target
+ * followed by the clean reference; the positions of both start at 0.
  */
 import * as tf from '@tensorflow/tfjs'
 import { capture } from '../engine/capture.ts'
-import { trainedFactors } from '../model/lora.ts'
-import { latentFrameMiddles } from '../model/rope.ts'
-import { type Transformer, tokenRotation, velocities, velocity } from '../model/transformer/transformer.ts'
+import { loraFactors } from '../model/lora.ts'
+import { frameCenterSeconds } from '../model/rope.ts'
+import { type Transformer, tokenRope, velocities, velocity } from '../model/transformer/transformer.ts'
 import { denoised, eulerStep, sigmaSchedule } from './flow-matching.ts'
-import { type Guidance, guide, type Predictions, perturbedBlock } from './guidance.ts'
+import { applyGuidance, type Guidance, type Predictions, perturbedBlock } from './guidance.ts'
 
-/** Samples again and again with one model; what it has captured of it serves as long as the same LoRA is attached. */
+/** Samples any number of times from one model. Graphs that were captured for one sample are used again for the next of the same kind. */
 export type Sampler = {
-  /** The target's clean latents in token layout, `[1, T, 128]`. */
+  /** The clean latents of the target in token layout, `[1, T, 128]`. Uses the LoRA that is attached, with its present values. */
   sample(input: SamplerInput): Promise<tf.Tensor3D>
+  /** Frees the captured graphs. */
   close(): void
 }
 
 export type SamplerInput = {
-  /** The target's initial noise, `[1, T, 128]`. */
+  /** The initial noise of the target, `[1, T, 128]`. */
   noise: tf.Tensor3D
   /** The clean reference in token layout, `[1, R, 128]`. */
   reference: tf.Tensor3D
-  /** The prompt's context and, for guidance, that of the negative prompt: `[1, S, D]`. */
+  /** The context of the prompt, `[1, S, D]`. */
   context: tf.Tensor3D
+  /** The context of the negative prompt, `[1, S, D]`; used where `guidance.cfg` is not 1. */
   negativeContext: tf.Tensor3D
   steps: number
   guidance: Guidance
+  /** Called after each step; sampling waits for it. The tensors are disposed of afterwards. */
   onStep?: (step: number, state: SamplerState) => void | Promise<void>
 }
 
-/** After a step: what each pass predicted, the guided prediction with the clean reference back in place, and the tokens it led to. */
-export type SamplerState = { predictions: Predictions; denoised: tf.Tensor3D; tokens: tf.Tensor3D }
+export type SamplerState = {
+  predictions: Predictions
+  /** The guided prediction of all tokens, with the clean reference in place. */
+  denoised: tf.Tensor3D
+  /** All tokens after the step. */
+  tokens: tf.Tensor3D
+}
 
 /** @param isPerturbed which blocks spatio-temporal guidance perturbs. */
 export function openSampler(
   model: Transformer,
   isPerturbed = (block: number) => block === perturbedBlock(model.blocks.length),
 ): Sampler {
-  const opened = new Map<string, Passes>()
-  const passesFor = ({ noise, reference, guidance }: SamplerInput) => {
-    const [frames, referenceFrames] = [noise.shape[1], reference.shape[1]]
-    const perturbs = guidance.stg === 0 ? undefined : isPerturbed
-    const key = `${frames}+${referenceFrames} ${perturbs !== undefined}`
-    const passes = opened.get(key) ?? openPasses(model, frames, referenceFrames, perturbs)
-    opened.set(key, passes)
-    return passes
+  const predictors = new Map<string, Predictor>()
+  const predictorFor = ({ noise, reference, guidance }: SamplerInput): Predictor => {
+    const options = {
+      frames: noise.shape[1],
+      referenceFrames: reference.shape[1],
+      usesNegative: guidance.cfg !== 1,
+      usesPerturbed: guidance.stg !== 0,
+    }
+    const key = JSON.stringify([options, loraFactors(model).map(({ id }) => id)])
+    const predictor = predictors.get(key) ?? createPredictor(model, options, isPerturbed)
+    predictors.set(key, predictor)
+    return predictor
   }
   return {
     sample: async (input) => {
-      const passes = passesFor(input)
+      const predictor = predictorFor(input)
       try {
-        return await walk(passes, input)
+        return await denoise(predictor, input)
       } finally {
-        passes.rest()
+        predictor.release()
       }
     },
     close: () => {
-      for (const passes of opened.values()) passes.close()
-      opened.clear()
+      for (const predictor of predictors.values()) predictor.close()
+      predictors.clear()
     },
   }
 }
 
-async function walk(passes: Passes, input: SamplerInput): Promise<tf.Tensor3D> {
+async function denoise(predictor: Predictor, input: SamplerInput): Promise<tf.Tensor3D> {
   const { noise, reference, context, negativeContext, steps, guidance } = input
-  const contexts = { context, ...(guidance.cfg !== 1 && { negativeContext }) }
   const frames = noise.shape[1]
   const sigmas = sigmaSchedule(steps)
   let tokens = tf.concat([noise, reference], 1)
   try {
     for (let step = 0; step < steps; step++) {
-      const [sigma = 0, next = 0] = sigmas.slice(step, step + 2)
+      const [sigma = 0, nextSigma = 0] = sigmas.slice(step, step + 2)
       const state: SamplerState = tf.tidy(() => {
-        const predictions = passes.run({ tokens, sigma: tf.tensor1d([sigma]), ...contexts })
-        const guided = guide(predictions, guidance)
+        const predictions = predictor.run({ tokens, sigma: tf.tensor1d([sigma]), context, negativeContext })
+        const guided = applyGuidance(predictions, guidance)
         const clean = tf.concat([tf.slice(guided, [0, 0, 0], [1, frames, -1]), reference], 1)
-        return { predictions, denoised: clean, tokens: eulerStep(tokens, clean, sigma, next) }
+        return { predictions, denoised: clean, tokens: eulerStep(tokens, clean, sigma, nextSigma) }
       })
       await input.onStep?.(step, state)
       tf.dispose([tokens, state.denoised, ...Object.values(state.predictions)])
@@ -88,53 +99,57 @@ async function walk(passes: Passes, input: SamplerInput): Promise<tf.Tensor3D> {
   }
 }
 
-type PassesInput = {
-  /** Noisy, `[1, N, 128]`. */
+/** All passes of a sampling step, captured as one function. */
+type Predictor = { run(input: PredictorInput): Predictions; release(): void; close(): void }
+
+type PredictorInput = {
+  /** Noisy target and clean reference, `[1, N, 128]`. */
   tokens: tf.Tensor3D
   /** `[1]`. */
   sigma: tf.Tensor1D
   context: tf.Tensor3D
-  /** Where there is one, a pass is made with it. */
-  negativeContext?: tf.Tensor3D
+  negativeContext: tf.Tensor3D
 }
 
-type Passes = { run(input: PassesInput): Predictions; rest(): void; close(): void }
+/** What decides the captured function, besides the model and its LoRA. */
+type PredictorOptions = {
+  frames: number
+  referenceFrames: number
+  /** Whether there is a pass with the negative prompt, and one with perturbed self-attention. */
+  usesNegative: boolean
+  usesPerturbed: boolean
+}
 
-/**
- * Up to three passes of a step, captured as one: the prompt, the negative prompt, and the prompt with perturbed self-attention. They run again and
- * again with the same shapes.
- */
-function openPasses(
+function createPredictor(
   model: Transformer,
-  frames: number,
-  referenceFrames: number,
-  isPerturbed: ((block: number) => boolean) | undefined,
-): Passes {
+  { frames, referenceFrames, usesNegative, usesPerturbed }: PredictorOptions,
+  isPerturbed: (block: number) => boolean,
+): Predictor {
   const noisy = [...Array<1>(frames).fill(1), ...Array<0>(referenceFrames).fill(0)]
-  const rotation = tokenRotation(model.config, [...latentFrameMiddles(frames), ...latentFrameMiddles(referenceFrames)])
+  const rope = tokenRope(model.config, [...frameCenterSeconds(frames), ...frameCenterSeconds(referenceFrames)])
   const captured = capture(
-    ({ tokens, sigma, context, negativeContext }: PassesInput): Predictions => {
-      const levels = tf.mul(tf.tensor3d([...noisy], [1, noisy.length, 1]), sigma)
-      const clean = (predicted: tf.Tensor3D) => denoised(tokens, predicted, levels)
-      const told = (context: tf.Tensor3D) => ({ tokens, sigma, noisy, rotation, context })
-      const negative = negativeContext && tf.tidy(() => clean(velocity(model, told(negativeContext))))
-      const { plain, perturbed } = isPerturbed
-        ? velocities(model, told(context), isPerturbed)
-        : { plain: velocity(model, told(context)) }
+    ({ tokens, sigma, context, negativeContext }: PredictorInput): Predictions => {
+      const sigmas = tf.mul(tf.tensor3d([...noisy], [1, noisy.length, 1]), sigma)
+      const clean = (velocity: tf.Tensor3D) => denoised(tokens, velocity, sigmas)
+      const inputWith = (context: tf.Tensor3D) => ({ tokens, sigma, noisy, rope, context })
+      const negative = usesNegative && tf.tidy(() => clean(velocity(model, inputWith(negativeContext))))
+      const { plain, perturbed } = usesPerturbed
+        ? velocities(model, inputWith(context), isPerturbed)
+        : { plain: velocity(model, inputWith(context)), perturbed: undefined }
       return {
         conditional: clean(plain),
         ...(negative && { negative }),
         ...(perturbed && { perturbed: clean(perturbed) }),
       }
     },
-    { variables: trainedFactors(model) },
+    { variables: loraFactors(model).filter((factor) => factor instanceof tf.Variable) },
   )
   return {
     run: captured.run,
-    rest: captured.rest,
+    release: captured.release,
     close: () => {
       captured.dispose()
-      tf.dispose([rotation.cos, rotation.sin])
+      tf.dispose([rope.cos, rope.sin])
     },
   }
 }

@@ -19,8 +19,8 @@ export type Cache = {
   get(key: CacheKey): HostMatrix | undefined
   put(key: CacheKey, matrix: HostMatrix): void
   /** A line of text, for what is too small to be a matrix. */
-  recall(key: CacheKey): string | undefined
-  remember(key: CacheKey, line: string): void
+  getText(key: CacheKey): string | undefined
+  putText(key: CacheKey, line: string): void
 }
 
 export type CacheKey = string & { readonly kind: 'cache key' }
@@ -52,11 +52,11 @@ export function openCache(folder = defaultCacheFolder()): Cache {
     },
     put: (key, { shape, values }) =>
       writeSafetensors(pathOf(key), new Map([['matrix', { dtype: 'F32', shape, bytes: float32Bytes(values) }]])),
-    recall: (key) => {
+    getText: (key) => {
       const path = pathOf(key, 'txt')
       return existsSync(path) ? readFileSync(path, 'utf8') : undefined
     },
-    remember: (key, line) => replaceFile(pathOf(key, 'txt'), [line]),
+    putText: (key, line) => replaceFile(pathOf(key, 'txt'), [line]),
   }
 }
 

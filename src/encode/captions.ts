@@ -27,11 +27,11 @@ export async function encodeTexts(
 ): Promise<Map<string, HostMatrix>> {
   const { contexts, missing, keyOf } = findContexts(base, texts, cache)
   if (missing.length === 0) return contexts
-  const textEncoder = requireTextEncoder(base, missing)
+  const textEncoder = textEncoderFolder(base, missing)
   const { audio_connector_num_attention_heads: heads, audio_connector_attention_head_dim: headDim } =
     base.config.transformer
   const encoded = await encodeCaptions({ ...base, textEncoder }, missing, onProgress && { onProgress })
-  cache.remember(encoderKey(base), textEncoderFingerprint(textEncoder))
+  cache.putText(encoderCacheKey(base), textEncoderFingerprint(textEncoder))
   missing.forEach((text, i) => {
     const values = encoded[i] as Float32Array
     const context: HostMatrix = { shape: [values.length / (heads * headDim), heads * headDim], values }
@@ -46,14 +46,14 @@ export async function encodeTexts(
  * @returns how many of the texts the text encoder will be read for.
  * @throws UserError when there are some and it is not there.
  */
-export function requireTexts(base: BaseModel, texts: Iterable<string>, cache: Cache): number {
+export function requireTextEncoderFor(base: BaseModel, texts: Iterable<string>, cache: Cache): number {
   const { missing } = findContexts(base, texts, cache)
-  if (missing.length > 0) requireTextEncoder(base, missing)
+  if (missing.length > 0) textEncoderFolder(base, missing)
   return missing.length
 }
 
 function findContexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {
-  const keyOf = contextKeys(base, cache)
+  const keyOf = contextKeyFor(base, cache)
   const embeddings =
     base.textEmbeddings === undefined ? undefined : openTextEmbeddings(base.textEmbeddings, base.fingerprint)
   const contexts = new Map<string, HostMatrix>()
@@ -72,22 +72,22 @@ function findContexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {
 }
 
 /** A context's key holds the text encoder's fingerprint; without its folder, that of the one which last encoded for this base. */
-function contextKeys(base: BaseModel, cache: Cache): (text: string) => CacheKey | undefined {
-  const textEncoder = isThere(base.textEncoder)
+function contextKeyFor(base: BaseModel, cache: Cache): (text: string) => CacheKey | undefined {
+  const textEncoder = folderExists(base.textEncoder)
     ? textEncoderFingerprint(base.textEncoder)
-    : cache.recall(encoderKey(base))
+    : cache.getText(encoderCacheKey(base))
   return (text) => (textEncoder === undefined ? undefined : cacheKey('context', base.fingerprint, textEncoder, text))
 }
 
-const encoderKey = ({ fingerprint }: BaseModel) => cacheKey('text encoder', fingerprint)
+const encoderCacheKey = ({ fingerprint }: BaseModel) => cacheKey('text encoder', fingerprint)
 
-const isThere = (folder: string | undefined): folder is string => folder !== undefined && existsSync(folder)
+const folderExists = (folder: string | undefined): folder is string => folder !== undefined && existsSync(folder)
 
-function requireTextEncoder(
+function textEncoderFolder(
   { textEncoder, textEmbeddings, checkpoint }: BaseModel,
   missing: readonly string[],
 ): string {
-  if (isThere(textEncoder)) return textEncoder
+  if (folderExists(textEncoder)) return textEncoder
   if (textEncoder !== undefined)
     throw new UserError(`the text encoder folder ${textEncoder} does not exist`, { hint: 'check --text-encoder' })
   const [first = ''] = missing

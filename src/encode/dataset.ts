@@ -1,81 +1,85 @@
-/** The way from a looked-through dataset to encoded pairs: fit, encode sound, encode words. */
-
-import type { Interruption } from '../cli/signals.ts'
-import type { Terminal } from '../cli/terminal/terminal.ts'
-import { clipRate, type FittedPair, fitPair } from '../dataset/clips.ts'
+/** From the fitted clips and captions of a dataset to encoded pairs. */
+import type { Waveform } from '../audio/waveform.ts'
+import { type ClipStore, clipSampleRate, type FittedPair } from '../dataset/clips.ts'
 import type { Dataset } from '../dataset/dataset.ts'
-import type { Source } from '../dataset/source.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import type { BaseModel } from '../model/base-model.ts'
-import type { EncodedPair } from '../train/trainer.ts'
-import type { ValidationClip } from '../train/validation.ts'
+import type { Reporter } from '../platform/progress.ts'
 import type { Cache } from './cache.ts'
 import { encodeTexts } from './captions.ts'
 import { openClipEncoder } from './clips.ts'
 
-export type Encoded = {
+/** A pair ready for training: latent patches `[T, 128]` of both sides and the context `[S, D]` of the caption. */
+export type EncodedPair = { name: string; target: HostMatrix; reference: HostMatrix; context: HostMatrix }
+
+export type EncodedDataset = {
   pairs: EncodedPair[]
-  /** Patches of the validation references, in their order. */
+  /** Latent patches of the references of the previews, in their order. */
   references: HostMatrix[]
   /** Contexts of all captions and prompts, by text. */
   contexts: ReadonlyMap<string, HostMatrix>
 }
 
-export type EncodeOptions = {
-  source: Source
+export type EncodeDatasetInput = {
   dataset: Dataset
   base: BaseModel
   cache: Cache
-  clips: readonly ValidationClip[]
-  /** Texts beyond the captions: prompts of the previews, and the negative one. */
+  /** The fitted pairs. */
+  clips: ClipStore
+  /** The references of the previews, fitted. */
+  references: readonly Waveform[]
+  /** Texts beside the captions: prompts of the previews, and the negative prompt. */
   prompts: readonly string[]
-  onClip?: (pair: FittedPair) => void
+  /** Called with each pair. */
+  onClip?: (pair: FittedPair) => void | Promise<void>
 }
 
-/** Everything that training and its previews need of the data. The encoders have left memory when this returns. */
-export async function encodeDataset(
-  options: EncodeOptions,
-  terminal: Terminal,
-  interruption: Interruption,
-): Promise<Encoded> {
-  const { source, dataset, base, cache, clips, onClip } = options
+/** Everything that training and its previews need of the data. When this returns, the encoders have left memory. */
+export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporter): Promise<EncodedDataset> {
+  const { dataset, base, cache, onClip } = input
   const used = dataset.pairs.filter(({ plan }) => plan.use)
-  const stage = terminal.stage('Encoding clips', used.length, 'pairs')
+  const stage = reporter.stage('Encoding clips', used.length, 'pairs')
   const encoder = openClipEncoder(base, cache)
-  const sounds: { name: string; caption: string; reference: HostMatrix; target: HostMatrix }[] = []
+  const encodedClips: (Omit<EncodedPair, 'context'> & { caption: string })[] = []
   let references: HostMatrix[] = []
   try {
     for (const pair of used) {
-      const fitted = await fitPair(source, pair, dataset.options)
-      onClip?.(fitted)
+      const fitted = input.clips.get(pair.name)
+      await onClip?.(fitted)
       const { name, caption } = fitted
-      sounds.push({ name, caption, reference: encoder.encode(fitted.reference), target: encoder.encode(fitted.target) })
-      stage.update(sounds.length)
-      interruption.check()
+      encodedClips.push({
+        name,
+        caption,
+        reference: encoder.encode(fitted.reference),
+        target: encoder.encode(fitted.target),
+      })
+      stage.update(encodedClips.length)
+      reporter.throwIfAborted()
     }
-    references = clips.map(({ reference }) => encoder.encode(reference))
+    references = input.references.map(encoder.encode)
   } finally {
     encoder.close()
   }
-  stage.done(`${sounds.length} pairs of ${dataset.options.seconds} s at ${clipRate / 1000} kHz`)
-  const contexts = await encodeWords(options, sounds, terminal, interruption)
-  const contextOf = (text: string) => contexts.get(text) as HostMatrix
-  const pairs = sounds.map(({ caption, ...sound }) => ({ ...sound, context: contextOf(caption) }))
+  stage.finish(`${encodedClips.length} pairs of ${dataset.options.seconds} s at ${clipSampleRate / 1000} kHz`)
+  const captions = encodedClips.map(({ caption }) => caption)
+  const contexts = await encodeTextsWithProgress(base, [...captions, ...input.prompts], cache, reporter)
+  const pairs = encodedClips.map(({ caption, ...clip }) => ({ ...clip, context: contexts.get(caption) as HostMatrix }))
   return { pairs, references, contexts }
 }
 
-async function encodeWords(
-  { base, cache, prompts }: EncodeOptions,
-  sounds: readonly { caption: string }[],
-  terminal: Terminal,
-  interruption: Interruption,
-) {
-  const texts = new Set([...sounds.map(({ caption }) => caption), ...prompts])
-  const stage = terminal.stage('Encoding captions', texts.size, 'captions')
+/** The contexts of texts, each distinct text encoded once, as a stage of the work. */
+export async function encodeTextsWithProgress(
+  base: BaseModel,
+  all: readonly string[],
+  cache: Cache,
+  reporter: Reporter,
+): Promise<ReadonlyMap<string, HostMatrix>> {
+  const texts = new Set(all)
+  const stage = reporter.stage('Encoding captions', texts.size, 'captions')
   const contexts = await encodeTexts(base, texts, cache, (done, total) => {
     stage.update((done / total) * texts.size)
-    interruption.check()
+    reporter.throwIfAborted()
   })
-  stage.done(`${texts.size} distinct captions and prompts`)
+  stage.finish(`${texts.size} distinct captions and prompts`)
   return contexts
 }

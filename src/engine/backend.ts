@@ -1,6 +1,6 @@
 /**
- * Which TensorFlow.js backend computes: native TensorFlow where there is one (it uses the GPU if it has one), else WebAssembly, which installs
- * everywhere, else plain JavaScript.
+ * The TensorFlow.js backend: native TensorFlow where it is set up (on the GPU if it has one), else WebAssembly, which runs everywhere, else plain
+ * JavaScript. It is one for the whole process; starting another one later is allowed.
  */
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -9,13 +9,21 @@ import * as tf from '@tensorflow/tfjs'
 import { hasWideVectors } from '../machine/hardware.ts'
 import { UserError } from '../platform/errors.ts'
 import { loadInstallation } from './installation.ts'
+import { nativeFacts } from './native.ts'
+import { type Precision, resetPrecision } from './precision.ts'
 
 export type BackendName = 'tensorflow' | 'wasm' | 'cpu'
 export type BackendChoice = 'auto' | BackendName
 
-/** What was chosen, and for each backend that was passed over, why. */
+/** The backend that was started, and why each one before it could not be. */
 export type Backend = { name: BackendName; description: string; passedOver: { name: BackendName; reason: string }[] }
 
+export type BackendOptions = {
+  /** The precision of matrix products on native TensorFlow; the other backends have float32 alone. Default: see `currentPrecision`. */
+  precision?: Precision | undefined
+}
+
+/** Each returns a description of what was started. */
 const starters: Record<BackendName, () => Promise<string>> = {
   tensorflow: startTensorFlow,
   wasm: startWasm,
@@ -23,11 +31,15 @@ const starters: Record<BackendName, () => Promise<string>> = {
 }
 
 /**
- * Starts the first backend that works, in the order tensorflow, wasm, cpu, or the named one alone.
- * @throws UserError when the named backend is not to be had here.
+ * Makes a backend the current one: the first of tensorflow, wasm and cpu that works, or the named one.
+ * @throws UserError when the named backend does not work here.
  */
-export async function startBackend(choice: BackendChoice = 'auto'): Promise<Backend> {
+export async function startBackend(
+  choice: BackendChoice = 'auto',
+  { precision }: BackendOptions = {},
+): Promise<Backend> {
   tf.enableProdMode()
+  resetPrecision(precision)
   const passedOver: Backend['passedOver'] = []
   for (const name of choice === 'auto' ? (['tensorflow', 'wasm', 'cpu'] as const) : [choice]) {
     try {
@@ -48,26 +60,39 @@ export async function startBackend(choice: BackendChoice = 'auto'): Promise<Back
   throw new Error('no TensorFlow.js backend starts')
 }
 
-/** The backend that is computing now. */
 export const currentBackend = () => tf.getBackend() as BackendName
 
-/** What native TensorFlow says of itself. */
-export type NativeFacts = { version: string; device: 'GPU' | 'CPU' }
-
-/** @throws Error unless the backend that is computing now is native TensorFlow. */
-export function nativeFacts(): NativeFacts {
-  if (currentBackend() !== 'tensorflow') throw new Error(`${currentBackend()} is not native TensorFlow`)
-  const { binding } = tf.backend() as unknown as { binding: { TF_Version: string; isUsingGpuDevice(): boolean } }
-  return { version: binding.TF_Version, device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU' }
+async function startTensorFlow(): Promise<string> {
+  restoreUtil()
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= hasWideVectors() ? '2' : '3' // without AVX-512, level 2 repeats that bfloat16 is emulated
+  process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true' // otherwise TensorFlow reserves all memory of the GPU
+  process.env.TF_ENABLE_ONEDNN_OPTS ??= '1' // by default only with AVX-512; other processors multiply 1.5 times as fast with it
+  const failures: unknown[] = []
+  for (const load of addonLoaders) {
+    try {
+      const origin = load()
+      if (origin === undefined) continue
+      await tf.setBackend('tensorflow')
+      const { version, device } = nativeFacts()
+      return `TensorFlow ${version} on the ${device}, ${origin}`
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  throw failures[0] ?? new Error('no native TensorFlow is set up')
 }
 
-/** Whether native TensorFlow computes on a processor without AVX-512, for which some of its kernels are missing or slow. */
-export const hasNarrowVectors = () => nativeFacts().device === 'CPU' && !hasWideVectors()
+/** tfjs-node 4.22 calls functions that Node 23 removed, and that Node 22 warns of. */
+function restoreUtil() {
+  const legacy = util as unknown as Record<string, unknown>
+  legacy.isNullOrUndefined = (value: unknown) => value === null || value === undefined
+  legacy.isArray = Array.isArray
+}
 
 const require = createRequire(import.meta.url)
 
-/** tfjs-node, in order of preference: what it was loaded from, in words, or undefined where there is none. */
-const addons: (() => string | undefined)[] = [
+/** The ways to load tfjs-node, in order of preference. Each returns where it came from, or undefined where it is not installed. */
+const addonLoaders: (() => string | undefined)[] = [
   () => {
     const installation = loadInstallation()
     return installation && `from ${installation.from}`
@@ -82,33 +107,6 @@ const addons: (() => string | undefined)[] = [
     }
   }),
 ]
-
-async function startTensorFlow(): Promise<string> {
-  restoreUtil()
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= hasWideVectors() ? '2' : '3' // else it complains that bfloat16 is foreign, which is known
-  process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true' // otherwise TensorFlow takes the whole card
-  process.env.TF_ENABLE_ONEDNN_OPTS ??= '1' // by itself TensorFlow does so from AVX-512 on only; others multiply half as fast again with it
-  const failures: unknown[] = []
-  for (const load of addons) {
-    try {
-      const from = load()
-      if (from === undefined) continue
-      await tf.setBackend('tensorflow')
-      const { version, device } = nativeFacts()
-      return `TensorFlow ${version} on the ${device}, ${from}`
-    } catch (error) {
-      failures.push(error)
-    }
-  }
-  throw failures[0] ?? new Error('no native TensorFlow is set up')
-}
-
-/** tfjs-node 4.22 calls functions that Node 22 warns of and Node 23 removed. */
-function restoreUtil() {
-  const legacy = util as unknown as Record<string, unknown>
-  legacy.isNullOrUndefined = (value: unknown) => value === null || value === undefined
-  legacy.isArray = Array.isArray
-}
 
 const isNotInstalled = (error: unknown, name: string) =>
   (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' && firstLine(error).includes(`'@tensorflow/${name}'`)

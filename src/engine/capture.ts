@@ -1,101 +1,111 @@
 /**
- * Capture and replay. A function of named tensors runs op by op everywhere; on native TensorFlow it is recorded once for every set of shapes, and
- * replayed as one graph with one call: no JavaScript between the ops, and TensorFlow's own optimiser over all of them.
+ * Captured functions. A function of named tensors runs op by op on every backend; native TensorFlow records it once for each set of input shapes, and
+ * then runs it as one graph: without JavaScript between the ops, and optimized as a whole.
  */
-
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import * as tf from '@tensorflow/tfjs'
-import { placeholderNode, typed } from './graph.ts'
-import { asTensor, dataTypeOf, dataTypes, isNative, nativeBackend, type OpOutput } from './native.ts'
-import { standIn } from './recorded-variables.ts'
+import { dtypeAttribute, placeholderNode } from './graph.ts'
+import { dtypeCodes, isNative, nativeBackend, nativeDtypeOf, type OpOutput, tensorFromOutput } from './native.ts'
 import { type Recording, startRecording } from './recording.ts'
-import { openSession, type Slot } from './session.ts'
-import { borrow } from './variable-binding.ts'
+import { openSession, type SessionVariable } from './session.ts'
+import { bindPlaceholder, bindVariables } from './variable-binding.ts'
 
 export type NamedTensors = Record<string, tf.Tensor>
 
-export type Captured<I extends NamedTensors, O extends NamedTensors> = {
-  /** The outputs belong to the caller. */
+export type CapturedFunction<I extends NamedTensors, O extends NamedTensors> = {
+  /** The caller owns the outputs. */
   run(inputs: I): O
-  /** Keeps what was captured, but none of the variables' values, until the next call: while others change them, they would be held twice. */
-  rest(): void
-  /** Ends the sessions; the variables hold their values again. */
+  /**
+   * Frees the values of the variables until the next run, but keeps the graphs. Needed where other captured functions update the same variables:
+   * TensorFlow would copy all of them, because two sessions share their memory.
+   */
+  release(): void
+  /** Closes the sessions. The variables have their values again. */
   dispose(): void
 }
 
 export type CaptureOptions = {
-  /** What the function may change, by `assign`. Every other tensor it closes over is taken as a constant. */
+  /** The variables that the function reads or assigns. Every other tensor that it uses, besides its inputs, is a constant. */
   variables?: readonly tf.Variable[]
-  /** How many sets of shapes are kept; the one unused for longest goes first. */
-  kept?: number
+  /** How many graphs are kept. The one that was not used for the longest time is dropped first. */
+  maxGraphs?: number
 }
 
 /**
- * @param body a pure function but for its variables: whatever differs from call to call (a random draw, a learning rate) must be an input, and it
- *   may not look at values.
+ * @param body a pure function of its inputs and the variables. Whatever differs from call to call, such as random numbers or a learning rate, must be
+ *   an input, and the body must not read the values of tensors.
  */
 export function capture<I extends NamedTensors, O extends NamedTensors>(
   body: (inputs: I) => O,
-  { variables = [], kept = 4 }: CaptureOptions = {},
-): Captured<I, O> {
+  { variables = [], maxGraphs = 4 }: CaptureOptions = {},
+): CapturedFunction<I, O> {
   if (!isNative())
-    return { run: (inputs) => tf.tidy(() => body(inputs)), rest: () => undefined, dispose: () => undefined }
-  const replays = new Map<string, Replay>()
+    return { run: (inputs) => tf.tidy(() => body(inputs)), release: () => undefined, dispose: () => undefined }
+  const graphs = new Map<string, CapturedGraph>()
   return {
     run: (inputs) => {
       const key = JSON.stringify(Object.entries(inputs).map(([name, { shape, dtype }]) => [name, dtype, shape]))
-      const replay = replays.get(key) ?? recorded(body as never, inputs, variables)
-      replays.delete(key)
-      replays.set(key, replay)
-      const [oldest] = replays.keys()
-      if (replays.size > kept && oldest !== undefined) {
-        replays.get(oldest)?.close()
-        replays.delete(oldest)
+      const graph = graphs.get(key) ?? captureGraph(body as never, inputs, variables)
+      graphs.delete(key)
+      graphs.set(key, graph)
+      const [oldest] = graphs.keys()
+      if (graphs.size > maxGraphs && oldest !== undefined) {
+        graphs.get(oldest)?.close()
+        graphs.delete(oldest)
       }
-      return replay.run(inputs) as O
+      return graph.run(inputs) as O
     },
-    rest: () => {
-      for (const replay of replays.values()) replay.rest()
+    release: () => {
+      for (const graph of graphs.values()) graph.release()
     },
     dispose: () => {
-      for (const replay of replays.values()) replay.close()
-      replays.clear()
+      for (const graph of graphs.values()) graph.close()
+      graphs.clear()
     },
   }
 }
 
-type Replay = { run(inputs: NamedTensors): NamedTensors; rest(): void; close(): void }
+type CapturedGraph = { run(inputs: NamedTensors): NamedTensors; release(): void; close(): void }
 
-function recorded(...call: Parameters<typeof record>): Replay {
-  const replay = record(...call)
-  collectGarbage() // the nodes, and the first values of all that the session holds now
-  return replay
-}
-
-function record(
+function captureGraph(
   body: (inputs: NamedTensors) => NamedTensors,
   examples: NamedTensors,
   variables: readonly tf.Variable[],
-): Replay {
+): CapturedGraph {
+  const graph = recordGraph(body, examples, variables)
+  collectGarbage() // the nodes, and the JavaScript copies of the values that the session has now
+  return graph
+}
+
+/** @param examples inputs of the shapes that the graph is for. */
+function recordGraph(
+  body: (inputs: NamedTensors) => NamedTensors,
+  examples: NamedTensors,
+  variables: readonly tf.Variable[],
+): CapturedGraph {
   const backend = nativeBackend()
   const recording = startRecording(backend)
   try {
-    const slots = variables.map(({ shape }, i) => ({ name: `state${i}`, shape, dtype: dataTypes.float32 }))
-    const outputs = write(recording, body, examples, variables, slots)
-    const session = openSession(backend.binding, recording, slots)
-    const state = borrow(backend, session, variables)
-    const inputNames = Object.keys(examples).map(inputNode)
+    const sessionVariables = variables.map(({ shape }, i) => ({
+      ...{ name: `state${i}`, shape, dtype: dtypeCodes.float32 },
+    }))
+    const outputs = recordBody(recording, body, examples, variables, sessionVariables)
+    const session = openSession(backend.binding, recording, sessionVariables)
+    const binding = bindVariables(backend, session, variables)
+    const inputNodes = Object.keys(examples).map((_, i) => inputNode(i))
     return {
       run: (inputs) => {
-        state.take()
+        binding.bind()
         const ids = backend.getInputTensorIds(Object.values(inputs))
-        const results = session.run(ids, inputNames, [...outputs.values()])
-        return Object.fromEntries([...outputs.keys()].map((name, i) => [name, asTensor(results[i] as OpOutput)]))
+        const results = session.run(ids, inputNodes, [...outputs.values()])
+        return Object.fromEntries(
+          [...outputs.keys()].map((name, i) => [name, tensorFromOutput(results[i] as OpOutput)]),
+        )
       },
-      rest: state.rest,
+      release: binding.release,
       close: () => {
-        state.giveBack()
+        binding.syncBack()
         session.close()
       },
     }
@@ -104,54 +114,58 @@ function record(
   }
 }
 
-/** Runs the body on tensors that stand for inputs and variables. @returns the node of each output, which waits for every change of state. */
-function write(
+/** Runs the body on placeholders. @returns the node of each output; it runs after all nodes that change state. */
+function recordBody(
   recording: Recording,
   body: (inputs: NamedTensors) => NamedTensors,
   examples: NamedTensors,
   variables: readonly tf.Variable[],
-  slots: readonly Slot[],
+  sessionVariables: readonly SessionVariable[],
 ): Map<string, string> {
   const backend = nativeBackend()
-  const restore = variables.map((variable, i) => standIn(recording, variable, slots[i] as Slot))
+  const restorers = variables.map((variable, i) =>
+    bindPlaceholder(recording, variable, sessionVariables[i] as SessionVariable),
+  )
   try {
     const outputs = tf.tidy(() => {
-      const inputs = Object.entries(examples).map(([name, example]) => [name, placeholder(recording, name, example)])
+      const inputs = Object.entries(examples).map(([name, example], i) => [name, placeholder(recording, i, example)])
       return Object.entries(body(Object.fromEntries(inputs))).map(([name, tensor]) => {
         const [id] = backend.getInputTensorIds([tensor])
-        return { name, node: recording.nameOf(id as number), dtype: dataTypes[dataTypeOf(tensor)] }
+        return { name, output: recording.outputNameOf(id as number), dtype: dtypeCodes[nativeDtypeOf(tensor)] }
       }) as never
-    }) as { name: string; node: string; dtype: number }[]
-    for (const put of restore.splice(0)) put()
-    const effects = recording.effects.map((node) => `^${node}`)
+    }) as { name: string; output: string; dtype: number }[]
+    for (const restore of restorers.splice(0)) restore()
+    const controlInputs = recording.sideEffects.map((node) => `^${node}`)
     return new Map(
-      outputs.map(({ name, node, dtype }) => {
-        return [name, recording.add({ op: 'Identity', inputs: [node, ...effects], attributes: [typed('T', dtype)] })]
+      outputs.map(({ name, output, dtype }) => {
+        const attributes = [dtypeAttribute('T', dtype)]
+        return [name, recording.add({ op: 'Identity', inputs: [output, ...controlInputs], attributes })]
       }),
     )
   } finally {
-    for (const put of restore) put()
+    for (const restore of restorers) restore()
     recording.stop()
   }
 }
 
-const inputNode = (name: string) => `input/${name}`
+const inputNode = (index: number) => `input${index}`
 
-function placeholder(recording: Recording, input: string, example: tf.Tensor): tf.Tensor {
-  const [name, shape, dtype] = [inputNode(input), example.shape, dataTypes[dataTypeOf(example)]]
-  recording.add(placeholderNode(name, { shape, dtype }))
-  return recording.tensorOf({ shape, dtype }, name)
+function placeholder(recording: Recording, index: number, example: tf.Tensor): tf.Tensor {
+  const [name, spec] = [inputNode(index), { shape: example.shape, dtype: dtypeCodes[nativeDtypeOf(example)] }]
+  recording.add(placeholderNode(name, spec))
+  return recording.tensorForOutput(spec, name)
 }
 
-/** V8 counts what it holds itself, not what waits behind it in arrays: gigabytes of tensors' first values can outlive their use. */
-
-let collect: (() => void) | undefined
-
-/** Frees what JavaScript no longer reaches. Takes a moment: for the rare times when much has been handed over. */
+/**
+ * Frees unreachable JavaScript objects now. V8 does not count the memory behind arrays, so gigabytes of tensor values can outlive their use. It takes
+ * a moment.
+ */
 export function collectGarbage() {
-  if (!collect) {
+  if (!gc) {
     setFlagsFromString('--expose-gc')
-    collect = runInNewContext('gc') as () => void
+    gc = runInNewContext('gc') as () => void
   }
-  collect()
+  gc()
 }
+
+let gc: (() => void) | undefined

@@ -1,93 +1,99 @@
 /**
- * A part of a captured function that occurs again and again with other weights, such as a block and its gradient: it is written down once, as a
- * function of the graph, and called. TensorFlow prepares it once, and what it computes on the way is gone when the call returns.
+ * Parts of a captured function that occur again and again with other weights, such as a block and its gradient. Each is recorded once as a function of
+ * the graph and then called: TensorFlow prepares it once, and frees its intermediate results when the call returns.
  */
 import * as tf from '@tensorflow/tfjs'
-import { leaves, refilled, type Tree } from './custom-gradient.ts'
-import { callOf, type GraphFunction } from './graph.ts'
-import { dataTypeOf, nativeBackend } from './native.ts'
+import { callNode, type GraphFunction, type TensorSpec } from './graph.ts'
+import { nativeBackend, nativeDtypeOf } from './native.ts'
 import { currentRecording, type Recording } from './recording.ts'
-import type { TensorInfo } from './shapes.ts'
+import { flattenTree, type TensorTree, unflattenTree } from './tensor-tree.ts'
 
-export type Outlining = {
-  /** All that the body uses: tensors in groups, and the numbers and flags among them that decide what it does. */
-  given: object
-  /** What the body changes with `updateInPlace`. */
+export type GraphFunctionOptions = {
+  /** Everything that the body uses: nested objects of tensors, and the numbers and booleans that decide what it computes. */
+  inputs: object
+  /** The variables that the body changes with `updateInPlace`. */
   variables?: readonly tf.Variable[]
-  /** What must be there first in a graph, which would begin with all at once that it can, and hold all results. */
+  /** A tensor that the graph computes before the call. Without it TensorFlow starts every call as soon as it can, and holds all results at once. */
   after?: tf.Tensor
 }
 
 /**
- * Runs the body; while a function is captured, writes it down or, where an equal one was written before, calls that. A call that was made before
- * with the same tensors, and no variable that could have changed, is not made again. It has no gradient: it is for gradients written by hand.
- * @param label what the body does; two bodies need two labels.
+ * Runs the body. While a function is being captured, it records the body as a function of the graph, or reuses an equal one, and adds a call. A call
+ * with the same tensors as an earlier one is not added again, unless it has variables. The result has no gradient: use it in custom gradients.
+ * @param label what the body computes; two bodies need two labels.
+ * @throws Error where the body uses a tensor or updates a variable that it was not given.
  */
-export function outlined<R extends Tree>(label: string, { given, variables = [], after }: Outlining, body: () => R): R {
+export function graphFunction<R extends TensorTree>(
+  label: string,
+  { inputs, variables = [], after }: GraphFunctionOptions,
+  body: () => R,
+): R {
   const recording = currentRecording()
   if (!recording) return body()
   const tensors: tf.Tensor[] = []
-  const described = describe(given, tensors)
+  const description = describe(inputs, tensors)
   const backend = nativeBackend()
   const [ids, variableIds] = [backend.getInputTensorIds(tensors), backend.getInputTensorIds(variables)]
   const signature = JSON.stringify([
-    ...[label, described, describe(variables, [])],
-    [ids, variableIds].map((list) => list.map((id) => list.indexOf(id))), // the same tensor twice is another function
+    ...[label, description, describe(variables, [])],
+    [ids, variableIds].map((list) => list.map((id) => list.indexOf(id))), // one tensor for two inputs makes another function
   ])
-  const known = partsOf(recording)
-  const part = known.get(signature) ?? write(recording, label, { ids, variableIds, body })
-  known.set(signature, part)
-  const awaited = after && recording.nodeOf(backend.getInputTensorIds([after])[0] as number)
-  return call(recording, part, { ids, variableIds, awaited }) as R
+  const known = recordedFunctionsOf(recording)
+  const recorded = known.get(signature) ?? record(recording, label, { ids, variableIds, body })
+  known.set(signature, recorded)
+  const controlInput = after && recording.nodeNameOf(backend.getInputTensorIds([after])[0] as number)
+  return call(recording, recorded, { ids, variableIds, controlInput }) as R
 }
 
 type Ids = readonly number[]
 
-type Part = { written: GraphFunction; results: Tree; infos: TensorInfo[] }
+/** `results` has the structure of what the body returned, `specs` the specs of its tensors. */
+type RecordedFunction = { definition: GraphFunction; results: TensorTree; specs: TensorSpec[] }
 
-const parts = new WeakMap<Recording, Map<string, Part>>()
+const recordedFunctions = new WeakMap<Recording, Map<string, RecordedFunction>>()
 
-function partsOf(recording: Recording): Map<string, Part> {
-  const known = parts.get(recording) ?? new Map<string, Part>()
-  parts.set(recording, known)
+function recordedFunctionsOf(recording: Recording): Map<string, RecordedFunction> {
+  const known = recordedFunctions.get(recording) ?? new Map<string, RecordedFunction>()
+  recordedFunctions.set(recording, known)
   return known
 }
 
-/** Collects the tensors, and says everything else. Names do not decide what is computed. */
+/** Appends the tensors to a list, and describes everything else that decides what is computed. Strings, which are names, do not. */
 function describe(value: unknown, tensors: tf.Tensor[]): unknown {
   if (value === undefined || typeof value === 'string') return null
   if (typeof value === 'number' || typeof value === 'boolean') return value
   if (value instanceof tf.Tensor) {
     tensors.push(value)
-    return `${dataTypeOf(value)} ${value.shape}`
+    return `${nativeDtypeOf(value)} ${value.shape}`
   }
-  if (typeof value !== 'object') throw new Error(`a function of the graph cannot be given a ${typeof value}`)
+  if (typeof value !== 'object') throw new Error(`a ${typeof value} cannot be an input of a function of the graph`)
   return Object.entries(value as object).map(([name, inner]) => [name, describe(inner, tensors)])
 }
 
-function write(
+function record(
   recording: Recording,
   label: string,
-  { ids, variableIds, body }: { ids: Ids; variableIds: Ids; body: () => Tree },
-): Part {
-  let results: Tree
+  { ids, variableIds, body }: { ids: Ids; variableIds: Ids; body: () => TensorTree },
+): RecordedFunction {
+  let results: TensorTree
   let resultIds: Ids = []
-  const written = recording.define(label, ids, variableIds, () => {
+  const definition = recording.defineFunction(label, ids, variableIds, () => {
     results = body()
-    resultIds = nativeBackend().getInputTensorIds(leaves(results))
+    resultIds = nativeBackend().getInputTensorIds(flattenTree(results))
     return [...resultIds]
   })
-  return { written, results, infos: resultIds.map(recording.infoOf) }
+  return { definition, results, specs: resultIds.map(recording.specOf) }
 }
 
 function call(
   recording: Recording,
-  { written, results, infos }: Part,
-  { ids, variableIds, awaited }: { ids: Ids; variableIds: Ids; awaited: string | undefined },
-): Tree {
-  const called = callOf(written, [...ids.map(recording.nameOf), ...variableIds.map(recording.handleOf)])
-  const node = variableIds.length === 0 ? recording.addOnce(called, awaited) : recording.add(called)
-  if (written.effects.length > 0) recording.effect(node)
-  const tensors = infos.map((info, i) => recording.tensorOf(info, recording.outputOf(node, called.op, i)))
-  return refilled(results, tensors)
+  { definition, results, specs }: RecordedFunction,
+  { ids, variableIds, controlInput }: { ids: Ids; variableIds: Ids; controlInput: string | undefined },
+): TensorTree {
+  const args = [...ids.map(recording.outputNameOf), ...variableIds.map(recording.handleNameOf)]
+  const node = callNode(definition, args)
+  const name = variableIds.length === 0 ? recording.addOnce(node, controlInput) : recording.add(node)
+  if (definition.sideEffects.length > 0) recording.addSideEffect(name)
+  const tensors = specs.map((spec, i) => recording.tensorForOutput(spec, recording.outputName(name, node.op, i)))
+  return unflattenTree(results, tensors)
 }

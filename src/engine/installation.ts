@@ -1,6 +1,6 @@
 /**
- * The TensorFlow that `ltx-a2a setup-tensorflow` put under tfjs-node: where it lies, what is written down about it, and how it is loaded. It lives
- * outside of node_modules, where no update of packages removes it.
+ * The installation of native TensorFlow that `ltx-a2a setup-tensorflow` makes: where it is, its record, and how tfjs-node is loaded with it. It is
+ * outside of node_modules, where updates of packages would remove it.
  */
 import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -8,16 +8,17 @@ import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { replaceJson } from '../platform/files.ts'
 
+/** The record of an installation, `installation.json`. */
 export type Installation = {
   /** The version of tfjs-node, which must be that of tfjs. */
   tfjs: string
-  /** Where TensorFlow came from, in words. */
+  /** Where TensorFlow came from, as a description. */
   from: string
-  /** Its libraries; relative to the installation's folder where they lie inside it. */
+  /** The paths of TensorFlow's libraries; relative to the installation's folder where they are inside it. */
   libraries: string[]
 }
 
-/** `LTX_A2A_DATA`, or the folder that the system sets aside for programs' data. */
+/** `LTX_A2A_DATA`, or the system's folder for the data of programs. */
 export function defaultDataFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
   if (env.LTX_A2A_DATA) return resolve(env.LTX_A2A_DATA)
   if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local'), 'ltx-a2a', 'data')
@@ -27,25 +28,25 @@ export function defaultDataFolder(env: NodeJS.ProcessEnv = process.env, platform
 
 export const installationFolder = (dataFolder = defaultDataFolder()) => join(dataFolder, 'tensorflow')
 
-/** tfjs-node's package folder within an installation. */
+/** The folder of the package tfjs-node in an installation. */
 export const addonFolder = (folder: string) => join(folder, 'tfjs-node')
 
-const recordOf = (folder: string) => join(folder, 'installation.json')
+const recordPath = (folder: string) => join(folder, 'installation.json')
 
 export const writeInstallation = (folder: string, installation: Installation) =>
-  replaceJson(recordOf(folder), installation)
+  replaceJson(recordPath(folder), installation)
 
-/** What was set up in the folder, or undefined. */
+/** The record in the folder, or undefined where nothing is installed. */
 export function readInstallation(folder = installationFolder()): Installation | undefined {
-  if (!existsSync(recordOf(folder))) return undefined
-  return JSON.parse(readFileSync(recordOf(folder), 'utf8')) as Installation
+  if (!existsSync(recordPath(folder))) return undefined
+  return JSON.parse(readFileSync(recordPath(folder), 'utf8')) as Installation
 }
 
 const require = createRequire(import.meta.url)
 
 /**
- * Loads the addon, which registers the backend `tensorflow`; undefined where nothing was set up.
- * @throws Error of one sentence when what was set up no longer fits.
+ * Loads the addon, which registers the backend `tensorflow`. Returns undefined where nothing is installed.
+ * @throws Error of one sentence when the installation belongs to another tfjs or lacks a library.
  */
 export function loadInstallation(folder = installationFolder()): Installation | undefined {
   const installation = readInstallation(folder)
@@ -54,37 +55,37 @@ export function loadInstallation(folder = installationFolder()): Installation | 
   const { version } = ownTfjs()
   if (installation.tfjs !== version)
     throw new Error(`TensorFlow was set up for tfjs ${installation.tfjs}, not ${version}: ${again}`)
-  const lost = installation.libraries.map((path) => resolve(folder, path)).find((path) => !existsSync(path))
-  if (lost !== undefined) throw new Error(`TensorFlow was set up with ${lost}, which is gone: ${again}`)
-  shareTfjs(folder)
+  const missing = installation.libraries.map((path) => resolve(folder, path)).find((path) => !existsSync(path))
+  if (missing !== undefined) throw new Error(`TensorFlow was set up with ${missing}, which is gone: ${again}`)
+  linkTfjs(folder)
   require(addonFolder(folder))
   return installation
 }
 
-/** The tfjs that this program computes with. */
+/** The tfjs that this program uses. */
 export function ownTfjs(): { folder: string; version: string } {
   const manifest = require.resolve('@tensorflow/tfjs/package.json')
   return { folder: dirname(manifest), version: require(manifest).version as string }
 }
 
 /**
- * Makes tfjs-node find our copies of tfjs and tfjs-core: kernels that register with another core are never found. Done at each start, because
- * several installations of this program share one TensorFlow.
+ * Makes tfjs-node use this program's tfjs and tfjs-core: kernels that are registered with another core are not found. The links are set at every
+ * start, because several installations of this program share one TensorFlow.
  */
-function shareTfjs(folder: string) {
+function linkTfjs(folder: string) {
   const { folder: tfjs } = ownTfjs()
   const core = dirname(createRequire(join(tfjs, 'package.json')).resolve('@tensorflow/tfjs-core/package.json'))
   const scope = join(addonFolder(folder), 'node_modules', '@tensorflow')
   mkdirSync(scope, { recursive: true })
-  point(join(scope, 'tfjs'), tfjs)
-  point(join(scope, 'tfjs-core'), core)
+  replaceLink(join(scope, 'tfjs'), tfjs)
+  replaceLink(join(scope, 'tfjs-core'), core)
 }
 
-/** Replaced in one step: another process may be starting. */
-function point(link: string, target: string) {
+/** Atomic, since another process may be starting at the same time. */
+function replaceLink(link: string, target: string) {
   if (existsSync(link) && readlinkSync(link) === target) return
-  const beside = `${link}.${process.pid}.tmp`
-  rmSync(beside, { force: true })
-  symlinkSync(target, beside, 'dir')
-  renameSync(beside, link)
+  const temporary = `${link}.${process.pid}.tmp`
+  rmSync(temporary, { force: true })
+  symlinkSync(target, temporary, 'dir')
+  renameSync(temporary, link)
 }

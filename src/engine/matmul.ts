@@ -1,83 +1,112 @@
 /**
- * Matrix products with gradients. The one place that knows how fast which product is: the wasm backend multiplies plain pairs of matrices ten
- * times as fast as transposed or stacked ones, so there transposes are carried out and stacks taken apart first.
+ * Matrix products with gradients, each computed in the way that is fastest on the backend. The wasm backend multiplies two plain matrices ten times as
+ * fast as transposed or stacked ones, so there transposes are carried out and stacks are taken apart first.
  */
 import * as tf from '@tensorflow/tfjs'
-import { currentBackend, hasNarrowVectors } from './backend.ts'
-import { dataTypeOf, isNative } from './native.ts'
+import { currentBackend } from './backend.ts'
+import { type FrozenMatrix, isTrainable } from './device-tensors.ts'
+import { isNative, lacksAvx512, nativeDtypeOf } from './native.ts'
+import { matMul as nativeMatMul, type TransposeOptions, toComputeDtype, toFloat32 } from './native-ops.ts'
+import { customGradient } from './tensor-tree.ts'
 
-type Transposed = { transposeA?: boolean; transposeB?: boolean }
-
-/** op(a) · op(b) for two matrices or two stacks of as many, op being the transpose where asked. Differentiable in both. */
-export function product<T extends tf.Tensor2D | tf.Tensor3D>(
+/** The product of two matrices, or of two stacks of as many, each transposed if asked for. Differentiable in both. */
+export function matMul<T extends tf.Tensor2D | tf.Tensor3D>(
   a: T,
   b: T,
-  { transposeA = false, transposeB = false } = {} as Transposed,
+  { transposeA = false, transposeB = false }: TransposeOptions = {},
 ): T {
-  const multiplied = tf.customGrad((...inputs) => {
-    const [x, y, save] = inputs as unknown as [T, T, tf.GradSaveFunc]
+  const multiply = tf.customGrad((...args) => {
+    const [x, y, save] = args as unknown as [T, T, tf.GradSaveFunc]
     save([x, y])
     return {
-      value: multiply(x, y, transposeA, transposeB),
+      value: plainMatMul(x, y, transposeA, transposeB),
       gradFunc: (dz, saved) => {
         const [x, y] = saved as [T, T]
-        const dx = transposeA ? multiply(y, dz as T, transposeB, true) : multiply(dz as T, y, false, !transposeB)
-        const dy = transposeB ? multiply(dz as T, x, true, transposeA) : multiply(x, dz as T, !transposeA, false)
+        const dx = transposeA ? plainMatMul(y, dz as T, transposeB, true) : plainMatMul(dz as T, y, false, !transposeB)
+        const dy = transposeB ? plainMatMul(dz as T, x, true, transposeA) : plainMatMul(x, dz as T, !transposeA, false)
         return [dx, dy]
       },
     }
   })
-  return multiplied(a, b) as T
+  return multiply(a, b) as T
 }
 
-/** The product without a gradient. */
-export function multiply<T extends tf.Tensor2D | tf.Tensor3D>(a: T, b: T, transposeA: boolean, transposeB: boolean): T {
+/** x · Wᵀ for a frozen weight W, `[n, in] → [n, out]`. Differentiable in x, and in W where it is trained. */
+export function matMulFrozen(x: tf.Tensor2D, weight: FrozenMatrix): tf.Tensor2D {
+  if (isTrainable(weight)) return matMul(x, weight.stored as tf.Tensor2D, { transposeB: true })
+  if (isNative()) return nativeMatMulFrozen(x, weight.stored as tf.Tensor2D)
+  const multiply = tf.customGrad((input) => ({
+    value: weight.transposed
+      ? plainMatMul(input as tf.Tensor2D, weight.transposed, false, false)
+      : plainMatMul(input as tf.Tensor2D, weight.stored as tf.Tensor2D, false, true),
+    gradFunc: (dy) => plainMatMul(dy as tf.Tensor2D, storedOrientation(weight), false, false),
+  }))
+  return multiply(x) as tf.Tensor2D
+}
+
+/** In the precision of matrix products. */
+function nativeMatMulFrozen(x: tf.Tensor2D, weight: tf.Tensor2D): tf.Tensor2D {
+  return customGradient(
+    [x],
+    () => ({
+      value: toFloat32(nativeMatMul(toComputeDtype(x), toComputeDtype(weight), { transposeB: true })),
+      saved: {},
+    }),
+    (dy) => [toFloat32(nativeMatMul(toComputeDtype(dy), toComputeDtype(weight)))],
+  ) as tf.Tensor2D
+}
+
+function storedOrientation(matrix: FrozenMatrix): tf.Tensor2D {
+  matrix.stored ??= tf.keep(tf.transpose(matrix.transposed as tf.Tensor2D))
+  return matrix.stored
+}
+
+/** Without a gradient. */
+function plainMatMul<T extends tf.Tensor2D | tf.Tensor3D>(a: T, b: T, transposeA: boolean, transposeB: boolean): T {
   if (currentBackend() !== 'wasm') return tf.matMul(a, b, transposeA, transposeB) as T
   return tf.tidy(() => {
-    const plainA = transposeA ? swapped(a) : a
-    const plainB = transposeB ? swapped(b) : b
-    if (plainA.rank === 2) return tf.matMul(plainA, plainB) as T
-    const stackB = tf.unstack(plainB)
-    return tf.stack(tf.unstack(plainA).map((matrix, i) => tf.matMul(matrix, stackB[i] as tf.Tensor))) as T
+    const x = transposeA ? transposeLast(a) : a
+    const y = transposeB ? transposeLast(b) : b
+    if (x.rank === 2) return tf.matMul(x, y) as T
+    const matrices = tf.unstack(y)
+    return tf.stack(tf.unstack(x).map((matrix, i) => tf.matMul(matrix, matrices[i] as tf.Tensor))) as T
   })
 }
 
-const swapped = <T extends tf.Tensor>(x: T) => tf.transpose(x, x.rank === 2 ? [1, 0] : [0, 2, 1]) as T
+/** Swaps the last two axes. */
+const transposeLast = <T extends tf.Tensor>(x: T) => tf.transpose(x, x.rank === 2 ? [1, 0] : [0, 2, 1]) as T
 
 /**
- * oneDNN has two kernels for float32 products. On x86 processors without AVX-512, the one for few rows runs at half the rate where sums run down the
- * columns of a large matrix, as in the gradient of a linear layer's input. Rows of zeros make it take the other.
+ * Computes a product with a large weight in which the sums run down the columns of the weight, such as the gradient of a linear layer's input. It
+ * adds rows of zeros to x where that makes the product faster: oneDNN has two float32 kernels, and without AVX-512 the one for few rows runs at half
+ * the speed on such products.
+ * @param x its tokens are along `axis`. @param features the features per token in the result.
+ * @param multiply the product; the tokens of its result are along `resultAxis`.
  */
-
-/**
- * A product with a large weight whose sums run down the weight's columns.
- * @param x float32; `axis` is that of its tokens. @param features how many each token has in the result.
- * @param multiply gives the result with its tokens along `resultAxis`.
- */
-export function withEnoughRows(
+export function padRowsForMatMul(
   x: tf.Tensor2D,
   { axis, features, resultAxis }: { axis: 0 | 1; features: number; resultAxis: 0 | 1 },
   multiply: (x: tf.Tensor2D) => tf.Tensor2D,
 ): tf.Tensor2D {
   const tokens = x.shape[axis]
-  const enough = wantsRows(x) ? enoughRows(tokens, features) : tokens
-  if (enough === tokens) return multiply(x)
-  const more: [number, number] = [0, enough - tokens]
-  const filled = tf.pad2d(x, axis === 0 ? [more, [0, 0]] : [[0, 0], more])
-  return tf.slice2d(multiply(filled), [0, 0], resultAxis === 0 ? [tokens, features] : [features, tokens])
+  const rows = gainsFromPadding(x) ? paddedRows(tokens, features) : tokens
+  if (rows === tokens) return multiply(x)
+  const padding: [number, number] = [0, rows - tokens]
+  const padded = tf.pad2d(x, axis === 0 ? [padding, [0, 0]] : [[0, 0], padding])
+  return tf.slice2d(multiply(padded), [0, 0], resultAxis === 0 ? [tokens, features] : [features, tokens])
 }
 
-/** oneDNN takes the kernel for few rows where 1 / rows + 1 / columns is at least this (its `nocopy_checker_avx2`). */
-const fewRows = 0.0038
+/** oneDNN takes the kernel for few rows where 1 / rows + 1 / columns is at least this (its function `nocopy_checker_avx2`). */
+const fewRowsThreshold = 0.0038
 
-/** As many rows as there are, or the fewest beyond the threshold, in whole vectors. */
-export function enoughRows(rows: number, columns: number): number {
-  if (1 / columns >= fewRows) return rows
-  const enough = 8 * Math.ceil(1 / (fewRows - 1 / columns) / 8)
+/** The smallest number of rows that oneDNN does not take for few, a multiple of 8; `rows` where that is as many, or more than is worth it. */
+export function paddedRows(rows: number, columns: number): number {
+  if (1 / columns >= fewRowsThreshold) return rows
+  const enough = 8 * Math.ceil(1 / (fewRowsThreshold - 1 / columns) / 8)
   return rows < enough && enough <= maxGrowth * rows ? enough : rows
 }
 
-/** The rate doubles, and filling and cutting cost something. */
+/** The speed doubles, and padding and slicing take some time too. */
 const maxGrowth = 1.8
 
-const wantsRows = (x: tf.Tensor2D) => isNative() && hasNarrowVectors() && dataTypeOf(x) === 'float32'
+const gainsFromPadding = (x: tf.Tensor2D) => isNative() && lacksAvx512() && nativeDtypeOf(x) === 'float32'

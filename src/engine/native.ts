@@ -1,18 +1,18 @@
 /**
- * tfjs-node from below: its binding runs any TensorFlow op on any type, bfloat16 among them, which TensorFlow.js itself does not know. Tensors of
- * such types pass through TensorFlow.js as float32 by name; only `runOp` may compute with them.
+ * The binding of tfjs-node, below TensorFlow.js. It runs any TensorFlow op on any data type, including bfloat16, which TensorFlow.js does not know.
+ * To TensorFlow.js, tensors of such types are float32; only `runOp` may compute with them.
  */
 import * as tf from '@tensorflow/tfjs'
-import { currentBackend } from './backend.ts'
+import { hasWideVectors } from '../machine/hardware.ts'
 
-/** TensorFlow's numbers for types. */
-export const dataTypes = { float32: 1, int32: 3, uint8: 4, bool: 10, bfloat16: 14, half: 19 } as const
-export type DataType = keyof typeof dataTypes
+/** TensorFlow's codes for data types (tensorflow/core/framework/types.proto). */
+export const dtypeCodes = { float32: 1, int32: 3, uint8: 4, bool: 10, bfloat16: 14, half: 19 } as const
+export type NativeDtype = keyof typeof dtypeCodes
 
 export type OpAttribute = { name: string; type: number; value: unknown }
 export type OpOutput = { id: number; shape: number[]; dtype: number }
 
-/** The part of tfjs-node's addon that is used here; tensors are numbers. */
+/** The members of tfjs-node's binding that are used here. Tensors are numbers (ids). */
 export type Binding = {
   executeOp(op: string, attributes: readonly OpAttribute[], inputs: readonly number[], outputs: number): OpOutput[]
   createTensor(shape: readonly number[], dtype: number, values: unknown): number
@@ -20,7 +20,7 @@ export type Binding = {
   tensorDataSync(id: number): Float32Array
   loadSavedModel(folder: string, tags: string): number
   deleteSavedModel(session: number): void
-  /** Names are joined by commas. */
+  /** @param inputNames, outputNames separated by commas. */
   runSavedModel(session: number, inputs: readonly number[], inputNames: string, outputNames: string): OpOutput[]
   TF_ATTR_STRING: number
   TF_ATTR_INT: number
@@ -30,13 +30,13 @@ export type Binding = {
   TF_ATTR_SHAPE: number
 }
 
-/** The addon's members are not enumerable, and cannot be inherited: they are read-only. */
-export const membersOf = (binding: Binding) =>
+/** A plain object with the members of the binding, which are not enumerable and read-only. */
+export const copyBinding = (binding: Binding) =>
   Object.fromEntries(
     Object.getOwnPropertyNames(binding).map((name) => [name, binding[name as keyof Binding]]),
   ) as unknown as Binding
 
-/** What tfjs-node knows of a tensor's data; `values` wait in JavaScript until an op wants them. */
+/** What tfjs-node stores for the data of a tensor. `values` are kept in JavaScript until the first op that uses them. */
 export type TensorData = { id: number; shape: number[]; dtype: number; values: unknown; refCount: number }
 
 export type NativeBackend = {
@@ -49,62 +49,81 @@ export type NativeBackend = {
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[]
 }
 
-export const isNative = () => currentBackend() === 'tensorflow'
+/** Whether native TensorFlow is the current backend. */
+export const isNative = () => tf.getBackend() === 'tensorflow'
 
 export const nativeBackend = () => tf.backend() as unknown as NativeBackend
 
-/** The attributes of an op, by the kinds TensorFlow distinguishes. */
-export const typeAttribute = (name: string, type: DataType): OpAttribute => ({
+/** The version of native TensorFlow and the device it computes on. */
+export type NativeFacts = { version: string; device: 'GPU' | 'CPU' }
+
+/** @throws Error unless native TensorFlow is the current backend. */
+export function nativeFacts(): NativeFacts {
+  if (!isNative()) throw new Error(`${tf.getBackend()} is not native TensorFlow`)
+  const { binding } = tf.backend() as unknown as { binding: { TF_Version: string; isUsingGpuDevice(): boolean } }
+  return { version: binding.TF_Version, device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU' }
+}
+
+/** Whether native TensorFlow computes on a processor without AVX-512, where some of its kernels are missing or slow. */
+export const lacksAvx512 = () => nativeFacts().device === 'CPU' && !hasWideVectors()
+
+export const typeAttribute = (name: string, type: NativeDtype): OpAttribute => ({
   name,
   type: nativeBackend().binding.TF_ATTR_TYPE,
-  value: dataTypes[type],
+  value: dtypeCodes[type],
 })
-export const flag = (name: string, value: boolean): OpAttribute => ({
+export const boolAttribute = (name: string, value: boolean): OpAttribute => ({
   name,
   type: nativeBackend().binding.TF_ATTR_BOOL,
   value,
 })
-export const integer = (name: string, value: number): OpAttribute => ({
+export const intAttribute = (name: string, value: number): OpAttribute => ({
   name,
   type: nativeBackend().binding.TF_ATTR_INT,
   value,
 })
 
-/** The same tensor, its values no longer waiting in JavaScript for the first op that wants them. */
-export function uploaded<T extends tf.Tensor>(tensor: T): T {
+/** Moves the values of a tensor from JavaScript to TensorFlow now, not at the first op that uses them. @returns the same tensor. */
+export function upload<T extends tf.Tensor>(tensor: T): T {
   nativeBackend().getInputTensorIds([tensor])
   return tensor
 }
 
-/** Runs one op with one output. */
+/** Runs an op that has one output. */
 export function runOp(op: string, inputs: readonly tf.Tensor[], attributes: readonly OpAttribute[]): tf.Tensor {
   const backend = nativeBackend()
   const [output] = backend.binding.executeOp(op, attributes, backend.getInputTensorIds(inputs), 1)
-  return asTensor(output as OpOutput)
+  return tensorFromOutput(output as OpOutput)
 }
 
-/** The tensor of an output, tracked by `tf.tidy` like any other. */
-export function asTensor({ id, shape, dtype }: OpOutput): tf.Tensor {
+/** The output of an op as a tensor that `tf.tidy` tracks. */
+export function tensorFromOutput({ id, shape, dtype }: OpOutput): tf.Tensor {
   const dataId = {}
   nativeBackend().tensorMap.set(dataId, { id, shape, dtype, values: null, refCount: 1 })
-  return tf.engine().makeTensorFromTensorInfo({ dataId, shape, dtype: dtype === dataTypes.int32 ? 'int32' : 'float32' })
+  return tf
+    .engine()
+    .makeTensorFromTensorInfo({ dataId, shape, dtype: dtype === dtypeCodes.int32 ? 'int32' : 'float32' })
 }
 
-const namesOfTypes = new Map<number, DataType>(
-  Object.entries(dataTypes).map(([name, number]) => [number, name as DataType]),
+const dtypeNames = new Map<number, NativeDtype>(
+  Object.entries(dtypeCodes).map(([name, code]) => [code, name as NativeDtype]),
 )
 
-/** The type that TensorFlow holds the tensor in, whatever TensorFlow.js believes. */
-export function dataTypeOf(tensor: tf.Tensor): DataType {
+/** The data type that TensorFlow stores the tensor in, whatever TensorFlow.js takes it for. */
+export function nativeDtypeOf(tensor: tf.Tensor): NativeDtype {
   const { dtype } = nativeBackend().tensorMap.get(tensor.dataId)
-  const name = namesOfTypes.get(dtype)
-  if (name === undefined) throw new Error(`a tensor of TensorFlow's type ${dtype}`)
+  const name = dtypeNames.get(dtype)
+  if (name === undefined) throw new Error(`a tensor has TensorFlow's data type ${dtype}, which is not supported`)
   return name
 }
 
-/** The same values in another of TensorFlow's types. */
-export function castTo<T extends tf.Tensor>(to: DataType, x: T): T {
-  const from = dataTypeOf(x)
+/** The same tensor where it has the data type already. */
+export function cast<T extends tf.Tensor>(x: T, to: NativeDtype): T {
+  const from = nativeDtypeOf(x)
   if (from === to) return x
-  return runOp('Cast', [x], [typeAttribute('SrcT', from), typeAttribute('DstT', to), flag('Truncate', false)]) as T
+  return runOp(
+    'Cast',
+    [x],
+    [typeAttribute('SrcT', from), typeAttribute('DstT', to), boolAttribute('Truncate', false)],
+  ) as T
 }

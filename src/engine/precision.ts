@@ -1,43 +1,136 @@
 /**
- * The number format that matrices are multiplied in. Sums, norms and trained parameters are float32 everywhere. `LTX_A2A_PRECISION` overrides the
- * choice.
+ * The number format of matrix products ("compute dtype"): which one is used, and whether this machine multiplies it correctly and fast. Sums, norms
+ * and trained parameters are float32 everywhere.
  */
+import * as tf from '@tensorflow/tfjs'
+import { toBfloat16, toFloat32 } from '../formats/dtypes.ts'
 import { UserError } from '../platform/errors.ts'
-import { nativeFacts } from './backend.ts'
-import { isNative } from './native.ts'
-import { isExact, isForeign } from './numeric-check.ts'
+import { boolAttribute, cast, isNative, lacksAvx512, nativeFacts, runOp, typeAttribute } from './native.ts'
 
 export type Precision = 'bfloat16' | 'half' | 'float32'
 const precisions: readonly Precision[] = ['bfloat16', 'half', 'float32']
 
-let chosen: Precision | undefined
+/** The precision of the backend that was started last; undefined until it is first asked for. */
+let current: Precision | undefined
 
-/** Chooses for everything loaded from now on; undefined leaves it to the machine. */
-export function choosePrecision(precision: Precision | undefined) {
-  chosen = precision
+/** Called when a backend starts. @param precision undefined chooses the precision again when it is first asked for. */
+export function resetPrecision(precision?: Precision) {
+  current = precision
 }
 
 /**
- * The format in use: what was chosen, else the narrowest that this machine multiplies well. It depends on nothing that is measured in time, so that a
- * run goes on as it began.
- * @throws UserError when `LTX_A2A_PRECISION` names none of them.
+ * The precision in use: the one that `startBackend` was given, else `LTX_A2A_PRECISION`, else the smallest format that this machine multiplies
+ * correctly. No timing is involved, so a resumed run uses the precision it started with.
+ * @throws UserError when `LTX_A2A_PRECISION` is not a precision.
  */
 export function currentPrecision(): Precision {
   if (!isNative()) return 'float32'
-  chosen ??= asked() ?? narrowFormats().find(isExact) ?? 'float32'
-  return chosen
+  current ??= precisionFromEnvironment() ?? nativeFormats().find(isMatMulExact) ?? 'float32'
+  return current
 }
 
-/** A card without bfloat16 has half; on a processor both would be computed by hand, and the digits of bfloat16 cut off. */
-const narrowFormats = (): Precision[] => {
-  const formats: Precision[] = nativeFacts().device === 'GPU' ? ['bfloat16', 'half'] : ['bfloat16']
-  return formats.filter((format) => !isForeign(format))
-}
-
-function asked(): Precision | undefined {
+function precisionFromEnvironment(): Precision | undefined {
   const name = process.env.LTX_A2A_PRECISION
   if (!name) return undefined
   const precision = precisions.find((known) => known === name)
   if (precision) return precision
   throw new UserError(`LTX_A2A_PRECISION is ${name}`, { hint: `choose one of ${precisions.join(', ')}` })
 }
+
+/** The 16-bit formats that are not emulated here. `half` is for graphics cards without bfloat16; processors emulate it. */
+const nativeFormats = (): Precision[] => {
+  const formats: Precision[] = nativeFacts().device === 'GPU' ? ['bfloat16', 'half'] : ['bfloat16']
+  return formats.filter((format) => !isEmulated(format))
+}
+
+/** Whether TensorFlow has no kernels for the format on this processor: products would be slow, and truncated instead of rounded. */
+export const isEmulated = (precision: Precision): boolean => precision === 'bfloat16' && lacksAvx512()
+
+/** Whether products of the format have exact sums and round to nearest. False where there is no such product: old GPU builds lack bfloat16. */
+function isMatMulExact(precision: Precision): boolean {
+  try {
+    return hasExactSums(precision) && roundsToNearest(precision)
+  } catch {
+    return false
+  }
+}
+
+/** Whether products of small integers are exact; bfloat16 represents integers up to 256. */
+function hasExactSums(precision: Precision): boolean {
+  const rows = Array.from({ length: 32 }, (_, i) => Array.from({ length: 32 }, (_, k) => ((3 * i + 4 * k) % 5) - 2))
+  const expected = rows.flatMap((a) => rows.map((b) => a.reduce((sum, x, k) => sum + x * (b[k] ?? 0), 0)))
+  return areEqual(matMulTransposed(rows, rows, precision), expected)
+}
+
+/** Whether sums of ones from 513 on are rounded to nearest; bfloat16 represents every fourth of them. */
+function roundsToNearest(precision: Precision): boolean {
+  const counts = Array.from({ length: 32 }, (_, i) => 513 + 5 * i)
+  const ones = (count: number) => Array.from({ length: 1024 }, (_, k) => (k < count ? 1 : 0))
+  const sums = Float32Array.from(counts)
+  const expected = precision === 'bfloat16' ? toFloat32(toBfloat16(sums), 'BF16') : sums
+  return areEqual(matMulTransposed([ones(1024)], counts.map(ones), precision), expected)
+}
+
+const areEqual = (values: ArrayLike<number>, expected: ArrayLike<number>) =>
+  Array.from(expected).every((value, i) => value === values[i])
+
+/** a · bᵀ */
+const matMulTransposed = (a: number[][], b: number[][], precision: Precision) =>
+  tf.tidy(() => {
+    const [x, y] = [a, b].map((rows) => fromFloat32(tf.tensor2d(rows), precision)) as [tf.Tensor2D, tf.Tensor2D]
+    return asFloat32(matMul(x, y, precision, true), precision).dataSync()
+  })
+
+const matMul = (x: tf.Tensor, y: tf.Tensor, precision: Precision, transposeB = false): tf.Tensor => {
+  if (precision === 'float32') return tf.matMul(x, y, false, transposeB)
+  const transposes = [boolAttribute('transpose_a', false), boolAttribute('transpose_b', transposeB)]
+  return runOp('MatMul', [x, y], [typeAttribute('T', precision), ...transposes])
+}
+
+/** float32 exists on every backend, the other formats on native TensorFlow alone. */
+const fromFloat32 = (x: tf.Tensor, precision: Precision) => (precision === 'float32' ? x : cast(x, precision))
+const asFloat32 = (x: tf.Tensor, precision: Precision) => (precision === 'float32' ? x : cast(x, 'float32'))
+
+/** What is known of matrix products in one format on the current backend; `gigaflops` are 1e9 operations per second. */
+export type MatMulProbe =
+  | { works: true; gigaflops: number; roundsToNearest: boolean }
+  | { works: false; reason: string }
+
+/** Checks the products of small matrices, then measures how long larger and larger ones take. */
+export function probeMatMul(precision: Precision): MatMulProbe {
+  if (precision !== 'float32' && !isNative()) return { works: false, reason: 'only native TensorFlow has it' }
+  if (isNative() && isEmulated(precision)) return { works: false, reason: 'emulated on this processor' }
+  try {
+    if (!hasExactSums(precision)) return { works: false, reason: 'its results are wrong' }
+    return { works: true, gigaflops: measureGigaflops(precision), roundsToNearest: roundsToNearest(precision) }
+  } catch (error) {
+    return { works: false, reason: String((error as Error).message).split('\n', 1)[0] as string }
+  }
+}
+
+const [smallestSize, largestSize, minMilliseconds] = [128, 8192, 20]
+
+/** At the smallest size whose product takes long enough to be timed. */
+function measureGigaflops(precision: Precision): number {
+  for (let size = smallestSize; ; size *= 2) {
+    const milliseconds = timeMatMul(size, precision)
+    if (milliseconds >= minMilliseconds || size >= largestSize) return (2 * size ** 3) / milliseconds / 1e6
+  }
+}
+
+const timedProducts = 4
+
+/** Milliseconds of one product of two square matrices. */
+const timeMatMul = (size: number, precision: Precision): number =>
+  tf.tidy(() => {
+    const matrix = fromFloat32(tf.randomUniform([size, size], -1, 1), precision)
+    const square = () => matMul(matrix, matrix, precision)
+    waitFor(square(), precision)
+    const started = performance.now()
+    for (let i = 1; i < timedProducts; i++) square().dispose()
+    waitFor(square(), precision)
+    return (performance.now() - started) / timedProducts
+  })
+
+/** Reads a number that depends on all of x: a GPU returns from an op before it has computed the result. */
+const waitFor = (x: tf.Tensor, precision: Precision) => tf.tidy(() => tf.sum(asFloat32(x, precision)).dataSync())

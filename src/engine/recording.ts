@@ -1,214 +1,235 @@
 /**
- * Watching a function of tensors as it talks to tfjs-node, and writing its ops down as the nodes of a graph. Nothing is computed: ops on tensors
- * that do not exist give tensors that do not exist.
+ * The recording of a function of tensors as a graph. While it runs, tfjs-node's binding is replaced by one that adds a node for each op instead of
+ * computing it: the outputs are placeholders, tensors without values.
  */
 import type * as tf from '@tensorflow/tfjs'
 import {
   type ConstantValue,
   constantNode,
+  createScope,
+  dtypeAttribute,
   fitsGraph,
   type GraphFunction,
   type GraphNode,
-  openScope,
   outputName,
-  typed,
+  type TensorSpec,
 } from './graph.ts'
-import { asTensor, type Binding, membersOf, type NativeBackend, type OpAttribute, type OpOutput } from './native.ts'
-import { infoOfReal, shapeLearner, type TensorInfo, withType } from './shapes.ts'
+import {
+  type Binding,
+  copyBinding,
+  type NativeBackend,
+  type OpAttribute,
+  type OpOutput,
+  tensorFromOutput,
+} from './native.ts'
+import { createShapeInference, readTensorSpec, withInferredType } from './shapes.ts'
 
-/** A live tensor that the graph closes over. */
-export type Resident = TensorInfo & { id: number }
+/** An existing tensor that the graph uses without it being an input. */
+export type CapturedTensor = TensorSpec & { id: number }
 
+/** Tensors are ids; names are those of nodes and of their outputs in the scope that is being recorded, the graph or a function of it. */
 export type Recording = {
-  /** Those of the graph itself. */
+  /** The nodes of the graph itself, without those of its functions. */
   readonly nodes: GraphNode[]
   readonly functions: GraphFunction[]
-  /** By the name of the node that reads it. */
-  readonly residents: Map<string, Resident>
-  /** Nodes that change state: a run must wait for them even where no output needs them. */
-  readonly effects: string[]
-  /** A node that no op of TensorFlow.js makes. */
+  /** By the name of the node that reads them. */
+  readonly capturedTensors: Map<string, CapturedTensor>
+  /** Names of the graph's nodes that change state and must run even if no output depends on them. */
+  readonly sideEffects: string[]
+  /** Adds a node. @returns its name. */
   add(node: Omit<GraphNode, 'name'> & { name?: string }): string
-  /** The same, or the node that was added so before and gives the same. @param awaited a node that a new one waits for. */
-  addOnce(node: Omit<GraphNode, 'name'>, awaited?: string): string
-  /** A tensor that does not exist: an output of a node. @param output its name. */
-  tensorOf(info: TensorInfo, output: string): tf.Tensor
-  /** The same for a variable, by its id, with what its node reads from. */
-  variableStandIn(info: TensorInfo, output: string, handle: string): number
-  /** What the node's output is called here, in the graph or in a function. */
-  outputOf(node: string, op: string, output?: number): string
-  /** A node that must run. */
-  effect(node: string): void
-  /** The output's name of a tensor, real or not. */
-  nameOf(id: number): string
-  /** The node that it is an output of. */
-  nodeOf(id: number): string
-  /** The name of what a variable is read from and written to. */
-  handleOf(id: number): string
-  infoOf(id: number): TensorInfo
+  /** The same, unless an equal node was added before. @param controlInput a node that must run before a new one. @returns the name of either. */
+  addOnce(node: Omit<GraphNode, 'name'>, controlInput?: string): string
+  /** Makes a node run in every run of the graph, or in every call of the function. */
+  addSideEffect(node: string): void
+  /** A placeholder for an output of a node. */
+  tensorForOutput(spec: TensorSpec, outputName: string): tf.Tensor
+  /** A placeholder for a variable. @param handle the name of the handle that it is read from. @returns the placeholder's id. */
+  addVariablePlaceholder(spec: TensorSpec, outputName: string, handle: string): number
+  /** The name of a node's output. */
+  outputName(node: string, op: string, output?: number): string
+  /** The name of the output that a tensor is. A tensor that exists is captured. */
+  outputNameOf(id: number): string
+  /** The name of the node that a tensor is an output of. */
+  nodeNameOf(id: number): string
+  /** The name of a variable's handle. @throws Error where the variable was not passed to the function being recorded. */
+  handleNameOf(id: number): string
+  specOf(id: number): TensorSpec
   /**
-   * Writes a function: what the body does, from the given tensors and nothing else.
-   * @param given tensors whose values the function takes. @param variables tensors of variables, which it may also change. @returns ids of its outputs' tensors.
+   * Records a function of the graph. It may use only its inputs and variables.
+   * @param inputs tensors that are passed by value. @param variables tensors of variables, which the function may also update.
+   * @param body returns the tensors that are the function's outputs.
    */
-  define(label: string, given: readonly number[], variables: readonly number[], body: () => number[]): GraphFunction
-  /** Puts the binding back. Live tensors stay until `release`. */
+  defineFunction(
+    label: string,
+    inputs: readonly number[],
+    variables: readonly number[],
+    body: () => number[],
+  ): GraphFunction
+  /** Restores the binding. Captured tensors exist until `release`. */
   stop(): void
-  /** Deletes the tensors that were made, or whose deletion was asked for, while recording. */
+  /** Deletes the tensors whose deletion was requested during the recording. */
   release(): void
 }
 
 let current: Recording | undefined
 
-/** The recording under way, for ops that are written differently in a graph. */
+/** The recording in progress, for ops that a graph needs in another form; undefined where there is none. */
 export const currentRecording = () => current
 
+/** @throws Error while another recording is in progress. */
 export function startRecording(backend: NativeBackend): Recording {
-  if (current) throw new Error('a recording is under way')
-  const real = backend.binding
-  const graph = openScope(false)
-  const functions: GraphFunction[] = []
-  const residents = new Map<string, Resident>()
-  const infos = new Map<number, TensorInfo>()
-  const constants = new Map<number, ConstantValue>()
-  const doomed = new Set<number>()
+  if (current) throw new Error('a function is being recorded already')
+  const { binding } = backend
+  const graph = createScope(false)
   let scope = graph
-  let nextStandIn = -2 // tfjs-node takes −1 for "not yet in TensorFlow", and deletes no negative one
+  const functions: GraphFunction[] = []
+  const capturedTensors = new Map<string, CapturedTensor>()
+  const specs = new Map<number, TensorSpec>()
+  const constants = new Map<number, ConstantValue>()
+  const pendingDeletes = new Set<number>()
+  let nextPlaceholder = -2 // tfjs-node uses −1 for tensors that are not uploaded yet, and deletes no negative ids
 
   const add: Recording['add'] = (node) => {
     const name = node.name ?? `n${scope.nodes.length}`
     scope.nodes.push({ ...node, name })
     return name
   }
-  const addAs = (key: string, node: Omit<GraphNode, 'name'>) => {
-    const name = scope.once.get(key) ?? add(node)
-    scope.once.set(key, name)
+  const addShared = (key: string, node: Omit<GraphNode, 'name'>) => {
+    const name = scope.sharedNodes.get(key) ?? add(node)
+    scope.sharedNodes.set(key, name)
     return name
   }
-  const addOnce: Recording['addOnce'] = (node, awaited) => {
-    const waits = awaited === undefined ? [] : [`^${awaited}`]
-    return addAs(JSON.stringify([node.op, node.inputs, node.attributes]), {
-      ...node,
-      inputs: [...node.inputs, ...waits],
-    })
+  const addOnce: Recording['addOnce'] = (node, controlInput) => {
+    const controlInputs = controlInput === undefined ? [] : [`^${controlInput}`]
+    const key = JSON.stringify([node.op, node.inputs, node.attributes])
+    return addShared(key, { ...node, inputs: [...node.inputs, ...controlInputs] })
   }
-  const standIn = ({ shape, dtype }: TensorInfo, output: string) => {
-    const id = nextStandIn--
-    scope.names.set(id, output)
-    infos.set(id, { shape, dtype })
+  const addPlaceholder = ({ shape, dtype }: TensorSpec, output: string) => {
+    const id = nextPlaceholder--
+    scope.outputNames.set(id, output)
+    specs.set(id, { shape, dtype })
     return id
   }
-  const nameOf = (id: number): string => {
-    const name = scope.names.get(id) ?? nameOfRead(id) ?? nameOfReal(id)
-    scope.names.set(id, name)
+  const scopedOutputName: Recording['outputName'] = (name, op, output = 0) =>
+    outputName({ name, op }, output, scope.isFunction)
+
+  const outputNameOf = (id: number): string => {
+    const name = scope.outputNames.get(id) ?? readVariable(id) ?? useExisting(id)
+    scope.outputNames.set(id, name)
     return name
   }
-  /** A function is given the variable itself, and reads it where its value is used. */
-  const nameOfRead = (id: number) => {
-    const handle = scope.handles.get(id)
+  /** A function gets the handle of a variable, and reads its value where it is used. */
+  const readVariable = (id: number) => {
+    const handle = scope.handleNames.get(id)
     if (handle === undefined) return undefined
     const op = 'ReadVariableOp'
-    return outputOf(add({ op, inputs: [handle], attributes: [typed('dtype', infoOf(id).dtype)] }), op)
+    return scopedOutputName(add({ op, inputs: [handle], attributes: [dtypeAttribute('dtype', specOf(id).dtype)] }), op)
   }
-  const nameOfReal = (id: number): string => {
+  const useExisting = (id: number): string => {
     const constant = constants.get(id)
-    const isKnown = !scope.isFunction || scope.own.has(id)
-    if (constant && isKnown && fitsGraph(constant)) return nameOfConstant(constant)
-    if (scope.isFunction) throw new Error('a function of the graph uses a tensor that it was not given')
-    const name = `resident${residents.size}`
-    residents.set(name, { id, ...infoOf(id) })
+    const isInScope = !scope.isFunction || scope.ownConstants.has(id)
+    if (constant && isInScope && fitsGraph(constant)) return addConstant(constant)
+    if (scope.isFunction) throw new Error('a function of the graph uses a tensor that is not one of its inputs')
+    const name = `captured${capturedTensors.size}`
+    capturedTensors.set(name, { id, ...specOf(id) })
     return name
   }
-  const nameOfConstant = (constant: ConstantValue) => {
+  const addConstant = (constant: ConstantValue) => {
     const { shape, dtype, values } = constant
     const key = `${dtype} [${shape}] ${Array.from(values as Float32Array)}`
-    return outputOf(addAs(key, constantNode(constant)), 'Const')
+    return scopedOutputName(addShared(key, constantNode(constant)), 'Const')
   }
-  const infoOf = (id: number) => {
-    const info = infos.get(id) ?? constants.get(id) ?? infoOfReal(real, id)
-    infos.set(id, info)
-    return info
+  const specOf = (id: number) => {
+    const spec = specs.get(id) ?? constants.get(id) ?? readTensorSpec(binding, id)
+    specs.set(id, spec)
+    return spec
   }
-  const outputOf: Recording['outputOf'] = (name, op, output = 0) => outputName({ name, op }, output, scope.isFunction)
 
-  const learned = shapeLearner(real, infoOf, (id) => constants.get(id)?.values as ArrayLike<number> | undefined)
-  const recorder: Binding = {
-    ...membersOf(real),
+  const inferSpecs = createShapeInference(
+    binding,
+    specOf,
+    (id) => constants.get(id)?.values as ArrayLike<number> | undefined,
+  )
+  backend.binding = {
+    ...copyBinding(binding),
     createTensor: (shape: readonly number[], dtype: number, values: unknown) => {
-      const id = real.createTensor(shape, dtype, values)
+      const id = binding.createTensor(shape, dtype, values)
       constants.set(id, { shape: [...shape], dtype, values })
-      scope.own.add(id)
+      scope.ownConstants.add(id)
       return id
     },
     deleteTensor: (id: number) => {
-      if (id >= 0) doomed.add(id)
+      if (id >= 0) pendingDeletes.add(id)
     },
     executeOp: (op: string, attributes: readonly OpAttribute[], inputs: readonly number[], outputs: number) => {
-      const inferred = withType(op, attributes, inputs[0] === undefined ? undefined : infoOf(inputs[0]), real)
-      const infos = learned(op, inferred, inputs, outputs)
-      const name = add({ op, inputs: inputs.map(nameOf), attributes: inferred })
-      return infos.map((info, i): OpOutput => {
-        return { id: standIn(info, outputOf(name, op, i)), shape: [...info.shape], dtype: info.dtype }
+      const typed = withInferredType(op, attributes, inputs[0] === undefined ? undefined : specOf(inputs[0]), binding)
+      const specs = inferSpecs(op, typed, inputs, outputs)
+      const name = add({ op, inputs: inputs.map(outputNameOf), attributes: typed })
+      return specs.map((spec, i): OpOutput => {
+        return { id: addPlaceholder(spec, scopedOutputName(name, op, i)), shape: [...spec.shape], dtype: spec.dtype }
       })
     },
     tensorDataSync: (id: number) => {
-      if (id < 0) throw new Error('a captured function may not look at values')
-      return real.tensorDataSync(id)
+      if (id < 0) throw new Error('a captured function cannot read the values of tensors')
+      return binding.tensorDataSync(id)
     },
-  }
-  backend.binding = recorder
+  } satisfies Binding
 
-  const define: Recording['define'] = (label, given, variables, body) => {
-    const around = scope
-    const inner = openScope(true)
+  const defineFunction: Recording['defineFunction'] = (label, inputs, variables, body) => {
+    const outer = scope
+    const inner = createScope(true)
     scope = inner
     try {
-      const values = given.map((id, i) => ({ name: `given${i}`, id, dtype: infoOf(id).dtype }))
-      for (const { name, id } of values) inner.names.set(id, name)
-      const handles = variables.map((id, i) => ({ name: `variable${i}`, id, dtype: resourceType }))
-      for (const { name, id } of handles) inner.handles.set(id, name)
+      const values = inputs.map((id, i) => ({ name: `input${i}`, id, dtype: specOf(id).dtype }))
+      for (const { name, id } of values) inner.outputNames.set(id, name)
+      const handles = variables.map((id, i) => ({ name: `variable${i}`, id, dtype: resourceDtype }))
+      for (const { name, id } of handles) inner.handleNames.set(id, name)
       const results = body()
-      const written: GraphFunction = {
+      const defined: GraphFunction = {
         name: `${label}_${functions.length}`,
         inputs: [...values, ...handles],
-        outputs: results.map((id, i) => ({ name: `result${i}`, dtype: infoOf(id).dtype, from: nameOf(id) })),
-        ...{ nodes: inner.nodes, effects: inner.effects },
+        outputs: results.map((id, i) => ({ name: `output${i}`, dtype: specOf(id).dtype, from: outputNameOf(id) })),
+        ...{ nodes: inner.nodes, sideEffects: inner.sideEffects },
       }
-      functions.push(written)
-      return written
+      functions.push(defined)
+      return defined
     } finally {
-      scope = around
+      scope = outer
     }
   }
 
   current = {
-    ...{ nodes: graph.nodes, functions, effects: graph.effects, residents },
-    ...{ add, addOnce, outputOf, nameOf, infoOf, define },
-    tensorOf: (info, output) => asTensor({ id: standIn(info, output), ...info, shape: [...info.shape] }),
-    variableStandIn: (info, output, handle) => {
-      const id = standIn(info, output)
-      scope.handles.set(id, handle)
+    ...{ nodes: graph.nodes, functions, sideEffects: graph.sideEffects, capturedTensors },
+    ...{ add, addOnce, outputName: scopedOutputName, outputNameOf, specOf, defineFunction },
+    addSideEffect: (node) => {
+      scope.sideEffects.push(node)
+    },
+    tensorForOutput: (spec, output) =>
+      tensorFromOutput({ id: addPlaceholder(spec, output), ...spec, shape: [...spec.shape] }),
+    addVariablePlaceholder: (spec, output, handle) => {
+      const id = addPlaceholder(spec, output)
+      scope.handleNames.set(id, handle)
       return id
     },
-    nodeOf: (id) => nameOf(id).split(':')[0] as string,
-    effect: (node) => {
-      scope.effects.push(node)
-    },
-    handleOf: (id) => {
-      const handle = scope.handles.get(id)
-      if (handle === undefined) throw new Error('a function of the graph changes a variable that it was not given')
+    nodeNameOf: (id) => outputNameOf(id).split(':')[0] as string,
+    handleNameOf: (id) => {
+      const handle = scope.handleNames.get(id)
+      if (handle === undefined)
+        throw new Error('a function of the graph updates a variable that is not one of its variables')
       return handle
     },
     stop: () => {
-      backend.binding = real
+      backend.binding = binding
       current = undefined
     },
     release: () => {
-      for (const id of doomed) real.deleteTensor(id)
-      doomed.clear()
+      for (const id of pendingDeletes) binding.deleteTensor(id)
+      pendingDeletes.clear()
     },
   }
   return current
 }
 
-/** TensorFlow's number for the handle of a variable. */
-const resourceType = 20
+/** TensorFlow's code for the handle of a variable, DT_RESOURCE. */
+const resourceDtype = 20

@@ -1,9 +1,9 @@
-/** A graph as the bytes of TensorFlow's SavedModel format, the one way into a session that tfjs-node offers. */
+/** A graph in TensorFlow's SavedModel format, the only one from which tfjs-node creates a session. */
 import protobuf from 'protobufjs'
 import { attributeKinds, type ConstantValue, type GraphFunction, type GraphNode } from './graph.ts'
 import type { Binding, OpAttribute } from './native.ts'
 
-/** The few messages and fields of TensorFlow's own definitions (tensorflow/core/framework and protobuf) that are written here. */
+/** The messages and fields that are used here, from TensorFlow's definitions (tensorflow/core/framework and tensorflow/core/protobuf). */
 const definitions = `
   syntax = "proto3";
   message SavedModel { int64 saved_model_schema_version = 1; repeated MetaGraphDef meta_graphs = 2; }
@@ -35,13 +35,13 @@ const definitions = `
   message TensorProto { int32 dtype = 1; TensorShape tensor_shape = 2; bytes tensor_content = 4; }
 `
 
-const savedModel = protobuf.parse(definitions, { keepCase: true }).root.lookupType('SavedModel')
+const savedModelType = protobuf.parse(definitions, { keepCase: true }).root.lookupType('SavedModel')
 
-/** How a session is found again in the file. */
-export const tag = 'serve'
+/** The tag by which the graph is found in the SavedModel. */
+export const servingTag = 'serve'
 
-/** The version of graphs that TensorFlow 2 writes. */
-const producer = 1500
+/** The version of graph definitions that TensorFlow 2 writes. */
+const graphVersion = 1500
 
 export function encodeSavedModel(
   nodes: readonly GraphNode[],
@@ -50,11 +50,14 @@ export function encodeSavedModel(
 ): Uint8Array {
   const graph = {
     node: nodes.map((node) => nodeDef(node, binding)),
-    library: { function: functions.map((written) => functionDef(written, binding)) },
-    versions: { producer },
+    library: { function: functions.map((definition) => functionDef(definition, binding)) },
+    versions: { producer: graphVersion },
   }
-  const message = { saved_model_schema_version: 1, meta_graphs: [{ meta_info_def: { tags: [tag] }, graph_def: graph }] }
-  return savedModel.encode(message).finish()
+  const message = {
+    saved_model_schema_version: 1,
+    meta_graphs: [{ meta_info_def: { tags: [servingTag] }, graph_def: graph }],
+  }
+  return savedModelType.encode(message).finish()
 }
 
 const nodeDef = ({ name, op, inputs, attributes }: GraphNode, binding: Binding) => ({
@@ -64,43 +67,43 @@ const nodeDef = ({ name, op, inputs, attributes }: GraphNode, binding: Binding) 
   attr: Object.fromEntries(attributes.map((attribute) => [attribute.name, attributeValue(attribute, binding)])),
 })
 
-/** It is called as it stands: copied into its callers, it would be prepared as often as it is called. */
-const functionDef = ({ name, inputs, outputs, nodes, effects }: GraphFunction, binding: Binding) => ({
+/** `_noinline` keeps TensorFlow from copying the function into its callers, where it would be prepared once per call. */
+const functionDef = ({ name, inputs, outputs, nodes, sideEffects }: GraphFunction, binding: Binding) => ({
   signature: {
     name,
     input_arg: inputs.map(({ name, dtype }) => ({ name, type: dtype })),
     output_arg: outputs.map(({ name, dtype }) => ({ name, type: dtype })),
-    is_stateful: effects.length > 0,
-    control_output: effects,
+    is_stateful: sideEffects.length > 0,
+    control_output: sideEffects,
   },
   node_def: nodes.map((node) => nodeDef(node, binding)),
   ret: Object.fromEntries(outputs.map(({ name, from }) => [name, from])),
   attr: { _noinline: { b: true } },
-  control_ret: Object.fromEntries(effects.map((node) => [node, node])),
+  control_ret: Object.fromEntries(sideEffects.map((node) => [node, node])),
 })
 
 function attributeValue({ name, type, value }: OpAttribute, binding: Binding): object {
-  const single: [number, string][] = [
+  const fields: [kind: number, field: string][] = [
     [binding.TF_ATTR_STRING, 's'],
     [binding.TF_ATTR_INT, 'i'],
     [binding.TF_ATTR_FLOAT, 'f'],
     [binding.TF_ATTR_BOOL, 'b'],
     [binding.TF_ATTR_TYPE, 'type'],
   ]
-  const field = single.find(([kind]) => kind === type)?.[1]
-  const encoded = (one: unknown) => (field === 's' ? Buffer.from(one as string) : one)
-  if (field) return Array.isArray(value) ? { list: { [field]: value.map(encoded) } } : { [field]: encoded(value) }
+  const field = fields.find(([kind]) => kind === type)?.[1]
+  const encode = (item: unknown) => (field === 's' ? Buffer.from(item as string) : item)
+  if (field) return Array.isArray(value) ? { list: { [field]: value.map(encode) } } : { [field]: encode(value) }
   if (type === attributeKinds.type) return Array.isArray(value) ? { list: { type: value } } : { type: value }
   if (type === attributeKinds.function) return { func: { name: value } }
   if (type === attributeKinds.string) return { s: Buffer.from(value as string) }
-  if (type === attributeKinds.shape || type === binding.TF_ATTR_SHAPE) return { shape: shapeOf(value as number[]) }
-  if (type === attributeKinds.tensor) return { tensor: tensorOf(value as ConstantValue) }
-  throw new Error(`the attribute ${name} is of an unknown kind`)
+  if (type === attributeKinds.shape || type === binding.TF_ATTR_SHAPE) return { shape: shapeMessage(value as number[]) }
+  if (type === attributeKinds.tensor) return { tensor: tensorMessage(value as ConstantValue) }
+  throw new Error(`the attribute ${name} has an unknown kind`)
 }
 
-function tensorOf({ shape, dtype, values }: ConstantValue) {
+function tensorMessage({ shape, dtype, values }: ConstantValue) {
   const { buffer, byteOffset, byteLength } = values as ArrayBufferView
-  return { dtype, tensor_shape: shapeOf(shape), tensor_content: new Uint8Array(buffer, byteOffset, byteLength) }
+  return { dtype, tensor_shape: shapeMessage(shape), tensor_content: new Uint8Array(buffer, byteOffset, byteLength) }
 }
 
-const shapeOf = (shape: readonly number[]) => ({ dim: shape.map((size) => ({ size })) })
+const shapeMessage = (shape: readonly number[]) => ({ dim: shape.map((size) => ({ size })) })

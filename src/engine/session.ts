@@ -1,126 +1,116 @@
 /**
- * A recorded graph in a TensorFlow session. Frozen tensors and the trained variables live in the session, set once; a run takes in the inputs and
- * gives out the outputs.
+ * A recorded graph in a TensorFlow session. Captured tensors and trained variables are variables of the session, which are set once; a run passes only
+ * inputs and outputs.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { attributeKinds, constantNode, type GraphNode, holding, placeholderNode, typed } from './graph.ts'
-import type { Binding, OpOutput } from './native.ts'
+import {
+  attributeKinds,
+  constantNode,
+  dtypeAttribute,
+  type GraphNode,
+  placeholderNode,
+  specAttributes,
+  type TensorSpec,
+} from './graph.ts'
+import { type Binding, dtypeCodes, type OpOutput } from './native.ts'
 import type { Recording } from './recording.ts'
-import { encodeSavedModel, tag } from './saved-model.ts'
+import { encodeSavedModel, servingTag } from './saved-model.ts'
 
-/** What a slot in the session holds: its name is that of the node that reads it. */
-export type Slot = { name: string; shape: readonly number[]; dtype: number }
+/** A variable of the session; its name is that of the node that reads it. */
+export type SessionVariable = TensorSpec & { name: string }
 
 export type Session = {
   run(inputs: readonly number[], inputNames: readonly string[], outputNames: readonly string[]): OpOutput[]
-  /** Gives the slots new values; all of them at once. */
-  set(ids: readonly number[]): void
-  /** The values of the slots as tensors of their own. On a CPU they share memory with the session until it changes them. */
-  get(): OpOutput[]
-  /** Lets go of the slots' values; they must be set before the graph runs again. */
-  clear(): void
+  /** Sets all variables. */
+  setVariables(ids: readonly number[]): void
+  /** The values of the variables, as tensors of their own. On a CPU they share memory with the session until it changes them. */
+  getVariables(): OpOutput[]
+  /** Frees the values of the variables. They must be set before the next run. */
+  clearVariables(): void
   close(): void
 }
 
-/** Loads the graph and sets its frozen tensors. @param variables the slots that the graph changes. */
-export function openSession(binding: Binding, recording: Recording, variables: readonly Slot[]): Session {
-  const frozen = [...recording.residents].map(([name, { shape, dtype }]) => ({ name, shape, dtype }))
+/** Loads the graph and sets its captured tensors. @param variables those that the graph updates. */
+export function openSession(binding: Binding, recording: Recording, variables: readonly SessionVariable[]): Session {
+  const captured = [...recording.capturedTensors].map(([name, { shape, dtype }]) => ({ name, shape, dtype }))
   const nodes = [
     ...recording.nodes,
-    ...slotNodes(frozen, 'frozen'),
-    ...slotNodes(variables, 'variables'),
-    ...clearing(variables),
+    ...variableNodes(captured, 'captured'),
+    ...variableNodes(variables, 'variables'),
+    ...clearNodes(variables),
   ]
-  const session = load(binding, encodeSavedModel(nodes, recording.functions, binding))
+  const session = loadGraph(binding, encodeSavedModel(nodes, recording.functions, binding))
   const run: Session['run'] = (inputs, inputNames, outputNames) =>
-    binding.runSavedModel(session, inputs, inputNames.map(port).join(), outputNames.map(port).join())
-  const runOnly = (node: string, ids: readonly number[] = [], inputNames: readonly string[] = []) => {
+    binding.runSavedModel(session, inputs, inputNames.map(withIndex).join(), outputNames.map(withIndex).join())
+  const runNode = (node: string, ids: readonly number[] = [], inputNames: readonly string[] = []) => {
     for (const { id } of run(ids, inputNames, [node])) binding.deleteTensor(id)
   }
-  const setter = (slots: readonly Slot[], group: string) => (ids: readonly number[]) => {
-    if (slots.length === 0) return
-    const names = slots.map(({ name }) => `${name}/value`)
-    runOnly(`${group}/set`, ids, names)
+  const setGroup = (list: readonly SessionVariable[], group: string, ids: readonly number[]) => {
+    if (list.length === 0) return
+    const names = list.map(({ name }) => `${name}/value`)
+    runNode(`${group}/set`, ids, names)
   }
-  setter(frozen, 'frozen')([...recording.residents.values()].map(({ id }) => id))
+  const capturedIds = [...recording.capturedTensors.values()].map(({ id }) => id)
+  setGroup(captured, 'captured', capturedIds)
+  const names = variables.map(({ name }) => name)
   return {
     run,
-    set: setter(variables, 'variables'),
-    get: () =>
-      variables.length === 0
-        ? []
-        : run(
-            [],
-            [],
-            variables.map(({ name }) => name),
-          ),
-    clear: () => {
-      if (variables.length > 0) runOnly('variables/clear')
+    setVariables: (ids) => setGroup(variables, 'variables', ids),
+    getVariables: () => (names.length === 0 ? [] : run([], [], names)),
+    clearVariables: () => {
+      if (names.length > 0) runNode('variables/clear')
     },
     close: () => binding.deleteSavedModel(session),
   }
 }
 
-export const handleOf = (slot: string) => `${slot}/handle`
+/** The name of the node that gives a variable's handle. */
+export const handleNodeOf = (variable: string) => `${variable}/handle`
 
-/** A variable for each slot, a way to read it, and one node that sets all of them. */
-function slotNodes(slots: readonly Slot[], group: string): GraphNode[] {
-  const each = slots.flatMap((slot): GraphNode[] => {
-    const { name } = slot
-    const type = typed('dtype', slot.dtype)
-    const shared = { name: 'shared_name', type: attributeKinds.string, value: name }
+/** The nodes that read and set each variable, and `<group>/set`, which sets all of them. */
+function variableNodes(variables: readonly SessionVariable[], group: string): GraphNode[] {
+  const nodes = variables.flatMap((variable): GraphNode[] => {
+    const { name } = variable
+    const handle = handleNodeOf(name)
+    const attributes = [dtypeAttribute('dtype', variable.dtype)]
+    const sharedName = { name: 'shared_name', type: attributeKinds.string, value: name }
     return [
-      { name: handleOf(name), op: 'VarHandleOp', inputs: [], attributes: [...holding(slot), shared] },
-      { name, op: 'ReadVariableOp', inputs: [handleOf(name)], attributes: [type] },
-      placeholderNode(`${name}/value`, slot),
-      { name: `${name}/set`, op: 'AssignVariableOp', inputs: [handleOf(name), `${name}/value`], attributes: [type] },
+      { name: handle, op: 'VarHandleOp', inputs: [], attributes: [...specAttributes(variable), sharedName] },
+      { name, op: 'ReadVariableOp', inputs: [handle], attributes },
+      placeholderNode(`${name}/value`, variable),
+      { name: `${name}/set`, op: 'AssignVariableOp', inputs: [handle, `${name}/value`], attributes },
     ]
   })
-  return [
-    ...each,
-    doneAfter(
-      `${group}/set`,
-      slots.map(({ name }) => `${name}/set`),
-    ),
-  ]
+  const setNodes = variables.map(({ name }) => `${name}/set`)
+  return [...nodes, nodeAfter(`${group}/set`, setNodes)]
 }
 
-/** One node that frees the variables of all slots. */
-function clearing(slots: readonly Slot[]): GraphNode[] {
-  const each = slots.map(
-    ({ name }): GraphNode => ({
-      name: `${name}/clear`,
-      op: 'DestroyResourceOp',
-      inputs: [handleOf(name)],
-      attributes: [],
-    }),
-  )
-  return [
-    ...each,
-    doneAfter(
-      'variables/clear',
-      each.map(({ name }) => name),
-    ),
-  ]
+/** The nodes that free each variable, and `variables/clear`, which frees all of them. */
+function clearNodes(variables: readonly SessionVariable[]): GraphNode[] {
+  const nodes = variables.map(({ name }): GraphNode => {
+    return { name: `${name}/clear`, op: 'DestroyResourceOp', inputs: [handleNodeOf(name)], attributes: [] }
+  })
+  const clearNames = nodes.map(({ name }) => name)
+  return [...nodes, nodeAfter('variables/clear', clearNames)]
 }
 
-/** Some number, once the other nodes have run. */
-const doneAfter = (name: string, others: readonly string[]): GraphNode => ({
-  ...constantNode({ shape: [], dtype: 3, values: Int32Array.of(others.length) }),
+/** A constant that is computed after the other nodes: running it runs them. */
+const nodeAfter = (name: string, others: readonly string[]): GraphNode => ({
+  ...constantNode({ shape: [], dtype: dtypeCodes.int32, values: Int32Array.of(others.length) }),
   name,
   inputs: others.map((other) => `^${other}`),
 })
 
-/** `n3` is short for its first output. */
-const port = (name: string) => (name.includes(':') ? name : `${name}:0`)
+/** `n3` is short for `n3:0`, its first output. */
+const withIndex = (output: string) => (output.includes(':') ? output : `${output}:0`)
 
-function load(binding: Binding, bytes: Uint8Array): number {
+function loadGraph(binding: Binding, savedModel: Uint8Array): number {
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-graph-'))
   try {
-    writeFileSync(join(folder, 'saved_model.pb'), bytes)
-    return binding.loadSavedModel(folder, tag)
+    writeFileSync(join(folder, 'saved_model.pb'), savedModel)
+    return binding.loadSavedModel(folder, servingTag)
   } finally {
     rmSync(folder, { recursive: true })
   }

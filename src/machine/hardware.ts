@@ -2,6 +2,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
+import { ProgramError, runProgram } from './programs.ts'
 
 export type Processor = { model: string; threads: number; bfloat16: string[] }
 
@@ -33,6 +34,17 @@ export type VideoMemory = { totalBytes: number; freeBytes: number }
 export function parseVideoMemory(csv: string): VideoMemory | undefined {
   const [, total, free] = /^\s*(\d+)\s*,\s*(\d+)/.exec(csv) ?? []
   return total && free ? { totalBytes: Number(total) * 2 ** 20, freeBytes: Number(free) * 2 ** 20 } : undefined
+}
+
+/** The memory of the first NVIDIA card; undefined where its driver reports none. */
+export async function readVideoMemory(): Promise<VideoMemory | undefined> {
+  try {
+    const query = ['--query-gpu=memory.total,memory.free', '--format=csv,noheader,nounits']
+    return parseVideoMemory(await runProgram('nvidia-smi', query))
+  } catch (error) {
+    if (error instanceof ProgramError) return undefined
+    throw error
+  }
 }
 
 /** Passwords in them are nobody's business. */

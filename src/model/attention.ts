@@ -1,9 +1,9 @@
-/** Gated multi-head attention as the transformer and the text connector use it (spec §6.4). */
+/** Gated multi-head attention, as the transformer and the text connector use it (reference §6.4). */
 import * as tf from '@tensorflow/tfjs'
 import { constant } from '../engine/device-tensors.ts'
-import { product } from '../engine/matmul.ts'
-import { type Linear, linear, loadLinear, rmsNorm } from './layers.ts'
-import { type RopeTable, rotate } from './rope.ts'
+import { matMul } from '../engine/matmul.ts'
+import { type Linear, linearOnTokens, loadLinear, rmsNorm } from './layers.ts'
+import { applyRope, type RopeTable } from './rope.ts'
 import type { Weights } from './weights.ts'
 
 export type Attention = {
@@ -12,13 +12,16 @@ export type Attention = {
   key: Linear
   value: Linear
   output: Linear
+  /** The weights of the RMS norms of queries and keys, `[D]`. */
   queryNorm: tf.Tensor1D
   keyNorm: tf.Tensor1D
+  /** The logits of one gate per head. */
   gate?: Linear
 }
 
 export type AttentionSize = { heads: number; headDim: number; contextWidth?: number }
 
+/** @param size.contextWidth the width of what is attended to, for cross-attention. */
 export function loadAttention(weights: Weights, { heads, headDim, contextWidth }: AttentionSize): Attention {
   const width = heads * headDim
   const norm = (name: string) => constant<tf.Rank.R1>(weights.read(`${name}.weight`, [width]))
@@ -35,55 +38,49 @@ export function loadAttention(weights: Weights, { heads, headDim, contextWidth }
 }
 
 export type AttentionOptions = {
-  rotation?: RopeTable
-  /** Spatio-temporal guidance's perturbation: every token keeps its own value instead of mixing those of others. */
-  passValues?: boolean
+  /** Rotary positions of queries and keys. */
+  rope?: RopeTable
+  /** The perturbation of spatio-temporal guidance: every token gets its own value, as if it attended to itself alone. */
+  skipSelfAttention?: boolean
 }
 
-/** Tokens x attend to `context`: `[B, N, D], [B, S, D] → [B, N, D]`. The gate looks at x. */
+/** The tokens x attend to `context`: `[B, N, D], [B, S, D] → [B, N, D]`. The gates depend on x. */
 export function attention(
   layer: Attention,
   x: tf.Tensor3D,
   context: tf.Tensor3D,
-  options: AttentionOptions = {},
+  { rope, skipSelfAttention }: AttentionOptions = {},
 ): tf.Tensor3D {
-  const { rotation, passValues } = options
-  const value = splitHeads(layer.heads, onTokens(layer.value, context))
-  const mixed = passValues ? value : tf.tidy(() => mix(layer, x, context, value, rotation))
-  const gated = layer.gate ? tf.mul<tf.Tensor4D>(mixed, headGates(layer.gate, x)) : mixed
-  return onTokens(layer.output, joinHeads(gated))
+  const value = splitHeads(layer.heads, linearOnTokens(layer.value, context))
+  const attended = skipSelfAttention ? value : tf.tidy(() => attend(layer, x, context, value, rope))
+  const gated = layer.gate ? tf.mul<tf.Tensor4D>(attended, headGates(layer.gate, x)) : attended
+  return linearOnTokens(layer.output, joinHeads(gated))
 }
 
-function mix(
+/** softmax(q · kᵀ / √d) · v for every head: `[B, H, N, d]`. */
+function attend(
   layer: Attention,
   x: tf.Tensor3D,
   context: tf.Tensor3D,
   value: tf.Tensor4D,
-  rotation?: RopeTable,
+  rope?: RopeTable,
 ): tf.Tensor4D {
-  const normedQuery = tf.mul<tf.Tensor3D>(rmsNorm(onTokens(layer.query, x)), layer.queryNorm)
-  const normedKey = tf.mul<tf.Tensor3D>(rmsNorm(onTokens(layer.key, context)), layer.keyNorm)
-  const query = splitHeads(layer.heads, normedQuery)
-  const key = splitHeads(layer.heads, normedKey)
+  const normedQuery = tf.mul<tf.Tensor3D>(rmsNorm(linearOnTokens(layer.query, x)), layer.queryNorm)
+  const normedKey = tf.mul<tf.Tensor3D>(rmsNorm(linearOnTokens(layer.key, context)), layer.keyNorm)
+  const withRope = (heads: tf.Tensor4D) => (rope ? applyRope(heads, rope) : heads)
+  const query = withRope(splitHeads(layer.heads, normedQuery))
+  const key = withRope(splitHeads(layer.heads, normedKey))
   const [batch, heads, tokens, headDim] = query.shape
   const stack = (y: tf.Tensor4D) => tf.reshape<tf.Rank.R3>(y, [batch * heads, -1, headDim] as never)
-  const turned = rotation ? [rotate(query, rotation), rotate(key, rotation)] : [query, key]
-  const [q, k] = turned as [tf.Tensor4D, tf.Tensor4D]
-  const scores = product(stack(tf.mul(q, 1 / Math.sqrt(headDim))), stack(k), { transposeB: true })
-  return tf.reshape(product(tf.softmax(scores), stack(value)), [batch, heads, tokens, headDim])
+  const scores = matMul(stack(tf.mul(query, 1 / Math.sqrt(headDim))), stack(key), { transposeB: true })
+  return tf.reshape(matMul(tf.softmax(scores), stack(value)), [batch, heads, tokens, headDim])
 }
 
-/** 2 · sigmoid(logits): one factor per head and token, `[B, N, D] → [B, H, N, 1]`. */
+/** 2 · sigmoid(logits), one gate per head and token: `[B, N, D] → [B, H, N, 1]`. */
 const headGates = (gate: Linear, x: tf.Tensor3D): tf.Tensor4D =>
-  tf.expandDims(tf.transpose(tf.mul(2, tf.sigmoid(onTokens(gate, x))), [0, 2, 1]), -1)
+  tf.expandDims(tf.transpose(tf.mul(2, tf.sigmoid(linearOnTokens(gate, x))), [0, 2, 1]), -1)
 
-/** A linear layer over every token: `[B, N, in] → [B, N, out]`. */
-export function onTokens(layer: Linear, x: tf.Tensor3D): tf.Tensor3D {
-  const [batch, tokens, width] = x.shape
-  return tf.reshape(linear(layer, tf.reshape(x, [batch * tokens, width])), [batch, tokens, -1])
-}
-
-/** `[B, N, H·d] → [B, H, N, d]`, head-major features. */
+/** `[B, N, H·d] → [B, H, N, d]`; the features of a head are next to each other. */
 const splitHeads = (heads: number, x: tf.Tensor3D): tf.Tensor4D => {
   const [batch, tokens, width] = x.shape
   return tf.transpose(tf.reshape(x, [batch, tokens, heads, width / heads]), [0, 2, 1, 3])

@@ -12,7 +12,7 @@ import {
   ltxComponents,
   requireComponents,
   requireKnownRelease,
-  unified,
+  normalizeLayout,
 } from './checkpoint-layout.ts'
 import { type ModelConfig, readModelConfig } from './config.ts'
 
@@ -30,7 +30,7 @@ export type BaseModel = {
   isBundled: boolean
 }
 
-export type BaseChoice = {
+export type BaseOptions = {
   /** A file, a folder, or several of them with commas between. */
   model?: string | undefined
   textEncoder?: string | undefined
@@ -46,11 +46,11 @@ const bundledTextEncoder = () => join(bundled(), 'gemma3-tiny')
  * Opens a base; without paths the bundled one.
  * @throws UserError when a file is missing or is no LTX-2.3 checkpoint, naming the components it lacks.
  */
-export function openBaseModel({ model, textEncoder, textEmbeddings }: BaseChoice = {}): BaseModel {
+export function openBase({ model, textEncoder, textEmbeddings }: BaseOptions = {}): BaseModel {
   const isBundled = model === undefined
   if (isBundled && textEncoder !== undefined)
     throw new UserError(`--text-encoder ${textEncoder} needs a model`, { hint: 'add --model <ltx-2.3 checkpoint>' })
-  const checkpoint = unified(openParts(isBundled ? [bundledCheckpoint()] : placesOf(model)))
+  const checkpoint = normalizeLayout(openParts(isBundled ? [bundledCheckpoint()] : modelPaths(model)))
   try {
     requireKnownRelease(basename(checkpoint.path), checkpoint.metadata, checkpoint.tensors)
     requireComponents(checkpoint)
@@ -71,5 +71,11 @@ export function openBaseModel({ model, textEncoder, textEmbeddings }: BaseChoice
 }
 
 /** A name with a comma in it is one place where it exists as such. */
-const placesOf = (model: string): string[] =>
+const modelPaths = (model: string): string[] =>
   existsSync(model) ? [model] : model.split(',').map((place) => place.trim())
+
+/** One line about the base. */
+export const describeBase = ({ isBundled, checkpoint, config }: BaseModel): string =>
+  isBundled
+    ? 'Base: the small bundled model, for trying the tool; --model chooses a real one'
+    : `Base: ${checkpoint.path}, ${config.transformer.num_layers} blocks`

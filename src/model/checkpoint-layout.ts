@@ -13,7 +13,7 @@ import { type Weights, weightsOf } from './weights.ts'
 type Names = { has(name: string): boolean }
 
 /** One file's tensor names → their names in the released file. A name that no layout explains stays as it is. */
-export function unifiedNames(stored: Names): (name: string) => string {
+export function nameNormalizer(stored: Names): (name: string) => string {
   const isBareAudioVae =
     stored.has('encoder.mid.block_1.conv1.conv.weight') || stored.has('decoder.mid.block_1.conv1.conv.weight')
   const isBareVocoder = stored.has('bwe_generator.conv_pre.weight')
@@ -35,20 +35,20 @@ const projectionName =
   /^(?:model\.)?(?:diffusion_model\.)?(?:text_embedding_projection\.)?((?:audio_)?aggregate_embed\..+)$/
 
 /** Files that together hold a checkpoint, as the released file would be; their configs are put together too. Closing it closes them. */
-export function unified(parts: readonly Safetensors[]): Safetensors {
-  const views = parts.map((part) => renamed(part, unifiedNames(part.tensors)))
+export function normalizeLayout(parts: readonly Safetensors[]): Safetensors {
+  const views = parts.map((part) => renameTensors(part, nameNormalizer(part.tensors)))
   const [only, ...others] = views
   if (only && others.length === 0) return only
   const path = parts.map(({ path }) => path.split(/[/\\]/).at(-1)).join(' + ')
   const whole = joined(path, views)
-  const configs = parts.flatMap(({ metadata }) => sectionsOf(metadata.config))
+  const configs = parts.flatMap(({ metadata }) => configSections(metadata.config))
   return configs.length === 0
     ? whole
     : { ...whole, metadata: { ...whole.metadata, config: JSON.stringify(Object.assign({}, ...configs)) } }
 }
 
 /** A config that is not JSON is no part of the whole one; what it should have said is missed by name. */
-function sectionsOf(config: string | undefined): object[] {
+function configSections(config: string | undefined): object[] {
   try {
     const sections: unknown = JSON.parse(config ?? 'null')
     return typeof sections === 'object' && sections !== null ? [sections] : []
@@ -80,7 +80,7 @@ export const ltxComponents = (checkpoint: Safetensors): Components => ({
 })
 
 /** One tensor that tells whether a component is there, and what people call it. */
-const marks = {
+const componentTensors = {
   'audio stream': 'model.diffusion_model.audio_patchify_proj.weight',
   'audio connector': 'model.diffusion_model.audio_embeddings_connector.learnable_registers',
   'text projection': 'text_embedding_projection.audio_aggregate_embed.weight',
@@ -91,12 +91,12 @@ const marks = {
 
 /** @throws UserError that lists every component the checkpoint lacks. */
 export function requireComponents(checkpoint: Safetensors) {
-  const missing = Object.entries(marks).flatMap(([component, name]) =>
+  const missing = Object.entries(componentTensors).flatMap(([component, name]) =>
     checkpoint.tensors.has(name) ? [] : [component],
   )
   if (missing.length === 0) return
   const hint =
-    missing.length === Object.keys(marks).length
+    missing.length === Object.keys(componentTensors).length
       ? 'use a checkpoint of LTX-2.3, which generates sound; earlier LTX video models do not'
       : 'add the files that hold them: --model transformer.safetensors,audio-vae.safetensors,text-projection.safetensors'
   throw new UserError(`${basename(checkpoint.path)} has no ${listed(missing)}`, { hint })
@@ -133,14 +133,14 @@ export function requireKnownRelease(file: string, metadata: Metadata, names: { h
 
 /** `2.3`; undefined where the file does not say. */
 function releaseOf({ model_version: version = '', ...metadata }: Metadata, names: { has(name: string): boolean }) {
-  if (marksOf20.some((name) => names.has(name))) return '2.0'
+  if (tensorsOf20.some((name) => names.has(name))) return '2.0'
   const [, release] = /^v?(\d+\.\d+)/.exec(version) ?? []
   if (release !== undefined) return release
   return metadata.gemma_source_checkpoint === undefined ? undefined : '2.5' // only newer files name their text encoder
 }
 
 /** Captions are projected inside its transformer, by one matrix for sound and picture before it (spec §1.6). */
-const marksOf20 = [
+const tensorsOf20 = [
   'model.diffusion_model.audio_caption_projection.linear_1.weight',
   'text_embedding_projection.aggregate_embed.weight',
 ]
@@ -148,7 +148,7 @@ const marksOf20 = [
 /** The same file under other names: how one layout of a checkpoint is read as another. */
 
 /** Reads go through to `file`, which is closed with the view. Two tensors that would get one name are our bug. */
-export function renamed(file: Safetensors, newName: (name: string) => string): Safetensors {
+export function renameTensors(file: Safetensors, newName: (name: string) => string): Safetensors {
   const stored = new Map([...file.tensors.keys()].map((name) => [newName(name), name]))
   if (stored.size !== file.tensors.size) throw new Error(`${file.path}: two tensors would get one name`)
   const nameOf = (name: string) => {

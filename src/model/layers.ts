@@ -1,14 +1,16 @@
-/** A linear layer with a frozen weight and, while a LoRA is attached, its two trained factors. */
-
+/**
+ * The layers that the transformer, the text connector and the text encoder share: linear with LoRA, feed-forward, norms and activations (reference
+ * §6.3, §6.4, §6.6).
+ */
 import * as tf from '@tensorflow/tfjs'
-import { constant, type FrozenMatrix, freeze, timesFrozen } from '../engine/device-tensors.ts'
-import { product } from '../engine/matmul.ts'
-import { onTokens } from './attention.ts'
+import { constant, type FrozenMatrix, frozenMatrix } from '../engine/device-tensors.ts'
+import { matMul, matMulFrozen } from '../engine/matmul.ts'
 import type { Weights } from './weights.ts'
 
-/** loraA `[rank, in]`, loraB `[out, rank]`; the layer adds scale · loraB · loraA to its weight. */
+/** loraA `[rank, in]`, loraB `[out, rank]`. The layer's weight becomes W + scale · loraB · loraA. */
 export type LoraFactors = { a: tf.Tensor2D; b: tf.Tensor2D; scale: number }
 
+/** A linear layer with a frozen weight and, while a LoRA is attached, its trained factors. */
 export type Linear = {
   /** The module's name in the checkpoint, without the component's prefix: `transformer_blocks.0.audio_attn1.to_q`. */
   name: string
@@ -17,25 +19,33 @@ export type Linear = {
   lora?: LoraFactors
 }
 
-/** @param inputs, outputs the widths the config asks for. */
+/**
+ * @param inputs, outputs the widths that the config names.
+ * @throws UserError where the checkpoint lacks the weight or has other widths.
+ */
 export function loadLinear(weights: Weights, inputs: number, outputs: number): Linear {
-  const weight = freeze(weights.lend('weight', [outputs, inputs]))
+  const weight = frozenMatrix(weights.readPooled('weight', [outputs, inputs]))
   if (!weights.has('bias')) return { name: weights.name, weight }
   return { name: weights.name, weight, bias: constant<tf.Rank.R1>(weights.read('bias', [outputs])) }
 }
 
-/** x · Wᵀ + b, plus the LoRA's part: `[n, in] → [n, out]`. The only function that looks at `lora`. */
+/** x · Wᵀ + b, plus scale · (x · loraAᵀ) · loraBᵀ where a LoRA is attached: `[n, in] → [n, out]`. */
 export function linear({ weight, bias, lora }: Linear, x: tf.Tensor2D): tf.Tensor2D {
-  const plain = timesFrozen(x, weight)
-  const biased = bias ? tf.add<tf.Tensor2D>(plain, bias) : plain
-  if (!lora) return biased
-  const down = product(x, lora.a, { transposeB: true })
-  const up = product(down, lora.b, { transposeB: true })
-  return tf.add(biased, lora.scale === 1 ? up : tf.mul(up, lora.scale))
+  const product = matMulFrozen(x, weight)
+  const y = bias ? tf.add<tf.Tensor2D>(product, bias) : product
+  if (!lora) return y
+  const down = matMul(x, lora.a, { transposeB: true })
+  const up = matMul(down, lora.b, { transposeB: true })
+  return tf.add(y, lora.scale === 1 ? up : tf.mul(up, lora.scale))
 }
 
-/** Linear, GELU, linear (spec §6.3). */
+/** A linear layer on every token: `[B, N, in] → [B, N, out]`. */
+export function linearOnTokens(layer: Linear, x: tf.Tensor3D): tf.Tensor3D {
+  const [batch, tokens, width] = x.shape
+  return tf.reshape(linear(layer, tf.reshape(x, [batch * tokens, width])), [batch, tokens, -1])
+}
 
+/** Linear, GELU, linear (reference §6.3). */
 export type FeedForward = { up: Linear; down: Linear }
 
 export function loadFeedForward(weights: Weights, width: number): FeedForward {
@@ -47,9 +57,8 @@ export function loadFeedForward(weights: Weights, width: number): FeedForward {
 }
 
 /** `[B, N, D] → [B, N, D]`. */
-export const feedForward = ({ up, down }: FeedForward, x: tf.Tensor3D) => onTokens(down, gelu(onTokens(up, x)))
-
-/** The normalisations and activations that the transformer, the connector and the text tower share (spec §6.3, §6.4, §6.6). */
+export const feedForward = ({ up, down }: FeedForward, x: tf.Tensor3D) =>
+  linearOnTokens(down, gelu(linearOnTokens(up, x)))
 
 export const normEpsilon = 1e-6
 
@@ -64,16 +73,19 @@ export const layerNorm = <T extends tf.Tensor>(x: T, epsilon = normEpsilon): T =
 /** x · sigmoid(x). */
 export const silu = <T extends tf.Tensor>(x: T): T => tf.mul(x, tf.sigmoid(x))
 
-const gain = 2 * Math.sqrt(2 / Math.PI)
+const [linearTerm, cubicTerm] = [2 * Math.sqrt(2 / Math.PI), 2 * Math.sqrt(2 / Math.PI) * 0.044715]
 
-/** GELU in its tanh approximation; 0.5 (1 + tanh u) = sigmoid(2u), and a sigmoid is much faster than a tanh in wasm. */
+/**
+ * GELU in its tanh approximation, 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 x³))), written as x · sigmoid(linearTerm · x + cubicTerm · x³): the same
+ * function, and a sigmoid is much faster than a tanh in wasm.
+ */
 export const gelu = <T extends tf.Tensor>(x: T): T =>
-  tf.mul(x, tf.sigmoid(tf.mul(x, tf.add(tf.mul(tf.square(x), gain * 0.044715), gain))))
+  tf.mul(x, tf.sigmoid(tf.mul(x, tf.add(tf.mul(tf.square(x), cubicTerm), linearTerm))))
 
-/** The derivative of GELU. */
-export function geluSlope<T extends tf.Tensor>(x: T): T {
+/** The derivative of `gelu`. */
+export function geluDerivative<T extends tf.Tensor>(x: T): T {
   const square = tf.square(x)
-  const gate = tf.sigmoid(tf.mul(x, tf.add(tf.mul(square, gain * 0.044715), gain)))
-  const slope = tf.mul(tf.mul(x, tf.sub(1, gate)), tf.add(tf.mul(square, 3 * gain * 0.044715), gain))
-  return tf.mul(gate, tf.add(slope, 1))
+  const gate = tf.sigmoid(tf.mul(x, tf.add(tf.mul(square, cubicTerm), linearTerm)))
+  const inner = tf.mul(tf.mul(x, tf.sub(1, gate)), tf.add(tf.mul(square, 3 * cubicTerm), linearTerm))
+  return tf.mul(gate, tf.add(inner, 1))
 }

@@ -10,7 +10,7 @@ export type LoraModule = { rank: number; inputs: number; outputs: number; a: Flo
 export type LoraFile = { path: string; modules: ReadonlyMap<string, LoraModule>; metadata: Metadata }
 
 /** What a run tells about its LoRA. Loaders elsewhere ignore metadata; our preview takes its defaults from it. */
-export type LoraFacts = {
+export type LoraMetadata = {
   rank: number
   alpha: number
   triggerPhrase: string
@@ -29,11 +29,11 @@ export type LoraFacts = {
  * Writes factors `name → values` in bfloat16. `scale` (alpha / rank) is folded into B, because readers assume scale 1.
  * @param factors `diffusion_model.….lora_A.weight` `[rank, in]` and `lora_B.weight` `[out, rank]`; values are asked for when they are written.
  */
-export function writeLora(
+export function writeTrainedLora(
   path: string,
   factors: ReadonlyMap<string, { shape: number[]; values: Float32Array }>,
   scale: number,
-  facts: LoraFacts,
+  facts: LoraMetadata,
 ) {
   const tensors = new Map<string, StoredTensor>()
   for (const [name, factor] of factors) {
@@ -46,8 +46,28 @@ export function writeLora(
       },
     })
   }
-  writeSafetensors(path, tensors, metadataOf(facts))
+  writeSafetensors(path, tensors, formatLoraMetadata(facts))
 }
+
+/**
+ * Writes a LoRA, for example one that `readLora` has read and a program has changed, in bfloat16 and with scale 1.
+ * @throws UserError when the file cannot be written.
+ */
+export function writeLora(path: string, { modules, metadata }: Pick<LoraFile, 'modules' | 'metadata'>) {
+  const tensors = new Map<string, StoredTensor>()
+  for (const [module, { rank, inputs, outputs, a, b }] of modules) {
+    const names = loraKeys(module)
+    tensors.set(names.a, { dtype: 'BF16', shape: [rank, inputs], bytes: toBfloat16(a) })
+    tensors.set(names.b, { dtype: 'BF16', shape: [outputs, rank], bytes: toBfloat16(b) })
+  }
+  writeSafetensors(path, tensors, metadata)
+}
+
+/** The names of the factors of a module in a LoRA file. */
+export const loraKeys = (module: string) => ({
+  a: `diffusion_model.${module}.lora_A.weight`,
+  b: `diffusion_model.${module}.lora_B.weight`,
+})
 
 const key = /^(?:diffusion_model\.)?(.+)\.lora_(A|B)\.weight$/
 
@@ -84,7 +104,7 @@ export function readLora(path: string): LoraFile {
   }
 }
 
-const metadataOf = (facts: LoraFacts): Metadata => ({
+const formatLoraMetadata = (facts: LoraMetadata): Metadata => ({
   rank: String(facts.rank),
   alpha: String(facts.alpha),
   trigger_phrase: facts.triggerPhrase,
@@ -97,7 +117,7 @@ const metadataOf = (facts: LoraFacts): Metadata => ({
 })
 
 /** The facts that a file of ours carries; a file of another trainer carries none, or some. */
-export function loraFacts({ rank, alpha, trigger_phrase, base_model, duration_seconds, audio_normalize }: Metadata) {
+export function parseLoraMetadata({ rank, alpha, trigger_phrase, base_model, duration_seconds, audio_normalize }: Metadata) {
   const number = (text?: string) => (text !== undefined && Number.isFinite(Number(text)) ? Number(text) : undefined)
   return {
     rank: number(rank),

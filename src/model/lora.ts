@@ -1,21 +1,17 @@
 /**
- * Low-rank adapters on the transformer's linear layers: which layers, how they begin, how they come and go (spec §7.5, §7.6). A factor's name is
- * its key in the saved file, so gradients, optimizer state and safetensors share one name.
+ * Low-rank adapters on the linear layers of the transformer: which layers get one, how it is initialized, attached and detached (reference §7.5, §7.6).
+ * A factor's variable has the name of its key in the saved file, so gradients, optimizer state and safetensors share one name.
  */
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../platform/errors.ts'
 import { type Random, uniforms } from '../platform/random.ts'
 import type { Linear } from './layers.ts'
-import type { LoraFile } from './lora-file.ts'
+import { type LoraFile, loraKeys } from './lora-file.ts'
+import { blockLinears } from './transformer/block.ts'
 import type { Transformer } from './transformer/transformer.ts'
 
-/** The trained factors by their names in the file. */
+/** The trained factors by their keys in the saved file. */
 export type LoraParameters = Map<string, tf.Variable>
-
-export const loraKeys = (module: string) => ({
-  a: `diffusion_model.${module}.lora_A.weight`,
-  b: `diffusion_model.${module}.lora_B.weight`,
-})
 
 /** loraA `[rank, in]`, loraB `[out, rank]`. */
 export function loraShapes({ weight: { shape } }: Pick<Linear, 'weight'>, rank: number) {
@@ -24,26 +20,32 @@ export function loraShapes({ weight: { shape } }: Pick<Linear, 'weight'>, rank: 
 }
 
 /**
- * The linear layers whose names end with one of the targets.
- * @throws UserError for a target that matches nothing.
+ * The linear layers that the target modules name, as PEFT matches them: the whole name, or its end after a dot.
+ * @throws UserError for a target that matches no layer.
  */
-export const findTargets = (model: Transformer, targets: readonly string[]): Linear[] =>
-  matchTargets(model.blocks.flatMap(blockLinears), targets)
+export const findTargetLinears = (model: Transformer, targets: readonly string[]): Linear[] =>
+  matchTargets(linearsOf(model), targets)
 
+/** The same for any list of layers. @throws UserError for a target that matches no layer. */
 export function matchTargets<Named extends { name: string }>(
   linears: readonly Named[],
   targets: readonly string[],
 ): Named[] {
-  const isTarget = ({ name }: Named, target: string) => name === target || name.endsWith(`.${target}`)
   for (const target of targets)
-    if (!linears.some((linear) => isTarget(linear, target)))
+    if (!linears.some(({ name }) => isTargetModule(name, target)))
       throw new UserError(`the target module ${target} matches no layer of the audio stream`, {
         hint: `layers are named like ${linears[0]?.name}`,
       })
-  return linears.filter((linear) => targets.some((target) => isTarget(linear, target)))
+  return linears.filter(({ name }) => targets.some((target) => isTargetModule(name, target)))
 }
 
-/** Attaches fresh factors: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that training starts from the base. */
+/** Whether a layer's name is the target module, or ends with it after a dot. */
+export const isTargetModule = (name: string, target: string) => name === target || name.endsWith(`.${target}`)
+
+/**
+ * Attaches a new LoRA: A is uniform in ±1/√in (Kaiming with a = √5), B is zero, so training starts from the base model.
+ * @returns the factors, which are variables.
+ */
 export function attachNewLora(linears: readonly Linear[], rank: number, alpha: number, random: Random): LoraParameters {
   const parameters: LoraParameters = new Map()
   for (const linear of linears) {
@@ -51,78 +53,64 @@ export function attachNewLora(linears: readonly Linear[], rank: number, alpha: n
     const shapes = loraShapes(linear, rank)
     const [, inputs] = shapes.a
     const bound = 1 / Math.sqrt(inputs)
-    const a = variable(keys.a, tf.tensor2d(uniforms(random, rank * inputs, -bound, bound), shapes.a))
-    const b = variable(keys.b, tf.fill<tf.Rank.R2>(shapes.b, 0))
+    const a = createVariable(keys.a, tf.tensor2d(uniforms(random, rank * inputs, -bound, bound), shapes.a))
+    const b = createVariable(keys.b, tf.fill<tf.Rank.R2>(shapes.b, 0))
     linear.lora = { a, b, scale: alpha / rank }
     parameters.set(keys.a, a).set(keys.b, b)
   }
   return parameters
 }
 
+function createVariable(name: string, initial: tf.Tensor2D) {
+  const variable = tf.variable(initial, true, name)
+  initial.dispose()
+  return variable as tf.Variable<tf.Rank.R2>
+}
+
 /**
- * Attaches saved adapters, several at once if asked: factors are stacked along the rank, strengths folded into B.
- * @throws UserError when a file's layer does not exist here or has other sizes.
+ * Attaches saved LoRAs. Several are combined: their factors are concatenated along the rank, with each strength multiplied into B.
+ * @throws UserError where a file adapts a layer that does not exist here or has other widths.
  */
 export function attachSavedLoras(model: Transformer, loras: readonly { file: LoraFile; strength: number }[]) {
-  const linears = new Map(model.blocks.flatMap(blockLinears).map((linear) => [linear.name, linear]))
-  const stacks = new Map<Linear, { a: tf.Tensor2D; b: tf.Tensor2D }[]>()
+  const linears = new Map(linearsOf(model).map((linear) => [linear.name, linear]))
+  const factorsOf = new Map<Linear, { a: tf.Tensor2D; b: tf.Tensor2D }[]>()
   for (const { file, strength } of loras)
     for (const [module, { rank, a, b, inputs, outputs }] of file.modules) {
       const linear = linears.get(module)
-      if (!linear) throw otherBase(file.path, `it adapts ${module}, which this base does not have`)
-      const [wantedOutputs, wantedInputs] = linear.weight.shape
-      if (inputs !== wantedInputs || outputs !== wantedOutputs)
-        throw otherBase(
+      if (!linear) throw mismatch(file.path, `it adapts ${module}, which this base does not have`)
+      const [baseOutputs, baseInputs] = linear.weight.shape
+      if (inputs !== baseInputs || outputs !== baseOutputs)
+        throw mismatch(
           file.path,
-          `${module} is [${outputs}, ${inputs}] there and [${wantedOutputs}, ${wantedInputs}] in this base`,
+          `${module} is [${outputs}, ${inputs}] there and [${baseOutputs}, ${baseInputs}] in this base`,
         )
       const scaled = b.map((value) => value * strength)
       const factors = { a: tf.tensor2d(a, [rank, inputs]), b: tf.tensor2d(scaled, [outputs, rank]) }
-      stacks.set(linear, [...(stacks.get(linear) ?? []), factors])
+      factorsOf.set(linear, [...(factorsOf.get(linear) ?? []), factors])
     }
-  for (const [linear, factors] of stacks) {
-    const a = tf.concat(
-      factors.map((factor) => factor.a),
-      0,
-    )
-    const b = tf.concat(
-      factors.map((factor) => factor.b),
-      1,
-    )
-    linear.lora = { a, b, scale: 1 }
+  for (const [linear, factors] of factorsOf) {
+    const [as, bs] = [factors.map(({ a }) => a), factors.map(({ b }) => b)]
+    linear.lora = { a: tf.concat(as, 0), b: tf.concat(bs, 1), scale: 1 }
     tf.dispose(factors)
   }
 }
 
-/** The factors that a training may be changing. */
-export const trainedFactors = (model: Transformer): tf.Variable[] =>
-  model.blocks
-    .flatMap(blockLinears)
-    .flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
-    .filter((factor) => factor instanceof tf.Variable)
+const mismatch = (path: string, why: string) =>
+  new UserError(`${path} does not fit this base model: ${why}`, {
+    hint: 'choose the base it was trained on with --model',
+  })
 
-/** Takes every adapter off again and frees its factors. */
+/** The factors of the attached LoRA, in the order of the layers. Empty where none is attached. */
+export const loraFactors = (model: Transformer): tf.Tensor2D[] =>
+  linearsOf(model).flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
+
+/** Detaches the LoRA and frees its factors. */
 export function detachLora(model: Transformer) {
-  for (const linear of model.blocks.flatMap(blockLinears)) {
+  for (const linear of linearsOf(model)) {
     if (!linear.lora) continue
     tf.dispose([linear.lora.a, linear.lora.b])
     delete linear.lora
   }
 }
 
-const otherBase = (path: string, why: string) =>
-  new UserError(`${path} does not fit this base model: ${why}`, {
-    hint: 'choose the base it was trained on with --model',
-  })
-
-const blockLinears = ({ selfAttention, textAttention, feedForward }: Transformer['blocks'][number]): Linear[] => [
-  ...[selfAttention, textAttention].flatMap(({ query, key, value, output }) => [key, query, value, output]),
-  feedForward.up,
-  feedForward.down,
-]
-
-function variable(name: string, initial: tf.Tensor2D) {
-  const created = tf.variable(initial, true, name)
-  initial.dispose()
-  return created as tf.Variable<tf.Rank.R2>
-}
+const linearsOf = ({ blocks }: Transformer): Linear[] => blocks.flatMap(blockLinears)

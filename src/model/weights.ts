@@ -19,7 +19,7 @@ export type Weights = {
    */
   read(name: string, shape: readonly (number | null)[]): StoredTensor
   /** The same, in memory that the next loan takes again: for whoever copies it at once. */
-  lend(name: string, shape: readonly (number | null)[]): StoredTensor
+  readPooled(name: string, shape: readonly (number | null)[]): StoredTensor
   /** Has all below this name fetched from the disk while something else is done. */
   readAhead(): void
   float32(name: string, shape: readonly (number | null)[]): Float32Array
@@ -46,7 +46,7 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
         hint: 'the checkpoint does not match its own config, or is not an LTX-2.3 checkpoint',
       })
     const tensor = take(path)
-    return tensor.dtype.startsWith('F8') ? dequantised(file, path, tensor) : tensor
+    return tensor.dtype.startsWith('F8') ? dequantize(file, path, tensor) : tensor
   }
   const read: Weights['read'] = (inner, shape) => stored(inner, shape, file.read)
   return {
@@ -55,7 +55,7 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
     has: (inner) => file.tensors.has(pathOf(inner)),
     shape: (inner) => infoOf(pathOf(inner)).shape,
     read,
-    lend: (inner, shape) => stored(inner, shape, file.lend),
+    readPooled: (inner, shape) => stored(inner, shape, file.lend),
     readAhead: () => file.readAhead([...file.tensors.keys()].filter((path) => path.startsWith(prefix + dotted))),
     float32: (inner, shape) => {
       const { bytes, dtype } = read(inner, shape)
@@ -71,7 +71,7 @@ const fits = (shape: readonly number[], wanted: readonly (number | null)[]) =>
 const describe = (shape: readonly (number | null)[]) => shape.map((size) => size ?? 'any').join(',')
 
 /** Scaled fp8 keeps factors beside the weight, one for all or one per row; plain fp8 keeps none (spec §1.7). */
-function dequantised(file: Safetensors, path: string, { bytes, dtype, shape }: StoredTensor): StoredTensor {
+function dequantize(file: Safetensors, path: string, { bytes, dtype, shape }: StoredTensor): StoredTensor {
   const values = toFloat32(bytes, dtype)
   const name = scaleNames(path).find((name) => file.tensors.has(name))
   if (name !== undefined) {

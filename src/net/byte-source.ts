@@ -1,22 +1,22 @@
-/** Where bytes come from: a file on this machine, or one on a server that sends parts of it. */
+/** Random access to the bytes of a file: on this machine, or on a server that sends parts of it. */
 import { open } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { UserError } from '../platform/errors.ts'
 
 export type ByteSource = {
-  /** The file's name without its place, as notes and messages call it. */
+  /** The file name. */
   readonly name: string
-  /** For messages: the place too, but neither login nor query. */
+  /** For messages: the whole location, without login and query. */
   readonly location: string
   readonly size: number
-  /** Changes when the content does, as far as the place tells. */
+  /** Changes when the content does, as far as the location tells. */
   readonly version: string
-  /** Bytes `start` to `end`, exclusive, exactly as many, in chunks that are only valid until the next. */
+  /** Bytes `start` to `end`, exclusive. A chunk is only valid until the next one. */
   read(start: number, end: number, signal: AbortSignal): AsyncIterable<Uint8Array>
   close(): Promise<void>
 }
 
-/** All of a range at once, for what is small. */
+/** A small range as one array. */
 export async function readAll(
   source: ByteSource,
   start: number,
@@ -32,14 +32,14 @@ export async function readAll(
   return bytes
 }
 
-/** Much at once is not faster, and this is held in memory per range in flight. */
+/** Larger chunks are not faster, and each range in flight holds one in memory. */
 const chunkBytes = 2 ** 20
 
 /** @throws UserError when there is no such file. */
 export async function openLocalSource(path: string): Promise<ByteSource> {
   const file = await open(path).catch((cause) => {
-    const Problem = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? Missing : UserError
-    throw new Problem(`${path} cannot be opened`, { hint: 'check the path and the permissions', cause })
+    const ErrorType = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? NotFoundError : UserError
+    throw new ErrorType(`${path} cannot be opened`, { hint: 'check the path and the permissions', cause })
   })
   const stat = await file.stat()
   if (!stat.isFile()) {
@@ -65,5 +65,5 @@ export async function openLocalSource(path: string): Promise<ByteSource> {
   }
 }
 
-/** There is no such file; where it would only have been welcome, that is no error. */
-export class Missing extends UserError {}
+/** The file does not exist. Callers may ignore it for optional files. */
+export class NotFoundError extends UserError {}

@@ -1,58 +1,116 @@
-/** One request for a part of a file: what is sent along, and what comes back. */
-
+/** HTTP requests: through the proxies that the environment names, and with redirects followed here, so that a login never leaves its own server. */
 import { UserError } from '../platform/errors.ts'
-import { Missing } from './byte-source.ts'
-import { Transient } from './retry.ts'
+import { shownUrl } from './location.ts'
+import { type Sleep, sleepSeconds, TransientError } from './retry.ts'
 
-export type Caller = {
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export type HttpClient = {
   fetch: typeof fetch
-  /** Only for the URL's own server, never for where it redirects. */
+  /** How the client waits before it retries. */
+  sleep: Sleep
+}
+
+/** @param env where HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read. */
+export const createHttpClient = async (
+  env: Environment = process.env,
+  sleep: Sleep = sleepSeconds,
+): Promise<HttpClient> => ({ fetch: await fetchThroughProxies(env), sleep })
+
+export type RequestOptions = {
+  headers?: Record<string, string>
+  /** A bearer token for the server of the first URL. */
   token?: string | undefined
+  signal: AbortSignal
 }
 
 /**
- * Asks for bytes `start` to `end`, exclusive. Does not follow redirects, and judges no answer.
- * @param from the URL that people gave, whose server gets their login.
- * @throws Transient when no answer comes.
+ * Requests a URL without following redirects. The login of `start`, or the token, is sent only to the server of `start`.
+ * @throws TransientError when no response comes; the reason of the signal when it was aborted.
  */
-export async function requestPart(
-  { fetch, token }: Caller,
-  from: URL,
+export async function request(
+  { fetch }: HttpClient,
+  start: URL,
   url: URL,
-  [start, end]: readonly [number, number],
-  signal: AbortSignal,
+  { headers = {}, token, signal }: RequestOptions,
 ): Promise<Response> {
-  const login = url.origin === from.origin ? loginOf(from, token) : undefined
-  const headers = {
-    range: `bytes=${start}-${end - 1}`,
-    'accept-encoding': 'identity', // ranges of a compressed file are of no use
-    ...(login !== undefined && { authorization: login }),
-  }
-  return fetch(withoutLogin(url), { headers, redirect: 'manual', signal }).catch((cause: Error) => {
+  const authorization = url.origin === start.origin ? authorizationOf(start, token) : undefined
+  const options = {
+    headers: { ...headers, ...(authorization && { authorization }) },
+    redirect: 'manual',
+    signal,
+  } as const
+  return fetch(withoutLogin(url), options).catch((cause: Error) => {
+    signal.throwIfAborted()
     const { code } = (cause.cause ?? {}) as NodeJS.ErrnoException
-    throw new Transient(`${placeOf(from)} cannot be reached${code ? ` (${code})` : ''}`, undefined, cause)
+    throw new TransientError(`${shownUrl(start)} cannot be reached${code ? ` (${code})` : ''}`, { cause })
   })
 }
 
-/** For messages: without login and query, which may be secret. */
-export const placeOf = ({ origin, pathname }: URL) => `${origin}${pathname}`
+const maxRedirects = 10
 
-/** Which bytes a 206 says it holds, of how many. */
-export function partOf({ headers }: Response) {
-  const [, from, to, size] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get('content-range') ?? '') ?? []
-  return size === undefined ? undefined : { start: Number(from), end: Number(to) + 1, size: Number(size) }
+export type Redirected = {
+  response: Response
+  /** Where the redirects ended. */
+  url: URL
+  /** The responses that redirected. */
+  hops: Response[]
 }
 
 /**
- * The body's chunks as they come. Throws the signal's reason as soon as it fires: a read that is pending then may never end on its own
- * (Node 20's fetch, when all bytes but not the end of the stream were seen).
+ * Requests a URL and follows its redirects. The bodies of responses that redirect are discarded.
+ * @throws UserError for redirects in a circle, or away from http; otherwise as `request` does.
+ */
+export async function requestFollowingRedirects(
+  client: HttpClient,
+  start: URL,
+  options: RequestOptions,
+): Promise<Redirected> {
+  const hops: Response[] = []
+  for (let url = start; hops.length <= maxRedirects; ) {
+    const response = await request(client, start, url, options)
+    const location = response.headers.get('location')
+    if (location === null || response.status < 300 || response.status > 399) return { response, url, hops }
+    void discard(response)
+    hops.push(response)
+    url = redirectTarget(start, url, location)
+  }
+  throw new UserError(`${shownUrl(start)} redirects in circles`, {
+    hint: 'open it in a browser and use the URL where it ends',
+  })
+}
+
+function redirectTarget(start: URL, from: URL, location: string): URL {
+  const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined
+  if (target?.protocol === 'http:' || target?.protocol === 'https:') return target
+  throw new UserError(`${shownUrl(start)} redirects to ${target?.protocol ?? 'nowhere'}, which is not the web`, {
+    hint: 'download it yourself and give its path',
+  })
+}
+
+/** Whether the same request may succeed later. */
+export const isTransientStatus = (status: number) => status === 408 || status === 429 || status >= 500
+
+/** The seconds of a `Retry-After` header, which holds seconds or a date. */
+export function retryAfterSeconds(headers: Headers): number | undefined {
+  const text = headers.get('retry-after')
+  if (text === null) return undefined
+  const seconds = /^\d+$/.test(text.trim()) ? Number(text) : (Date.parse(text) - Date.now()) / 1000
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined
+}
+
+export const isWebPage = ({ headers }: Response) => /^text\/html\b/i.test(headers.get('content-type') ?? '')
+
+/**
+ * The chunks of a body. Throws the reason of the signal as soon as it is aborted: a read that is pending then may never end on its own (Node 20's
+ * fetch, when it has seen all bytes but not the end of the stream).
  */
 export async function* chunksOf({ body }: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const aborted = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
     if (signal.aborted) reject(signal.reason)
   })
-  aborted.catch(() => {}) // it may fire when nobody waits any more
+  aborted.catch(() => {}) // it may be aborted when nothing waits any more
   const reader = body?.getReader()
   while (reader) {
     const { done, value } = await Promise.race([reader.read(), aborted])
@@ -61,10 +119,10 @@ export async function* chunksOf({ body }: Response, signal: AbortSignal): AsyncG
   }
 }
 
-/** Lets go of a body that nobody will read. */
+/** Cancels a body that will not be read. */
 export const discard = (response: Response) => response.body?.cancel().catch(() => {})
 
-function loginOf({ username, password }: URL, token: string | undefined): string | undefined {
+function authorizationOf({ username, password }: URL, token: string | undefined): string | undefined {
   if (token !== undefined) return `Bearer ${token}`
   if (username === '') return undefined
   const login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
@@ -72,92 +130,49 @@ function loginOf({ username, password }: URL, token: string | undefined): string
 }
 
 function withoutLogin(url: URL): URL {
-  const bare = new URL(url) // fetch refuses URLs with credentials in them
+  const bare = new URL(url) // fetch refuses URLs that contain a login
   bare.username = ''
   bare.password = ''
   return bare
 }
 
-/** Where a file really is: at the end of the redirects of its URL, for as long as they hold. */
-
-export type Found = {
-  url: URL
-  size: number
-  /** Changes with the content, as far as the servers tell. */
-  version: string
-  /** What every answer must carry; undefined where the version says it better. */
-  etag?: string
-}
-
-export type Guide = Caller & {
-  /** Advice for people who are turned away; the reason is the hub's own word for it. */
-  accessHint(reason: string | null): string
-}
-
-const mostRedirects = 10
-
-/** @throws Transient when it may work the next time; UserError when the file cannot be read, or not in parts. */
-export async function locate(start: URL, guide: Guide, signal: AbortSignal): Promise<Found> {
-  let [url, linked] = [start, null as string | null]
-  for (let hops = 0; hops <= mostRedirects; hops++) {
-    const response = await requestPart(guide, start, url, [0, 1], signal)
-    void discard(response)
-    linked ??= response.headers.get('x-linked-etag') // the hub's hash of the content; its storages have tags of their own
-    const next = response.headers.get('location')
-    if (next === null || response.status < 300 || response.status > 399)
-      return arrival(start, url, linked, response, guide)
-    url = new URL(next, url)
+/** A fetch that uses the proxies of the environment: undici's, because Node's own ignores them. Without proxies it is Node's own. */
+export async function fetchThroughProxies(env: Environment): Promise<typeof fetch> {
+  if (!variable(env, 'HTTP_PROXY') && !variable(env, 'HTTPS_PROXY')) return fetch
+  const undici = await import('undici')
+  const agents = new Map<string, InstanceType<typeof undici.ProxyAgent>>()
+  const agentFor = (proxy: string) => {
+    const agent = agents.get(proxy) ?? new undici.ProxyAgent(proxy)
+    agents.set(proxy, agent)
+    return agent
   }
-  throw new UserError(`${placeOf(start)} redirects in circles`, { hint: 'check the URL' })
+  const proxied = (url: URL, init: object = {}) => {
+    const proxy = proxyFor(url, env)
+    return undici.fetch(url, { ...init, ...(proxy !== undefined && { dispatcher: agentFor(proxy) }) })
+  }
+  return proxied as unknown as typeof fetch // the same interface, declared twice
 }
 
-function arrival(start: URL, url: URL, linked: string | null, response: Response, guide: Guide): Found {
-  const place = placeOf(start)
-  if (!response.ok) refuse(place, response, guide.accessHint)
-  requirePart(place, response)
-  const part = partOf(response)
-  if (!part)
-    throw new UserError(`${place} does not tell its size`, { hint: 'download the whole file, then pull from it' })
-  const etag = response.headers.get('etag')
-  const version = linked ?? etag ?? response.headers.get('last-modified') ?? 'no tag'
-  return { url, size: part.size, version, ...(linked === null && etag !== null && { etag }) }
+/**
+ * The proxy for a URL; undefined where there is none, or NO_PROXY excludes the URL.
+ * @throws UserError when the variable does not hold a URL.
+ */
+export function proxyFor({ protocol, hostname, port }: URL, env: Environment): string | undefined {
+  const name = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'
+  const proxy = variable(env, name)
+  if (!proxy) return undefined
+  const excluded = (variable(env, 'NO_PROXY') ?? '').split(/[\s,]+/).filter(Boolean)
+  if (excluded.some((entry) => covers(entry, hostname, port))) return undefined
+  if (URL.canParse(proxy) && /^https?:/.test(proxy)) return proxy
+  throw new UserError(`${name} is not the URL of a proxy: ${proxy}`, { hint: 'write it as http://host:port' })
 }
 
-/** What a server's answer means for a download, in a sentence. */
-
-/** @throws Transient for what may pass; UserError for what will not. */
-export function refuse(
-  place: string,
-  { status, statusText, headers }: Response,
-  accessHint: (reason: string | null) => string,
-): never {
-  const answered = `${place} answered ${status} ${statusText}`.trimEnd()
-  if (status === 408 || status === 429 || status >= 500) throw new Transient(answered, secondsUntilRetry(headers))
-  if (status === 401 || status === 403)
-    throw new UserError(`${place} may not be read (${status})`, { hint: accessHint(headers.get('x-error-code')) })
-  if (status === 404 || status === 410)
-    throw new Missing(`${place} does not exist (${status})`, { hint: 'check it for typing errors' })
-  if (status === 416)
-    throw new UserError(`${place} is empty, or shorter than it was (416)`, { hint: 'check the file, and begin again' })
-  throw new UserError(answered, { hint: 'check that the URL leads to the file itself' })
+/** `*`, `host`, `.domain` or `*.domain`, each with or without `:port`. A domain includes its subdomains. */
+function covers(entry: string, hostname: string, port: string): boolean {
+  if (entry === '*') return true
+  const [, domain = '', only] = /^(?:\*?\.)?(.*?)(?::(\d+))?$/.exec(entry.toLowerCase()) ?? []
+  return (hostname === domain || hostname.endsWith(`.${domain}`)) && (only === undefined || only === port)
 }
 
-/** @throws UserError for a web page, and for a server that sends the whole file when asked for a part. */
-export function requirePart(place: string, { status, headers }: Response) {
-  if (/^text\/html\b/i.test(headers.get('content-type') ?? ''))
-    throw new UserError(`${place} is a web page, not a file`, {
-      hint: 'give the link of the file itself: on the hub, the one with /resolve/ in it',
-    })
-  if (status === 206) return
-  throw new UserError(`${place} lies on a server that sends only whole files`, {
-    hint: 'download the whole file, then: ltx-a2a pull <the file>',
-  })
-}
-
-/** Seconds, or a date. */
-function secondsUntilRetry(headers: Headers): number | undefined {
-  const text = headers.get('retry-after')
-  if (text === null) return undefined
-  const seconds = /^\d+$/.test(text.trim()) ? Number(text) : (Date.parse(text) - Date.now()) / 1000
-  return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined
-}
+/** The lower-case variable wins, as in other tools. */
+const variable = (env: Environment, name: string) => env[name.toLowerCase()] || env[name]

@@ -1,4 +1,4 @@
-/** Where a file is, as people write it: a path, a `file:` URL, or an `http(s):` URL. */
+/** Locations as users write them: a path, a `file:` URL, or an `http(s):` URL. */
 import { basename, extname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../platform/errors.ts'
@@ -8,7 +8,7 @@ export type Location = { kind: 'path'; path: string } | { kind: 'url'; url: URL 
 /** @throws UserError for a URL of another kind, and for one that is not a URL at all. */
 export function parseLocation(text: string): Location {
   if (text.trim() === '') throw new UserError('the location is empty', { hint: 'give a path or an http(s) URL' })
-  const [, scheme = ''] = text.match(/^([a-z][a-z0-9+.-]+):/i) ?? [] // two letters at least: C:\pairs.zip is a path
+  const [, scheme = ''] = text.match(/^([a-z][a-z0-9+.-]+):/i) ?? [] // at least two letters: C:\pairs.zip is a path
   if (/^file$/i.test(scheme)) return { kind: 'path', path: pathFromUrl(text) }
   if (/^https?$/i.test(scheme)) return { kind: 'url', url: parseUrl(text) }
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text))
@@ -19,8 +19,9 @@ export function parseLocation(text: string): Location {
 }
 
 /** For messages: without the user, password and query of a URL, which may be secret. */
-export const shownLocation = (location: Location) =>
-  location.kind === 'path' ? location.path : `${location.url.origin}${location.url.pathname}`
+export const shownLocation = (location: Location) => (location.kind === 'path' ? location.path : shownUrl(location.url))
+
+export const shownUrl = ({ origin, pathname }: URL) => `${origin}${pathname}`
 
 /** The last part of a path or URL, which may be empty. */
 export function fileNameOf(location: Location): string {
@@ -33,7 +34,7 @@ export function fileNameOf(location: Location): string {
   }
 }
 
-/** What a dataset is called, fit to be part of a folder's name. */
+/** The name of a dataset, usable as part of a folder name. */
 export function datasetName(location: Location): string {
   const file = fileNameOf(location)
   const stem = extname(file).toLowerCase() === '.zip' ? file.slice(0, -'.zip'.length) : file

@@ -1,4 +1,4 @@
-/** A file that is not whole yet: `<name>.partial`, with the journal of what is in it beside it. It gets its name when everything is there. */
+/** A file that is being downloaded: `<name>.partial`, and beside it a journal of what it contains. It is renamed when it is complete. */
 
 import { createHash } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
@@ -7,29 +7,28 @@ import { dirname } from 'node:path'
 import { openSafetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { replaceFile } from '../platform/files.ts'
-import { writing } from './disk.ts'
 import type { Piece, Range } from './ranges.ts'
 
 export type PartialFile = {
   isDone(range: Range): boolean
   write(bytes: Uint8Array, position: number): Promise<void>
-  /** Makes the range's bytes durable, then notes it. */
+  /** Flushes the bytes of the range to disk, then records the range. */
   finish(range: Range): Promise<void>
-  /** Checks the whole and gives it its name. */
+  /** Checks the complete file and renames it. */
   complete(): Promise<void>
   close(): Promise<void>
 }
 
-/** What is to come into a file, and the version of where it comes from. */
+/** The first bytes and the size of the file, and the version of its source. */
 export type Contents = { head: Uint8Array; size: number; version: string }
 
 /**
- * Begins a file, or goes on with what an interrupted download left.
- * @throws UserError when that was of another source, or the disk refuses.
+ * Starts a file, or continues the one that an interrupted download left.
+ * @throws UserError when that one was of another source, or the disk refuses.
  */
 export async function openPartial(path: string, contents: Contents): Promise<PartialFile> {
-  const [partial, notes] = [`${path}.partial`, `${path}.partial.journal`]
-  const { file, journal } = await writing(partial, () => openBoth(partial, notes, contents))
+  const [partial, journalPath] = [`${path}.partial`, `${path}.partial.journal`]
+  const { file, journal } = await withDiskErrors(partial, () => openBoth(partial, journalPath, contents))
   let isOpen = true
   const close = async () => {
     if (!isOpen) return
@@ -39,25 +38,25 @@ export async function openPartial(path: string, contents: Contents): Promise<Par
   }
   return {
     isDone: journal.isDone,
-    write: (bytes, position) => writing(partial, () => writeAll(file, bytes, position)),
+    write: (bytes, position) => withDiskErrors(partial, () => writeAll(file, bytes, position)),
     finish: (range) =>
-      writing(partial, async () => {
+      withDiskErrors(partial, async () => {
         await file.datasync()
         journal.add(range)
       }),
     complete: () =>
-      writing(partial, async () => {
+      withDiskErrors(partial, async () => {
         await file.sync()
         await close()
         openSafetensors(partial).close()
         await rename(partial, path)
-        await rm(notes)
+        await rm(journalPath)
       }),
     close,
   }
 }
 
-/** The parts of a range's chunk that belong into the file, each with its place there. */
+/** The parts of a chunk that belong into the file, each with its position there. */
 export function* partsOf(
   pieces: readonly Piece[],
   chunk: Uint8Array,
@@ -69,19 +68,19 @@ export function* partsOf(
   }
 }
 
-async function openBoth(partial: string, notes: string, { head, size, version }: Contents) {
+async function openBoth(partial: string, journalPath: string, { head, size, version }: Contents) {
   mkdirSync(dirname(partial), { recursive: true })
   const identity = { version, result: hashOf(head) }
-  const begun = readIdentity(notes)
-  const goesOn = begun !== undefined && statSync(partial, { throwIfNoEntry: false }) !== undefined
-  if (goesOn && (begun.version !== version || begun.result !== identity.result))
-    throw new UserError(`the source of ${partial} has changed since its download began`, {
-      hint: `delete ${partial} and ${notes} to begin again`,
+  const earlier = readIdentity(journalPath)
+  const continues = earlier !== undefined && statSync(partial, { throwIfNoEntry: false }) !== undefined
+  if (continues && (earlier.version !== version || earlier.result !== identity.result))
+    throw new UserError(`the source of ${partial} has changed since its download started`, {
+      hint: `delete ${partial} and ${journalPath} to start again`,
     })
-  const file = await open(partial, goesOn ? 'r+' : 'w')
+  const file = await open(partial, continues ? 'r+' : 'w')
   try {
-    if (!goesOn) await begin(file, head, size)
-    const journal: Journal = goesOn ? openJournal(notes) : startJournal(notes, identity)
+    if (!continues) await allocate(file, head, size)
+    const journal: Journal = continues ? openJournal(journalPath) : startJournal(journalPath, identity)
     return { file, journal }
   } catch (error) {
     await file.close()
@@ -89,7 +88,7 @@ async function openBoth(partial: string, notes: string, { head, size, version }:
   }
 }
 
-async function begin(file: FileHandle, head: Uint8Array, size: number) {
+async function allocate(file: FileHandle, head: Uint8Array, size: number) {
   await file.truncate(size)
   await writeAll(file, head, 0)
   await file.sync()
@@ -100,32 +99,28 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number) {
     done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten
 }
 
-/**
- * Which ranges of a download are safely on disk: a file of lines beside it. Each says one range, and is written after the range's bytes are,
- * so that a download can be killed at any moment and go on.
- */
-
-/** What must be the same for a download to go on. */
+/** What must be the same for a download to continue. */
 export type Identity = {
-  /** Of the source, as its place tells it. */
+  /** The version of the source. */
   version: string
-  /** Hash of the head of the result: which tensors, from what. */
+  /** The hash of the first bytes of the result, which name the tensors and the source. */
   result: string
 }
 
+/** Which ranges are safely on disk: a line for each, written after the bytes of the range, so that a download can be killed at any moment. */
 export type Journal = {
   isDone(range: Range): boolean
-  /** Call it when the range's bytes are durable. */
+  /** Call it when the bytes of the range are on disk. */
   add(range: Range): void
   close(): void
 }
 
 export const hashOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex').slice(0, 16)
 
-/** What the first line says; undefined where there is no journal, or none that says it. */
+/** The identity in the first line; undefined where there is no journal, or no such line. */
 export function readIdentity(path: string): Identity | undefined {
   if (!existsSync(path)) return undefined
-  const [first] = wholeLines(path)
+  const [first] = completeLines(path)
   return (first as { identity?: Identity } | undefined)?.identity
 }
 
@@ -134,9 +129,9 @@ export function startJournal(path: string, identity: Identity): Journal {
   return openJournal(path)
 }
 
-/** Goes on with a journal; a line that was cut off says nothing. */
+/** Continues a journal. A line that was cut off is ignored. */
 export function openJournal(path: string): Journal {
-  const lines = wholeLines(path)
+  const lines = completeLines(path)
   replaceFile(path, [lines.map((line) => `${JSON.stringify(line)}\n`).join('')])
   const done = new Set(lines.flatMap((line) => (line as { done?: [number, number] }).done?.join('-') ?? []))
   const fd = openSync(path, 'a')
@@ -147,7 +142,7 @@ export function openJournal(path: string): Journal {
   }
 }
 
-function wholeLines(path: string): unknown[] {
+function completeLines(path: string): unknown[] {
   const text = readFileSync(path, 'utf8')
   return text
     .slice(0, text.lastIndexOf('\n') + 1)
@@ -157,7 +152,33 @@ function wholeLines(path: string): unknown[] {
       try {
         return [JSON.parse(line)]
       } catch {
-        return [] // a power cut can leave anything
+        return [] // a power failure can leave anything
       }
     })
+}
+
+/** Runs work that writes to `path`. @throws UserError when the disk refuses it. */
+export async function withDiskErrors<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (cause) {
+    const refusal = diskErrors[(cause as NodeJS.ErrnoException).code ?? '']
+    if (refusal === undefined) throw cause
+    throw new UserError(`${path} cannot be written: ${refusal}`, {
+      hint: 'fix that and run it again: it continues where it stopped',
+      cause,
+    })
+  }
+}
+
+const diskErrors: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'files on this disk may not be that large',
+  EACCES: 'permission is denied',
+  EPERM: 'permission is denied',
+  EROFS: 'the disk is read-only',
+  EIO: 'the disk reports an error',
+  ENOTDIR: 'a part of its path is a file',
+  EEXIST: 'a part of its path is a file',
 }

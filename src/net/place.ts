@@ -1,40 +1,40 @@
-/** Where to pull from, as people write it: a repository of the hub, a URL, or what lies on this machine. */
+/** Where to pull from, as users write it: a repository of the Hugging Face hub, a URL, or a local path. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UserError } from '../platform/errors.ts'
 import { type ByteSource, openLocalSource } from './byte-source.ts'
+import { createHttpClient, type Environment } from './http-client.ts'
 import { openHttpSource } from './http-source.ts'
-import { fetchThroughProxies } from './proxy.ts'
-import type { Wait } from './retry.ts'
+import type { Sleep } from './retry.ts'
 
-/** A folder of files, wherever it is. */
+/** A folder of files, local or remote. */
 export type Place = {
-  /** What it is called, without where it is. */
+  /** The name of the folder or repository. */
   name: string
   location: string
-  /** @throws Missing when there is no such file; UserError when it cannot be read. */
+  /** @throws NotFoundError when there is no such file; UserError when it cannot be read. */
   open(file: string, signal: AbortSignal): Promise<ByteSource>
 }
 
-/** A place, and the file in it where people named one. */
-export type Pointer = { place: Place; file?: string }
+/** A place, and the file in it where one was named. */
+export type FileReference = { place: Place; file?: string }
 
-/** What a pull knows of the world beside its place. */
-export type Outside = { env: Environment; wait?: Wait }
+/** The environment that a pull runs in. `sleep` is how it waits before it retries. */
+export type PullEnv = { env: Environment; sleep?: Sleep }
 
 /** @throws UserError for text that is none of them. */
-export async function parsePlace(text: string, outside: Outside): Promise<Pointer> {
-  if (existsSync(text)) return localPointer(text)
-  if (/^https?:\/\//i.test(text)) return urlPointer(text, outside)
+export async function parsePlace(text: string, pullEnv: PullEnv): Promise<FileReference> {
+  if (existsSync(text)) return localReference(text)
+  if (/^https?:\/\//i.test(text)) return urlReference(text, pullEnv)
   const [, owner, name, file] = /^([\w.-]+)\/([\w.-]+)(?:\/(.+))?$/.exec(text) ?? []
   if (owner === undefined || /^\.|\.safetensors$/.test(`${name}`) || owner.startsWith('.'))
     throw new UserError(`${text} does not exist here and is neither a URL nor a repository`, {
       hint: 'give a file, an http(s) URL, owner/name, or owner/name/file.safetensors',
     })
-  return hubPointer(repositoryOn(outside.env, `${owner}/${name}`), file, outside)
+  return hubReference(repositoryOn(pullEnv.env, `${owner}/${name}`), file, pullEnv)
 }
 
-function localPointer(path: string): Pointer {
+function localReference(path: string): FileReference {
   const slash = Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\'))
   const isFile = /\.safetensors$/i.test(path) || !existsSync(join(path, '.'))
   const folder = isFile ? path.slice(0, slash + 1) : path
@@ -43,15 +43,15 @@ function localPointer(path: string): Pointer {
   return { place: { ...place, open }, ...(isFile && { file: path.slice(slash + 1) }) }
 }
 
-async function urlPointer(text: string, outside: Outside): Promise<Pointer> {
+async function urlReference(text: string, pullEnv: PullEnv): Promise<FileReference> {
   if (!URL.canParse(text)) throw new UserError(`${text} is not a usable URL`, { hint: 'check it for typing errors' })
   const url = new URL(text)
   const [, owner, name, file] = /^\/([^/]+)\/([^/]+)\/(?:blob|resolve)\/main\/(.+)$/.exec(url.pathname) ?? []
-  const hub = repositoryOn(outside.env, `${owner}/${name}`)
+  const hub = repositoryOn(pullEnv.env, `${owner}/${name}`)
   if (file !== undefined && url.origin === new URL(hub.endpoint).origin)
-    return hubPointer(hub, decodeURIComponent(file), outside)
+    return hubReference(hub, decodeURIComponent(file), pullEnv)
   const slash = url.pathname.lastIndexOf('/')
-  const options = await httpOptions(outside)
+  const client = await createHttpClient(pullEnv.env, pullEnv.sleep)
   const accessHint = () => 'give a URL that opens without a login, or one of the form https://user:password@host/file'
   const place: Place = {
     name: url.pathname.slice(0, slash).split('/').at(-1) || url.hostname,
@@ -59,34 +59,22 @@ async function urlPointer(text: string, outside: Outside): Promise<Pointer> {
     open: (file, signal) => {
       const target = new URL(url)
       target.pathname = `${url.pathname.slice(0, slash)}/${file}`
-      return openHttpSource(target, signal, { ...options, accessHint })
+      return openHttpSource(target, signal, client, { accessHint })
     },
   }
   return { place, ...(url.pathname.length > slash + 1 && { file: url.pathname.slice(slash + 1) }) }
 }
 
-async function hubPointer(hub: Repository, file: string | undefined, outside: Outside): Promise<Pointer> {
-  const options = {
-    ...(await httpOptions(outside)),
-    token: hub.token,
-    accessHint: (reason: string | null) => hubAccessHint(hub, reason),
-  }
+async function hubReference(hub: Repository, file: string | undefined, pullEnv: PullEnv): Promise<FileReference> {
+  const client = await createHttpClient(pullEnv.env, pullEnv.sleep)
+  const options = { token: hub.token, accessHint: (reason: string | null) => hubAccessHint(hub, reason) }
   const place: Place = {
     name: hub.name.split('/').at(-1) as string,
     location: hub.name,
-    open: (file, signal) => openHttpSource(fileUrl(hub, file), signal, options),
+    open: (file, signal) => openHttpSource(fileUrl(hub, file), signal, client, options),
   }
   return { place, ...(file !== undefined && { file }) }
 }
-
-const httpOptions = async ({ env, wait }: Outside) => ({
-  fetch: await fetchThroughProxies(env),
-  ...(wait && { wait }),
-})
-
-/** The Hugging Face hub: what a repository's file is called on the web, and why it may not be read. */
-
-export type Environment = Readonly<Record<string, string | undefined>>
 
 export type Repository = { name: string; endpoint: string; token?: string | undefined }
 
@@ -101,7 +89,7 @@ export function repositoryOn(env: Environment, name: string): Repository {
 export const fileUrl = ({ endpoint, name }: Repository, file: string) =>
   new URL(`${endpoint}/${name}/resolve/main/${file.split('/').map(encodeURIComponent).join('/')}`)
 
-/** @param reason the hub's own word for it. */
+/** @param reason the error code of the hub. */
 export function hubAccessHint({ endpoint, name, token }: Repository, reason: string | null): string {
   if (reason === 'RepoNotFound')
     return `check the name ${name}; if it is private, set HF_TOKEN to a token that may read it`

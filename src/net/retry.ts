@@ -1,95 +1,106 @@
-/** Trying again what may work the next time: a server that is busy, a line that breaks off. */
-import { setTimeout as sleep } from 'node:timers/promises'
+/** Retrying what may succeed later: a busy server, a broken connection. */
+import { setTimeout as sleepMilliseconds } from 'node:timers/promises'
 import { UserError } from '../platform/errors.ts'
 
-/** Waits, unless the signal ends it. */
-export type Wait = (seconds: number, signal: AbortSignal) => Promise<void>
+/** Waits, unless the signal is aborted. */
+export type Sleep = (seconds: number, signal: AbortSignal) => Promise<void>
 
-export const realWait: Wait = (seconds, signal) => sleep(seconds * 1000, undefined, { signal })
+export const sleepSeconds: Sleep = (seconds, signal) => sleepMilliseconds(seconds * 1000, undefined, { signal })
 
-/** Worth another try, after as long as the server asks for. */
-export class Transient extends Error {
-  override readonly name = 'Transient'
-  constructor(
-    message: string,
-    readonly retryAfter?: number,
-    cause?: unknown,
-  ) {
+/** A failure that may not happen again. `retryAfter` is the number of seconds that the server asks to wait. */
+export class TransientError extends Error {
+  override readonly name = 'TransientError'
+  readonly retryAfter: number | undefined
+
+  constructor(message: string, { retryAfter, cause }: { retryAfter?: number | undefined; cause?: unknown } = {}) {
     super(message, { cause })
+    this.retryAfter = retryAfter
   }
 }
 
-/** Failures in a row, with waits of 1, 2, 4, 8, 16 s between them. */
-const mostTries = 6
-
-/** Nobody waits longer for one more try, whatever a server asks for. */
-const longestWait = 120
-
-export type Patience = {
-  /** Something arrived: the next failure is the first again. */
-  renew(): void
-  /** @throws the error where trying again is of no use; UserError when it was of none. */
+export type RetryPolicy = {
+  /** Call it when data arrived: the next failure counts as the first. */
+  reset(): void
+  /** Waits before the next attempt. @throws the error when it is not transient; UserError after too many failures in a row. */
   afterFailure(error: unknown): Promise<void>
 }
 
-/** Counts failures in a row. */
-export function createPatience(signal: AbortSignal, wait: Wait): Patience {
+/** Failures in a row, with pauses of 1, 2, 4, 8 and 16 s between them. */
+const maxAttempts = 6
+
+/** The longest pause in seconds, whatever a server asks for in `Retry-After`. */
+export const maxPause = 120
+
+/**
+ * Exponential backoff over failures in a row.
+ * @param hint what to do after the last failure.
+ */
+export function createRetryPolicy(
+  signal: AbortSignal,
+  sleep: Sleep,
+  { attempts = maxAttempts, hint }: { attempts?: number; hint: string },
+): RetryPolicy {
   let failures = 0
   return {
-    renew: () => {
+    reset: () => {
       failures = 0
     },
     afterFailure: async (error) => {
       signal.throwIfAborted()
-      if (!(error instanceof Transient)) throw error
-      if (++failures === mostTries)
-        throw new UserError(`${error.message}, ${mostTries} times in a row`, {
-          hint: 'try again later: what has arrived is kept',
+      if (!(error instanceof TransientError)) throw error
+      if (++failures === attempts)
+        throw new UserError(attempts === 1 ? error.message : `${error.message}, ${attempts} times in a row`, {
+          hint,
           cause: error.cause,
         })
-      await wait(Math.min(error.retryAfter ?? 2 ** (failures - 1), longestWait), signal)
+      await sleep(Math.min(error.retryAfter ?? 2 ** (failures - 1), maxPause), signal)
     },
   }
 }
 
-/** The first result that is no transient failure. */
-export async function persist<Result>(patience: Patience, attempt: () => Promise<Result>): Promise<Result> {
+/** The result of the first attempt that does not fail. @throws as the policy does. */
+export async function withRetry<Result>(policy: RetryPolicy, attempt: () => Promise<Result>): Promise<Result> {
   for (;;)
     try {
       return await attempt()
     } catch (error) {
-      await patience.afterFailure(error)
+      await policy.afterFailure(error)
     }
 }
 
-/** A connection that says nothing for a minute is given up, and another one tried. */
-
-const longestSilence = 60_000
-
-export type Silence = {
-  /** Fires when nothing was heard for too long, and when the outer signal does. */
+/** Aborts a connection over which nothing arrives. */
+export type IdleTimeout = {
+  /** Aborted after the idle time, and when the outer signal is. */
   signal: AbortSignal
-  heard(): void
-  end(): void
+  /** Whether the idle time has passed. */
+  hasExpired(): boolean
+  /** Call it when data arrived. */
+  restart(): void
+  /** Call it in any case: the timer keeps the process alive. */
+  close(): void
 }
 
-/** Call `end` in any case: its timer would keep the process alive. */
-export function listenForSilence(signal: AbortSignal): Silence {
+export function startIdleTimeout(seconds: number, outer?: AbortSignal): IdleTimeout {
   const controller = new AbortController()
-  const giveUp = () => controller.abort(new Error('nothing was heard for a minute'))
-  const stop = () => controller.abort(signal.reason)
-  let timer = setTimeout(giveUp, longestSilence)
-  signal.addEventListener('abort', stop, { once: true })
-  if (signal.aborted) stop()
+  let isExpired = false
+  const expire = () => {
+    isExpired = true
+    controller.abort(new Error(`nothing arrived for ${seconds} s`))
+  }
+  const stop = () => controller.abort(outer?.reason)
+  let timer = setTimeout(expire, seconds * 1000)
+  outer?.addEventListener('abort', stop, { once: true })
+  if (outer?.aborted) stop()
   return {
     signal: controller.signal,
-    heard: () => {
+    hasExpired: () => isExpired,
+    restart: () => {
       clearTimeout(timer)
-      timer = setTimeout(giveUp, longestSilence)
+      timer = setTimeout(expire, seconds * 1000)
     },
-    end: () => {
+    close: () => {
       clearTimeout(timer)
-      signal.removeEventListener('abort', stop)
+      outer?.removeEventListener('abort', stop)
       controller.abort()
     },
   }

@@ -19,7 +19,7 @@ export const lockFile = 'run.lock'
  * Makes the folder and locks it.
  * @throws UserError when another process has it.
  */
-export function lockRun(folder: string): RunLock {
+export function lockFolder(folder: string): RunLock {
   makeFolder(folder)
   const path = join(folder, lockFile)
   const ours = JSON.stringify(thisProcess())

@@ -1,2 +1,22 @@
 /** Names and captions come out of an archive: control characters in them must not reach the terminal. */
 export const plain = (text: string) => text.replace(/[\s\p{Cc}]+/gu, ' ').trim()
+
+/** A path as a shell takes it: quoted where it has to be. */
+export const shellQuote = (path: string) =>
+  /^[\w@%+=:,./\\~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
+
+/** `3.2 MB`, `450 MB`, `8.50 GB` (10⁶ and 10⁹ bytes). */
+export const sizeText = (bytes: number) =>
+  bytes < 1e9 ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`
+
+/** The two largest units: `1 h 5 min`, `3 min 20 s`, `4 s`. */
+export function durationText(seconds: number): string {
+  const whole = Math.round(seconds)
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)]
+  if (hours > 0) return `${hours} h ${minutes} min`
+  return minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`
+}
+
+/** `a, b, c and 5 more` */
+export const listText = (names: readonly string[], most: number) =>
+  names.length > most ? `${names.slice(0, most).join(', ')} and ${names.length - most} more` : names.join(', ')

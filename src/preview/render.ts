@@ -6,7 +6,7 @@ import type { Guidance } from '../diffusion/guidance.ts'
 import type { Sampler } from '../diffusion/sampler.ts'
 import { fromBatch, type HostMatrix, toBatch } from '../engine/device-tensors.ts'
 import { decodeLatents, disposeAudioVae, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
-import { unpatchify } from '../model/audio-vae/latents.ts'
+import { targetLatentFrames, unpatchify } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
 import { normals, randomFor } from '../platform/random.ts'
@@ -32,7 +32,7 @@ export async function generateLatents(
 ): Promise<HostMatrix> {
   const { seconds, seed, steps, guidance } = request
   const [, width] = request.reference.shape
-  const frames = targetFrames(seconds)
+  const frames = targetLatentFrames(seconds)
   const noise = normals(randomFor(seed, 'preview'), frames * width)
   const inputs = {
     noise: toBatch({ shape: [frames, width], values: noise }),
@@ -78,14 +78,4 @@ export async function soundOf({ components, config }: RenderingBase, mel: tf.Ten
   const waveform = await vocode(vocoder, mel)
   disposeVocoder(vocoder)
   return waveform
-}
-
-const latentsPerSecond = 25
-
-/** Rounded half to even, as the reference rounds. */
-export function targetFrames(seconds: number): number {
-  const exact = seconds * latentsPerSecond
-  const below = Math.floor(exact)
-  if (exact - below !== 0.5) return Math.round(exact)
-  return below % 2 === 0 ? below : below + 1
 }

@@ -1,8 +1,8 @@
 /** Advice as text: how many pairs each clip length keeps, what the pairs have in common, and what to fix first. */
 import type { ChalkInstance } from 'chalk'
 import type { Advice } from '../dataset/advice.ts'
-import type { DatasetOptions } from '../dataset/dataset.ts'
-import { thinned } from '../dataset/fit-plan.ts'
+import type { DatasetOptions } from '../dataset/fit-plan.ts'
+import { sampleBuckets } from '../dataset/fit-plan.ts'
 import { type Finding, findingText } from '../dataset/problem.ts'
 import { plain } from '../platform/text.ts'
 
@@ -30,7 +30,7 @@ function findings(found: readonly Finding[], chalk: ChalkInstance): string {
 
 function lengths({ buckets, recommendedSeconds }: Advice, { seconds }: DatasetOptions, chalk: ChalkInstance): string {
   const most = buckets[0]?.pairs ?? 1
-  const bars = thinned(buckets, mostBars).map((bucket) => {
+  const bars = sampleBuckets(buckets, mostBars).map((bucket) => {
     const filled = Math.round((barWidth * bucket.pairs) / most)
     return `${`${bucket.seconds.toFixed(1)} s`.padStart(8)} ${'█'.repeat(filled)}${chalk.dim('░'.repeat(barWidth - filled))} ${bucket.pairs}`
   })

@@ -1,16 +1,16 @@
 /** A dataset as a page: the advice, every pair in a table, and the pairs that are worth a look with pictures and players. */
 
-import { compressSound } from '../audio/compress.ts'
+import { compressAudio } from '../audio/compress.ts'
 import { decodeAudio } from '../audio/decode.ts'
 import { toStereo } from '../audio/waveform.ts'
-import type { Terminal } from '../cli/terminal/terminal.ts'
 import type { Dataset } from '../dataset/dataset.ts'
-import { thinned } from '../dataset/fit-plan.ts'
+import { sampleBuckets } from '../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../dataset/pair-inspection.ts'
 import type { Finding } from '../dataset/problem.ts'
 import { lagText, tolerableLagSeconds } from '../dataset/sound-findings.ts'
 import type { Source } from '../dataset/source.ts'
 import { replaceFile } from '../platform/files.ts'
+import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { agreementText, lengthAdvice } from './advice-text.ts'
 import { barChart } from './page/charts.ts'
 import { html, type Markup } from './page/html.ts'
@@ -86,7 +86,7 @@ const nameList = (pairs: Finding['pairs']): string => {
 }
 
 function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<Dataset['advice']>, seconds: number) {
-  const bars = thinned(buckets, mostBars).map((bucket) => ({
+  const bars = sampleBuckets(buckets, mostBars).map((bucket) => ({
     label: `${bucket.seconds.toFixed(1)} s`,
     value: bucket.pairs,
     chosen: bucket.seconds === recommendedSeconds,
@@ -174,20 +174,26 @@ function soundSection({ pairs }: Dataset, sounds: PairSounds): Markup | undefine
 const longestSeconds = 15
 const kilobitsPerSecond = 64
 
-export async function writeDatasetPage(path: string, dataset: Dataset, source: Source, terminal: Terminal) {
+export async function writeDatasetPage(
+  path: string,
+  dataset: Dataset,
+  source: Source,
+  options: RunOptions<ProgressEvent> = {},
+) {
+  const reporter = createReporter<ProgressEvent>(options)
   const pairs = pairsToHear(dataset)
-  const stage = terminal.stage('Page', pairs.length, 'pairs')
+  const stage = reporter.stage('Page', pairs.length, 'pairs')
   const sounds = new Map<string, { reference: PageSound; target: PageSound }>()
   for (const { name, reference, target } of pairs) {
     sounds.set(name, { reference: await soundOf(source, reference), target: await soundOf(source, target) })
     stage.update(sounds.size)
   }
   replaceFile(path, [datasetPage(dataset, sounds satisfies PairSounds)])
-  stage.done(path)
+  stage.finish(path)
 }
 
 async function soundOf(source: Source, { path }: DatasetSide): Promise<PageSound> {
   const decoded = await source.withFile(path, (file) => decodeAudio(file, { name: path, maxSeconds: longestSeconds }))
   const waveform = toStereo(decoded)
-  return pageSound(waveform, await compressSound(waveform, kilobitsPerSecond))
+  return pageSound(waveform, await compressAudio(waveform, kilobitsPerSecond))
 }

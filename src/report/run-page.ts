@@ -1,8 +1,8 @@
 /** A run as a page: how it goes, what can be heard at each checkpoint, and what became of each reference. */
-import type { Best, Verdict, VerdictWord } from '../audio/analysis/verdict.ts'
-import { durationText } from '../cli/terminal/progress-bars.ts'
+import type { BestCheckpoint, Verdict, VerdictWord } from '../audio/analysis/verdict.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/sound-findings.ts'
+import { durationText } from '../platform/text.ts'
 import type { StepMetrics } from './loss-curves.ts'
 import { lossCharts } from './loss-curves.ts'
 import { html, type Markup } from './page/html.ts'
@@ -20,8 +20,8 @@ export type RunReport = {
   settings: readonly (readonly [name: string, value: string])[]
   metrics: readonly StepMetrics[]
   validation: readonly ReportedClip[]
-  best?: Best | undefined
-  roundTrips: readonly RoundTrip[]
+  best?: BestCheckpoint | undefined
+  reconstructions: readonly Reconstruction[]
   dataset: Dataset
   files: readonly { name: string; bytes: number }[]
 }
@@ -34,7 +34,7 @@ export type ReportedClip = {
   previews: readonly { step: number; sound: PageSound; verdict: Verdict }[]
 }
 
-export type RoundTrip = { name: string; original: PageSound; returned: PageSound; distance: number | null }
+export type Reconstruction = { name: string; original: PageSound; reconstructed: PageSound; distance: number | null }
 
 export function runPage(run: RunReport): string {
   return page({
@@ -44,7 +44,7 @@ export function runPage(run: RunReport): string {
       run.best && bestSection(run.best),
       ...run.validation.map((clip, i) => clipSection(clip, i + 1, run.best)),
       section('How it goes', lossCharts(run.metrics)),
-      roundTripSection(run.roundTrips),
+      roundTripSection(run.reconstructions),
       section('Settings', facts(run.settings)),
       dataSection(run.dataset),
       section('Files', facts(run.files.map(({ name, bytes }) => [name, sizeText(bytes)] as const))),
@@ -63,7 +63,7 @@ function lead({ state, step, steps, metrics, written }: RunReport): Markup {
   return html`<b class="${state === 'finished' ? 'good' : 'fair'}">${state}</b> · ${what}, ${durationText(seconds)} of training${left} · <span class="faint">written ${written}${state === 'running' && '; reload for news'}</span>`
 }
 
-const bestSection = ({ step, reason }: Best): Markup =>
+const bestSection = ({ step, reason }: BestCheckpoint): Markup =>
   section('Best checkpoint', html`<p><b>step ${step}</b>: ${reason}</p>`)
 
 const looks: Record<VerdictWord, string> = { ignored: 'bad', copied: 'fair', transformed: 'good' }
@@ -77,7 +77,7 @@ const meaning: Record<VerdictWord, string> = {
 function clipSection(
   { prompt, reference, target, previews }: ReportedClip,
   number: number,
-  best: Best | undefined,
+  best: BestCheckpoint | undefined,
 ): Markup {
   const newestFirst = [...previews].sort((a, b) => b.step - a.step)
   const shown = shownOf(newestFirst, best)
@@ -108,7 +108,7 @@ const mostPreviews = 12
 /** All of them, or the first, the last, the best, and some evenly between. */
 export function shownOf<Preview extends { step: number }>(
   previews: readonly Preview[],
-  best: Best | undefined,
+  best: BestCheckpoint | undefined,
 ): Preview[] {
   if (previews.length <= mostPreviews) return [...previews]
   const even = Array.from({ length: mostPreviews - 1 }, (_, i) =>
@@ -130,13 +130,13 @@ function verdictNote({ word, follows, timing, lagSeconds, toReference, toTarget,
   return html`<b class="${looks[word]}">${word}</b> · ${numbers.join(' · ')}`
 }
 
-function roundTripSection(roundTrips: readonly RoundTrip[]): Markup | undefined {
+function roundTripSection(roundTrips: readonly Reconstruction[]): Markup | undefined {
   if (roundTrips.length === 0) return undefined
   return section(
     'What the model can hear',
     html`<p class="faint">Targets of the dataset, once through the autoencoder and the vocoder: no preview can sound better than these.</p>`,
     html`${roundTrips.map(
-      ({ name, original, returned, distance }) =>
+      ({ name, original, reconstructed: returned, distance }) =>
         html`<h3>${name}</h3><div class="pair">${player('as trained', original)}${player('there and back', returned, distance === null ? undefined : `${distance.toFixed(1)} dB away`)}</div>`,
     )}`,
   )

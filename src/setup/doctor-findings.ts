@@ -1,5 +1,5 @@
 /** What the facts of a machine mean to someone who wants to train on it. */
-import type { ProductProbe } from '../engine/numeric-check.ts'
+import type { MatMulProbe } from '../engine/precision.ts'
 import type { DoctorReport } from './doctor.ts'
 
 export type Grade = 'good' | 'fair' | 'poor'
@@ -90,7 +90,7 @@ function products({ products }: DoctorReport): Finding[] {
 /** The arithmetic of one step of the released model on a pair of five seconds, in units of 1e9 operations. */
 const gigaflopsOfStep = 3600
 
-function product(about: string, probe: ProductProbe, without: string): Finding {
+function product(about: string, probe: MatMulProbe, without: string): Finding {
   if (!probe.works) return { about, found: probe.reason, grade: 'fair', meaning: without }
   const found = `${Math.round(probe.gigaflops).toLocaleString('en')} GFLOP/s`
   if (!probe.roundsToNearest)

@@ -1,16 +1,10 @@
 /** What the doctor looks at. Nothing here fails: what is missing is a finding too. */
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { defaultCacheFolder } from '../encode/cache.ts'
-import {
-  type Backend,
-  type BackendChoice,
-  currentBackend,
-  type NativeFacts,
-  nativeFacts,
-  startBackend,
-} from '../engine/backend.ts'
+import { type Backend, type BackendChoice, currentBackend, startBackend } from '../engine/backend.ts'
 import { defaultDataFolder } from '../engine/installation.ts'
-import { type ProductProbe, probeProduct } from '../engine/numeric-check.ts'
+import { type NativeFacts, nativeFacts } from '../engine/native.ts'
+import { type MatMulProbe, probeMatMul } from '../engine/precision.ts'
 import { elementCount } from '../formats/dtypes.ts'
 import {
   bytesIn,
@@ -22,7 +16,7 @@ import {
   readProcessor,
   readProxies,
 } from '../machine/hardware.ts'
-import { type BaseChoice, openBaseModel } from '../model/base-model.ts'
+import { type BaseOptions, openBase } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/checkpoint-layout.ts'
 import { UserError } from '../platform/errors.ts'
 import { toolVersion } from '../platform/version.ts'
@@ -41,7 +35,7 @@ export type DoctorReport = {
   /** Only where native TensorFlow computes. */
   native?: NativeFacts
   /** Only where a backend computes. */
-  products?: Record<'float32' | 'bfloat16', ProductProbe>
+  products?: Record<'float32' | 'bfloat16', MatMulProbe>
   ffmpeg: Found<{ path: string; from: string; version: string; rubberband: boolean }>
   base: Found<BaseFacts>
   disk: { folder: string; freeBytes: number }
@@ -60,7 +54,7 @@ export type BaseFacts = {
   parameters: number
 }
 
-export async function examineMachine(choice: BackendChoice, base: BaseChoice): Promise<DoctorReport> {
+export async function examineMachine(choice: BackendChoice, base: BaseOptions): Promise<DoctorReport> {
   const backend = await found(() => startBackend(choice))
   const computes = backend.failure === undefined
   return {
@@ -72,7 +66,7 @@ export async function examineMachine(choice: BackendChoice, base: BaseChoice): P
     cards: readCards(),
     backend,
     ...(computes && currentBackend() === 'tensorflow' && { native: nativeFacts() }),
-    ...(computes && { products: { float32: probeProduct('float32'), bfloat16: probeProduct('bfloat16') } }),
+    ...(computes && { products: { float32: probeMatMul('float32'), bfloat16: probeMatMul('bfloat16') } }),
     ffmpeg: await found(ffmpegFacts),
     base: await found(async () => baseFacts(base)),
     disk: { folder: process.cwd(), freeBytes: freeBytesAt(process.cwd()) },
@@ -96,8 +90,8 @@ async function ffmpegFacts() {
   return { ...facts, rubberband: filters.has('rubberband') }
 }
 
-function baseFacts(choice: BaseChoice): BaseFacts {
-  const { checkpoint, config, fingerprint, isBundled } = openBaseModel(choice)
+function baseFacts(choice: BaseOptions): BaseFacts {
+  const { checkpoint, config, fingerprint, isBundled } = openBase(choice)
   try {
     const { num_layers, audio_num_attention_heads, audio_attention_head_dim } = config.transformer
     const sizes = [...checkpoint.tensors].map(([name, { shape }]) => (isAudioTensor(name) ? elementCount(shape) : 0))

@@ -2,7 +2,7 @@
  * A current TensorFlow under tfjs-node. As npm installs it, tfjs-node brings TensorFlow 2.9, which is slow at bfloat16 and knows no recent card;
  * but its addon is two C++ files on TensorFlow's stable C interface, which build against any later one.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
@@ -15,43 +15,48 @@ import {
 } from '../engine/installation.ts'
 import { ProgramError, runProgram } from '../machine/programs.ts'
 import { UserError } from '../platform/errors.ts'
+import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { buildAddon, fetchTfjsNode, findCompiler, nodeHeaders } from './addon.ts'
 import type { DoctorReport } from './doctor.ts'
 import { obtainTensorFlow, type TensorFlowWish } from './tensorflow-source.ts'
 
-export type SetupOptions = TensorFlowWish & {
-  dataFolder?: string
-  /** Called as each part begins. */
-  onStage?: (stage: SetupStage) => void
-}
-
-export type SetupStage = 'Getting TensorFlow' | 'Getting tfjs-node' | 'Building the addon' | 'Checking'
+export type SetupSettings = TensorFlowWish & { dataFolder?: string }
 
 /**
  * Puts a current TensorFlow under tfjs-node. An earlier one is replaced only when the new one has shown that it computes.
  * @throws UserError for whatever is missing, cannot be fetched, built or started.
  */
-export async function setUpTensorFlow(options: SetupOptions = {}): Promise<Installation & Examination> {
-  const { dataFolder = defaultDataFolder(), onStage = () => {}, ...wish } = options
+export async function setUpTensorFlow(
+  { dataFolder = defaultDataFolder(), ...wish }: SetupSettings = {},
+  options: RunOptions<ProgressEvent> = {},
+): Promise<Installation & Examination> {
+  const reporter = createReporter<ProgressEvent>(options)
+  const stage = async <Result>(label: string, work: () => Result | Promise<Result>): Promise<Result> => {
+    reporter.throwIfAborted()
+    const { finish } = reporter.stage(label, undefined, 'files')
+    const result = await work()
+    finish()
+    return result
+  }
   refuseWindows()
   const compiler = await findCompiler()
   const trial = makeTrialFolder(dataFolder)
   try {
     const folder = installationFolder(trial)
     const addon = addonFolder(folder)
-    onStage('Getting TensorFlow')
-    const { from, ...tensorflow } = await obtainTensorFlow(wish, join(folder, 'libtensorflow'))
-    onStage('Getting tfjs-node')
+    const { from, ...tensorflow } = await stage('Getting TensorFlow', () =>
+      obtainTensorFlow(wish, join(folder, 'libtensorflow')),
+    )
     const { version } = ownTfjs()
-    await fetchTfjsNode(addon, version)
-    onStage('Building the addon')
-    await buildAddon(compiler, { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movable: folder })
+    await stage('Getting tfjs-node', () => fetchTfjsNode(addon, version))
+    await stage('Building the addon', () =>
+      buildAddon(compiler, { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movable: folder }),
+    )
     if (liesIn(folder, tensorflow.include)) rmSync(tensorflow.include, { recursive: true })
     const libraries = tensorflow.libraries.map((path) => (liesIn(folder, path) ? relative(folder, path) : path))
     const installation: Installation = { tfjs: version, from, libraries }
     writeInstallation(folder, installation)
-    onStage('Checking')
-    const examination = await examine(trial)
+    const examination = await stage('Checking', () => examine(trial))
     removeTensorFlow(dataFolder)
     renameSync(folder, installationFolder(dataFolder))
     return { ...installation, ...examination }
@@ -60,7 +65,7 @@ export async function setUpTensorFlow(options: SetupOptions = {}): Promise<Insta
   }
 }
 
-/** Undoes a setup. @returns whether there was one. */
+/** Removes what was set up. @returns whether there was anything. */
 export function removeTensorFlow(dataFolder = defaultDataFolder()): boolean {
   const folder = installationFolder(dataFolder)
   if (!existsSync(folder)) return false
@@ -75,17 +80,35 @@ function refuseWindows() {
   })
 }
 
-/** A data folder within the data folder: moving out of it is one step. What an interrupted setup left there is removed. */
+/** A temporary data folder inside the data folder, so that the result can be moved in one step. Each set-up has its own. */
 function makeTrialFolder(dataFolder: string): string {
-  const trial = join(dataFolder, 'trial')
-  rmSync(trial, { recursive: true, force: true })
+  removeAbandonedTrials(dataFolder)
+  mkdirSync(dataFolder, { recursive: true })
+  const trial = mkdtempSync(join(dataFolder, `trial-${process.pid}-`))
   mkdirSync(installationFolder(trial), { recursive: true })
   return trial
 }
 
-const liesIn = (folder: string, path: string) => !relative(folder, path).startsWith('..')
+/** Removes what set-ups left behind whose process is gone. */
+function removeAbandonedTrials(dataFolder: string) {
+  if (!existsSync(dataFolder)) return
+  for (const name of readdirSync(dataFolder)) {
+    const [, pid] = /^trial(?:-(\d+)-.*)?$/.exec(name) ?? []
+    const isAbandoned = name === 'trial' || (pid !== undefined && !isRunning(Number(pid)))
+    if (isAbandoned) rmSync(join(dataFolder, name), { recursive: true, force: true })
+  }
+}
 
-/** The look at what was set up: another process asks it to compute, so that a library that crashes takes only that one down. */
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+const liesIn = (folder: string, path: string) => !relative(folder, path).startsWith('..')
 
 export type Examination = Required<Pick<DoctorReport, 'native' | 'products'>>
 

@@ -1,73 +1,82 @@
-/** `ltx-a2a train --dry-run`: a few real steps on made-up pairs, and what they say of the whole run. Nothing is written. */
-
-import { durationText } from '../cli/terminal/progress-bars.ts'
-import type { Terminal } from '../cli/terminal/terminal.ts'
+/** What a run would take: a few real training steps on made-up pairs. Nothing is written. */
 import type { TrainSettings } from '../config/settings.ts'
-import { passesOf } from '../diffusion/guidance.ts'
+import { passesPerStep } from '../diffusion/guidance.ts'
+import type { EncodedPair } from '../encode/dataset.ts'
+import { clipLatentFrames } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
+import { detachLora } from '../model/lora.ts'
 import { contextLength } from '../model/text/tokenizer.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
-import { sizeText } from '../net/disk.ts'
+import type { Reporter } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
 import { previewTimes } from './requirements.ts'
-import type { EncodedPair } from './trainer.ts'
 import { createTrainer } from './trainer.ts'
+import { trainerSettingsOf } from './training-run.ts'
 
-/** The first prepares what the others use again. */
+export type RunEstimate = {
+  steps: number
+  secondsPerStep: number
+  trainingSeconds: number
+  /** How many previews the run renders, and how long that takes in all. */
+  previews: number
+  previewSeconds: number
+  /** The peak of this process so far. */
+  peakMemoryBytes: number
+}
+
+/** The first step prepares what the others use again, so it is not counted. */
 const probeSteps = 4
 
-/** Shows how long the run would take; its memory, too, as it really was. */
-export async function probeRun(
+/** A forward pass takes about half of a training step: frozen weights have no gradient. */
+const forwardShare = 1 / 2
+
+/** @param references how many previews the run renders each time. */
+export async function estimateRun(
   base: BaseModel,
   model: Transformer,
   settings: TrainSettings,
-  previews: number,
-  terminal: Terminal,
-): Promise<void> {
-  const seconds = await secondsPerStep(base, model, settings, terminal)
+  references: number,
+  reporter: Reporter,
+): Promise<RunEstimate> {
+  const secondsPerStep = await measureStep(base, model, settings, reporter)
   const { numberOfSteps: steps, previewSteps, previewCfg: cfg, stgScale: stg } = settings
-  const times = previewTimes(settings)
-  const passes = previews * times * previewSteps * passesOf({ cfg, stg }, model.blocks.length)
-  const previewSeconds = passes * (seconds / settings.gradientAccumulation) * forwardShare
-  terminal.result(
-    [
-      `Time: ${seconds.toPrecision(2)} s a step, ${durationText(seconds * steps)} for ${steps} steps`,
-      ...(previews > 0 ? [`Previews: about ${durationText(previewSeconds)} for ${previews * times} of them`] : []),
-      `Memory at its peak so far: ${sizeText(process.resourceUsage().maxRSS * 1024)}`,
-    ].join('\n'),
-  )
+  const previews = references * previewTimes(settings)
+  const passes = previews * previewSteps * passesPerStep({ cfg, stg }, model.blocks.length)
+  return {
+    steps,
+    secondsPerStep,
+    trainingSeconds: secondsPerStep * steps,
+    previews,
+    previewSeconds: passes * (secondsPerStep / settings.gradientAccumulation) * forwardShare,
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+  }
 }
 
-/** A pass forward is about half a step: frozen weights have no gradient. */
-const forwardShare = 1 / 2
-
-async function secondsPerStep(base: BaseModel, model: Transformer, settings: TrainSettings, terminal: Terminal) {
-  const stage = terminal.stage('Probing', probeSteps, 'steps')
-  const trainer = createTrainer(model, [madeUpPair(base, settings.audioDurationSeconds)], {
-    rank: settings.rank,
-    alpha: settings.alpha,
-    targetModules: settings.targetModules,
-    seed: settings.seed,
-    steps: probeSteps,
-    learningRate: settings.learningRate,
-    schedule: settings.learningRateSchedule,
-    accumulation: settings.gradientAccumulation,
-  })
+async function measureStep(base: BaseModel, model: Transformer, settings: TrainSettings, reporter: Reporter) {
+  const stage = reporter.stage('Measuring steps', probeSteps, 'steps')
+  const pairs = [madeUpPair(base, settings.audioDurationSeconds)]
+  const trainer = createTrainer(model, pairs, { ...trainerSettingsOf(settings), steps: probeSteps })
   const seconds: number[] = []
-  await trainer.run({
-    onStep: (report) => {
-      seconds.push(report.seconds)
-      stage.update(report.step)
-    },
-  })
-  trainer.dispose()
-  stage.done(`${probeSteps} steps on made-up sound`)
+  try {
+    await trainer.run({
+      onStep: (report) => {
+        seconds.push(report.seconds)
+        stage.update(report.step)
+      },
+      shouldStop: () => reporter.signal.aborted,
+    })
+    reporter.throwIfAborted()
+  } finally {
+    trainer.dispose()
+    detachLora(model)
+  }
+  stage.finish(`${probeSteps} steps on made-up sound`)
   return Math.min(...seconds.slice(1))
 }
 
-/** Noise of the right size: how long a step takes does not depend on what is in it. */
+/** Noise of the right size: the values do not change how long a step takes. */
 function madeUpPair({ config }: BaseModel, seconds: number): EncodedPair {
-  const frames = Math.round(25 * seconds) + 1
+  const frames = clipLatentFrames(seconds)
   const matrix = (name: string, rows: number, columns: number) => ({
     shape: [rows, columns] as [number, number],
     values: normals(randomFor(0, 'dry run', name), rows * columns),

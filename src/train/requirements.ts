@@ -1,127 +1,153 @@
-/** What a run will take of the machine, from sizes alone: before anything is loaded, so that a run that cannot fit costs nothing. */
+/** What a run needs, estimated from sizes alone before anything is loaded: memory and disk. */
 
 import type { TrainSettings } from '../config/settings.ts'
 import type { BackendName } from '../engine/backend.ts'
-import { mustRecompute } from '../engine/checkpointing.ts'
-import { heldAs } from '../engine/device-tensors.ts'
+import { storagePrecision } from '../engine/device-tensors.ts'
 import type { Precision } from '../engine/precision.ts'
 import { type Dtype, elementCount } from '../formats/dtypes.ts'
+import { clipLatentFrames } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
+import { isTargetModule } from '../model/lora.ts'
 import { openGemma } from '../model/text/gemma.ts'
 import { contextLength } from '../model/text/tokenizer.ts'
-import { keptBytes } from '../model/transformer/native/block-inputs.ts'
+import { type Checkpointing, savedActivationBytes, shouldCheckpoint } from '../model/transformer/checkpointing.ts'
+import { sum } from '../platform/statistics.ts'
 
-/** What decides how much a run takes. */
-export type Demand = Pick<
+/** What decides how much a run needs. */
+export type RunSize = Pick<
   TrainSettings,
   'audioDurationSeconds' | 'targetModules' | 'numberOfSteps' | 'checkpointInterval' | 'previewInterval'
 > & {
   rank: number
-  /** Clips, and distinct texts, that will be encoded. */
+  recompute?: Checkpointing
+  /** The number of clips to encode. */
   clips: number
+  /** The number of distinct texts to encode. */
   texts: number
-  /** Those of the texts for which the text encoder is read. */
+  /** How many of the texts need the text encoder. */
   unknownTexts: number
+  /** The number of validation references. */
   previews: number
 }
 
 /** All in bytes. */
-export type Requirements = {
+export type RunRequirements = {
   weights: number
-  /** LoRA, its gradients and the optimizer's moments. */
+  /** The LoRA, its gradients and the moments of the optimizer. */
   trained: number
-  /** What one step keeps for its gradients. */
+  /** The activations that one step saves for its gradients. */
   step: number
-  /** While captions are encoded, which is over before the weights are read. */
+  /** Used while captions are encoded, which ends before the weights are loaded. */
   captions: number
-  /** At the most: while captions are encoded, or while it trains. */
+  /** The peak: while captions are encoded, or while training. */
   memory: number
-  /** In the run's folder, and in the cache. */
+  /** Disk for the folder of the run. */
   run: number
+  /** Disk for the cache. */
   cache: number
 }
 
-export type Engine = {
+/** What this machine has for a run, in bytes: `memory` is the most that the backend can use, `freeMemory` what is unused now. */
+export type MachineResources = {
+  place: MemoryPlace
+  memory: number
+  freeMemory: number
+  runDisk: number
+  cacheDisk: number
+}
+
+/** Where the backend keeps its tensors. */
+export type MemoryPlace = 'this machine' | 'the wasm backend' | 'the graphics card'
+
+/** What a backend needs per weight and per activation. */
+export type EngineCosts = {
   name: BackendName
-  /** Of a weight that is stored so; both orientations, where the backend keeps weights in both. */
+  /** Bytes in memory of a weight stored in this format, in all layouts that the backend keeps. */
   bytesPerWeight(dtype: Dtype): number
-  /** How much of what a plain step keeps is kept here: of every block, and of the one that is being computed. */
-  everyBlock: number
-  oneBlock: number
-  /** Whether blocks are computed again rather than keep so many bytes. */
-  recomputes(bytes: number): boolean
-  /** Of the text encoder's layer that is being applied: as it is read, and as the backend holds it. */
+  /** The share of an uncaptured step's activations that is kept for every block, and for the block being computed. */
+  activationsPerBlock: number
+  activationsOfOneBlock: number
+  /** Whether blocks are recomputed in the backward pass instead of saving so many bytes of activations. */
+  recomputes(savedBytes: number): boolean
+  /** Bytes per weight of the text encoder's layer being applied: as it is read, and as the backend keeps it. */
   bytesPerTextWeight: number
-  /** Node, the libraries, and the data while it passes through. */
-  ownBytes: number
+  /** Node, the libraries and the data. */
+  baseBytes: number
 }
 
 /**
- * The shares of native TensorFlow, whose steps keep little, were measured at the released width with 2 to 6 blocks, 252 and 1002 tokens; the bytes per
- * text weight with `scripts/measure-text-encoder.ts`.
+ * The shares of native TensorFlow were measured at the released width with 2 to 6 blocks, at 252 and 1002 tokens; the bytes per weight of the text
+ * encoder with `scripts/measure-text-encoder.ts`.
  */
-export function engineOf(name: BackendName, precision: Precision): Engine {
-  const bytes = bytesIn(precision)
+export function engineCosts(name: BackendName, precision: Precision, recompute: Checkpointing = 'auto'): EngineCosts {
   if (name === 'tensorflow')
     return {
-      ...{ name, bytesPerWeight: (dtype: Dtype) => bytesIn(heldAs(dtype, precision)) },
-      ...{ everyBlock: precision === 'float32' ? 0.09 : 0.065, oneBlock: 0.12, recomputes: mustRecompute },
-      ...{ bytesPerTextWeight: 1.5 * bytes, ownBytes: 700e6 },
+      name,
+      bytesPerWeight: (dtype) => bytesIn(storagePrecision(dtype, precision)),
+      activationsPerBlock: precision === 'float32' ? 0.09 : 0.065,
+      activationsOfOneBlock: 0.12,
+      recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes),
+      bytesPerTextWeight: 1.5 * bytesIn(precision),
+      baseBytes: 700e6,
     }
   return {
-    ...{ name, bytesPerWeight: () => (name === 'wasm' ? 8 : 4), everyBlock: 1, oneBlock: 0, recomputes: () => false },
-    ...{ bytesPerTextWeight: 10, ownBytes: 250e6 },
+    name,
+    bytesPerWeight: () => (name === 'wasm' ? 8 : 4),
+    activationsPerBlock: 1,
+    activationsOfOneBlock: 0,
+    recomputes: () => false,
+    bytesPerTextWeight: 10,
+    baseBytes: 250e6,
   }
 }
 
 const bytesIn = (precision: Precision) => (precision === 'float32' ? 4 : 2)
 
-export function requirementsOf(base: BaseModel, demand: Demand, engine: Engine): Requirements {
+/** @param engine the costs of the backend that the run uses. */
+export function requirementsOf(base: BaseModel, size: RunSize, engine: EngineCosts): RunRequirements {
   const weights = transformerBytes(base, engine)
-  const parameters = loraElements(base, demand)
+  const parameters = loraElements(base, size)
   const trained = parameters * 16
-  const step = stepBytes(base, demand.audioDurationSeconds, engine)
-  const captions = demand.unknownTexts > 0 ? captionBytes(base, engine) : 0
-  const checkpoints = times(demand.numberOfSteps, demand.checkpointInterval)
-  const wav = demand.audioDurationSeconds * 48_000 * 2 * 4
-  const run = parameters * 2 * checkpoints + parameters * 12 * 2 + wav * demand.previews * previewTimes(demand)
-  const width = base.config.transformer.audio_cross_attention_dim
-  const cache =
-    4 * (demand.texts * contextLength * width + demand.clips * framesOf(demand.audioDurationSeconds) * patchWidth)
-  const memory = Math.max(weights + trained + step, captions) + engine.ownBytes
+  const step = stepBytes(base, size.audioDurationSeconds, engine)
+  const captions = size.unknownTexts > 0 ? captionBytes(base, engine) : 0
+  const checkpoints = timesInRun(size.numberOfSteps, size.checkpointInterval)
+  const wav = size.audioDurationSeconds * 48_000 * 2 * 4
+  const run = parameters * 2 * checkpoints + parameters * 12 * 2 + wav * size.previews * previewTimes(size)
+  const { audio_cross_attention_dim: width, audio_in_channels: patchWidth } = base.config.transformer
+  const clipElements = clipLatentFrames(size.audioDurationSeconds) * patchWidth
+  const cache = 4 * (size.texts * contextLength * width + size.clips * clipElements)
+  const memory = Math.max(weights + trained + step, captions) + engine.baseBytes
   return { weights, trained, step, captions, memory, run, cache }
 }
 
-const framesOf = (seconds: number) => Math.ceil(25 * seconds) + 1
-
-const patchWidth = 128
-
 /**
- * How many float32 values a block of a plain step keeps until its gradient is taken, as multiples of its matrices' sizes: tokens × tokens and tokens × text per head,
- * text × width, tokens × width. Measured with `tf.profile` on steps of several lengths; a test compares.
+ * How many float32 values a block of an uncaptured step saves until its gradient is taken, as multiples of the sizes of its matrices: tokens × tokens
+ * and tokens × text per head, text × width, tokens × width. Measured with `tf.profile` on steps of several lengths; a test compares.
  */
-const kept = { selfScores: 5.6, textScores: 5, text: 42, tokens: 385 }
+const saved = { selfScores: 5.6, textScores: 5, text: 42, tokens: 385 }
 
-function stepBytes({ config: { transformer } }: BaseModel, seconds: number, engine: Engine): number {
+function stepBytes({ config: { transformer } }: BaseModel, seconds: number, engine: EngineCosts): number {
   const heads = transformer.audio_num_attention_heads
   const width = heads * transformer.audio_attention_head_dim
-  const tokens = 2 * framesOf(seconds)
-  const plain =
+  const tokens = 2 * clipLatentFrames(seconds)
+  const block =
     4 *
-    (kept.selfScores * heads * tokens ** 2 +
-      kept.textScores * heads * tokens * contextLength +
-      kept.text * contextLength * width +
-      kept.tokens * tokens * width)
-  const [every, one] = [engine.everyBlock * plain, engine.oneBlock * plain]
+    (saved.selfScores * heads * tokens ** 2 +
+      saved.textScores * heads * tokens * contextLength +
+      saved.text * contextLength * width +
+      saved.tokens * tokens * width)
+  const perBlock = engine.activationsPerBlock * block
+  const ofOneBlock = engine.activationsOfOneBlock * block
   const blocks = transformer.num_layers
-  if (engine.recomputes(blocks * keptBytes({ heads, width, inner: 4 * width }, tokens, contextLength)))
-    return blocks * 4 * tokens * width + every + one
-  return blocks * every + one
+  const savedBytes = blocks * savedActivationBytes({ heads, width, inner: 4 * width }, tokens, contextLength)
+  return engine.recomputes(savedBytes)
+    ? blocks * 4 * tokens * width + perBlock + ofOneBlock
+    : blocks * perBlock + ofOneBlock
 }
 
-/** The text projection as it is stored and one layer of the tower; after those, the connector. */
-function captionBytes({ checkpoint, textEncoder }: BaseModel, engine: Engine): number {
-  const frozenBytes = (dtype: Dtype) => (engine.name === 'wasm' ? 4 : engine.bytesPerWeight(dtype)) // one orientation: there are no gradients
+/** First the text projection as it is stored and one layer of the text encoder; afterwards the connector. */
+function captionBytes({ checkpoint, textEncoder }: BaseModel, engine: EngineCosts): number {
+  const frozenBytes = (dtype: Dtype) => (engine.name === 'wasm' ? 4 : engine.bytesPerWeight(dtype)) // one layout: there are no gradients
   let [projection, connector] = [0, 0]
   for (const [name, { dtype, shape, start, end }] of checkpoint.tensors) {
     if (name.includes('audio_aggregate_embed')) projection += end - start
@@ -134,9 +160,8 @@ function captionBytes({ checkpoint, textEncoder }: BaseModel, engine: Engine): n
 function textLayerElements(folder: string): number {
   const gemma = openGemma(folder)
   try {
-    return [...gemma.file.tensors]
-      .filter(([name]) => name.startsWith(`${gemma.prefix}layers.0.`))
-      .reduce((sum, [, { shape }]) => sum + elementCount(shape), 0)
+    const layer = [...gemma.file.tensors].filter(([name]) => name.startsWith(`${gemma.prefix}layers.0.`))
+    return sum(layer.map(([, { shape }]) => elementCount(shape)))
   } finally {
     gemma.close()
   }
@@ -144,24 +169,26 @@ function textLayerElements(folder: string): number {
 
 const transformerTensor = /^model\.diffusion_model\.(?!audio_embeddings_connector\.)/
 
-const transformerBytes = ({ checkpoint }: BaseModel, engine: Engine) =>
-  [...checkpoint.tensors]
-    .filter(([name]) => transformerTensor.test(name) && /audio/.test(name))
-    .reduce((sum, [, { dtype, shape }]) => sum + elementCount(shape) * engine.bytesPerWeight(dtype), 0)
+const transformerBytes = ({ checkpoint }: BaseModel, engine: EngineCosts) =>
+  sum(
+    [...checkpoint.tensors]
+      .filter(([name]) => transformerTensor.test(name) && /audio/.test(name))
+      .map(([, { dtype, shape }]) => elementCount(shape) * engine.bytesPerWeight(dtype)),
+  )
 
-function loraElements({ checkpoint }: BaseModel, { rank, targetModules }: Demand): number {
-  let elements = 0
-  for (const [name, { shape }] of checkpoint.tensors)
-    if (/\.transformer_blocks\./.test(name) && targetModules.some((module) => name.endsWith(`.${module}.weight`)))
-      elements += rank * shape.reduce((sum, size) => sum + size, 0)
-  return elements
+function loraElements({ checkpoint }: BaseModel, { rank, targetModules }: RunSize): number {
+  const isAdapted = (name: string) =>
+    /\.transformer_blocks\..*\.weight$/.test(name) &&
+    targetModules.some((target) => isTargetModule(name.replace(/\.weight$/, ''), target))
+  const adapted = [...checkpoint.tensors].filter(([name]) => isAdapted(name))
+  return sum(adapted.map(([, { shape }]) => rank * sum(shape)))
 }
 
-const times = (steps: number, interval: number) => (interval > 0 ? Math.ceil(steps / interval) : 1)
+const timesInRun = (steps: number, interval: number) => (interval > 0 ? Math.ceil(steps / interval) : 1)
 
-/** How often previews are rendered: of the base first, unless they are wanted only at the end. */
+/** How often previews are rendered: first with the base alone, unless they are wanted only at the end. */
 export const previewTimes = ({
   numberOfSteps,
   previewInterval,
 }: Pick<TrainSettings, 'numberOfSteps' | 'previewInterval'>) =>
-  times(numberOfSteps, previewInterval) + (previewInterval > 0 ? 1 : 0)
+  timesInRun(numberOfSteps, previewInterval) + (previewInterval > 0 ? 1 : 0)

@@ -1,25 +1,26 @@
 /**
- * What must be as it was for a resumed run to be the same run. It is compared part by part, so that a refusal can name what differs. How many
- * steps there are, and how large they are, is not among it: both may change on the way.
+ * What must not change when a run is resumed: the base, the data, and the settings that decide what the LoRA is. They are compared one by one, so that
+ * the error can name what differs. The number of steps and the learning rate may change.
  */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Job } from '../config/job-file.ts'
 import { jobOf, type TrainSettings } from '../config/settings.ts'
+import type { EncodedPair } from '../encode/dataset.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { UserError } from '../platform/errors.ts'
 import type { RunChange } from './run-folder.ts'
-import type { EncodedPair, TrainerSettings } from './trainer.ts'
+import type { TrainerSettings } from './trainer.ts'
 
-export type Identity = {
-  /** By the names people know. */
+export type ResumeCheck = {
+  /** By their names in messages. */
   settings: Readonly<Record<string, string>>
   /** Each pair's name with the hash of its latents and context. */
   pairs: readonly (readonly [name: string, hash: string])[]
 }
 
 /** @param base the fingerprint of the base model. */
-export const identityOf = (base: string, pairs: readonly EncodedPair[], settings: TrainerSettings): Identity => ({
+export const resumeCheckOf = (base: string, pairs: readonly EncodedPair[], settings: TrainerSettings): ResumeCheck => ({
   settings: {
     'base model': base,
     rank: String(settings.rank),
@@ -31,8 +32,8 @@ export const identityOf = (base: string, pairs: readonly EncodedPair[], settings
   pairs: pairs.map((pair) => [pair.name, hashOf(pair)]),
 })
 
-/** What differs, in words with both values; nothing where the two are the same. */
-export function differences(before: Identity, now: Identity): string[] {
+/** What differs, in words, with both values. Empty where the two are the same. */
+export function differences(before: ResumeCheck, now: ResumeCheck): string[] {
   const names = new Set([...Object.keys(before.settings), ...Object.keys(now.settings)])
   const settings = [...names].flatMap((name) => {
     const [was, is] = [before.settings[name] ?? 'unknown', now.settings[name] ?? 'unknown']
@@ -41,15 +42,15 @@ export function differences(before: Identity, now: Identity): string[] {
   return [...settings, ...shortened(pairDifferences(new Map(before.pairs), new Map(now.pairs)))]
 }
 
-const identitySchema = z.object({
+const resumeCheckSchema = z.object({
   settings: z.record(z.string(), z.string()),
   pairs: z.array(z.tuple([z.string(), z.string()])),
 })
 
-/** An identity that was written as JSON; undefined for anything else. */
-export function parseIdentity(text: string): Identity | undefined {
+/** Parses a check that was written as JSON; undefined for anything else. */
+export function parseResumeCheck(text: string): ResumeCheck | undefined {
   try {
-    return identitySchema.parse(JSON.parse(text))
+    return resumeCheckSchema.parse(JSON.parse(text))
   } catch {
     return undefined
   }
@@ -62,7 +63,7 @@ function pairDifferences(before: ReadonlyMap<string, string>, now: ReadonlyMap<s
   return [
     ...gone.map((name) => `the pair ${name} is gone`),
     ...added.map((name) => `the pair ${name} is new`),
-    ...changed.map(([name]) => `the pair ${name} sounds or reads differently`),
+    ...changed.map(([name]) => `the pair ${name} has changed`),
   ]
 }
 
@@ -76,30 +77,29 @@ function hashOf({ target, reference, context }: EncodedPair): string {
 }
 
 /**
- * What may change when a run is resumed, and what may not. Whatever decides what the LoRA is and what it has seen stays; how long it is trained,
- * how fast, and what is written on the way may change. Data and base may lie elsewhere: their content is checked when it has been read.
+ * The parameters that cannot change when a run is resumed, because they decide what the LoRA is and what it was trained on. Data and base may have
+ * been moved: their content is checked by `differences` after it was read.
  */
-
-const fixed = [
+const fixedParameters = [
   ...['trigger_phrase', 'audio_duration_seconds', 'audio_normalize', 'audio_preserve_pitch'],
   ...['rank', 'alpha', 'target_modules', 'gradient_accumulation', 'seed'],
   'out',
 ]
 
 /**
- * Looks only at the settings, so it costs nothing.
- * @throws UserError naming each that cannot change, with both values.
+ * Compares the settings only, before anything is read.
+ * @throws UserError naming each parameter that cannot change, with both values.
  */
 export function refuseFixedChanges(before: TrainSettings, now: TrainSettings, run: string) {
-  const refused = Object.entries(changesBetween(before, now)).filter(([name]) => fixed.includes(name))
+  const refused = Object.entries(changesBetween(before, now)).filter(([name]) => fixedParameters.includes(name))
   if (refused.length === 0) return
-  const told = refused.map(([name, { from, to }]) => `${name} was ${shown(from)} and cannot become ${shown(to)}`)
-  throw new UserError(`${run} was begun otherwise: ${told.join('; ')}`, {
+  const changes = refused.map(([name, { from, to }]) => `${name} was ${shown(from)} and cannot become ${shown(to)}`)
+  throw new UserError(`${run} was started with other parameters: ${changes.join('; ')}`, {
     hint: 'resume without it, or start a new run with another --out',
   })
 }
 
-/** What is different now, and all parameters as they are now; undefined where nothing is. */
+/** The parameters that changed, and all parameters as they are now; undefined where none changed. */
 export function settingsChange(before: TrainSettings, now: TrainSettings) {
   const changed = changesBetween(before, now)
   return Object.keys(changed).length > 0 ? { changed, parameters: jobOf(now) } : undefined

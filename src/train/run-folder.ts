@@ -1,4 +1,4 @@
-/** The folder of a run: what lies where in it, and whose it is. */
+/** The folder of a run: its files, and whether it is one. */
 import {
   appendFileSync,
   closeSync,
@@ -19,19 +19,19 @@ import { lockFile } from '../platform/lock.ts'
 export type RunFolder = {
   path: string
   lora: string
-  /** What the run was asked for; also the mark that the folder is ours. */
+  /** The parameters of the run. Its presence marks the folder as a run. */
   config: string
   /** One JSON object per step. */
   metrics: string
-  /** Everything needed to go on. */
+  /** Everything that is needed to resume. */
   state: string
-  /** The final previews, one after another. */
+  /** The latest previews, one after another. */
   audio: string
   debugDataset: string
-  /** How it goes, to look at and listen to; and what became of each preview's reference. */
+  /** The page of the run, and the verdicts on its previews as JSON. */
   report: string
   verdicts: string
-  /** Event files. */
+  /** A folder of event files. */
   tensorboard: string
   checkpoint(step: number): string
   preview(number: number, step: number): string
@@ -43,15 +43,15 @@ export type RunConfig = {
   trigger_phrase: string
   /** By their names in a job file. */
   parameters: Readonly<Record<string, unknown>>
-  /** What was changed when the run was resumed, oldest first. */
+  /** Parameters that were changed when the run was resumed, oldest first. */
   changes?: RunChange[]
 }
 
 export type RunChange = { after_step: number; changed: Readonly<Record<string, { from: unknown; to: unknown }>> }
 
 /**
- * Makes the folder and writes the run's config into it.
- * @throws UserError when it already holds something.
+ * Creates the folder and writes the config of the run into it.
+ * @throws UserError when the folder already holds something.
  */
 export function createRunFolder(path: string, config: RunConfig): RunFolder {
   const run = layout(path)
@@ -71,8 +71,8 @@ export function createRunFolder(path: string, config: RunConfig): RunFolder {
 }
 
 /**
- * The folder and config of a run that was begun.
- * @param path the run's folder, or `latest` for the one in `runs/` that was written to last.
+ * The folder and config of an existing run.
+ * @param path the run's folder, or `latest` for the one in `runs/` that was written last.
  * @throws UserError when there is none.
  */
 export function openRunFolder(path: string): { run: RunFolder; config: RunConfig } {
@@ -85,7 +85,7 @@ export function openRunFolder(path: string): { run: RunFolder; config: RunConfig
   return { run, config }
 }
 
-/** Writes down what was changed on the way, and the parameters as they are now. */
+/** Records a change of parameters in the config, together with all parameters as they are now. */
 export function recordChange(run: RunFolder, change: RunChange, parameters: RunConfig['parameters']) {
   const config = readConfig(run) as RunConfig
   replaceJson(run.config, {
@@ -95,14 +95,14 @@ export function recordChange(run: RunFolder, change: RunChange, parameters: RunC
   })
 }
 
-/** Removes the half files of a process that was killed. The run must be locked. */
-export function sweep(run: RunFolder) {
+/** Removes unfinished files of a process that was killed. The run must be locked. */
+export function removeLeftovers(run: RunFolder) {
   for (const folder of [run.path, dirname(run.checkpoint(0)), dirname(run.preview(1, 0))])
     if (existsSync(folder))
       for (const name of readdirSync(folder).filter(isLeftover)) rmSync(join(folder, name), { force: true })
 }
 
-/** Drops the metrics of steps that will be done again. */
+/** Removes the metrics of steps after `step`, which will be computed again. */
 export function truncateMetrics({ metrics }: RunFolder, step: number) {
   if (!existsSync(metrics)) return
   const lines = readFileSync(metrics, 'utf8').split('\n').filter(Boolean)
@@ -113,7 +113,7 @@ export function truncateMetrics({ metrics }: RunFolder, step: number) {
 export const appendMetrics = ({ metrics }: RunFolder, line: object) =>
   appendFileSync(metrics, `${JSON.stringify(line)}\n`)
 
-/** Makes the lines durable: no state may be newer than they are. */
+/** Flushes the metrics to disk: no state may be newer than they are. */
 export function syncMetrics({ metrics }: RunFolder) {
   const fd = openSync(metrics, 'a')
   try {
@@ -138,24 +138,24 @@ const layout = (path: string): RunFolder => ({
   preview: (number, step) => join(path, 'previews', `preview-${number}-${digits(step)}.wav`),
 })
 
-/** Not the lock, and not what a killed process left half-written. */
+/** Everything but the lock and unfinished files of a killed process. */
 const isContent = (name: string) => name !== lockFile && !isLeftover(name)
 
 const digits = (step: number) => String(step).padStart(5, '0')
 
-/** One that ended before its first step, for example because the model did not load, is begun anew. */
+/** A run that ended before its first step, for example because the model did not load, is started again. */
 const isUnbegun = (run: RunFolder) => isRun(run) && !existsSync(run.metrics)
 
 const isRun = (run: RunFolder) => (readConfig(run) as Partial<RunConfig> | undefined)?.tool === 'ltx-a2a'
 
-/** A page of parameters, and a line for every change. */
+/** A config is a page of parameters and a line for every change. */
 const largestConfigBytes = 10_000_000
 
 function readConfig({ config }: RunFolder): unknown {
   try {
     return statSync(config).size > largestConfigBytes ? undefined : JSON.parse(readFileSync(config, 'utf8'))
   } catch {
-    return undefined // missing or broken: not ours
+    return undefined // missing or broken: not a run
   }
 }
 

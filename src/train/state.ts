@@ -1,13 +1,13 @@
-/** A run's memory: parameters, moments and the count of steps in one file, so that a resumed run ends in the same bytes as an uninterrupted one. */
+/** The state of a run in one file: parameters, moments and the number of steps. A resumed run ends in the same bytes as an uninterrupted one. */
 import * as tf from '@tensorflow/tfjs'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { openSafetensors, type Safetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
-import { differences, type Identity, parseIdentity } from './resume-check.ts'
+import { differences, parseResumeCheck, type ResumeCheck } from './resume-check.ts'
 import type { Trainer } from './trainer.ts'
 
-/** Written beside and renamed: the previous state stays until the next is complete. One variable at a time leaves TensorFlow.js. */
-export function saveState(path: string, trainer: Trainer, identity: Identity) {
+/** Replaces the state atomically: the previous one stays until the new one is complete. Variables are read from TensorFlow.js one at a time. */
+export function saveState(path: string, trainer: Trainer, check: ResumeCheck) {
   const tensors = new Map<string, StoredTensor>()
   for (const [name, variable] of stateVariables(trainer))
     tensors.set(name, {
@@ -18,17 +18,17 @@ export function saveState(path: string, trainer: Trainer, identity: Identity) {
       },
     })
   const counts = { step: String(trainer.step), updates: String(trainer.optimizer.updates) }
-  writeSafetensors(path, tensors, { ...counts, identity: JSON.stringify(identity) })
+  writeSafetensors(path, tensors, { ...counts, identity: JSON.stringify(check) })
 }
 
 /**
- * Puts a saved state into a fresh trainer, all of it or nothing.
- * @throws UserError when the state belongs to another training, naming what differs, or is not whole.
+ * Restores a saved state into a new trainer, completely or not at all.
+ * @throws UserError when the state belongs to another training, naming what differs, or is incomplete.
  */
-export function restoreState(path: string, trainer: Trainer, identity: Identity) {
+export function restoreState(path: string, trainer: Trainer, check: ResumeCheck) {
   const file = openSafetensors(path)
   try {
-    requireSame(path, file, identity)
+    requireSame(path, file, check)
     const counts = { step: countIn(file, 'step'), updates: countIn(file, 'updates') }
     const variables = stateVariables(trainer)
     for (const [name, { shape }] of variables) requireTensor(file, name, shape)
@@ -50,10 +50,10 @@ function stateVariables({ parameters, optimizer }: Trainer): [string, tf.Variabl
   return [...parameters, ...moment('first', optimizer.first), ...moment('second', optimizer.second)]
 }
 
-function requireSame(path: string, { metadata }: Safetensors, identity: Identity) {
-  const saved = parseIdentity(metadata.identity ?? '')
+function requireSame(path: string, { metadata }: Safetensors, check: ResumeCheck) {
+  const saved = parseResumeCheck(metadata.identity ?? '')
   if (!saved) throw broken(path, 'it does not say which run it belongs to')
-  const differ = differences(saved, identity)
+  const differ = differences(saved, check)
   if (differ.length > 0)
     throw new UserError(`${path} is of another training: ${differ.join('; ')}`, {
       hint: 'resume with what the run was started with, or start a new one',

@@ -1,14 +1,15 @@
-/** The loop that turns encoded pairs into a LoRA. It reports what happens and writes nothing: files are its listeners' business. */
+/** The loop that turns encoded pairs into a LoRA. It reports what happens and writes nothing. */
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
-import { type Example, pairRotation, velocityLoss } from '../diffusion/objective.ts'
+import { type Example, pairRope, velocityLoss } from '../diffusion/objective.ts'
+import type { EncodedPair } from '../encode/dataset.ts'
 import { capture } from '../engine/capture.ts'
-import { type HostMatrix, toBatch } from '../engine/device-tensors.ts'
-import { attachNewLora, findTargets, type LoraParameters } from '../model/lora.ts'
+import { toBatch } from '../engine/device-tensors.ts'
+import { attachNewLora, findTargetLinears, type LoraParameters } from '../model/lora.ts'
 import type { RopeTable } from '../model/rope.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import { randomFor } from '../platform/random.ts'
-import { createStep } from './captured-step.ts'
+import { mean } from '../platform/statistics.ts'
 import {
   disposeOptimizer,
   type LearningRateSchedule,
@@ -16,11 +17,8 @@ import {
   type OptimizerState,
   startOptimizer,
 } from './optimizer.ts'
-import { type Draw, drawFor, drawsForStep } from './sampling.ts'
-import { NonFiniteLoss } from './step.ts'
-
-/** A pair ready for training: patches `[T, 128]` and a context `[S, D]`. */
-export type EncodedPair = { name: string; target: HostMatrix; reference: HostMatrix; context: HostMatrix }
+import { drawSample, type Sample, samplesForStep } from './sampling.ts'
+import { createStep, NonFiniteLoss } from './step.ts'
 
 export type TrainerSettings = {
   rank: number
@@ -30,11 +28,13 @@ export type TrainerSettings = {
   steps: number
   learningRate: number
   schedule: LearningRateSchedule
+  /** Examples per step. */
   accumulation: number
 }
 
 /** What happened in one step. */
 export type StepReport = {
+  /** 1-based. */
   step: number
   loss: number
   learningRate: number
@@ -45,7 +45,7 @@ export type StepReport = {
 }
 
 export type TrainerListeners = {
-  /** After each step, 1-based. Previews and checkpoints happen here; training waits. */
+  /** Called after each step; training waits for it. */
   onStep?: (report: StepReport, trainer: Trainer) => void | Promise<void>
   /** Asked between steps; true ends the training early. */
   shouldStop?: () => boolean
@@ -57,50 +57,57 @@ export type Trainer = {
   readonly optimizer: OptimizerState
   /** How many steps are done. */
   step: number
-  /** The mean loss over the same few pairs, sigmas and noises each time: the one number that shows learning without luck. */
+  /** The mean loss over the same pairs, sigmas and noise each time. */
   fixedLoss(): number
   run(listeners: TrainerListeners): Promise<void>
-  /** Frees what the trainer made; the model and its LoRA stay. */
+  /** Frees what the trainer made. The model and its LoRA stay. */
   dispose(): void
 }
 
-/** How many draws the fixed loss is a mean of. */
-const fixedDraws = 8
+/** The number of samples whose mean loss is the fixed loss. */
+const fixedSamples = 8
 
+/** Attaches a new LoRA to the model and prepares its training. */
 export function createTrainer(model: Transformer, pairs: readonly EncodedPair[], settings: TrainerSettings): Trainer {
   const { seed, rank, alpha } = settings
-  const linears = findTargets(model, settings.targetModules)
+  const linears = findTargetLinears(model, settings.targetModules)
   const parameters = attachNewLora(linears, rank, alpha, randomFor(seed, 'lora'))
   const optimizer = startOptimizer(parameters)
-  const rotations = new Map<string, RopeTable>()
-  const shapeOf = (pair: number) => (pairs[pair] as EncodedPair).target.shape
+  const ropeTables = new Map<string, RopeTable>()
+  const pairAt = (index: number) => pairs[index] as EncodedPair
+  const shapeOf = (index: number) => pairAt(index).target.shape
 
-  const exampleOf = (draw: Draw) => example(pairs[draw.pair] as EncodedPair, draw)
-  const lossOf = (example: Example) => velocityLoss(model, example, rotationOf(example))
-  const rotationOf = ({ reference, target }: Example) => {
-    const [frames, targetFrames] = [reference.shape[1], target.shape[1]]
-    const key = `${frames}+${targetFrames}`
-    const rotation = rotations.get(key) ?? keepRotation(pairRotation(model, frames, targetFrames))
-    rotations.set(key, rotation)
-    return rotation
+  const ropeTableOf = ({ reference, target }: Example) => {
+    const [referenceFrames, targetFrames] = [reference.shape[1], target.shape[1]]
+    const key = `${referenceFrames}+${targetFrames}`
+    const table = ropeTables.get(key) ?? keepTable(pairRope(model, referenceFrames, targetFrames))
+    ropeTables.set(key, table)
+    return table
   }
+  const lossOf = (example: Example) => velocityLoss(model, example, ropeTableOf(example))
+  const toExample = (sample: Sample) => exampleOf(pairAt(sample.pair), sample)
 
   const step = createStep(parameters, optimizer, lossOf)
-  const alone = capture((example: Example) => ({ loss: lossOf(example) }), { variables: [...parameters.values()] })
+  const evaluation = capture((example: Example) => ({ loss: lossOf(example) }), { variables: [...parameters.values()] })
+  const evalLoss = (example: Example) => takeNumber(evaluation.run(example).loss)
 
-  const stepAt = (examples: Example[], draws: readonly Draw[], learningRate: number) => {
+  const runStep = (samples: readonly Sample[], learningRate: number) => {
+    const examples = samples.map(toExample)
     try {
       return step.run(examples, { learningRate })
     } catch (error) {
-      if (error instanceof NonFiniteLoss) error.examples = culprits(examples, draws)
+      if (error instanceof NonFiniteLoss) error.examples = nonFiniteExamples(examples, samples)
       throw error
+    } finally {
+      tf.dispose(examples)
     }
   }
 
-  const culprits = (examples: readonly Example[], draws: readonly Draw[]) => {
-    const areFinite = examples.map((example) => Number.isFinite(numberIn(alone.run(example).loss)))
-    const suspects = areFinite.every(Boolean) ? draws : draws.filter((_, i) => !areFinite[i])
-    return suspects.map(({ sigma, pair }) => ({ sigma, pair: (pairs[pair] as EncodedPair).name }))
+  /** The examples whose loss is not finite; all where only the gradient is not. */
+  const nonFiniteExamples = (examples: readonly Example[], samples: readonly Sample[]) => {
+    const areFinite = examples.map((example) => Number.isFinite(evalLoss(example)))
+    const suspects = areFinite.every(Boolean) ? samples : samples.filter((_, i) => !areFinite[i])
+    return suspects.map(({ sigma, pair }) => ({ sigma, pair: pairAt(pair).name }))
   }
 
   const trainer: Trainer = {
@@ -109,48 +116,46 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
     optimizer,
     step: 0,
     fixedLoss: () => {
-      const losses = Array.from({ length: fixedDraws }, (_, i) => {
+      const losses = Array.from({ length: fixedSamples }, (_, i) => {
         const pair = i % pairs.length
-        const example = exampleOf(drawFor(pair, seed, ['fixed', i], shapeOf(pair)))
-        const value = numberIn(alone.run(example).loss)
+        const example = toExample(drawSample(pair, seed, ['fixed', i], shapeOf(pair)))
+        const loss = evalLoss(example)
         tf.dispose(example)
-        return value
+        return loss
       })
-      return losses.reduce((sum, loss) => sum + loss) / losses.length
+      return mean(losses)
     },
     run: async ({ onStep, shouldStop }) => {
       const { accumulation, steps, schedule } = settings
       while (trainer.step < steps && !shouldStop?.()) {
         const started = performance.now()
-        const draws = drawsForStep(seed, trainer.step, { pairs: pairs.length, accumulation, shapeOf })
+        const samples = samplesForStep(seed, trainer.step, { pairs: pairs.length, accumulation, shapeOf })
         const learningRate = settings.learningRate * learningRateFactor(schedule, trainer.step, steps)
-        const examples = draws.map(exampleOf)
-        const outcome = stepAt(examples, draws, learningRate)
-        tf.dispose(examples)
+        const outcome = runStep(samples, learningRate)
         trainer.step++
         const report = {
           step: trainer.step,
           ...outcome,
           learningRate,
-          sigmas: draws.map(({ sigma }) => sigma),
-          pairs: draws.map(({ pair }) => (pairs[pair] as EncodedPair).name),
+          sigmas: samples.map(({ sigma }) => sigma),
+          pairs: samples.map(({ pair }) => pairAt(pair).name),
           seconds: (performance.now() - started) / 1000,
         }
         await onStep?.(report, trainer)
-        await setImmediate() // lets signals and the progress bar have their turn
+        await setImmediate() // lets timers, signals and other work of the process run
       }
     },
     dispose: () => {
       step.dispose()
-      alone.dispose()
+      evaluation.dispose()
       disposeOptimizer(optimizer)
-      for (const { cos, sin } of rotations.values()) tf.dispose([cos, sin])
+      for (const { cos, sin } of ropeTables.values()) tf.dispose([cos, sin])
     },
   }
   return trainer
 }
 
-const example = ({ target, reference, context }: EncodedPair, { sigma, noise }: Draw): Example => ({
+const exampleOf = ({ target, reference, context }: EncodedPair, { sigma, noise }: Sample): Example => ({
   target: toBatch(target),
   reference: toBatch(reference),
   noise: toBatch({ shape: target.shape, values: noise }),
@@ -158,11 +163,11 @@ const example = ({ target, reference, context }: EncodedPair, { sigma, noise }: 
   context: toBatch(context),
 })
 
-/** Takes the number out of TensorFlow.js. */
-function numberIn(scalar: tf.Tensor): number {
+/** The value of a scalar, which is disposed of. */
+function takeNumber(scalar: tf.Tensor): number {
   const [value = Number.NaN] = scalar.dataSync()
   scalar.dispose()
   return value
 }
 
-const keepRotation = ({ cos, sin }: RopeTable): RopeTable => ({ cos: tf.keep(cos), sin: tf.keep(sin) })
+const keepTable = ({ cos, sin }: RopeTable): RopeTable => ({ cos: tf.keep(cos), sin: tf.keep(sin) })

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { findFfmpeg, firstThatRuns, runFfmpeg } from '../../src/audio/ffmpeg.ts'
+import { findFfmpeg, firstWorking, runFfmpeg } from '../../src/audio/ffmpeg.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -29,7 +29,7 @@ test('an ffmpeg is found once, with its version and the stretching filters', asy
 })
 
 test('the first candidate that exists and runs is taken', async () => {
-  const found = await firstThatRuns([
+  const found = await firstWorking([
     candidate('a', undefined),
     candidate('b', join(folder, 'absent')),
     candidate('c', pretender('c', ['atempo'])),
@@ -40,7 +40,7 @@ test('the first candidate that exists and runs is taken', async () => {
 
 test('FFMPEG_PATH is meant: when it does not run, no other is taken', async () => {
   const absent = join(folder, 'absent')
-  const search = firstThatRuns([candidate('FFMPEG_PATH', absent), candidate('e', pretender('e', []))])
+  const search = firstWorking([candidate('FFMPEG_PATH', absent), candidate('e', pretender('e', []))])
   await expect(search).rejects.toMatchObject({
     name: 'UserError',
     message: `FFMPEG_PATH is ${absent}, which does not run`,
@@ -48,7 +48,7 @@ test('FFMPEG_PATH is meant: when it does not run, no other is taken', async () =
 })
 
 test('without any ffmpeg the error says what to install', async () => {
-  await expect(firstThatRuns([candidate('a', undefined)])).rejects.toMatchObject({
+  await expect(firstWorking([candidate('a', undefined)])).rejects.toMatchObject({
     name: 'UserError',
     message: 'no ffmpeg was found',
     hint: 'install ffmpeg, or set FFMPEG_PATH to its binary',

@@ -86,7 +86,7 @@ describe('wrong parameters are one sentence and a hint: ', () => {
     [['train', '--resume', 'not-a-run'], 'not-a-run is not a run of ltx-a2a', ''],
     [['train', '--resume', 'latest'], 'there is no run', ''],
     [['inspect-dataset', 'a.zip', '--data', 'b.zip'], 'two datasets were given: a.zip and b.zip', 'keep one'],
-    [['preview'], 'ref is missing', 'give it as --ref <file>'],
+    [['preview'], 'reference is missing', 'give it as --ref <file>'],
     [
       ['preview', '--ref', 'a.wav', '--steps', '0'],
       'steps must be a whole number from 1 to 1000, not 0',

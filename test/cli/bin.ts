@@ -1,9 +1,10 @@
-/** The built tool as people run it: a process of its own, in a folder of its own, without a window. */
+/** `ltx-a2a` as people run it: most tests call its `main` in this process, those of signals, exit codes and kills start the built tool. */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { main } from '../../src/cli/program.ts'
 
 export const projectPath = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 
@@ -12,37 +13,91 @@ export const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-cli-'))
 export type Outcome = { code: number | null; stdout: string; stderr: string }
 
 export type RunOptions = {
+  /** A new, empty folder by default. */
   cwd?: string
   env?: Record<string, string>
-  /** Sends a signal as soon as stderr says the word. */
-  interrupt?: { at: string; signal: NodeJS.Signals }
 }
 
 const cache = newFolder()
 
-/** `ltx-a2a …args`. It has no colour to turn off and finds nothing that an earlier test run left in the user's cache. */
-export function ltxA2a(
+/** What an earlier test run left in the user's cache is not found, and no variable of the caller chooses colors. */
+const environment = (env: Record<string, string>): NodeJS.ProcessEnv => {
+  const { NO_COLOR: _, FORCE_COLOR: __, LTX_A2A_LIMITS: ___, ...inherited } = process.env
+  return { ...inherited, LTX_A2A_CACHE: cache, ...env }
+}
+
+/** `ltx-a2a …args` in this process, with its output collected. Calls wait for each other: a process has one folder and one environment. */
+export function ltxA2a(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const outcome = previous.then(() => callMain(args, options))
+  previous = outcome.catch(() => undefined)
+  return outcome
+}
+
+let previous: Promise<unknown> = Promise.resolve()
+
+async function callMain(args: readonly string[], { cwd = newFolder(), env = {} }: RunOptions): Promise<Outcome> {
+  const home = process.cwd()
+  const before = { env: process.env, exitCode: process.exitCode }
+  const [stdout, stderr] = [collect(process.stdout), collect(process.stderr)]
+  try {
+    process.chdir(cwd)
+    process.env = environment(env)
+    process.exitCode = 0
+    await main([process.execPath, 'ltx-a2a', ...args])
+    return { code: Number(process.exitCode), stdout: stdout.text(), stderr: stderr.text() }
+  } finally {
+    stdout.restore()
+    stderr.restore()
+    process.env = before.env
+    process.exitCode = before.exitCode
+    process.chdir(home)
+  }
+}
+
+/** Collects what is written to a stream, which meanwhile is no terminal. */
+function collect(stream: NodeJS.WriteStream) {
+  const before = { write: stream.write, isTTY: stream.isTTY, columns: stream.columns }
+  const listeners = stream.listeners('error')
+  let text = ''
+  const write = (chunk: string | Uint8Array, ...rest: unknown[]) => {
+    text += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
+    const callback = rest.at(-1)
+    if (typeof callback === 'function') queueMicrotask(() => callback())
+    return true
+  }
+  Object.assign(stream, { write, isTTY: false, columns: undefined })
+  return {
+    text: () => text,
+    restore: () => {
+      Object.assign(stream, before)
+      for (const listener of stream.listeners('error'))
+        if (!listeners.includes(listener)) stream.off('error', listener as () => void)
+    },
+  }
+}
+
+/** `ltx-a2a …args`, the built tool in a process of its own. @param interrupt sends a signal as soon as stderr contains the text. */
+export function spawnLtxA2a(
   args: readonly string[],
-  { cwd = newFolder(), env = {}, interrupt }: RunOptions = {},
+  { cwd = newFolder(), env = {}, interrupt }: RunOptions & { interrupt?: { at: string; signal: NodeJS.Signals } } = {},
 ): Promise<Outcome> {
-  if (!existsSync(projectPath('dist/cli.js'))) throw new Error('there is no build to test: npm run build')
-  const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env
+  if (!existsSync(projectPath('dist/cli/program.js'))) throw new Error('there is no build to test: npm run build')
   const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), ...args], {
     cwd,
-    env: { ...inherited, LTX_A2A_CACHE: cache, ...env },
+    env: environment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const said = { stdout: '', stderr: '' }
+  const output = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    said.stdout += text
+    output.stdout += text
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    const isAlreadySaid = interrupt && said.stderr.includes(interrupt.at)
-    said.stderr += text
-    if (interrupt && !isAlreadySaid && said.stderr.includes(interrupt.at)) child.kill(interrupt.signal)
+    const wasSent = interrupt && output.stderr.includes(interrupt.at)
+    output.stderr += text
+    if (interrupt && !wasSent && output.stderr.includes(interrupt.at)) child.kill(interrupt.signal)
   })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', (code) => resolve({ code, ...said }))
+    child.on('close', (code) => resolve({ code, ...output }))
   })
 }

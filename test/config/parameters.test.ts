@@ -13,15 +13,15 @@ describe.each(tables)('every parameter of %s', (_, table) => {
     expect(snakeCase(camelCase(name)), 'the name survives both spellings').toBe(name)
     expect(parameter.help, 'the help is a clause without a full stop').toMatch(/^\S.*[^.\s]$/)
     expect(parameter.group).not.toBe('')
-    if (parameter.default !== undefined && !(parameter.repeatable && String(parameter.default) === ''))
+    if (parameter.default !== undefined && !(parameter.combineTexts && String(parameter.default) === ''))
       expect(parameter.schema.safeParse(parameter.default).success, 'the default is allowed').toBe(true)
     expect(parameter.required && parameter.default !== undefined, 'what is required has no default').toBeFalsy()
   })
 })
 
 describe('the table of training parameters', () => {
-  it('has every name of the hosted trainer, and marks the others as ours', () => {
-    const shared = Object.entries<Parameters[string]>(trainParameters).filter(([, { ours }]) => !ours)
+  it('has every name of the hosted trainer, and marks the others as extensions', () => {
+    const shared = Object.entries<Parameters[string]>(trainParameters).filter(([, { extension: ours }]) => !ours)
     expect(shared.map(([name]) => name).sort()).toEqual([
       'audio_duration_seconds',
       'audio_normalize',

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { resolvePreviewSettings } from '../../src/config/settings.ts'
 import type { Flags } from '../../src/config/values.ts'
 
-const resolve = (flags: Flags) => resolvePreviewSettings({ flags: { ref: 'ref.wav', ...flags } })
+const resolve = (flags: Flags) => resolvePreviewSettings({ flags: { reference: 'ref.wav', ...flags } })
 
 describe('a preview', () => {
   it('has the reference’s defaults, and leaves to the LoRA what the LoRA knows', () => {
     const settings = resolve({ lora: ['lora.safetensors'] })
     expect(settings).toMatchObject({
-      ref: 'ref.wav',
+      reference: 'ref.wav',
       loras: [{ path: 'lora.safetensors', strength: 1 }],
       prompt: undefined,
       duration: undefined,
@@ -38,7 +38,7 @@ describe('a preview', () => {
   it('may have an empty prompt, which is not the same as none', () => expect(resolve({ prompt: '' }).prompt).toBe(''))
 
   it.each<[Flags, string]>([
-    [{ ref: undefined }, 'ref is missing'],
+    [{ reference: undefined }, 'reference is missing'],
     [{ loraStrength: ['1'] }, '1 --lora-strength but 0 --lora were given'],
     [{ lora: ['a'], loraStrength: ['strong'] }, 'lora_strength[0] must be a number from -10 to 10, not "strong"'],
     [{ lora: [''] }, 'lora[0] must be a path that is not empty, not ""'],

@@ -119,7 +119,7 @@ describe('settings', () => {
     const job = jobOf(byFlags({ devAllowFewSteps: true, numberOfSteps: '4', rank: '3' }))
     const { settings } = resolveTrainSettings({
       flags: { checkpointInterval: '2' },
-      begun: { job, file: 'run/config.json' },
+      savedJob: { job, file: 'run/config.json' },
     })
     expect(settings).toMatchObject({ numberOfSteps: 4, rank: 3, checkpointInterval: 2 })
   })

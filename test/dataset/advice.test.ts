@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Waveform } from '../../src/audio/waveform.ts'
-import { type Dataset, inspectDataset } from '../../src/dataset/dataset.ts'
+import { type Dataset, inspectSource } from '../../src/dataset/dataset.ts'
 import { findingText } from '../../src/dataset/problem.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { delayed, louder, performance, radio, room } from '../audio/analysis/sounds.ts'
@@ -43,7 +43,7 @@ beforeAll(async () => {
   write('pauses', padded(quiet(15, { seconds: 1 })), padded(radio(quiet(15, { seconds: 1 }))), 'speech')
   const source = await openSource(folder)
   const options = { triggerPhrase: 'v1ntage radio', seconds: 2, preservePitch: false, normalize: true }
-  dataset = await inspectDataset(source, options, { listens: true })
+  dataset = await inspectSource(source, options, { listens: true })
   await source.close()
 })
 
@@ -105,7 +105,7 @@ test('a finding is one line with the names and numbers behind it', () => {
 test('who does not listen gets no advice', async () => {
   const source = await openSource(folder)
   const options = { triggerPhrase: '', seconds: 2, preservePitch: false, normalize: true }
-  const unheard = await inspectDataset(source, options)
+  const unheard = await inspectSource(source, options)
   await source.close()
   expect(unheard).not.toHaveProperty('advice')
   expect(unheard.pairs[0]).not.toHaveProperty('sound')

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { keptPairs, recommendedSeconds, thinned } from '../../src/dataset/fit-plan.ts'
+import { pairsPerClipLength, recommendedSeconds, sampleBuckets } from '../../src/dataset/fit-plan.ts'
 
 const both = (...seconds: number[]) => seconds.map((length) => ({ reference: length, target: length }))
 
 test('each length keeps the pairs whose shorter side fills it', () => {
-  const kept = keptPairs([...both(2.29, 2.2, 5), { reference: 9, target: 3.04 }])
+  const kept = pairsPerClipLength([...both(2.29, 2.2, 5), { reference: 9, target: 3.04 }])
   expect(kept).toEqual([
     { seconds: 2.2, pairs: 4 },
     { seconds: 3, pairs: 2 },
@@ -13,19 +13,19 @@ test('each length keeps the pairs whose shorter side fills it', () => {
 })
 
 test('what is shorter than half a second counts nowhere, what is longer than a minute counts as a minute', () => {
-  expect(keptPairs(both(0.4, 61, 600))).toEqual([{ seconds: 60, pairs: 2 }])
+  expect(pairsPerClipLength(both(0.4, 61, 600))).toEqual([{ seconds: 60, pairs: 2 }])
 })
 
 test('the longest length that keeps nearly all is recommended, but no more than ten seconds', () => {
-  expect(recommendedSeconds(keptPairs(both(1, ...Array<number>(19).fill(4), 6)))).toBe(4)
-  expect(recommendedSeconds(keptPairs(both(3, 4, 6)))).toBe(3)
-  expect(recommendedSeconds(keptPairs(both(30, 40)))).toBe(10)
-  expect(recommendedSeconds(keptPairs(both(0.1)))).toBeNull()
+  expect(recommendedSeconds(pairsPerClipLength(both(1, ...Array<number>(19).fill(4), 6)))).toBe(4)
+  expect(recommendedSeconds(pairsPerClipLength(both(3, 4, 6)))).toBe(3)
+  expect(recommendedSeconds(pairsPerClipLength(both(30, 40)))).toBe(10)
+  expect(recommendedSeconds(pairsPerClipLength(both(0.1)))).toBeNull()
 })
 
 test('a chart keeps its ends when it is thinned', () => {
-  const kept = keptPairs(both(...Array.from({ length: 30 }, (_, i) => 1 + i / 10)))
-  const few = thinned(kept, 6)
+  const kept = pairsPerClipLength(both(...Array.from({ length: 30 }, (_, i) => 1 + i / 10)))
+  const few = sampleBuckets(kept, 6)
   expect([few.length, few[0], few.at(-1)]).toEqual([6, kept[0], kept.at(-1)])
-  expect(thinned(few, 6)).toEqual(few)
+  expect(sampleBuckets(few, 6)).toEqual(few)
 })

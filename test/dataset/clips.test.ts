@@ -5,7 +5,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { resample } from '../../src/audio/resample.ts'
 import { firstSamples, peak, sampleCount, toDbfs, type Waveform } from '../../src/audio/waveform.ts'
 import { type FittedPair, fitPair, fitReference } from '../../src/dataset/clips.ts'
-import { type DatasetOptions, inspectDataset } from '../../src/dataset/dataset.ts'
+import { inspectSource } from '../../src/dataset/dataset.ts'
+import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { convert, risesPerSecond, tone, writeWav } from '../audio/signals.ts'
 
@@ -17,7 +18,7 @@ async function fit(folder: string, changed: Partial<DatasetOptions> = {}): Promi
   const options = { triggerPhrase: 'ping', seconds: 1, preservePitch: true, normalize: false, ...changed }
   const source = await openSource(folder)
   try {
-    const { pairs } = await inspectDataset(source, options)
+    const { pairs } = await inspectSource(source, options)
     return await fitPair(source, pairs[0] as (typeof pairs)[0], options)
   } finally {
     await source.close()

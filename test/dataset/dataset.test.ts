@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { assertTrainable, type Dataset, type DatasetOptions, inspectDataset } from '../../src/dataset/dataset.ts'
+import { assertTrainable, type Dataset, inspectSource } from '../../src/dataset/dataset.ts'
+import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { convert, tone, writeWav } from '../audio/signals.ts'
 
@@ -15,7 +16,7 @@ const options: DatasetOptions = { triggerPhrase: '', seconds: 1, preservePitch: 
 async function inspect(location: string, changed: Partial<DatasetOptions> = {}): Promise<Dataset> {
   const source = await openSource(location)
   try {
-    return await inspectDataset(source, { ...options, ...changed })
+    return await inspectSource(source, { ...options, ...changed })
   } finally {
     await source.close()
   }
@@ -72,7 +73,7 @@ describe('a folder of every kind of pair', () => {
     writeFileSync(at('late.txt'), '')
     const seen: string[] = []
     const source = await openSource(folder)
-    dataset = await inspectDataset(source, options, {
+    dataset = await inspectSource(source, options, {
       onProgress: ({ done, total, pair }) => seen.push(`${done}/${total} ${pair}`),
     })
     expect(seen.map((line) => line.split(' ')[0])).toEqual(['1/5', '2/5', '3/5', '4/5', '5/5'])

@@ -1,18 +1,19 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { Guidance } from '../../src/diffusion/guidance.ts'
 import { openSampler, type Sampler } from '../../src/diffusion/sampler.ts'
 import { toBatch } from '../../src/engine/device-tensors.ts'
-import { detachLora } from '../../src/model/lora.ts'
+import { attachNewLora, detachLora, findTargetLinears } from '../../src/model/lora.ts'
 import type { Transformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { createTrainer } from '../../src/train/trainer.ts'
 import { startGoldenBackend } from '../golden/golden.ts'
 import { loadSmallModel, smallPairs, smallSettings } from '../train/small-model.ts'
 
-const guidance = { cfg: 3, stg: 1, rescale: 0.7 }
+const guidance: Guidance = { cfg: 3, stg: 1, rescale: 0.7 }
 const pairs = smallPairs(2)
 
-async function latentsOf(sampler: Sampler, [pair] = pairs): Promise<number[]> {
+async function latentsOf(sampler: Sampler, [pair] = pairs, settings = guidance): Promise<number[]> {
   const { reference, context } = pair as (typeof pairs)[number]
   const input = {
     noise: toBatch({ shape: [5, 128], values: normals(randomFor(3, 'noise'), 5 * 128) }),
@@ -20,47 +21,83 @@ async function latentsOf(sampler: Sampler, [pair] = pairs): Promise<number[]> {
     context: toBatch(context),
     negativeContext: toBatch({ ...context, values: context.values.map((value) => -value) }),
   }
-  const latents = await sampler.sample({ ...input, steps: 2, guidance })
+  const latents = await sampler.sample({ ...input, steps: 2, guidance: settings })
   const values = [...latents.dataSync()]
   tf.dispose([input, latents])
   return values
 }
 
-const latentsOfOneMoreSampler = async (model: Transformer, ...rest: [typeof pairs] | []) => {
+async function latentsOfNewSampler(model: Transformer, ...rest: [typeof pairs?, Guidance?]) {
   const sampler = openSampler(model)
   const values = await latentsOf(sampler, ...rest)
   sampler.close()
   return values
 }
 
-describe('a sampler that is kept through a training', () => {
+describe('a sampler that is used several times', () => {
   let model: Transformer
   beforeAll(async () => {
     await startGoldenBackend()
     model = loadSmallModel()
   })
 
-  it('hears the LoRA as it is each time, for references of any length', async () => {
+  it('uses the present values of the LoRA each time, for references of any length', async () => {
     const sampler = openSampler(model)
     const trainer = createTrainer(model, pairs, { ...smallSettings, steps: 4 })
-    const heard: number[][] = []
+    const sampled: number[][] = []
     await trainer.run({
       onStep: async ({ step }) => {
         if (step % 2 === 1) return
         const longer = smallPairs(1, 8)
-        heard.push(await latentsOf(sampler))
-        expect(heard.at(-1)).toEqual(await latentsOfOneMoreSampler(model))
-        expect(await latentsOf(sampler, longer)).toEqual(await latentsOfOneMoreSampler(model, longer))
+        sampled.push(await latentsOf(sampler))
+        expect(sampled.at(-1)).toEqual(await latentsOfNewSampler(model))
+        expect(await latentsOf(sampler, longer)).toEqual(await latentsOfNewSampler(model, longer))
       },
     })
-    expect(heard).toHaveLength(2)
-    expect(heard[0]).not.toEqual(heard[1])
+    expect(sampled).toHaveLength(2)
+    expect(sampled[0]).not.toEqual(sampled[1])
     sampler.close()
     trainer.dispose()
     detachLora(model)
   })
 
-  it('changes nothing of the training', async () => {
+  it('uses the guidance of each sample, whatever that of earlier ones was', async () => {
+    const [cfg, stg] = [
+      [1, 3],
+      [0, 1],
+    ] as const
+    const all = cfg.flatMap((cfg) => stg.map((stg) => ({ cfg, stg, rescale: 0.7 })))
+    const expected = await Promise.all(all.map((settings) => latentsOfNewSampler(model, pairs, settings)))
+    expect(new Set(expected.map(String)).size).toBe(all.length)
+    for (const order of [all, all.toReversed()]) {
+      const sampler = openSampler(model)
+      for (const settings of order)
+        expect(await latentsOf(sampler, pairs, settings), JSON.stringify(settings)).toEqual(
+          expected[all.indexOf(settings)],
+        )
+      sampler.close()
+    }
+  })
+
+  it('uses the LoRA that is attached, and none where it was detached', async () => {
+    const sampler = openSampler(model)
+    const base = await latentsOf(sampler)
+    const linears = findTargetLinears(model, smallSettings.targetModules)
+    const sampled: number[][] = []
+    for (const rank of [2, 4]) {
+      const parameters = attachNewLora(linears, rank, rank, randomFor(rank, 'lora'))
+      for (const parameter of parameters.values())
+        tf.tidy(() => parameter.assign(tf.fill(parameter.shape, 0.05 * rank)))
+      sampled.push(await latentsOf(sampler))
+      expect(sampled.at(-1)).toEqual(await latentsOfNewSampler(model))
+      detachLora(model)
+    }
+    expect(await latentsOf(sampler)).toEqual(base)
+    expect(new Set([base, ...sampled].map(String)).size).toBe(3)
+    sampler.close()
+  })
+
+  it('does not change the training', async () => {
     const parametersAfter = async (onStep?: () => Promise<void>) => {
       const trainer = createTrainer(model, pairs, { ...smallSettings, steps: 4 })
       await trainer.run({ ...(onStep && { onStep }) })
@@ -69,10 +106,10 @@ describe('a sampler that is kept through a training', () => {
       detachLora(model)
       return values
     }
-    const alone = await parametersAfter()
+    const without = await parametersAfter()
     const sampler = openSampler(model)
-    const heard = await parametersAfter(async () => void (await latentsOf(sampler)))
+    const withSampling = await parametersAfter(async () => void (await latentsOf(sampler)))
     sampler.close()
-    expect(heard).toEqual(alone)
+    expect(withSampling).toEqual(without)
   })
 })

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodeWav } from '../../src/audio/wav.ts'
 import { openTextEmbeddings } from '../../src/encode/captions.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
-import { openBaseModel } from '../../src/model/base-model.ts'
+import { openBase } from '../../src/model/base-model.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { ltxA2a, projectPath } from '../cli/bin.ts'
 
@@ -90,7 +90,7 @@ describe('a run without a text encoder', () => {
 })
 
 describe('encoded captions', () => {
-  const { fingerprint } = openBaseModel()
+  const { fingerprint } = openBase()
 
   it('are those of all pairs, the trigger phrase, the negative prompt and what else was asked for', async () => {
     const { code } = await run('b', 'encode-captions', ...job, '--prompt', 'one more', '--out', 'more.safetensors')

@@ -5,7 +5,7 @@ import { capture } from '../../src/engine/capture.ts'
 import { nativeBackend } from '../../src/engine/native.ts'
 import { hasNative } from './native.ts'
 
-/** Steps of gradient descent on w·x → 1, in a function that looks at no value. */
+/** A step of gradient descent, in a function that reads no values of tensors. */
 function descent(w: tf.Variable) {
   return ({ x, rate }: { x: tf.Tensor; rate: tf.Tensor }) => {
     const { value, grads } = tf.variableGrads(
@@ -30,21 +30,21 @@ function fresh(columns = 4): tf.Variable {
 
 const numbers = (tensor: tf.Tensor) => [...tensor.dataSync()]
 
-/** Tensors in TensorFlow itself, whether TensorFlow.js knows of them or not. */
-const heldByTensorFlow = () => (nativeBackend().binding as unknown as { getNumOfTensors(): number }).getNumOfTensors()
+/** The number of tensors in TensorFlow itself, including those that TensorFlow.js does not know of. */
+const nativeTensorCount = () => (nativeBackend().binding as unknown as { getNumOfTensors(): number }).getNumOfTensors()
 
 describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
   beforeAll(async () => {
     await startBackend('tensorflow')
   })
 
-  it('gives what it gives op by op, call after call', () => {
+  it('computes the same as op by op, call after call', () => {
     const [captured, plain] = [fresh(), fresh()]
     const replay = capture(descent(captured), { variables: [captured] })
     const run = descent(plain)
     for (let step = 0; step < 3; step++) {
-      const [ours, theirs] = [replay.run(example()).loss, run(example()).loss]
-      expect(numbers(ours)[0]).toBeCloseTo(numbers(theirs)[0] as number, 6)
+      const [actual, expected] = [replay.run(example()).loss, run(example()).loss]
+      expect(numbers(actual)[0]).toBeCloseTo(numbers(expected)[0] as number, 6)
     }
     numbers(captured).forEach((value, i) => {
       expect(value).toBeCloseTo(numbers(plain)[i] as number, 6)
@@ -65,33 +65,33 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
     sum.dispose()
   })
 
-  it('keeps as many sets of shapes as it may, the latest', () => {
+  it('keeps at most maxGraphs graphs, the ones used last', () => {
     let runs = 0
     const sum = capture(
       ({ x }: { x: tf.Tensor }) => {
         runs++
         return { y: tf.sum(x) }
       },
-      { kept: 2 },
+      { maxGraphs: 2 },
     )
     for (const length of [1, 2, 1, 3, 1, 2]) sum.run({ x: tf.ones([length]) })
     expect(runs).toBe(4)
     sum.dispose()
   })
 
-  it('shares its variables with functions captured beside it, whichever runs', () => {
+  it('shares its variables with other captured functions', () => {
     const w = fresh()
     const replay = capture(descent(w), { variables: [w] })
-    const look = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.mul(x, w) }), { variables: [w] })
+    const multiply = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.mul(x, w) }), { variables: [w] })
     for (let step = 0; step < 2; step++) {
       replay.run(example())
-      expect(numbers(look.run({ x: tf.scalar(1) }).y)).toEqual(numbers(w))
+      expect(numbers(multiply.run({ x: tf.scalar(1) }).y)).toEqual(numbers(w))
     }
     replay.dispose()
-    look.dispose()
+    multiply.dispose()
   })
 
-  it('takes up what is assigned to a variable between its calls', () => {
+  it('uses a value that is assigned to a variable between calls', () => {
     const w = fresh()
     const replay = capture(descent(w), { variables: [w] })
     const first = numbers(replay.run(example()).loss)
@@ -101,7 +101,7 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
     replay.dispose()
   })
 
-  it('leaves a copy of a variable as it was', () => {
+  it('does not change a clone of a variable', () => {
     const w = fresh()
     const before = tf.clone(w)
     const replay = capture(descent(w), { variables: [w] })
@@ -111,7 +111,7 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
     replay.dispose()
   })
 
-  it('leaves the variables their last values when it is disposed of', () => {
+  it('gives the variables their last values when it is disposed of', () => {
     const w = fresh()
     const replay = capture(descent(w), { variables: [w] })
     replay.run(example())
@@ -121,26 +121,26 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
     expect(numbers(w)).not.toEqual(last)
   })
 
-  it('rests without the variables, and goes on where others left them', () => {
+  it('frees the values of the variables on release, and continues with their present values', () => {
     const w = fresh()
     const x = tf.scalar(2)
-    const look = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.mul(x, w) }), { variables: [w] })
-    look.rest() // before anything was captured
-    expect(numbers(look.run({ x }).y)).toEqual([2, 2, 2, 2])
-    look.rest()
-    look.rest()
+    const multiply = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.mul(x, w) }), { variables: [w] })
+    multiply.release() // before anything was captured
+    expect(numbers(multiply.run({ x }).y)).toEqual([2, 2, 2, 2])
+    multiply.release()
+    multiply.release()
     expect(numbers(w)).toEqual([1, 1, 1, 1])
-    expect(numbers(look.run({ x }).y)).toEqual([2, 2, 2, 2])
-    look.rest()
+    expect(numbers(multiply.run({ x }).y)).toEqual([2, 2, 2, 2])
+    multiply.release()
     w.assign(tf.fill([4], 3))
-    expect(numbers(look.run({ x }).y)).toEqual([6, 6, 6, 6])
-    look.dispose()
+    expect(numbers(multiply.run({ x }).y)).toEqual([6, 6, 6, 6])
+    multiply.dispose()
     expect(numbers(w)).toEqual([3, 3, 3, 3])
   })
 
-  it('refuses a function that looks at values', () => {
-    const look = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.scalar(x.dataSync()[0] as number) }))
-    expect(() => look.run({ x: tf.scalar(1) })).toThrow(/may not look at values/)
+  it('refuses a function that reads values of tensors', () => {
+    const multiply = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.scalar(x.dataSync()[0] as number) }))
+    expect(() => multiply.run({ x: tf.scalar(1) })).toThrow(/cannot read the values of tensors/)
     expect(numbers(tf.add(1, 1))).toEqual([2]) // and the backend is as it was
   })
 
@@ -148,20 +148,20 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
     const w = fresh()
     const inputs = example()
     nativeBackend().getInputTensorIds([w, ...Object.values(inputs)]) // values no longer wait in JavaScript
-    const before = [tf.memory().numTensors, heldByTensorFlow()]
+    const before = [tf.memory().numTensors, nativeTensorCount()]
     const replay = capture(descent(w), { variables: [w] })
     for (let step = 0; step < 3; step++) tf.dispose(replay.run(inputs))
     numbers(w)
     for (let step = 0; step < 3; step++) tf.dispose(replay.run(inputs))
-    replay.rest()
+    replay.release()
     tf.dispose(replay.run(inputs))
     replay.dispose()
-    expect([tf.memory().numTensors, heldByTensorFlow()]).toEqual(before)
+    expect([tf.memory().numTensors, nativeTensorCount()]).toEqual(before)
   })
 })
 
-describe('a captured function elsewhere', () => {
-  it('simply runs', async () => {
+describe('a captured function on other backends', () => {
+  it('runs op by op', async () => {
     await startBackend('wasm')
     const w = fresh()
     const run = capture(descent(w), { variables: [w] })

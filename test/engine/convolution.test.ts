@@ -10,9 +10,9 @@ const random = <R extends tf.Rank>(name: string, shape: number[]) => {
   return tf.tensor(normals(randomFor(1, name), count), shape as never) as tf.Tensor<R>
 }
 
-const close = (ours: tf.Tensor, theirs: tf.Tensor) => {
-  expect(ours.shape).toEqual(theirs.shape)
-  expect(tf.max(tf.abs(tf.sub(ours, theirs))).dataSync()[0]).toBeLessThan(1e-4)
+const expectClose = (actual: tf.Tensor, expected: tf.Tensor) => {
+  expect(actual.shape).toEqual(expected.shape)
+  expect(tf.max(tf.abs(tf.sub(actual, expected))).dataSync()[0]).toBeLessThan(1e-4)
 }
 
 for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const))
@@ -22,29 +22,29 @@ for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] 
     })
     afterAll(() => tf.disposeVariables())
 
-    it.each([1, 2])('over two axes is that of TensorFlow.js, stride %i', (stride) => {
+    it.each([1, 2])('over two axes equals that of TensorFlow.js, stride %i', (stride) => {
       const [x, kernel] = [random<tf.Rank.R4>('x', [2, 9, 7, 3]), random<tf.Rank.R4>('kernel', [3, 3, 3, 5])]
-      close(conv2d(x, kernel, stride), tf.conv2d(x, kernel, stride, 'valid'))
+      expectClose(conv2d(x, kernel, stride), tf.conv2d(x, kernel, stride, 'valid'))
     })
 
     it.each([
       [1, 1],
       [3, 1],
       [1, 2],
-    ])('over time too, stride %i, dilation %i', (stride, dilation) => {
+    ])('over time equals that of TensorFlow.js, stride %i, dilation %i', (stride, dilation) => {
       const [x, kernel] = [random<tf.Rank.R3>('x', [2, 23, 3]), random<tf.Rank.R3>('kernel', [4, 3, 5])]
-      close(conv1d(x, kernel, stride, dilation), tf.conv1d(x, kernel, stride, 'valid', 'NWC', dilation))
+      expectClose(conv1d(x, kernel, stride, dilation), tf.conv1d(x, kernel, stride, 'valid', 'NWC', dilation))
     })
 
-    it.skipIf(backend === 'wasm')('has the gradients of TensorFlow.js, which wasm lacks', () => {
+    it.skipIf(backend === 'wasm')('has the gradients of TensorFlow.js (wasm has none)', () => {
       const inputs = [random<tf.Rank.R3>('x', [2, 23, 3]), random<tf.Rank.R3>('kernel', [4, 3, 5])]
       const loss = (convolve: typeof conv1d) => (x: tf.Tensor, kernel: tf.Tensor) =>
         tf.sum(tf.square(convolve(x as tf.Tensor3D, kernel as tf.Tensor3D)))
-      const ours = tf.grads(loss(conv1d))(inputs)
-      const theirs = tf.grads(loss((x, kernel) => tf.conv1d(x, kernel, 1, 'valid')))(inputs)
-      ours.forEach((gradient, i) => {
-        const scale = tf.max(tf.abs(theirs[i] as tf.Tensor))
-        close(tf.div(gradient, scale), tf.div(theirs[i] as tf.Tensor, scale))
+      const actual = tf.grads(loss(conv1d))(inputs)
+      const expected = tf.grads(loss((x, kernel) => tf.conv1d(x, kernel, 1, 'valid')))(inputs)
+      actual.forEach((gradient, i) => {
+        const scale = tf.max(tf.abs(expected[i] as tf.Tensor))
+        expectClose(tf.div(gradient, scale), tf.div(expected[i] as tf.Tensor, scale))
       })
     })
   })

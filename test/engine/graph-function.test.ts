@@ -2,42 +2,42 @@ import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { capture } from '../../src/engine/capture.ts'
-import { outlined } from '../../src/engine/graph-function.ts'
-import { nativeBackend, runOp, typeAttribute, uploaded } from '../../src/engine/native.ts'
-import { updateInPlace } from '../../src/engine/recorded-variables.ts'
+import { graphFunction } from '../../src/engine/graph-function.ts'
+import { nativeBackend, runOp, typeAttribute, upload } from '../../src/engine/native.ts'
+import { updateInPlace } from '../../src/engine/native-ops.ts'
 import { currentRecording } from '../../src/engine/recording.ts'
 import { hasNative } from './native.ts'
 
 const numbers = (tensor: tf.Tensor) => [...tensor.dataSync()]
 
-/** x → w·x + b with parts of its own, counting how often it is really run. */
+/** x → w·x + b as a graph function, counting how often its body runs. */
 function counted() {
   const runs = { count: 0 }
   const layer = (x: tf.Tensor, weights: { w: tf.Tensor; b: tf.Tensor }, power = 1) =>
-    outlined('layer', { given: { x, weights, power } }, () => {
+    graphFunction('layer', { inputs: { x, weights, power } }, () => {
       runs.count++
       const product = tf.mul(weights.w, x)
-      return { y: tf.add(power === 2 ? tf.square(product) : product, weights.b), kept: [product, undefined] as const }
+      return { y: tf.add(power === 2 ? tf.square(product) : product, weights.b), saved: [product, undefined] as const }
     })
   return { runs, layer }
 }
 
 const weightsOf = (w: number, b: number) => ({ w: tf.tensor1d([w, w + 1]), b: tf.tensor1d([b, -b]) })
 
-describe.skipIf(!hasNative)('a part that occurs again and again, on native TensorFlow', () => {
+describe.skipIf(!hasNative)('a graph function on native TensorFlow', () => {
   beforeAll(async () => {
     await startBackend('tensorflow')
   })
 
-  it('is written down once, and gives what it gives op by op', () => {
+  it('is recorded once, and computes the same as op by op', () => {
     const { runs, layer } = counted()
     const stack = [weightsOf(2, 1), weightsOf(3, 5), weightsOf(-1, 4)]
     const body = ({ x }: { x: tf.Tensor }) => {
       let [y, sum] = [x, tf.zerosLike(x)]
       for (const weights of stack) {
-        const part = layer(y, weights)
-        y = part.y
-        sum = tf.add(sum, part.kept[0])
+        const result = layer(y, weights)
+        y = result.y
+        sum = tf.add(sum, result.saved[0])
       }
       return { y, sum }
     }
@@ -52,7 +52,7 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
     replay.dispose()
   })
 
-  it('is another where numbers or shapes differ, or one tensor stands for two', () => {
+  it('is another function where numbers or shapes differ, or one tensor is given for two inputs', () => {
     const { runs, layer } = counted()
     const [weights, w] = [weightsOf(2, 1), tf.tensor1d([3, 4])]
     const replay = capture(({ x }: { x: tf.Tensor }) => ({
@@ -74,12 +74,12 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
     replay.dispose()
   })
 
-  it('may have parts itself', () => {
+  it('may call graph functions itself', () => {
     const { runs, layer } = counted()
     const pairs = [1, 2].map((n) => [weightsOf(n, 1), weightsOf(n, 2)] as const)
     const replay = capture(({ x }: { x: tf.Tensor }) => {
       const two = (x: tf.Tensor, [first, second]: (typeof pairs)[number]) =>
-        outlined('two', { given: { x, first, second } }, () => layer(layer(x, first).y, second).y)
+        graphFunction('two', { inputs: { x, first, second } }, () => layer(layer(x, first).y, second).y)
       return { y: pairs.reduce(two, x) }
     })
     expect(numbers(replay.run({ x: tf.tensor1d([1, 1]) }).y)).toEqual([20, -5])
@@ -106,12 +106,12 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
     replay.dispose()
   })
 
-  it('begins only when there is what it comes after', () => {
+  it('waits for the tensor of the option `after`', () => {
     const weights = weightsOf(2, 1)
     const waiting: string[] = []
     const replay = capture(({ x }: { x: tf.Tensor }) => {
       const sum = tf.sum(x)
-      const y = outlined('late', { given: { x, weights }, after: sum }, () => tf.mul(x, weights.w))
+      const y = graphFunction('late', { inputs: { x, weights }, after: sum }, () => tf.mul(x, weights.w))
       const nodes = currentRecording()?.nodes ?? []
       const call = nodes.find(({ op }) => op === 'PartitionedCall')
       waiting.push(...nodes.filter(({ name }) => call?.inputs.includes(`^${name}`)).map(({ op }) => op))
@@ -122,12 +122,12 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
     replay.dispose()
   })
 
-  it('changes the variables that it is given, each call its own', () => {
+  it('updates the variables that each call is given', () => {
     const variables = [tf.variable(tf.scalar(1)), tf.variable(tf.scalar(10))]
     const replay = capture(
       ({ x }: { x: tf.Tensor }) => {
         for (const variable of variables)
-          outlined('halve', { given: { x }, variables: [variable] }, () => {
+          graphFunction('halve', { inputs: { x }, variables: [variable] }, () => {
             const change = tf.add(tf.mul(variable, 0.5), x)
             updateInPlace('AssignSubVariableOp', [variable], [change], [typeAttribute('dtype', 'float32')])
             return []
@@ -142,17 +142,17 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
     replay.dispose()
   })
 
-  it('may use nothing that it was not given', () => {
-    const [w, x] = [uploaded(tf.tensor1d([1, 2])), tf.tensor1d([3, 4])]
+  it('may use nothing but its inputs and variables', () => {
+    const [w, x] = [upload(tf.tensor1d([1, 2])), tf.tensor1d([3, 4])]
     const variable = tf.variable(tf.scalar(1))
     const refused = capture(({ x }: { x: tf.Tensor }) => ({
-      y: outlined('secret', { given: { x } }, () => tf.mul(x, w)),
+      y: graphFunction('secret', { inputs: { x } }, () => tf.mul(x, w)),
     }))
-    expect(() => refused.run({ x })).toThrow(/uses a tensor that it was not given/)
+    expect(() => refused.run({ x })).toThrow(/uses a tensor that is not one of its inputs/)
     const changing = capture(
       ({ x }: { x: tf.Tensor }) => {
         const dtype = typeAttribute('dtype', 'float32')
-        outlined('secret', { given: { x } }, () => {
+        graphFunction('secret', { inputs: { x } }, () => {
           updateInPlace('AssignSubVariableOp', [variable], [tf.sum(x)], [dtype])
           return []
         })
@@ -160,21 +160,21 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
       },
       { variables: [variable] },
     )
-    expect(() => changing.run({ x })).toThrow(/changes a variable that it was not given/)
+    expect(() => changing.run({ x })).toThrow(/updates a variable that is not one of its variables/)
     expect(numbers(tf.add(1, 1))).toEqual([2]) // and the backend is as it was
   })
 
-  it('refuses ops whose outputs it cannot name', () => {
+  it('refuses ops whose output names are unknown', () => {
     const replay = capture(({ x }: { x: tf.Tensor }) => ({
-      y: outlined('odd', { given: { x } }, () => runOp('Digamma', [x], [typeAttribute('T', 'float32')])),
+      y: graphFunction('odd', { inputs: { x } }, () => runOp('Digamma', [x], [typeAttribute('T', 'float32')])),
     }))
-    expect(() => replay.run({ x: tf.scalar(1) })).toThrow(/Digamma have no name here/)
+    expect(() => replay.run({ x: tf.scalar(1) })).toThrow(/cannot use Digamma/)
   })
 
   it('leaves no tensor behind', () => {
     const { layer } = counted()
     const [x, weights] = [tf.tensor1d([1, 2]), weightsOf(2, 1)]
-    for (const tensor of [x, weights.w, weights.b]) uploaded(tensor)
+    for (const tensor of [x, weights.w, weights.b]) upload(tensor)
     const held = () => (nativeBackend().binding as unknown as { getNumOfTensors(): number }).getNumOfTensors()
     const before = [tf.memory().numTensors, held()]
     const replay = capture(({ x }: { x: tf.Tensor }) => ({ y: layer(layer(x, weights).y, weights).y }))
@@ -184,8 +184,8 @@ describe.skipIf(!hasNative)('a part that occurs again and again, on native Tenso
   })
 })
 
-describe('such a part elsewhere', () => {
-  it('simply runs', async () => {
+describe('a graph function on other backends', () => {
+  it('runs its body', async () => {
     await startBackend('wasm')
     const { layer } = counted()
     expect(numbers(layer(tf.tensor1d([1, 2]), weightsOf(2, 1)).y)).toEqual([3, 5])

@@ -20,31 +20,31 @@ describe('the data folder', () => {
   ] as const)('is %s', (_, env, platform, folder) => expect(defaultDataFolder({ ...env }, platform)).toBe(folder))
 })
 
-describe('a TensorFlow that was set up', () => {
+describe('an installation of TensorFlow', () => {
   const folderWith = (installation: Partial<Installation>) => {
     const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-installation-'))
     writeInstallation(folder, { tfjs: ownTfjs().version, from: 'a test', libraries: [], ...installation })
     return folder
   }
 
-  it('is written down', () => {
+  it('is recorded', () => {
     const installation = { tfjs: '4.22.0', from: 'a test', libraries: ['lib/a.so'] }
     expect(readInstallation(folderWith(installation))).toEqual(installation)
   })
 
-  it('is none where nothing is written down', () => {
+  it('is absent where there is no record', () => {
     const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-installation-'))
     expect(readInstallation(folder)).toBeUndefined()
     expect(loadInstallation(folder)).toBeUndefined()
   })
 
-  it('is refused when it belongs to another tfjs, because the two would not share their kernels', () => {
+  it('is refused when it belongs to another tfjs, since the two would not share their kernels', () => {
     expect(() => loadInstallation(folderWith({ tfjs: '3.0.0' }))).toThrow(
       `TensorFlow was set up for tfjs 3.0.0, not ${ownTfjs().version}: run ltx-a2a setup-tensorflow again`,
     )
   })
 
-  it('is refused when its libraries were removed, and says which', () => {
+  it('is refused when one of its libraries was removed', () => {
     const folder = folderWith({ libraries: ['/nowhere/libtensorflow_cc.so.2'] })
     expect(() => loadInstallation(folder)).toThrow('set up with /nowhere/libtensorflow_cc.so.2, which is gone')
   })

@@ -1,27 +1,27 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
-import { enoughRows, withEnoughRows } from '../../src/engine/matmul.ts'
+import { paddedRows, padRowsForMatMul } from '../../src/engine/matmul.ts'
 import { hasWideVectors } from '../../src/machine/hardware.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { hasNative } from './native.ts'
 
-describe('rows for the faster kernel', () => {
-  it('are the fewest beyond its threshold', () => {
-    expect(enoughRows(252, 2048)).toBe(304)
-    expect(enoughRows(252, 8192)).toBe(272)
+describe('the rows that make oneDNN use its faster kernel', () => {
+  it('are the smallest number beyond its threshold', () => {
+    expect(paddedRows(252, 2048)).toBe(304)
+    expect(paddedRows(252, 8192)).toBe(272)
   })
 
-  it('are those that are there where they suffice, where no number would, and where it would be too many', () => {
-    expect(enoughRows(304, 2048)).toBe(304)
-    expect(enoughRows(1502, 8192)).toBe(1502)
-    expect(enoughRows(252, 192)).toBe(252)
-    expect(enoughRows(126, 2048)).toBe(126)
+  it('are the existing rows where they are enough, where no number would be, and where it would be too many', () => {
+    expect(paddedRows(304, 2048)).toBe(304)
+    expect(paddedRows(1502, 8192)).toBe(1502)
+    expect(paddedRows(252, 192)).toBe(252)
+    expect(paddedRows(126, 2048)).toBe(126)
   })
 })
 
 for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const))
-  describe(`a product given enough rows on ${backend}`, () => {
+  describe(`a product with padded rows on ${backend}`, () => {
     beforeAll(async () => {
       await startBackend(backend)
     })
@@ -34,21 +34,24 @@ for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] 
       [0, 1],
       [1, 0],
       [1, 1],
-    ] as const)('is the product without them: tokens along axis %i, of the result along %i', (axis, resultAxis) => {
-      const [tokens, features, sums] = [200, 2048, 24]
-      const x = axis === 0 ? random('x', tokens, sums) : random('x', sums, tokens)
-      const weight = random('weight', sums, features)
-      const seen: number[] = []
-      const multiply = (x: tf.Tensor2D) => {
-        seen.push(x.shape[axis])
-        return resultAxis === 0
-          ? tf.matMul<tf.Tensor2D>(x, weight, axis === 1, false)
-          : tf.matMul<tf.Tensor2D>(weight, x, true, axis === 0)
-      }
-      const ours = withEnoughRows(x, { axis, features, resultAxis }, multiply)
-      const plain = multiply(x)
-      expect(ours.shape).toEqual(plain.shape)
-      expect(tf.max(tf.abs(tf.sub(ours, plain))).dataSync()[0]).toBeLessThan(1e-4)
-      expect(seen).toEqual([backend === 'tensorflow' && !hasWideVectors() ? 304 : 200, 200])
-    })
+    ] as const)(
+      'equals the product without padding: tokens along axis %i, of the result along axis %i',
+      (axis, resultAxis) => {
+        const [tokens, features, sums] = [200, 2048, 24]
+        const x = axis === 0 ? random('x', tokens, sums) : random('x', sums, tokens)
+        const weight = random('weight', sums, features)
+        const rowCounts: number[] = []
+        const multiply = (x: tf.Tensor2D) => {
+          rowCounts.push(x.shape[axis])
+          return resultAxis === 0
+            ? tf.matMul<tf.Tensor2D>(x, weight, axis === 1, false)
+            : tf.matMul<tf.Tensor2D>(weight, x, true, axis === 0)
+        }
+        const padded = padRowsForMatMul(x, { axis, features, resultAxis }, multiply)
+        const plain = multiply(x)
+        expect(padded.shape).toEqual(plain.shape)
+        expect(tf.max(tf.abs(tf.sub(padded, plain))).dataSync()[0]).toBeLessThan(1e-4)
+        expect(rowCounts).toEqual([backend === 'tensorflow' && !hasWideVectors() ? 304 : 200, 200])
+      },
+    )
   })

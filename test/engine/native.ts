@@ -1,4 +1,4 @@
-/** Whether native TensorFlow is at hand: what needs it is skipped elsewhere, and says so. */
+/** Whether native TensorFlow can be started here. Tests that need it are skipped elsewhere. */
 import { startBackend } from '../../src/engine/backend.ts'
 
 export const hasNative = await startBackend('tensorflow').then(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { drawSigma, sigmaFrom, sigmaSchedule } from '../../src/diffusion/flow-matching.ts'
+import { drawSigma, shiftedLogitNormal, sigmaSchedule } from '../../src/diffusion/flow-matching.ts'
 import { randomFor } from '../../src/platform/random.ts'
 import { golden, goldenJson } from './golden.ts'
 
@@ -23,7 +23,7 @@ describe.each(sampler.cases)(
     it('is that of the reference for the same draws', () => {
       sigma.forEach((wanted, i) => {
         const draw = { normal: normal[i] as number, uniform: U[i] as number, mixture: U2[i] as number }
-        expect(Math.abs(sigmaFrom(draw, L) - wanted)).toBeLessThanOrEqual(sampler.tolerance.sigma_abs)
+        expect(Math.abs(shiftedLogitNormal(draw, L) - wanted)).toBeLessThanOrEqual(sampler.tolerance.sigma_abs)
       })
     })
 

@@ -1,13 +1,12 @@
 /**
- * The reference implementation's numbers, and how near ours have to come. Tolerances are read from the README of the golden set itself, so that
- * `LTX_A2A_GOLDEN=<dir>` can point at another set of the same format: other widths, heads, depths, lengths.
+ * Comparison with the numbers of the reference implementation. Tolerances are read from the README of the golden set, so `LTX_A2A_GOLDEN=<dir>` can
+ * name another set of the same format, with other widths, heads, depths and lengths.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { type BackendChoice, startBackend } from '../../src/engine/backend.ts'
-import { choosePrecision } from '../../src/engine/precision.ts'
 import { openSafetensors, type Safetensors } from '../../src/formats/safetensors.ts'
 
 const bundled = fileURLToPath(new URL('data', import.meta.url))
@@ -15,10 +14,9 @@ const bundled = fileURLToPath(new URL('data', import.meta.url))
 export const goldenPath = (file: string) => join(process.env.LTX_A2A_GOLDEN ?? bundled, file)
 export const goldenJson = (file: string) => JSON.parse(readFileSync(goldenPath(file), 'utf8'))
 
-/** The backend under test: `LTX_A2A_BACKEND`, or what the tool itself would choose. The reference's numbers are float32. */
+/** Starts the backend under test, `LTX_A2A_BACKEND` or the default, in float32 as the reference's numbers are. */
 export function startGoldenBackend() {
-  choosePrecision('float32')
-  return startBackend((process.env.LTX_A2A_BACKEND ?? 'auto') as BackendChoice)
+  return startBackend((process.env.LTX_A2A_BACKEND ?? 'auto') as BackendChoice, { precision: 'float32' })
 }
 
 export type Golden = {
@@ -26,9 +24,9 @@ export type Golden = {
   names: string[]
   float32(name: string): Float32Array
   shape(name: string): number[]
-  /** What the set's README says of a tensor, in words: settings stand there, `cfg 7.0, stg 1.0 in block 1`. */
+  /** The description of a tensor in the set's README, which contains its settings: `cfg 7.0, stg 1.0 in block 1`. */
   meaning(name: string): string
-  /** Fails unless the values are as near to the golden tensor as the set's README asks: max |a − b| / max |b|, and the same in L2. */
+  /** Fails unless max |a − b| / max |b|, and the same in L2, are within the tolerances of the set's README. */
   expectClose(name: string, values: ArrayLike<number>): void
 }
 
@@ -100,9 +98,9 @@ function toleranceOf(text: string) {
 const patternOf = (name: string) =>
   new RegExp(`^${name.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{[^}]+\}/g, '.+?')}$`)
 
-/** The number behind a word of a row: `numberAfter('cfg 7.0, stg 1.0 in block 1', 'cfg')` is 7. */
+/** The number after a word of a description: `numberAfter('cfg 7.0, stg 1.0 in block 1', 'cfg')` is 7. */
 export function numberAfter(meaning: string, word: string): number {
   const [, digits] = new RegExp(`${word} (\\d[\\d.e-]*)`).exec(meaning) ?? []
-  if (digits === undefined) throw new Error(`the README says no ${word} in "${meaning}"`)
+  if (digits === undefined) throw new Error(`the README names no ${word} in "${meaning}"`)
   return Number(digits)
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { velocityTarget } from '../../src/diffusion/flow-matching.ts'
-import { type Example, pairInput, pairRotation, velocityLoss } from '../../src/diffusion/objective.ts'
+import { type Example, pairInput, pairRope, velocityLoss } from '../../src/diffusion/objective.ts'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { patchify } from '../../src/model/audio-vae/latents.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
@@ -12,13 +12,12 @@ import { readModelConfig } from '../../src/model/config.ts'
 import {
   attachNewLora,
   detachLora,
-  findTargets,
+  findTargetLinears,
   type LoraParameters,
-  loraKeys,
   loraShapes,
   matchTargets,
 } from '../../src/model/lora.ts'
-import { writeLora } from '../../src/model/lora-file.ts'
+import { loraKeys, writeTrainedLora } from '../../src/model/lora-file.ts'
 import { loadTransformer, type Transformer, velocity } from '../../src/model/transformer/transformer.ts'
 import { randomFor } from '../../src/platform/random.ts'
 import { disposeOptimizer, learningRateFactor, startOptimizer } from '../../src/train/optimizer.ts'
@@ -47,7 +46,7 @@ const tensor = <R extends tf.Rank>(name: string) =>
 /** Fresh factors, then the golden values where the set names some. */
 function attach(alpha: number, prefix: string): LoraParameters {
   detachLora(model)
-  const linears = findTargets(model, targets)
+  const linears = findTargetLinears(model, targets)
   const first = loraKeys(linears[0]?.name ?? '').a
   const [rank = 0] = train.shape(prefix + first)
   const parameters = attachNewLora(linears, rank, alpha, randomFor(1, 'lora'))
@@ -64,12 +63,12 @@ const caseExample = (): Example => ({
   context: tensor('in.context'),
 })
 
-const rotationOf = ({ reference, target }: Example) => pairRotation(model, reference.shape[1], target.shape[1])
+const ropeOf = ({ reference, target }: Example) => pairRope(model, reference.shape[1], target.shape[1])
 
 describe('a training example', () => {
   it('is laid out as in the reference', () => {
     const example = caseExample()
-    const { tokens, noisy } = pairInput(example, rotationOf(example))
+    const { tokens, noisy } = pairInput(example, ropeOf(example))
     train.expectClose('in.tokens', tokens.dataSync())
     train.expectClose('in.target', velocityTarget(example.target, example.noise).dataSync())
     const timesteps = example.sigma.arraySync().flatMap((sigma) => noisy.map((isNoisy) => isNoisy * sigma))
@@ -83,11 +82,11 @@ describe.each(alphas)('adapters with alpha %i', (alpha) => {
   it('predict, err and learn as in the reference', () => {
     const parameters = attach(alpha, '')
     const example = caseExample()
-    const rotation = rotationOf(example)
-    const input = pairInput(example, rotation)
+    const rope = ropeOf(example)
+    const input = pairInput(example, rope)
     train.expectClose(`alpha${alpha}.pred`, velocity(model, input).dataSync())
 
-    const { loss, gradients } = meanGradients(parameters, [() => velocityLoss(model, example, rotation)])
+    const { loss, gradients } = meanGradients(parameters, [() => velocityLoss(model, example, rope)])
     train.expectClose(`alpha${alpha}.loss`, [loss])
     const squares = [...gradients.values()].map((gradient) => tf.sum(tf.square(gradient)).dataSync()[0] as number)
     train.expectClose(`alpha${alpha}.grad_norm`, [Math.sqrt(squares.reduce((a, b) => a + b))])
@@ -111,7 +110,7 @@ describe.each(alphas)('adapters with alpha %i', (alpha) => {
         sigma: tf.slice(example.sigma, [i], [1]),
         context: sample(example.context),
       }
-      return velocityLoss(model, one, rotationOf(one)).dataSync()[0] as number
+      return velocityLoss(model, one, ropeOf(one)).dataSync()[0] as number
     })
     train.expectClose(`alpha${alpha}.loss_per_sample`, losses)
   })
@@ -127,7 +126,7 @@ const trajectories = train.names
 
 describe.each(trajectories)('the steps of $name', ({ name, peak, maxNorm }) => {
   it('lose, clip and end as in the reference', () => {
-    const [rank = 0] = train.shape(`traj.init.${loraKeys(findTargets(model, targets)[0]?.name ?? '').a}`)
+    const [rank = 0] = train.shape(`traj.init.${loraKeys(findTargetLinears(model, targets)[0]?.name ?? '').a}`)
     const parameters = attach(rank, 'traj.init.')
     const optimizer = startOptimizer(parameters)
     const target = patchify(tensor<tf.Rank.R4>('traj.latents'))
@@ -137,10 +136,10 @@ describe.each(trajectories)('the steps of $name', ({ name, peak, maxNorm }) => {
     const sigmas = tf.unstack(tensor<tf.Rank.R2>('traj.sigma')) as tf.Tensor1D[]
     const outcomes = noises.map((noise, step) => {
       const example = { target, reference, context, noise, sigma: sigmas[step] as tf.Tensor1D }
-      const rotation = rotationOf(example)
+      const rope = ropeOf(example)
       const learningRate = peak * learningRateFactor('linear', step, noises.length)
       const before = tf.memory().numTensors
-      const outcome = trainStep(parameters, optimizer, [() => velocityLoss(model, example, rotation)], {
+      const outcome = trainStep(parameters, optimizer, [() => velocityLoss(model, example, rope)], {
         learningRate,
         maxNorm,
       })
@@ -177,7 +176,7 @@ describe('the base alone', () => {
       const one = Object.fromEntries(
         Object.entries(example).map(([key, value]) => [key, tf.gather(value, tf.tensor1d([i], 'int32'))]),
       ) as Example
-      return velocityLoss(model, one, rotationOf(one)).dataSync()[0] as number
+      return velocityLoss(model, one, ropeOf(one)).dataSync()[0] as number
     })
     train.expectClose('base.loss_per_sample', losses)
   })
@@ -193,7 +192,7 @@ describe('the saved adapter', () => {
       [...saved.tensors].map(([name, { shape }]) => [name, { shape, values: train.float32(name) }]),
     )
     const path = join(folder, 'lora.safetensors')
-    writeLora(path, factors, 1, facts)
+    writeTrainedLora(path, factors, 1, facts)
     const ours = openSafetensors(path)
     expect([...ours.tensors.keys()]).toEqual([...saved.tensors.keys()])
     for (const name of saved.tensors.keys()) expect(ours.read(name)).toEqual(saved.read(name))

@@ -3,13 +3,13 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
-import { latentFrameMiddles, rotationTable } from '../../src/model/rope.ts'
-import { modulate, sinusoid } from '../../src/model/transformer/adaln.ts'
+import { frameCenterSeconds, ropeTable } from '../../src/model/rope.ts'
+import { timestepModulation, timestepEmbedding } from '../../src/model/transformer/adaln.ts'
 import {
   loadTransformer,
   type Transformer,
   type TransformerInput,
-  tokenRotation,
+  tokenRope,
   velocities,
   velocity,
 } from '../../src/model/transformer/transformer.ts'
@@ -33,16 +33,16 @@ describe('timesteps', () => {
 
   it('become cosines and sines as in the reference', () => {
     const timesteps = tf.mul<tf.Tensor1D>(sigmas(), config.timestep_scale_multiplier)
-    dit.expectClose('time.sinusoid', sinusoid(timesteps, dit.shape('time.sinusoid')[1] as number).dataSync())
+    dit.expectClose('time.sinusoid', timestepEmbedding(timesteps, dit.shape('time.sinusoid')[1] as number).dataSync())
   })
 
   it.each(['audio_adaln_single', 'audio_prompt_adaln_single'] as const)(
     'are modulated by %s as in the reference',
     (name) => {
-      const layer = name === 'audio_adaln_single' ? model.noiseLevel : model.contextNoiseLevel
-      const { embedding, rows } = modulate(layer, sigmas())
+      const layer = name === 'audio_adaln_single' ? model.adaLn : model.contextAdaLn
+      const { embedding, modulation } = timestepModulation(layer, sigmas())
       dit.expectClose(`time.${name}.emb`, embedding.dataSync())
-      dit.expectClose(`time.${name}.mod`, rows.dataSync())
+      dit.expectClose(`time.${name}.mod`, modulation.dataSync())
     },
   )
 })
@@ -62,11 +62,11 @@ describe('rotary positions', () => {
       (i) => i === 0 || (wanted[i] as number) < (wanted[i - 1] as number),
     )
     const lengths = starts.map((start, i) => (starts[i + 1] ?? wanted.length) - start)
-    const ours = lengths.flatMap((length) => [...latentFrameMiddles(length)])
+    const ours = lengths.flatMap((length) => [...frameCenterSeconds(length)])
     ours.forEach((seconds, i) => {
       expect(seconds).toBeCloseTo(wanted[i] as number, 5)
     })
-    const { cos, sin } = tokenRotation(config, ours)
+    const { cos, sin } = tokenRope(config, ours)
     dit.expectClose(`rope.${name}.cos`, cos.dataSync())
     dit.expectClose(`rope.${name}.sin`, sin.dataSync())
   })
@@ -74,9 +74,9 @@ describe('rotary positions', () => {
   it('of the released size turn as in the reference', () => {
     const [, heads = 0, , half = 0] = dit.shape('rope.real.cos')
     const index = dit.float32('rope.real.index')
-    const all = latentFrameMiddles(Math.max(...index) + 1)
+    const all = frameCenterSeconds(Math.max(...index) + 1)
     const fractions = Array.from(index, (i) => (all[i] as number) / 20)
-    const { cos, sin } = rotationTable(fractions, { heads, headDim: half * 2, theta: 10_000 })
+    const { cos, sin } = ropeTable(fractions, { heads, headDim: half * 2, theta: 10_000 })
     dit.expectClose('rope.real.cos', cos.dataSync())
     dit.expectClose('rope.real.sin', sin.dataSync())
   })
@@ -87,7 +87,7 @@ describe('rotary positions', () => {
       dit.float32('rope.connector.index'),
       (i) => i / (config.connector_positional_embedding_max_pos[0] as number),
     )
-    const { cos, sin } = rotationTable(fractions, {
+    const { cos, sin } = ropeTable(fractions, {
       heads,
       headDim: half * 2,
       theta: config.positional_embedding_theta,
@@ -101,8 +101,8 @@ describe('velocity', () => {
   const target = (sigma: tf.Tensor1D, context: tf.Tensor3D) => {
     const tokens = tensor<tf.Rank.R3>('a.latent')
     const frames = tokens.shape[1]
-    const rotation = tokenRotation(config, latentFrameMiddles(frames))
-    return velocity(model, { tokens, sigma, noisy: Array<1>(frames).fill(1), rotation, context }).dataSync()
+    const rope = tokenRope(config, frameCenterSeconds(frames))
+    return velocity(model, { tokens, sigma, noisy: Array<1>(frames).fill(1), rope, context }).dataSync()
   }
 
   it('of a target alone is that of the reference', () => {
@@ -123,11 +123,11 @@ describe('velocity', () => {
     const [, tokens = 0] = dit.shape('b.timesteps')
     const noisy = Array.from(timesteps.subarray(0, tokens), (timestep): 0 | 1 => (timestep === 0 ? 0 : 1))
     const references = noisy.indexOf(1)
-    const rotation = tokenRotation(config, [
-      ...latentFrameMiddles(references),
-      ...latentFrameMiddles(tokens - references),
+    const rope = tokenRope(config, [
+      ...frameCenterSeconds(references),
+      ...frameCenterSeconds(tokens - references),
     ])
-    return { tokens: tensor('b.latent'), sigma: tensor('b.sigma'), noisy, rotation, context: tensor('b.context') }
+    return { tokens: tensor('b.latent'), sigma: tensor('b.sigma'), noisy, rope, context: tensor('b.context') }
   }
 
   it('of reference and target is that of the reference implementation, block by block', () => {

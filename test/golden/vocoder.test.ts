@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { activate, loadActivation } from '../../src/model/vocoder/activation.ts'
-import { interpolate, resampler, resamplerTaps } from '../../src/model/vocoder/resampling.ts'
+import { upsample, createSincUpsampler, sincTaps } from '../../src/model/vocoder/resampling.ts'
 import { disposeVocoder, loadVocoder, type Vocoder, vocode, vocodeWaveforms } from '../../src/model/vocoder/vocoder.ts'
 import { weightsOf } from '../../src/model/weights.ts'
 import { golden, goldenPath, startGoldenBackend } from './golden.ts'
@@ -72,14 +72,14 @@ describe('the vocoder against the reference', () => {
 
   it.each(inputs(/^up3_/))('resamples the input of %s', (name) => {
     tf.tidy(() => {
-      const layer = resampler(3, reference.shape(`${name}.in`)[1] as number)
-      reference.expectClose(`${name}.out`, valuesOf(interpolate(layer, signal(`${name}.in`))))
+      const layer = createSincUpsampler(3, reference.shape(`${name}.in`)[1] as number)
+      reference.expectClose(`${name}.out`, valuesOf(upsample(layer, signal(`${name}.in`))))
       tf.dispose(layer)
     })
   })
 
   it("computes the resampler's taps", () => {
-    reference.expectClose('up3.filter', resamplerTaps(3))
+    reference.expectClose('up3.filter', sincTaps(3))
   })
 
   it('leaves no tensor of the reference uncompared', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { float32Bytes, toFloat32 } from '../../src/formats/dtypes.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/formats/safetensors.ts'
-import { openBaseModel } from '../../src/model/base-model.ts'
+import { openBase } from '../../src/model/base-model.ts'
 import { isAudioTensor } from '../../src/model/checkpoint-layout.ts'
 import { UserError } from '../../src/platform/errors.ts'
 import { goldenPath } from '../golden/golden.ts'
@@ -16,7 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const whole = goldenPath('tiny-ltx-2.3.safetensors')
 const stored = openSafetensors(whole)
 const config = JSON.parse(stored.metadata.config as string) as Record<string, unknown>
-const unified = openBaseModel({ model: whole })
+const unified = openBase({ model: whole })
 
 let files = 0
 /** Some of the tensors under other names, with a part of the config or none. */
@@ -51,7 +51,7 @@ const soundKeys = either(under('audio_vae.', 'audio_vae.'), under('vocoder.', 'v
 const projectionKeys = under('text_embedding_projection.', 'text_embedding_projection.')
 
 function expectSame(model: string) {
-  const base = openBaseModel({ model })
+  const base = openBase({ model })
   expect(base.fingerprint).toBe(unified.fingerprint)
   expect(base.config).toEqual(unified.config)
   for (const component of ['transformer', 'connector', 'textProjection', 'audioVae', 'vocoder'] as const)
@@ -123,7 +123,7 @@ describe('the same base is read from', () => {
       join(shards, 'diffusion_pytorch_model.safetensors.index.json'),
       JSON.stringify({ weight_map: { ...Object.fromEntries(homes), 'not.there': 'a.safetensors' } }),
     )
-    expect(() => openBaseModel({ model: shards })).toThrow(
+    expect(() => openBase({ model: shards })).toThrow(
       /a\.safetensors has no tensor not\.there, which .*index\.json says/,
     )
   })
@@ -155,7 +155,7 @@ describe('fp8', () => {
       sections,
       (name, tensor) => (isLarge(name) ? [[name, quantised(tensor)], ...extra(name, tensor)] : [[name, tensor]]),
     )
-    const { components, checkpoint } = openBaseModel({ model: path })
+    const { components, checkpoint } = openBase({ model: path })
     const weights = components.transformer.at('transformer_blocks.0.audio_attn1.to_q')
     try {
       return weights.float32('weight', [null, null])
@@ -196,7 +196,7 @@ describe('fp8', () => {
 describe('a base is refused', () => {
   const refusal = (model: string) => {
     try {
-      openBaseModel({ model })
+      openBase({ model })
     } catch (error) {
       if (error instanceof UserError) return `${error.message} / ${error.hint}`
       throw error

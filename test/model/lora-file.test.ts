@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { float32Bytes, toBfloat16, toFloat32 } from '../../src/formats/dtypes.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
-import { type LoraFacts, loraFacts, readLora, writeLora } from '../../src/model/lora-file.ts'
+import { type LoraMetadata, parseLoraMetadata, readLora, writeLora, writeTrainedLora } from '../../src/model/lora-file.ts'
 import { UserError } from '../../src/platform/errors.ts'
 import { golden, goldenPath } from '../golden/golden.ts'
 
@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-lora-'))
 let files = 0
 const newPath = () => join(folder, `lora-${files++}.safetensors`)
 
-const facts: LoraFacts = {
+const facts: LoraMetadata = {
   rank: 2,
   alpha: 4,
   triggerPhrase: 'tonech4nge',
@@ -51,7 +51,7 @@ describe('the golden LoRA', () => {
     const factors = new Map(
       [...golden.tensors].map(([name, { shape }]) => [name, { shape, values: train.float32(name) }]),
     )
-    writeLora(ours, factors, 1, facts)
+    writeTrainedLora(ours, factors, 1, facts)
     const file = openSafetensors(ours)
     expect([...file.tensors.keys()]).toEqual([...golden.tensors.keys()])
     for (const name of golden.tensors.keys()) expect(file.read(name)).toEqual(golden.read(name))
@@ -60,13 +60,13 @@ describe('the golden LoRA', () => {
   })
 
   it('carries no facts, and that is no error', () => {
-    expect(Object.values(loraFacts(lora.metadata)).every((fact) => fact === undefined)).toBe(true)
+    expect(Object.values(parseLoraMetadata(lora.metadata)).every((fact) => fact === undefined)).toBe(true)
   })
 })
 
 describe('a LoRA of ours', () => {
   const path = newPath()
-  writeLora(path, factors, 2, facts)
+  writeTrainedLora(path, factors, 2, facts)
   const lora = readLora(path)
 
   it('has alpha / rank folded into B, because readers assume scale 1', () => {
@@ -98,7 +98,7 @@ describe('a LoRA of ours', () => {
       steps: '2000',
       tool: 'ltx-a2a 0.1.0',
     })
-    expect(loraFacts(lora.metadata)).toEqual({
+    expect(parseLoraMetadata(lora.metadata)).toEqual({
       rank: 2,
       alpha: 4,
       triggerPhrase: 'tonech4nge',
@@ -111,7 +111,7 @@ describe('a LoRA of ours', () => {
 
 describe('facts of another trainer', () => {
   it('that are no numbers are left out', () => {
-    expect(loraFacts({ rank: 'auto', duration_seconds: 'NaN' })).toMatchObject({
+    expect(parseLoraMetadata({ rank: 'auto', duration_seconds: 'NaN' })).toMatchObject({
       rank: undefined,
       durationSeconds: undefined,
     })
@@ -145,5 +145,30 @@ describe('a file is refused as a LoRA', () => {
     const read = () => readLora(fileOf(shapes))
     expect(read).toThrow(sentence)
     expect(read).toThrow(UserError)
+  })
+})
+
+describe('a LoRA that was read', () => {
+  it('is written back as the same bytes of each tensor, under the same names and metadata', () => {
+    const [before, after] = [newPath(), newPath()]
+    writeTrainedLora(before, factors, 2, facts)
+    writeLora(after, readLora(before))
+    const [first, second] = [openSafetensors(before), openSafetensors(after)]
+    expect(second.metadata).toEqual(first.metadata)
+    expect([...second.tensors.keys()].sort()).toEqual([...first.tensors.keys()].sort())
+    for (const name of first.tensors.keys()) expect(second.float32(name)).toEqual(first.float32(name))
+    first.close()
+    second.close()
+  })
+
+  it('may be changed in between', () => {
+    const [before, after] = [newPath(), newPath()]
+    writeTrainedLora(before, factors, 1, facts)
+    const { modules, metadata } = readLora(before)
+    const half = new Map(
+      [...modules].map(([name, layer]) => [name, { ...layer, b: layer.b.map((value) => value / 2) }]),
+    )
+    writeLora(after, { modules: half, metadata })
+    expect([...(readLora(after).modules.get(module)?.b ?? [])]).toEqual([0.25, -0.5])
   })
 })

@@ -1,19 +1,19 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { toBatch } from '../../src/engine/device-tensors.ts'
-import { latentFrameMiddles } from '../../src/model/rope.ts'
-import { type Transformer, tokenRotation, velocities } from '../../src/model/transformer/transformer.ts'
+import { frameCenterSeconds } from '../../src/model/rope.ts'
+import { type Transformer, tokenRope, velocities } from '../../src/model/transformer/transformer.ts'
 import { startGoldenBackend } from '../golden/golden.ts'
 import { loadSmallModel, smallPairs } from '../train/small-model.ts'
 
-describe('the plain and the perturbed velocity together', () => {
+describe('the plain and the perturbed velocity', () => {
   let model: Transformer
   beforeAll(async () => {
     await startGoldenBackend()
     model = loadSmallModel()
   })
 
-  /** Each attention has one, but for self-attention that is perturbed. */
+  /** The number of softmaxes: one per attention, except for perturbed self-attention. */
   async function softmaxes(isPerturbed: (block: number) => boolean): Promise<number> {
     const [pair] = smallPairs(1)
     if (!pair) throw new Error('there is a pair')
@@ -25,7 +25,7 @@ describe('the plain and the perturbed velocity together', () => {
           tokens: toBatch(pair.target),
           sigma: tf.tensor1d([0.5]),
           noisy: Array<1>(frames).fill(1),
-          rotation: tokenRotation(model.config, latentFrameMiddles(frames)),
+          rope: tokenRope(model.config, frameCenterSeconds(frames)),
           context: toBatch(pair.context),
         },
         isPerturbed,
@@ -35,7 +35,7 @@ describe('the plain and the perturbed velocity together', () => {
     return kernels.filter(({ name }) => name === 'Softmax').length
   }
 
-  it('go through blocks together until the first perturbed one', async () => {
+  it('share the blocks before the first perturbed one', async () => {
     const blocks = model.blocks.length
     expect(blocks).toBeGreaterThan(1)
     expect(await softmaxes(() => false)).toBe(2 * blocks)

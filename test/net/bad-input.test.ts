@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type PullSettings, runPull } from '../../src/cli/pull.ts'
-import { createTerminal } from '../../src/cli/terminal/terminal.ts'
-import { requireSpace, sizeText, writing } from '../../src/net/disk.ts'
+import { withDiskErrors } from '../../src/net/partial-file.ts'
+import { requireSpace } from '../../src/net/pull.ts'
 import { UserError } from '../../src/platform/errors.ts'
+import { sizeText } from '../../src/platform/text.ts'
+import { type PullSettings, pullModel } from '../../src/setup/pull-model.ts'
 import { projectPath } from '../cli/bin.ts'
 import { type Mischief, type RangeServer, serveRanges, textFile } from './range-server.ts'
 import { syntheticCheckpoint } from './synthetic-checkpoint.ts'
@@ -36,22 +36,17 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-const silent = () => new Writable({ write: (_chunk, _encoding, done) => done() })
-
 async function tryPull(
   settings: PullSettings = { from: server.url('ltx.safetensors') },
   env: Record<string, string> = {},
 ) {
-  const terminal = createTerminal({ stdout: silent(), stderr: silent(), env: {} })
   const wait = async (seconds: number) => void waits.push(seconds)
   try {
-    await runPull({ out, ...settings }, terminal, { env, wait })
+    await pullModel({ out, ...settings }, {}, { env, sleep: wait })
     return undefined
   } catch (error) {
     if (!(error instanceof UserError)) throw error
     return `${error.message} / ${error.hint}`
-  } finally {
-    terminal.close()
   }
 }
 
@@ -242,7 +237,7 @@ describe('a file that was replaced', () => {
     server.mischief = undefined
     server.files.set('ltx.safetensors', replacement())
     await expectRefusal(
-      /audio\.safetensors\.partial has changed since its download began \/ delete .*partial and .*journal/,
+      /audio\.safetensors\.partial has changed since its download started \/ delete .*partial and .*journal/,
     )
     server.files.set('ltx.safetensors', good)
     expect(await tryPull()).toBeUndefined()
@@ -324,7 +319,7 @@ describe('the disk', () => {
     ['ENOSPC', 'the disk is full'],
     ['EROFS', 'the disk is read-only'],
   ])('says %s in words', async (code, words) => {
-    const failing = writing('x.partial', () => Promise.reject(Object.assign(new Error(code), { code })))
+    const failing = withDiskErrors('x.partial', () => Promise.reject(Object.assign(new Error(code), { code })))
     await expect(failing).rejects.toThrow(`x.partial cannot be written: ${words}`)
   })
 
@@ -343,9 +338,9 @@ describe('the disk', () => {
 
   it('already holds something else under that name', async () => {
     writeFileSync(out, 'mine')
-    expect(await tryPull()).toMatch(/audio\.safetensors is there already, and is not what would be pulled/)
+    expect(await tryPull()).toMatch(/audio\.safetensors exists already, and is not what would be pulled/)
     mkdirSync(join(folder, 'other'))
-    expect(await tryPull({ from: server.url('ltx.safetensors'), out: join(folder, 'other') })).toMatch(/there already/)
+    expect(await tryPull({ from: server.url('ltx.safetensors'), out: join(folder, 'other') })).toMatch(/exists already/)
   })
 
   it('has a file where a folder should be', async () => {

@@ -75,3 +75,28 @@ test('a server that is not there is named', async () => {
     'http://127.0.0.1:1/pairs.zip cannot be reached',
   )
 })
+
+const noPause = async () => ({ fetch, sleep: async () => {} })
+
+test('a server that is busy for a moment is tried again', async () => {
+  let requests = 0
+  answers['/busy.wav'] = (response) => (++requests < 3 ? response.writeHead(503).end() : response.end('RIFF'))
+  const file = await openFile(`${origin}/busy.wav`, { client: await noPause() })
+  expect([requests, readFileSync(file.path, 'utf8')]).toEqual([3, 'RIFF'])
+  await file.close()
+})
+
+test('a server that stays busy is named, with its answer', async () => {
+  answers['/overloaded.wav'] = (response) => response.writeHead(503, 'Service Unavailable').end()
+  await expect(openFile(`${origin}/overloaded.wav`, { client: await noPause() })).rejects.toThrow(
+    `${origin}/overloaded.wav answered 503 Service Unavailable, 3 times in a row`,
+  )
+})
+
+test('an aborted download rejects with the reason of its signal', async () => {
+  answers['/endless.wav'] = (response) => void response.write('RIFF')
+  const controller = new AbortController()
+  const opening = openFile(`${origin}/endless.wav`, { signal: controller.signal })
+  setTimeout(() => controller.abort(new Error('enough')), 50)
+  await expect(opening).rejects.toThrow('enough')
+})

@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { fetchThroughProxies, proxyFor } from '../../src/net/proxy.ts'
+import { openFile } from '../../src/net/download.ts'
+import { fetchThroughProxies, proxyFor } from '../../src/net/http-client.ts'
 import { type RangeServer, serveRanges, textFile } from './range-server.ts'
 
 /** A proxy that opens tunnels and remembers where to. */
@@ -75,5 +77,22 @@ describe('requests', () => {
     const proxied = await fetchThroughProxies({ HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.1' })
     expect(await (await proxied(new URL(server.url('file')))).text()).toBe('through the proxy')
     expect(proxy.tunnels).toEqual([])
+  })
+})
+
+describe('a dataset', () => {
+  it.each(['HTTP_PROXY', 'http_proxy'])('is downloaded through the proxy that %s names', async (name) => {
+    proxy.tunnels.length = 0
+    const before = process.env[name]
+    process.env[name] = proxy.url
+    try {
+      const file = await openFile(far())
+      expect(readFileSync(file.path, 'utf8')).toBe('through the proxy')
+      await file.close()
+    } finally {
+      if (before === undefined) delete process.env[name]
+      else process.env[name] = before
+    }
+    expect(proxy.tunnels).toEqual([new URL(far()).host])
   })
 })

@@ -93,7 +93,7 @@ describe('a pull from a server', () => {
     await startPull(server.url('ltx.safetensors'), out).ended
     server.sent = 0
     const { code, said } = await startPull(server.url('ltx.safetensors'), out).ended
-    expect(said).toContain('Everything is there already')
+    expect(said).toContain('Everything has been pulled already')
     expect(code).toBe(0)
     expect(server.sent).toBe(checkpoint.header.length + 1)
   })
@@ -135,7 +135,7 @@ describe('a pull from a server', () => {
     await firstRange(checkpoint, ended)
     child.kill('SIGINT')
     const { code, said } = await ended
-    expect(said).toMatch(/stopped; what has arrived is kept\n {2}go on: run the same command again/)
+    expect(said).toMatch(/stopped; what has arrived is kept\n {2}to continue: run the same command again/)
     expect(code).toBe(130)
     expect(existsSync(out)).toBe(false)
   })

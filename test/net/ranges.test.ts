@@ -6,7 +6,7 @@ import { planRanges, type RangeLimits } from '../../src/net/ranges.ts'
 
 const tensor = (start: number, end: number): TensorInfo => ({ dtype: 'U8', shape: [end - start], start, end })
 
-const limits: RangeLimits = { longest: 100, waste: 0.1, longestGap: 20 }
+const limits: RangeLimits = { maxBytes: 100, maxWaste: 0.1, maxGap: 20 }
 
 describe('ranges', () => {
   it('of neighbours become one request', () => {
@@ -30,7 +30,7 @@ describe('ranges', () => {
   })
 
   it('never reach over a long gap, however much is wanted', () => {
-    expect(planRanges([tensor(0, 1000), tensor(1021, 2000)], 0, { ...limits, longest: 5000 })).toHaveLength(2)
+    expect(planRanges([tensor(0, 1000), tensor(1021, 2000)], 0, { ...limits, maxBytes: 5000 })).toHaveLength(2)
   })
 
   it('are cut where they are long', () => {
@@ -45,9 +45,9 @@ describe('ranges', () => {
   it('bring every wanted byte to its place, once, whatever the tensors and limits', () => {
     const sizes = fc.array(fc.record({ gap: fc.nat(30), size: fc.nat(300), wanted: fc.boolean() }), { maxLength: 30 })
     const anyLimits = fc.record({
-      longest: fc.integer({ min: 1, max: 200 }),
-      waste: fc.constantFrom(0, 0.05, 0.5),
-      longestGap: fc.nat(40),
+      maxBytes: fc.integer({ min: 1, max: 200 }),
+      maxWaste: fc.constantFrom(0, 0.05, 0.5),
+      maxGap: fc.nat(40),
     })
     fc.assert(
       fc.property(sizes, anyLimits, (sizes, limits) => {
@@ -64,7 +64,7 @@ describe('ranges', () => {
         let asked = 0
         for (const { start, end, pieces } of planRanges(wanted, 0, limits)) {
           asked += end - start
-          expect(end - start).toBeLessThanOrEqual(limits.longest)
+          expect(end - start).toBeLessThanOrEqual(limits.maxBytes)
           for (let position = start; position < end; position += 13)
             for (const [bytes, to] of partsOf(
               pieces,
@@ -74,7 +74,7 @@ describe('ranges', () => {
               brought.set(bytes, to)
         }
         expect(brought).toEqual(result)
-        expect(asked).toBeLessThanOrEqual(result.length * (1 + limits.waste))
+        expect(asked).toBeLessThanOrEqual(result.length * (1 + limits.maxWaste))
       }),
     )
   })

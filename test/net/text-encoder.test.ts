@@ -1,14 +1,12 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { runPull } from '../../src/cli/pull.ts'
-import { createTerminal } from '../../src/cli/terminal/terminal.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { openShards } from '../../src/formats/shards.ts'
 import { openGemma } from '../../src/model/text/gemma.ts'
 import { textEncoderFingerprint } from '../../src/model/text/gemma-folder.ts'
+import { pullModel } from '../../src/setup/pull-model.ts'
 import { goldenPath } from '../golden/golden.ts'
 import { type RangeServer, serveRanges, textFile } from './range-server.ts'
 
@@ -57,12 +55,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-const silent = () => new Writable({ write: (_chunk, _encoding, done) => done() })
-
 async function pullTo(out: string, from?: string) {
-  const terminal = createTerminal({ stdout: silent(), stderr: silent(), env: {} })
   const env = { HF_ENDPOINT: server.url('').replace(/\/$/, ''), HF_TOKEN: 'secret' }
-  await runPull({ textEncoder: true, out, from }, terminal, { env, wait: async () => {} })
+  await pullModel({ textEncoder: true, out, from }, {}, { env, sleep: async () => {} })
 }
 
 describe('the text tower', () => {
@@ -127,6 +122,6 @@ describe('the text tower', () => {
       join(empty, 'model.safetensors'),
       new Map([['vision.x', { dtype: 'U8', shape: [1], bytes: new Uint8Array(1) }]]),
     )
-    await expect(pullTo(join(folder, 'out'), empty)).rejects.toThrow('holds no text tower')
+    await expect(pullTo(join(folder, 'out'), empty)).rejects.toThrow('holds no text encoder')
   })
 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { compressSound } from '../../src/audio/compress.ts'
+import { compressAudio } from '../../src/audio/compress.ts'
 import { datasetPage, mostPlayers, pairsToHear } from '../../src/report/dataset-page.ts'
 import { pageSound } from '../../src/report/page/player.ts'
 import { runPage } from '../../src/report/run-page.ts'
@@ -21,7 +21,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 beforeAll(async () => {
   writeFileSync(runFile, runPage(await largeRun()))
   const waveform = tone(clipSeconds)
-  const sound = pageSound(waveform, await compressSound(waveform, 64))
+  const sound = pageSound(waveform, await compressAudio(waveform, 64))
   const sounds = new Map(pairsToHear(dataset).map(({ name }) => [name, { reference: sound, target: sound }]))
   writeFileSync(datasetFile, datasetPage(dataset, sounds))
 })

@@ -1,6 +1,6 @@
 /** A run of 2000 steps on 20 pairs, with two previews at every 250 steps: as large as runs usually get. */
-import { bestCheckpoint, type Candidate, judge } from '../../src/audio/analysis/verdict.ts'
-import { compressSound } from '../../src/audio/compress.ts'
+import { bestCheckpoint, type CheckpointCandidate, judge } from '../../src/audio/analysis/verdict.ts'
+import { compressAudio } from '../../src/audio/compress.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import type { Dataset } from '../../src/dataset/dataset.ts'
 import type { DatasetPair } from '../../src/dataset/pair-inspection.ts'
@@ -12,7 +12,7 @@ import { performance, radio } from '../audio/analysis/sounds.ts'
 
 export const clipSeconds = 5
 
-const sound = async (waveform: Waveform): Promise<PageSound> => pageSound(waveform, await compressSound(waveform, 96))
+const sound = async (waveform: Waveform): Promise<PageSound> => pageSound(waveform, await compressAudio(waveform, 96))
 
 const stereo = (seed: number): Waveform => {
   const { sampleRate, channels } = performance(seed, { seconds: clipSeconds, sampleRate: 48_000 })
@@ -35,7 +35,7 @@ export async function largeRun(): Promise<RunReport> {
       previews,
     })
   }
-  const candidates: Candidate[] = checkpoints.map((step, i) => ({
+  const candidates: CheckpointCandidate[] = checkpoints.map((step, i) => ({
     step,
     verdicts: validation.map(({ previews }) => (previews[i] as (typeof previews)[number]).verdict),
   }))
@@ -59,7 +59,7 @@ export async function largeRun(): Promise<RunReport> {
     metrics: metrics(),
     validation,
     best: bestCheckpoint(candidates),
-    roundTrips: [roundTrip, { ...roundTrip, name: 'pair-4' }, { ...roundTrip, name: 'pair-5' }],
+    reconstructions: [roundTrip, { ...roundTrip, name: 'pair-4' }, { ...roundTrip, name: 'pair-5' }],
     dataset,
     files: [
       { name: 'lora.safetensors', bytes: 84_123_456 },

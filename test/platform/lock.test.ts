@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync,
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
-import { holderOf, lockFile, lockRun, type Owner, thisProcess } from '../../src/platform/lock.ts'
+import { holderOf, lockFile, lockFolder, type Owner, thisProcess } from '../../src/platform/lock.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(home, { recursive: true }))
@@ -16,8 +16,8 @@ const lockOf = (owner: Partial<Owner>) => JSON.stringify({ ...thisProcess(), ...
 
 describe('a lock', () => {
   it('keeps everyone else out until it is released', () => {
-    const lock = lockRun(folder)
-    expect(() => lockRun(folder)).toThrow(
+    const lock = lockFolder(folder)
+    expect(() => lockFolder(folder)).toThrow(
       expect.objectContaining({
         name: 'UserError',
         message: `${folder} is being written by process ${process.pid}`,
@@ -26,18 +26,18 @@ describe('a lock', () => {
     )
     lock.release()
     expect(readdirSync(folder)).toEqual([])
-    lockRun(folder).release()
+    lockFolder(folder).release()
   })
 
   it('makes the folder, and refuses a file', () => {
-    lockRun(join(folder, 'a', 'b')).release()
+    lockFolder(join(folder, 'a', 'b')).release()
     expect(existsSync(join(folder, 'a', 'b'))).toBe(true)
     writeFileSync(join(folder, 'file'), '')
-    expect(() => lockRun(join(folder, 'file'))).toThrow(/is a file/)
+    expect(() => lockFolder(join(folder, 'file'))).toThrow(/is a file/)
   })
 
   it('is not released by one who lost it', () => {
-    const lock = lockRun(folder)
+    const lock = lockFolder(folder)
     writeFileSync(lockPath(), lockOf({ pid: 1 }))
     lock.release()
     expect(existsSync(lockPath())).toBe(true)
@@ -46,7 +46,7 @@ describe('a lock', () => {
 
 describe('a lock of a process that is dead is broken', () => {
   const expectBroken = () => {
-    const lock = lockRun(folder)
+    const lock = lockFolder(folder)
     expect(readFileSync(lockPath(), 'utf8')).toBe(lockOf({}))
     expect(readdirSync(folder)).toEqual([lockFile])
     lock.release()
@@ -71,7 +71,7 @@ describe('a lock of a process that is dead is broken', () => {
 
   it('when it was killed before it could say who it is', () => {
     writeFileSync(lockPath(), '')
-    expect(() => lockRun(folder)).toThrow(/a process that is just starting/)
+    expect(() => lockFolder(folder)).toThrow(/a process that is just starting/)
     utimesSync(lockPath(), 1, 1)
     expectBroken()
   })

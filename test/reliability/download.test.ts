@@ -4,8 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { raiseLimits } from '../../src/config/limits.ts'
+import { parseLimits } from '../../src/config/limits.ts'
 import { openFile } from '../../src/net/download.ts'
+
+const limits = parseLimits(['download-mib=8', 'download-silence-seconds=0.5'])
 
 type Answer = (response: ServerResponse, authorization: string | undefined) => void
 
@@ -42,13 +44,11 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const before = process.env.TMPDIR
 beforeAll(async () => {
   process.env.TMPDIR = folder
-  raiseLimits(['download-mib=8', 'download-silence-seconds=0.5'])
   ;[origin, otherOrigin] = [await serve(), await serve()]
 })
 afterAll(() => {
   if (before === undefined) delete process.env.TMPDIR
   else process.env.TMPDIR = before
-  raiseLimits(['download-mib=32768', 'download-silence-seconds=60'])
   for (const server of servers) server.close().closeAllConnections()
   expect(readdirSync(folder), 'what was left behind').toEqual([])
   rmSync(folder, { recursive: true })
@@ -73,11 +73,11 @@ it.each([
   ['/nowhere.zip', 'redirects to nowhere, which is not the web', 'give its path'],
   ['/large.zip', 'has more than 8 MiB', '--limit download-mib=1048576'],
   ['/endless.zip', 'has more than 8 MiB', '--limit download-mib=16'],
-  ['/silent.zip', 'fell silent for 0.5 s', 'later'],
-  ['/falls-silent.zip', 'fell silent for 0.5 s', 'later'],
+  ['/silent.zip', 'sent nothing for 0.5 s', 'later'],
+  ['/falls-silent.zip', 'sent nothing for 0.5 s', 'later'],
   ['/page.zip', 'sent a web page instead of a file', 'direct download link'],
 ])('%s %s', async (path, message, hint) => {
-  await expect(openFile(origin + path)).rejects.toMatchObject({
+  await expect(openFile(origin + path, { limits })).rejects.toMatchObject({
     name: 'UserError',
     message: `${origin}${path} ${message}`,
     hint: expect.stringContaining(hint),
@@ -87,7 +87,7 @@ it.each([
 it('a login goes to the server it is for, and not to where that redirects', async () => {
   const withLogin = origin.replace('//', '//me:secret@')
   const said = async (path: string) => {
-    const file = await openFile(withLogin + path)
+    const file = await openFile(withLogin + path, { limits })
     const text = readFileSync(file.path, 'utf8')
     await file.close()
     return text

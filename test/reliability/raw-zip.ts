@@ -1,6 +1,6 @@
 /** Archives byte by byte, so that they can lie. */
 import { deflateRawSync } from 'node:zlib'
-import { crc32 } from '../../src/dataset/crc32.ts'
+import { crc32 } from '../../src/formats/crc.ts'
 
 export type RawEntry = {
   name: string | Buffer

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
 import { noise, tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
-import { lockRun } from '../../src/platform/lock.ts'
+import { lockFolder } from '../../src/platform/lock.ts'
 import { ltxA2a } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
@@ -50,7 +50,7 @@ describe('a resumed run', () => {
     for (const side of ['start', 'end']) writeFileSync(join(folder, 'other', `new_${side}.wav`), noise(`new ${side}`))
     writeFileSync(join(folder, 'other', 'hiss_end.wav'), noise('not the same'))
     const { code, stderr } = await run('train', '--resume', 'runs/short', '--data', 'other')
-    expect(stderr).toMatch(/is of another training: the pair new is new; the pair hiss sounds or reads differently/)
+    expect(stderr).toMatch(/is of another training: the pair new is new; the pair hiss has changed/)
     expect(code).toBe(2)
   })
 
@@ -75,7 +75,7 @@ describe('a resumed run', () => {
   })
 
   it('is refused while another process writes it', async () => {
-    const lock = lockRun(join(folder, 'runs/short'))
+    const lock = lockFolder(join(folder, 'runs/short'))
     const { code, stderr } = await run('train', '--resume', 'runs/short')
     lock.release()
     expect(stderr).toMatch(new RegExp(`runs.short is being written by process ${process.pid}`))

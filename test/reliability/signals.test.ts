@@ -19,7 +19,7 @@ const train = (out: string) => ['train', ...tinyRun, '--rank', '4', '--number-of
 it('SIGTERM saves, says how to go on, and exits with 143', async () => {
   const interrupt = { at: 'Training: ', signal: 'SIGTERM' } as const
   const { code, stderr } = await ltxA2a(train('ended'), { cwd: folder, interrupt })
-  expect(stderr).toMatch(/stopped after step \d+ of 200; the run is saved\n {2}go on: ltx-a2a train --resume ended/)
+  expect(stderr).toMatch(/stopped after step \d+ of 200; the run is saved\n {2}to continue: ltx-a2a train --resume ended/)
   expect(code).toBe(143)
   expect(readdirSync(join(folder, 'ended'))).toContain('state.safetensors')
   expect(remainsOf(join(folder, 'ended'))).toEqual([])

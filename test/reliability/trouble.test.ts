@@ -9,7 +9,7 @@ import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
 import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { float32Bytes } from '../../src/formats/dtypes.ts'
 import { writeSafetensors } from '../../src/formats/safetensors.ts'
-import { openBaseModel } from '../../src/model/base-model.ts'
+import { openBase } from '../../src/model/base-model.ts'
 import { createRunFolder } from '../../src/train/run-folder.ts'
 import { ltxA2a, newFolder, projectPath } from '../cli/bin.ts'
 
@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 it('a loss that leaves the numbers stops the run and says at which sigma and in which pair', async () => {
-  const { checkpoint, textEncoder } = openBaseModel()
+  const { checkpoint, textEncoder } = openBase()
   const tensors = new Map([...checkpoint.tensors.keys()].map((name) => [name, checkpoint.read(name)]))
   const name = 'model.diffusion_model.audio_proj_out.weight'
   const { shape = [] } = tensors.get(name) ?? {}

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { encodeWav } from '../../src/audio/wav.ts'
-import type { Terminal } from '../../src/cli/terminal/terminal.ts'
+import type { Waveform } from '../../src/audio/waveform.ts'
 import { resolveTrainSettings } from '../../src/config/settings.ts'
-import { openBaseModel } from '../../src/model/base-model.ts'
 import { replaceFile } from '../../src/platform/files.ts'
-import { openRunReport } from '../../src/report/run-report.ts'
+import { createRunReport } from '../../src/report/run-report.ts'
+import { createTensorBoardListener } from '../../src/report/tensorboard-listener.ts'
+import type { TrainEvent, ValidationClip } from '../../src/train/events.ts'
+import { groundTruthOf } from '../../src/train/previews.ts'
 import { createRunFolder, type RunFolder } from '../../src/train/run-folder.ts'
-import type { ValidationClip } from '../../src/train/validation.ts'
-import { knownTarget } from '../../src/train/validation.ts'
 import { performance, radio } from '../audio/analysis/sounds.ts'
 import { tone, writeWav } from '../audio/signals.ts'
 import { dataset } from '../pages/run.ts'
@@ -19,32 +19,45 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const reference = performance(1, { seconds: 2 })
-const flags = { trainingDataUrl: 'takes.zip', numberOfSteps: '4', devAllowFewSteps: true } as const
-const { settings } = resolveTrainSettings({ flags })
-const base = openBaseModel()
+const { settings } = resolveTrainSettings({ options: { data: 'takes.zip', numberOfSteps: 4 } })
+const base = { path: 'base.safetensors', isBundled: true, fingerprint: 'f00d', blocks: 4 }
 
 let run: RunFolder
-let said: string[]
-const terminal = {
-  note: (line: string) => said.push(line),
-  warn: (line: string) => said.push(`warning: ${line}`),
-} as Partial<Terminal> as Terminal
+let messages: string[]
 
 beforeEach(() => {
   const config = { tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: '', parameters: {} } as const
   run = createRunFolder(mkdtempSync(join(folder, 'run-')), config)
-  said = []
+  messages = []
 })
 
-const open = (clips: ValidationClip[] = [{ prompt: 'v1ntage radio', reference }]) =>
-  openRunReport({ run, settings, dataset, base, backend: 'wasm', clips }, terminal)
+/** A report of a run whose events follow. */
+async function open(validation: ValidationClip[] = [{ prompt: 'v1ntage radio', reference }]) {
+  const report = createRunReport({
+    onInfo: (message) => messages.push(message),
+    onWarning: (message) => messages.push(`warning: ${message}`),
+  })
+  await report({ type: 'dataset', dataset })
+  await report({ type: 'run', folder: run, settings, base, backend: 'wasm', validation })
+  return report
+}
 
-const train = (...steps: number[]) => {
-  for (const step of steps)
-    appendFileSync(
-      run.metrics,
-      `${JSON.stringify({ step, loss: 1 / step, sigmas: [0.5], seconds: 1, fixed_loss: 1 })}\n`,
-    )
+const preview = (step: number, waveform: Waveform): TrainEvent => {
+  return { type: 'preview', number: 1, step, path: run.preview(1, step), waveform }
+}
+
+const done = (state: 'finished' | 'stopped', step: number): TrainEvent => {
+  return { type: 'done', state, step, steps: 4, folder: run, seconds: 1 }
+}
+
+/** The event of a step that is in the metrics already, as the run writes them. */
+function step(step: number): TrainEvent {
+  const line = { step, loss: 1 / step, sigmas: [0.5], seconds: 1, fixed_loss: 1 }
+  appendFileSync(run.metrics, `${JSON.stringify(line)}\n`)
+  return {
+    ...{ type: 'step', step, steps: 4, loss: 1 / step, smoothedLoss: 1 / step, learningRate: 1e-4, gradientNorm: 1 },
+    ...{ sigmas: [0.5], pairs: ['a'], seconds: 1, memoryBytes: 1e9 },
+  }
 }
 
 const page = () => readFileSync(run.report, 'utf8')
@@ -53,12 +66,12 @@ const verdicts = () => JSON.parse(readFileSync(run.verdicts, 'utf8'))
 describe('the report of a run', () => {
   test('judges each preview, and names the best checkpoint at the end', async () => {
     const report = await open()
-    await report.addPreview(1, 0, performance(9, { seconds: 2 }))
-    train(1, 2)
-    await report.addPreview(1, 2, radio(reference))
-    train(3, 4)
-    await report.addPreview(1, 4, reference)
-    await report.finish()
+    await report(preview(0, performance(9, { seconds: 2 })))
+    for (const n of [1, 2]) await report(step(n))
+    await report(preview(2, radio(reference)))
+    for (const n of [3, 4]) await report(step(n))
+    await report(preview(4, reference))
+    await report(done('finished', 4))
     const judged = verdicts().previews.map(({ step, word }: { step: number; word: string }) => [step, word])
     expect(judged).toEqual([
       [0, 'ignored'],
@@ -66,7 +79,7 @@ describe('the report of a run', () => {
       [4, 'copied'],
     ])
     expect(verdicts().best.step).toBe(2)
-    expect(said).toEqual([
+    expect(messages).toEqual([
       expect.stringMatching(/^Best checkpoint: step 2 \(1 of 1 preview transformed, fixed loss 1\.0000\)$/),
     ])
     expect(page()).toContain('finished')
@@ -75,64 +88,93 @@ describe('the report of a run', () => {
 
   test('compares with the target and the base where they are known', async () => {
     const report = await open([{ prompt: '', reference, target: radio(reference, 3) }])
-    await report.addPreview(1, 0, reference)
-    await report.addPreview(1, 4, radio(reference, 3))
-    await report.finish()
+    await report(preview(0, reference))
+    await report(preview(4, radio(reference, 3)))
+    await report(done('finished', 4))
     expect(verdicts().previews[1]).toMatchObject({ toTarget: 0, toBase: expect.any(Number) })
     expect(verdicts().best.reason).toContain('0.0 dB from the target')
   })
 
-  test('is written while the run goes, when there is something new', async () => {
+  test('is written during the run, when there is something new', async () => {
     const report = await open([])
-    train(1)
-    await report.refresh()
+    await report(step(1))
     expect(page()).toContain('step 1 of 4')
-    train(2)
-    await report.refresh() // too soon
+    await report(step(2)) // too soon
     expect(page()).toContain('step 1 of 4')
-    await report.finish()
+    await report(done('stopped', 2))
     expect(page()).toContain('stopped after step 2 of 4')
     expect(existsSync(run.verdicts)).toBe(false)
   })
 
-  test('remembers the previews that a run made before it was interrupted', async () => {
+  test('remembers the previews that a run rendered before it was interrupted', async () => {
     replaceFile(run.preview(1, 2), [encodeWav(radio(reference))])
-    train(1, 2)
+    for (const n of [1, 2]) step(n)
     const report = await open()
-    train(3, 4)
-    await report.addPreview(1, 4, reference)
-    await report.finish()
+    for (const n of [3, 4]) await report(step(n))
+    await report(preview(4, reference))
+    await report(done('finished', 4))
     expect(verdicts().previews.map(({ step }: { step: number }) => step)).toEqual([2, 4])
     expect(verdicts().best.step).toBe(2)
   })
 
-  test('tells TensorBoard, once for each step', async () => {
+  test('measures previews by what a reconstruction loses, unless its distance is unknown', async () => {
+    const silence = { sampleRate: 16_000, channels: [new Float32Array(32_000), new Float32Array(32_000)] }
     const report = await open()
-    train(1, 2)
-    await report.addPreview(1, 2, reference)
-    await report.refresh()
-    train(3, 4)
-    await report.finish()
-    const [name = ''] = readdirSync(run.tensorboard)
-    const text = readFileSync(join(run.tensorboard, name), 'latin1')
-    const count = (word: string) => text.split(word).length - 1
-    expect([name.includes('tfevents'), count('fixed_loss'), count('preview 1')]).toEqual([true, 4, 1])
+    await report({ type: 'reconstruction', name: 'silent', original: silence, reconstructed: silence })
+    await report(preview(4, radio(reference)))
+    await report(done('finished', 4))
+    const [unknown] = verdicts().previews
+    run = createRunFolder(mkdtempSync(join(folder, 'run-')), {
+      ...{ tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: '', parameters: {} },
+    })
+    const other = await open()
+    await other(preview(4, radio(reference)))
+    await other(done('finished', 4))
+    expect(unknown).toEqual(verdicts().previews[0])
   })
 
-  test('that cannot be written costs a warning, not the training', async () => {
+  test('that cannot be written is a warning, and the run goes on', async () => {
     const report = await open([])
     rmSync(run.path, { recursive: true })
     replaceFile(run.path, ['in the way'])
-    await report.finish()
-    expect(said).toEqual([expect.stringMatching(/^warning: the report could not be written/)])
+    await report(done('stopped', 0))
+    expect(messages).toEqual([expect.stringMatching(/^warning: the report could not be written/)])
+  })
+})
+
+describe('TensorBoard', () => {
+  const start = (): TrainEvent => {
+    return { type: 'run', folder: run, settings, base, backend: 'wasm', validation: [] }
+  }
+  const written = () => readdirSync(run.tensorboard).map((name) => readFileSync(join(run.tensorboard, name), 'latin1'))
+  const count = (text: string | undefined, word: string) => (text ?? '').split(word).length - 1
+
+  test('gets the numbers of each step, the fixed loss and the previews', () => {
+    const listener = createTensorBoardListener()
+    listener(start())
+    listener({ type: 'evaluation', step: 0, fixedLoss: 2 })
+    for (const n of [1, 2]) listener(step(n))
+    listener({ type: 'evaluation', step: 2, fixedLoss: 1 })
+    listener(preview(2, reference))
+    const [text] = written()
+    expect(readdirSync(run.tensorboard)).toEqual([expect.stringContaining('tfevents')])
+    expect(['fixed_loss', 'gradient_norm', 'preview 1'].map((word) => count(text, word))).toEqual([2, 2, 1])
+  })
+
+  test('that cannot be written is one warning', () => {
+    replaceFile(run.tensorboard, ['in the way'])
+    const listener = createTensorBoardListener({ onWarning: (message) => messages.push(message) })
+    listener(start())
+    for (const n of [1, 2]) listener(step(n))
+    expect(messages).toEqual([expect.stringMatching(/^the events for TensorBoard could not be written/)])
   })
 })
 
 test('a validation reference knows its target when it lies beside it', () => {
   const start = writeWav(join(folder, 'take_start.wav'), tone(0.1))
-  expect(knownTarget(start)).toBeUndefined()
+  expect(groundTruthOf(start)).toBeUndefined()
   const end = writeWav(join(folder, 'take_end.wav'), tone(0.1))
-  expect(knownTarget(start)).toBe(end)
-  expect(knownTarget(end)).toBeUndefined()
-  expect(knownTarget('https://example.com/take_start.wav')).toBeUndefined()
+  expect(groundTruthOf(start)).toBe(end)
+  expect(groundTruthOf(end)).toBeUndefined()
+  expect(groundTruthOf('https://example.com/take_start.wav')).toBeUndefined()
 })

@@ -1,26 +1,32 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { audioModules } from '../../src/config/parameters.ts'
+import { loraTargetModules } from '../../src/config/parameters.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import type { TensorInfo } from '../../src/formats/safetensors-header.ts'
-import { openBaseModel } from '../../src/model/base-model.ts'
+import { openBase } from '../../src/model/base-model.ts'
 import { detachLora } from '../../src/model/lora.ts'
 import { contextLength } from '../../src/model/text/tokenizer.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import { type Demand, engineOf, previewTimes, type Requirements, requirementsOf } from '../../src/train/requirements.ts'
+import {
+  engineCosts,
+  previewTimes,
+  type RunRequirements,
+  type RunSize,
+  requirementsOf,
+} from '../../src/train/requirements.ts'
 import { createTrainer } from '../../src/train/trainer.ts'
 import { goldenJson } from '../golden/golden.ts'
 
 type Group = { prefix: string; count: number; names: Record<string, [string, number[]]> }
 
-const base = openBaseModel()
-const wasm = engineOf('wasm', 'float32')
-const native = engineOf('tensorflow', 'bfloat16')
-const demand: Demand = {
+const base = openBase()
+const wasm = engineCosts('wasm', 'float32')
+const native = engineCosts('tensorflow', 'bfloat16')
+const demand: RunSize = {
   rank: 32,
   audioDurationSeconds: 5,
-  targetModules: audioModules,
+  targetModules: loraTargetModules,
   numberOfSteps: 2000,
   checkpointInterval: 250,
   previewInterval: 250,
@@ -75,7 +81,7 @@ describe('what a run takes', () => {
       context: matrix('c', contextLength, width),
     }
     const trainer = createTrainer(model, [pair], {
-      ...{ rank: 8, alpha: 8, targetModules: audioModules, seed: 1, steps: 1 },
+      ...{ rank: 8, alpha: 8, targetModules: loraTargetModules, seed: 1, steps: 1 },
       ...{ learningRate: 1e-4, schedule: 'constant', accumulation: 1 },
     })
     const before = tf.memory().numBytes
@@ -108,9 +114,9 @@ describe('what a run takes', () => {
   })
 
   it('keeps narrow weights narrow where products are float32, but not what a step keeps', () => {
-    const [narrow, wide] = [native, engineOf('tensorflow', 'float32')].map((engine) =>
+    const [narrow, wide] = [native, engineCosts('tensorflow', 'float32')].map((engine) =>
       requirementsOf(released, demand, { ...engine, recomputes: () => false }),
-    ) as [Requirements, Requirements]
+    ) as [RunRequirements, RunRequirements]
     expect(wide.weights / narrow.weights).toBeCloseTo(1, 3) // a few small tables are stored wide
     expect(wide.step).toBeGreaterThan(1.3 * narrow.step)
     expect(Math.abs(wide.memory / 13.95e9 - 1)).toBeLessThan(0.1) // as measured

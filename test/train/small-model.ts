@@ -1,12 +1,13 @@
 /** A transformer small enough to train in a test: the golden checkpoint's. */
 
+import type { EncodedPair } from '../../src/encode/dataset.ts'
 import type { HostMatrix } from '../../src/engine/device-tensors.ts'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import type { EncodedPair, TrainerSettings } from '../../src/train/trainer.ts'
+import type { TrainerSettings } from '../../src/train/trainer.ts'
 import { goldenPath } from '../golden/golden.ts'
 
 export function loadSmallModel() {

@@ -7,14 +7,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
-import { openBaseModel } from '../../src/model/base-model.ts'
+import { openBase } from '../../src/model/base-model.ts'
 import { readLora } from '../../src/model/lora-file.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import { ltxA2a, type RunOptions } from '../cli/bin.ts'
+import { ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
 
 const demo = fileURLToPath(new URL('../../fixtures/demo', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
-const run = (args: string[], options: RunOptions = {}) => ltxA2a(args, { cwd: folder, ...options })
+const run = (args: string[]) => ltxA2a(args, { cwd: folder })
 beforeAll(() => {
   mkdirSync(join(folder, 'pairs'))
   for (const name of ['hiss', 'rush', 'wind']) {
@@ -135,7 +135,7 @@ describe('train', () => {
       rank: '4',
       alpha: '8',
       trigger_phrase: 'n0ise',
-      base_model: openBaseModel().fingerprint,
+      base_model: openBase().fingerprint,
       reference_positions: 'overlapping',
       duration_seconds: '0.5',
       steps: '6',
@@ -174,7 +174,8 @@ describe('train', () => {
   it('saves at Ctrl-C, says how to go on, and then ends in the same bytes as a run that was left alone', async () => {
     const args = [...small, '--number-of-steps', '40', '--checkpoint-interval', '10']
     await run(['train', ...args, '--out', 'alone'])
-    const stopped = await run(['train', ...args, '--out', 'stopped'], {
+    const stopped = await spawnLtxA2a(['train', ...args, '--out', 'stopped'], {
+      cwd: folder,
       interrupt: { at: 'Training: ', signal: 'SIGINT' },
     })
     expect(stopped.code).toBe(130)
@@ -256,7 +257,7 @@ describe('train refuses, writes nothing and exits with 2', () => {
 
   it('a checkpoint without audio tensors', () => {
     const path = join(folder, 'video.safetensors')
-    const { metadata } = openBaseModel().checkpoint
+    const { metadata } = openBase().checkpoint
     writeSafetensors(path, new Map([['x', { dtype: 'F32', shape: [1], bytes: new Uint8Array(4) }]]), metadata)
     return refuses(
       [...small, '--model', 'video.safetensors', '--text-encoder', '.'],
@@ -265,12 +266,12 @@ describe('train refuses, writes nothing and exits with 2', () => {
   })
 
   it('a tensor of the wrong shape, naming both shapes', () => {
-    const { checkpoint } = openBaseModel()
+    const { checkpoint } = openBase()
     const tensors = new Map([...checkpoint.tensors.keys()].map((name) => [name, checkpoint.read(name)]))
     const name = 'model.diffusion_model.audio_patchify_proj.weight'
     tensors.set(name, { dtype: 'F32', shape: [2, 3], bytes: new Uint8Array(24) })
     writeSafetensors(join(folder, 'bent.safetensors'), tensors, checkpoint.metadata)
-    const textEncoder = openBaseModel().textEncoder as string
+    const textEncoder = openBase().textEncoder as string
     return run(['train', ...small, '--model', 'bent.safetensors', '--text-encoder', textEncoder, '--out', 'bent']).then(
       ({ code, stderr }) => {
         expect(stderr).toMatch(/audio_patchify_proj\.weight in bent\.safetensors has the shape \[2,3\], not \[64,128\]/)

@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { detachLora, type LoraParameters } from '../../src/model/lora.ts'
 import type { Transformer } from '../../src/model/transformer/transformer.ts'
-import { identityOf } from '../../src/train/resume-check.ts'
+import { resumeCheckOf } from '../../src/train/resume-check.ts'
 import { restoreState, saveState } from '../../src/train/state.ts'
 import { NonFiniteLoss } from '../../src/train/step.ts'
-import { createTrainer, type EncodedPair, type StepReport, type Trainer } from '../../src/train/trainer.ts'
+import { createTrainer, type StepReport, type Trainer } from '../../src/train/trainer.ts'
 import { startGoldenBackend } from '../golden/golden.ts'
 import { loadSmallModel, smallPairs, smallSettings } from './small-model.ts'
 
@@ -58,7 +59,7 @@ describe('training', () => {
     const first = createTrainer(model, smallPairs(3), smallSettings)
     const path = join(folder, 'state.safetensors')
     await first.run({ shouldStop: () => first.step >= 5 })
-    const identity = identityOf('base', smallPairs(3), smallSettings)
+    const identity = resumeCheckOf('base', smallPairs(3), smallSettings)
     saveState(path, first, identity)
     first.dispose()
     detachLora(model)
@@ -74,10 +75,10 @@ describe('training', () => {
   it('refuses a state of another training, naming what differs, with both values', () => {
     const trainer = createTrainer(model, smallPairs(3), smallSettings)
     const path = join(folder, 'other.safetensors')
-    saveState(path, trainer, identityOf('this base', smallPairs(3), smallSettings))
+    saveState(path, trainer, resumeCheckOf('this base', smallPairs(3), smallSettings))
     const [first, ...rest] = smallPairs(3) as [EncodedPair, ...EncodedPair[]]
     const renamed = [{ ...first, name: 'new' }, ...rest]
-    const other = identityOf('that base', renamed, { ...smallSettings, seed: 7 })
+    const other = resumeCheckOf('that base', renamed, { ...smallSettings, seed: 7 })
     expect(() => restoreState(path, trainer, other)).toThrow(
       expect.objectContaining({
         name: 'UserError',
@@ -94,7 +95,7 @@ describe('training', () => {
     ['that is not from here', { identity: '{}' }, /does not say which run/],
   ])('refuses a state %s', (_, change, says) => {
     const trainer = createTrainer(model, smallPairs(3), smallSettings)
-    const identity = identityOf('base', smallPairs(3), smallSettings)
+    const identity = resumeCheckOf('base', smallPairs(3), smallSettings)
     const path = join(folder, 'strange.safetensors')
     saveState(path, trainer, identity)
     const file = openSafetensors(path)

@@ -26,7 +26,7 @@ export function configFormat(): Format {
       copyFileSync(path, join(run, 'config.json'))
       attempt(() => {
         const { config } = openRunFolder(run)
-        resolveTrainSettings({ flags: {}, begun: { job: config.parameters, file: 'config.json' } })
+        resolveTrainSettings({ flags: {}, savedJob: { job: config.parameters, file: 'config.json' } })
       })
       if (refusal) throw refusal
     },

@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { openSafetensors } from '../../../src/formats/safetensors.ts'
-import { openBaseModel } from '../../../src/model/base-model.ts'
+import { openBase } from '../../../src/model/base-model.ts'
 import { type LoraFile, readLora } from '../../../src/model/lora-file.ts'
 import { UserError } from '../../../src/platform/errors.ts'
 import type { Random } from '../../../src/platform/random.ts'
@@ -35,7 +35,7 @@ export function safetensorsFormat(): Format {
         file.close()
       }
       attempt(() => void (readLora(path) satisfies LoraFile))
-      if (path.endsWith('base.safetensors')) openBaseModel({ model: path, textEncoder }).checkpoint.close()
+      if (path.endsWith('base.safetensors')) openBase({ model: path, textEncoder }).checkpoint.close()
     },
   }
 }

@@ -1,87 +1,96 @@
 /**
- * Whether two sounds are one performance, and how much later the second begins. First their waveforms are compared, whitened so that equalisers,
- * radios and rooms do not matter; where a transformation leaves no waveform to compare (a changed pitch), the places where sounds begin are.
+ * Whether two sounds are the same performance, and how much later the second one is. First their waveforms are compared, whitened so that equalizers,
+ * radios and rooms do not matter. Where a transformation changed the waveform too much, as a changed pitch does, the onsets of their sounds are.
  */
+import { mean } from '../../platform/statistics.ts'
 import type { Waveform } from '../waveform.ts'
-import { bestPeak, type Correlation, crossCorrelation } from './cross-correlation.ts'
+import { bestPeak, type CrossCorrelation, crossCorrelation, type Peak } from './correlation.ts'
 
 export type Alignment = {
-  /** What they have in common: the waveform, at least the timing, or neither. */
+  /** What the two have in common: the waveform, only the timing of onsets, or neither. */
   common: 'waveform' | 'timing' | 'nothing'
-  /** How much later the second sound is; `null` where nothing tells, as in a steady tone. */
+  /** How much later the second sound is; `null` where it cannot be determined, as for a steady tone. */
   lagSeconds: number | null
-  /** How well the waveforms fit, 0 to 1: unrelated recordings stay below 0.06, the same one through a telephone reaches 0.25. */
+  /** Correlation of the waveforms, 0 to 1: below 0.06 for unrelated recordings, up to 0.25 for a recording and the same through a telephone. */
   waveformMatch: number
-  /** How well the beginnings of sounds fit, 0 to 1: unrelated recordings stay below 0.35. */
+  /** Correlation of the onsets, 0 to 1: below 0.35 for unrelated recordings. */
   timingMatch: number
 }
 
-/** No trainer can use a pair that is further apart. */
-const reachSeconds = 1
+/** Larger lags are not searched: a pair so far out of sync cannot be trained on. */
+const maxLagSeconds = 1
 
-/** Enough that resonances and echoes do not hide the direct sound, little enough that noise stays noise. Tried on speech, drums, strings, bells. */
+/**
+ * Strong enough that resonances and echoes do not hide the direct sound, weak enough that noise is not amplified. Tuned on speech, drums, strings and
+ * bells.
+ */
 const whitening = 0.7
 
-const sameWaveform = 0.12
-export const sameTiming = 0.45
+const sameWaveformThreshold = 0.12
+export const sameTimingThreshold = 0.45
 
-/** A periodic sound fits nearly as well one period later: then there is a match but no lag. */
-const clearWaveform = 1.1
-const clearTiming = 1.25
-const apartSeconds = 0.003
-const apartInTiming = 0.02
+/** A peak must exceed the second highest by this factor: a periodic sound matches nearly as well one period later, and then has no clear lag. */
+const clearWaveformRatio = 1.1
+const clearTimingRatio = 1.25
+/** Peaks closer to each other than this are one peak. */
+const waveformPeakSeconds = 0.003
+const timingPeakSeconds = 0.02
 
-/** Compares two mono sounds of one sample rate. */
+/** Compares two mono sounds. @throws Error when their sample rates differ. */
 export function align(first: Waveform, second: Waveform): Alignment {
   const { sampleRate } = first
-  if (second.sampleRate !== sampleRate) throw new Error(`${sampleRate} Hz against ${second.sampleRate} Hz`)
-  const [a, b] = [mono(first), mono(second)]
-  const waveforms = magnitudes(crossCorrelation(a, b, { reach: Math.round(reachSeconds * sampleRate), whitening }))
-  const waveform = bestPeak(waveforms, apartSeconds * sampleRate)
-  const beginnings = [onsets(a, sampleRate), onsets(b, sampleRate)] as const
-  const timings = crossCorrelation(...beginnings, { reach: reachSeconds * onsetsPerSecond })
-  const timing = bestPeak(timings, apartInTiming * onsetsPerSecond)
+  if (second.sampleRate !== sampleRate)
+    throw new Error(`sounds of ${sampleRate} and ${second.sampleRate} Hz cannot be aligned`)
+  const [a, b] = [onlyChannel(first), onlyChannel(second)]
+  const waveforms = crossCorrelation(a, b, { maxLag: Math.round(maxLagSeconds * sampleRate), whitening })
+  const waveform = bestPeak(absolute(waveforms), waveformPeakSeconds * sampleRate)
+  const envelopes = [onsetEnvelope(a, sampleRate), onsetEnvelope(b, sampleRate)] as const
+  const timings = crossCorrelation(...envelopes, { maxLag: maxLagSeconds * onsetRate })
+  const timing = bestPeak(timings, timingPeakSeconds * onsetRate)
 
   const matches = { waveformMatch: waveform.value, timingMatch: Math.max(0, timing.value) }
-  const isClear = (peak: { value: number; runnerUp: number }, ratio: number) => peak.value >= ratio * peak.runnerUp
-  const waveformLag = isClear(waveform, clearWaveform) ? waveform.lag / sampleRate : null
-  const timingLag = isClear(timing, clearTiming) ? timing.lag / onsetsPerSecond : null
-  if (waveform.value >= sameWaveform) return { common: 'waveform', lagSeconds: waveformLag, ...matches }
-  if (timing.value >= sameTiming) return { common: 'timing', lagSeconds: timingLag, ...matches }
+  const waveformLag = isClear(waveform, clearWaveformRatio) ? waveform.lag / sampleRate : null
+  const timingLag = isClear(timing, clearTimingRatio) ? timing.lag / onsetRate : null
+  if (waveform.value >= sameWaveformThreshold) return { common: 'waveform', lagSeconds: waveformLag, ...matches }
+  if (timing.value >= sameTimingThreshold) return { common: 'timing', lagSeconds: timingLag, ...matches }
   return { common: 'nothing', lagSeconds: null, ...matches }
 }
 
-const mono = ({ channels }: Waveform) => channels[0] as Float32Array
+const onlyChannel = ({ channels }: Waveform) => channels[0] as Float32Array
 
-/** A turned polarity is the same sound. */
-const magnitudes = ({ values, reach }: Correlation): Correlation => ({ values: values.map(Math.abs), reach })
+/** A sound with inverted polarity is the same sound. */
+const absolute = ({ values, maxLag }: CrossCorrelation): CrossCorrelation => ({ values: values.map(Math.abs), maxLag })
 
-/** Where sounds begin, a thousand times a second: what stays in place when a transformation leaves no waveform to compare. */
+const isClear = ({ value, runnerUp }: Peak, ratio: number) => value >= ratio * runnerUp
 
-export const onsetsPerSecond = 1000
+/** Values per second of an onset envelope. */
+const onsetRate = 1000
 
-/** Power is averaged over this many milliseconds, and compared with this many before. */
-const smoothing = 8
-const rise = 4
+/** Power is averaged over this many milliseconds, and compared with the average this many milliseconds before. */
+const smoothingMilliseconds = 8
+const riseMilliseconds = 4
 
-/** Below the loudest moment by this factor of power (40 dB) there are no onsets, only noise. */
-const floor = 1e-4
+/** Power is clamped at this fraction of the loudest moment (−40 dB): the onsets below it are noise. */
+const powerFloor = 1e-4
 
-/** How fast the level rises, falls left out, the mean taken away. `samples` are mono. */
-export function onsets(samples: Float32Array, sampleRate: number): Float32Array {
-  const level = smoothLogPower(samples, sampleRate / onsetsPerSecond)
-  const rises = level.map((value, i) => (i < rise ? 0 : Math.max(0, value - (level[i - rise] as number))))
-  const mean = rises.reduce((sum, value) => sum + value, 0) / Math.max(1, rises.length)
-  return Float32Array.from(rises, (value) => value - mean)
+/** How fast the level of a sound rises, with falls set to zero and the mean subtracted, a thousand times per second. */
+function onsetEnvelope(samples: Float32Array, sampleRate: number): Float32Array {
+  const level = smoothLogPower(samples, sampleRate / onsetRate)
+  const rises = level.map((value, i) =>
+    i < riseMilliseconds ? 0 : Math.max(0, value - (level[i - riseMilliseconds] as number)),
+  )
+  const average = rises.length > 0 ? mean(rises) : 0
+  return Float32Array.from(rises, (value) => value - average)
 }
 
+/** @param hop in samples; it need not be a whole number. */
 function smoothLogPower(samples: Float32Array, hop: number): Float64Array {
   const power = Float64Array.from({ length: Math.floor(samples.length / hop) }, (_, i) =>
     meanSquare(samples, Math.floor(i * hop), Math.floor((i + 1) * hop)),
   )
-  const smooth = power.map((_, i) => mean(power.subarray(Math.max(0, i - smoothing + 1), i + 1)))
-  const loudest = smooth.reduce((highest, value) => Math.max(highest, value), 0)
-  return loudest > 0 ? smooth.map((value) => Math.log(value + loudest * floor)) : smooth
+  const smooth = power.map((_, i) => mean(power.subarray(Math.max(0, i - smoothingMilliseconds + 1), i + 1)))
+  const loudest = smooth.reduce((max, value) => Math.max(max, value), 0)
+  return loudest > 0 ? smooth.map((value) => Math.log(value + loudest * powerFloor)) : smooth
 }
 
 function meanSquare(samples: Float32Array, from: number, to: number): number {
@@ -89,5 +98,3 @@ function meanSquare(samples: Float32Array, from: number, to: number): number {
   for (let i = from; i < to; i++) sum += (samples[i] as number) ** 2
   return sum / (to - from)
 }
-
-const mean = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0) / values.length

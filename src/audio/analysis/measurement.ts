@@ -74,18 +74,18 @@ function leading(silent: readonly boolean[]): number {
 /** One side of a pair, listened to while it is decoded: its loudness and defects over the whole, and its beginning kept for comparing. */
 
 /** `loudness` in LUFS; `null` for silence. */
-export type SideSound = Defects & { loudness: number | null }
+export type SoundMeasurements = Defects & { loudness: number | null }
 
-export type Listener = {
+export type SideMeter = {
   /** Interleaved samples, whole frames. The format is that of the first call. */
   add(block: Float32Array, format: { sampleRate: number; channelCount: number }): void
-  sound(): SideSound
+  sound(): SoundMeasurements
   /** One channel, at the file's own rate, at most `longestSeconds` long. */
   beginning(): Waveform
 }
 
 /** @param longestSeconds how much of the beginning to keep */
-export function createListener(longestSeconds: number): Listener {
+export function createSideMeter(longestSeconds: number): SideMeter {
   let meters: ReturnType<typeof metersFor> | undefined
   return {
     add: (block, format) => {

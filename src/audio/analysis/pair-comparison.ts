@@ -1,83 +1,69 @@
-/** A reference and its target, compared. */
+/** Compares a reference with its target, and what the pairs of a dataset do to their references. */
+import { mean } from '../../platform/statistics.ts'
 import type { Waveform } from '../waveform.ts'
 import { type Alignment, align } from './alignment.ts'
 import { type Fingerprint, fingerprintOf } from './duplicates.ts'
-import { aligned, type Spectrum, spectralDistance, spectrumOf, toMono } from './spectrum.ts'
+import { alignSpectrograms, bandGroupStatistics, logMelDistance, type Spectrogram, spectrogramOf, toMono } from './spectrogram.ts'
 
-export type PairSound = Alignment & {
-  /** How much the target differs from its reference, in decibels as `spectralDistance` has them; `null` for silence. */
+export type PairComparison = Alignment & {
+  /** `logMelDistance` of the target from its reference, in decibels; `null` for silence. */
   distance: number | null
 }
 
-/** What a pair is compared with others by. */
-export type PairTraits = { transformation: Transformation; reference: Fingerprint; target: Fingerprint }
+/** The features by which a pair is compared with the other pairs of its dataset. */
+export type PairFeatures = { transformation: Transformation; reference: Fingerprint; target: Fingerprint }
 
-export function comparePair(reference: Waveform, target: Waveform): { sound: PairSound; traits: PairTraits } {
-  const [before, after] = [toMono(reference), toMono(target)]
-  const alignment = align(before, after)
-  const [referenceSpectrum, targetSpectrum] = [spectrumOf(before), spectrumOf(after)]
-  const together = aligned(referenceSpectrum, targetSpectrum, alignment.lagSeconds ?? 0)
+export function comparePair(
+  reference: Waveform,
+  target: Waveform,
+): { comparison: PairComparison; features: PairFeatures } {
+  const [referenceMono, targetMono] = [toMono(reference), toMono(target)]
+  const alignment = align(referenceMono, targetMono)
+  const [referenceSpectrogram, targetSpectrogram] = [spectrogramOf(referenceMono), spectrogramOf(targetMono)]
+  const aligned = alignSpectrograms(referenceSpectrogram, targetSpectrogram, alignment.lagSeconds ?? 0)
   return {
-    sound: { ...alignment, distance: spectralDistance(...together) },
-    traits: {
-      transformation: transformationOf(...together),
-      reference: fingerprintOf(referenceSpectrum),
-      target: fingerprintOf(targetSpectrum),
+    comparison: { ...alignment, distance: logMelDistance(...aligned) },
+    features: {
+      transformation: transformationOf(...aligned),
+      reference: fingerprintOf(referenceSpectrogram),
+      target: fingerprintOf(targetSpectrogram),
     },
   }
 }
 
-/** What a pair does to a sound, in a few numbers, and whether all pairs of a dataset do the same. */
-
-/** For each of 16 groups of mel bands: by how many decibels its level and its liveliness (the spread over time) change. Overall level left out. */
+/**
+ * What a pair does to a sound, in 32 numbers: by how many decibels the level of each band group changes, less the mean change in level, and by how
+ * much its standard deviation over time changes.
+ */
 export type Transformation = Float32Array
 
-const groups = 16
-
-/** @param reference and `target` aligned */
-export function transformationOf(reference: Spectrum, target: Spectrum): Transformation {
+function transformationOf(reference: Spectrogram, target: Spectrogram): Transformation {
   const frames = Math.min(reference.frames, target.frames)
-  const [before, after] = [groupStatistics(reference, frames), groupStatistics(target, frames)]
+  const [before, after] = [bandGroupStatistics(reference, frames), bandGroupStatistics(target, frames)]
   const level = after.means.map((mean, i) => mean - (before.means[i] as number))
   const overall = mean(level)
-  const spread = after.spreads.map((spread, i) => spread - (before.spreads[i] as number))
-  return Float32Array.from([...level.map((change) => change - overall), ...spread])
+  const deviation = after.deviations.map((deviation, i) => deviation - (before.deviations[i] as number))
+  return Float32Array.from([...level.map((change) => change - overall), ...deviation])
 }
 
-export type Agreement = {
-  /** The share of all change that every pair has in common: 1 is one and the same transformation, below 0.3 hardly any. */
+export type Consistency = {
+  /** The share of all change that every pair has in common: 1 for one and the same transformation, below 0.3 for hardly any. */
   share: number
-  /** For each pair how well it goes along with the others, −1 to 1, in the order given. */
-  each: number[]
+  /** For each pair, in the order given, the cosine similarity of its transformation with the sum of the others, −1 to 1. */
+  similarities: number[]
 }
 
-/** `undefined` for fewer than three pairs: two cannot tell which of them is the odd one. */
-export function agreementOf(transformations: readonly Transformation[]): Agreement | undefined {
+/** How alike transformations are. Undefined for fewer than three: of two, neither can be called the outlier. */
+export function consistencyOf(transformations: readonly Transformation[]): Consistency | undefined {
   if (transformations.length < 3) return undefined
   const total = sumOf(transformations)
   const common = total.map((value) => value / transformations.length)
-  const meanPower = mean(transformations.map((one) => dot(one, one)))
-  const each = transformations.map((one) =>
-    cosine(
-      one,
-      total.map((value, i) => value - (one[i] as number)),
-    ),
-  )
-  return { share: meanPower > 0 ? dot(common, common) / meanPower : 1, each }
-}
-
-/** Means and spreads over time of the level of each group, in decibels. */
-export function groupStatistics(spectrum: Spectrum, frames = spectrum.frames): { means: number[]; spreads: number[] } {
-  const size = spectrum.bands / groups
-  const levels = Array.from({ length: groups }, (_, group) =>
-    Float32Array.from({ length: frames }, (_, frame) => {
-      const at = frame * spectrum.bands + group * size
-      return mean(spectrum.decibels.subarray(at, at + size))
-    }),
-  )
-  const means = levels.map((level) => mean(level))
-  const spreads = levels.map((level, i) => Math.sqrt(mean(level.map((value) => (value - (means[i] as number)) ** 2))))
-  return { means, spreads }
+  const meanPower = mean(transformations.map((transformation) => dot(transformation, transformation)))
+  const similarities = transformations.map((transformation) => {
+    const others = total.map((value, i) => value - (transformation[i] as number))
+    return cosine(transformation, others)
+  })
+  return { share: meanPower > 0 ? dot(common, common) / meanPower : 1, similarities }
 }
 
 function sumOf(vectors: readonly Float32Array[]): Float32Array {
@@ -88,14 +74,8 @@ function sumOf(vectors: readonly Float32Array[]): Float32Array {
 
 const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + value * (b[i] as number), 0)
 
-/** 0 where one of them is nothing. */
+/** 0 where one of them is zero. */
 function cosine(a: Float32Array, b: Float32Array): number {
   const norm = Math.sqrt(dot(a, a) * dot(b, b))
   return norm > 0 ? dot(a, b) / norm : 0
-}
-
-function mean(values: ArrayLike<number>): number {
-  let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i] as number
-  return values.length > 0 ? sum / values.length : 0
 }

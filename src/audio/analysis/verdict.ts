@@ -1,7 +1,7 @@
 /** What became of a reference: ignored, copied or transformed, with the numbers behind the word. And which checkpoint did best. */
 import { sampleCount, type Waveform } from '../waveform.ts'
-import { align, sameTiming } from './alignment.ts'
-import { aligned, framesPerSecond, highest, type Spectrum, spectralDistance, spectrumOf, toMono } from './spectrum.ts'
+import { align, sameTimingThreshold } from './alignment.ts'
+import { alignSpectrograms, framesPerSecond, maxOf, type Spectrogram, logMelDistance, spectrogramOf, toMono } from './spectrogram.ts'
 
 export type VerdictWord = 'ignored' | 'copied' | 'transformed'
 
@@ -18,7 +18,7 @@ export type Verdict = {
   toBase?: number | null
 }
 
-export type Judged = {
+export type JudgeInput = {
   preview: Waveform
   reference: Waveform
   /** What the reference should become, where that is known. */
@@ -38,16 +38,16 @@ const sameEnvelopes = 0.5
 const usualWay = 7
 
 /** Judges the part that all of them have. */
-export function judge({ preview, reference, target, base, pairDistance, roundTripDistance = 0 }: Judged): Verdict {
+export function judge({ preview, reference, target, base, pairDistance, roundTripDistance = 0 }: JudgeInput): Verdict {
   const [heardMono, originalMono] = [mono(preview), mono(reference)]
-  const [heard, original] = [spectrumOf(heardMono), spectrumOf(originalMono)]
-  const { correlation, lagSeconds } = following(original, heard)
-  const distanceTo = (other: Spectrum) => spectralDistance(...aligned(other, heard, lagSeconds))
+  const [heard, original] = [spectrogramOf(heardMono), spectrogramOf(originalMono)]
+  const { correlation, lagSeconds } = envelopeCorrelation(original, heard)
+  const distanceTo = (other: Spectrogram) => logMelDistance(...alignSpectrograms(other, heard, lagSeconds))
   const toReference = distanceTo(original)
-  const wanted = target && spectrumOf(mono(target))
-  const way = (wanted && spectralDistance(original, wanted)) ?? pairDistance ?? usualWay
+  const wanted = target && spectrogramOf(mono(target))
+  const way = (wanted && logMelDistance(original, wanted)) ?? pairDistance ?? usualWay
   const timing = timingOf(originalMono, heardMono)
-  const follows = Math.max(correlation / sameEnvelopes, timing / sameTiming) >= 1
+  const follows = Math.max(correlation / sameEnvelopes, timing / sameTimingThreshold) >= 1
   return {
     word: wordFor(follows, toReference, (roundTripDistance + way) / 2),
     follows: correlation,
@@ -55,14 +55,14 @@ export function judge({ preview, reference, target, base, pairDistance, roundTri
     lagSeconds,
     toReference,
     ...(wanted && { toTarget: distanceTo(wanted) }),
-    ...(base && { toBase: spectralDistance(spectrumOf(mono(base)), heard) }),
+    ...(base && { toBase: logMelDistance(spectrogramOf(mono(base)), heard) }),
   }
 }
 
 /** Sounds that begin together, but a quarter of a second later, are another take. */
 function timingOf(reference: Waveform, preview: Waveform): number {
   const { lagSeconds, timingMatch } = align(reference, preview)
-  return Math.abs(lagSeconds ?? 0) <= reachSeconds ? timingMatch : 0
+  return Math.abs(lagSeconds ?? 0) <= maxLagSeconds ? timingMatch : 0
 }
 
 /** Half way from the nearest copy to the target, a copy becomes a transformation. */
@@ -74,15 +74,15 @@ function wordFor(follows: boolean, toReference: number | null, halfWay: number):
 const mono = (waveform: Waveform) => (sampleCount(waveform) > 0 ? toMono(waveform) : waveform)
 
 /** A step at which previews were made; `fixedLoss` where it was measured. */
-export type Candidate = { step: number; verdicts: readonly Verdict[]; fixedLoss?: number | undefined }
+export type CheckpointCandidate = { step: number; verdicts: readonly Verdict[]; fixedLoss?: number | undefined }
 
-export type Best = { step: number; reason: string }
+export type BestCheckpoint = { step: number; reason: string }
 
 /**
  * The checkpoint to keep: most references transformed, then nearest to the known targets, then the lowest loss over fixed draws, then the latest.
  * `undefined` where there is nothing to choose from.
  */
-export function bestCheckpoint(candidates: readonly Candidate[]): Best | undefined {
+export function bestCheckpoint(candidates: readonly CheckpointCandidate[]): BestCheckpoint | undefined {
   const trained = candidates.filter(({ step }) => step > 0)
   const [best] = [...trained].sort(
     (a, b) =>
@@ -94,9 +94,9 @@ export function bestCheckpoint(candidates: readonly Candidate[]): Best | undefin
   return best && { step: best.step, reason: reasonFor(best) }
 }
 
-const transformedOf = ({ verdicts }: Candidate) => verdicts.filter(({ word }) => word === 'transformed').length
+const transformedOf = ({ verdicts }: CheckpointCandidate) => verdicts.filter(({ word }) => word === 'transformed').length
 
-function distanceToTargets({ verdicts }: Candidate): number | undefined {
+function distanceToTargets({ verdicts }: CheckpointCandidate): number | undefined {
   const known = verdicts.flatMap(({ toTarget }) => (typeof toTarget === 'number' ? [toTarget] : []))
   return known.length > 0 ? known.reduce((sum, distance) => sum + distance, 0) / known.length : undefined
 }
@@ -104,7 +104,7 @@ function distanceToTargets({ verdicts }: Candidate): number | undefined {
 /** What is unknown comes last. */
 const ascending = (a: number | undefined, b: number | undefined) => (a ?? Infinity) - (b ?? Infinity) || 0
 
-function reasonFor(best: Candidate): string {
+function reasonFor(best: CheckpointCandidate): string {
   const [transformed, all] = [transformedOf(best), best.verdicts.length]
   const distance = distanceToTargets(best)
   return [
@@ -116,7 +116,7 @@ function reasonFor(best: Candidate): string {
 
 /** How closely one sound follows another in time, band by band, whatever each band sounds like. */
 
-export type Following = {
+export type EnvelopeCorrelation = {
   /** 1: every band rises and falls together; about 0: they know nothing of each other. */
   correlation: number
   /** How much later the second sound is where it follows best. */
@@ -124,16 +124,16 @@ export type Following = {
 }
 
 /** A preview starts with its reference; what is further off than this does not follow it. */
-export const reachSeconds = 0.1
+export const maxLagSeconds = 0.1
 /** What is more than this below a sound's loudest cell is silence. */
 const audibleRange = 50
 const groupSize = 4
 
 /** The envelopes of 16 groups of mel bands are correlated, and count by how much they move in the first sound. */
-export function following(first: Spectrum, second: Spectrum): Following {
+export function envelopeCorrelation(first: Spectrogram, second: Spectrogram): EnvelopeCorrelation {
   const [before, after] = [envelopes(first), envelopes(second)]
-  const reach = Math.round(reachSeconds * framesPerSecond)
-  let best: Following = { correlation: -1, lagSeconds: 0 }
+  const reach = Math.round(maxLagSeconds * framesPerSecond)
+  let best: EnvelopeCorrelation = { correlation: -1, lagSeconds: 0 }
   for (let lag = -reach; lag <= reach; lag++) {
     const correlation = meanCorrelation(before, after, lag)
     if (correlation > best.correlation) best = { correlation, lagSeconds: lag / framesPerSecond }
@@ -142,8 +142,8 @@ export function following(first: Spectrum, second: Spectrum): Following {
 }
 
 /** One envelope per group of bands, decibels above the floor. */
-function envelopes({ frames, bands, decibels }: Spectrum): Float32Array[] {
-  const floor = highest(decibels) - audibleRange
+function envelopes({ frames, bands, decibels }: Spectrogram): Float32Array[] {
+  const floor = maxOf(decibels) - audibleRange
   return Array.from({ length: bands / groupSize }, (_, group) =>
     Float32Array.from({ length: frames }, (_, frame) => {
       const at = frame * bands + group * groupSize

@@ -5,7 +5,7 @@ import Table from 'cli-table3'
 import type { Dataset } from '../../dataset/dataset.ts'
 import type { FitPlan } from '../../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../../dataset/pair-inspection.ts'
-import { countOf, type Problem, type Severity } from '../../dataset/problem.ts'
+import { countProblems, type Problem, type Severity } from '../../dataset/problem.ts'
 import { lagText, tolerableLagSeconds } from '../../dataset/sound-findings.ts'
 import { plain } from '../../platform/text.ts'
 import { adviceText } from '../../report/advice-text.ts'
@@ -38,7 +38,7 @@ function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInsta
     [counts.trimmed, 'trimmed'],
   ].flatMap(([count, word]) => (count ? [`${count} ${word}`] : []))
   const found = (['error', 'warning', 'hint'] satisfies Severity[]).flatMap((severity) => {
-    const count = countOf(problems, severity)
+    const count = countProblems(problems, severity)
     return count > 0 ? [`${count} ${severity}${count === 1 ? '' : 's'}`] : []
   })
   const used = `${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s`

@@ -1,26 +1,33 @@
-/** The only hand on the terminal beside the commands: stdout gets the result, stderr the conversation. */
+/** The terminal: stdout gets the result, stderr everything else. Progress is shown as bars where the terminal can, else as lines of a log. */
 import type { Writable } from 'node:stream'
 import { Chalk } from 'chalk'
-import { createLiveBars, type Extras, type Progress, progressText } from './progress-bars.ts'
+import type { TrainEvent } from '../../train/events.ts'
+import { createProgressBars, type Progress, progressText, type StageValues } from './progress-bars.ts'
 
 export type Stage = {
-  /** @param position in the stage's unit, counted from the very beginning: a resumed run starts at where it was. */
-  update(position: number, extras?: Extras): void
-  done(summary?: string): void
+  /** @param position in the unit of the stage, counted from the very beginning: a resumed run starts where it was interrupted. */
+  update(position: number, values?: StageValues): void
+  finish(summary?: string): void
 }
 
 export type Terminal = {
-  note(line: string): void
+  info(line: string): void
   warn(line: string): void
-  error(line: string): void
-  /** What the command was run for. */
+  error(line: string, details?: { hint?: string; causes?: readonly string[] }): void
+  /** The result of the command, on stdout. */
   result(text: string): void
-  /** Something that takes a while. A stage may begin and end within another. @param total 0 where nobody knows. */
+  /** A part of the work that takes a while. Stages may be nested. @param total 0 where it is unknown. */
   stage(label: string, total: number, unit: string): Stage
-  /** How a result may look: coloured and as wide as the window on a terminal, plain in a pipe. */
+  /** How to format a result: coloured and as wide as the window on a terminal, plain in a pipe. */
   resultStyle: { color: boolean; columns?: number }
-  /** Takes down a bar that is still up; its timer would keep the process alive. */
+  /** Removes the bars that are still shown: their timers would keep the process alive. */
   close(): void
+}
+
+/** What a command prints. */
+export type Output = Pick<Terminal, 'info' | 'warn' | 'error' | 'result' | 'resultStyle' | 'close'> & {
+  /** A listener for the events of the library. */
+  onEvent(event: TrainEvent): void
 }
 
 export type TerminalStream = Writable & { isTTY?: boolean; columns?: number }
@@ -36,37 +43,39 @@ export type TerminalOptions = {
 export function createTerminal({ stdout, stderr, env, quiet = false }: TerminalOptions): Terminal {
   const allowsColor = !env.NO_COLOR && env.TERM !== 'dumb'
   const chalk = new Chalk({ level: stderr.isTTY && allowsColor ? 1 : 0 })
-  const bars = stderr.isTTY && env.TERM !== 'dumb' && !quiet ? createLiveBars(stderr) : undefined
+  const bars = stderr.isTTY && env.TERM !== 'dumb' && !quiet ? createProgressBars(stderr) : undefined
 
-  const aside = (write: () => void) => (bars ? bars.aside(write) : write())
-  const write = (line: string, head = '') => aside(() => stderr.write(`${head}${printable(line)}\n`))
-  const say = quiet ? () => {} : write
+  const writeBetween = (write: () => void) => (bars ? bars.writeBetween(write) : write())
+  const write = (line: string, prefix = '') => writeBetween(() => stderr.write(`${prefix}${printable(line)}\n`))
+  const print = quiet ? () => {} : write
 
   const stage = (label: string, total: number, unit: string): Stage => {
     const bar = bars?.open(chalk.bold(label), total)
-    const show = bar?.show ?? logLines((text) => say(`${label}: ${text}`), total)
+    const show = bar?.show ?? logLines((text) => print(`${label}: ${text}`), total)
     let first: { position: number; at: number } | undefined
     return {
-      update: (position, extras = {}) => {
+      update: (position, values = {}) => {
         first ??= { position, at: performance.now() }
         const seconds = (performance.now() - first.at) / 1000
-        show({ position, total, unit, begunAt: first.position, seconds, extras })
+        show({ position, total, unit, startPosition: first.position, seconds, values })
       },
-      done: (summary = 'done') => {
+      finish: (summary = 'done') => {
         bar?.close()
-        say(summary, chalk.bold(`${label}: `))
+        print(summary, chalk.bold(`${label}: `))
       },
     }
   }
 
   return {
-    note: (line) => say(line),
-    warn: (line) => say(line, chalk.yellow('warning: ')),
-    error: (line) => {
+    info: (line) => print(line),
+    warn: (line) => print(line, chalk.yellow('warning: ')),
+    error: (line, { hint, causes = [] } = {}) => {
       bars?.closeAll()
       write(line, chalk.red('error: '))
+      if (hint) print(`  hint: ${hint}`)
+      for (const cause of causes) print(`  cause: ${cause}`)
     },
-    result: (text) => aside(() => stdout.write(text.endsWith('\n') ? text : `${text}\n`)),
+    result: (text) => writeBetween(() => stdout.write(text.endsWith('\n') ? text : `${text}\n`)),
     stage,
     resultStyle: {
       color: Boolean(stdout.isTTY) && allowsColor,
@@ -76,20 +85,21 @@ export function createTerminal({ stdout, stderr, env, quiet = false }: TerminalO
   }
 }
 
-/** File names come out of archives, and ffmpeg's words out of files: none of them may steer the terminal. */
+/** File names come out of archives and messages out of ffmpeg: control characters in them must not reach the terminal. */
 const printable = (text: string) => text.replace(/(?![\n\t])\p{Cc}/gu, '')
 
-const longestSilence = 10_000
-const shortestSilence = 1_000
+/** Milliseconds between two lines of a log. */
+const maxInterval = 10_000
+const minInterval = 1_000
 
-/** For a log: a line every tenth of the way, but neither long silence nor a flood. */
-function logLines(say: (text: string) => void, total: number) {
-  let [spokenAt, spokenTenth] = [performance.now(), 0]
+/** For a log: a line at every tenth of the stage, at least every ten seconds and at most every second. */
+function logLines(print: (text: string) => void, total: number) {
+  let [printedAt, printedTenth] = [performance.now(), 0]
   return (progress: Progress) => {
     const tenth = total > 0 ? Math.floor((10 * progress.position) / total) : 0
-    const silence = performance.now() - spokenAt
-    if (silence < (tenth > spokenTenth ? shortestSilence : longestSilence)) return
-    ;[spokenAt, spokenTenth] = [performance.now(), tenth]
-    say(progressText(progress))
+    const elapsed = performance.now() - printedAt
+    if (elapsed < (tenth > printedTenth ? minInterval : maxInterval)) return
+    ;[printedAt, printedTenth] = [performance.now(), tenth]
+    print(progressText(progress))
   }
 }

@@ -6,12 +6,12 @@
 import * as tf from '@tensorflow/tfjs'
 import type { AudioVaeConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
-import { denormalise, type LatentStatistics, loadStatistics, normalise } from './latents.ts'
+import { denormalizeLatents, type LatentStatistics, loadStatistics, normalizeLatents } from './latents.ts'
 import {
-  activated,
+  pixelNormSilu,
   type Convolution,
   causalConvolution,
-  halvingConvolution,
+  downsample,
   loadConvolution,
   loadResBlock,
   type ResBlock,
@@ -21,7 +21,7 @@ import {
 export type AudioVae = { encoder?: Encoder; decoder?: Decoder; statistics: LatentStatistics }
 
 /** Training needs only the encoder; a preview without a reference clip needs only the decoder. */
-export type AudioVaeHalves = { encoder?: boolean; decoder?: boolean }
+export type AudioVaeParts = { encoder?: boolean; decoder?: boolean }
 
 /**
  * @param weights the component's: `weightsOf(file, 'audio_vae.')`.
@@ -30,7 +30,7 @@ export type AudioVaeHalves = { encoder?: boolean; decoder?: boolean }
 export function loadAudioVae(
   weights: Weights,
   config: AudioVaeConfig,
-  { encoder = true, decoder = true }: AudioVaeHalves = {},
+  { encoder = true, decoder = true }: AudioVaeParts = {},
 ): AudioVae {
   const sizes = config.model.params.ddconfig
   return {
@@ -43,13 +43,13 @@ export function loadAudioVae(
 /** The normalised latents of a log-mel, without sampling: `[B, 2, M, 64] → [B, 8, T, 16]`, T = ceil(M / 4). */
 export function encodeMel({ encoder, statistics }: AudioVae, mel: tf.Tensor4D): tf.Tensor4D {
   if (!encoder) throw new Error('this audio VAE was loaded without its encoder')
-  return tf.tidy(() => channelsFirst(normalise(statistics, encode(encoder, channelsLast(mel)))))
+  return tf.tidy(() => channelsFirst(normalizeLatents(statistics, encode(encoder, channelsLast(mel)))))
 }
 
 /** The log-mel of normalised latents: `[B, 8, T, 16] → [B, 2, 4T − 3, 64]`. */
 export function decodeLatents({ decoder, statistics }: AudioVae, latents: tf.Tensor4D): tf.Tensor4D {
   if (!decoder) throw new Error('this audio VAE was loaded without its decoder')
-  return tf.tidy(() => channelsFirst(decode(decoder, denormalise(statistics, channelsLast(latents)))))
+  return tf.tidy(() => channelsFirst(decode(decoder, denormalizeLatents(statistics, channelsLast(latents)))))
 }
 
 export const disposeAudioVae = (vae: AudioVae) => tf.dispose(vae)
@@ -60,7 +60,7 @@ const channelsFirst = (x: tf.Tensor4D): tf.Tensor4D => tf.transpose(x, [0, 3, 1,
 /** The encoder half of the audio autoencoder (spec §3.2): levels of residual blocks, each but the last followed by a halving of time and bins. */
 
 export type Encoder = { input: Convolution; levels: EncoderLevel[]; middle: ResBlock[]; output: Convolution }
-type EncoderLevel = { blocks: ResBlock[]; halving?: Convolution }
+type EncoderLevel = { blocks: ResBlock[]; downsample?: Convolution }
 
 type Sizes = AudioVaeConfig['model']['params']['ddconfig']
 
@@ -87,13 +87,13 @@ export function encode({ input, levels, middle, output }: Encoder, mel: tf.Tenso
   const fine = causalConvolution(input, mel)
   const coarse = levels.reduce(encodeLevel, fine)
   const deep = middle.reduce((x, block) => resBlock(block, x), coarse)
-  return causalConvolution(output, activated(deep))
+  return causalConvolution(output, pixelNormSilu(deep))
 }
 
-const encodeLevel = (x: tf.Tensor4D, { blocks, halving }: EncoderLevel): tf.Tensor4D =>
+const encodeLevel = (x: tf.Tensor4D, { blocks, downsample: halving }: EncoderLevel): tf.Tensor4D =>
   tf.tidy(() => {
     const y = blocks.reduce((inner, block) => resBlock(block, inner), x)
-    return halving ? halvingConvolution(halving, y) : y
+    return halving ? downsample(halving, y) : y
   })
 
 /** The head also predicts a log-variance for sampling, which neither training nor inference uses: those channels are left out. */
@@ -111,7 +111,7 @@ function loadMeanHead(weights: Weights, inputs: number, sizes: Sizes): Convoluti
 
 /** `levels` in the order in which they run. */
 export type Decoder = { input: Convolution; middle: ResBlock[]; levels: DecoderLevel[]; output: Convolution }
-type DecoderLevel = { blocks: ResBlock[]; doubling?: Convolution }
+type DecoderLevel = { blocks: ResBlock[]; upsample?: Convolution }
 
 export function loadDecoder(weights: Weights, sizes: Sizes): Decoder {
   const widths = sizes.ch_mult.map((factor) => sizes.ch * factor)
@@ -121,7 +121,7 @@ export function loadDecoder(weights: Weights, sizes: Sizes): Decoder {
       loadResBlock(weights.at(`up.${i}.block.${j}`), j === 0 ? (widths[i + 1] ?? width) : width, width),
     ),
     ...(i > 0 && {
-      doubling: loadConvolution(weights.at(`up.${i}.upsample.conv.conv`), { inputs: width, outputs: width }),
+      upsample: loadConvolution(weights.at(`up.${i}.upsample.conv.conv`), { inputs: width, outputs: width }),
     }),
   })
   return {
@@ -136,17 +136,17 @@ export function loadDecoder(weights: Weights, sizes: Sizes): Decoder {
 export function decode({ input, middle, levels, output }: Decoder, latents: tf.Tensor4D): tf.Tensor4D {
   const deep = middle.reduce((x, block) => resBlock(block, x), causalConvolution(input, latents))
   const fine = levels.reduce(decodeLevel, deep)
-  return causalConvolution(output, activated(fine))
+  return causalConvolution(output, pixelNormSilu(fine))
 }
 
-const decodeLevel = (x: tf.Tensor4D, { blocks, doubling }: DecoderLevel): tf.Tensor4D =>
+const decodeLevel = (x: tf.Tensor4D, { blocks, upsample: doubling }: DecoderLevel): tf.Tensor4D =>
   tf.tidy(() => {
     const y = blocks.reduce((inner, block) => resBlock(block, inner), x)
-    return doubling ? doubled(doubling, y) : y
+    return doubling ? upsample(doubling, y) : y
   })
 
 /** Every frame and bin twice, smoothed. The first frame stands for one, not two, so one row goes: `[B, T, F, C] → [B, 2T − 1, 2F, C]`. */
-function doubled(layer: Convolution, x: tf.Tensor4D): tf.Tensor4D {
+function upsample(layer: Convolution, x: tf.Tensor4D): tf.Tensor4D {
   const [, frames, bins] = x.shape
   const repeated = tf.image.resizeNearestNeighbor(x, [2 * frames, 2 * bins])
   return tf.slice(causalConvolution(layer, repeated), [0, 1, 0, 0], [-1, -1, -1, -1])

@@ -1,5 +1,6 @@
 /** Latents as the transformer's tokens: one per latent frame, its features channel-major, c · F + f (spec §3.5). */
 import * as tf from '@tensorflow/tfjs'
+import { melFrameCount } from '../../audio/mel.ts'
 import type { AudioVaeConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 
@@ -17,8 +18,32 @@ export function unpatchify(patches: tf.Tensor3D, channels: number): tf.Tensor4D 
   )
 }
 
-/** How many latent frames the encoder makes of a log-mel: each of its halvings rounds up. */
-export const latentFrames = (melFrames: number, framesPerLatent = 4) => Math.ceil(melFrames / framesPerLatent)
+const sampleRate = 16_000
+const samplesPerMelFrame = 160
+const melFramesPerLatent = 4
+const latentsPerSecond = sampleRate / samplesPerMelFrame / melFramesPerLatent
+
+/** The number of latent frames that the encoder makes of a log-mel: `T = ceil(M / 4)`, because each of its two downsampling layers rounds up. */
+export const latentFrames = (melFrames: number) => Math.ceil(melFrames / melFramesPerLatent)
+
+/**
+ * The number of latent frames of an encoded clip of `seconds`: 126 for 5 s. Mel frames are centered, so `S` samples have `M = 1 + floor(S / 160)`
+ * of them, and the frame at the very end of the clip usually starts one more latent frame than `25 · seconds`. A target that is generated has no
+ * samples to begin with and gets `targetLatentFrames` (reference §3.4).
+ */
+export const clipLatentFrames = (seconds: number) =>
+  latentFrames(melFrameCount(Math.floor(seconds * sampleRate), samplesPerMelFrame))
+
+/**
+ * The number of latent frames to generate for a target of `seconds`: `25 · seconds`, rounded half to even as the reference implementation rounds;
+ * 125 for 5 s. An encoded clip of the same length has `clipLatentFrames`, mostly one more (reference §3.4).
+ */
+export function targetLatentFrames(seconds: number): number {
+  const exact = seconds * latentsPerSecond
+  const below = Math.floor(exact)
+  if (exact - below !== 0.5) return Math.round(exact)
+  return below % 2 === 0 ? below : below + 1
+}
 
 /**
  * The latents' mean and spread per channel and bin (spec §3.2 step 8, §14). There are z_channels × latent bins of them; that this equals the
@@ -26,7 +51,7 @@ export const latentFrames = (melFrames: number, framesPerLatent = 4) => Math.cei
  */
 
 /** Both `[F, C]`, to lie over channels-last latents. */
-export type LatentStatistics = { mean: tf.Tensor2D; deviation: tf.Tensor2D }
+export type LatentStatistics = { mean: tf.Tensor2D; std: tf.Tensor2D }
 
 export function loadStatistics(
   weights: Weights,
@@ -36,12 +61,12 @@ export function loadStatistics(
   const bins = sizes.mel_bins / 2 ** (sizes.ch_mult.length - 1)
   const load = (name: string) =>
     tf.tidy(() => tf.keep(tf.transpose(tf.tensor2d(weights.float32(name, [channels * bins]), [channels, bins]))))
-  return { mean: load('mean-of-means'), deviation: load('std-of-means') }
+  return { mean: load('mean-of-means'), std: load('std-of-means') }
 }
 
 /** `[B, T, F, C] → [B, T, F, C]` with mean 0 and deviation 1 over the reference's training data. */
-export const normalise = ({ mean, deviation }: LatentStatistics, latents: tf.Tensor4D): tf.Tensor4D =>
+export const normalizeLatents = ({ mean, std: deviation }: LatentStatistics, latents: tf.Tensor4D): tf.Tensor4D =>
   tf.div(tf.sub(latents, mean), deviation)
 
-export const denormalise = ({ mean, deviation }: LatentStatistics, latents: tf.Tensor4D): tf.Tensor4D =>
+export const denormalizeLatents = ({ mean, std: deviation }: LatentStatistics, latents: tf.Tensor4D): tf.Tensor4D =>
   tf.add(tf.mul(latents, deviation), mean)

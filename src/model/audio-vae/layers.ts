@@ -24,14 +24,14 @@ export function loadConvolution(weights: Weights, { inputs, outputs, size = 3 }:
 /** The same number of frames and bins: `[B, T, F, in] → [B, T, F, out]`. */
 export function causalConvolution(layer: Convolution, x: tf.Tensor4D): tf.Tensor4D {
   const around = (layer.kernel.shape[1] - 1) / 2
-  return convolve(layer, padded(x, [layer.kernel.shape[0] - 1, 0], [around, around]))
+  return convolve(layer, pad(x, [layer.kernel.shape[0] - 1, 0], [around, around]))
 }
 
 /** Half as many of both, rounded up. The bins are padded on the right only: `[B, T, F, in] → [B, ceil(T / 2), ceil(F / 2), out]`. */
-export const halvingConvolution = (layer: Convolution, x: tf.Tensor4D): tf.Tensor4D =>
-  convolve(layer, padded(x, [2, 0], [0, 1]), 2)
+export const downsample = (layer: Convolution, x: tf.Tensor4D): tf.Tensor4D =>
+  convolve(layer, pad(x, [2, 0], [0, 1]), 2)
 
-const padded = (x: tf.Tensor4D, time: [number, number], bins: [number, number]): tf.Tensor4D =>
+const pad = (x: tf.Tensor4D, time: [number, number], bins: [number, number]): tf.Tensor4D =>
   Math.max(...time, ...bins) === 0 ? x : tf.pad(x, [[0, 0], time, bins, [0, 0]])
 
 const convolve = ({ kernel, bias }: Convolution, x: tf.Tensor4D, stride = 1): tf.Tensor4D =>
@@ -54,10 +54,10 @@ export function loadResBlock(weights: Weights, inputs: number, outputs: number):
 /** `[B, T, F, in] → [B, T, F, out]`. */
 export const resBlock = ({ first, second, shortcut }: ResBlock, x: tf.Tensor4D): tf.Tensor4D =>
   tf.tidy(() => {
-    const inner = causalConvolution(first, activated(x))
-    const change = causalConvolution(second, activated(inner))
+    const inner = causalConvolution(first, pixelNormSilu(x))
+    const change = causalConvolution(second, pixelNormSilu(inner))
     return tf.add(shortcut ? causalConvolution(shortcut, x) : x, change)
   })
 
 /** What stands before every convolution but the first of a half. */
-export const activated = (x: tf.Tensor4D): tf.Tensor4D => tf.tidy(() => silu(rmsNorm(x)))
+export const pixelNormSilu = (x: tf.Tensor4D): tf.Tensor4D => tf.tidy(() => silu(rmsNorm(x)))

@@ -4,7 +4,7 @@ import { constant } from '../../engine/device-tensors.ts'
 import { type Attention, attention, loadAttention } from '../attention.ts'
 import type { TransformerConfig } from '../config.ts'
 import { type FeedForward, feedForward, loadFeedForward, rmsNorm } from '../layers.ts'
-import { type RopeTable, rotationTable } from '../rope.ts'
+import { type RopeTable, ropeTable } from '../rope.ts'
 import type { Weights } from '../weights.ts'
 import { contextLength } from './tokenizer.ts'
 
@@ -12,9 +12,9 @@ export type Connector = {
   /** `[registers, D]` */
   registers: tf.Tensor2D
   blocks: { attention: Attention; feedForward: FeedForward }[]
-  rotation: RopeTable
+  rope: RopeTable
   epsilon: number
-  normalisesOutput: boolean
+  normalizeOutput: boolean
 }
 
 /** @param weights the component's, as `ltxComponents` finds it. */
@@ -33,14 +33,14 @@ export function loadConnector(weights: Weights, config: TransformerConfig): Conn
     blocks: Array.from({ length: config.audio_connector_num_layers ?? config.connector_num_layers }, (_, i) =>
       loadBlock(weights.at(`transformer_1d_blocks.${i}`)),
     ),
-    rotation: rotationTable(fractions, { heads, headDim, theta: config.positional_embedding_theta }),
+    rope: ropeTable(fractions, { heads, headDim, theta: config.positional_embedding_theta }),
     epsilon: config.norm_eps,
-    normalisesOutput: config.connector_norm_output,
+    normalizeOutput: config.connector_norm_output,
   }
 }
 
 /** One caption's features to its context: `[S, D] → [contextLength, D]`. */
-export function connect(connector: Connector, features: tf.Tensor2D): tf.Tensor2D {
+export function runConnector(connector: Connector, features: tf.Tensor2D): tf.Tensor2D {
   const norm = (x: tf.Tensor3D) => rmsNorm(x, connector.epsilon)
   const output = connector.blocks.reduce(
     (x, block) => {
@@ -48,13 +48,13 @@ export function connect(connector: Connector, features: tf.Tensor2D): tf.Tensor2
       const mixed = tf.add<tf.Tensor3D>(x, attention(block.attention, normed, normed, connector))
       return tf.add<tf.Tensor3D>(mixed, feedForward(block.feedForward, norm(mixed)))
     },
-    fillWithRegisters(features, connector.registers),
+    appendRegisters(features, connector.registers),
   )
-  return tf.squeeze(connector.normalisesOutput ? norm(output) : output, [0])
+  return tf.squeeze(connector.normalizeOutput ? norm(output) : output, [0])
 }
 
 /** Registers stand behind the caption, each at its own absolute position: `[S, D] → [1, contextLength, D]`. */
-function fillWithRegisters(features: tf.Tensor2D, registers: tf.Tensor2D): tf.Tensor3D {
+function appendRegisters(features: tf.Tensor2D, registers: tf.Tensor2D): tf.Tensor3D {
   const [tokens] = features.shape
   const rows = Array.from({ length: contextLength - tokens }, (_, i) => (tokens + i) % registers.shape[0])
   if (rows.length === 0) return tf.expandDims(features)

@@ -4,20 +4,21 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
-import { constant, freeze, ready, timesFrozen } from '../../engine/device-tensors.ts'
+import { castInPlace, constant, frozenMatrix } from '../../engine/device-tensors.ts'
+import { matMulFrozen } from '../../engine/matmul.ts'
 import { bytesPerElement } from '../../formats/dtypes.ts'
 import type { StoredTensor } from '../../formats/safetensors.ts'
 import { rmsNorm } from '../layers.ts'
 import type { Weights } from '../weights.ts'
 
 /** `weight` `[D, captionWidth · levels]` stays as stored: level l owns the columns d · levels + l. */
-export type FeatureExtractor = { weight: StoredTensor; bias: tf.Tensor1D; captionWidth: number; levels: number }
+export type FeatureExtractor = { weight: StoredTensor; bias: tf.Tensor1D; captionWidth: number; stateCount: number }
 
 /** @param weights the component's, as `ltxComponents` finds it; its width says how many levels it reads. */
 export function loadFeatureExtractor(weights: Weights, captionWidth: number, width: number): FeatureExtractor {
   const weight = weights.read('audio_aggregate_embed.weight', [width, null])
   const bias = constant<tf.Rank.R1>(weights.read('audio_aggregate_embed.bias', [width]))
-  return { weight, bias, captionWidth, levels: (weight.shape[1] as number) / captionWidth }
+  return { weight, bias, captionWidth, stateCount: (weight.shape[1] as number) / captionWidth }
 }
 
 /**
@@ -32,7 +33,7 @@ export async function extractFeatures(
   let features: tf.Tensor2D[] | undefined
   let level = 0
   for (const hidden of states) {
-    const sums = addLevel(extractor, level, hidden, features)
+    const sums = addHiddenState(extractor, level, hidden, features)
     tf.dispose(features)
     features = sums
     onLevel(level++)
@@ -41,20 +42,20 @@ export async function extractFeatures(
   return features ?? []
 }
 
-function addLevel(extractor: FeatureExtractor, level: number, hidden: tf.Tensor2D[], features?: tf.Tensor2D[]) {
-  const { weight, bias, captionWidth, levels } = extractor
-  const matrix = freeze(everyNth(weight, levels, level))
-  ready(matrix)
+function addHiddenState(extractor: FeatureExtractor, level: number, hidden: tf.Tensor2D[], features?: tf.Tensor2D[]) {
+  const { weight, bias, captionWidth, stateCount: levels } = extractor
+  const matrix = frozenMatrix(everyNthColumn(weight, levels, level))
+  castInPlace(matrix)
   const scale = Math.sqrt((weight.shape[0] as number) / captionWidth)
   const sums = hidden.map((x, caption) =>
-    tf.tidy(() => tf.add<tf.Tensor2D>(timesFrozen(tf.mul(rmsNorm(x), scale), matrix), features?.[caption] ?? bias)),
+    tf.tidy(() => tf.add<tf.Tensor2D>(matMulFrozen(tf.mul(rmsNorm(x), scale), matrix), features?.[caption] ?? bias)),
   )
   tf.dispose(matrix)
   return sums
 }
 
 /** Columns `first`, `first + step`, … of a stored matrix whose width is a multiple of the step. */
-function everyNth({ bytes, dtype, shape }: StoredTensor, step: number, first: number): StoredTensor {
+function everyNthColumn({ bytes, dtype, shape }: StoredTensor, step: number, first: number): StoredTensor {
   const [rows, columns] = shape as [number, number]
   const View = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array }[bytesPerElement[dtype]]
   const count = (rows * columns) / step

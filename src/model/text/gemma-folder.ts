@@ -30,7 +30,7 @@ export type GemmaConfig = {
 export function readGemmaConfig(folder: string): GemmaConfig {
   const whole = readFolderJson(folder, 'config.json') as { text_config?: unknown }
   const parsed = schema.safeParse(whole.text_config ?? whole)
-  if (parsed.success) return fromTheirWords(parsed.data)
+  if (parsed.success) return toGemmaConfig(parsed.data)
   const [issue] = parsed.error.issues
   throw new UserError(
     `config.json in ${folder} does not describe a Gemma 3 text encoder: ${issue?.path.join('.')}: ${issue?.message}`,
@@ -40,7 +40,7 @@ export function readGemmaConfig(folder: string): GemmaConfig {
 
 const count = z.number().int().positive()
 const kind = z.enum(['sliding_attention', 'full_attention'])
-const turning = z.object({ rope_theta: z.number().positive(), factor: z.number().positive().default(1) })
+const ropeParameters = z.object({ rope_theta: z.number().positive(), factor: z.number().positive().default(1) })
 
 /** The defaults are the format's own: a published config leaves out what equals them. */
 const schema = z.object({
@@ -58,14 +58,14 @@ const schema = z.object({
   rope_theta: z.number().positive().default(1e6),
   rope_local_base_freq: z.number().positive().default(1e4),
   rope_scaling: z.object({ rope_type: z.literal('linear'), factor: z.number().positive() }).nullish(),
-  rope_parameters: z.object({ sliding_attention: turning, full_attention: turning }).nullish(),
+  rope_parameters: z.object({ sliding_attention: ropeParameters, full_attention: ropeParameters }).nullish(),
   hidden_activation: z.literal('gelu_pytorch_tanh').default('gelu_pytorch_tanh'),
   attention_bias: z.literal(false).default(false),
   attn_logit_softcapping: z.null().default(null),
 })
 
 /** Newer configs list the layers' kinds and their rope one by one; older ones give a pattern and two bases. */
-function fromTheirWords(config: z.infer<typeof schema>): GemmaConfig {
+function toGemmaConfig(config: z.infer<typeof schema>): GemmaConfig {
   const { sliding_attention: sliding, full_attention: full } = config.rope_parameters ?? {
     sliding_attention: { rope_theta: config.rope_local_base_freq, factor: 1 },
     full_attention: { rope_theta: config.rope_theta, factor: config.rope_scaling?.factor ?? 1 },

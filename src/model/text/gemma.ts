@@ -5,7 +5,7 @@
 
 import { basename } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
-import { constant, ready } from '../../engine/device-tensors.ts'
+import { constant, castInPlace } from '../../engine/device-tensors.ts'
 import { toBfloat16, toFloat32 } from '../../formats/dtypes.ts'
 import type { Safetensors } from '../../formats/safetensors.ts'
 import { openShards } from '../../formats/shards.ts'
@@ -13,15 +13,15 @@ import { UserError } from '../../platform/errors.ts'
 import { gelu, type Linear, linear, loadLinear } from '../layers.ts'
 import { type Weights, weightsOf } from '../weights.ts'
 import {
-  firstPositions,
-  type GainNorm,
+  truncatePositions,
+  type GemmaNorm,
   type GemmaAttention,
-  gainNorm,
+  gemmaNorm,
   gemmaAttention,
-  loadGainNorm,
+  loadGemmaNorm,
   loadGemmaAttention,
-  type Positions,
-  positionsOf,
+  type PositionTables,
+  positionTables,
 } from './gemma-attention.ts'
 import { type GemmaConfig, type LayerKind, readGemmaConfig } from './gemma-folder.ts'
 
@@ -56,22 +56,22 @@ export function* hiddenStates(gemma: Gemma, captions: readonly number[][]): Gene
   const { file, prefix, config } = gemma
   const weights = weightsOf(file, prefix)
   const longest = Math.max(...captions.map((ids) => ids.length))
-  const positions: Record<LayerKind, Positions> = {
-    sliding_attention: positionsOf(config, 'sliding_attention', longest),
-    full_attention: positionsOf(config, 'full_attention', longest),
+  const positions: Record<LayerKind, PositionTables> = {
+    sliding_attention: positionTables(config, 'sliding_attention', longest),
+    full_attention: positionTables(config, 'full_attention', longest),
   }
-  const finalNorm = loadGainNorm(weights.at('norm'), config.hiddenSize, config.normEpsilon)
+  const finalNorm = loadGemmaNorm(weights.at('norm'), config.hiddenSize, config.normEpsilon)
   let hidden = captions.map((ids) => embed(gemma, ids))
   try {
     yield hidden
     for (const [i, kind] of config.layers.entries()) {
       const layer = loadGemmaLayer(weights.at(`layers.${i}`), config)
-      for (const matrix of matricesOf(layer)) ready(matrix)
+      for (const matrix of frozenMatrices(layer)) castInPlace(matrix)
       const isLast = i === config.layers.length - 1
       const next = hidden.map((x) =>
         tf.tidy(() => {
-          const output = gemmaLayer(layer, x, firstPositions(positions[kind], x.shape[0]))
-          return isLast ? gainNorm(finalNorm, output) : output
+          const output = gemmaLayer(layer, x, truncatePositions(positions[kind], x.shape[0]))
+          return isLast ? gemmaNorm(finalNorm, output) : output
         }),
       )
       tf.dispose([layer, hidden])
@@ -109,16 +109,16 @@ function embeddingRows(file: Safetensors, name: string, ids: number[]) {
 export type GemmaLayer = {
   attention: GemmaAttention
   feedForward: { gate: Linear; up: Linear; down: Linear }
-  beforeAttention: GainNorm
-  afterAttention: GainNorm
-  beforeFeedForward: GainNorm
-  afterFeedForward: GainNorm
+  inputNorm: GemmaNorm
+  postAttentionNorm: GemmaNorm
+  preFeedForwardNorm: GemmaNorm
+  postFeedForwardNorm: GemmaNorm
 }
 
 export function loadGemmaLayer(weights: Weights, config: GemmaConfig): GemmaLayer {
   const { hiddenSize, normEpsilon } = config
   const [inner] = weights.shape('mlp.gate_proj.weight') as [number]
-  const norm = (name: string) => loadGainNorm(weights.at(name), hiddenSize, normEpsilon)
+  const norm = (name: string) => loadGemmaNorm(weights.at(name), hiddenSize, normEpsilon)
   return {
     attention: loadGemmaAttention(weights.at('self_attn'), config),
     feedForward: {
@@ -126,23 +126,23 @@ export function loadGemmaLayer(weights: Weights, config: GemmaConfig): GemmaLaye
       up: loadLinear(weights.at('mlp.up_proj'), hiddenSize, inner),
       down: loadLinear(weights.at('mlp.down_proj'), inner, hiddenSize),
     },
-    beforeAttention: norm('input_layernorm'),
-    afterAttention: norm('post_attention_layernorm'),
-    beforeFeedForward: norm('pre_feedforward_layernorm'),
-    afterFeedForward: norm('post_feedforward_layernorm'),
+    inputNorm: norm('input_layernorm'),
+    postAttentionNorm: norm('post_attention_layernorm'),
+    preFeedForwardNorm: norm('pre_feedforward_layernorm'),
+    postFeedForwardNorm: norm('post_feedforward_layernorm'),
   }
 }
 
 /** The layer's matrices, each of which is multiplied with every caption before the layer goes. */
-export const matricesOf = ({ attention: { query, key, value, output }, feedForward: { gate, up, down } }: GemmaLayer) =>
+export const frozenMatrices = ({ attention: { query, key, value, output }, feedForward: { gate, up, down } }: GemmaLayer) =>
   [query, key, value, output, gate, up, down].map(({ weight }) => weight)
 
 /** `[S, D] → [S, D]`, one caption. */
-export function gemmaLayer(layer: GemmaLayer, x: tf.Tensor2D, positions: Positions): tf.Tensor2D {
-  const attended = gemmaAttention(layer.attention, gainNorm(layer.beforeAttention, x), positions)
-  const middle = tf.add<tf.Tensor2D>(x, gainNorm(layer.afterAttention, attended))
-  const fed = gatedFeedForward(layer.feedForward, gainNorm(layer.beforeFeedForward, middle))
-  return tf.add(middle, gainNorm(layer.afterFeedForward, fed))
+export function gemmaLayer(layer: GemmaLayer, x: tf.Tensor2D, positions: PositionTables): tf.Tensor2D {
+  const attended = gemmaAttention(layer.attention, gemmaNorm(layer.inputNorm, x), positions)
+  const middle = tf.add<tf.Tensor2D>(x, gemmaNorm(layer.postAttentionNorm, attended))
+  const fed = gatedFeedForward(layer.feedForward, gemmaNorm(layer.preFeedForwardNorm, middle))
+  return tf.add(middle, gemmaNorm(layer.postFeedForwardNorm, fed))
 }
 
 const gatedFeedForward = ({ gate, up, down }: GemmaLayer['feedForward'], x: tf.Tensor2D) =>

@@ -6,7 +6,7 @@ import type { Safetensors } from '../../formats/safetensors.ts'
 import { UserError } from '../../platform/errors.ts'
 import { ltxComponents } from '../checkpoint-layout.ts'
 import type { ModelConfig } from '../config.ts'
-import { connect, loadConnector } from './connector.ts'
+import { runConnector, loadConnector } from './connector.ts'
 import { extractFeatures, loadFeatureExtractor } from './feature-extractor.ts'
 import { type Gemma, hiddenStates, openGemma } from './gemma.ts'
 import { loadTokenizer } from './tokenizer.ts'
@@ -34,15 +34,15 @@ export async function encodeCaptions(
   const gemma = openGemma(model.textEncoder)
   try {
     const layers = gemma.config.layers.length
-    const features = await featuresOf(model, gemma, ids, (layer) => onProgress(layer, layers + ids.length))
-    return await contextsOf(model, features, (caption) => onProgress(layers + caption, layers + ids.length))
+    const features = await captionFeatures(model, gemma, ids, (layer) => onProgress(layer, layers + ids.length))
+    return await captionContexts(model, features, (caption) => onProgress(layers + caption, layers + ids.length))
   } finally {
     gemma.close()
   }
 }
 
 /** `[S, D]` per caption. */
-async function featuresOf(
+async function captionFeatures(
   { checkpoint, config }: TextModel,
   gemma: Gemma,
   ids: number[][],
@@ -53,7 +53,7 @@ async function featuresOf(
   const { textProjection } = ltxComponents(checkpoint)
   const extractor = loadFeatureExtractor(textProjection, gemma.config.hiddenSize, heads * headDim)
   try {
-    requireSameDepth(gemma, checkpoint, extractor.levels)
+    requireSameDepth(gemma, checkpoint, extractor.stateCount)
     return await extractFeatures(extractor, hiddenStates(gemma, ids), (level) => level > 0 && onLayer(level))
   } finally {
     extractor.bias.dispose()
@@ -61,7 +61,7 @@ async function featuresOf(
 }
 
 /** Disposes of the features. */
-async function contextsOf(
+async function captionContexts(
   { checkpoint, config }: TextModel,
   features: tf.Tensor2D[],
   onCaption: (done: number) => void,
@@ -70,7 +70,7 @@ async function contextsOf(
   const contexts: Float32Array[] = []
   try {
     for (const caption of features) {
-      const context = tf.tidy(() => connect(connector, caption))
+      const context = tf.tidy(() => runConnector(connector, caption))
       contexts.push((await context.data()) as Float32Array)
       context.dispose()
       onCaption(contexts.length)

@@ -17,7 +17,7 @@ export function loadTokenizer(folder: string): Tokenize {
   const definition = readFolderJson(folder, 'tokenizer.json') as object
   const settings = readFolderJson(folder, 'tokenizer_config.json') as object
   const tokenizer = new Tokenizer(definition, settings)
-  const begin = beginOf(tokenizer, settings)
+  const begin = bosIdOf(tokenizer, settings)
   if (begin === undefined)
     throw new UserError(`the tokenizer in ${folder} has no beginning marker (bos_token)`, {
       hint: "use the text encoder's own tokenizer.json and tokenizer_config.json",
@@ -28,7 +28,7 @@ export function loadTokenizer(folder: string): Tokenize {
   }
 }
 
-function beginOf(tokenizer: Tokenizer, settings: object): number | undefined {
+function bosIdOf(tokenizer: Tokenizer, settings: object): number | undefined {
   const { success, data } = settingsSchema.safeParse(settings)
   if (!success) return undefined
   return tokenizer.token_to_id(typeof data.bos_token === 'string' ? data.bos_token : data.bos_token.content)

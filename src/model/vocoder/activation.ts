@@ -5,29 +5,29 @@
 import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from '../../engine/backend.ts'
 import type { Weights } from '../weights.ts'
-import { type ChannelFilter, channelFilter, filterChannels, heldEdges } from './filters.ts'
-import { type Interpolator, interpolate, interpolator } from './resampling.ts'
+import { type DepthwiseFilter, depthwiseFilter, depthwiseConvolve, replicatePad } from './filters.ts'
+import { type Upsampler, upsample, createUpsampler } from './resampling.ts'
 
-export type Activation = { up: Interpolator; snake: Snake; down: ChannelFilter }
+export type Activation = { up: Upsampler; snake: Snake; down: DepthwiseFilter }
 
 export function loadActivation(weights: Weights, channels: number): Activation {
   const up = weights.float32('upsample.filter', [1, 1, null])
   const down = weights.float32('downsample.lowpass.filter', [1, 1, null])
   return {
-    up: interpolator(up, { rate: 2, padding: (up.length - 2) / 2, channels }),
+    up: createUpsampler(up, { rate: 2, padding: (up.length - 2) / 2, channels }),
     snake: loadSnake(weights.at('act'), channels),
-    down: channelFilter(down, down.length, channels),
+    down: depthwiseFilter(down, down.length, channels),
   }
 }
 
 /** `[B, N, C] → [B, N, C]`. */
 export const activate = (layer: Activation, x: tf.Tensor3D): tf.Tensor3D =>
-  tf.tidy(() => halved(layer.down, snake(layer.snake, interpolate(layer.up, x))))
+  tf.tidy(() => downsample(layer.down, snake(layer.snake, upsample(layer.up, x))))
 
 /** Every second sample of the low-passed signal: `[B, 2N, C] → [B, N, C]`. */
-function halved(filter: ChannelFilter, x: tf.Tensor3D): tf.Tensor3D {
+function downsample(filter: DepthwiseFilter, x: tf.Tensor3D): tf.Tensor3D {
   const half = filter.shape[1] / 2
-  return filterChannels(filter, heldEdges(x, half - 1, half), 2)
+  return depthwiseConvolve(filter, replicatePad(x, half - 1, half), 2)
 }
 
 /** SnakeBeta: x + sin²(frequency · x) / height per channel (spec §4.1). */

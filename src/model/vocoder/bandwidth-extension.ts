@@ -6,11 +6,11 @@ import * as tf from '@tensorflow/tfjs'
 import { conv1d } from '../../engine/convolution.ts'
 import type { BandwidthExtensionConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
-import { silentEdges } from './filters.ts'
+import { zeroPad } from './filters.ts'
 import { type Generator, generate, loadGenerator, type StageListener } from './generator.ts'
-import { type Interpolator, interpolate, resampler } from './resampling.ts'
+import { type Upsampler, upsample, createSincUpsampler } from './resampling.ts'
 
-export type BandwidthExtension = { mel: CausalMel; generator: Generator; resampler: Interpolator; rate: number }
+export type BandwidthExtension = { mel: CausalMel; generator: Generator; resampler: Upsampler; rate: number }
 
 export function loadBandwidthExtension(weights: Weights, config: BandwidthExtensionConfig): BandwidthExtension {
   const rate = config.output_sampling_rate / config.input_sampling_rate
@@ -19,7 +19,7 @@ export function loadBandwidthExtension(weights: Weights, config: BandwidthExtens
   return {
     mel: loadCausalMel(weights.at('mel_stft'), config),
     generator,
-    resampler: resampler(rate, channels),
+    resampler: createSincUpsampler(rate, channels),
     rate,
   }
 }
@@ -38,7 +38,7 @@ export function extendBandwidth(
     onStage?.('bwe_mel', heard)
     const residual = generate(generator, heard)
     onStage?.('residual', residual)
-    const skip = interpolate(resampler, whole)
+    const skip = upsample(resampler, whole)
     onStage?.('skip', skip)
     const wide = tf.clipByValue(tf.add(residual, skip), -1, 1)
     onStage?.('wave48k', wide)
@@ -48,7 +48,7 @@ export function extendBandwidth(
 
 /** Silence up to the end of the last mel frame. */
 const wholeFrames = (x: tf.Tensor3D, hop: number): tf.Tensor3D =>
-  silentEdges(x, 0, Math.ceil(x.shape[1] / hop) * hop - x.shape[1])
+  zeroPad(x, 0, Math.ceil(x.shape[1] / hop) * hop - x.shape[1])
 
 /**
  * The log-mel that bandwidth extension listens to (spec §4.3): causal, short windows, and with its Fourier and mel bases stored in the checkpoint.
@@ -82,7 +82,7 @@ export function causalMel({ hop, real, imaginary, filterbank }: CausalMel, x: tf
   const window = real.shape[0]
   return tf.tidy(() => {
     const mono = tf.reshape(tf.transpose(x, [0, 2, 1]), [batch * channels, length, 1]) as tf.Tensor3D
-    const late = silentEdges(mono, window - hop, 0)
+    const late = zeroPad(mono, window - hop, 0)
     const power = tf.add(tf.square(conv1d(late, real, hop)), tf.square(conv1d(late, imaginary, hop)))
     const magnitude = tf.reshape(tf.sqrt(power), [-1, real.shape[2]])
     const mel = tf.log(tf.maximum(tf.matMul(magnitude as tf.Tensor2D, filterbank), 1e-5))

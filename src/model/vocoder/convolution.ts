@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { conv1d } from '../../engine/convolution.ts'
 import { isNative } from '../../engine/native.ts'
 import type { Weights } from '../weights.ts'
-import { inPieces, silentEdges } from './filters.ts'
+import { inChunks, zeroPad } from './filters.ts'
 import { polyphase } from './resampling.ts'
 
 /** The kernel is `[taps, in, out]`. */
@@ -28,11 +28,11 @@ export function loadConvolution(weights: Weights, size: ConvolutionSize): Convol
 export const convolve = ({ kernel, bias, dilation }: Convolution, x: tf.Tensor3D): tf.Tensor3D =>
   tf.tidy(() => {
     const reach = (kernel.shape[0] - 1) * dilation
-    const edged = silentEdges(x, reach / 2, reach / 2)
+    const edged = zeroPad(x, reach / 2, reach / 2)
     const y =
       dilation > 1 && isNative()
-        ? interleaved(edged, dilation, (phases) => conv1d(phases, kernel))
-        : inPieces(edged, reach, (piece) => conv1d(piece, kernel, 1, dilation))
+        ? convolveDilated(edged, dilation, (phases) => conv1d(phases, kernel))
+        : inChunks(edged, reach, (piece) => conv1d(piece, kernel, 1, dilation))
     return bias ? tf.add(y, bias) : y
   })
 
@@ -40,10 +40,10 @@ export const convolve = ({ kernel, bias, dilation }: Convolution, x: tf.Tensor3D
  * A dilated filter is a plain one over every d-th sample, d times: `[B, N + reach, C] → [B, N, C']`. TensorFlow.js has a gradient for plain ones
  * only.
  */
-function interleaved(x: tf.Tensor3D, d: number, filter: (phases: tf.Tensor3D) => tf.Tensor3D): tf.Tensor3D {
+function convolveDilated(x: tf.Tensor3D, d: number, filter: (phases: tf.Tensor3D) => tf.Tensor3D): tf.Tensor3D {
   const [batch, length, channels] = x.shape
   const rows = Math.ceil(length / d)
-  const whole = tf.reshape(silentEdges(x, 0, rows * d - length), [batch, rows, d, channels])
+  const whole = tf.reshape(zeroPad(x, 0, rows * d - length), [batch, rows, d, channels])
   const phases = tf.reshape<tf.Rank.R3>(tf.transpose(whole, [0, 2, 1, 3]), [batch * d, rows, channels])
   const filtered = filter(phases)
   const [, left, outputs] = filtered.shape
@@ -80,8 +80,8 @@ export function loadUpConvolution(weights: Weights, { inputs, outputs, rate, tap
 export function upConvolve({ kernel, bias, rate, before, after }: UpConvolution, x: tf.Tensor3D): tf.Tensor3D {
   const [batch, length] = x.shape
   return tf.tidy(() => {
-    const edged = silentEdges(x, before, after)
-    const phases = inPieces(edged, before + after, (piece) => conv1d(piece, kernel))
+    const edged = zeroPad(x, before, after)
+    const phases = inChunks(edged, before + after, (piece) => conv1d(piece, kernel))
     return tf.add(tf.reshape(phases, [batch, length * rate, -1]), bias)
   })
 }

@@ -18,7 +18,7 @@ export type Generator = {
   activation: Activation
   output: Convolution
   /** What keeps the samples between −1 and 1, if anything does. */
-  limiter: 'tanh' | 'clamp' | 'none'
+  finalActivation: 'tanh' | 'clamp' | 'none'
 }
 type GeneratorStage = { up: UpConvolution; blocks: AmpBlock[] }
 
@@ -48,19 +48,19 @@ export function loadGenerator(weights: Weights, config: GeneratorConfig): Genera
     })),
     activation: loadActivation(weights.at('act_post'), widthAfter(count)),
     output: loadConvolution(weights.at('conv_post'), { inputs: widthAfter(count), bias: config.use_bias_at_final }),
-    limiter: !config.apply_final_activation ? 'none' : config.use_tanh_at_final ? 'tanh' : 'clamp',
+    finalActivation: !config.apply_final_activation ? 'none' : config.use_tanh_at_final ? 'tanh' : 'clamp',
   }
 }
 
 /** `[B, 2, M, bins] → [B, M · rates, 2]`. */
 export function generate(generator: Generator, mel: tf.Tensor4D, onStage?: StageListener): tf.Tensor3D {
   return tf.tidy(() => {
-    const input = convolve(generator.input, sideBySide(mel))
+    const input = convolve(generator.input, mergeStereo(mel))
     onStage?.('conv_pre', input)
     const fine = generator.stages.reduce((x, stage, i) => runStage(stage, x, i, onStage), input)
     const active = activate(generator.activation, fine)
     onStage?.('act_post', active)
-    return limited(generator.limiter, convolve(generator.output, active))
+    return applyFinalActivation(generator.finalActivation, convolve(generator.output, active))
   })
 }
 
@@ -78,12 +78,12 @@ function runStage({ up, blocks }: GeneratorStage, x: tf.Tensor3D, i: number, onS
 }
 
 /** The left channel's bins, then the right's: `[B, 2, M, bins] → [B, M, 2 · bins]`. */
-function sideBySide(mel: tf.Tensor4D): tf.Tensor3D {
+function mergeStereo(mel: tf.Tensor4D): tf.Tensor3D {
   const [batch, channels, frames, bins] = mel.shape
   return tf.reshape(tf.transpose(mel, [0, 2, 1, 3]), [batch, frames, channels * bins])
 }
 
-function limited(limiter: Generator['limiter'], x: tf.Tensor3D): tf.Tensor3D {
+function applyFinalActivation(limiter: Generator['finalActivation'], x: tf.Tensor3D): tf.Tensor3D {
   if (limiter === 'none') return x
   return limiter === 'tanh' ? tf.tanh(x) : tf.clipByValue(x, -1, 1)
 }

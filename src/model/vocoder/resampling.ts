@@ -1,24 +1,24 @@
 /** Filters that raise the sample rate of each channel: the anti-aliasing ×2 and the resampler's ×3 (spec §4.1, §4.3). */
 import * as tf from '@tensorflow/tfjs'
-import { type ChannelFilter, channelFilter, filterChannels, heldEdges } from './filters.ts'
+import { type DepthwiseFilter, depthwiseFilter, depthwiseConvolve, replicatePad } from './filters.ts'
 
 /** The filter's outputs per channel are the new samples in place of each old one. */
-export type Interpolator = { filter: ChannelFilter; rate: number; before: number; after: number }
+export type Upsampler = { filter: DepthwiseFilter; rate: number; before: number; after: number }
 
-export type Interpolation = { rate: number; padding: number; channels: number }
+export type UpsamplerOptions = { rate: number; padding: number; channels: number }
 
 /** @param filter taps at the higher rate, the same for all channels, summing to 1. */
-export function interpolator(filter: Float32Array, { rate, padding, channels }: Interpolation): Interpolator {
+export function createUpsampler(filter: Float32Array, { rate, padding, channels }: UpsamplerOptions): Upsampler {
   const { before, after, taps } = polyphase({ taps: filter.length, rate, padding })
   const values = taps.map((tap) => rate * (filter[tap] ?? 0)) // times rate, for the zeros that stand between samples
-  return { filter: channelFilter(values, before + 1 + after, channels), rate, before, after }
+  return { filter: depthwiseFilter(values, before + 1 + after, channels), rate, before, after }
 }
 
 /** `[B, N, C] → [B, rate · N, C]`. Beyond its ends the signal stays at its first and last value. */
-export function interpolate({ filter, rate, before, after }: Interpolator, x: tf.Tensor3D): tf.Tensor3D {
+export function upsample({ filter, rate, before, after }: Upsampler, x: tf.Tensor3D): tf.Tensor3D {
   const [batch, length, channels] = x.shape
   return tf.tidy(() => {
-    const phases = filterChannels(filter, heldEdges(x, before, after))
+    const phases = depthwiseConvolve(filter, replicatePad(x, before, after))
     const apart = tf.reshape(phases, [batch, length, channels, rate])
     return tf.reshape(tf.transpose(apart, [0, 1, 3, 2]), [batch, length * rate, channels])
   })
@@ -38,10 +38,10 @@ export type Polyphase = {
   taps: number[]
 }
 
-export type Upsampling = { taps: number; rate: number; padding: number }
+export type PolyphaseOptions = { taps: number; rate: number; padding: number }
 
 /** Output u · n + phase is the sum over d of x[n + d] · kernel[phase + padding − u · d], as far as there are such taps. */
-export function polyphase({ taps, rate, padding }: Upsampling): Polyphase {
+export function polyphase({ taps, rate, padding }: PolyphaseOptions): Polyphase {
   const before = Math.floor((taps - 1 - padding) / rate)
   const after = Math.floor((rate - 1 + padding) / rate)
   const positions = Array.from({ length: before + 1 + after }, (_, i) => i - before)
@@ -62,10 +62,10 @@ const rolloff = 0.99
 const reach = Math.ceil(zeroCrossings / rolloff)
 
 /** Raises the sample rate of each channel `rate` times. */
-export const resampler = (rate: number, channels: number): Interpolator =>
-  interpolator(resamplerTaps(rate), { rate, padding: reach * rate, channels })
+export const createSincUpsampler = (rate: number, channels: number): Upsampler =>
+  createUpsampler(sincTaps(rate), { rate, padding: reach * rate, channels })
 
-export const resamplerTaps = (rate: number): Float32Array =>
+export const sincTaps = (rate: number): Float32Array =>
   Float32Array.from({ length: 2 * reach * rate + 1 }, (_, i) => {
     const time = (i / rate - reach) * rolloff
     const window = Math.cos((Math.PI * clamp(time, zeroCrossings)) / zeroCrossings / 2) ** 2

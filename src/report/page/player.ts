@@ -1,7 +1,7 @@
 /** A sound on a page: its spectrogram, its waveform, a player. */
 
 import { deflateSync } from 'node:zlib'
-import { highest, type Spectrum, spectrumOf, toMono } from '../../audio/analysis/spectrum.ts'
+import { maxOf, type Spectrogram, spectrogramOf, toMono } from '../../audio/analysis/spectrogram.ts'
 import { durationOf, sampleCount, type Waveform } from '../../audio/waveform.ts'
 import { crc32 } from '../../formats/crc.ts'
 import { html, type Markup } from './html.ts'
@@ -27,7 +27,7 @@ export function pageSound(waveform: Waveform, coded: { type: string; bytes: Uint
   return {
     dataUri: dataUri(coded.type, coded.bytes),
     seconds: durationOf(waveform),
-    spectrogram: dataUri('image/png', spectrogramPng(spectrumOf(mono))),
+    spectrogram: dataUri('image/png', spectrogramPng(spectrogramOf(mono))),
     peaks: peaksOf(mono),
   }
 }
@@ -102,10 +102,10 @@ const colors = 48
 /** Twenty milliseconds a column. */
 const framesPerColumn = 2
 
-export function spectrogramPng(spectrum: Spectrum): Uint8Array {
+export function spectrogramPng(spectrum: Spectrogram): Uint8Array {
   const { frames, bands, decibels } = spectrum
   const width = Math.max(1, Math.floor(frames / framesPerColumn))
-  const top = highest(decibels)
+  const top = maxOf(decibels)
   const pixels = new Uint8Array(width * bands)
   for (let x = 0; x < width && frames > 0; x++)
     for (let band = 0; band < bands; band++) {

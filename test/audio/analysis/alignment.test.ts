@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { align } from '../../../src/audio/analysis/alignment.ts'
-import { toMono } from '../../../src/audio/analysis/spectrum.ts'
+import { toMono } from '../../../src/audio/analysis/spectrogram.ts'
 import type { Waveform } from '../../../src/audio/waveform.ts'
 import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 

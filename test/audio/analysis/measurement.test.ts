@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { createListener } from '../../../src/audio/analysis/measurement.ts'
+import { createSideMeter } from '../../../src/audio/analysis/measurement.ts'
 import { interleave, type Waveform } from '../../../src/audio/waveform.ts'
 import { tone } from '../signals.ts'
 
 function listen(waveform: Waveform, { longest = 10, blockFrames = 777 } = {}) {
-  const listener = createListener(longest)
+  const listener = createSideMeter(longest)
   const format = { sampleRate: waveform.sampleRate, channelCount: waveform.channels.length }
   const samples = interleave(waveform)
   const step = blockFrames * format.channelCount

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Fingerprint, findDuplicates } from '../../../src/audio/analysis/duplicates.ts'
-import { agreementOf, comparePair } from '../../../src/audio/analysis/pair-comparison.ts'
+import { consistencyOf, comparePair } from '../../../src/audio/analysis/pair-comparison.ts'
 import type { Waveform } from '../../../src/audio/waveform.ts'
 import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 
@@ -30,7 +30,7 @@ describe('a pair', () => {
 })
 
 describe('recordings that occur twice', () => {
-  const fingerprint = (sound: Waveform): Fingerprint => compare(sound, sound).traits.reference
+  const fingerprint = (sound: Waveform): Fingerprint => compare(sound, sound).features.reference
   const originals = Array.from({ length: 6 }, (_, seed) => fingerprint(performance(seed)))
 
   test('are found although they are cut, resampled, quieter and noisy', () => {
@@ -56,29 +56,29 @@ describe('recordings that occur twice', () => {
 })
 
 describe('what pairs do to their sounds', () => {
-  const traits = (change: (sound: Waveform) => Waveform, seed: number) =>
-    compare(performance(seed), change(performance(seed))).traits.transformation
+  const features = (change: (sound: Waveform) => Waveform, seed: number) =>
+    compare(performance(seed), change(performance(seed))).features.transformation
   const seeds = [1, 2, 3, 4, 5, 6]
 
   test('is nearly the same when all become radios', () => {
-    const agreement = agreementOf(seeds.map((seed) => traits(radio, seed)))
+    const agreement = consistencyOf(seeds.map((seed) => features(radio, seed)))
     expect(agreement?.share).toBeGreaterThan(0.7)
     expect(Math.min(...(agreement?.each ?? []))).toBeGreaterThan(0.5)
   })
 
   test('shows the pair whose sides are exchanged', () => {
-    const changes = seeds.map((seed) => traits(radio, seed))
-    const exchanged = compare(radio(performance(9)), performance(9)).traits.transformation
-    expect(agreementOf([...changes, exchanged])?.each.at(-1)).toBeLessThan(-0.5)
+    const changes = seeds.map((seed) => features(radio, seed))
+    const exchanged = compare(radio(performance(9)), performance(9)).features.transformation
+    expect(consistencyOf([...changes, exchanged])?.each.at(-1)).toBeLessThan(-0.5)
   })
 
   test('has less in common when it is of two kinds', () => {
-    const radios = agreementOf(seeds.map((seed) => traits(radio, seed)))?.share ?? 0
-    const mixed = agreementOf(seeds.map((seed) => traits(seed % 2 ? radio : room, seed)))?.share ?? 1
+    const radios = consistencyOf(seeds.map((seed) => features(radio, seed)))?.share ?? 0
+    const mixed = consistencyOf(seeds.map((seed) => features(seed % 2 ? radio : room, seed)))?.share ?? 1
     expect(mixed).toBeLessThan(radios - 0.2)
   })
 
   test('cannot be told of two pairs', () => {
-    expect(agreementOf([traits(radio, 1), traits(radio, 2)])).toBeUndefined()
+    expect(consistencyOf([features(radio, 1), features(radio, 2)])).toBeUndefined()
   })
 })

@@ -1,31 +1,32 @@
 import { describe, expect, it } from 'vitest'
-import { durationText, type Progress, progressText } from '../../../src/cli/terminal/progress-bars.ts'
+import { type Progress, progressText } from '../../../src/cli/terminal/progress-bars.ts'
+import { durationText } from '../../../src/platform/text.ts'
 
 const progress = (part: Partial<Progress>): Progress => ({
   position: 412,
   total: 2000,
   unit: 'steps',
-  begunAt: 0,
+  startPosition: 0,
   seconds: 500,
-  extras: {},
+  values: {},
   ...part,
 })
 
 describe('progress in words', () => {
   it('says how far, how fast, how long still, and what else there is', () => {
-    expect(progressText(progress({ extras: { loss: '0.4312', 's/step': 1.2 } }))).toBe(
+    expect(progressText(progress({ values: { loss: '0.4312', 's/step': 1.2 } }))).toBe(
       '412/2000 steps · 0.82 steps/s · 32 min 7 s left · loss 0.4312 · s/step 1.2',
     )
   })
 
   it('counts the pace of a resumed run from where it went on', () => {
-    expect(progressText(progress({ position: 1010, begunAt: 1000, seconds: 10 }))).toBe(
+    expect(progressText(progress({ position: 1010, startPosition: 1000, seconds: 10 }))).toBe(
       '1010/2000 steps · 1.0 steps/s · 16 min 30 s left',
     )
   })
 
   it('says nothing of the pace before there is one', () => {
-    expect(progressText(progress({ position: 1, begunAt: 1, seconds: 0 }))).toBe('1/2000 steps')
+    expect(progressText(progress({ position: 1, startPosition: 1, seconds: 0 }))).toBe('1/2000 steps')
     expect(progressText(progress({ position: 0, seconds: 3 }))).toBe('0/2000 steps')
     expect(progressText(progress({ position: 5, seconds: 0 }))).toBe('5/2000 steps')
   })

@@ -51,7 +51,7 @@ function screen(text: string): string[] {
 describe('without a window', () => {
   it('the result goes to stdout and the conversation to stderr, each as plain lines', () => {
     const { terminal, stdout, stderr } = open()
-    terminal.note('a note')
+    terminal.info('a note')
     terminal.warn('careful')
     terminal.result('table')
     terminal.result('{}\n')
@@ -71,7 +71,7 @@ describe('without a window', () => {
       vi.advanceTimersByTime(400)
       stage.update(step)
     }
-    stage.done('1000 steps, loss 0.5')
+    stage.finish('1000 steps, loss 0.5')
     const lines = stderr.text().trimEnd().split('\n')
     expect(lines.map((line) => line.match(/^Training: (\d+)\//)?.[1] ?? line)).toEqual([
       '34',
@@ -89,7 +89,7 @@ describe('without a window', () => {
     const { terminal, stderr } = open()
     const stage = terminal.stage('Measuring', 3, 'pairs')
     for (const done of [1, 2, 3]) stage.update(done)
-    stage.done('3 pairs')
+    stage.finish('3 pairs')
     expect(stderr.text()).toBe('Measuring: 3 pairs\n')
   })
 
@@ -112,7 +112,7 @@ describe('in a window', () => {
     expect(screen(stderr.text())).toEqual([
       'Training ██████████░░░░░░░░░░ 2/4 steps · 1.0 steps/s · 2 s left · loss 0.4',
     ])
-    stage.done('4 steps')
+    stage.finish('4 steps')
     expect(screen(stderr.text())).toEqual(['Training: 4 steps'])
   })
 
@@ -120,10 +120,10 @@ describe('in a window', () => {
     const { terminal, stderr } = open({ tty: true })
     const stage = terminal.stage('Training', 4, 'steps')
     stage.update(1)
-    terminal.note('first')
+    terminal.info('first')
     terminal.warn('second')
     expect(screen(stderr.text())).toEqual(['first', 'warning: second', 'Training █████░░░░░░░░░░░░░░░ 1/4 steps'])
-    stage.done('4 steps')
+    stage.finish('4 steps')
     expect(screen(stderr.text())).toEqual(['first', 'warning: second', 'Training: 4 steps'])
   })
 
@@ -135,10 +135,10 @@ describe('in a window', () => {
     inner.update(1)
     vi.advanceTimersByTime(1000)
     expect(screen(stderr.text())).toEqual(['Preview ██████████░░░░░░░░░░ 1/2 steps'])
-    inner.done('preview.wav')
+    inner.finish('preview.wav')
     vi.advanceTimersByTime(1000)
     expect(screen(stderr.text())).toEqual(['Preview: preview.wav', 'Training ██████████░░░░░░░░░░ 2/4 steps'])
-    outer.done()
+    outer.finish()
     expect(screen(stderr.text())).toEqual(['Preview: preview.wav', 'Training: done'])
   })
 
@@ -167,7 +167,7 @@ describe('in a window', () => {
 
   it('that is dumb, nothing moves and nothing has colour', () => {
     const { terminal, stderr } = open({ tty: true, env: { TERM: 'dumb' } })
-    terminal.stage('Training', 4, 'steps').done('4 steps')
+    terminal.stage('Training', 4, 'steps').finish('4 steps')
     expect(stderr.text()).toBe('Training: 4 steps\n')
   })
 })
@@ -175,12 +175,12 @@ describe('in a window', () => {
 describe('quiet', () => {
   it.each([true, false])('is errors and the result only, in a window or not: %s', (tty) => {
     const { terminal, stdout, stderr } = open({ tty, quiet: true, env: { NO_COLOR: '1' } })
-    terminal.note('a note')
+    terminal.info('a note')
     terminal.warn('careful')
     const stage = terminal.stage('Training', 1, 'steps')
     vi.advanceTimersByTime(60_000)
     stage.update(1)
-    stage.done('1 step')
+    stage.finish('1 step')
     terminal.result('table')
     terminal.error('it broke')
     expect([stdout.text(), stderr.text()]).toEqual(['table\n', 'error: it broke\n'])

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { firstPositions, positionsOf } from '../../../src/model/text/gemma-attention.ts'
+import { truncatePositions, positionTables } from '../../../src/model/text/gemma-attention.ts'
 import type { GemmaConfig } from '../../../src/model/text/gemma-folder.ts'
 import { startGoldenBackend } from '../../golden/golden.ts'
 
@@ -15,7 +15,7 @@ beforeAll(startGoldenBackend)
 
 describe('the positions of a caption', () => {
   it('let a token of a full layer see all before it', () => {
-    expect(positionsOf(config, 'full_attention', 3).mask.arraySync()).toEqual([
+    expect(positionTables(config, 'full_attention', 3).mask.arraySync()).toEqual([
       [0, no, no],
       [0, 0, no],
       [0, 0, 0],
@@ -23,7 +23,7 @@ describe('the positions of a caption', () => {
   })
 
   it('let a token of a sliding layer see as many as the window holds', () => {
-    expect(positionsOf(config, 'sliding_attention', 4).mask.arraySync()).toEqual([
+    expect(positionTables(config, 'sliding_attention', 4).mask.arraySync()).toEqual([
       [0, no, no, no],
       [0, 0, no, no],
       [no, 0, 0, no],
@@ -36,14 +36,14 @@ describe('the positions of a caption', () => {
       Math.fround(Math.cos(position / 8)),
       Math.fround(Math.cos(position / 80)),
     ])
-    const cos = positionsOf(config, 'full_attention', 3).rotation.cos.arraySync()
+    const cos = positionTables(config, 'full_attention', 3).rope.cos.arraySync()
     expect(cos).toEqual([[[[1, 1], first, second]]])
   })
 
   it('of a shorter caption are the first of a longer one', () => {
-    const short = positionsOf(config, 'sliding_attention', 3)
-    const cut = firstPositions(positionsOf(config, 'sliding_attention', 7), 3)
+    const short = positionTables(config, 'sliding_attention', 3)
+    const cut = truncatePositions(positionTables(config, 'sliding_attention', 7), 3)
     expect(cut.mask.arraySync()).toEqual(short.mask.arraySync())
-    expect(cut.rotation.sin.arraySync()).toEqual(short.rotation.sin.arraySync())
+    expect(cut.rope.sin.arraySync()).toEqual(short.rope.sin.arraySync())
   })
 })

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../../src/engine/backend.ts'
-import { inPieces } from '../../../src/model/vocoder/filters.ts'
+import { inChunks } from '../../../src/model/vocoder/filters.ts'
 import { normals, randomFor } from '../../../src/platform/random.ts'
 
 const reach = 10
@@ -26,7 +26,7 @@ describe('a filter in pieces', () => {
         heard.push(y.shape[1])
         return tf.conv1d(y, w, stride, 'valid')
       }
-      const pieced = inPieces(x, reach, filter, stride)
+      const pieced = inChunks(x, reach, filter, stride)
       const whole = tf.conv1d(x, w, stride, 'valid')
       expect(Math.max(...heard)).toBeLessThan(length)
       expect(pieced.shape).toEqual(whole.shape)
@@ -37,7 +37,7 @@ describe('a filter in pieces', () => {
   it('leaves a short signal whole', () => {
     tf.tidy(() => {
       let heard = 0
-      inPieces(signal(1, 500), reach, (x) => {
+      inChunks(signal(1, 500), reach, (x) => {
         heard = x.shape[1]
         return x
       })

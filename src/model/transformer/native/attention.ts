@@ -1,188 +1,212 @@
 /**
- * Attention of a block and its gradient by hand. Queries, keys and values are `[D, N]`: as `[H, d, N]` their heads are a stack of matrices without
- * any transpose. Norms and softmax are float32.
+ * Attention of the native block, with its gradient written by hand. Queries, keys and values are `[D, N]`: reshaped to `[H, d, N]`, the heads are a
+ * stack of matrices without any transpose. Norms and softmax are float32.
  */
 import * as tf from '@tensorflow/tfjs'
-import { mul, narrow, reshape, stackMatMul, sub, wide } from '../../../engine/ops.ts'
+import { batchMatMul, mul, reshape, sub, toComputeDtype, toFloat32 } from '../../../engine/native-ops.ts'
 import type { Attention } from '../../attention.ts'
-import { inverseRms, type KeptLinear, linear, linearGradient, normGradient } from './layers.ts'
+import type { Linear } from '../../layers.ts'
+import { inverseRms, linear, linearGradient, rmsNormGradient, type SavedLinear } from './layers.ts'
 
-/** Cosines and sines `[H, d / 2, N]`. */
-export type Turn = { cos: tf.Tensor; sin: tf.Tensor }
+/** Cosines and sines, `[H, d / 2, N]`. */
+export type NativeRopeTable = { cos: tf.Tensor; sin: tf.Tensor }
 
-/** What tokens attend to: values `[H, d, S]` and, unless every token keeps its own value, keys. */
-export type Heard = { value: tf.Tensor; key?: Side | undefined; linears: { value: KeptLinear; key?: KeptLinear } }
-
-export type KeptAttention = {
-  mixed: tf.Tensor
-  gates?: tf.Tensor | undefined
-  weights?: { query: Side; probabilities: tf.Tensor } | undefined
-  linears: { query?: KeptLinear; output: KeptLinear }
+/** Values `[H, d, S]` and keys of what is attended to. There are no keys where self-attention is skipped. */
+export type KeyValue = {
+  value: tf.Tensor
+  key?: NormedHeads | undefined
+  saved: { value: SavedLinear; key?: SavedLinear }
 }
 
-/** One factor of the scores, normed `[D, N]`, and the inverse RMS it had. */
-type Side = { inverse: tf.Tensor; normed: tf.Tensor }
+export type SavedAttention = {
+  /** `[H, d, N]`, before the gates. */
+  attended: tf.Tensor
+  gates?: tf.Tensor | undefined
+  scores?: { query: NormedHeads; probabilities: tf.Tensor } | undefined
+  linears: { query?: SavedLinear; output: SavedLinear }
+}
 
-const inward = { from: 'tokens', to: 'features' } as const
-const outward = { from: 'features', to: 'tokens' } as const
+/** Queries or keys after the RMS norm, without its weight, `[D, N]`, and the inverse RMS of each token, `[1, N]`. */
+type NormedHeads = { normed: tf.Tensor; inverse: tf.Tensor }
+
+const tokensToFeatures = { from: 'tokens', to: 'features' } as const
+const featuresToTokens = { from: 'features', to: 'tokens' } as const
 
 /** Keys and values of a context `[S, D]`. */
-export function hear(layer: Attention, context: tf.Tensor, { passValues }: { passValues: boolean }): Heard {
-  const { y, kept } = linear(layer.value, context, inward)
+export function projectKeyValue(layer: Attention, context: tf.Tensor, skipSelfAttention = false): KeyValue {
+  const { y, saved } = linear(layer.value, context, tokensToFeatures)
   const value = reshape(y, [layer.heads, (y.shape[0] as number) / layer.heads, -1])
-  if (passValues) return { value, linears: { value: kept } }
-  const key = linear(layer.key, context, inward)
-  return { value, key: side(key.y), linears: { value: kept, key: key.kept } }
+  if (skipSelfAttention) return { value, saved: { value: saved } }
+  const key = linear(layer.key, context, tokensToFeatures)
+  return { value, key: qkRmsNorm(key.y), saved: { value: saved, key: key.saved } }
 }
 
-/** `[N, D] → [N, D]`; without keys, every token keeps its own value. */
+/** `[N, D] → [N, D]`. Without keys, every token gets its own value. */
 export function attention(
   layer: Attention,
   x: tf.Tensor,
-  { value, key }: Heard,
-  turn?: Turn | undefined,
-): { y: tf.Tensor2D; kept: KeptAttention } {
-  const scored = key && attend(layer, x, { value, key }, turn)
-  const mixed = scored?.mixed ?? value
+  { value, key }: KeyValue,
+  rope?: NativeRopeTable | undefined,
+): { y: tf.Tensor2D; saved: SavedAttention } {
+  const attention = key && attend(layer, x, value, key, rope)
+  const attended = attention?.attended ?? value
   const gates = layer.gate && headGates(layer.gate, x)
-  const output = linear(layer.output, openedBy(gates, mixed), outward)
-  const linears = { ...(scored && { query: scored.linear }), output: output.kept }
-  return { y: output.y, kept: { mixed, gates, weights: scored?.weights, linears } }
+  const output = linear(layer.output, applyHeadGates(gates, attended), featuresToTokens)
+  const linears = { ...(attention && { query: attention.linear }), output: output.saved }
+  return { y: output.y, saved: { attended, gates, scores: attention?.scores, linears } }
 }
 
-function attend(layer: Attention, x: tf.Tensor, { value, key }: { value: tf.Tensor; key: Side }, turn?: Turn) {
+function attend(layer: Attention, x: tf.Tensor, value: tf.Tensor, key: NormedHeads, rope?: NativeRopeTable) {
   const { heads } = layer
-  const { y, kept } = linear(layer.query, x, inward)
-  const query = side(y)
-  const gains = gainsOf(layer, turn !== undefined)
-  const turnedQuery = factor(query, heads, gains.query, turn)
-  const scores = stackMatMul(turnedQuery, factor(key, heads, gains.key, turn), { transposeA: true })
-  const probabilities = narrow(tf.softmax(wide(scores)))
-  const mixed = stackMatMul(value, probabilities, { transposeB: true })
-  return { mixed, weights: { query, probabilities }, linear: kept }
+  const { y, saved } = linear(layer.query, x, tokensToFeatures)
+  const query = qkRmsNorm(y)
+  const scales = qkNormScales(layer, rope !== undefined)
+  const q = scaleAndRotate(query, heads, scales.query, rope)
+  const k = scaleAndRotate(key, heads, scales.key, rope)
+  const probabilities = toComputeDtype(tf.softmax(toFloat32(batchMatMul(q, k, { transposeA: true }))))
+  const attended = batchMatMul(value, probabilities, { transposeB: true })
+  return { attended, scores: { query, probabilities }, linear: saved }
+}
+
+function qkRmsNorm(y: tf.Tensor): NormedHeads {
+  const inverse = inverseRms(toFloat32(y), 0)
+  return { inverse, normed: toComputeDtype(tf.mul(toFloat32(y), inverse)) }
 }
 
 /**
- * The weights of the two norms and the scale of the scores, `[D, 1]`. Without rotary positions both weights may stand on the side of the queries,
- * which are the fewer.
+ * What normed queries and keys are multiplied with, `[D, 1]`: the weights of their norms and 1 / √d. Without rotary positions all of it is applied to
+ * the queries, which are fewer than the keys.
  */
-function gainsOf({ queryNorm, keyNorm, heads }: Attention, turns: boolean) {
-  const scale = Math.sqrt(heads / queryNorm.size)
-  const column = (gain: tf.Tensor) => tf.reshape(gain, [-1, 1])
-  if (turns) return { query: column(tf.mul(queryNorm, scale)), key: column(keyNorm) }
-  return { query: column(tf.mul(tf.mul(queryNorm, keyNorm), scale)) }
+function qkNormScales({ queryNorm, keyNorm, heads }: Attention, hasRope: boolean) {
+  const scoreScale = Math.sqrt(heads / queryNorm.size)
+  const column = (scale: tf.Tensor) => tf.reshape(scale, [-1, 1])
+  if (hasRope) return { query: column(tf.mul(queryNorm, scoreScale)), key: column(keyNorm) }
+  return { query: column(tf.mul(tf.mul(queryNorm, keyNorm), scoreScale)) }
 }
 
-function side(y: tf.Tensor): Side {
-  const inverse = inverseRms(wide(y), 0)
-  return { inverse, normed: narrow(tf.mul(wide(y), inverse)) }
-}
-
-/** Gain and rotation of what is normed, as the scores are multiplied from it: `[D, N] → [H, d, N]`. */
-function factor({ normed }: Side, heads: number, gain: tf.Tensor | undefined, turn: Turn | undefined): tf.Tensor {
-  const [width, tokens] = normed.shape as [number, number]
-  const stack = (x: tf.Tensor) => reshape(x, [heads, width / heads, tokens])
-  if (!gain) return stack(normed)
-  const gained = stack(tf.mul(wide(normed), gain))
-  return narrow(turn ? turned(gained, turn) : gained)
-}
-
-function sideGradient(
-  dTurned: tf.Tensor,
-  { inverse, normed }: Side,
-  gain: tf.Tensor | undefined,
-  turn: Turn | undefined,
+/** Normed queries or keys as they are multiplied for the scores: `[D, N] → [H, d, N]`. */
+function scaleAndRotate(
+  { normed }: NormedHeads,
+  heads: number,
+  scale: tf.Tensor | undefined,
+  rope: NativeRopeTable | undefined,
 ): tf.Tensor {
-  const back = turn ? turned(wide(dTurned), { cos: turn.cos, sin: tf.neg(turn.sin) }) : wide(dTurned)
-  const flat = tf.reshape(back, normed.shape)
-  return narrow(normGradient(gain ? tf.mul(flat, gain) : flat, wide(normed), inverse, 0))
+  const [width, tokens] = normed.shape as [number, number]
+  const splitHeads = (x: tf.Tensor) => reshape(x, [heads, width / heads, tokens])
+  if (!scale) return splitHeads(normed)
+  const scaled = splitHeads(tf.mul(toFloat32(normed), scale))
+  return toComputeDtype(rope ? rotate(scaled, rope) : scaled)
 }
 
-/** The first half of a head's features turned against the second, `[H, d, N]`. */
-function turned(x: tf.Tensor, { cos, sin }: Turn): tf.Tensor {
+/** The gradient of queries or keys before their norm, `[D, N]`. @param dy the gradient of what `scaleAndRotate` returned. */
+function scaleAndRotateGradient(
+  dy: tf.Tensor,
+  { normed, inverse }: NormedHeads,
+  scale: tf.Tensor | undefined,
+  rope: NativeRopeTable | undefined,
+): tf.Tensor {
+  const dScaled = rope ? rotate(toFloat32(dy), { cos: rope.cos, sin: tf.neg(rope.sin) }) : toFloat32(dy)
+  const joined = tf.reshape(dScaled, normed.shape)
+  return toComputeDtype(rmsNormGradient(scale ? tf.mul(joined, scale) : joined, toFloat32(normed), inverse, 0))
+}
+
+/** The rotation of `applyRope` for heads `[H, d, N]`. */
+function rotate(x: tf.Tensor, { cos, sin }: NativeRopeTable): tf.Tensor {
   const [a, b] = tf.split(x, 2, 1) as [tf.Tensor, tf.Tensor]
   return tf.concat([tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))], 1)
 }
 
 /** 2 · sigmoid(logits): `[N, D] → [H, 1, N]`. */
-function headGates(gate: NonNullable<Attention['gate']>, x: tf.Tensor): tf.Tensor {
-  const { y } = linear(gate, x, inward)
-  return narrow(tf.expandDims(tf.mul(tf.sigmoid(wide(y)), 2), 1))
+function headGates(gate: Linear, x: tf.Tensor): tf.Tensor {
+  const { y } = linear(gate, x, tokensToFeatures)
+  return toComputeDtype(tf.expandDims(tf.mul(tf.sigmoid(toFloat32(y)), 2), 1))
 }
 
 /** `[H, d, N] → [D, N]`. */
-function openedBy(gates: tf.Tensor | undefined, mixed: tf.Tensor): tf.Tensor {
-  const [heads, headDim, tokens] = mixed.shape as [number, number, number]
-  return reshape(gates ? mul(mixed, gates) : mixed, [heads * headDim, tokens])
+function applyHeadGates(gates: tf.Tensor | undefined, attended: tf.Tensor): tf.Tensor {
+  const [heads, headDim, tokens] = attended.shape as [number, number, number]
+  return reshape(gates ? mul(attended, gates) : attended, [heads * headDim, tokens])
+}
+
+export type AttentionGradientInputs = {
+  dy: tf.Tensor
+  x: tf.Tensor
+  context: tf.Tensor
+  rope?: NativeRopeTable | undefined
+  keyValue: KeyValue
+  saved: SavedAttention
+  /** False for the context of the captions, before which nothing is trained. */
+  needsContextGradient: boolean
 }
 
 export type AttentionGradient = {
-  /** What comes through queries and gates, and what comes through keys and values. */
+  /** To be added up: the gradients of x through queries and gates, and of the context through keys and values. */
   dx: tf.Tensor2D[]
   dContext: tf.Tensor2D[]
-  /** In the order query, key, value, output. */
+  /** The gradients of the LoRA factors of key, query, value and output. */
   factors: tf.Tensor2D[]
 }
 
-export type AttentionInput = { x: tf.Tensor; context: tf.Tensor; turn?: Turn | undefined }
+export function attentionGradient(layer: Attention, inputs: AttentionGradientInputs): AttentionGradient {
+  const { dy, x, context, rope, keyValue, saved, needsContextGradient } = inputs
+  const { attended, gates, scores, linears } = saved
+  const gated = applyHeadGates(gates, attended)
+  const output = linearGradient(layer.output, {
+    ...{ x: gated, dy, saved: linears.output, needsInputGradient: true },
+    ...featuresToTokens,
+  })
+  const dGated = reshape(output.dx as tf.Tensor, attended.shape)
+  const dGates = tf.sum(toFloat32(mul(dGated, attended)), 1, true) // [H, 1, N]
+  const dAttended = gates ? mul(dGated, gates) : dGated
+  const dx = gates && layer.gate ? [headGatesGradient(layer.gate, dGates, x, gates)] : []
 
-/** @param wantsContext whether a gradient is wanted for the context; that of the captions is not trained. */
-export function attentionGradient(
-  layer: Attention,
-  dy: tf.Tensor,
-  { x, context, turn }: AttentionInput,
-  { value, key, linears: heard }: Heard,
-  { mixed, gates, weights, linears }: KeptAttention,
-  wantsContext: boolean,
-): AttentionGradient {
-  const gated = openedBy(gates, mixed)
-  const output = linearGradient(layer.output, { x: gated, dy, kept: linears.output, ...outward, wantsInput: true })
-  const dGated = reshape(output.dx as tf.Tensor, mixed.shape)
-  const products = wide(mul(dGated, mixed))
-  const dGates = tf.sum(products, 1, true) // [H, 1, N]
-  const dMixed = gates ? mul(dGated, gates) : dGated
-  const dx: tf.Tensor2D[] = []
-  if (gates && layer.gate) {
-    const open = wide(gates)
-    const dLogits = tf.mul(dGates, tf.mul(open, tf.sub(1, tf.div(open, 2))))
-    const dy = narrow(tf.squeeze<tf.Tensor2D>(dLogits, [1]))
-    const { dx: dGate } = linearGradient(layer.gate, { x, dy, kept: {}, ...inward, wantsInput: true })
-    dx.push(dGate as tf.Tensor2D)
-  }
-  const back = (name: 'query' | 'key' | 'value', dy: tf.Tensor) =>
+  const backward = (name: 'query' | 'key' | 'value', dy: tf.Tensor) =>
     linearGradient(layer[name], {
       x: name === 'query' ? x : context,
       dy: reshape(dy, [layer[name].weight.shape[0], -1]),
-      kept: (name === 'query' ? linears.query : heard[name]) as KeptLinear,
-      ...inward,
-      wantsInput: name === 'query' || wantsContext,
+      saved: (name === 'query' ? linears.query : keyValue.saved[name]) as SavedLinear,
+      ...tokensToFeatures,
+      needsInputGradient: name === 'query' || needsContextGradient,
     })
-  if (!weights || !key) {
-    const values = back('value', dMixed)
+  const { value, key } = keyValue
+  if (!scores || !key) {
+    const dValue = backward('value', dAttended)
     return {
       dx,
-      dContext: values.dx ? [values.dx] : [],
-      factors: [...untouched(layer.query), ...untouched(layer.key), ...values.factors, ...output.factors],
+      dContext: dValue.dx ? [dValue.dx] : [],
+      factors: [...zeroFactors(layer.key), ...zeroFactors(layer.query), ...dValue.factors, ...output.factors],
     }
   }
 
-  const { query, probabilities } = weights
-  const dValue = stackMatMul(dMixed, probabilities)
-  // the rows' sums of dP · P, without computing it: those of dO · O
-  const sums = reshape(narrow(gates ? tf.mul(dGates, wide(gates)) : dGates), [layer.heads, -1, 1])
-  const dScores = mul(sub(stackMatMul(dMixed, value, { transposeA: true }), sums), probabilities)
-  const gains = gainsOf(layer, turn !== undefined)
-  const [q, k] = [factor(query, layer.heads, gains.query, turn), factor(key, layer.heads, gains.key, turn)]
-  const dQuery = sideGradient(stackMatMul(k, dScores, { transposeB: true }), query, gains.query, turn)
-  const queries = back('query', dQuery)
-  dx.push(queries.dx as tf.Tensor2D)
-  const wants = (name: 'key' | 'value') => wantsContext || layer[name].lora !== undefined
-  const keys = wants('key') ? back('key', sideGradient(stackMatMul(q, dScores), key, gains.key, turn)) : { factors: [] }
-  const values = wants('value') ? back('value', dValue) : { factors: [] }
-  const dContext = [keys, values].flatMap((gradient) => ('dx' in gradient && gradient.dx ? [gradient.dx] : []))
-  return { dx, dContext, factors: [...queries.factors, ...keys.factors, ...values.factors, ...output.factors] }
+  const { query, probabilities } = scores
+  // softmax: dS = P · (dP − Σ dP · P); the sums over keys equal those of dO · O over the features of a head
+  const sums = reshape(toComputeDtype(gates ? tf.mul(dGates, toFloat32(gates)) : dGates), [layer.heads, -1, 1])
+  const dScores = mul(sub(batchMatMul(dAttended, value, { transposeA: true }), sums), probabilities)
+  const scales = qkNormScales(layer, rope !== undefined)
+  const q = scaleAndRotate(query, layer.heads, scales.query, rope)
+  const k = scaleAndRotate(key, layer.heads, scales.key, rope)
+  const isNeeded = (name: 'key' | 'value') => needsContextGradient || layer[name].lora !== undefined
+  const dq = batchMatMul(k, dScores, { transposeB: true })
+  const queryGrad = backward('query', scaleAndRotateGradient(dq, query, scales.query, rope))
+  const keyGrad = isNeeded('key')
+    ? backward('key', scaleAndRotateGradient(batchMatMul(q, dScores), key, scales.key, rope))
+    : { factors: [] }
+  const valueGrad = isNeeded('value') ? backward('value', batchMatMul(dAttended, probabilities)) : { factors: [] }
+  return {
+    dx: [...dx, queryGrad.dx as tf.Tensor2D],
+    dContext: [keyGrad, valueGrad].flatMap((gradient) => ('dx' in gradient && gradient.dx ? [gradient.dx] : [])),
+    factors: [...keyGrad.factors, ...queryGrad.factors, ...valueGrad.factors, ...output.factors],
+  }
 }
 
-/** Layers that a pass left out have a gradient of zero. */
-const untouched = ({ lora }: Attention['query']): tf.Tensor2D[] =>
-  lora ? [tf.zerosLike(lora.a as tf.Tensor2D), tf.zerosLike(lora.b as tf.Tensor2D)] : []
+/** The gradient of x through gates = 2 · sigmoid(logits), whose derivative is gates · (1 − gates / 2). */
+function headGatesGradient(layer: Linear, dGates: tf.Tensor, x: tf.Tensor, gates: tf.Tensor): tf.Tensor2D {
+  const float = toFloat32(gates)
+  const dLogits = tf.mul(dGates, tf.mul(float, tf.sub(1, tf.div(float, 2))))
+  const dy = toComputeDtype(tf.squeeze<tf.Tensor2D>(dLogits, [1]))
+  const gradient = linearGradient(layer, { x, dy, saved: {}, ...tokensToFeatures, needsInputGradient: true })
+  return gradient.dx as tf.Tensor2D
+}
+
+/** The gradients of a layer that was not used. */
+const zeroFactors = ({ lora }: Linear): tf.Tensor2D[] => (lora ? [tf.zerosLike(lora.a), tf.zerosLike(lora.b)] : [])

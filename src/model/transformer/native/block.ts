@@ -1,162 +1,165 @@
 /**
- * A block of the audio stream on native TensorFlow: the same function as `block`, with its gradient by hand. What is kept for the gradient is in
- * the precision of the weights but for the residual stream; what is cheap is computed again.
+ * The block on native TensorFlow: the same function as `block`, with its gradient written by hand. Activations are saved in the precision of matrix
+ * products, the residual stream in float32; what is cheap to compute is computed again.
  */
 import * as tf from '@tensorflow/tfjs'
-import { byHand } from '../../../engine/custom-gradient.ts'
-import { outlined } from '../../../engine/graph-function.ts'
-import { add, narrow, rowsAt, wide } from '../../../engine/ops.ts'
-import type { Linear } from '../../layers.ts'
-import type { Block } from '../block.ts'
-import { attention, attentionGradient, type Heard, hear, type KeptAttention } from './attention.ts'
-import type { Given, NativeConditioning } from './block-inputs.ts'
-import { feedForward, feedForwardGradient, inverseRms, type KeptFeedForward, normGradient } from './layers.ts'
+import { graphFunction } from '../../../engine/graph-function.ts'
+import { add, gatherRows, toComputeDtype, toFloat32 } from '../../../engine/native-ops.ts'
+import { customGradient } from '../../../engine/tensor-tree.ts'
+import { modulationParams } from '../adaln.ts'
+import { type Block, blockLinears, blockParams, shiftAndScale } from '../block.ts'
+import { attention, attentionGradient, type KeyValue, projectKeyValue, type SavedAttention } from './attention.ts'
+import type { NativeBlockInputs, SampleInputs } from './block-inputs.ts'
+import {
+  feedForward,
+  feedForwardGradient,
+  modulatedNorm,
+  modulatedNormGradient,
+  type SavedFeedForward,
+} from './layers.ts'
 
-/** `[B, N, D] → [B, N, D]`, one sample at a time. */
+/** `[B, N, D] → [B, N, D]`, one sample at a time. Differentiable in x and in the factors of a LoRA. */
 export function nativeBlock(
   layer: Block,
   x: tf.Tensor3D,
-  { shared, recompute, samples }: NativeConditioning,
-  passValues: boolean,
+  { samples, checkpoint }: NativeBlockInputs,
+  skipSelfAttention: boolean,
 ): tf.Tensor3D {
   const [batch, tokens, width] = x.shape
-  const each = batch === 1 ? [tf.reshape(x, [tokens, width])] : tf.unstack(x)
-  const done = samples.map((sample, i) =>
-    nativeSample(layer, each[i] as tf.Tensor2D, { ...shared, ...sample }, { recompute, passValues }),
+  const streams = batch === 1 ? [tf.reshape(x, [tokens, width])] : tf.unstack(x)
+  const outputs = samples.map((inputs, i) =>
+    sampleBlock(layer, streams[i] as tf.Tensor2D, inputs, { checkpoint, skipSelfAttention }),
   )
-  return batch === 1 ? tf.reshape(done[0] as tf.Tensor2D, x.shape) : (tf.stack(done) as tf.Tensor3D)
+  return batch === 1 ? tf.reshape(outputs[0] as tf.Tensor2D, x.shape) : (tf.stack(outputs) as tf.Tensor3D)
 }
 
-/** The block is one function of the graph, and its gradient another: all blocks call the same two. */
-function nativeSample(
+/** The forward pass is one function of the graph and the backward pass another; all blocks call the same two. */
+function sampleBlock(
   layer: Block,
   x: tf.Tensor2D,
-  given: Given,
-  { recompute, passValues }: { recompute: boolean; passValues: boolean },
+  inputs: SampleInputs,
+  { checkpoint, skipSelfAttention }: { checkpoint: boolean; skipSelfAttention: boolean },
 ): tf.Tensor2D {
-  const trained = linearsOf(layer).flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
-  return byHand(
-    [x, ...trained],
+  const factors = blockLinears(layer).flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
+  return customGradient(
+    [x, ...factors],
     () => {
-      const text = outlined('text', { given: textInputs(layer, given), after: x }, () => heardText(layer, given))
-      const { y, activations } = outlined('block', { given: { layer, x, given, text, recompute, passValues } }, () => {
-        const { y, activations } = forward(layer, x, given, text, passValues)
-        return { y, activations: recompute ? undefined : activations }
+      const text = graphFunction('text', { inputs: textKeyValueInputs(layer, inputs), after: x }, () =>
+        textKeyValue(layer, inputs),
+      )
+      const blockInputs = { layer, x, inputs, text, checkpoint, skipSelfAttention }
+      const { y, activations } = graphFunction('block', { inputs: blockInputs }, () => {
+        const { y, activations } = forward(layer, x, inputs, text, skipSelfAttention)
+        return { y, activations: checkpoint ? undefined : activations }
       })
-      return { value: y, kept: { x, given, text: recompute ? undefined : text, activations } }
+      return { value: y, saved: { x, inputs, text: checkpoint ? undefined : text, activations } }
     },
-    (dy, { x, given, text, activations }) =>
-      outlined('gradient', { given: { layer, dy, x, given, text, activations, passValues } }, () => {
-        const heard = text ?? heardText(layer, given)
-        const kept = activations ?? forward(layer, x, given, heard, passValues).activations
-        return backward(layer, dy, x, given, heard, kept)
+    (dy, { x, inputs, ...saved }) =>
+      graphFunction('gradient', { inputs: { layer, dy, x, inputs, ...saved, skipSelfAttention } }, () => {
+        const text = saved.text ?? textKeyValue(layer, inputs)
+        const activations = saved.activations ?? forward(layer, x, inputs, text, skipSelfAttention).activations
+        return backward(layer, dy, x, inputs, text, activations)
       }),
   ) as tf.Tensor2D
 }
 
-/** In the order in which gradients are given. */
-export const linearsOf = ({ selfAttention, textAttention, feedForward }: Block): Linear[] => [
-  ...[selfAttention, textAttention].flatMap(({ query, key, value, output }) => [query, key, value, output]),
-  feedForward.up,
-  feedForward.down,
-]
+/** Keys and values of the text: the same in every pass with the same context and sigma. */
+const textKeyValue = (layer: Block, inputs: SampleInputs): KeyValue =>
+  projectKeyValue(layer.crossAttention, modulatedContext(layer, inputs))
 
-/** Keys and values of the text: the same in every pass with the same context and noise level. */
-const heardText = (layer: Block, given: Given): Heard =>
-  hear(layer.textAttention, contextOf(layer, given), { passValues: false })
-
-/** All that `heardText` looks at. */
-const textInputs = ({ textAttention, contextTable }: Block, { context, contextModulation }: Given) => {
-  const { heads, key, value } = textAttention
-  return { heads, key, value, contextTable, context, contextModulation }
+/** All that `textKeyValue` uses. */
+const textKeyValueInputs = (
+  { crossAttention, contextScaleShiftTable }: Block,
+  { context, contextModulation }: SampleInputs,
+) => {
+  const { heads, key, value } = crossAttention
+  return { heads, key, value, contextScaleShiftTable, context, contextModulation }
 }
 
 type Activations = {
-  /** What self-attention and text attention add to the residual stream, before their gates: half the size of the stream itself. */
-  selfAdds: tf.Tensor
-  textAdds: tf.Tensor
-  tokens: Heard
-  self: KeptAttention
-  asking: KeptAttention
-  fed: KeptFeedForward
+  /** The outputs of self-attention and cross-attention before their gates. They are half the size of the residual stream, and give it again. */
+  selfAttn: tf.Tensor
+  crossAttn: tf.Tensor
+  keyValue: KeyValue
+  selfAttention: SavedAttention
+  crossAttention: SavedAttention
+  feedForward: SavedFeedForward
 }
 
-function forward(layer: Block, x: tf.Tensor, given: Given, text: Heard, passValues: boolean) {
-  const row = rowsOf(layer, given)
-  const heard = modulated(x, row(0), row(1))
-  const tokens = hear(layer.selfAttention, heard, { passValues })
-  const self = attention(layer.selfAttention, heard, tokens, given.turn)
-  const mixed = added(x, row(2), self.y)
+function forward(layer: Block, x: tf.Tensor, inputs: SampleInputs, text: KeyValue, skipSelfAttention: boolean) {
+  const params = tokenParams(layer, inputs)
+  const attnInput = modulatedNorm(x, params.shiftMsa, params.scaleMsa)
+  const keyValue = projectKeyValue(layer.selfAttention, attnInput, skipSelfAttention)
+  const selfAttn = attention(layer.selfAttention, attnInput, keyValue, inputs.rope)
+  const afterSelfAttn = addGated(x, params.gateMsa, selfAttn.y)
 
-  const asking = attention(layer.textAttention, modulated(mixed, row(6), row(7)), text)
-  const told = added(mixed, row(8), asking.y)
+  const crossAttnInput = modulatedNorm(afterSelfAttn, params.shiftCa, params.scaleCa)
+  const crossAttn = attention(layer.crossAttention, crossAttnInput, text)
+  const afterCrossAttn = addGated(afterSelfAttn, params.gateCa, crossAttn.y)
 
-  const fed = feedForward(layer.feedForward, modulated(told, row(3), row(4)))
-  const y = added(told, row(5), fed.y)
-  const kept = { tokens, self: self.kept, asking: asking.kept, fed: fed.kept }
-  const activations: Activations = { selfAdds: self.y, textAdds: asking.y, ...kept }
+  const ff = feedForward(layer.feedForward, modulatedNorm(afterCrossAttn, params.shiftMlp, params.scaleMlp))
+  const y = addGated(afterCrossAttn, params.gateMlp, ff.y)
+  const saved = { selfAttention: selfAttn.saved, crossAttention: crossAttn.saved, feedForward: ff.saved }
+  const activations: Activations = { selfAttn: selfAttn.y, crossAttn: crossAttn.y, keyValue, ...saved }
   return { y, activations }
 }
 
-/** The gradients of x and of all factors, in the order of `linearsOf`. What was a moment's work going forward is computed again. */
+/** The gradients of x and of the LoRA factors, in the order of `blockLinears`. */
 function backward(
   layer: Block,
   dy: tf.Tensor,
   x: tf.Tensor,
-  given: Given,
-  text: Heard,
-  { selfAdds, textAdds, tokens, self, asking, fed }: Activations,
+  inputs: SampleInputs,
+  text: KeyValue,
+  { selfAttn, crossAttn, keyValue, ...saved }: Activations,
 ) {
-  const row = rowsOf(layer, given)
-  const through = (gate: number, d: tf.Tensor) => narrow(tf.mul(d, row(gate)))
+  const params = tokenParams(layer, inputs)
+  const throughGate = (gate: tf.Tensor, d: tf.Tensor) => toComputeDtype(tf.mul(d, gate))
 
-  const mixed = added(x, row(2), selfAdds)
-  const told = added(mixed, row(8), textAdds)
-  const eaten = modulated(told, row(3), row(4))
-  const feeding = feedForwardGradient(layer.feedForward, through(5, dy), eaten, fed)
-  const dTold = tf.add(dy, modulatedGradient(wide(feeding.dx), told, row(4)))
+  const afterSelfAttn = addGated(x, params.gateMsa, selfAttn)
+  const afterCrossAttn = addGated(afterSelfAttn, params.gateCa, crossAttn)
+  const ffInput = modulatedNorm(afterCrossAttn, params.shiftMlp, params.scaleMlp)
+  const ffGrad = feedForwardGradient(layer.feedForward, throughGate(params.gateMlp, dy), ffInput, saved.feedForward)
+  const dAfterCrossAttn = tf.add(dy, modulatedNormGradient(toFloat32(ffGrad.dx), afterCrossAttn, params.scaleMlp))
 
-  const asked = { x: modulated(mixed, row(6), row(7)), context: contextOf(layer, given) }
-  const telling = attentionGradient(layer.textAttention, through(8, dTold), asked, text, asking, false)
-  const dMixed = tf.add(dTold, modulatedGradient(wide(total(telling.dx)), mixed, row(7)))
+  const crossAttnGrad = attentionGradient(layer.crossAttention, {
+    dy: throughGate(params.gateCa, dAfterCrossAttn),
+    x: modulatedNorm(afterSelfAttn, params.shiftCa, params.scaleCa),
+    context: modulatedContext(layer, inputs),
+    keyValue: text,
+    saved: saved.crossAttention,
+    needsContextGradient: false,
+  })
+  const dCrossAttnInput = toFloat32(sum(crossAttnGrad.dx))
+  const dAfterSelfAttn = tf.add(dAfterCrossAttn, modulatedNormGradient(dCrossAttnInput, afterSelfAttn, params.scaleCa))
 
-  const heard = modulated(x, row(0), row(1))
-  const heads = { x: heard, context: heard, turn: given.turn }
-  const mixing = attentionGradient(layer.selfAttention, through(2, dMixed), heads, tokens, self, true)
-  const dHeard = wide(total([...mixing.dx, ...mixing.dContext]))
-  const dx = tf.add(dMixed, modulatedGradient(dHeard, x, row(1)))
-  return [dx, ...mixing.factors, ...telling.factors, ...feeding.factors]
+  const attnInput = modulatedNorm(x, params.shiftMsa, params.scaleMsa)
+  const selfAttnGrad = attentionGradient(layer.selfAttention, {
+    dy: throughGate(params.gateMsa, dAfterSelfAttn),
+    x: attnInput,
+    context: attnInput,
+    rope: inputs.rope,
+    keyValue,
+    saved: saved.selfAttention,
+    needsContextGradient: true,
+  })
+  const dAttnInput = toFloat32(sum([...selfAttnGrad.dx, ...selfAttnGrad.dContext]))
+  const dx = tf.add(dAfterSelfAttn, modulatedNormGradient(dAttnInput, x, params.scaleMsa))
+  return [dx, ...selfAttnGrad.factors, ...crossAttnGrad.factors, ...ffGrad.factors]
 }
 
-/** Shift, scale and gate of each token's noise level, the block's table added: row r as `[N, D]`. */
-function rowsOf({ table }: Block, { modulation, levels }: Given) {
-  const each = tf.unstack(tabled(modulation, table)) as tf.Tensor2D[]
-  return (row: number) => rowsAt(each[row] as tf.Tensor2D, levels)
+/** The modulation of each token, every part `[N, D]`. */
+const tokenParams = ({ scaleShiftTable }: Block, { modulation, levels }: SampleInputs) =>
+  modulationParams(blockParams, scaleShiftTable, modulation, (part) => gatherRows(part, levels))
+
+/** context · (1 + scale) + shift, `[S, D]`. */
+function modulatedContext({ contextScaleShiftTable }: Block, { context, contextModulation }: SampleInputs): tf.Tensor {
+  const params = modulationParams(shiftAndScale, contextScaleShiftTable, contextModulation, (part) => part)
+  return toComputeDtype(tf.add(tf.mul(context, tf.add(params.scale, 1)), params.shift))
 }
 
-/** The context as the block hears it: context · (1 + scale) + shift, `[S, D]`. */
-function contextOf({ contextTable }: Block, { context, contextModulation }: Given): tf.Tensor {
-  const [shift, scale] = tf.unstack(tabled(contextModulation, contextTable)) as [tf.Tensor, tf.Tensor]
-  return narrow(tf.add(tf.mul(context, tf.add(scale, 1)), shift))
-}
+/** The residual stream after a part of the block whose output is y. */
+const addGated = (x: tf.Tensor, gate: tf.Tensor, y: tf.Tensor): tf.Tensor => tf.add(x, tf.mul(gate, toFloat32(y)))
 
-/** The modulation of each noise level with a block's table added, `[levels, R · D], [R, D] → [R, levels, D]`. */
-function tabled(modulation: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor {
-  const summed = tf.add(tf.reshape(modulation, [modulation.shape[0], table.shape[0], -1]), table)
-  return tf.transpose(summed, [1, 0, 2])
-}
-
-/** The residual stream with what a part of the block adds to it. */
-const added = (x: tf.Tensor, gate: tf.Tensor, y: tf.Tensor): tf.Tensor => tf.add(x, tf.mul(gate, wide(y)))
-
-/** norm(x) · (1 + scale) + shift. */
-const modulated = (x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor) =>
-  narrow(tf.add(tf.mul(tf.mul(x, inverseRms(x, 1)), tf.add(scale, 1)), shift))
-
-function modulatedGradient(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor): tf.Tensor {
-  const inverse = inverseRms(x, 1)
-  return normGradient(tf.mul(dy, tf.add(scale, 1)), tf.mul(x, inverse), inverse, 1)
-}
-
-const total = ([first, ...rest]: tf.Tensor[]): tf.Tensor =>
-  rest.reduce((sum, part) => add(sum, part), first as tf.Tensor)
+const sum = ([first, ...others]: tf.Tensor[]): tf.Tensor =>
+  others.reduce((total, part) => add(total, part), first as tf.Tensor)

@@ -1,23 +1,21 @@
-/** The captured step on native TensorFlow, against the same step run op by op, in the precisions that there are. */
+/** The captured training step on native TensorFlow, compared with the same step run op by op, in each precision. */
 import * as tf from '@tensorflow/tfjs'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type Example, pairRotation, velocityLoss } from '../../src/diffusion/objective.ts'
+import { afterEach, describe, expect, it } from 'vitest'
+import { type Example, pairRope, velocityLoss } from '../../src/diffusion/objective.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import { capture } from '../../src/engine/capture.ts'
-import { chooseRecompute } from '../../src/engine/checkpointing.ts'
-import { isForeign } from '../../src/engine/numeric-check.ts'
-import { choosePrecision, currentPrecision, type Precision } from '../../src/engine/precision.ts'
+import { isEmulated, type Precision } from '../../src/engine/precision.ts'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
-import { attachNewLora, findTargets, type LoraParameters } from '../../src/model/lora.ts'
+import { attachNewLora, findTargetLinears, type LoraParameters } from '../../src/model/lora.ts'
+import type { Checkpointing } from '../../src/model/transformer/checkpointing.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import { createStep } from '../../src/train/captured-step.ts'
 import { startOptimizer } from '../../src/train/optimizer.ts'
-import { meanGradients, trainStep } from '../../src/train/step.ts'
+import { createStep, meanGradients, trainStep } from '../../src/train/step.ts'
+import { hasNative } from '../engine/native.ts'
 import { goldenPath, relativeError } from '../golden/golden.ts'
-import { hasNative } from './native.ts'
 
 const targets = [
   ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
@@ -27,11 +25,14 @@ const targets = [
   'audio_ff.net.2',
 ]
 
-function load(precision: Precision): { model: Transformer; parameters: LoraParameters } {
-  choosePrecision(precision)
+type Loaded = { model: Transformer; parameters: LoraParameters }
+
+async function load(precision: Precision, checkpointing: Checkpointing = 'auto'): Promise<Loaded> {
+  await startBackend('tensorflow', { precision })
   const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
-  const model = loadTransformer(ltxComponents(checkpoint).transformer, readModelConfig(checkpoint).transformer)
-  const parameters = attachNewLora(findTargets(model, targets), 4, 8, randomFor(1, 'lora'))
+  const config = readModelConfig(checkpoint).transformer
+  const model = loadTransformer(ltxComponents(checkpoint).transformer, config, { checkpointing })
+  const parameters = attachNewLora(findTargetLinears(model, targets), 4, 8, randomFor(1, 'lora'))
   for (const [name, parameter] of parameters) parameter.assign(random(name, parameter.shape, 0.05))
   return { model, parameters }
 }
@@ -53,7 +54,7 @@ const exampleFor = ({ config }: Transformer, name: string, frames = 7): Example 
 const lossIn =
   (model: Transformer) =>
   (example: Example): tf.Scalar =>
-    velocityLoss(model, example, pairRotation(model, example.reference.shape[1], example.target.shape[1]))
+    velocityLoss(model, example, pairRope(model, example.reference.shape[1], example.target.shape[1]))
 
 /** Loss and gradients of one example, captured. */
 function capturedGradients(model: Transformer, parameters: LoraParameters, example: Example) {
@@ -73,60 +74,72 @@ function capturedGradients(model: Transformer, parameters: LoraParameters, examp
 const flat = (gradients: Iterable<tf.Tensor>) => [...gradients].flatMap((gradient) => [...gradient.dataSync()])
 
 describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
-  beforeAll(async () => {
-    await startBackend('tensorflow')
-  })
-  afterEach(() => {
-    chooseRecompute('auto')
-    tf.disposeVariables()
-  })
+  afterEach(() => tf.disposeVariables())
 
-  /** Float32 differs in the last digits; eight bits of bfloat16 leave three digits of a sum. */
+  /** In float32 only the last digits differ; bfloat16 has eight bits, about three digits of a sum. */
   const tolerances: [Precision, number][] = [
     ['float32', 1e-5],
     ['bfloat16', 2e-2],
   ]
 
-  it.each(tolerances)('has the loss and gradients of the step run op by op, in %s', (precision, tolerance) => {
-    const { model, parameters } = load(precision)
+  it.each(tolerances)('has the loss and gradients of the step run op by op, in %s', async (precision, tolerance) => {
+    const { model, parameters } = await load(precision)
     const example = exampleFor(model, 'a')
     const eager = meanGradients(parameters, [() => lossIn(model)(example)])
     const captured = capturedGradients(model, parameters, example)
     expect(Math.abs(captured.loss - eager.loss) / eager.loss).toBeLessThan(tolerance)
     const names = [...parameters.keys()]
-    const ours = flat(names.map((name) => captured.gradients[name] as tf.Tensor))
-    const theirs = flat(names.map((name) => eager.gradients.get(name) as tf.Tensor))
-    expect(relativeError(ours, theirs).l2).toBeLessThan(tolerance)
+    const actual = flat(names.map((name) => captured.gradients[name] as tf.Tensor))
+    const expected = flat(names.map((name) => eager.gradients.get(name) as tf.Tensor))
+    expect(relativeError(actual, expected).l2).toBeLessThan(tolerance)
   })
 
-  it.skipIf(hasNative && isForeign('bfloat16'))(
+  it.skipIf(hasNative && isEmulated('bfloat16'))(
     'has in bfloat16 the loss and gradients of float32, within three hundredths',
-    () => {
-      const [exact, coarse] = (['float32', 'bfloat16'] as const).map((precision) => {
-        const { model, parameters } = load(precision)
+    async () => {
+      const outcomeIn = async (precision: Precision) => {
+        const { model, parameters } = await load(precision)
         const { loss, gradients } = capturedGradients(model, parameters, exampleFor(model, 'a'))
         tf.disposeVariables()
         return { loss, gradients: flat([...parameters.keys()].map((name) => gradients[name] as tf.Tensor)) }
-      }) as [Outcome, Outcome]
-      expect(Math.abs(coarse.loss - exact.loss) / exact.loss).toBeLessThan(3e-3)
-      const { l2 } = relativeError(coarse.gradients, exact.gradients)
+      }
+      const [exact, rounded] = [await outcomeIn('float32'), await outcomeIn('bfloat16')]
+      expect(Math.abs(rounded.loss - exact.loss) / exact.loss).toBeLessThan(3e-3)
+      const { l2 } = relativeError(rounded.gradients, exact.gradients)
       expect(l2).toBeLessThan(3e-2)
       expect(l2).toBeGreaterThan(1e-5) // it was another precision
     },
   )
 
-  it('has the same gradients when blocks are computed again', () => {
-    const { model, parameters } = load('float32')
-    const [kept, recomputed] = (['off', 'on'] as const).map((recompute) => {
-      chooseRecompute(recompute)
-      return flat(Object.values(capturedGradients(model, parameters, exampleFor(model, 'a')).gradients))
-    })
-    expect(relativeError(recomputed as number[], kept as number[]).max).toBeLessThan(1e-6)
+  it('has the same gradients with and without activation checkpointing', async () => {
+    const gradientsWith = async (checkpointing: Checkpointing) => {
+      const { model, parameters } = await load('float32', checkpointing)
+      const { gradients } = capturedGradients(model, parameters, exampleFor(model, 'a'))
+      tf.disposeVariables()
+      return flat([...parameters.keys()].map((name) => gradients[name] as tf.Tensor))
+    }
+    expect(relativeError(await gradientsWith('on'), await gradientsWith('off')).max).toBeLessThan(1e-6)
   })
 
-  it.each([1, 2])('updates parameters and moments as op by op, %i examples at a time', (count) => {
-    const ends = [false, true].map((captured) => {
-      const { model, parameters } = load('float32')
+  it('computes the activations of each block twice with checkpointing, and once without', async () => {
+    const softmaxesPerBlock = async (checkpointing: Checkpointing) => {
+      const { model, parameters } = await load('float32', checkpointing)
+      const example = exampleFor(model, 'a')
+      const { kernels } = await tf.profile(() => {
+        tf.dispose([...meanGradients(parameters, [() => lossIn(model)(example)]).gradients.values()])
+        return tf.scalar(0)
+      })
+      tf.disposeVariables()
+      return kernels.filter(({ name }) => name === 'Softmax').length / model.blocks.length
+    }
+    expect(await softmaxesPerBlock('off')).toBe(2)
+    expect(await softmaxesPerBlock('on')).toBe(4)
+    expect(await softmaxesPerBlock('auto')).toBe(2) // there is room for a model as small as this
+  })
+
+  it.each([1, 2])('updates parameters and moments as op by op, %i examples at a time', async (count) => {
+    const train = async (captured: boolean) => {
+      const { model, parameters } = await load('float32')
       const optimizer = startOptimizer(parameters)
       const lossOf = lossIn(model)
       const step = createStep(parameters, optimizer, lossOf)
@@ -141,18 +154,18 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
       step.dispose()
       tf.disposeVariables()
       return { outcomes, state, updates: optimizer.updates }
-    })
-    const [plain, captured] = ends as [(typeof ends)[number], (typeof ends)[number]]
+    }
+    const [eager, captured] = [await train(false), await train(true)]
     captured.outcomes.forEach(({ loss, gradientNorm }, i) => {
-      expect(loss).toBeCloseTo(plain.outcomes[i]?.loss as number, 4)
-      expect(gradientNorm).toBeCloseTo(plain.outcomes[i]?.gradientNorm as number, 3)
+      expect(loss).toBeCloseTo(eager.outcomes[i]?.loss as number, 4)
+      expect(gradientNorm).toBeCloseTo(eager.outcomes[i]?.gradientNorm as number, 3)
     })
-    expect(relativeError(captured.state, plain.state).l2).toBeLessThan(1e-4)
+    expect(relativeError(captured.state, eager.state).l2).toBeLessThan(1e-4)
     expect(captured.updates).toBe(3)
   })
 
-  it('changes nothing where the loss is not a number', () => {
-    const { model, parameters } = load('float32')
+  it('changes nothing where the loss is not a number', async () => {
+    const { model, parameters } = await load('float32')
     const optimizer = startOptimizer(parameters)
     const step = createStep(parameters, optimizer, lossIn(model))
     step.run([exampleFor(model, 'a')], { learningRate: 1e-2 })
@@ -164,11 +177,4 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
     expect(optimizer.updates).toBe(1)
     step.dispose()
   })
-
-  it('is in bfloat16 unless that is foreign to the processor or another is chosen', () => {
-    choosePrecision(undefined)
-    expect(currentPrecision()).toBe(isForeign('bfloat16') ? 'float32' : 'bfloat16')
-  })
 })
-
-type Outcome = { loss: number; gradients: number[] }

@@ -1,0 +1,59 @@
+/** The events of the library as text on the terminal. */
+import { sizeText } from '../../platform/text.ts'
+import type { TrainEvent } from '../../train/events.ts'
+import type { MachineResources, RunRequirements } from '../../train/requirements.ts'
+import type { Stage, Terminal } from './terminal.ts'
+
+/** A listener that shows stages as progress bars, and messages as lines. */
+export function createEventPrinter(terminal: Terminal): (event: TrainEvent) => void {
+  const stages = new Map<string, Stage>()
+  return (event) => {
+    switch (event.type) {
+      case 'info':
+        return terminal.info(event.message)
+      case 'warning':
+        return terminal.warn(event.hint === undefined ? event.message : `${event.message} (${event.hint})`)
+      case 'requirements':
+        for (const line of requirementLines(event.requirements, event.resources)) terminal.info(line)
+        return
+      case 'stage': {
+        const { stage: label, status, position, total = 0, unit, values = {}, summary } = event
+        const stage = stages.get(label) ?? terminal.stage(label, total, unit)
+        stages.set(label, stage)
+        if (status === 'running') stage.update(position, shownValues(values))
+        if (status === 'finished') {
+          stage.finish(summary)
+          stages.delete(label)
+        }
+      }
+    }
+  }
+}
+
+/** Two lines at the start of a run. */
+export function requirementLines(
+  { weights, trained, step, captions, memory, run, cache }: RunRequirements,
+  { place, freeMemory, runDisk, cacheDisk }: MachineResources,
+): string[] {
+  const parts = [
+    ...(captions > 0 ? [`encoding captions ${sizeText(captions)}, then`] : []),
+    `weights ${sizeText(weights)}, LoRA and optimizer ${sizeText(trained)}, a step ${sizeText(step)}`,
+  ]
+  const kind = place === 'the graphics card' ? 'Graphics memory' : 'Memory'
+  return [
+    `${kind}: about ${sizeText(memory)} of ${sizeText(freeMemory)} (${parts.join(' ')})`,
+    `Disk: about ${sizeText(run)} for the run, ${sizeText(cache)} for the cache, of ${sizeText(Math.min(runDisk, cacheDisk))}`,
+  ]
+}
+
+/** The values of a stage as they stand beside its bar: `loss 0.4312 · s/step 1.20 · memory 0.33 GB`. */
+function shownValues(values: Readonly<Record<string, number>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => {
+      if (name === 'loss') return ['loss', value.toFixed(4)]
+      if (name === 'secondsPerStep') return ['s/step', value.toFixed(2)]
+      if (name === 'memoryBytes') return ['memory', `${(value / 1e9).toFixed(2)} GB`]
+      return [name, String(value)]
+    }),
+  )
+}

@@ -1,0 +1,34 @@
+/**
+ * Activation checkpointing: whether the backward pass computes the activations of each block again, or the forward pass saves them. Saving them makes a
+ * step a third faster, but long clips and many blocks need more memory than a machine has (reference §7.7).
+ */
+import { totalmem } from 'node:os'
+import { currentPrecision } from '../../engine/precision.ts'
+
+/** `on` computes activations again, `off` saves them, `auto` saves them where they fit into memory. */
+export type Checkpointing = 'auto' | 'on' | 'off'
+
+/** @param bytes the size of the activations that the forward pass would save. */
+export function shouldCheckpoint(checkpointing: Checkpointing, bytes: number): boolean {
+  if (checkpointing !== 'auto') return checkpointing === 'on'
+  const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
+  return bytes > activationMemoryShare * memoryBytes
+}
+
+/** The rest is for weights, trained parameters and their moments, and the intermediate results of one block. */
+const activationMemoryShare = 0.35
+
+export type BlockSize = { heads: number; width: number; inner: number }
+
+/**
+ * The activations that one block saves on native TensorFlow: the residual stream in float32, and in the precision of matrix products ten matrices
+ * `[N, D]`, the inner activations of the feed-forward, keys and values of the text, and the attention weights.
+ * @param tokens, textTokens the lengths of the sequence and of the context.
+ */
+export function savedActivationBytes({ heads, width, inner }: BlockSize, tokens: number, textTokens: number): number {
+  const [computeBytes, float32Bytes] = [currentPrecision() === 'float32' ? 4 : 2, 4]
+  return (
+    tokens * (width * (float32Bytes + 10 * computeBytes) + inner * computeBytes) +
+    computeBytes * (2 * textTokens * width + heads * tokens * (tokens + textTokens))
+  )
+}

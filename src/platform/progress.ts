@@ -1,0 +1,92 @@
+/**
+ * How long work reports what it does and how it is stopped. The core writes to no terminal: it emits events, and whoever called it decides what
+ * becomes of them. Stopping goes through an `AbortSignal`.
+ */
+import { Interrupted } from './errors.ts'
+
+/** A part of the work that takes a while. A stage may begin and end within another. */
+export type StageEvent = {
+  type: 'stage'
+  /** For people: "Encoding clips". The events of one stage share it. */
+  stage: string
+  status: 'started' | 'running' | 'finished'
+  /** In `unit`, counted from the very beginning of the work: a resumed run starts at where it was. */
+  position: number
+  /** Undefined where it is unknown. */
+  total?: number
+  unit: string
+  /** Numbers worth showing beside the position: `{ loss: 0.4312 }`. */
+  values?: Readonly<Record<string, number>>
+  /** What came of the stage, with status `finished`. */
+  summary?: string
+}
+
+/** Something that people should know although nothing stops. */
+export type WarningEvent = { type: 'warning'; message: string; hint?: string }
+
+/** A fact worth a line. */
+export type InfoEvent = { type: 'info'; message: string }
+
+export type ProgressEvent = StageEvent | WarningEvent | InfoEvent
+
+/** What every long-running function of the library takes. */
+export type RunOptions<Event> = {
+  /** Stops the work at the next safe point: what is done is kept, and the promise is rejected with `Interrupted`. */
+  signal?: AbortSignal | undefined
+  /** Called with every event, in order. Work goes on when the promise it may return is fulfilled. */
+  onEvent?: ((event: Event) => void | Promise<void>) | undefined
+}
+
+export type Stage = {
+  update(position: number, values?: Readonly<Record<string, number>>): void
+  finish(summary?: string): void
+}
+
+/** What the functions of the core call to emit events, and to learn that they should stop. */
+export type Reporter<in Event = ProgressEvent> = {
+  emit: (event: Event | ProgressEvent) => Promise<void>
+  info(message: string): void
+  warn(message: string, hint?: string): void
+  /** @param total undefined where it is unknown. */
+  stage(label: string, total: number | undefined, unit: string): Stage
+  signal: AbortSignal
+  /** @throws Interrupted once the signal was aborted. */
+  throwIfAborted(): void
+}
+
+/** The caller's `onEvent` and `signal` as what the core works with. A listener that fails makes the next `emit` fail. */
+export function createReporter<Event>({ signal, onEvent }: RunOptions<Event | ProgressEvent> = {}): Reporter<Event> {
+  const never = new AbortController().signal
+  let pending: Promise<unknown> = Promise.resolve()
+  const send = (event: Event | ProgressEvent) => {
+    const result = onEvent?.(event)
+    if (!result) return
+    pending = Promise.all([pending, result])
+    pending.catch(() => undefined) // the next emit rejects with it
+  }
+  return {
+    signal: signal ?? never,
+    emit: async (event) => {
+      send(event)
+      await pending
+    },
+    info: (message) => send({ type: 'info', message }),
+    warn: (message, hint) => send({ type: 'warning', message, ...(hint !== undefined && { hint }) }),
+    stage: (label, total, unit) => {
+      const common = { type: 'stage' as const, stage: label, unit, ...(total !== undefined && { total }) }
+      let last = 0
+      send({ ...common, status: 'started', position: 0 })
+      return {
+        update: (position, values) => {
+          last = position
+          send({ ...common, status: 'running', position, ...(values && { values }) })
+        },
+        finish: (summary) =>
+          send({ ...common, status: 'finished', position: total ?? last, ...(summary !== undefined && { summary }) }),
+      }
+    },
+    throwIfAborted: () => {
+      if (signal?.aborted) throw new Interrupted('stopped before training began')
+    },
+  }
+}

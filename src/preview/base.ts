@@ -1,0 +1,29 @@
+/** What training and previews tell about the base, and how they load it. */
+
+import type { BaseModel } from '../model/base-model.ts'
+import type { Checkpointing } from '../model/transformer/checkpointing.ts'
+import { loadTransformer, type Transformer } from '../model/transformer/transformer.ts'
+import type { Reporter } from '../platform/progress.ts'
+
+/** The bundled base has learned little from captions: stronger guidance adds mostly noise. */
+const bundledGuidance = 2
+
+/** @param flag the flag that sets the guidance scale of the previews. */
+export function adviseGuidance({ isBundled }: BaseModel, flag: string, cfg: number, reporter: Reporter) {
+  if (!isBundled || cfg <= bundledGuidance) return
+  reporter.warn(`guidance of ${cfg} is too strong for the small bundled base: previews sound best with ${flag} 1`)
+}
+
+/** Loads the transformer, as a stage of the work. */
+export function loadModel(
+  { components, config }: BaseModel,
+  { recompute = 'auto' }: { recompute?: Checkpointing },
+  reporter: Reporter,
+): Transformer {
+  const { num_layers: blocks } = config.transformer
+  const stage = reporter.stage('Loading the model', blocks, 'blocks')
+  const onProgress = (done: number) => stage.update(done)
+  const model = loadTransformer(components.transformer, config.transformer, { onProgress, checkpointing: recompute })
+  stage.finish(`${blocks} blocks`)
+  return model
+}

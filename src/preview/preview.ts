@@ -1,0 +1,107 @@
+/** From a reference recording, a prompt and LoRAs to sound. */
+import { durationOf, type Waveform } from '../audio/waveform.ts'
+import type { Limits } from '../config/limits.ts'
+import { type PreviewOptions, type PreviewSettings, resolvePreviewSettings } from '../config/settings.ts'
+import { guidanceRescale } from '../diffusion/guidance.ts'
+import { openSampler } from '../diffusion/sampler.ts'
+import { openCache } from '../encode/cache.ts'
+import { encodeTexts } from '../encode/captions.ts'
+import { openClipEncoder } from '../encode/clips.ts'
+import { startBackend } from '../engine/backend.ts'
+import type { HostMatrix } from '../engine/device-tensors.ts'
+import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
+import { attachSavedLoras, detachLora } from '../model/lora.ts'
+import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
+import { disposeTransformer } from '../model/transformer/transformer.ts'
+import type { ProgressEvent } from '../platform/progress.ts'
+import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
+import { adviseGuidance, loadModel } from './base.ts'
+import { readReference } from './reference.ts'
+import { generateLatents, renderLatents } from './render.ts'
+
+export type PreviewRunOptions = RunOptions<ProgressEvent> & {
+  /** What input may cost at most. */
+  limits?: Limits | undefined
+}
+
+export type PreviewResult = {
+  /** 48 kHz stereo. */
+  waveform: Waveform
+  /** The prompt that was used: the given one, or the LoRA's trigger phrase. */
+  prompt: string
+}
+
+/** The longest clip that can be trained on: how much of a reference is used when neither the LoRA nor the caller names a duration. */
+const longestSeconds = 60
+
+/**
+ * Transforms a recording. Nothing is written.
+ * @throws UserError for a file that is missing, is not a LoRA, or belongs to another base. Interrupted when the signal was aborted.
+ */
+export async function preview(options: PreviewOptions, runOptions: PreviewRunOptions = {}): Promise<PreviewResult> {
+  return renderPreview(resolvePreviewSettings({ options }), runOptions)
+}
+
+/** A preview with settings that were resolved before. @throws as `preview` does. */
+export async function renderPreview(settings: PreviewSettings, runOptions: PreviewRunOptions): Promise<PreviewResult> {
+  const reporter = createReporter<ProgressEvent>(runOptions)
+  const base = openBase(settings)
+  const loras = settings.loras.map(({ path, strength }) => ({ file: readLora(path), strength }))
+  const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
+  for (const { file } of loras) warnOfOtherBase(file, base, reporter)
+  const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
+  const clip = await readReference(settings.reference, {
+    seconds: settings.duration ?? facts?.durationSeconds ?? longestSeconds,
+    normalize: facts ? (facts.normalized ?? false) : true, // as the clips that the LoRA was trained on; without one, the default of training
+    limits: runOptions.limits,
+  })
+  reporter.info(describeBase(base))
+  adviseGuidance(base, '--cfg', settings.cfg, reporter)
+  const backend = await startBackend(settings.backend)
+  reporter.info(`Backend: ${backend.name}, ${backend.description}`)
+
+  const cache = openCache()
+  const encoder = openClipEncoder(base, cache)
+  const reference = encoder.encode(clip)
+  encoder.close()
+  const contexts = await encodeTexts(base, [prompt, settings.negativePrompt], cache)
+  reporter.throwIfAborted()
+  const model = loadModel(base, {}, reporter)
+  try {
+    attachSavedLoras(model, loras)
+    const stage = reporter.stage('Sampling', settings.steps, 'steps')
+    const sampler = openSampler(model)
+    try {
+      const latents = await generateLatents(
+        sampler,
+        {
+          reference,
+          context: contexts.get(prompt) as HostMatrix,
+          negativeContext: contexts.get(settings.negativePrompt) as HostMatrix,
+          seconds: settings.duration ?? facts?.durationSeconds ?? durationOf(clip),
+          seed: settings.seed,
+          steps: settings.steps,
+          guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },
+        },
+        (done) => {
+          stage.update(done)
+          reporter.throwIfAborted()
+        },
+      )
+      const waveform = await renderLatents(base, latents)
+      stage.finish(`${durationOf(waveform).toFixed(2)} s of sound from the prompt ${JSON.stringify(prompt)}`)
+      return { waveform, prompt }
+    } finally {
+      sampler.close()
+    }
+  } finally {
+    detachLora(model)
+    disposeTransformer(model)
+  }
+}
+
+function warnOfOtherBase({ path, metadata }: LoraFile, base: BaseModel, reporter: Reporter) {
+  const { baseModel } = parseLoraMetadata(metadata)
+  if (baseModel && baseModel !== base.fingerprint)
+    reporter.warn(`${path} was trained on another base model (${baseModel}, this one is ${base.fingerprint})`)
+}

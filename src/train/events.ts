@@ -1,0 +1,96 @@
+/** Everything that a training run tells its caller. The terminal, the run's page, TensorBoard and `--json-progress` are listeners of these events. */
+import type { Waveform } from '../audio/waveform.ts'
+import type { TrainSettings } from '../config/settings.ts'
+import type { FittedPair } from '../dataset/clips.ts'
+import type { Dataset } from '../dataset/dataset.ts'
+import type { ProgressEvent } from '../platform/progress.ts'
+import type { MachineResources, RunRequirements } from './requirements.ts'
+import type { RunFolder } from './run-folder.ts'
+
+export type TrainEvent =
+  | ProgressEvent
+  | DatasetEvent
+  | RequirementsEvent
+  | RunEvent
+  | ClipEvent
+  | ReconstructionEvent
+  | StepEvent
+  | EvaluationEvent
+  | PreviewEvent
+  | CheckpointEvent
+  | DoneEvent
+
+/** The dataset was inspected: pairs, problems, advice. Emitted before the run stops for a dataset that cannot be used. */
+export type DatasetEvent = { type: 'dataset'; dataset: Dataset }
+
+/** What the run needs and what this machine has, all in bytes. Emitted before the model is loaded. */
+export type RequirementsEvent = { type: 'requirements'; requirements: RunRequirements; resources: MachineResources }
+
+/** One entry of `validation`: its reference, fitted, and its target where that lies beside the reference. */
+export type ValidationClip = { prompt: string; reference: Waveform; target?: Waveform | undefined }
+
+/** The folder of the run exists. Nothing was written before this event. */
+export type RunEvent = {
+  type: 'run'
+  folder: RunFolder
+  settings: TrainSettings
+  base: { path: string; isBundled: boolean; fingerprint: string; blocks: number }
+  backend: string
+  /** The references of the previews, as they were fitted. */
+  validation: readonly ValidationClip[]
+}
+
+/** A pair was fitted, as the model is trained on it. */
+export type ClipEvent = { type: 'clip'; pair: FittedPair }
+
+/** A target of the dataset after encoding and decoding: how much of the sound the autoencoder and the vocoder preserve. */
+export type ReconstructionEvent = { type: 'reconstruction'; name: string; original: Waveform; reconstructed: Waveform }
+
+/** An optimizer step. */
+export type StepEvent = {
+  type: 'step'
+  /** 1-based. */
+  step: number
+  steps: number
+  /** The mean over the examples of the step. It depends on the noise levels that were drawn. */
+  loss: number
+  /** An exponential moving average of the loss over about 50 steps. */
+  smoothedLoss: number
+  learningRate: number
+  /** Before clipping. */
+  gradientNorm: number
+  /** The noise level of each example, 0 … 1. */
+  sigmas: readonly number[]
+  /** The names of the pairs. */
+  pairs: readonly string[]
+  seconds: number
+  /** Resident memory of the process. */
+  memoryBytes: number
+}
+
+/** The loss over the same pairs, noise and noise levels each time: it shows learning without the luck of the draw. */
+export type EvaluationEvent = { type: 'evaluation'; step: number; fixedLoss: number }
+
+/** A preview was rendered and written. Step 0 is the base without a LoRA. */
+export type PreviewEvent = {
+  type: 'preview'
+  /** 1-based, in the order of the validation references. */
+  number: number
+  step: number
+  path: string
+  waveform: Waveform
+}
+
+/** The run can be resumed from here. `loraPath` is set where the LoRA was saved as well. */
+export type CheckpointEvent = { type: 'checkpoint'; step: number; statePath: string; loraPath?: string }
+
+/** The last event of a run that began, whatever ended it. */
+export type DoneEvent = {
+  type: 'done'
+  state: 'finished' | 'stopped'
+  step: number
+  steps: number
+  folder: RunFolder
+  /** Since `train` was called. */
+  seconds: number
+}

@@ -1,0 +1,119 @@
+/** The previews of a run: the same references, prompts and noise at every checkpoint, so that they can be compared by ear. */
+import { existsSync, statSync } from 'node:fs'
+import { audioExtensions } from '../audio/decode.ts'
+import { encodeWav } from '../audio/wav.ts'
+import { concatenateWaveforms, type Waveform } from '../audio/waveform.ts'
+import { defaultLimits, type Limits } from '../config/limits.ts'
+import type { TrainSettings } from '../config/settings.ts'
+import { guidanceRescale } from '../diffusion/guidance.ts'
+import { openSampler } from '../diffusion/sampler.ts'
+import type { HostMatrix } from '../engine/device-tensors.ts'
+import type { BaseModel } from '../model/base-model.ts'
+import type { Transformer } from '../model/transformer/transformer.ts'
+import { parseLocation } from '../net/location.ts'
+import { replaceFile } from '../platform/files.ts'
+import type { Reporter } from '../platform/progress.ts'
+import { readReference } from '../preview/reference.ts'
+import { generateLatents, renderLatents } from '../preview/render.ts'
+import type { TrainEvent, ValidationClip } from './events.ts'
+import type { RunFolder } from './run-folder.ts'
+
+/**
+ * Reads the references of the previews. It happens before anything is written, so that a wrong path costs nothing.
+ * @throws UserError for a reference that cannot be read.
+ */
+export async function readValidationClips(
+  { validation, audioDurationSeconds, audioNormalize }: TrainSettings,
+  limits: Limits = defaultLimits,
+): Promise<ValidationClip[]> {
+  const read = (location: string) =>
+    readReference(location, { seconds: audioDurationSeconds, normalize: audioNormalize, limits })
+  const clips: ValidationClip[] = []
+  for (const { prompt, referenceAudioUrl } of validation) {
+    const target = groundTruthOf(referenceAudioUrl)
+    clips.push({
+      prompt,
+      reference: await read(referenceAudioUrl),
+      target: target === undefined ? undefined : await read(target),
+    })
+  }
+  return clips
+}
+
+/** The path of the target beside a local `<name>_start` file, in any format; undefined where there is none. */
+export function groundTruthOf(reference: string): string | undefined {
+  const location = parseLocation(reference)
+  const [, stem] = location.kind === 'path' ? (location.path.match(/^(.+)_start\.[^.]+$/i) ?? []) : []
+  if (stem === undefined) return undefined
+  return audioExtensions.map((extension) => `${stem}_end${extension}`).find((path) => existsSync(path))
+}
+
+export type PreviewRenderer = {
+  /** Renders every preview with the LoRA as it is now. Writes each as a wav, and all of them one after another as `audio.wav`. */
+  renderAt(step: number): Promise<void>
+  /** Whether `renderAt` was completed for this step, in an earlier process for example. */
+  isDoneAt(step: number): boolean
+  close(): void
+}
+
+export type PreviewInputs = {
+  validation: readonly ValidationClip[]
+  /** The latent patches of the references, in the same order. */
+  references: readonly HostMatrix[]
+  /** By text. */
+  contexts: ReadonlyMap<string, HostMatrix>
+}
+
+export function createPreviewRenderer(
+  { base, model, run, settings }: { base: BaseModel; model: Transformer; run: RunFolder; settings: TrainSettings },
+  { validation, references, contexts }: PreviewInputs,
+  reporter: Reporter<TrainEvent>,
+): PreviewRenderer {
+  const sampler = openSampler(model)
+  const contextOf = (text: string) => contexts.get(text) as HostMatrix
+
+  const render = async (clip: ValidationClip, number: number, step: number) => {
+    const stage = reporter.stage(`Preview ${number} at step ${step}`, settings.previewSteps, 'steps')
+    const latents = await generateLatents(
+      sampler,
+      {
+        reference: references[number - 1] as HostMatrix,
+        context: contextOf(clip.prompt),
+        negativeContext: contextOf(settings.validationNegativePrompt),
+        seconds: wholeFrames(settings.audioDurationSeconds, settings.validationFrameRate),
+        seed: settings.seed,
+        steps: settings.previewSteps,
+        guidance: { cfg: settings.previewCfg, stg: settings.stgScale, rescale: guidanceRescale },
+      },
+      (done) => {
+        stage.update(done)
+        reporter.throwIfAborted()
+      },
+    )
+    const waveform = await renderLatents(base, latents)
+    const path = run.preview(number, step)
+    replaceFile(path, [encodeWav(waveform)])
+    stage.finish(path)
+    await reporter.emit({ type: 'preview', number, step, path, waveform })
+    return waveform
+  }
+
+  return {
+    renderAt: async (step) => {
+      const waveforms: Waveform[] = []
+      for (const [i, clip] of validation.entries()) waveforms.push(await render(clip, i + 1, step))
+      if (waveforms.length > 0) replaceFile(run.audio, [encodeWav(concatenateWaveforms(waveforms))])
+    },
+    isDoneAt: (step) => validation.every((_, i) => isNewer(run.audio, run.preview(i + 1, step))),
+    close: sampler.close,
+  }
+}
+
+/** Whether both files exist and the first was written last. */
+function isNewer(later: string, earlier: string): boolean {
+  const [last, first] = [later, earlier].map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs)
+  return last !== undefined && first !== undefined && last >= first
+}
+
+/** The reference implementation counts the length of a preview in whole video frames. */
+const wholeFrames = (seconds: number, frameRate: number) => Math.round(seconds * frameRate) / frameRate

@@ -1,0 +1,302 @@
+/** From a dataset of pairs to a LoRA: the story of a training run, and the functions that other programs call. */
+import { join } from 'node:path'
+import { defaultLimits, type Limits } from '../config/limits.ts'
+import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } from '../config/settings.ts'
+import type { Flags } from '../config/values.ts'
+import { type ClipStore, openClipStore } from '../dataset/clips.ts'
+import { assertTrainable, type Dataset, inspectSource } from '../dataset/dataset.ts'
+import { createDebugDataset } from '../dataset/debug-dataset.ts'
+import { datasetOptionsOf } from '../dataset/inspect-dataset.ts'
+import { findingText } from '../dataset/problem.ts'
+import { openSource, type Source } from '../dataset/source.ts'
+import { type Cache, openCache } from '../encode/cache.ts'
+import { requireTextEncoderFor } from '../encode/captions.ts'
+import { encodeDataset } from '../encode/dataset.ts'
+import { startBackend } from '../engine/backend.ts'
+import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
+import { detachLora } from '../model/lora.ts'
+import { disposeTransformer } from '../model/transformer/transformer.ts'
+import { lockFolder } from '../platform/lock.ts'
+import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
+import { adviseGuidance, loadModel } from '../preview/base.ts'
+import { estimateRun, type RunEstimate } from './dry-run.ts'
+import type { TrainEvent, ValidationClip } from './events.ts'
+import { createPreviewRenderer, readValidationClips } from './previews.ts'
+import { reconstructTargets } from './reconstructions.ts'
+import { checkResources } from './resources.ts'
+import { refuseFixedChanges } from './resume-check.ts'
+import { createRunFolder, openRunFolder, type RunConfig, type RunFolder } from './run-folder.ts'
+import { runTraining } from './training-run.ts'
+
+export type TrainRunOptions = RunOptions<TrainEvent> & {
+  /** What input may cost at most. */
+  limits?: Limits | undefined
+  /** How many targets of the dataset to reconstruct for `reconstruction` events; 0 by default. */
+  reconstructions?: number | undefined
+}
+
+export type TrainResult = {
+  folder: RunFolder
+  /** The trained LoRA. */
+  loraPath: string
+  steps: number
+  seconds: number
+}
+
+/**
+ * Trains a LoRA on a dataset of pairs.
+ * @throws UserError with what the user can correct; before the `run` event nothing was written. Interrupted when the signal was aborted: the run is
+ *   saved and can be resumed with `resumeTraining`.
+ */
+export async function train(options: TrainOptions, runOptions: TrainRunOptions = {}): Promise<TrainResult> {
+  const { settings, notices } = resolveTrainSettings({ options })
+  return startTraining(settings, notices, runOptions)
+}
+
+/** Trains with settings that were resolved before. @throws as `train` does. */
+export async function startTraining(
+  settings: TrainSettings,
+  notices: readonly string[],
+  runOptions: TrainRunOptions,
+): Promise<TrainResult> {
+  return runToEnd({ settings }, notices, runOptions)
+}
+
+/**
+ * Continues a run that was interrupted, with its own parameters.
+ * @param path the folder of the run, or `latest` for the newest one in the folder `runs`.
+ * @param changes parameters to change, as options or as flags; what decides the identity of the LoRA cannot change.
+ * @throws UserError when it is not a run, or a change would make it another run; otherwise as `train` does.
+ */
+export async function resumeTraining(
+  path: string,
+  changes: { options?: Partial<TrainOptions>; flags?: Flags } = {},
+  runOptions: TrainRunOptions = {},
+): Promise<TrainResult> {
+  const { run, config } = openRunFolder(path)
+  const savedJob = { job: config.parameters, file: run.config }
+  const previous = resolveTrainSettings({ savedJob }).settings
+  const { settings, notices } = resolveTrainSettings({ ...changes, savedJob })
+  refuseFixedChanges(previous, settings, run.path)
+  return runToEnd({ settings, resumed: { run, previousSettings: previous } }, notices, runOptions)
+}
+
+/**
+ * Runs a few training steps on made-up pairs and estimates the time and memory of the whole run. Nothing is written.
+ * @throws UserError as `train` does.
+ */
+export async function dryRun(
+  settings: TrainSettings,
+  notices: readonly string[],
+  runOptions: TrainRunOptions,
+): Promise<RunEstimate> {
+  const reporter = createReporter<TrainEvent>(runOptions)
+  for (const notice of notices) reporter.info(notice)
+  const prepared = await prepare(settings, settings.out, runOptions.limits, reporter)
+  try {
+    const model = loadModel(prepared.base, settings, reporter)
+    try {
+      return await estimateRun(prepared.base, model, settings, prepared.validation.length, reporter)
+    } finally {
+      disposeTransformer(model)
+    }
+  } finally {
+    await prepared.close()
+  }
+}
+
+type RunRequest = {
+  settings: TrainSettings
+  /** The run to continue, and its settings so far. */
+  resumed?: { run: RunFolder; previousSettings: TrainSettings }
+}
+
+async function runToEnd(
+  { settings, resumed }: RunRequest,
+  notices: readonly string[],
+  runOptions: TrainRunOptions,
+): Promise<TrainResult> {
+  const started = performance.now()
+  const secondsSoFar = () => (performance.now() - started) / 1000
+  let step = 0
+  const onEvent = (event: TrainEvent) => {
+    if (event.type === 'step' || event.type === 'checkpoint') step = event.step
+    return runOptions.onEvent?.(event)
+  }
+  const reporter = createReporter<TrainEvent>({ ...runOptions, onEvent })
+  for (const notice of notices) reporter.info(notice)
+  let lock = resumed && lockFolder(resumed.run.path)
+  try {
+    const prepared = await prepare(settings, resumed?.run.path ?? settings.out, runOptions.limits, reporter)
+    try {
+      lock ??= lockFolder(prepared.folder)
+      const run = resumed?.run ?? createRunFolder(prepared.folder, configOf(settings))
+      const steps = settings.numberOfSteps
+      let state: 'finished' | 'stopped' = 'stopped'
+      try {
+        const { previousSettings } = resumed ?? {}
+        await trainPrepared(prepared, { run, settings, previousSettings }, runOptions, reporter)
+        state = 'finished'
+      } finally {
+        await reporter.emit({ type: 'done', state, step, steps, folder: run, seconds: secondsSoFar() })
+      }
+      return { folder: run, loraPath: run.lora, steps, seconds: secondsSoFar() }
+    } finally {
+      await prepared.close()
+    }
+  } finally {
+    lock?.release()
+  }
+}
+
+type Prepared = {
+  source: Source
+  dataset: Dataset
+  base: BaseModel
+  backend: string
+  cache: Cache
+  /** The fitted pairs. */
+  clips: ClipStore
+  validation: ValidationClip[]
+  prompts: string[]
+  folder: string
+  close(): Promise<void>
+}
+
+/** Finds everything that can be wrong with the data, the model or the machine, before the first byte is written. */
+async function prepare(
+  settings: TrainSettings,
+  out: string | undefined,
+  limits: Limits = defaultLimits,
+  reporter: Reporter<TrainEvent>,
+): Promise<Prepared> {
+  const source = await openSource(settings.trainingDataUrl, { limits, signal: reporter.signal })
+  const clips = await openClipStore()
+  const close = async () => {
+    await clips.close()
+    await source.close()
+  }
+  try {
+    const dataset = await inspect(source, settings, clips, reporter)
+    const base = openBase(settings)
+    reporter.info(describeBase(base))
+    const validation = await readValidationClips(settings, limits)
+    if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)
+    const prompts = validation.map(({ prompt }) => prompt)
+    if (validation.length > 0) prompts.push(settings.validationNegativePrompt)
+    const texts = new Set([...usedCaptions(dataset), ...prompts])
+    const cache = openCache()
+    const unknownTexts = requireTextEncoderFor(base, texts, cache)
+    const backend = await startBackend(settings.backend)
+    reporter.info(`Backend: ${backend.name}, ${backend.description}`)
+    const folder = out ?? defaultFolder(dataset)
+    const counts = { clips: 2 * dataset.counts.used, texts: texts.size, unknownTexts, previews: validation.length }
+    await checkResources(base, { ...settings, ...counts }, folder, reporter)
+    return { source, dataset, base, backend: backend.name, cache, clips, validation, prompts, folder, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** Encodes the data, loads the model and trains. */
+async function trainPrepared(
+  { dataset, base, backend, cache, clips, validation, prompts }: Prepared,
+  {
+    run,
+    settings,
+    previousSettings,
+  }: { run: RunFolder; settings: TrainSettings; previousSettings?: TrainSettings | undefined },
+  { reconstructions = 0 }: TrainRunOptions,
+  reporter: Reporter<TrainEvent>,
+): Promise<void> {
+  await reporter.emit({
+    type: 'run',
+    folder: run,
+    settings,
+    base: {
+      path: base.checkpoint.path,
+      isBundled: base.isBundled,
+      fingerprint: base.fingerprint,
+      blocks: base.config.transformer.num_layers,
+    },
+    backend,
+    validation,
+  })
+  const debug = settings.debugDataset ? createDebugDataset(run.debugDataset, dataset) : undefined
+  const reconstructed: { name: string; target: ValidationClip['reference'] }[] = []
+  const encoded = await encodeDataset(
+    {
+      dataset,
+      base,
+      cache,
+      clips,
+      references: validation.map(({ reference }) => reference),
+      prompts,
+      onClip: async (pair) => {
+        debug?.add(pair)
+        if (reconstructed.length < reconstructions) reconstructed.push(pair)
+        await reporter.emit({ type: 'clip', pair })
+      },
+    },
+    reporter,
+  )
+  await debug?.finish()
+  await reconstructTargets(base, reconstructed, encoded.pairs, reporter)
+
+  const model = loadModel(base, settings, reporter)
+  const previews = createPreviewRenderer({ base, model, run, settings }, { validation, ...encoded }, reporter)
+  try {
+    await runTraining({ base, model, pairs: encoded.pairs, run, settings, previousSettings, previews }, reporter)
+  } finally {
+    previews.close()
+    detachLora(model)
+    disposeTransformer(model)
+  }
+}
+
+/** Reports what is wrong with the data, all at once. @throws UserError when nothing can be trained on. */
+async function inspect(
+  source: Source,
+  settings: TrainSettings,
+  clips: ClipStore,
+  reporter: Reporter<TrainEvent>,
+): Promise<Dataset> {
+  const stage = reporter.stage('Inspecting the dataset', source.paths.length, 'files')
+  const dataset = await inspectSource(source, datasetOptionsOf(settings), {
+    analyzeSound: true,
+    clips,
+    onProgress: ({ done, total }) => {
+      stage.update((done / total) * source.paths.length)
+      reporter.throwIfAborted()
+    },
+  })
+  const { used, pairs, stretched, trimmed, skipped } = dataset.counts
+  stage.finish(`${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped`)
+  await reporter.emit({ type: 'dataset', dataset })
+  assertTrainable(dataset)
+  for (const { message, hint } of dataset.problems) reporter.warn(message, hint)
+  for (const finding of dataset.advice?.findings ?? [])
+    if (finding.severity === 'warning') reporter.warn(findingText(finding, mostNames), finding.hint)
+  return dataset
+}
+
+/** How many names a warning lists; the report has all. */
+const mostNames = 4
+
+const usedCaptions = ({ pairs }: Dataset) => pairs.filter(({ plan }) => plan.use).map(({ caption }) => caption)
+
+const configOf = (settings: TrainSettings): RunConfig => ({
+  tool: 'ltx-a2a',
+  training_type: 'audio_to_audio_lora',
+  trigger_phrase: settings.triggerPhrase,
+  parameters: jobOf(settings),
+})
+
+/** `runs/<dataset>-20260131-235959`, in local time. */
+function defaultFolder({ name }: Dataset, now = new Date()): string {
+  const twoDigits = (part: number) => String(part).padStart(2, '0')
+  const date = [now.getFullYear(), twoDigits(now.getMonth() + 1), twoDigits(now.getDate())].join('')
+  const time = [now.getHours(), now.getMinutes(), now.getSeconds()].map(twoDigits).join('')
+  return join('runs', `${name}-${date}-${time}`)
+}

@@ -1,0 +1,124 @@
+/** The training itself: the loop, what is saved and previewed on the way, and what can stop it. */
+import type { TrainSettings } from '../config/settings.ts'
+import type { EncodedPair } from '../encode/dataset.ts'
+import type { Transformer } from '../model/transformer/transformer.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
+import { isDiskFull } from '../platform/files.ts'
+import type { Reporter } from '../platform/progress.ts'
+import { shellQuote } from '../platform/text.ts'
+import type { TrainEvent } from './events.ts'
+import type { PreviewRenderer } from './previews.ts'
+import { resumeCheckOf } from './resume-check.ts'
+import type { RunFolder } from './run-folder.ts'
+import { createRunWriter, isDueAt, type WrittenRun } from './run-writer.ts'
+import { NonFiniteLoss } from './step.ts'
+import { createTrainer, type StepReport, type Trainer, type TrainerSettings } from './trainer.ts'
+
+export type TrainingRun = WrittenRun & {
+  model: Transformer
+  pairs: readonly EncodedPair[]
+  previews: PreviewRenderer
+}
+
+/**
+ * Trains from the state of the run, or from the beginning, to the last step.
+ * @throws Interrupted when the signal was aborted, UserError when the disk is full or the loss is not finite. The run can be resumed after each.
+ */
+export async function runTraining(training: TrainingRun, reporter: Reporter<TrainEvent>): Promise<void> {
+  const { base, model, pairs, run, settings, previews } = training
+  const steps = settings.numberOfSteps
+  const trainerSettings = trainerSettingsOf(settings)
+  const trainer = createTrainer(model, pairs, trainerSettings)
+  const writer = createRunWriter(training, trainer, resumeCheckOf(base.fingerprint, pairs, trainerSettings))
+  const arePreviewsDue = (step: number) => isDueAt(settings.previewInterval, step, steps)
+
+  const saveCheckpoint = async () => {
+    const loraPath = writer.saveCheckpoint()
+    await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
+  }
+  try {
+    const fixedLoss = writer.open()
+    if (fixedLoss !== undefined) await reporter.emit({ type: 'evaluation', step: 0, fixedLoss })
+    if (trainer.step > 0) {
+      reporter.info(`Resuming after step ${trainer.step}`)
+      if (trainer.step === steps) await saveCheckpoint() // fewer steps than before were asked for, or it was stopped just here
+      if (arePreviewsDue(trainer.step) && !previews.isDoneAt(trainer.step))
+        await tryPreviews(previews, trainer.step, reporter)
+    } else if (settings.previewInterval > 0 && !previews.isDoneAt(0)) await tryPreviews(previews, 0, reporter) // the base
+    const stage = reporter.stage('Training', steps, 'steps')
+    let smoothedLoss: number | undefined
+    const onStep = async (report: StepReport) => {
+      const { step, loss, seconds } = report
+      smoothedLoss = smoothedLoss === undefined ? loss : smoothedLoss + (loss - smoothedLoss) * smoothing
+      const fixedLoss = writer.addStep(report)
+      const memoryBytes = process.memoryUsage.rss()
+      stage.update(step, { loss: smoothedLoss, secondsPerStep: seconds, memoryBytes })
+      await reporter.emit({ type: 'step', ...report, steps, smoothedLoss, memoryBytes })
+      if (fixedLoss !== undefined) await reporter.emit({ type: 'evaluation', step, fixedLoss })
+      if (writer.isCheckpointDue(step)) await saveCheckpoint()
+      if (arePreviewsDue(step)) await tryPreviews(previews, step, reporter)
+    }
+    const isStopped = () => reporter.signal.aborted
+    await trainer.run({ onStep, shouldStop: isStopped })
+    if (trainer.step < steps) {
+      writer.saveState()
+      await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state })
+    }
+    if (isStopped() && (trainer.step < steps || !previews.isDoneAt(steps)))
+      throw new Interrupted(`stopped after step ${trainer.step} of ${steps}; the run is saved`, {
+        hint: resumeCommand(run.path),
+      })
+    stage.finish(`${steps} steps, loss ${smoothedLoss?.toFixed(4) ?? 'unchanged'}`)
+  } catch (error) {
+    throw withResumeHint(error, trainer, run)
+  } finally {
+    trainer.dispose()
+  }
+}
+
+export const trainerSettingsOf = (settings: TrainSettings): TrainerSettings => ({
+  rank: settings.rank,
+  alpha: settings.alpha,
+  targetModules: settings.targetModules,
+  seed: settings.seed,
+  steps: settings.numberOfSteps,
+  learningRate: settings.learningRate,
+  schedule: settings.learningRateSchedule,
+  accumulation: settings.gradientAccumulation,
+})
+
+/** The weight of the newest loss: an average over about fifty steps. */
+const smoothing = 0.04
+
+/** A preview that fails must not stop the training. */
+async function tryPreviews(previews: PreviewRenderer, step: number, reporter: Reporter<TrainEvent>) {
+  try {
+    await previews.renderAt(step)
+  } catch (error) {
+    if (error instanceof Interrupted) return // the training loop stops next, and saves
+    reporter.warn(`the preview at step ${step} failed: ${(error as Error).message}`)
+  }
+}
+
+/** What stopped a run from outside or inside, with how to resume it from its last state. */
+function withResumeHint(error: unknown, { step }: Trainer, { path }: RunFolder): unknown {
+  if (isDiskFull(error))
+    return new UserError(`there is no room for ${path}: the run stops after step ${step}`, {
+      hint: `make room, then resume from the last state: ${resumeCommand(path)}`,
+      cause: error,
+    })
+  if (error instanceof NonFiniteLoss)
+    return new UserError(`training diverged at step ${step + 1}${placeOf(error)}: ${error.message}`, {
+      hint: `the step was not applied; resume with a smaller learning rate: ${resumeCommand(path)} --learning-rate <number>`,
+      cause: error,
+    })
+  return error
+}
+
+/** ", at sigma 0.871 of the pair drums" */
+function placeOf({ examples }: NonFiniteLoss): string {
+  const places = examples.map(({ sigma, pair }) => `sigma ${sigma.toFixed(3)} of the pair ${pair}`)
+  return places.length > 0 ? `, at ${places.join(' or ')}` : ''
+}
+
+const resumeCommand = (path: string) => `ltx-a2a train --resume ${shellQuote(path)}`

@@ -1,0 +1,78 @@
+import * as tf from '@tensorflow/tfjs'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { type BackendName, currentBackend, startBackend } from '../../src/engine/backend.ts'
+import { matMul } from '../../src/engine/matmul.ts'
+import { isNative } from '../../src/engine/native.ts'
+import { currentPrecision, isEmulated, probeMatMul } from '../../src/engine/precision.ts'
+import { hasNative } from './native.ts'
+
+afterEach(() => void vi.unstubAllEnvs())
+
+const product = () => [
+  ...matMul(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([5, 6, 7, 8], [2, 2]), { transposeB: true }).dataSync(),
+]
+
+describe('one process', () => {
+  it('can compute with one backend after the other, and with the first again', async () => {
+    const names: BackendName[] = ['wasm', 'cpu', ...(hasNative ? (['tensorflow'] as const) : []), 'wasm']
+    for (const name of names) {
+      const { passedOver } = await startBackend(name)
+      expect(passedOver).toEqual([])
+      expect(currentBackend()).toBe(name)
+      expect(isNative()).toBe(name === 'tensorflow')
+      expect(product()).toEqual([17, 23, 39, 53])
+    }
+  })
+
+  it('keeps the tensors of one backend usable when another is started', async () => {
+    await startBackend('wasm')
+    const x = tf.tensor1d([1, 2, 3])
+    const doubled = tf.mul(x, 2)
+    await startBackend(hasNative ? 'tensorflow' : 'cpu')
+    expect([...tf.add(doubled, x).dataSync()]).toEqual([3, 6, 9])
+  })
+
+  it('can have another precision each time native TensorFlow starts', async () => {
+    await startBackend('wasm', { precision: 'bfloat16' })
+    expect(currentPrecision()).toBe('float32') // the only one of wasm
+    if (!hasNative) return
+    await startBackend('tensorflow', { precision: 'half' })
+    expect(currentPrecision()).toBe('half')
+    vi.stubEnv('LTX_A2A_PRECISION', 'float32')
+    await startBackend('tensorflow')
+    expect(currentPrecision()).toBe('float32')
+    vi.stubEnv('LTX_A2A_PRECISION', 'bfloat16')
+    expect(currentPrecision()).toBe('float32') // until the next start
+    await startBackend('tensorflow')
+    expect(currentPrecision()).toBe('bfloat16')
+    vi.stubEnv('LTX_A2A_PRECISION', '')
+    await startBackend('tensorflow')
+    expect(currentPrecision()).toBe(isEmulated('bfloat16') ? 'float32' : 'bfloat16')
+  })
+
+  it.skipIf(!hasNative)('refuses a precision that does not exist', async () => {
+    vi.stubEnv('LTX_A2A_PRECISION', 'float16')
+    await startBackend('tensorflow')
+    expect(currentPrecision).toThrow('LTX_A2A_PRECISION is float16')
+  })
+})
+
+describe('the probe of matrix products', () => {
+  it('measures float32 on every backend', async () => {
+    for (const name of ['wasm', ...(hasNative ? (['tensorflow'] as const) : [])] as BackendName[]) {
+      await startBackend(name)
+      const probe = probeMatMul('float32')
+      expect(probe).toMatchObject({ works: true, roundsToNearest: true })
+      expect(probe.works && probe.gigaflops).toBeGreaterThan(0.1)
+    }
+  })
+
+  it('finds bfloat16 on native TensorFlow alone', async () => {
+    await startBackend('wasm')
+    expect(probeMatMul('bfloat16')).toEqual({ works: false, reason: 'only native TensorFlow has it' })
+    if (!hasNative) return
+    await startBackend('tensorflow')
+    const emulated = { works: false, reason: 'emulated on this processor' }
+    expect(probeMatMul('bfloat16')).toMatchObject(isEmulated('bfloat16') ? emulated : { works: true })
+  })
+})

@@ -1,0 +1,30 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { savedActivationBytes, shouldCheckpoint } from '../../src/model/transformer/checkpointing.ts'
+
+afterEach(() => void vi.restoreAllMocks())
+
+describe('activation checkpointing', () => {
+  it('is used where it is on, and not where it is off, whatever the size', () => {
+    expect([0, 1e15].map((bytes) => shouldCheckpoint('on', bytes))).toEqual([true, true])
+    expect([0, 1e15].map((bytes) => shouldCheckpoint('off', bytes))).toEqual([false, false])
+  })
+
+  it('is used automatically where activations would take more than a third of the memory that the process may use', () => {
+    vi.spyOn(process, 'constrainedMemory').mockReturnValue(1000)
+    expect([0, 350, 351].map((bytes) => shouldCheckpoint('auto', bytes))).toEqual([false, false, true])
+  })
+
+  it('goes by the memory of the machine where the process may use all of it', () => {
+    for (const unlimited of [0, 2 ** 63]) {
+      vi.spyOn(process, 'constrainedMemory').mockReturnValue(unlimited)
+      expect([0, 1e15].map((bytes) => shouldCheckpoint('auto', bytes))).toEqual([false, true])
+    }
+  })
+
+  it('saves, in float32, eleven matrices of the residual stream, the inner one, keys and values of the text, and attention weights', () => {
+    const [heads, width, inner, tokens, textTokens] = [2, 8, 32, 5, 3]
+    const elements =
+      11 * tokens * width + tokens * inner + 2 * textTokens * width + heads * tokens * (tokens + textTokens)
+    expect(savedActivationBytes({ heads, width, inner }, tokens, textTokens)).toBe(4 * elements)
+  })
+})

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest'
+import { createRetryPolicy, maxPause, startIdleTimeout, TransientError, withRetry } from '../../src/net/retry.ts'
+import { UserError } from '../../src/platform/errors.ts'
+
+const never = new AbortController().signal
+
+/** A policy whose pauses are recorded instead of waited for. */
+function policyWith(pauses: number[], attempts = 6) {
+  const sleep = async (seconds: number) => void pauses.push(seconds)
+  return createRetryPolicy(never, sleep, { attempts, hint: 'try again later' })
+}
+
+describe('retries', () => {
+  it('pause for 1, 2, 4, 8 and 16 s, and then give up', async () => {
+    const pauses: number[] = []
+    const failing = withRetry(policyWith(pauses), async () => {
+      throw new TransientError('busy')
+    })
+    await expect(failing).rejects.toMatchObject({ message: 'busy, 6 times in a row', hint: 'try again later' })
+    expect(pauses).toEqual([1, 2, 4, 8, 16])
+  })
+
+  it('wait as long as the server asks, but never longer than two minutes', async () => {
+    const pauses: number[] = []
+    const answers = [30, 86_400, Number.MAX_SAFE_INTEGER]
+    const result = await withRetry(policyWith(pauses), async () => {
+      const retryAfter = answers.shift()
+      if (retryAfter === undefined) return 'done'
+      throw new TransientError('busy', { retryAfter })
+    })
+    expect([result, pauses, maxPause]).toEqual(['done', [30, 120, 120], 120])
+  })
+
+  it('start over after something arrived', async () => {
+    const pauses: number[] = []
+    const policy = policyWith(pauses, 3)
+    for (let i = 0; i < 2; i++) await policy.afterFailure(new TransientError('busy'))
+    policy.reset()
+    for (let i = 0; i < 2; i++) await policy.afterFailure(new TransientError('busy'))
+    await expect(policy.afterFailure(new TransientError('busy'))).rejects.toThrow(UserError)
+    expect(pauses).toEqual([1, 2, 1, 2])
+  })
+
+  it('are for transient failures only', async () => {
+    const pauses: number[] = []
+    const failing = withRetry(policyWith(pauses), async () => {
+      throw new RangeError('a bug')
+    })
+    await expect(failing).rejects.toThrow(RangeError)
+    expect(pauses).toEqual([])
+  })
+})
+
+describe('an idle timeout', () => {
+  it('expires when nothing arrives, and not while something does', async () => {
+    const timeout = startIdleTimeout(0.1)
+    for (let i = 0; i < 4; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      timeout.restart()
+    }
+    expect(timeout.hasExpired()).toBe(false)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect([timeout.hasExpired(), timeout.signal.aborted]).toEqual([true, true])
+    timeout.close()
+  })
+
+  it('is aborted with the outer signal, without having expired', () => {
+    const controller = new AbortController()
+    const timeout = startIdleTimeout(60, controller.signal)
+    controller.abort(new Error('stopped'))
+    expect([timeout.hasExpired(), timeout.signal.reason.message]).toEqual([false, 'stopped'])
+    timeout.close()
+  })
+})
