@@ -1,20 +1,70 @@
+/**
+ * Four projects. `unit`: pure code, seconds. `model`: the reference's numbers and the model's parts on the portable backend. `cli`: commands, whole
+ * trainings, ffmpeg and other processes. `native`: the reference's numbers and gradients on native TensorFlow, which must be set up.
+ */
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
+const model = [
+  'test/{diffusion,engine,fixtures,golden,learn,model}/**/*.test.ts',
+  'test/train/{captured-step,requirements,resources,step,trainer}.test.ts',
+]
+
+const cli = [
+  'test/api.test.ts',
+  'test/{net,pages,setup}/**/*.test.ts',
+  'test/audio/{decode,ffmpeg,stretch}.test.ts',
+  'test/cli/{bad-input,completion,help,inspect-dataset,train}.test.ts',
+  'test/dataset/{advice,clips,dataset,source}.test.ts',
+  'test/encode/text-embeddings.test.ts',
+  'test/platform/lock.test.ts',
+  'test/reliability/{audio,download,fuzz,kill,leaks,resume,signals,trouble}.test.ts',
+  'test/report/run-report.test.ts',
+  'test/train/{decoding,train}.test.ts',
+]
+
+const native = ['test/{engine,golden,native}/**/*.test.ts']
+
+/** The native TensorFlow that the user of this machine has set up is used by the project `native` only. */
+const withoutNative = { LTX_A2A_DATA: join(tmpdir(), 'ltx-a2a-test-no-data') }
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
     pool: 'forks',
+    isolate: false, // TensorFlow.js is loaded once; nothing may depend on a fresh process anyway
     maxWorkers: 2,
-    env: {
-      // a native TensorFlow that this machine's user has set up is not what the tests are about
-      LTX_A2A_DATA: process.env.LTX_A2A_DATA ?? join(tmpdir(), 'ltx-a2a-test-no-data'),
-      // random and quick, in the place of the one that has learned
-      LTX_A2A_BASE: fileURLToPath(new URL('test/base', import.meta.url)),
-    },
+    // a small base with random weights, in place of the one that was trained
+    env: { LTX_A2A_BASE: fileURLToPath(new URL('test/base', import.meta.url)) },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...model, ...cli, 'test/native/**'],
+          env: withoutNative,
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'model', include: model, env: withoutNative, testTimeout: 60_000, hookTimeout: 60_000 },
+      },
+      {
+        extends: true,
+        test: { name: 'cli', include: cli, env: withoutNative, testTimeout: 120_000, hookTimeout: 120_000 },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'native',
+          include: native,
+          env: { LTX_A2A_BACKEND: 'tensorflow', LTX_A2A_PRECISION: 'float32' },
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
   },
 })

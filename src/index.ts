@@ -19,7 +19,7 @@ export { Interrupted, UserError } from './platform/errors.ts'
 export type { InfoEvent, ProgressEvent, RunOptions, StageEvent, WarningEvent } from './platform/progress.ts'
 export { type PreviewResult, type PreviewRunOptions, preview } from './preview/preview.ts'
 export { createRunReport } from './report/run-report.ts'
-export { createTensorBoardListener } from './report/tensorboard-listener.ts'
+export { createTensorBoardListener } from './report/tensorboard.ts'
 export type {
   CheckpointEvent,
   ClipEvent,

@@ -7,7 +7,7 @@ import { decodeLatents, encodeMel, loadAudioVae } from '../../src/model/audio-va
 import { patchify } from '../../src/model/audio-vae/latents.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
-import { loadVocoder, vocodeWaveforms } from '../../src/model/vocoder/vocoder.ts'
+import { loadVocoder, vocodeBatch } from '../../src/model/vocoder/vocoder.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { typicalSounds } from './sounds.ts'
 import { asCheckpoint, replaceValues, type Tensors, valuesOf } from './tensors.ts'
@@ -57,6 +57,6 @@ function load(tensors: Tensors, metadata: Metadata) {
       return patchify(encodeMel(vae, tf.tensor4d(data, [1, channels, frames, melBins])))
     },
     decode: (latents: tf.Tensor4D, onStage: (name: string, x: tf.Tensor) => void) =>
-      vocodeWaveforms(vocoder, decodeLatents(vae, latents), onStage),
+      vocodeBatch(vocoder, decodeLatents(vae, latents), onStage),
   }
 }

@@ -128,8 +128,7 @@ async function streamSamples(
       cause,
     })
   })
-  if (!format || frames === 0)
-    throw new UserError(`${name} has no audio`, { hint: 'export it again, or leave it out' })
+  if (!format || frames === 0) throw new UserError(`${name} has no audio`, { hint: 'export it again, or leave it out' })
   if (maxSeconds === undefined && frames > longestSeconds * format.sampleRate)
     throw new UserError(`${name} is longer than ${longestSeconds / 60} minutes`, {
       hint: `cut it into shorter files, or ${raiseLimitHint('audio-minutes', (2 * longestSeconds) / 60)}`,

@@ -21,8 +21,10 @@ const floor = 1e-5
 export function logMel(waveform: Waveform, options: MelOptions): Mel {
   const { sampleRate, nFft, hop, melBins } = options
   const samples = sampleCount(waveform)
-  if (waveform.sampleRate !== sampleRate) throw new Error(`the waveform has ${waveform.sampleRate} Hz, the log-mel front end needs ${sampleRate} Hz`)
-  if (samples <= nFft / 2) throw new Error(`the waveform has ${samples} samples, the log-mel front end needs more than ${nFft / 2}`)
+  if (waveform.sampleRate !== sampleRate)
+    throw new Error(`the waveform has ${waveform.sampleRate} Hz, the log-mel front end needs ${sampleRate} Hz`)
+  if (samples <= nFft / 2)
+    throw new Error(`the waveform has ${samples} samples, the log-mel front end needs more than ${nFft / 2}`)
 
   const frames = melFrameCount(samples, hop)
   const channels = waveform.channels.length

@@ -18,7 +18,9 @@ export const firstSamples = ({ sampleRate, channels }: Waveform, samples: number
 export function concatenateWaveforms(waveforms: readonly Waveform[]): Waveform {
   const [first] = waveforms
   if (!first) throw new Error('there is no waveform to concatenate')
-  const channels = first.channels.map((_, c) => concatenateSamples(waveforms.map(({ channels }) => channels[c] as Float32Array)))
+  const channels = first.channels.map((_, c) =>
+    concatenateSamples(waveforms.map(({ channels }) => channels[c] as Float32Array)),
+  )
   return { sampleRate: first.sampleRate, channels }
 }
 

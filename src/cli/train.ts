@@ -66,7 +66,7 @@ async function run({ config, resume, dryRun, ...flags }: TrainFlags, { output, s
 
   async function withReports(): Promise<TrainRunOptions> {
     const { createRunReport } = await import('../report/run-report.ts')
-    const { createTensorBoardListener } = await import('../report/tensorboard-listener.ts')
+    const { createTensorBoardListener } = await import('../report/tensorboard.ts')
     const messages = { onInfo: output.info, onWarning: output.warn }
     const [report, tensorBoard] = [createRunReport(messages), createTensorBoardListener(messages)]
     const onEvent = (event: TrainEvent) => {

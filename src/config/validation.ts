@@ -1,6 +1,7 @@
 /** The previews that a training run renders: a list in a job file, and on the command line two flags that are repeated side by side. */
 import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
+import { countText } from '../platform/text.ts'
 import { path, text, type ValueType } from './parameter.ts'
 
 type ValidationEntry = { prompt?: string | undefined; reference_audio_url: string }
@@ -32,11 +33,9 @@ export const validationFlags = {
 export function validationFromFlags(references: readonly string[] = [], prompts: readonly string[] = []) {
   if (prompts.length > references.length)
     throw new UserError(
-      `${count(prompts, 'validation prompt')} but ${count(references, 'validation reference')} were given`,
+      `${countText(prompts.length, 'validation prompt')} but ${countText(references.length, 'validation reference')} were given`,
       { hint: 'give one --validation-reference <file> for each --validation-prompt' },
     )
   if (references.length === 0) return undefined
   return references.map((reference, i) => ({ prompt: prompts[i], reference_audio_url: reference }))
 }
-
-const count = (list: readonly string[], noun: string) => `${list.length} ${noun}${list.length === 1 ? '' : 's'}`

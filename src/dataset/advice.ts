@@ -1,5 +1,7 @@
 /** What an experienced trainer would say after listening to all pairs: how long the clips should be, and what to fix first. */
+
 import { consistencyOf } from '../audio/analysis/pair-comparison.ts'
+import { sum } from '../platform/statistics.ts'
 import { duplicateFindings, oddFindings } from './consistency-findings.ts'
 import type { DatasetOptions } from './fit-plan.ts'
 import { type Bucket, pairsPerClipLength, recommendedSeconds } from './fit-plan.ts'
@@ -98,7 +100,7 @@ export function lengthFindings(
   const long = lengths.filter((pair) => pair.seconds >= severalClips * seconds)
   const detailed = (list: typeof lengths) =>
     list.map(({ name, seconds }) => ({ name, detail: `${(Math.floor(seconds * 100) / 100).toFixed(2)} s` }))
-  const clips = long.reduce((sum, pair) => sum + Math.floor(pair.seconds / seconds), 0)
+  const clips = sum(long.map((pair) => Math.floor(pair.seconds / seconds)))
   return [
     ...findingIn(detailed(short), {
       kind: 'too-short',
@@ -122,3 +124,18 @@ const usedAt = (seconds: number, lengths: readonly { seconds: number }[]) =>
   pairsPerClipLength(lengths.map((pair) => ({ reference: pair.seconds, target: pair.seconds }))).find(
     (bucket) => bucket.seconds >= seconds,
   )?.pairs ?? 0
+
+/** Which clip length to choose. @param seconds the length that is set. */
+export function lengthAdvice(recommended: number | null, seconds: number): string {
+  if (recommended === null) return 'no pair is long enough for any clip length'
+  if (recommended === seconds) return `${seconds} s is a good choice`
+  return `recommended: --audio-duration-seconds ${recommended} (now ${seconds})`
+}
+
+/** How much of the change in sound all pairs have in common. @param share 0 to 1. */
+export function consistencyText(share: number): string {
+  const percent = `${Math.round(share * 100)} %`
+  if (share >= 0.7) return `The pairs do nearly the same to their sounds: ${percent} of the change is common to all.`
+  if (share >= 0.3) return `The pairs do similar things to their sounds: ${percent} of the change is common to all.`
+  return `The pairs do different things to their sounds: only ${percent} of the change is common to all.`
+}

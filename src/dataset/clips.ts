@@ -1,11 +1,10 @@
 /** Fitted clips: two channels, 16 kHz, exactly as long as the dataset asks for. */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { decodeAudio, type OnSamples } from '../audio/decode.ts'
+import { decodeAudio } from '../audio/decode.ts'
 import { resample } from '../audio/resample.ts'
 import { stretchTo } from '../audio/stretch.ts'
 import {
   concatenateSamples,
-  deinterleave,
   durationOf,
   firstSamples,
   normalizePeak,
@@ -33,42 +32,15 @@ const shortestReferenceSeconds = 0.1
 /** How much of the beginning of a recording fitting uses, for clips of `seconds`. */
 export const headSeconds = (seconds: number) => seconds * stretchLimit + spareSeconds
 
-/** The beginning of a recording, kept while it is decoded. */
-export type Head = {
-  /** Interleaved samples, whole frames. */
-  add: OnSamples
-  /** At the file's own rate, with all its channels. */
-  waveform(): Waveform
-}
-
-/** @param seconds how much to keep. */
-export function createHead(seconds: number): Head {
-  const blocks: Float32Array[] = []
-  let [sampleRate, channelCount, missing] = [0, 1, Number.POSITIVE_INFINITY]
-  return {
-    add: (block, format) => {
-      if (blocks.length === 0) {
-        ;({ sampleRate, channelCount } = format)
-        missing = Math.floor(seconds * sampleRate) * channelCount
-      }
-      if (missing <= 0) return
-      blocks.push(block.subarray(0, missing))
-      missing -= block.length
-    },
-    waveform: () => deinterleave(concatenateSamples(blocks), channelCount, sampleRate),
-  }
-}
-
 /**
  * Trims or stretches at the recording's own rate, as the reference implementation trims, then resamples; the peak is normalized last.
- * @param decoded the beginning of the recording, `headSeconds` long where the recording is.
+ * @param stereo the beginning of the recording, `headSeconds` long where the recording is that long.
  */
 export async function fitClip(
-  decoded: Waveform,
+  stereo: Waveform,
   fit: SideFit,
   { seconds, normalize, limits }: Pick<DatasetOptions, 'seconds' | 'normalize'> & { limits?: Limits | undefined },
 ): Promise<Waveform> {
-  const stereo = toStereo(decoded)
   const samples = Math.floor(seconds * stereo.sampleRate)
   const fitted =
     fit.how === 'stretch' ? await stretchTo(stereo, samples, limits ? { limits } : {}) : firstSamples(stereo, samples)

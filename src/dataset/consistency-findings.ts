@@ -50,7 +50,7 @@ export function oddFindings(heard: readonly Heard[], agreement: Consistency | un
         hint: 'one LoRA learns one transformation: split the dataset, or tell the kinds apart by captions',
       },
     )
-  const odd = heard.flatMap(({ pair }, i) => ((agreement.each[i] as number) < 0 ? [{ name: pair.name }] : []))
+  const odd = heard.flatMap(({ pair }, i) => ((agreement.similarities[i] as number) < 0 ? [{ name: pair.name }] : []))
   return findingIn(odd, {
     kind: 'odd',
     severity: 'hint',

@@ -1,7 +1,9 @@
 /** An inspected source: what would be used, skipped, trimmed and stretched, and why. Plain data. */
+
 import pLimit from 'p-limit'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { UserError } from '../platform/errors.ts'
+import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
 import type { ClipStore } from './clips.ts'
 import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
@@ -131,7 +133,7 @@ function noneLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
   ]
 }
 
-const pairsHave = (pairs: number) => (pairs === 1 ? '1 pair has' : `${pairs} pairs have`)
+const pairsHave = (pairs: number) => `${countText(pairs, 'pair')} ${pairs === 1 ? 'has' : 'have'}`
 
 function countPairs(pairs: DatasetPair[]): Dataset['counts'] {
   const plans = pairs.map(({ plan }) => plan).filter((plan) => plan.use)

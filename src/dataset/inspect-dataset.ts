@@ -1,7 +1,9 @@
 /** The inspection of a dataset as other programs call it. */
+
 import type { Limits } from '../config/limits.ts'
 import { type InspectOptions, type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
+import { countText } from '../platform/text.ts'
 import { type Dataset, inspectSource } from './dataset.ts'
 import type { DatasetOptions } from './fit-plan.ts'
 import { openSource, type Source } from './source.ts'
@@ -41,7 +43,7 @@ export async function inspectOpenSource(
       reporter.throwIfAborted()
     },
   })
-  stage.finish(dataset.pairs.length === 1 ? '1 pair' : `${dataset.pairs.length} pairs`)
+  stage.finish(countText(dataset.pairs.length, 'pair'))
   return dataset
 }
 

@@ -1,11 +1,17 @@
 /** The inspection of one pair: what its files hold, how it would be fitted, and what is wrong with it. */
-import { createSideMeter, type SideMeter, type SoundMeasurements } from '../audio/analysis/measurement.ts'
+import {
+  createHeadRecorder,
+  createSideMeter,
+  type HeadRecorder,
+  type SideMeter,
+  type SoundMeasurements,
+} from '../audio/analysis/measurement.ts'
 import { comparePair, type PairComparison, type PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { type AudioInfo, measureAudio } from '../audio/decode.ts'
 import { silencePeak, toDbfs } from '../audio/waveform.ts'
 import { UserError } from '../platform/errors.ts'
 import { composeCaption, decodeCaption } from './caption.ts'
-import { type ClipStore, createHead, fitClip, type Head, headSeconds } from './clips.ts'
+import { type ClipStore, fitClip, headSeconds } from './clips.ts'
 import { type DatasetOptions, type FitPlan, planFit, type SideFit } from './fit-plan.ts'
 import type { Pair } from './pairs.ts'
 import { type Problem, problemFrom } from './problem.ts'
@@ -69,7 +75,7 @@ export async function inspectPair(
   const plan = planPair(reference.info, target.info, options)
   if (clips && plan.use) {
     const fit = ({ head }: MeasuredSide, side: SideFit) =>
-      fitClip((head as Head).waveform(), side, { ...options, limits: source.limits })
+      fitClip((head as HeadRecorder).waveform(), side, { ...options, limits: source.limits })
     clips.put({
       name,
       caption,
@@ -82,10 +88,10 @@ export async function inspectPair(
     target: describeSide(pair.target, target, plan.use ? plan.target : undefined),
   }
   const compared =
-    reference.meter && target.meter ? comparePair(reference.meter.beginning(), target.meter.beginning()) : undefined
+    reference.meter && target.meter ? comparePair(reference.meter.head(), target.meter.head()) : undefined
   const silent = plan.use ? Object.values(sides).flatMap((side) => silenceProblem(side, name)) : []
   return {
-    pair: { name, ...sides, caption, plan, ...(compared && { sound: compared.sound }) },
+    pair: { name, ...sides, caption, plan, ...(compared && { sound: compared.comparison }) },
     problems: [...reference.problems, ...target.problems, ...problems, ...silent],
     ...(compared && { features: compared.features }),
   }
@@ -96,7 +102,7 @@ type MeasuredSide = {
   info: AudioInfo | null
   meter?: SideMeter | undefined
   /** The beginning of the file, as far as fitting uses it. */
-  head?: Head | undefined
+  head?: HeadRecorder | undefined
   problems: Problem[]
 }
 
@@ -109,7 +115,7 @@ async function measureSide(
 ): Promise<MeasuredSide> {
   const about = { file: pair[side], pair: pair.name }
   const meter = analyzeSound ? createSideMeter(comparedSeconds) : undefined
-  const head = clips && createHead(headSeconds(seconds))
+  const head = clips && createHeadRecorder(headSeconds(seconds))
   try {
     const info = await source.withFile(pair[side], (file) =>
       measureAudio(file, {
@@ -152,7 +158,7 @@ function describeSide(path: string, { info, meter }: MeasuredSide, fit: SideFit 
   const { seconds, sampleRate, channelCount, headPeak } = info
   const peak = fit?.how === 'trim' ? headPeak : info.peak
   const peakDbfs = peak === 0 ? null : Math.round(toDbfs(peak) * 100) / 100 || 0 // not −0
-  const sound = meter && { sound: meter.sound() }
+  const sound = meter && { sound: meter.read() }
   return { path, audio: { seconds, sampleRate, channelCount, peakDbfs, silent: peak <= silencePeak, ...sound } }
 }
 

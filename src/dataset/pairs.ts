@@ -1,5 +1,7 @@
 /** File names to pairs: `<name>_start.<audio>` is a reference, `<name>_end.<audio>` its target, `<name>.txt` their caption. */
+
 import { audioExtensions } from '../audio/decode.ts'
+import { countText } from '../platform/text.ts'
 import type { Problem } from './problem.ts'
 
 /** Paths inside the source. */
@@ -127,7 +129,7 @@ function tooFew(pairs: number, errors: number): Problem[] {
     return [
       {
         severity: 'hint',
-        message: `${pairs === 1 ? '1 pair is' : `${pairs} pairs are`} few: ${fewPairs} or more train better`,
+        message: `${countText(pairs, 'pair')} ${pairs === 1 ? 'is' : 'are'} few: ${fewPairs} or more train better`,
       },
     ]
   return [

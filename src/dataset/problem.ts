@@ -1,5 +1,7 @@
 /** What is wrong with a dataset, collected as data so that everything is shown together. Errors stop a training, the others do not. */
+
 import { UserError } from '../platform/errors.ts'
+import { countText } from '../platform/text.ts'
 
 export type Severity = 'error' | 'warning' | 'hint'
 
@@ -45,5 +47,5 @@ export const findingIn = (pairs: Finding['pairs'], finding: Omit<Finding, 'pairs
 export function findingText({ what, pairs }: Finding, most = Number.POSITIVE_INFINITY): string {
   const names = pairs.slice(0, most).map(({ name, detail }) => (detail ? `${name} ${detail}` : name))
   const others = pairs.length > most ? [`${pairs.length - most} more`] : []
-  return `${what}, ${pairs.length} ${pairs.length === 1 ? 'pair' : 'pairs'}: ${[...names, ...others].join(', ')}`
+  return `${what}, ${countText(pairs.length, 'pair')}: ${[...names, ...others].join(', ')}`
 }

@@ -1,4 +1,5 @@
 /** Zip archives: listed when opened, extracted one file at a time, never under a name from the archive. */
+
 import { createWriteStream } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
@@ -8,6 +9,7 @@ import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { crc32 } from '../formats/crc.ts'
 import { UserError } from '../platform/errors.ts'
 import { isDiskFull, makeTempFolder } from '../platform/files.ts'
+import { sum } from '../platform/statistics.ts'
 import { ArchiveReader } from './archive-reader.ts'
 
 /** The files of a zip or a folder. */
@@ -144,7 +146,7 @@ function isPlain({ versionMadeBy, externalFileAttributes }: Entry): boolean {
 
 /** Checks the sizes that the list declares; extraction refuses files that are larger. */
 function checkSizes(entries: Entry[], size: number, shown: string, limits: ZipLimits) {
-  const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0)
+  const bytes = sum(entries.map(({ uncompressedSize }) => uncompressedSize))
   if (bytes > limits.totalBytes)
     throw new UserError(`${shown} unpacks to ${inMib(bytes)}, more than ${inMib(limits.totalBytes)}`, {
       hint: `split it into several datasets, or ${raiseLimitHint('zip-total-mib', bytes / mebibyte)}`,

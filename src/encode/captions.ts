@@ -83,10 +83,7 @@ const encoderCacheKey = ({ fingerprint }: BaseModel) => cacheKey('text encoder',
 
 const folderExists = (folder: string | undefined): folder is string => folder !== undefined && existsSync(folder)
 
-function textEncoderFolder(
-  { textEncoder, textEmbeddings, checkpoint }: BaseModel,
-  missing: readonly string[],
-): string {
+function textEncoderFolder({ textEncoder, textEmbeddings, checkpoint }: BaseModel, missing: readonly string[]): string {
   if (folderExists(textEncoder)) return textEncoder
   if (textEncoder !== undefined)
     throw new UserError(`the text encoder folder ${textEncoder} does not exist`, { hint: 'check --text-encoder' })

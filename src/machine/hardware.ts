@@ -1,27 +1,45 @@
-/** The machine, as far as it matters to a training. */
+/** Processor, memory, graphics cards and disks, as far as they matter to a training. */
 import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
+import { sum } from '../platform/statistics.ts'
 import { ProgramError, runProgram } from './programs.ts'
 
 export type Processor = { model: string; threads: number; bfloat16: string[] }
 
-/** @param flags what the processor says it can do. */
+/** @param flags the instruction sets. */
 export function readProcessor(flags = instructionSets() ?? []): Processor {
   const model = cpus()[0]?.model.trim() || process.arch
   return { model, threads: availableParallelism(), bfloat16: flags.filter((flag) => /bf16/.test(flag)) }
 }
 
+/** The instruction sets of an x86 processor under Linux; undefined where the system does not list them. */
+export function instructionSets(cpuinfo = textOf('/proc/cpuinfo')): readonly string[] | undefined {
+  return cpuinfo
+    .match(/^flags\s*:(.*)$/m)?.[1]
+    ?.trim()
+    .split(/\s+/)
+}
+
+/** Whether the processor has AVX-512 or AMX, which TensorFlow's bfloat16 kernels need. True where it is unknown. */
+export function hasWideVectors(): boolean {
+  avx512 ??= instructionSets()?.some((name) => /^(avx512|amx)/.test(name)) ?? true
+  return avx512
+}
+
+/** Read once, because every layer asks for it. */
+let avx512: boolean | undefined
+
 export type Memory = { totalBytes: number; freeBytes: number }
 
-/** A container may allow less than the machine has. */
+/** Respects the memory limit of a container. */
 export function readMemory(): Memory {
   const allowed = process.constrainedMemory()
   const totalBytes = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem()
   return { totalBytes, freeBytes: Math.min(freemem(), totalBytes) }
 }
 
-/** The names of NVIDIA's cards, as their driver tells. */
+/** The names of NVIDIA cards, from their driver. */
 export function readCards(folder = '/proc/driver/nvidia/gpus'): string[] {
   if (!existsSync(folder)) return []
   const texts = readdirSync(folder).map((name) => textOf(join(folder, name, 'information')))
@@ -30,7 +48,7 @@ export function readCards(folder = '/proc/driver/nvidia/gpus'): string[] {
 
 export type VideoMemory = { totalBytes: number; freeBytes: number }
 
-/** What the first card has, from nvidia-smi's `total, free` in MiB; undefined where it has no such memory of its own. */
+/** The memory of the first card, from the output `total, free` of nvidia-smi in MiB; undefined where it has no memory of its own. */
 export function parseVideoMemory(csv: string): VideoMemory | undefined {
   const [, total, free] = /^\s*(\d+)\s*,\s*(\d+)/.exec(csv) ?? []
   return total && free ? { totalBytes: Number(total) * 2 ** 20, freeBytes: Number(free) * 2 ** 20 } : undefined
@@ -47,13 +65,13 @@ export async function readVideoMemory(): Promise<VideoMemory | undefined> {
   }
 }
 
-/** Passwords in them are nobody's business. */
+/** The proxies of the environment, without their passwords. */
 export function readProxies(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
-  const given = Object.entries(env).filter(([name, value]) => /^(https?|all|no)_proxy$/i.test(name) && value)
-  return Object.fromEntries(given.map(([name, value = '']) => [name, value.replace(/\/\/[^/@]*@/, '//…@')]))
+  const proxies = Object.entries(env).filter(([name, value]) => /^(https?|all|no)_proxy$/i.test(name) && value)
+  return Object.fromEntries(proxies.map(([name, value = '']) => [name, value.replace(/\/\/[^/@]*@/, '//…@')]))
 }
 
-/** What is free on the disk of a path that need not exist yet. */
+/** The free bytes on the disk of a path, which need not exist yet. */
 export function freeBytesAt(path: string): number {
   const parent = dirname(path)
   if (!existsSync(path) && parent !== path) return freeBytesAt(parent)
@@ -61,36 +79,17 @@ export function freeBytesAt(path: string): number {
   return bavail * bsize
 }
 
-/** All files below a folder; 0 where it does not exist. */
+/** The size of all files below a folder; 0 where it does not exist. */
 export function bytesIn(folder: string): number {
   if (!existsSync(folder)) return 0
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-  return names.reduce((sum, name) => sum + fileBytes(join(folder, name)), 0)
+  return sum(names.map((name) => fileBytes(join(folder, name))))
 }
 
-/** Links count as nothing, and so does what was removed since it was listed. */
+/** Links count as 0, and so do files that were removed since they were listed. */
 function fileBytes(path: string): number {
   const found = lstatSync(path, { throwIfNoEntry: false })
   return found?.isFile() ? found.size : 0
 }
-
-/** What the processor can do, as far as the system tells. */
-
-/** The instruction sets of an x86 processor under Linux; undefined where nothing names them. */
-export function instructionSets(cpuinfo = textOf('/proc/cpuinfo')): readonly string[] | undefined {
-  return cpuinfo
-    .match(/^flags\s*:(.*)$/m)?.[1]
-    ?.trim()
-    .split(/\s+/)
-}
-
-/** AVX-512 or what came after it, where TensorFlow's kernels for bfloat16 begin. True where nothing is known. */
-export function hasWideVectors(): boolean {
-  wide ??= instructionSets()?.some((name) => /^(avx512|amx)/.test(name)) ?? true
-  return wide
-}
-
-/** The answer, for products ask for it in every layer. */
-let wide: boolean | undefined
 
 const textOf = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '')

@@ -1,9 +1,9 @@
-/** The programs that a setup needs: Python, npm, tar, a C++ compiler, and this very tool to look at the result. Nothing else here starts one. */
+/** External programs other than ffmpeg: Python, npm, tar, a C++ compiler, nvidia-smi, and this tool itself. */
 import { execa } from 'execa'
 
 export type ProgramOptions = { cwd?: string; env?: Record<string, string> }
 
-/** A program that is missing, or that ended badly. The message is what it said last. */
+/** A program that is missing, or that failed. The message is its last output. */
 export class ProgramError extends Error {
   override readonly name = 'ProgramError'
   readonly isMissing: boolean
@@ -14,15 +14,15 @@ export class ProgramError extends Error {
   }
 }
 
-/** Runs a program to its end. @returns what it wrote to stdout. @throws ProgramError */
+/** Runs a program until it ends. @returns its stdout. @throws ProgramError */
 export async function runProgram(program: string, args: readonly string[], options: ProgramOptions = {}) {
   const result = await execa(program, args, { ...options, stdin: 'ignore', reject: false })
   if (!result.failed) return String(result.stdout)
-  const said = `${result.stdout}\n${result.stderr}`.split(/\r?\n/).filter((line) => line.trim() !== '')
-  throw new ProgramError(said.slice(-3).join('\n') || String(result.shortMessage), result.code === 'ENOENT')
+  const output = `${result.stdout}\n${result.stderr}`.split(/\r?\n/).filter((line) => line.trim() !== '')
+  throw new ProgramError(output.slice(-3).join('\n') || String(result.shortMessage), result.code === 'ENOENT')
 }
 
-/** The first of the programs that runs with these arguments, or undefined. */
+/** The first of the programs that runs with these arguments; undefined where none does. */
 export async function firstProgram(programs: readonly string[], args: readonly string[]): Promise<string | undefined> {
   for (const program of programs) {
     try {

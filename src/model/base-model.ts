@@ -10,9 +10,9 @@ import {
   type Components,
   isAudioTensor,
   ltxComponents,
+  normalizeLayout,
   requireComponents,
   requireKnownRelease,
-  normalizeLayout,
 } from './checkpoint-layout.ts'
 import { type ModelConfig, readModelConfig } from './config.ts'
 

@@ -117,7 +117,14 @@ const formatLoraMetadata = (facts: LoraMetadata): Metadata => ({
 })
 
 /** The facts that a file of ours carries; a file of another trainer carries none, or some. */
-export function parseLoraMetadata({ rank, alpha, trigger_phrase, base_model, duration_seconds, audio_normalize }: Metadata) {
+export function parseLoraMetadata({
+  rank,
+  alpha,
+  trigger_phrase,
+  base_model,
+  duration_seconds,
+  audio_normalize,
+}: Metadata) {
   const number = (text?: string) => (text !== undefined && Number.isFinite(Number(text)) ? Number(text) : undefined)
   return {
     rank: number(rank),

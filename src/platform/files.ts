@@ -1,27 +1,27 @@
-/** Writing so that a file is either the old one or the new one, never half of it, whatever happens in between. */
+/** Atomic writes, so that a file is either the old or the new one, and temporary folders. */
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
 /**
- * Writes the parts one after another beside `path`, makes them durable, then renames over it. Creates the folder.
- * @param parts each is asked for when the one before is written, so what is made on the way never lies in memory as a whole.
+ * Writes the parts to a temporary file beside `path`, flushes it to disk, and renames it to `path`. Creates the folder.
+ * @param parts are iterated while they are written, so that they need not be in memory all at once.
  */
 export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) {
   mkdirSync(dirname(path), { recursive: true })
-  const beside = `${path}.${process.pid}.tmp`
+  const temporary = `${path}.${process.pid}.tmp`
   try {
-    const fd = openSync(beside, 'w')
+    const fd = openSync(temporary, 'w')
     try {
       for (const part of parts) writeAll(fd, typeof part === 'string' ? Buffer.from(part) : part)
       fsyncSync(fd)
     } finally {
       closeSync(fd)
     }
-    renameSync(beside, path)
+    renameSync(temporary, path)
   } catch (error) {
-    rmSync(beside, { force: true })
+    rmSync(temporary, { force: true })
     throw error
   }
   syncFolder(dirname(path))
@@ -29,23 +29,23 @@ export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) 
 
 export const replaceJson = (path: string, value: unknown) => replaceFile(path, [`${JSON.stringify(value, null, 2)}\n`])
 
-/** What `replaceFile` leaves behind when its process is killed. */
+/** Whether a file was left behind by a `replaceFile` whose process was killed. */
 export const isLeftover = (name: string) => /\.\d+\.tmp$/.test(name)
 
-/** Until its folder is written, a renamed file can still bear its old name after a power cut. */
+/** Flushes a folder to disk: before that, a renamed file can have its old name again after a power failure. */
 export function syncFolder(path: string) {
   let fd: number | undefined
   try {
     fd = openSync(path, 'r')
     fsyncSync(fd)
   } catch {
-    // Windows opens no folders, and some network disks cannot do this: there the rename alone must do
+    // not possible on Windows and on some network disks, where the rename alone has to suffice
   } finally {
     if (fd !== undefined) closeSync(fd)
   }
 }
 
-/** The disk, a quota or the system's limit on file sizes leaves no room. */
+/** Whether the disk, a quota or the limit on file sizes leaves no room. */
 export const isDiskFull = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')
 
@@ -53,8 +53,7 @@ function writeAll(fd: number, bytes: Uint8Array) {
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
 }
 
-/** Folders for what is downloaded and extracted. They are removed on `remove()`, and at the latest when the process exits. */
-
+/** A folder for what is downloaded and extracted. It is removed by `remove()`, at the latest when the process exits. */
 export type TempFolder = {
   /** A path for a new file; `extension` includes its dot. */
   newFile(extension: string): string
@@ -78,7 +77,7 @@ export async function makeTempFolder(): Promise<TempFolder> {
   }
 }
 
-/** Someone may call `process.exit` with a source still open. */
+/** For a process that exits while folders are in use. */
 function removeAll() {
   for (const folder of open) rmSync(folder, { recursive: true, force: true })
 }

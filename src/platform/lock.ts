@@ -1,4 +1,4 @@
-/** One process at a time writes into a run's folder. A lock whose process is dead is broken: a kill leaves no chance to remove it. */
+/** Only one process at a time may write into a folder. A lock whose process is gone is broken, because a killed process cannot remove it. */
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -7,17 +7,17 @@ import { UserError } from './errors.ts'
 
 export type RunLock = { release(): void }
 
-/** A process, told apart from a later one that was given the same number. */
+/** A process, distinguishable from a later one with the same pid. */
 export type Owner = { pid: number; host: string; boot: string; started: string }
 
-/** A lock's text, and how long ago it was written. */
+/** The content of a lock, and its age. */
 export type Lock = { text: string; seconds: number }
 
 export const lockFile = 'run.lock'
 
 /**
- * Makes the folder and locks it.
- * @throws UserError when another process has it.
+ * Creates the folder and locks it.
+ * @throws UserError when another process has locked it.
  */
 export function lockFolder(folder: string): RunLock {
   makeFolder(folder)
@@ -28,7 +28,7 @@ export function lockFolder(folder: string): RunLock {
     process.off('exit', release)
     if (readLock(path)?.text === ours) rmSync(path, { force: true })
   }
-  process.once('exit', release) // Ctrl-C a second time
+  process.once('exit', release) // for a process that exits without releasing it
   return { release }
 }
 
@@ -43,15 +43,15 @@ function claim(path: string, ours: string) {
   throw inUse(path, 'several processes at once')
 }
 
-/** Who holds it, in words; undefined where that process is gone. */
+/** The holder in words; undefined where that process is gone. */
 export function holderOf({ text, seconds }: Lock): string | undefined {
   const owner = parseOwner(text)
   if (!owner) return seconds < secondsToWrite ? 'a process that is just starting' : undefined
-  if (owner.host !== hostname()) return `process ${owner.pid} on ${owner.host}` // nobody here can know whether it lives
+  if (owner.host !== hostname()) return `process ${owner.pid} on ${owner.host}` // whether it still runs cannot be known here
   return isAlive(owner) ? `process ${owner.pid}` : undefined
 }
 
-/** Where there are no links, an instant lies between a lock's creation and its text. Older ones without text are of a process killed in it. */
+/** On disks without links a lock is empty for a moment after its creation. An older empty lock is of a process that was killed in that moment. */
 const secondsToWrite = 5
 
 function makeFolder(folder: string) {
@@ -64,27 +64,27 @@ function makeFolder(folder: string) {
   }
 }
 
-/** Written beside and linked, so that nobody sees a lock without its text. */
+/** Written to a temporary file and linked, so that no process sees an empty lock. */
 function tryCreate(path: string, text: string): boolean {
-  const beside = asideOf(path)
-  writeFileSync(beside, text)
+  const temporary = temporaryOf(path)
+  writeFileSync(temporary, text)
   try {
-    linkSync(beside, path)
+    linkSync(temporary, path)
     return true
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') return false
-    if (!withoutLinks.includes(code)) throw error
-    return tryCreateAtOnce(path, text)
+    if (!noLinkErrors.includes(code)) throw error
+    return tryCreateDirectly(path, text)
   } finally {
-    rmSync(beside, { force: true })
+    rmSync(temporary, { force: true })
   }
 }
 
-/** What disks say that know no links: FAT, and some on a network. */
-const withoutLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK']
+/** The errors of disks that do not support links: FAT, and some network disks. */
+const noLinkErrors = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK']
 
-function tryCreateAtOnce(path: string, text: string): boolean {
+function tryCreateDirectly(path: string, text: string): boolean {
   try {
     writeFileSync(path, text, { flag: 'wx' })
     return true
@@ -94,7 +94,7 @@ function tryCreateAtOnce(path: string, text: string): boolean {
   }
 }
 
-const asideOf = (path: string) => `${path}.${process.pid}.tmp`
+const temporaryOf = (path: string) => `${path}.${process.pid}.tmp`
 
 function readLock(path: string): Lock | undefined {
   try {
@@ -105,9 +105,9 @@ function readLock(path: string): Lock | undefined {
   }
 }
 
-/** Two processes may judge the same lock at once: whoever moves it away looks whether it was that one, and else puts it back. */
-function breakLock(path: string, judged: Lock) {
-  const aside = asideOf(path)
+/** Two processes may find the same lock abandoned. The one that moves it away checks that it was that lock, and otherwise puts it back. */
+function breakLock(path: string, expected: Lock) {
+  const aside = temporaryOf(path)
   try {
     renameSync(path, aside)
   } catch (error) {
@@ -116,7 +116,7 @@ function breakLock(path: string, judged: Lock) {
   }
   const moved = readFileSync(aside, 'utf8')
   rmSync(aside)
-  if (moved !== judged.text) tryCreate(path, moved)
+  if (moved !== expected.text) tryCreate(path, moved)
 }
 
 export const thisProcess = (): Owner => ({
@@ -136,16 +136,16 @@ function parseOwner(text: string): Owner | undefined {
 
 const ownerSchema = z.object({ pid: z.int().positive(), host: z.string(), boot: z.string(), started: z.string() })
 
-/** The number alone would not do: after a restart, and after a while, it belongs to someone else. */
+/** The pid alone is not enough: after a restart, or after a while, another process can have it. */
 const isAlive = ({ pid, boot, started }: Owner) => boot === bootId() && started === startOf(pid)
 
 const bootId = () => readIfThere('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
 
-/** When a living process began, in the kernel's ticks, or just that it lives where there is no /proc; undefined where it does not. */
+/** The start time of a running process in clock ticks, or an empty text where there is no /proc; undefined where it does not run. */
 function startOf(pid: number): string | undefined {
   if (existsSync('/proc/self/stat')) {
     const stat = readIfThere(`/proc/${pid}/stat`)
-    const [state, ...rest] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [] // the name before it may hold anything
+    const [state, ...rest] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [] // the process name before it may contain anything
     return state === undefined || state === 'Z' ? undefined : rest[18]
   }
   try {

@@ -1,3 +1,5 @@
+/** Numbers, sizes, durations and lists as text. */
+
 /** Names and captions come out of an archive: control characters in them must not reach the terminal. */
 export const plain = (text: string) => text.replace(/[\s\p{Cc}]+/gu, ' ').trim()
 
@@ -5,9 +7,12 @@ export const plain = (text: string) => text.replace(/[\s\p{Cc}]+/gu, ' ').trim()
 export const shellQuote = (path: string) =>
   /^[\w@%+=:,./\\~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 
-/** `3.2 MB`, `450 MB`, `8.50 GB` (10⁶ and 10⁹ bytes). */
-export const sizeText = (bytes: number) =>
-  bytes < 1e9 ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`
+/** `820 bytes`, `64 kB`, `3.2 MB`, `450 MB`, `8.50 GB`: decimal units. */
+export function sizeText(bytes: number): string {
+  if (bytes < 1e4) return `${Math.round(bytes)} bytes`
+  if (bytes < 1e6) return `${Math.round(bytes / 1e3)} kB`
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`
+}
 
 /** The two largest units: `1 h 5 min`, `3 min 20 s`, `4 s`. */
 export function durationText(seconds: number): string {
@@ -16,6 +21,12 @@ export function durationText(seconds: number): string {
   if (hours > 0) return `${hours} h ${minutes} min`
   return minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`
 }
+
+/** `1 pair`, `3 pairs` */
+export const countText = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
+
+/** A fixed number of decimals, with a minus sign instead of a hyphen: `−0.50`. */
+export const decimalText = (value: number, decimals: number) => value.toFixed(decimals).replace('-', '−')
 
 /** `a, b, c and 5 more` */
 export const listText = (names: readonly string[], most: number) =>

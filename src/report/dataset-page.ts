@@ -3,6 +3,7 @@
 import { compressAudio } from '../audio/compress.ts'
 import { decodeAudio } from '../audio/decode.ts'
 import { toStereo } from '../audio/waveform.ts'
+import { consistencyText, lengthAdvice } from '../dataset/advice.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { sampleBuckets } from '../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../dataset/pair-inspection.ts'
@@ -11,7 +12,7 @@ import { lagText, tolerableLagSeconds } from '../dataset/sound-findings.ts'
 import type { Source } from '../dataset/source.ts'
 import { replaceFile } from '../platform/files.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
-import { agreementText, lengthAdvice } from './advice-text.ts'
+import { decimalText } from '../platform/text.ts'
 import { barChart } from './page/charts.ts'
 import { html, type Markup } from './page/html.ts'
 import { facts, page, section } from './page/page.ts'
@@ -95,7 +96,7 @@ function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<D
     'Pairs that each clip length keeps',
     barChart(bars),
     html`<p>${lengthAdvice(recommendedSeconds, seconds)}</p>`,
-    agreement === null ? undefined : html`<p>${agreementText(agreement)}</p>`,
+    agreement === null ? undefined : html`<p>${consistencyText(agreement)}</p>`,
   )
 }
 
@@ -144,7 +145,7 @@ function both({ reference, target }: DatasetPair, text: (audio: Audio) => string
   return first === second ? `${first}` : `${first} → ${second}`
 }
 
-const signed = (value: number | null | undefined) => (value == null ? '–' : value.toFixed(1).replace('-', '−'))
+const signed = (value: number | null | undefined) => (value == null ? '–' : decimalText(value, 1))
 
 function outcomeText(plan: Extract<DatasetPair['plan'], { use: true }>): string {
   const hows = [plan.reference.how, plan.target.how]

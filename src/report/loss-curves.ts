@@ -1,5 +1,6 @@
 /** How a training goes, as four charts. */
 
+import { mean } from '../platform/statistics.ts'
 import { lineChart, type Series } from './page/charts.ts'
 import { html, type Markup } from './page/html.ts'
 
@@ -98,7 +99,7 @@ const edges = [0, 0.25, 0.5, 0.75, 1]
 /** The loss at each quarter of noise levels: a step belongs to that of its mean sigma. */
 export function lossBySigma(steps: readonly StepMetrics[]): Band[] {
   const bandOf = ({ sigmas = [] }: StepMetrics) => {
-    const sigma = sigmas.reduce((sum, value) => sum + value, 0) / sigmas.length
+    const sigma = mean(sigmas)
     return Math.min(edges.length - 2, Math.floor(sigma * (edges.length - 1)))
   }
   return edges.slice(0, -1).map((low, band) => ({
@@ -116,7 +117,7 @@ export function thinnedCurve(points: readonly Point[], most: number): Point[] {
   const size = points.length / most
   return Array.from({ length: most }, (_, i) => {
     const group = points.slice(Math.floor(i * size), Math.floor((i + 1) * size))
-    const mean = group.reduce((sum, [, value]) => sum + value, 0) / group.length
-    return [group.at(-1)?.[0] as number, mean] as const
+    const average = mean(group.map(([, value]) => value))
+    return [group.at(-1)?.[0] as number, average] as const
   })
 }

@@ -1,8 +1,10 @@
 /** A run as a page: how it goes, what can be heard at each checkpoint, and what became of each reference. */
+
 import type { BestCheckpoint, Verdict, VerdictWord } from '../audio/analysis/verdict.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/sound-findings.ts'
-import { durationText } from '../platform/text.ts'
+import { sum } from '../platform/statistics.ts'
+import { durationText, sizeText } from '../platform/text.ts'
 import type { StepMetrics } from './loss-curves.ts'
 import { lossCharts } from './loss-curves.ts'
 import { html, type Markup } from './page/html.ts'
@@ -53,7 +55,7 @@ export function runPage(run: RunReport): string {
 }
 
 function lead({ state, step, steps, metrics, written }: RunReport): Markup {
-  const seconds = metrics.reduce((sum, { seconds = 0 }) => sum + seconds, 0)
+  const seconds = sum(metrics.map(({ seconds = 0 }) => seconds))
   const what = {
     running: `step ${step} of ${steps}`,
     finished: `${steps} steps`,
@@ -161,6 +163,3 @@ function dataSection({ location, counts, options, pairs, problems }: Dataset): M
       : undefined,
   )
 }
-
-const sizeText = (bytes: number) =>
-  bytes < 1e4 ? `${bytes} bytes` : bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`

@@ -1,13 +1,54 @@
-/**
- * Numbers and sounds for TensorBoard. An event file is a row of records (length, its checksum, bytes, their checksum), each a protocol buffer of
- * a few fields; the numbers of the fields are those of tensorflow's event.proto and summary.proto.
- */
-import { appendFileSync, mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
+/** The curves and previews of a run for TensorBoard: a listener of the run's events, and the event files that it writes. */
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import protobuf from 'protobufjs'
+import { encodeWav } from '../audio/wav.ts'
+import { sampleCount } from '../audio/waveform.ts'
 import { crc32c } from '../formats/crc.ts'
+import type { TrainEvent } from '../train/events.ts'
+import type { RunFolder } from '../train/run-folder.ts'
+
+/** A listener for `onEvent` that writes event files into the folder of the run. A failure to write is reported once and never stops the training. */
+export function createTensorBoardListener({ onWarning }: { onWarning?: (message: string) => void } = {}) {
+  let folder: RunFolder | undefined
+  let isResumed = false
+  let events: EventFile | undefined
+  let hasFailed = false
+
+  /** Opened with the first event, which says where a resumed run continues. */
+  const fileAt = ({ tensorboard }: RunFolder, step: number) => {
+    const path = join(tensorboard, `events.out.tfevents.${Math.floor(Date.now() / 1000)}.${process.pid}`)
+    events ??= createEventFile(path, { resumedAfter: isResumed ? step - 1 : undefined })
+    return events
+  }
+  return (event: TrainEvent) => {
+    try {
+      if (event.type === 'run') [folder, isResumed] = [event.folder, existsSync(event.folder.state)]
+      if (!folder) return
+      if (event.type === 'step')
+        fileAt(folder, event.step).scalars(event.step, {
+          loss: event.loss,
+          learning_rate: event.learningRate,
+          gradient_norm: event.gradientNorm,
+          seconds_per_step: event.seconds,
+        })
+      if (event.type === 'evaluation') fileAt(folder, event.step).scalars(event.step, { fixed_loss: event.fixedLoss })
+      if (event.type === 'preview')
+        fileAt(folder, event.step).audio(event.step, `preview ${event.number}`, {
+          sampleRate: event.waveform.sampleRate,
+          channelCount: event.waveform.channels.length,
+          frames: sampleCount(event.waveform),
+          wav: encodeWav(event.waveform),
+        })
+    } catch (error) {
+      if (!hasFailed) onWarning?.(`the events for TensorBoard could not be written: ${(error as Error).message}`)
+      hasFailed = true
+    }
+  }
+}
 
 export type EventFile = {
-  /** Numbers of one step, by their tags. What is not finite is left out. */
+  /** Numbers of one step, by their tags. Values that are not finite are left out. */
   scalars(step: number, values: Readonly<Record<string, number | undefined>>): void
   /** A wav file. */
   audio(
@@ -18,105 +59,78 @@ export type EventFile = {
 }
 
 /**
- * Begins a new file; nothing is written before the first event.
- * @param resumedAfter what an earlier file says of later steps will not count
- * @param now seconds since 1970
+ * Starts a new event file. Nothing is written before the first event.
+ * @param options.resumedAfter TensorBoard discards what earlier files hold of later steps.
+ * @param options.now the time in seconds since 1970.
  */
 export function createEventFile(
   path: string,
   { resumedAfter, now = () => Date.now() / 1000 }: { resumedAfter?: number | undefined; now?: () => number } = {},
 ): EventFile {
-  let begun = false
-  const append = (event: Uint8Array[]) => {
-    if (!begun) {
+  let isStarted = false
+  const write = (event: object) => appendFileSync(path, record({ wall_time: now(), ...event }))
+  const append = (event: object) => {
+    if (!isStarted) {
       mkdirSync(dirname(path), { recursive: true })
-      appendFileSync(path, record(message(wallTime(now()), text(event_.fileVersion, 'brain.Event:2'))))
-      if (resumedAfter !== undefined)
-        appendFileSync(path, record(message(wallTime(now()), integer(event_.step, resumedAfter + 1), sessionStart)))
-      begun = true
+      write({ file_version: 'brain.Event:2' })
+      if (resumedAfter !== undefined) write({ step: resumedAfter + 1, session_log: { status: sessionStart } })
+      isStarted = true
     }
-    appendFileSync(path, record(message(wallTime(now()), ...event)))
-  }
-  const summaries = (step: number, values: Uint8Array[]) => {
-    if (values.length > 0)
-      append([integer(event_.step, step), bytes(event_.summary, message(...values.map((value) => bytes(1, value))))])
+    write(event)
   }
   return {
-    scalars: (step, values) =>
-      summaries(
-        step,
-        Object.entries(values).flatMap(([tag, value]) =>
-          value === undefined || !Number.isFinite(value)
-            ? []
-            : [message(text(value_.tag, tag), float(value_.simple, value))],
-        ),
-      ),
+    scalars: (step, values) => {
+      const finite = Object.entries(values).filter(([, value]) => Number.isFinite(value))
+      const value = finite.map(([tag, value]) => ({ tag, simple_value: value }))
+      if (value.length > 0) append({ step, summary: { value } })
+    },
     audio: (step, tag, { sampleRate, channelCount, frames, wav }) => {
-      const sound = message(
-        float(audio_.sampleRate, sampleRate),
-        integer(audio_.channels, channelCount),
-        integer(audio_.frames, frames),
-        bytes(audio_.encoded, wav),
-        text(audio_.type, 'audio/wav'),
-      )
-      summaries(step, [message(text(value_.tag, tag), bytes(value_.audio, sound))])
+      const audio = {
+        sample_rate: sampleRate,
+        num_channels: channelCount,
+        length_frames: frames,
+        encoded_audio_string: wav,
+        content_type: 'audio/wav',
+      }
+      append({ step, summary: { value: [{ tag, audio }] } })
     },
   }
 }
 
-/** Fields by their numbers. */
-const event_ = { wallTime: 1, step: 2, fileVersion: 3, summary: 5, sessionLog: 7 }
-const value_ = { tag: 1, simple: 2, audio: 6 }
-const audio_ = { sampleRate: 1, channels: 2, frames: 3, encoded: 4, type: 5 }
+/** The fields that are used, from TensorFlow's event.proto and summary.proto. */
+const eventType = protobuf
+  .parse(
+    `syntax = "proto3";
+    message Audio {
+      float sample_rate = 1; int64 num_channels = 2; int64 length_frames = 3; bytes encoded_audio_string = 4; string content_type = 5;
+    }
+    message Value { string tag = 1; float simple_value = 2; Audio audio = 6; }
+    message Summary { repeated Value value = 1; }
+    message SessionLog { int32 status = 1; }
+    message Event { double wall_time = 1; int64 step = 2; string file_version = 3; Summary summary = 5; SessionLog session_log = 7; }`,
+    { keepCase: true },
+  )
+  .root.lookupType('Event')
 
-/** The checksum is turned and shifted, so that a record of records is not taken for one. */
-export function masked(data: Uint8Array): number {
+/** SessionLog.START */
+const sessionStart = 1
+
+/** A record is the length, its checksum, the message and its checksum, all little-endian. */
+function record(event: object): Uint8Array {
+  const message = eventType.encode(eventType.create(event)).finish()
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(message.length))
+  return Buffer.concat([length, uint32(maskedChecksum(length)), message, uint32(maskedChecksum(message))])
+}
+
+/** The checksum is rotated and offset, so that a record inside a record has another one. */
+export function maskedChecksum(data: Uint8Array): number {
   const crc = crc32c(data)
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0
 }
 
-function record(event: Uint8Array): Uint8Array {
-  const head = Buffer.alloc(8)
-  head.writeBigUInt64LE(BigInt(event.length))
-  return Buffer.concat([head, uint32(masked(head)), event, uint32(masked(event))])
-}
-
 function uint32(value: number): Buffer {
-  const four = Buffer.alloc(4)
-  four.writeUInt32LE(value)
-  return four
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return bytes
 }
-
-/** How a field's bytes are to be read stands in the lowest three bits of its head. */
-const wire = { varint: 0, eightBytes: 1, lengthFirst: 2, fourBytes: 5 }
-
-const message = (...fields: Uint8Array[]): Uint8Array => Buffer.concat(fields)
-
-const integer = (field: number, value: number) => Buffer.concat([varint(field * 8 + wire.varint), varint(value)])
-
-const bytes = (field: number, value: Uint8Array) =>
-  Buffer.concat([varint(field * 8 + wire.lengthFirst), varint(value.length), value])
-
-const text = (field: number, value: string) => bytes(field, Buffer.from(value))
-
-function float(field: number, value: number): Buffer {
-  const four = Buffer.alloc(4)
-  four.writeFloatLE(value)
-  return Buffer.concat([varint(field * 8 + wire.fourBytes), four])
-}
-
-function wallTime(seconds: number): Buffer {
-  const eight = Buffer.alloc(8)
-  eight.writeDoubleLE(seconds)
-  return Buffer.concat([varint(event_.wallTime * 8 + wire.eightBytes), eight])
-}
-
-function varint(value: number): Buffer {
-  const digits: number[] = []
-  let rest = value
-  for (; rest >= 128; rest = Math.floor(rest / 128)) digits.push((rest % 128) + 128)
-  return Buffer.from([...digits, rest])
-}
-
-/** SessionLog { status: START } */
-const sessionStart = bytes(event_.sessionLog, integer(1, 1))

@@ -1,10 +1,10 @@
-/** The C++ compiler, and how tfjs-node's addon is built with it. */
+/** tfjs-node from the registry, and its C++ addon, built against a current TensorFlow. */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { firstProgram, runProgram } from '../machine/programs.ts'
 import { UserError } from '../platform/errors.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
-import type { Layout } from './tensorflow-source.ts'
+import type { TensorFlowLibrary } from './tensorflow-source.ts'
 
 /** @throws UserError that names the package to install. */
 export async function findCompiler({ CXX }: NodeJS.ProcessEnv = process.env): Promise<string> {
@@ -19,7 +19,7 @@ export async function findCompiler({ CXX }: NodeJS.ProcessEnv = process.env): Pr
 
 const osRelease = () => (existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '')
 
-/** How a C++ compiler is installed here. @param osRelease the text of /etc/os-release. */
+/** The command that installs a C++ compiler. @param osRelease the text of /etc/os-release. */
 export function compilerCommand(platform: NodeJS.Platform, osRelease: string): string {
   if (platform === 'darwin') return 'xcode-select --install'
   const families = [...osRelease.matchAll(/^ID(?:_LIKE)?="?([^"\n]*)/gm)].flatMap(([, ids]) => ids?.split(' ') ?? [])
@@ -34,42 +34,42 @@ const compilerCommands: Record<string, string> = {
 }
 
 export type Build = {
-  /** tfjs-node's package folder. */
+  /** The package folder of tfjs-node. */
   addon: string
-  /** The folder with node_api.h. */
+  /** The folder that contains node_api.h. */
   nodeHeaders: string
-  tensorflow: Layout
-  /** What moves together with the addon: libraries in here are found relative to it. */
-  movable: string
+  tensorflow: TensorFlowLibrary
+  /** The folder that will be moved together with the addon: libraries in it are found relative to the addon. */
+  movedFolder: string
 }
 
-/** The name that tfjs-node's stand-in for node-pre-gyp answers with. */
+/** The file name of the addon. */
 export const addonFile = 'tfjs_binding.node'
 
-/** Some ten seconds. @throws UserError with the compiler's last words. */
+/** Takes about ten seconds. @throws UserError with the last output of the compiler. */
 export async function buildAddon(compiler: string, build: Build): Promise<void> {
   await runProgram(compiler, compilerArguments(build), { cwd: build.addon }).catch((cause) => {
     throw new UserError(`${compiler} could not build the addon against ${build.tensorflow.include}`, {
-      hint: 'use another TensorFlow (--from), or a compiler that knows C++17 (CXX)',
+      hint: 'use another TensorFlow (--from), or a compiler that supports C++17 (CXX)',
       cause,
     })
   })
 }
 
 /**
- * The addon knows its libraries by the folder that they really lie in: through links, TensorFlow would not find the CUDA libraries, which Python's
- * package keeps relative to itself.
+ * The run path is the real folder of the libraries: through links, TensorFlow would not find the CUDA libraries, which the Python package keeps
+ * relative to itself.
  */
 export function compilerArguments(
-  { addon, nodeHeaders, tensorflow: { include, libraries }, movable }: Build,
+  { addon, nodeHeaders, tensorflow: { include, libraries }, movedFolder }: Build,
   platform: NodeJS.Platform = process.platform,
 ): string[] {
   const isMac = platform === 'darwin'
   const home = dirname(libraries[0] as string)
-  const moves = !relative(movable, home).startsWith('..')
-  const runPath = moves ? `${isMac ? '@loader_path' : '$ORIGIN'}/${relative(addon, home)}` : home
+  const isMoved = !relative(movedFolder, home).startsWith('..')
+  const runPath = isMoved ? `${isMac ? '@loader_path' : '$ORIGIN'}/${relative(addon, home)}` : home
   return [
-    ...['-O2', '-std=c++17', '-fPIC', '-DNAPI_VERSION=8'], // 8 is the newest that Node 20, 22 and 24 share and tfjs-node knows
+    ...['-O2', '-std=c++17', '-fPIC', '-DNAPI_VERSION=8'], // the newest version that Node 20, 22 and 24 and tfjs-node all support
     ...[nodeHeaders, include].map((folder) => `-I${folder}`),
     ...(isMac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,--no-as-needed']),
     ...['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join('binding', file)),
@@ -79,10 +79,9 @@ export function compilerArguments(
   ]
 }
 
-/** tfjs-node's JavaScript and C++ from the registry, without its install script, which downloads a TensorFlow of 2022. */
-
 /**
- * Makes `folder` the package of tfjs-node with what it needs to run, except tfjs: that one it must share with us.
+ * Installs tfjs-node into `folder` without its install script, which downloads TensorFlow 2.9. TensorFlow.js itself is not installed: the addon must
+ * share the one of this tool.
  * @throws UserError when npm cannot fetch it.
  */
 export async function fetchTfjsNode(folder: string, version: string): Promise<void> {
@@ -96,23 +95,23 @@ export async function fetchTfjsNode(folder: string, version: string): Promise<vo
   replacePreGyp(folder)
 }
 
-/** Where npm put the headers of Node's C interface, which are the same for every Node. */
+/** The headers of Node's C interface, which are the same for every Node version. */
 export const nodeHeaders = (folder: string) => join(folder, 'node_modules', 'node-api-headers', 'include')
 
-/** Left are what the package loads while it runs, and the headers. The others serve its install script and its tests. */
+/** Keeps the dependencies that are loaded at run time, and adds the headers. The others serve the install script and the tests. */
 function trimManifest(path: string) {
   const manifest = JSON.parse(readFileSync(path, 'utf8'))
   const loaded = ['google-protobuf', 'progress']
   const dependencies = Object.fromEntries(loaded.map((name) => [name, manifest.dependencies[name]]))
-  const { devDependencies: _, scripts: __, ...kept } = manifest
-  replaceJson(path, { ...kept, dependencies: { ...dependencies, 'node-api-headers': '^1.5.0' } })
+  const { devDependencies: _, scripts: __, ...rest } = manifest
+  replaceJson(path, { ...rest, dependencies: { ...dependencies, 'node-api-headers': '^1.5.0' } })
 }
 
-/** tfjs-node asks node-pre-gyp one thing: where its addon lies. The answer does not take the sixty packages behind the real one. */
+/** tfjs-node needs node-pre-gyp only for the path of its addon. A module of two lines replaces its sixty packages. */
 function replacePreGyp(folder: string) {
-  const standIn = join(folder, 'node_modules', '@mapbox', 'node-pre-gyp', 'index.js')
+  const replacement = join(folder, 'node_modules', '@mapbox', 'node-pre-gyp', 'index.js')
   const path = `path.join(__dirname, '../../..', '${addonFile}')`
-  replaceFile(standIn, [`const path = require('node:path')\nexports.find = () => ${path}\n`])
+  replaceFile(replacement, [`const path = require('node:path')\nexports.find = () => ${path}\n`])
 }
 
 async function npm(args: readonly string[], cwd: string) {
@@ -120,7 +119,7 @@ async function npm(args: readonly string[], cwd: string) {
   await runProgram('npm', [...args, ...quiet, '--prefix', cwd], { cwd }).catch((cause) => {
     if (cause.isMissing) throw new UserError('there is no npm to fetch tfjs-node with', { hint: 'install npm' })
     throw new UserError(`npm could not fetch tfjs-node (npm ${args.join(' ')})`, {
-      hint: 'check the network, and what npm config get registry says',
+      hint: 'check the network, and the output of npm config get registry',
       cause,
     })
   })

@@ -1,5 +1,7 @@
 /** What the facts of a machine mean to someone who wants to train on it. */
+
 import type { MatMulProbe } from '../engine/precision.ts'
+import { countText, sizeText } from '../platform/text.ts'
 import type { DoctorReport } from './doctor.ts'
 
 export type Grade = 'good' | 'fair' | 'poor'
@@ -35,7 +37,7 @@ function node({ node, system }: DoctorReport): Finding {
 }
 
 function processor({ processor: { model, threads, bfloat16 } }: DoctorReport): Finding {
-  const found = `${model}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`
+  const found = `${model}, ${countText(threads, 'thread')}`
   const meaning = bfloat16.length > 0 ? `multiplies bfloat16 itself (${bfloat16.join(', ')})` : ''
   return { about: 'Processor', found, grade: 'good', meaning }
 }
@@ -51,10 +53,6 @@ function card({ cards, native }: DoctorReport): Finding {
   }
 }
 
-/** `23 GB`, `1.2 GB`, `340 MB` */
-const size = (bytes: number) =>
-  bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`
-
 /** The audio path of the released model, in bfloat16 and with what a step keeps. */
 const realModelBytes = 12e9
 
@@ -62,9 +60,9 @@ function memory({ memory: { totalBytes, freeBytes } }: DoctorReport): Finding {
   const fits = totalBytes >= realModelBytes
   return {
     about: 'Memory',
-    found: `${size(totalBytes)}, ${size(freeBytes)} of it free`,
+    found: `${sizeText(totalBytes)}, ${sizeText(freeBytes)} of it free`,
     grade: fits ? 'good' : 'fair',
-    meaning: fits ? '' : `the 22B model needs about ${size(realModelBytes)}`,
+    meaning: fits ? '' : `the 22B model needs about ${sizeText(realModelBytes)}`,
   }
 }
 
@@ -143,7 +141,7 @@ function disk({ disk: { folder, freeBytes } }: DoctorReport): Finding {
   const fits = freeBytes >= comfortableBytes
   return {
     about: 'Disk',
-    found: `${size(freeBytes)} free in ${folder}`,
+    found: `${sizeText(freeBytes)} free in ${folder}`,
     grade: fits ? 'good' : 'fair',
     meaning: fits ? '' : 'a long training with many checkpoints may not fit',
   }
@@ -151,14 +149,14 @@ function disk({ disk: { folder, freeBytes } }: DoctorReport): Finding {
 
 const cache = ({ cache: { folder, bytes } }: DoctorReport): Finding => ({
   about: 'Cache',
-  found: `${size(bytes)} in ${folder}`,
+  found: `${sizeText(bytes)} in ${folder}`,
   grade: 'good',
   meaning: 'encoded clips and captions; may be deleted',
 })
 
 const data = ({ data: { folder, bytes } }: DoctorReport): Finding => ({
   about: 'Data',
-  found: `${size(bytes)} in ${folder}`,
+  found: `${sizeText(bytes)} in ${folder}`,
   grade: 'good',
   meaning: bytes > 0 ? `what ${setUp} made; --undo removes it` : '',
 })

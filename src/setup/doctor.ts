@@ -1,4 +1,5 @@
-/** What the doctor looks at. Nothing here fails: what is missing is a finding too. */
+/** The examination of a machine. Nothing here fails: what is missing is part of the report. */
+
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { defaultCacheFolder } from '../encode/cache.ts'
 import { type Backend, type BackendChoice, currentBackend, startBackend } from '../engine/backend.ts'
@@ -19,6 +20,7 @@ import {
 import { type BaseOptions, openBase } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/checkpoint-layout.ts'
 import { UserError } from '../platform/errors.ts'
+import { sum } from '../platform/statistics.ts'
 import { toolVersion } from '../platform/version.ts'
 
 export type Missing = { failure: string }
@@ -32,9 +34,9 @@ export type DoctorReport = {
   memory: Memory
   cards: string[]
   backend: Found<Backend>
-  /** Only where native TensorFlow computes. */
+  /** Only where native TensorFlow is the backend. */
   native?: NativeFacts
-  /** Only where a backend computes. */
+  /** Only where a backend started. */
   products?: Record<'float32' | 'bfloat16', MatMulProbe>
   ffmpeg: Found<{ path: string; from: string; version: string; rubberband: boolean }>
   base: Found<BaseFacts>
@@ -50,7 +52,7 @@ export type BaseFacts = {
   fingerprint: string
   blocks: number
   width: number
-  /** Of the audio path alone. */
+  /** Of the audio path only. */
   parameters: number
 }
 
@@ -101,7 +103,7 @@ function baseFacts(choice: BaseOptions): BaseFacts {
       fingerprint,
       blocks: num_layers,
       width: audio_num_attention_heads * audio_attention_head_dim,
-      parameters: sizes.reduce((sum, size) => sum + size, 0),
+      parameters: sum(sizes),
     }
   } finally {
     checkpoint.close()

@@ -1,7 +1,7 @@
 /** From nothing to the audio path of a real checkpoint, or its text encoder, without the rest of their files. */
 import { basename, dirname, extname, join } from 'node:path'
 import type { Header } from '../formats/safetensors-header.ts'
-import { isAudioTensor, requireKnownRelease, nameNormalizer } from '../model/checkpoint-layout.ts'
+import { isAudioTensor, nameNormalizer, requireKnownRelease } from '../model/checkpoint-layout.ts'
 import { isTextTensor } from '../model/text/gemma-folder.ts'
 import { type PullEnv, parsePlace } from '../net/place.ts'
 import { isPulled, type Plan, planPull, pull, requireSpace } from '../net/pull.ts'

@@ -1,4 +1,4 @@
-/** Where TensorFlow comes from: what the person names, else what Python has installed, else what pip downloads. */
+/** Finds TensorFlow: the one that was named, otherwise the one that Python has installed, otherwise the one that pip downloads. */
 import { createWriteStream, existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -7,21 +7,27 @@ import { openPromise } from 'yauzl'
 import { firstProgram, ProgramError, runProgram } from '../machine/programs.ts'
 import { UserError } from '../platform/errors.ts'
 
-/** `from` is for people. What was unpacked lies in the folder that was given for it; what was found stays where it is. */
-export type TensorFlowSource = Layout & { from: string }
+/** The headers and libraries of a TensorFlow. The first library is the main one. */
+export type TensorFlowLibrary = { include: string; libraries: string[] }
 
-export type TensorFlowWish = {
+/** `from` describes it in messages. */
+export type TensorFlowSource = TensorFlowLibrary & { from: string }
+
+export type TensorFlowChoice = {
   /** A folder, an archive or a wheel. */
   from?: string | undefined
-  /** The Python to ask. */
+  /** The Python to look in. */
   python?: string | undefined
 }
 
 /**
- * @param unpacked a folder that does not exist yet, for what must be unpacked.
- * @throws UserError when there is no TensorFlow where it should be, or none to be had.
+ * @param unpacked a folder that does not exist yet, for archives and wheels. An installed TensorFlow is used where it is.
+ * @throws UserError when no TensorFlow is found.
  */
-export async function obtainTensorFlow({ from, python }: TensorFlowWish, unpacked: string): Promise<TensorFlowSource> {
+export async function obtainTensorFlow(
+  { from, python }: TensorFlowChoice,
+  unpacked: string,
+): Promise<TensorFlowSource> {
   if (from !== undefined) return statSync(existing(from)).isDirectory() ? inFolder(from) : inFile(from, unpacked)
   const interpreter = await findPython(python)
   return (await installedIn(interpreter)) ?? (await downloaded(interpreter, unpacked))
@@ -33,8 +39,8 @@ function existing(path: string): string {
 }
 
 function inFolder(folder: string): TensorFlowSource {
-  const layout = findLayout(realpathSync(folder))
-  if (layout) return { ...layout, from: `the folder ${resolve(folder)}` }
+  const library = findLibrary(realpathSync(folder))
+  if (library) return { ...library, from: `the folder ${resolve(folder)}` }
   throw new UserError(`${folder} holds no TensorFlow with its C headers`, {
     hint: 'expected include/tensorflow/c/eager/c_api.h and libtensorflow, as in the tensorflow Python package or the C archive',
   })
@@ -48,8 +54,8 @@ async function inFile(file: string, unpacked: string): Promise<TensorFlowSource>
     throw new UserError(`${file} is neither a .tar.gz nor a .whl`, {
       hint: 'unpack it, and give --from the folder that holds include and lib',
     })
-  const layout = findLayout(unpacked)
-  if (layout) return { ...layout, from: shortName(basename(file)) }
+  const library = findLibrary(unpacked)
+  if (library) return { ...library, from: shortName(basename(file)) }
   throw new UserError(`${file} holds no TensorFlow with its C headers`, {
     hint: 'give a TensorFlow C archive (libtensorflow-…) or a wheel of tensorflow or tensorflow-cpu',
   })
@@ -64,35 +70,35 @@ async function unpackArchive(file: string, folder: string) {
   })
 }
 
-async function findPython(wished: string | undefined): Promise<string> {
-  const python = await firstProgram(wished === undefined ? ['python3', 'python'] : [wished], ['--version'])
+async function findPython(chosen: string | undefined): Promise<string> {
+  const python = await firstProgram(chosen === undefined ? ['python3', 'python'] : [chosen], ['--version'])
   if (python !== undefined) return python
-  if (wished !== undefined)
-    throw new UserError(`--python ${wished} does not run`, { hint: 'give the path of a Python interpreter' })
+  if (chosen !== undefined)
+    throw new UserError(`--python ${chosen} does not run`, { hint: 'give the path of a Python interpreter' })
   throw new UserError('no Python was found to get TensorFlow from', {
     hint: 'install python3 with pip, or give --from a folder, a .tar.gz or a .whl of TensorFlow',
   })
 }
 
-/** Asks where the package lies without importing it, which would take seconds. */
-const whereScript = `
+/** Locates the package without importing it, which would take seconds. */
+const locateScript = `
 import importlib.util
 spec = importlib.util.find_spec('tensorflow')
 print(next(iter(spec.submodule_search_locations or []), '') if spec else '')`
 
 async function installedIn(python: string): Promise<TensorFlowSource | undefined> {
-  const folder = (await runProgram(python, ['-c', whereScript]).catch(() => '')).trim()
-  const layout = folder === '' ? undefined : findLayout(realpathSync(folder))
-  return layout && { ...layout, from: `the Python package in ${folder}` }
+  const folder = (await runProgram(python, ['-c', locateScript]).catch(() => '')).trim()
+  const library = folder === '' ? undefined : findLibrary(realpathSync(folder))
+  return library && { ...library, from: `the Python package in ${folder}` }
 }
 
-/** The C library in a wheel does not depend on Python's version, so a Python that is too new for TensorFlow will do. */
+/** The C library in a wheel does not depend on the version of Python, so a Python that is too new for TensorFlow works too. */
 const pythonVersion = '3.12'
 
 async function downloaded(python: string, unpacked: string): Promise<TensorFlowSource> {
   const wheels = `${unpacked}.wheels`
   const options = ['--no-deps', '--only-binary=:all:', '--python-version', pythonVersion, '--dest', wheels, '--quiet']
-  let refusal: unknown
+  let firstError: unknown
   for (const name of ['tensorflow-cpu', 'tensorflow']) {
     try {
       await runProgram(python, ['-m', 'pip', 'download', ...options, name])
@@ -102,28 +108,27 @@ async function downloaded(python: string, unpacked: string): Promise<TensorFlowS
       return source
     } catch (error) {
       if (!(error instanceof ProgramError)) throw error
-      refusal ??= error
+      firstError ??= error
     }
   }
   throw new UserError(`pip could not download TensorFlow (${python} -m pip download tensorflow-cpu)`, {
     hint: 'install the tensorflow package into some Python, or give --from a folder, a .tar.gz or a .whl of it',
-    cause: refusal,
+    cause: firstError,
   })
 }
 
-/** Where a folder keeps TensorFlow's C headers and its libraries. */
-
-export type Layout = { include: string; libraries: string[] }
-
 /**
- * Looks for TensorFlow in any folder that people may point at: the Python package or what it lies in, an environment of Python or conda, an unpacked
- * C archive. The Python package has `libtensorflow_cc` beside `include`, the others have `libtensorflow` in `lib`; `_framework` accompanies both.
+ * Looks for TensorFlow in a folder that may be the Python package, its parent, a Python or conda environment, or an unpacked C archive. The Python
+ * package has `libtensorflow_cc` beside `include`, the others have `libtensorflow` in `lib`; `_framework` accompanies both.
  */
-export function findLayout(folder: string, platform: NodeJS.Platform = process.platform): Layout | undefined {
-  for (const home of homes(folder)) {
-    const include = join(home, 'include')
+export function findLibrary(
+  folder: string,
+  platform: NodeJS.Platform = process.platform,
+): TensorFlowLibrary | undefined {
+  for (const root of candidateFolders(folder)) {
+    const include = join(root, 'include')
     if (!existsSync(join(include, 'tensorflow', 'c', 'eager', 'c_api.h'))) continue
-    for (const place of [home, join(home, 'lib')]) {
+    for (const place of [root, join(root, 'lib')]) {
       const [main, framework] = [['_cc', ''], ['_framework']].map((endings) =>
         endings
           .flatMap((ending) => libraryNames(`libtensorflow${ending}`, platform))
@@ -136,7 +141,7 @@ export function findLayout(folder: string, platform: NodeJS.Platform = process.p
   return undefined
 }
 
-function homes(folder: string): string[] {
+function candidateFolders(folder: string): string[] {
   const lib = join(folder, 'lib')
   const pythons = existsSync(lib) ? readdirSync(lib).filter((name) => /^python3/.test(name)) : []
   return [
@@ -149,14 +154,12 @@ function homes(folder: string): string[] {
 const libraryNames = (name: string, platform: NodeJS.Platform) =>
   platform === 'darwin' ? [`${name}.2.dylib`, `${name}.dylib`] : [`${name}.so.2`, `${name}.so`]
 
-/** Python wheels: zips of which only the C part is wanted. */
-
-/** The libraries, and the headers that the C interface leads to; Eigen and the rest are a hundred times as many. */
-const wanted = /^tensorflow\/(libtensorflow[^/]*|include\/(tensorflow|tsl|xla)\/.*\.(h|inc))$/
+/** The libraries, and the headers that the C interface includes. Eigen and others would be a hundred times as many. */
+const wantedFiles = /^tensorflow\/(libtensorflow[^/]*|include\/(tensorflow|tsl|xla)\/.*\.(h|inc))$/
 
 /**
  * Unpacks TensorFlow's C headers and libraries out of its wheel, to `folder/tensorflow`.
- * @throws UserError when the file is no wheel of TensorFlow.
+ * @throws UserError when the file is not a wheel of TensorFlow.
  */
 export async function unpackWheel(wheel: string, folder: string): Promise<void> {
   const archive = await openPromise(wheel, { lazyEntries: true, autoClose: false }).catch((cause) => {
@@ -165,8 +168,8 @@ export async function unpackWheel(wheel: string, folder: string): Promise<void> 
   try {
     let files = 0
     for await (const entry of archive.eachEntry()) {
-      if (!wanted.test(entry.fileName)) continue
-      const path = join(folder, entry.fileName) // yauzl refuses names that lead out of the folder
+      if (!wantedFiles.test(entry.fileName)) continue
+      const path = join(folder, entry.fileName) // yauzl refuses paths that lead out of the folder
       await mkdir(dirname(path), { recursive: true })
       await pipeline(await archive.openReadStreamPromise(entry), createWriteStream(path))
       files++

@@ -1,6 +1,6 @@
 /**
- * A current TensorFlow under tfjs-node. As npm installs it, tfjs-node brings TensorFlow 2.9, which is slow at bfloat16 and knows no recent card;
- * but its addon is two C++ files on TensorFlow's stable C interface, which build against any later one.
+ * Set-up of a current TensorFlow under tfjs-node. From npm, tfjs-node comes with TensorFlow 2.9, which is slow at bfloat16 and does not support recent
+ * cards. Its addon is two C++ files on TensorFlow's stable C interface, which can be built against any later version.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -18,16 +18,16 @@ import { UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { buildAddon, fetchTfjsNode, findCompiler, nodeHeaders } from './addon.ts'
 import type { DoctorReport } from './doctor.ts'
-import { obtainTensorFlow, type TensorFlowWish } from './tensorflow-source.ts'
+import { obtainTensorFlow, type TensorFlowChoice } from './tensorflow-source.ts'
 
-export type SetupSettings = TensorFlowWish & { dataFolder?: string }
+export type SetupSettings = TensorFlowChoice & { dataFolder?: string }
 
 /**
- * Puts a current TensorFlow under tfjs-node. An earlier one is replaced only when the new one has shown that it computes.
- * @throws UserError for whatever is missing, cannot be fetched, built or started.
+ * Installs a current TensorFlow under tfjs-node. An earlier one is replaced only after the new one has computed correctly.
+ * @throws UserError for what is missing, or cannot be fetched, built or started; Interrupted when the signal was aborted.
  */
 export async function setUpTensorFlow(
-  { dataFolder = defaultDataFolder(), ...wish }: SetupSettings = {},
+  { dataFolder = defaultDataFolder(), ...choice }: SetupSettings = {},
   options: RunOptions<ProgressEvent> = {},
 ): Promise<Installation & Examination> {
   const reporter = createReporter<ProgressEvent>(options)
@@ -45,12 +45,12 @@ export async function setUpTensorFlow(
     const folder = installationFolder(trial)
     const addon = addonFolder(folder)
     const { from, ...tensorflow } = await stage('Getting TensorFlow', () =>
-      obtainTensorFlow(wish, join(folder, 'libtensorflow')),
+      obtainTensorFlow(choice, join(folder, 'libtensorflow')),
     )
     const { version } = ownTfjs()
     await stage('Getting tfjs-node', () => fetchTfjsNode(addon, version))
     await stage('Building the addon', () =>
-      buildAddon(compiler, { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movable: folder }),
+      buildAddon(compiler, { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movedFolder: folder }),
     )
     if (liesIn(folder, tensorflow.include)) rmSync(tensorflow.include, { recursive: true })
     const libraries = tensorflow.libraries.map((path) => (liesIn(folder, path) ? relative(folder, path) : path))

@@ -32,7 +32,7 @@ describe('files that can be read', () => {
       const path = await convert(writeWav(at(`for-${extension}.wav`), waveform), at(`tone.${extension.toUpperCase()}`))
       const decoded = await decodeAudio(path)
       expect(decoded).toMatchObject({ sampleRate: 44_100, channels: { length: 2 } })
-      expect(durationOf(decoded)).toBeGreaterThanOrEqual(1)
+      expect(durationOf(decoded)).toBeGreaterThan(0.995) // ffmpeg 5.1 writes 128 samples too few into Ogg files
       expect(durationOf(decoded)).toBeLessThan(1.1)
       const inner = decoded.channels.map((channel) => risesPerSecond(channel.subarray(4410, 39_690), 44_100))
       expect(inner[0]).toBeCloseTo(440, -1)
@@ -67,7 +67,7 @@ describe('measuring', () => {
     const bytes = readFileSync(path)
     writeFileSync(path, bytes.fill(0x55, 30_000, 30_200))
     const facts = await measureAudio(path, { headSeconds: 1 })
-    expect(facts.complaint).toMatch(/flac/)
+    expect(facts.warnings).toMatch(/flac/)
     expect(facts.seconds).toBeGreaterThan(1)
   })
 

@@ -27,8 +27,8 @@ test('other sizes that a checkpoint may name work alike', () => {
 })
 
 test('a waveform of another rate or too short for its reflected edges is our mistake', () => {
-  expect(() => logMel(tone(1), options)).toThrow('mel of 44100 Hz, expected 16000')
-  expect(() => logMel(tone(0.032, { sampleRate: 16_000 }), options)).toThrow('mel of 512 samples')
+  expect(() => logMel(tone(1), options)).toThrow('the waveform has 44100 Hz, the log-mel front end needs 16000 Hz')
+  expect(() => logMel(tone(0.032, { sampleRate: 16_000 }), options)).toThrow('the waveform has 512 samples')
 })
 
 const loudestBin = (frame: Float32Array) => frame.indexOf(Math.max(...frame))

@@ -43,7 +43,7 @@ beforeAll(async () => {
   write('pauses', padded(quiet(15, { seconds: 1 })), padded(radio(quiet(15, { seconds: 1 }))), 'speech')
   const source = await openSource(folder)
   const options = { triggerPhrase: 'v1ntage radio', seconds: 2, preservePitch: false, normalize: true }
-  dataset = await inspectSource(source, options, { listens: true })
+  dataset = await inspectSource(source, options, { analyzeSound: true })
   await source.close()
 })
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { resample } from '../../src/audio/resample.ts'
 import { firstSamples, peak, sampleCount, toDbfs, type Waveform } from '../../src/audio/waveform.ts'
-import { type FittedPair, fitPair, fitReference } from '../../src/dataset/clips.ts'
+import { type FittedPair, fitReference, openClipStore } from '../../src/dataset/clips.ts'
 import { inspectSource } from '../../src/dataset/dataset.ts'
 import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import { openSource } from '../../src/dataset/source.ts'
@@ -17,10 +17,12 @@ afterAll(() => rmSync(root, { recursive: true }))
 async function fit(folder: string, changed: Partial<DatasetOptions> = {}): Promise<FittedPair> {
   const options = { triggerPhrase: 'ping', seconds: 1, preservePitch: true, normalize: false, ...changed }
   const source = await openSource(folder)
+  const clips = await openClipStore()
   try {
-    const { pairs } = await inspectSource(source, options)
-    return await fitPair(source, pairs[0] as (typeof pairs)[0], options)
+    const { pairs } = await inspectSource(source, options, { clips })
+    return clips.get(pairs[0]?.name as string)
   } finally {
+    await clips.close()
     await source.close()
   }
 }
@@ -121,7 +123,7 @@ describe('a fitted pair', () => {
   })
 
   test('is not made of a pair that is to be skipped', async () => {
-    await expect(fitWaveforms(tone(1), tone(0.5))).rejects.toThrow('pair a is not used: target has 0.5 s of 1 s')
+    await expect(fitWaveforms(tone(1), tone(0.5))).rejects.toThrow('the pair a was not fitted')
   })
 })
 

@@ -4,7 +4,7 @@ import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { activate, loadActivation } from '../../src/model/vocoder/activation.ts'
 import { upsample, createSincUpsampler, sincTaps } from '../../src/model/vocoder/resampling.ts'
-import { disposeVocoder, loadVocoder, type Vocoder, vocode, vocodeWaveforms } from '../../src/model/vocoder/vocoder.ts'
+import { disposeVocoder, loadVocoder, type Vocoder, vocode, vocodeBatch } from '../../src/model/vocoder/vocoder.ts'
 import { weightsOf } from '../../src/model/weights.ts'
 import { golden, goldenPath, startGoldenBackend } from './golden.ts'
 
@@ -40,7 +40,7 @@ afterAll(() => disposeVocoder(vocoder))
 describe('the vocoder against the reference', () => {
   it.each(mels)('goes through the reference stages for %s', (name) => {
     const heard = new Map<string, ArrayLike<number>>()
-    tf.tidy(() => vocodeWaveforms(vocoder, mel(name), (stage, x) => heard.set(stage, valuesOf(x))))
+    tf.tidy(() => vocodeBatch(vocoder, mel(name), (stage, x) => heard.set(stage, valuesOf(x))))
     for (const { name: tensor, stage } of stages.filter((stage) => stage.mel === name)) {
       const values = heard.get(stage)
       if (!values) throw new Error(`the vocoder has no stage ${stage}`)

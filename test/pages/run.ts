@@ -39,10 +39,10 @@ export async function largeRun(): Promise<RunReport> {
     step,
     verdicts: validation.map(({ previews }) => (previews[i] as (typeof previews)[number]).verdict),
   }))
-  const roundTrip = {
+  const reconstruction = {
     name: 'pair-3',
     original: await sound(stereo(3)),
-    returned: await sound(radio(stereo(3))),
+    reconstructed: await sound(radio(stereo(3))),
     distance: 2.4,
   }
   return {
@@ -59,7 +59,7 @@ export async function largeRun(): Promise<RunReport> {
     metrics: metrics(),
     validation,
     best: bestCheckpoint(candidates),
-    reconstructions: [roundTrip, { ...roundTrip, name: 'pair-4' }, { ...roundTrip, name: 'pair-5' }],
+    reconstructions: [reconstruction, { ...reconstruction, name: 'pair-4' }, { ...reconstruction, name: 'pair-5' }],
     dataset,
     files: [
       { name: 'lora.safetensors', bytes: 84_123_456 },

@@ -84,8 +84,8 @@ it('of another machine nobody can say that it is dead', () => {
 it('of many who want a dead one, one gets it', async () => {
   writeFileSync(lockPath(), lockOf({ started: '1' }))
   const program = `
-    import { lockRun } from ${JSON.stringify(new URL('../../src/platform/lock.ts', import.meta.url).href)}
-    try { lockRun(${JSON.stringify(folder)}); console.log('got it') } catch (error) { console.log(error.name) }
+    import { lockFolder } from ${JSON.stringify(new URL('../../src/platform/lock.ts', import.meta.url).href)}
+    try { lockFolder(${JSON.stringify(folder)}); console.log('got it') } catch (error) { console.log(error.name) }
     process.stdin.resume()` // until the last has tried
   const children = Array.from({ length: 4 }, () =>
     spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program]),

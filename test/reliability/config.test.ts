@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import { limit, limitNames, raisable, raiseLimits } from '../../src/config/limits.ts'
+import { defaultLimits, limitNames, parseLimits, raiseLimitHint } from '../../src/config/limits.ts'
 import { resolveTrainSettings } from '../../src/config/settings.ts'
 import { UserError } from '../../src/platform/errors.ts'
 import { openRunFolder } from '../../src/train/run-folder.ts'
@@ -71,15 +71,15 @@ describe('a limit', () => {
   it('is documented with its default', () => {
     const page = readFileSync(new URL('../../docs/reliability.md', import.meta.url), 'utf8')
     const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (\d+) \|/gm)].map(([, name, value]) => [name, Number(value)])
-    expect(rows).toEqual(limitNames.map((name) => [name, limit(name)]))
+    expect(rows).toEqual(limitNames.map((name) => [name, defaultLimits[name]]))
   })
 
   it('is raised by its name, one or several at once, the last wins', () => {
-    const before = [limit('zip-files'), limit('audio-minutes')]
-    raiseLimits(['zip-files=7, audio-minutes=1.5', 'zip-files=8', ''])
-    expect([limit('zip-files'), limit('audio-minutes')]).toEqual([8, 1.5])
-    raiseLimits([`zip-files=${before[0]},audio-minutes=${before[1]}`])
-    expect(raisable('zip-files', 10.2)).toBe('raise it with --limit zip-files=11')
+    const limits = parseLimits(['zip-files=7, audio-minutes=1.5', 'zip-files=8', ''])
+    expect(limits).toEqual({ ...defaultLimits, 'zip-files': 8, 'audio-minutes': 1.5 })
+    expect(parseLimits(['zip-files=9'], limits)).toEqual({ ...limits, 'zip-files': 9 })
+    expect(parseLimits([])).toEqual(defaultLimits)
+    expect(raiseLimitHint('zip-files', 10.2)).toBe('raise it with --limit zip-files=11')
   })
 
   it.each([
@@ -92,7 +92,7 @@ describe('a limit', () => {
     '=1',
     'zip-files=1e9',
   ])('%s is none', (text) => {
-    expect(() => raiseLimits([text])).toThrow(
+    expect(() => parseLimits([text])).toThrow(
       expect.objectContaining({ name: 'UserError', hint: expect.stringContaining(limitNames.join(', ')) }),
     )
   })

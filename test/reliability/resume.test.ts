@@ -1,27 +1,19 @@
-/** What a resumed run may change and what it may not, on the built tool. */
+/** What a resumed run may change and what it may not. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
 import { noise, tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
-import { lockFolder } from '../../src/platform/lock.ts'
-import { ltxA2a } from '../cli/bin.ts'
+import { lockFile, lockFolder } from '../../src/platform/lock.ts'
+import { ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const run = (...args: string[]) => ltxA2a(args, { cwd: folder })
-const train = (out: string, steps: number) =>
+const train = (out: string, steps: number, ...more: string[]) =>
   run(
-    'train',
-    ...tinyRun,
-    '--rank',
-    '4',
-    '--learning-rate-schedule',
-    'constant',
-    '--number-of-steps',
-    String(steps),
-    '--out',
-    out,
+    ...['train', ...tinyRun, '--rank', '4', '--learning-rate-schedule', 'constant'],
+    ...['--number-of-steps', String(steps), '--out', out, ...more],
   )
 const configOf = (name: string) => JSON.parse(readFileSync(join(folder, name, 'config.json'), 'utf8'))
 
@@ -39,6 +31,10 @@ describe('a resumed run', () => {
     [['--audio-duration-seconds', '0.6'], /audio_duration_seconds was 0\.5 and cannot become 0\.6/],
     [['--trigger-phrase', 'new'], /trigger_phrase was "" and cannot become "new"/],
     [['--out', 'elsewhere'], /out was "runs\/short" and cannot become "elsewhere"/],
+    [['--alpha', '9'], /: alpha was 4 and cannot become 9\n/],
+    [['--gradient-accumulation', '2'], /gradient_accumulation was 1 and cannot become 2/],
+    [['--no-audio-normalize'], /audio_normalize was true and cannot become false/],
+    [['--no-audio-preserve-pitch'], /audio_preserve_pitch was true and cannot become false/],
   ])('cannot change %j', async (flags, says) => {
     const { code, stderr } = await run('train', '--resume', 'runs/short', ...flags)
     expect(stderr).toMatch(says)
@@ -51,6 +47,15 @@ describe('a resumed run', () => {
     writeFileSync(join(folder, 'other', 'hiss_end.wav'), noise('not the same'))
     const { code, stderr } = await run('train', '--resume', 'runs/short', '--data', 'other')
     expect(stderr).toMatch(/is of another training: the pair new is new; the pair hiss has changed/)
+    expect(code).toBe(2)
+    expect(remainsOf(join(folder, 'runs/short'))).toEqual([]) // no lock either
+  })
+
+  it('cannot change one reference', async () => {
+    cpSync(join(folder, 'pairs'), join(folder, 'reference'), { recursive: true })
+    writeFileSync(join(folder, 'reference', 'wind_start.wav'), noise('not the same'))
+    const { code, stderr } = await run('train', '--resume', 'runs/short', '--data', 'reference')
+    expect(stderr).toMatch(/is of another training: the pair wind has changed\n/)
     expect(code).toBe(2)
   })
 
@@ -76,9 +81,12 @@ describe('a resumed run', () => {
 
   it('is refused while another process writes it', async () => {
     const lock = lockFolder(join(folder, 'runs/short'))
-    const { code, stderr } = await run('train', '--resume', 'runs/short')
-    lock.release()
-    expect(stderr).toMatch(new RegExp(`runs.short is being written by process ${process.pid}`))
+    const text = readFileSync(join(folder, 'runs/short', lockFile), 'utf8')
+    const { code, stderr } = await spawnLtxA2a(['train', '--resume', 'runs/short'], { cwd: folder })
+    expect(stderr).toMatch(new RegExp(`^error: runs.short is being written by process ${process.pid}`)) // first of all
     expect(code).toBe(2)
+    expect(readFileSync(join(folder, 'runs/short', lockFile), 'utf8')).toBe(text)
+    lock.release()
+    expect(remainsOf(join(folder, 'runs/short'))).toEqual([])
   })
 })

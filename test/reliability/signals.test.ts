@@ -1,4 +1,4 @@
-/** Ctrl-C and SIGTERM: the first finishes what was begun, the second leaves at once, and neither leaves a mess. */
+/** Ctrl-C and SIGTERM: the first one stops after the step and saves, the second exits at once, and neither leaves temporary files. */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { remainsOf } from '../../scripts/reliability/essence.ts'
 import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
-import { ltxA2a, projectPath } from '../cli/bin.ts'
+import { projectPath, spawnLtxA2a } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 beforeAll(() => writeTinyData(folder))
@@ -16,17 +16,19 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 const train = (out: string) => ['train', ...tinyRun, '--rank', '4', '--number-of-steps', '200', '--out', out]
 
-it('SIGTERM saves, says how to go on, and exits with 143', async () => {
+it('SIGTERM saves, says how to continue, and exits with 143', async () => {
   const interrupt = { at: 'Training: ', signal: 'SIGTERM' } as const
-  const { code, stderr } = await ltxA2a(train('ended'), { cwd: folder, interrupt })
-  expect(stderr).toMatch(/stopped after step \d+ of 200; the run is saved\n {2}to continue: ltx-a2a train --resume ended/)
+  const { code, stderr } = await spawnLtxA2a(train('ended'), { cwd: folder, interrupt })
+  expect(stderr).toMatch(
+    /stopped after step \d+ of 200; the run is saved\n {2}to continue: ltx-a2a train --resume ended/,
+  )
   expect(code).toBe(143)
   expect(readdirSync(join(folder, 'ended'))).toContain('state.safetensors')
   expect(remainsOf(join(folder, 'ended'))).toEqual([])
 })
 
 it.skipIf(process.platform === 'win32')(
-  'Ctrl-C among the data reaches no ffmpeg, breaks no recording, and makes no folder',
+  'Ctrl-C while the dataset is read reaches no ffmpeg, makes no recording unreadable, and makes no folder',
   async () => {
     const { path } = await findFfmpeg()
     const [slow, marker] = [join(folder, 'slow-ffmpeg'), join(folder, 'marker')]
@@ -37,16 +39,16 @@ it.skipIf(process.platform === 'win32')(
       env: { ...process.env, FFMPEG_PATH: slow, LTX_A2A_CACHE: folder },
       detached: true, // a group of its own, as a shell gives it one
     })
-    let said = ''
+    let output = ''
     child.stderr.on('data', (text) => {
-      said += text
+      output += text
     })
     const closed = new Promise((resolve) => child.on('close', resolve))
     while (!existsSync(marker) && child.exitCode === null) await sleep(20)
     process.kill(-(child.pid as number), 'SIGINT')
     expect(await closed).toBe(130)
-    expect(said).not.toMatch(/cannot be read/)
-    expect(said).toContain('stopped before training began')
+    expect(output).not.toMatch(/cannot be read/)
+    expect(output).toContain('stopped before training began')
     expect(existsSync(join(folder, 'group'))).toBe(false)
   },
 )
@@ -54,30 +56,30 @@ it.skipIf(process.platform === 'win32')(
 it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('a second %s leaves at once with %i, without its lock and what was temporary', async (signal, code) => {
+] as const)('a second %s exits at once with %i, without its lock and temporary files', async (signal, code) => {
   const temp = join(folder, `temp-${signal}`)
   const run = join(folder, `run-${signal}`)
   mkdirSync(temp)
   const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
   const program = `
-    import { watchInterruption } from ${from('cli/signals.ts')}
+    import { watchSignals } from ${from('cli/signals.ts')}
     import { makeTempFolder } from ${from('platform/files.ts')}
-    import { lockRun } from ${from('platform/lock.ts')}
-    watchInterruption(() => console.log('asked'))
+    import { lockFolder } from ${from('platform/lock.ts')}
+    watchSignals(() => console.log('stopping'))
     await makeTempFolder()
-    lockRun(${JSON.stringify(run)})
+    lockFolder(${JSON.stringify(run)})
     setInterval(() => {}, 1000)
     console.log('ready')`
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
     env: { ...process.env, TMPDIR: temp },
   })
-  let said = ''
+  let output = ''
   child.stdout.on('data', (text) => {
-    said += text
+    output += text
     child.kill(signal)
   })
   expect(await new Promise((resolve) => child.on('close', resolve))).toBe(code)
-  expect(said).toBe('ready\nasked\n')
+  expect(output).toBe('ready\nstopping\n')
   expect(readdirSync(run)).toEqual([])
   expect(readdirSync(temp).filter((name) => name.startsWith('ltx-a2a'))).toEqual([])
 })

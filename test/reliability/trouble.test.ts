@@ -17,21 +17,15 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const cache = newFolder()
 const env = { ...process.env, LTX_A2A_CACHE: cache }
 const run = (args: string[]) => ltxA2a(args, { cwd: folder, env: { LTX_A2A_CACHE: cache } })
-const train = (out: string, steps: number) => [
-  'train',
-  ...tinyRun,
-  '--rank',
-  '8',
-  '--number-of-steps',
-  String(steps),
-  '--out',
-  out,
+const steps = 10
+const train = (out: string) => [
+  ...['train', ...tinyRun, '--rank', '8', '--number-of-steps', String(steps), '--out', out],
 ]
 const loraOf = (name: string) => readFileSync(join(folder, name, 'lora.safetensors'))
 
 beforeAll(async () => {
   writeTinyData(folder)
-  expect((await run(train('alone', 20))).code).toBe(0)
+  expect((await run(train('alone'))).code).toBe(0)
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -44,7 +38,7 @@ it('a loss that leaves the numbers stops the run and says at which sigma and in 
   tensors.set(name, { dtype: 'F32', shape, bytes: float32Bytes(values) })
   writeSafetensors(join(folder, 'huge.safetensors'), tensors, checkpoint.metadata)
   const model = ['--model', 'huge.safetensors', '--text-encoder', textEncoder as string]
-  const { code, stderr } = await run([...train('diverged', 20), ...model])
+  const { code, stderr } = await run([...train('diverged'), ...model])
   expect(stderr).toMatch(
     /training diverged at step 1, at sigma 0\.\d+ of the pair (hiss|rush|wind): the loss is (NaN|Infinity)/,
   )
@@ -57,8 +51,8 @@ it('a preview that fails does not cost the training', async () => {
   const { path } = createRunFolder(join(folder, 'deaf'), config)
   mkdirSync(join(path, 'audio.wav', 'in the way'), { recursive: true })
   const preview = ['--validation-reference', 'ref.wav', '--preview-steps', '1', '--preview-interval', '0']
-  const { code, stderr } = await run([...train('deaf', 20), ...preview])
-  expect(stderr).toMatch(/warning: the preview at step 20 failed: /)
+  const { code, stderr } = await run([...train('deaf'), ...preview])
+  expect(stderr).toMatch(/warning: the preview at step 10 failed: /)
   expect(code).toBe(0)
   expect(loraOf('deaf').equals(loraOf('alone'))).toBe(true)
 })
@@ -75,7 +69,7 @@ it.skipIf(!canMount)(
     const script = `
     mount -t tmpfs -o size=8m none disk
     (until [ -s disk/run/metrics.jsonl ]; do sleep 0.05; done; cat /dev/zero > disk/filler) 2> /dev/null &
-    ${tool} ${train('disk/run', 20).join(' ')}; echo "exit $?"
+    ${tool} ${train('disk/run').join(' ')}; echo "exit $?"
     wait; rm disk/filler
     ${tool} train --resume disk/run; echo "exit $?"
     cp -r disk/run real`
@@ -85,7 +79,7 @@ it.skipIf(!canMount)(
     })
     expect(stdout).toBe('exit 2\nexit 0\n')
     expect(stderr).toMatch(/error: there is no room for disk\/run: the run stops after step \d+\n/)
-    expect(stderr).toContain('make room, then go on from the last state: ltx-a2a train --resume disk/run')
+    expect(stderr).toContain('make room, then resume from the last state: ltx-a2a train --resume disk/run')
     expect(essenceOf(join(folder, 'real'))).toEqual(essenceOf(join(folder, 'alone')))
     expect(remainsOf(join(folder, 'real'))).toEqual([])
   },

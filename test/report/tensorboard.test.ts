@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import protobuf from 'protobufjs'
 import { afterAll, expect, test } from 'vitest'
-import { createEventFile, masked } from '../../src/report/tensorboard.ts'
+import { createEventFile, maskedChecksum } from '../../src/report/tensorboard.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -28,8 +28,8 @@ function readEvents(path: string) {
   for (let at = 0; at < file.length; ) {
     const [head, length] = [file.subarray(at, at + 8), Number(file.readBigUInt64LE(at))]
     const data = file.subarray(at + 12, at + 12 + length)
-    expect(file.readUInt32LE(at + 8)).toBe(masked(head))
-    expect(file.readUInt32LE(at + 12 + length)).toBe(masked(data))
+    expect(file.readUInt32LE(at + 8)).toBe(maskedChecksum(head))
+    expect(file.readUInt32LE(at + 12 + length)).toBe(maskedChecksum(data))
     events.push(Event.toObject(Event.decode(data), { longs: Number }))
     at += 16 + length
   }

@@ -5,7 +5,7 @@ const build = (home: string) => ({
   addon: '/data/tensorflow/tfjs-node',
   nodeHeaders: '/data/headers',
   tensorflow: { include: `${home}/include`, libraries: [`${home}/libtensorflow_cc.so.2`] },
-  movable: '/data/tensorflow',
+  movedFolder: '/data/tensorflow',
 })
 const runPath = (args: readonly string[]) => args.find((arg) => arg.startsWith('-Wl,-rpath,'))
 

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { findLayout } from '../../src/setup/tensorflow-source.ts'
+import { findLibrary } from '../../src/setup/tensorflow-source.ts'
 
 const folderOf = (...files: string[]) => {
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-layout-'))
@@ -24,7 +24,7 @@ describe('TensorFlow is found in', () => {
     ['an environment of Python', 'lib/python3.12/site-packages/tensorflow'],
   ])('%s', (_, place) => {
     const folder = folderOf(...within(place, wheel))
-    expect(findLayout(folder, 'linux')).toEqual({
+    expect(findLibrary(folder, 'linux')).toEqual({
       include: join(folder, place, 'include'),
       libraries: within(join(folder, place), wheel.slice(1)),
     })
@@ -33,25 +33,25 @@ describe('TensorFlow is found in', () => {
   it('an unpacked C archive, whose library has another name', () => {
     const libraries = ['lib/libtensorflow.so.2', 'lib/libtensorflow_framework.so.2']
     const folder = folderOf(header, 'lib/libtensorflow.so', ...libraries)
-    expect(findLayout(folder, 'linux')?.libraries).toEqual(within(folder, libraries))
+    expect(findLibrary(folder, 'linux')?.libraries).toEqual(within(folder, libraries))
   })
 
   it('an environment of conda that holds both libraries and a Python without TensorFlow', () => {
     const files = ['lib/libtensorflow_cc.so.2', 'lib/libtensorflow.so.2', 'lib/libtensorflow_framework.so.2']
     const folder = folderOf(header, ...files, 'lib/python3.12/site-packages/numpy/version.py')
-    expect(findLayout(folder, 'linux')?.libraries).toEqual(within(folder, [files[0], files[2]] as string[]))
+    expect(findLibrary(folder, 'linux')?.libraries).toEqual(within(folder, [files[0], files[2]] as string[]))
   })
 
   it("Python's package on macOS", () => {
     const folder = folderOf(header, 'libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib')
-    expect(findLayout(folder, 'darwin')?.libraries).toEqual(
+    expect(findLibrary(folder, 'darwin')?.libraries).toEqual(
       within(folder, ['libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib']),
     )
   })
 })
 
 describe('it is not found', () => {
-  it('without its C headers', () => expect(findLayout(folderOf(...wheel.slice(1)), 'linux')).toBeUndefined())
-  it('without its library', () => expect(findLayout(folderOf(header), 'linux')).toBeUndefined())
-  it('with the library of another system', () => expect(findLayout(folderOf(...wheel), 'darwin')).toBeUndefined())
+  it('without its C headers', () => expect(findLibrary(folderOf(...wheel.slice(1)), 'linux')).toBeUndefined())
+  it('without its library', () => expect(findLibrary(folderOf(header), 'linux')).toBeUndefined())
+  it('with the library of another system', () => expect(findLibrary(folderOf(...wheel), 'darwin')).toBeUndefined())
 })

@@ -141,7 +141,7 @@ describe('what a run takes', () => {
     const unknown = requirementsOf(base, { ...demand, unknownTexts: 1 }, wasm)
     expect(known.captions).toBe(0)
     expect(unknown.captions).toBeGreaterThan(0)
-    expect(unknown.memory).toBe(Math.max(known.memory, unknown.captions + wasm.ownBytes))
+    expect(unknown.memory).toBe(Math.max(known.memory, unknown.captions + wasm.baseBytes))
     const { captions } = requirementsOf(released, { ...demand, unknownTexts: 1 }, native)
     const projection = 2 * 2048 * 49 * 3840
     expect(captions).toBeGreaterThan(projection)

@@ -1,36 +1,32 @@
-/** The main road as a person walks it: a folder or a zip goes in, a LoRA and wavs come out. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+/** The commands `train` and `preview`, from a folder of pairs to a LoRA and wav files. */
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
+import { writeTinyData } from '../../scripts/reliability/tiny-data.ts'
+import { decodeWav } from '../../src/audio/wav.ts'
+import { jobOf, resolveTrainSettings } from '../../src/config/settings.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { openBase } from '../../src/model/base-model.ts'
 import { readLora } from '../../src/model/lora-file.ts'
-import { normals, randomFor } from '../../src/platform/random.ts'
 import { ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
 
 const demo = fileURLToPath(new URL('../../fixtures/demo', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const run = (args: string[]) => ltxA2a(args, { cwd: folder })
-beforeAll(() => {
-  mkdirSync(join(folder, 'pairs'))
-  for (const name of ['hiss', 'rush', 'wind']) {
-    for (const side of ['start', 'end'])
-      writeFileSync(join(folder, 'pairs', `${name}_${side}.wav`), noise(`${name} ${side}`))
-    writeFileSync(join(folder, 'pairs', `${name}.txt`), `some ${name}`)
-  }
-  writeFileSync(join(folder, 'ref.wav'), noise('reference'))
-})
+beforeAll(() => writeTinyData(folder))
 afterAll(() => rmSync(folder, { recursive: true }))
-
-const noise = (name: string, seconds = 0.6) =>
-  encodeWav({
-    sampleRate: 16_000,
-    channels: [normals(randomFor(1, name), seconds * 16_000).map((value) => value / 10)],
-  })
 
 const read = (...path: string[]) => readFileSync(join(folder, ...path))
 const metrics = (run: string) =>
@@ -62,11 +58,11 @@ describe('train', () => {
         '--trigger-phrase',
         'n0ise',
         '--number-of-steps',
-        '6',
+        '4',
         '--checkpoint-interval',
-        '3',
+        '2',
         '--preview-interval',
-        '3',
+        '2',
         '--alpha',
         '8',
       ],
@@ -82,7 +78,7 @@ describe('train', () => {
       ],
       ...['--debug-dataset', '--out', 'whole'],
     ])
-    expect(stderr).toContain('Base: the small bundled one')
+    expect(stderr).toContain('Base: the small bundled model')
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
     expect(readdirSync(join(folder, 'whole')).sort()).toEqual([
       'audio.wav',
@@ -97,11 +93,11 @@ describe('train', () => {
       'tensorboard',
       'verdicts.json',
     ])
-    expect(readdirSync(join(folder, 'whole', 'checkpoints'))).toEqual(['lora-00003.safetensors'])
+    expect(readdirSync(join(folder, 'whole', 'checkpoints'))).toEqual(['lora-00002.safetensors'])
     expect(readdirSync(join(folder, 'whole', 'previews'))).toEqual(
-      [1, 2].flatMap((n) => ['00000', '00003', '00006'].map((step) => `preview-${n}-${step}.wav`)),
+      [1, 2].flatMap((n) => ['00000', '00002', '00004'].map((step) => `preview-${n}-${step}.wav`)),
     )
-    expect(metrics('whole').map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5, 6])
+    expect(metrics('whole').map(({ step }) => step)).toEqual([0, 1, 2, 3, 4])
     const last = stderr.trim().split('\n').at(-1)
     expect(last).toMatch(
       /^Done in (\d+ min )?\d+ s: whole.lora\.safetensors, whole.audio\.wav, .*would have charged \$0\.23\.$/,
@@ -121,7 +117,7 @@ describe('train', () => {
   })
 
   it('writes 48 kHz stereo, the previews one after another', () => {
-    const [first, second, all] = ['previews/preview-1-00006.wav', 'previews/preview-2-00006.wav', 'audio.wav'].map(
+    const [first, second, all] = ['previews/preview-1-00004.wav', 'previews/preview-2-00004.wav', 'audio.wav'].map(
       (path) => decodeWav(read('whole', path)),
     )
     expect([all?.sampleRate, all?.channels.length]).toEqual([48_000, 2])
@@ -138,7 +134,7 @@ describe('train', () => {
       base_model: openBase().fingerprint,
       reference_positions: 'overlapping',
       duration_seconds: '0.5',
-      steps: '6',
+      steps: '4',
     })
     const state = openSafetensors(join(folder, 'whole', 'state.safetensors'))
     const [module, { b } = { b: new Float32Array() }] = [...lora.modules][0] ?? []
@@ -166,31 +162,26 @@ describe('train', () => {
     await source.close()
   })
 
-  it('ends in the same bytes for the same seed', async () => {
-    for (const out of ['once', 'again']) await run(['train', ...small, '--number-of-steps', '3', '--out', out])
-    expect(read('again', 'lora.safetensors').equals(read('once', 'lora.safetensors'))).toBe(true)
-  })
-
-  it('saves at Ctrl-C, says how to go on, and then ends in the same bytes as a run that was left alone', async () => {
-    const args = [...small, '--number-of-steps', '40', '--checkpoint-interval', '10']
-    await run(['train', ...args, '--out', 'alone'])
-    const stopped = await spawnLtxA2a(['train', ...args, '--out', 'stopped'], {
+  it('saves at Ctrl-C and says how to continue; then it ends in the same bytes as the same run that was not stopped', async () => {
+    const args = [...small, '--number-of-steps', '10', '--checkpoint-interval', '4']
+    await run(['train', ...args, '--out', 'whole-run'])
+    const stopped = await spawnLtxA2a(['train', ...args, '--out', 'stopped', '--json-progress'], {
       cwd: folder,
-      interrupt: { at: 'Training: ', signal: 'SIGINT' },
+      interrupt: { at: '"type":"step"', signal: 'SIGINT' },
     })
     expect(stopped.code).toBe(130)
-    expect(stopped.stderr).toMatch(/stopped after step \d+ of 40; the run is saved/)
+    expect(stopped.stderr).toMatch(/"stopped after step \d+ of 10; the run is saved"/)
     expect(stopped.stderr).toContain('ltx-a2a train --resume stopped')
     const { code, stderr } = await run(['train', '--resume', 'stopped'])
     expect(stderr).toMatch(/Resuming after step \d+/)
     expect(code).toBe(0)
-    expect(read('stopped', 'lora.safetensors').equals(read('alone', 'lora.safetensors'))).toBe(true)
+    expect(read('stopped', 'lora.safetensors').equals(read('whole-run', 'lora.safetensors'))).toBe(true)
     expect(metrics('stopped').map(({ step, loss }) => [step, loss])).toEqual(
-      metrics('alone').map(({ step, loss }) => [step, loss]),
+      metrics('whole-run').map(({ step, loss }) => [step, loss]),
     )
   })
 
-  it('runs the job file of the hosted trainer as it is', async () => {
+  it('runs the job file of the hosted trainer', async () => {
     const job = {
       training_data_url: 'pairs',
       trigger_phrase: 'tonech4nge',
@@ -201,41 +192,38 @@ describe('train', () => {
       resolution: 'high',
       validation: [{ prompt: 'tonech4nge', reference_audio_url: 'ref.wav' }],
     }
-    writeFileSync(join(folder, 'job.json'), JSON.stringify(job))
-    const { code, stderr } = await run([
-      'train',
-      '--config',
-      'job.json',
-      '--preview-steps',
-      '2',
-      '--preview-interval',
-      '0',
-      '--out',
-      'job',
-    ])
+    const configFile = join(folder, 'job.json')
+    writeFileSync(configFile, JSON.stringify(job))
+    const { resolution: _, validation: __, ...parameters } = job
+    expect(jobOf(resolveTrainSettings({ flags: {}, configFile }).settings)).toMatchObject({
+      ...parameters,
+      training_data_url: expect.stringMatching(/pairs$/),
+    })
+    const few = ['--number-of-steps', '3', '--dev-allow-few-steps', '--preview-steps', '2', '--preview-interval', '0']
+    const { code, stderr } = await run(['train', '--config', 'job.json', ...few, '--out', 'job'])
     expect(code).toBe(0)
     expect(stderr).toMatch(/resolution.*no effect: audio only/)
     expect(existsSync(join(folder, 'job', 'audio.wav'))).toBe(true)
+    expect(JSON.parse(read('job', 'config.json').toString()).parameters).toMatchObject({
+      ...parameters,
+      number_of_steps: 3,
+    })
   })
 
-  it('learns: the loss over fixed draws on the demo pairs falls clearly', async () => {
+  it('learns: the loss over the same pairs, noise levels and noise falls on recordings of the demo', async () => {
+    const source = await openSource(join(demo, 'pairs.zip'))
+    mkdirSync(join(folder, 'recordings'))
+    for (const path of source.paths.filter((path) => /^(bell|drums-1|voice-2)[._]/.test(path)))
+      await source.withFile(path, async (file) => copyFileSync(file, join(folder, 'recordings', path)))
+    await source.close()
     const { code } = await run([
-      'train',
-      ...[
-        '--data',
-        join(demo, 'pairs.zip'),
-        '--audio-duration-seconds',
-        '0.8',
-        '--rank',
-        '8',
-        '--trigger-phrase',
-        'v1ntage radio',
-      ],
-      ...['--number-of-steps', '60', '--learning-rate', '0.002', '--dev-allow-few-steps', '--out', 'demo'],
+      ...['train', '--data', 'recordings', '--trigger-phrase', 'v1ntage radio', '--audio-duration-seconds', '0.5'],
+      ...['--rank', '8', '--learning-rate', '0.01', '--learning-rate-schedule', 'constant'],
+      ...['--number-of-steps', '20', '--dev-allow-few-steps', '--out', 'demo'],
     ])
     expect(code).toBe(0)
     const losses = metrics('demo').flatMap(({ fixed_loss }) => fixed_loss ?? [])
-    expect(losses.at(-1) / losses[0]).toBeLessThan(0.85)
+    expect(losses.at(-1) / losses[0]).toBeLessThan(0.8) // it is 0.68
   })
 })
 
@@ -353,7 +341,7 @@ describe('preview', () => {
   it('says that guidance spoils the small bundled base, and is silent where there is none', async () => {
     const render = (cfg: string) =>
       run(['preview', '--ref', 'ref.wav', '--steps', '1', '--cfg', cfg, '--stg-scale', '0', '--out', `cfg-${cfg}.wav`])
-    expect((await render('7')).stderr).toContain('warning: guidance of 7 is too much for the small bundled base')
+    expect((await render('7')).stderr).toContain('warning: guidance of 7 is too strong for the small bundled base')
     expect((await render('1')).stderr).not.toContain('guidance')
   })
 

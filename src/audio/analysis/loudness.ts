@@ -1,31 +1,26 @@
 /**
- * Loudness as people hear it: ITU-R BS.1770-4. Two filters (K-weighting), the power of 400 ms blocks every 100 ms, and two gates that leave
- * pauses out. Fed block by block, so that an hour takes no more memory than its 36,000 powers.
+ * Perceived loudness by ITU-R BS.1770-4: K-weighting by two filters, the power of a block of 400 ms every 100 ms, and two gates that exclude pauses.
+ * It is measured while decoding, and keeps no more than one power per 100 ms.
  */
+import { mean } from '../../platform/statistics.ts'
+import type { SampleFormat } from '../decode.ts'
 
-/** Blocks quieter than this are no part of the programme. */
+/** In LUFS; quieter blocks do not count. */
 const absoluteGate = -70
-/** Nor are those this much below the mean of the rest. */
+/** In LU, relative to the mean of the other blocks; quieter blocks do not count either. */
 const relativeGate = -10
 
 const subBlocksPerSecond = 10
-/** 400 ms are four steps of 100 ms. */
 const subBlocksPerBlock = 4
 
 export type LoudnessMeter = {
   /** Interleaved samples, whole frames. */
   add(block: Float32Array): void
-  /** Integrated loudness in LUFS; `null` where nothing passes the gates, as in silence or in less than 400 ms. */
+  /** Integrated loudness in LUFS; `null` where nothing passes the gates, as for silence or less than 400 ms. */
   integrated(): number | null
 }
 
-export function createLoudnessMeter({
-  sampleRate,
-  channelCount,
-}: {
-  sampleRate: number
-  channelCount: number
-}): LoudnessMeter {
+export function createLoudnessMeter({ sampleRate, channelCount }: SampleFormat): LoudnessMeter {
   const subBlock = Math.round(sampleRate / subBlocksPerSecond)
   const weights = channelWeights(channelCount)
   const filters = weights.map(() => kWeighting(sampleRate))
@@ -49,7 +44,7 @@ export function createLoudnessMeter({
   }
 }
 
-/** @param powers weighted mean squares of 100 ms each */
+/** @param powers weighted mean squares, one for each 100 ms. */
 function gatedLoudness(powers: readonly number[]): number | null {
   const blocks = powers.slice(subBlocksPerBlock - 1).map((_, i) => mean(powers.slice(i, i + subBlocksPerBlock)))
   const audible = blocks.filter((power) => toLufs(power) > absoluteGate)
@@ -60,27 +55,25 @@ function gatedLoudness(powers: readonly number[]): number | null {
 
 const toLufs = (power: number) => -0.691 + 10 * Math.log10(power)
 
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
-
-/** Sound from behind counts 1.5 dB more, the low-frequency channel not at all. Channels stand in the order of wav files. */
+/** The surround channels count 1.5 dB more, the low-frequency channel does not count. The channels are in the order of wav files. */
 const channelWeights = (channels: number): readonly number[] =>
   ({ 5: [1, 1, 1, 1.41, 1.41], 6: [1, 1, 1, 0, 1.41, 1.41], 8: [1, 1, 1, 0, 1.41, 1.41, 1.41, 1.41] })[channels] ??
   Array<number>(channels).fill(1)
 
 type Filter = (sample: number) => number
 
-/** A head in front of the ears lifts the treble, and the ears hear little bass. */
+/** The standard's weighting: a high shelf models the acoustics of the head, and a high-pass the low sensitivity of hearing to bass. */
 function kWeighting(sampleRate: number): Filter {
-  const shelf = biquad(headShelf(sampleRate))
-  const highPass = biquad(bassCut(sampleRate))
+  const shelf = biquad(highShelf(sampleRate))
+  const highPass = biquad(highPassCoefficients(sampleRate))
   return (sample) => highPass(shelf(sample))
 }
 
-/** `b` and `a` without a0, which is 1. */
+/** The coefficients of a biquad filter; a0 is 1 and left out. */
 type Coefficients = { b: readonly [number, number, number]; a: readonly [number, number] }
 
-/** The standard tabulates 48 kHz only; these are the analog filters behind its table, warped to any rate. */
-function headShelf(sampleRate: number): Coefficients {
+/** The standard lists coefficients for 48 kHz only. These are derived from the analog filters behind its table, for any sample rate. */
+function highShelf(sampleRate: number): Coefficients {
   const [frequency, gain, q] = [1681.974450955533, 3.999843853973347, 0.7071752369554196]
   const k = Math.tan((Math.PI * frequency) / sampleRate)
   const high = 10 ** (gain / 20)
@@ -92,7 +85,7 @@ function headShelf(sampleRate: number): Coefficients {
   }
 }
 
-function bassCut(sampleRate: number): Coefficients {
+function highPassCoefficients(sampleRate: number): Coefficients {
   const [frequency, q] = [38.13547087602444, 0.5003270373238773]
   const k = Math.tan((Math.PI * frequency) / sampleRate)
   const a0 = 1 + k / q + k * k

@@ -1,146 +1,139 @@
-/** What goes wrong while recording and exporting: clipped peaks, silence where sound should be, a constant offset. Measured block by block. */
-import { sampleCount, type Waveform } from '../waveform.ts'
+/** Measures a recording while it is decoded, block by block: its loudness and defects, and its beginning for a closer look. */
+import type { OnSamples, SampleFormat } from '../decode.ts'
+import { concatenateWaveforms, deinterleave, firstSamples, sampleCount, toStereo, type Waveform } from '../waveform.ts'
 import { createLoudnessMeter } from './loudness.ts'
 
-type Format = { sampleRate: number; channelCount: number }
+/** `loudness` is in LUFS; `null` for silence. */
+export type SoundMeasurements = Defects & { loudness: number | null }
 
+export type SideMeter = {
+  /** The format is that of the first call. */
+  add: OnSamples
+  /** Of everything that was added. @throws Error when nothing was. */
+  read(): SoundMeasurements
+  /** One channel, at the file's own rate. @throws Error when nothing was added. */
+  head(): Waveform
+}
+
+/** A meter for one side of a pair. @param headSeconds how much of the beginning to keep. */
+export function createSideMeter(headSeconds: number): SideMeter {
+  let meters: { loudness: ReturnType<typeof createLoudnessMeter>; defects: DefectMeter } | undefined
+  const head = createHeadRecorder(headSeconds, toMonoMean)
+  return {
+    add: (block, format) => {
+      meters ??= { loudness: createLoudnessMeter(format), defects: createDefectMeter(format) }
+      meters.loudness.add(block)
+      meters.defects.add(block)
+      head.add(block, format)
+    },
+    read: () => {
+      if (!meters) throw new Error('nothing was measured')
+      return { ...meters.defects.read(), loudness: meters.loudness.integrated() }
+    },
+    head: head.waveform,
+  }
+}
+
+export type HeadRecorder = {
+  add: OnSamples
+  /** At the file's own rate. @throws Error when nothing was added. */
+  waveform(): Waveform
+}
+
+/**
+ * Keeps the beginning of a recording while it is decoded.
+ * @param seconds how much to keep.
+ * @param mix converts the channels. It is applied to one block after the other, so that a file with many channels takes no more memory than the result.
+ */
+export function createHeadRecorder(seconds: number, mix: (waveform: Waveform) => Waveform = toStereo): HeadRecorder {
+  const blocks: Waveform[] = []
+  let kept = 0
+  return {
+    add: (block, { sampleRate, channelCount }) => {
+      const missing = Math.ceil(seconds * sampleRate) - kept
+      if (missing <= 0) return
+      const mixed = mix(firstSamples(deinterleave(block, channelCount, sampleRate), missing))
+      kept += sampleCount(mixed)
+      blocks.push(mixed)
+    },
+    waveform: () => concatenateWaveforms(blocks),
+  }
+}
+
+/** The mean of all channels. */
+function toMonoMean({ sampleRate, channels }: Waveform): Waveform {
+  const mono = Float32Array.from({ length: channels[0]?.length ?? 0 }, (_, i) => {
+    let sum = 0
+    for (const channel of channels) sum += channel[i] as number
+    return sum / channels.length
+  })
+  return { sampleRate, channels: [mono] }
+}
+
+/** What goes wrong while recording and exporting. */
 export type Defects = {
-  /** Places where three or more samples in a row stand at full scale. */
+  /** How many times three or more successive samples of a channel are at full scale. */
   clippedPlaces: number
-  /** The share of the sound, 0 to 1, in windows of 20 ms, that is below −60 dBFS, and how long it lasts at both ends. */
+  /** The share of windows of 20 ms that are below −60 dBFS, 0 to 1, and how long that lasts at the start and at the end. */
   silentShare: number
   silentStartSeconds: number
   silentEndSeconds: number
-  /** The mean sample of the channel that is furthest from zero. */
+  /** The mean sample of the channel whose mean is furthest from zero. */
   offset: number
 }
 
-export type DefectMeter = {
+type DefectMeter = {
   /** Interleaved samples, whole frames. */
   add(block: Float32Array): void
   read(): Defects
 }
 
-/** Lossy coders round a clipped peak a little. */
+/** Lossy codecs round a clipped peak a little. */
 const fullScale = 0.999
-/** Two neighbours at full scale can be an honest peak. */
-const clippedRun = 3
+/** Two successive samples at full scale can be a peak that is not clipped. */
+const clippedSamples = 3
 
 const windowsPerSecond = 50
-/** −60 dBFS: the noise of a quiet room, recorded well. */
+/** −60 dBFS: the noise of a quiet room in a good recording. */
 const silentRms = 0.001
 
-export function createDefectMeter({ sampleRate, channelCount }: Format): DefectMeter {
-  const runs = new Int32Array(channelCount)
+function createDefectMeter({ sampleRate, channelCount }: SampleFormat): DefectMeter {
+  const runs = new Int32Array(channelCount) // of samples at full scale, per channel
   const sums = new Float64Array(channelCount)
   const windowFrames = Math.round(sampleRate / windowsPerSecond)
-  const silent: boolean[] = []
-  let [clippedPlaces, frames, windowSum, inWindow] = [0, 0, 0, 0]
+  const silentWindows: boolean[] = []
+  let [clippedPlaces, frames, windowPower, inWindow] = [0, 0, 0, 0]
   const add = (block: Float32Array) => {
     for (let at = 0; at < block.length; at += channelCount) {
       for (let c = 0; c < channelCount; c++) {
         const sample = block[at + c] as number
         sums[c] = (sums[c] as number) + sample
-        windowSum += sample * sample
+        windowPower += sample * sample
         const run = Math.abs(sample) >= fullScale ? (runs[c] as number) + 1 : 0
-        if (run === clippedRun) clippedPlaces++
+        if (run === clippedSamples) clippedPlaces++
         runs[c] = run
       }
       frames++
       if (++inWindow < windowFrames) continue
-      silent.push(Math.sqrt(windowSum / windowFrames / channelCount) < silentRms)
-      windowSum = inWindow = 0
+      silentWindows.push(Math.sqrt(windowPower / windowFrames / channelCount) < silentRms)
+      windowPower = inWindow = 0
     }
   }
   const read = (): Defects => {
     const offsets = Array.from(sums, (sum) => sum / Math.max(frames, 1))
     return {
       clippedPlaces,
-      silentShare: silent.length > 0 ? silent.filter(Boolean).length / silent.length : 0,
-      silentStartSeconds: leading(silent) / windowsPerSecond,
-      silentEndSeconds: leading([...silent].reverse()) / windowsPerSecond,
+      silentShare: silentWindows.length > 0 ? silentWindows.filter(Boolean).length / silentWindows.length : 0,
+      silentStartSeconds: countLeading(silentWindows) / windowsPerSecond,
+      silentEndSeconds: countLeading([...silentWindows].reverse()) / windowsPerSecond,
       offset: offsets.reduce((furthest, offset) => (Math.abs(offset) > Math.abs(furthest) ? offset : furthest), 0),
     }
   }
   return { add, read }
 }
 
-/** How many windows at the start are silent. */
-function leading(silent: readonly boolean[]): number {
-  const first = silent.indexOf(false)
-  return first < 0 ? silent.length : first
-}
-
-/** One side of a pair, listened to while it is decoded: its loudness and defects over the whole, and its beginning kept for comparing. */
-
-/** `loudness` in LUFS; `null` for silence. */
-export type SoundMeasurements = Defects & { loudness: number | null }
-
-export type SideMeter = {
-  /** Interleaved samples, whole frames. The format is that of the first call. */
-  add(block: Float32Array, format: { sampleRate: number; channelCount: number }): void
-  sound(): SoundMeasurements
-  /** One channel, at the file's own rate, at most `longestSeconds` long. */
-  beginning(): Waveform
-}
-
-/** @param longestSeconds how much of the beginning to keep */
-export function createSideMeter(longestSeconds: number): SideMeter {
-  let meters: ReturnType<typeof metersFor> | undefined
-  return {
-    add: (block, format) => {
-      meters ??= metersFor(format, longestSeconds)
-      for (const { add } of [meters.loudness, meters.defects, meters.beginning]) add(block)
-    },
-    sound: () => {
-      if (!meters) throw new Error('nothing was listened to')
-      return { ...meters.defects.read(), loudness: meters.loudness.integrated() }
-    },
-    beginning: () => {
-      if (!meters) throw new Error('nothing was listened to')
-      return meters.beginning.waveform()
-    },
-  }
-}
-
-const metersFor = (format: { sampleRate: number; channelCount: number }, longestSeconds: number) => ({
-  loudness: createLoudnessMeter(format),
-  defects: createDefectMeter(format),
-  beginning: createBeginning(format, longestSeconds),
-})
-
-function createBeginning(
-  { sampleRate, channelCount }: { sampleRate: number; channelCount: number },
-  longestSeconds: number,
-) {
-  const parts: Waveform[] = []
-  let missing = Math.floor(longestSeconds * sampleRate)
-  return {
-    add: (block: Float32Array) => {
-      if (missing === 0) return
-      const frames = Math.min(missing, block.length / channelCount)
-      missing -= frames
-      parts.push({ sampleRate, channels: [mixed(block, channelCount, frames)] })
-    },
-    waveform: (): Waveform => {
-      const samples = new Float32Array(parts.reduce((sum, part) => sum + sampleCount(part), 0))
-      let at = 0
-      for (const { channels } of parts) {
-        samples.set(channels[0] as Float32Array, at)
-        at += channels[0]?.length ?? 0
-      }
-      return { sampleRate, channels: [samples] }
-    },
-  }
-}
-
-/** The mean of all channels. */
-function mixed(block: Float32Array, channelCount: number, frames: number): Float32Array {
-  const samples = new Float32Array(frames)
-  for (let i = 0; i < frames; i++) {
-    let sum = 0
-    for (let c = 0; c < channelCount; c++) sum += block[i * channelCount + c] as number
-    samples[i] = sum / channelCount
-  }
-  return samples
+/** How many values at the start are true. */
+function countLeading(values: readonly boolean[]): number {
+  const first = values.indexOf(false)
+  return first < 0 ? values.length : first
 }

@@ -3,7 +3,14 @@ import { mean } from '../../platform/statistics.ts'
 import type { Waveform } from '../waveform.ts'
 import { type Alignment, align } from './alignment.ts'
 import { type Fingerprint, fingerprintOf } from './duplicates.ts'
-import { alignSpectrograms, bandGroupStatistics, logMelDistance, type Spectrogram, spectrogramOf, toMono } from './spectrogram.ts'
+import {
+  alignSpectrograms,
+  bandGroupStatistics,
+  logMelDistance,
+  type Spectrogram,
+  spectrogramOf,
+  toMono,
+} from './spectrogram.ts'
 
 export type PairComparison = Alignment & {
   /** `logMelDistance` of the target from its reference, in decibels; `null` for silence. */

@@ -37,7 +37,11 @@ export function dropFrames({ frames, bands, decibels }: Spectrogram, count: numb
 }
 
 /** Cuts the beginning of one of them so that their frames correspond. @param lagSeconds how much later `second` is. */
-export function alignSpectrograms(first: Spectrogram, second: Spectrogram, lagSeconds: number): [Spectrogram, Spectrogram] {
+export function alignSpectrograms(
+  first: Spectrogram,
+  second: Spectrogram,
+  lagSeconds: number,
+): [Spectrogram, Spectrogram] {
   const lag = Math.round(lagSeconds * framesPerSecond)
   return [dropFrames(first, -lag), dropFrames(second, lag)]
 }
@@ -92,6 +96,8 @@ export function bandGroupStatistics(
     }),
   )
   const means = levels.map(mean)
-  const deviations = levels.map((level, i) => Math.sqrt(mean(level.map((value) => (value - (means[i] as number)) ** 2))))
+  const deviations = levels.map((level, i) =>
+    Math.sqrt(mean(level.map((value) => (value - (means[i] as number)) ** 2))),
+  )
   return { means, deviations }
 }

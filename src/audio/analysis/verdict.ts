@@ -1,18 +1,32 @@
-/** What became of a reference: ignored, copied or transformed, with the numbers behind the word. And which checkpoint did best. */
+/** What a preview did with its reference, ignored, copied or transformed, and which checkpoint has the best previews. */
+
+import { mean } from '../../platform/statistics.ts'
+import { countText } from '../../platform/text.ts'
 import { sampleCount, type Waveform } from '../waveform.ts'
 import { align, sameTimingThreshold } from './alignment.ts'
-import { alignSpectrograms, framesPerSecond, maxOf, type Spectrogram, logMelDistance, spectrogramOf, toMono } from './spectrogram.ts'
+import { pearson } from './correlation.ts'
+import {
+  alignSpectrograms,
+  bandGroups,
+  framesPerSecond,
+  logMelDistance,
+  maxOf,
+  type Spectrogram,
+  spectrogramOf,
+  toMono,
+} from './spectrogram.ts'
 
 export type VerdictWord = 'ignored' | 'copied' | 'transformed'
 
 export type Verdict = {
   word: VerdictWord
-  /** How closely the preview follows the reference: in the envelopes of its bands, and in where sounds begin. 1 is exactly, about 0 not at all. */
+  /** `envelopeCorrelation` of the preview with its reference: 1 for the same envelopes, about 0 for unrelated sounds. */
   follows: number
+  /** Correlation of the onsets of both sounds, 0 to 1; 0 where they are further apart than `maxLagSeconds`. */
   timing: number
-  /** How much later than the reference it is. */
+  /** How much later than the reference the preview is. */
   lagSeconds: number
-  /** Spectral distances in decibels; `null` for silence. */
+  /** `logMelDistance` in decibels; `null` for silence. */
   toReference: number | null
   toTarget?: number | null
   toBase?: number | null
@@ -23,161 +37,158 @@ export type JudgeInput = {
   reference: Waveform
   /** What the reference should become, where that is known. */
   target?: Waveform | undefined
-  /** What the base makes of the reference without any LoRA. */
+  /** What the base makes of the reference without a LoRA. */
   base?: Waveform | undefined
-  /** How far the targets of the training pairs are from their references: the way to go where the target is not known. */
+  /** The distance of the targets of the training pairs from their references. It is used where the target is not known. */
   pairDistance?: number | undefined
-  /** How far a sound is from itself after it went through the autoencoder and the vocoder: no copy comes nearer. */
-  roundTripDistance?: number | undefined
+  /** The distance of a sound from itself after it went through the audio VAE and the vocoder: no copy can be closer. */
+  reconstructionDistance?: number | undefined
 }
 
-/** Unrelated sounds rarely reach it; a recording that became a radio stays above 0.7, though its noise and its clipping are new. */
-const sameEnvelopes = 0.5
-
-/** How far a target usually is from its reference, in decibels, where nothing better is known: radios, rooms, other instruments. */
-const usualWay = 7
-
-/** Judges the part that all of them have. */
-export function judge({ preview, reference, target, base, pairDistance, roundTripDistance = 0 }: JudgeInput): Verdict {
-  const [heardMono, originalMono] = [mono(preview), mono(reference)]
-  const [heard, original] = [spectrogramOf(heardMono), spectrogramOf(originalMono)]
-  const { correlation, lagSeconds } = envelopeCorrelation(original, heard)
-  const distanceTo = (other: Spectrogram) => logMelDistance(...alignSpectrograms(other, heard, lagSeconds))
-  const toReference = distanceTo(original)
-  const wanted = target && spectrogramOf(mono(target))
-  const way = (wanted && logMelDistance(original, wanted)) ?? pairDistance ?? usualWay
-  const timing = timingOf(originalMono, heardMono)
-  const follows = Math.max(correlation / sameEnvelopes, timing / sameTimingThreshold) >= 1
-  return {
-    word: wordFor(follows, toReference, (roundTripDistance + way) / 2),
+/** Compares a preview with its reference, over the length that both have. */
+export function judge({ preview, reference, target, base, pairDistance, reconstructionDistance }: JudgeInput): Verdict {
+  const [previewMono, referenceMono] = [nonEmptyToMono(preview), nonEmptyToMono(reference)]
+  const [previewSpectrogram, referenceSpectrogram] = [spectrogramOf(previewMono), spectrogramOf(referenceMono)]
+  const { correlation, lagSeconds } = envelopeCorrelation(referenceSpectrogram, previewSpectrogram)
+  const distanceTo = (other: Spectrogram) => logMelDistance(...alignSpectrograms(other, previewSpectrogram, lagSeconds))
+  const targetSpectrogram = target && spectrogramOf(nonEmptyToMono(target))
+  const targetDistance = targetSpectrogram && logMelDistance(referenceSpectrogram, targetSpectrogram)
+  const measured = {
     follows: correlation,
-    timing,
+    timing: timingMatch(referenceMono, previewMono),
+    toReference: distanceTo(referenceSpectrogram),
+  }
+  return {
+    word: verdictWord(measured, { targetDistance: targetDistance ?? pairDistance, reconstructionDistance }),
+    follows: measured.follows,
+    timing: measured.timing,
     lagSeconds,
-    toReference,
-    ...(wanted && { toTarget: distanceTo(wanted) }),
-    ...(base && { toBase: logMelDistance(spectrogramOf(mono(base)), heard) }),
+    toReference: measured.toReference,
+    ...(targetSpectrogram && { toTarget: distanceTo(targetSpectrogram) }),
+    ...(base && { toBase: logMelDistance(spectrogramOf(nonEmptyToMono(base)), previewSpectrogram) }),
   }
 }
 
-/** Sounds that begin together, but a quarter of a second later, are another take. */
-function timingOf(reference: Waveform, preview: Waveform): number {
+const nonEmptyToMono = (waveform: Waveform) => (sampleCount(waveform) > 0 ? toMono(waveform) : waveform)
+
+function timingMatch(reference: Waveform, preview: Waveform): number {
   const { lagSeconds, timingMatch } = align(reference, preview)
   return Math.abs(lagSeconds ?? 0) <= maxLagSeconds ? timingMatch : 0
 }
 
-/** Half way from the nearest copy to the target, a copy becomes a transformation. */
-function wordFor(follows: boolean, toReference: number | null, halfWay: number): VerdictWord {
-  if (!follows || toReference === null) return 'ignored'
-  return toReference < halfWay ? 'copied' : 'transformed'
-}
+/** Unrelated sounds rarely reach it. A recording and the same as a radio stay above 0.7, in spite of the radio's noise and clipping. */
+const sameEnvelopesThreshold = 0.5
 
-const mono = (waveform: Waveform) => (sampleCount(waveform) > 0 ? toMono(waveform) : waveform)
-
-/** A step at which previews were made; `fixedLoss` where it was measured. */
-export type CheckpointCandidate = { step: number; verdicts: readonly Verdict[]; fixedLoss?: number | undefined }
-
-export type BestCheckpoint = { step: number; reason: string }
+/** The usual distance of a target from its reference, in decibels, for radios, rooms and other instruments. */
+const usualTargetDistance = 7
 
 /**
- * The checkpoint to keep: most references transformed, then nearest to the known targets, then the lowest loss over fixed draws, then the latest.
- * `undefined` where there is nothing to choose from.
+ * A preview without the envelopes and the onsets of its reference ignored it. One that has them copied it while it is closer to the reference than the
+ * midpoint between a reconstruction and the target, and transformed it from there on.
  */
-export function bestCheckpoint(candidates: readonly CheckpointCandidate[]): BestCheckpoint | undefined {
-  const trained = candidates.filter(({ step }) => step > 0)
-  const [best] = [...trained].sort(
-    (a, b) =>
-      transformedOf(b) - transformedOf(a) ||
-      ascending(distanceToTargets(a), distanceToTargets(b)) ||
-      ascending(a.fixedLoss, b.fixedLoss) ||
-      b.step - a.step,
-  )
-  return best && { step: best.step, reason: reasonFor(best) }
+export function verdictWord(
+  { follows, timing, toReference }: Pick<Verdict, 'follows' | 'timing' | 'toReference'>,
+  {
+    targetDistance = usualTargetDistance,
+    reconstructionDistance = 0,
+  }: { targetDistance?: number | undefined; reconstructionDistance?: number | undefined } = {},
+): VerdictWord {
+  const isSamePerformance = follows >= sameEnvelopesThreshold || timing >= sameTimingThreshold
+  if (!isSamePerformance || toReference === null) return 'ignored'
+  return toReference < (reconstructionDistance + targetDistance) / 2 ? 'copied' : 'transformed'
 }
-
-const transformedOf = ({ verdicts }: CheckpointCandidate) => verdicts.filter(({ word }) => word === 'transformed').length
-
-function distanceToTargets({ verdicts }: CheckpointCandidate): number | undefined {
-  const known = verdicts.flatMap(({ toTarget }) => (typeof toTarget === 'number' ? [toTarget] : []))
-  return known.length > 0 ? known.reduce((sum, distance) => sum + distance, 0) / known.length : undefined
-}
-
-/** What is unknown comes last. */
-const ascending = (a: number | undefined, b: number | undefined) => (a ?? Infinity) - (b ?? Infinity) || 0
-
-function reasonFor(best: CheckpointCandidate): string {
-  const [transformed, all] = [transformedOf(best), best.verdicts.length]
-  const distance = distanceToTargets(best)
-  return [
-    ...(all > 0 ? [`${transformed} of ${all} ${all === 1 ? 'preview' : 'previews'} transformed`] : []),
-    ...(distance !== undefined ? [`${distance.toFixed(1)} dB from the target`] : []),
-    ...(best.fixedLoss !== undefined ? [`fixed loss ${best.fixedLoss.toFixed(4)}`] : []),
-  ].join(', ')
-}
-
-/** How closely one sound follows another in time, band by band, whatever each band sounds like. */
 
 export type EnvelopeCorrelation = {
-  /** 1: every band rises and falls together; about 0: they know nothing of each other. */
+  /** 1 where all bands rise and fall together, about 0 for unrelated sounds. */
   correlation: number
-  /** How much later the second sound is where it follows best. */
+  /** How much later the second sound is where the correlation is highest. */
   lagSeconds: number
 }
 
-/** A preview starts with its reference; what is further off than this does not follow it. */
+/** A preview begins with its reference; one that is further away than this is another performance. */
 export const maxLagSeconds = 0.1
-/** What is more than this below a sound's loudest cell is silence. */
+/** In decibels; cells further below the loudest one of their sound are clamped. */
 const audibleRange = 50
-const groupSize = 4
 
-/** The envelopes of 16 groups of mel bands are correlated, and count by how much they move in the first sound. */
+/**
+ * How well two sounds rise and fall together, whatever their timbre: the mean correlation of the envelopes of 16 band groups, weighted by the standard
+ * deviation of the first sound's envelopes.
+ */
 export function envelopeCorrelation(first: Spectrogram, second: Spectrogram): EnvelopeCorrelation {
-  const [before, after] = [envelopes(first), envelopes(second)]
-  const reach = Math.round(maxLagSeconds * framesPerSecond)
+  const [firstEnvelopes, secondEnvelopes] = [envelopesOf(first), envelopesOf(second)]
+  const maxLag = Math.round(maxLagSeconds * framesPerSecond)
   let best: EnvelopeCorrelation = { correlation: -1, lagSeconds: 0 }
-  for (let lag = -reach; lag <= reach; lag++) {
-    const correlation = meanCorrelation(before, after, lag)
+  for (let lag = -maxLag; lag <= maxLag; lag++) {
+    const correlation = meanCorrelation(firstEnvelopes, secondEnvelopes, lag)
     if (correlation > best.correlation) best = { correlation, lagSeconds: lag / framesPerSecond }
   }
   return best
 }
 
-/** One envelope per group of bands, decibels above the floor. */
-function envelopes({ frames, bands, decibels }: Spectrogram): Float32Array[] {
+/** The level of each band group over time, in decibels above the floor. */
+function envelopesOf({ frames, bands, decibels }: Spectrogram): Float32Array[] {
   const floor = maxOf(decibels) - audibleRange
-  return Array.from({ length: bands / groupSize }, (_, group) =>
+  const size = bands / bandGroups
+  return Array.from({ length: bandGroups }, (_, group) =>
     Float32Array.from({ length: frames }, (_, frame) => {
-      const at = frame * bands + group * groupSize
-      const cells = decibels.subarray(at, at + groupSize)
-      return cells.reduce((sum, level) => sum + Math.max(level, floor) - floor, 0) / groupSize
+      const at = frame * bands + group * size
+      const cells = decibels.subarray(at, at + size)
+      return cells.reduce((sum, level) => sum + Math.max(level, floor) - floor, 0) / size
     }),
   )
 }
 
-function meanCorrelation(before: readonly Float32Array[], after: readonly Float32Array[], lag: number): number {
+function meanCorrelation(first: readonly Float32Array[], second: readonly Float32Array[], lag: number): number {
   let [sum, weights] = [0, 0]
-  before.forEach((envelope, group) => {
-    const first = envelope.subarray(Math.max(0, -lag))
-    const second = (after[group] as Float32Array).subarray(Math.max(0, lag))
-    const length = Math.min(first.length, second.length)
-    const { correlation, spread } = pearson(first.subarray(0, length), second.subarray(0, length))
-    sum += correlation * spread
-    weights += spread
+  first.forEach((envelope, group) => {
+    const a = envelope.subarray(Math.max(0, -lag))
+    const b = (second[group] as Float32Array).subarray(Math.max(0, lag))
+    const length = Math.min(a.length, b.length)
+    const { correlation, deviation } = pearson(a.subarray(0, length), b.subarray(0, length))
+    sum += correlation * deviation
+    weights += deviation
   })
   return weights > 0 ? sum / weights : 0
 }
 
-/** `spread` is the standard deviation of the first; a band that stands still correlates with nothing. */
-function pearson(first: Float32Array, second: Float32Array): { correlation: number; spread: number } {
-  const [meanFirst, meanSecond] = [mean(first), mean(second)]
-  let [xx, yy, xy] = [0, 0, 0]
-  for (let i = 0; i < first.length; i++) {
-    const [x, y] = [(first[i] as number) - meanFirst, (second[i] as number) - meanSecond]
-    xx += x * x
-    yy += y * y
-    xy += x * y
-  }
-  const correlation = xx > 1e-6 && yy > 1e-6 ? xy / Math.sqrt(xx * yy) : 0
-  return { correlation, spread: Math.sqrt(xx / Math.max(1, first.length)) }
+/** A step at which previews were rendered; `fixedLoss` where it was measured. */
+export type CheckpointCandidate = { step: number; verdicts: readonly Verdict[]; fixedLoss?: number | undefined }
+
+export type BestCheckpoint = { step: number; reason: string }
+
+/**
+ * The checkpoint to keep: the one with most references transformed, then with the previews closest to the known targets, then with the lowest fixed
+ * loss, then the latest. Undefined without candidates after step 0.
+ */
+export function bestCheckpoint(candidates: readonly CheckpointCandidate[]): BestCheckpoint | undefined {
+  const trained = candidates.filter(({ step }) => step > 0)
+  const [best] = [...trained].sort(
+    (a, b) =>
+      countTransformed(b) - countTransformed(a) ||
+      compareAscending(distanceToTargets(a), distanceToTargets(b)) ||
+      compareAscending(a.fixedLoss, b.fixedLoss) ||
+      b.step - a.step,
+  )
+  return best && { step: best.step, reason: reasonFor(best) }
 }
 
-const mean = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
+const countTransformed = ({ verdicts }: CheckpointCandidate) =>
+  verdicts.filter(({ word }) => word === 'transformed').length
+
+function distanceToTargets({ verdicts }: CheckpointCandidate): number | undefined {
+  const known = verdicts.flatMap(({ toTarget }) => (typeof toTarget === 'number' ? [toTarget] : []))
+  return known.length > 0 ? mean(known) : undefined
+}
+
+/** Unknown values come last. */
+const compareAscending = (a: number | undefined, b: number | undefined) => (a ?? Infinity) - (b ?? Infinity) || 0
+
+function reasonFor(best: CheckpointCandidate): string {
+  const [transformed, all] = [countTransformed(best), best.verdicts.length]
+  const distance = distanceToTargets(best)
+  return [
+    ...(all > 0 ? [`${transformed} of ${countText(all, 'preview')} transformed`] : []),
+    ...(distance !== undefined ? [`${distance.toFixed(1)} dB from the target`] : []),
+    ...(best.fixedLoss !== undefined ? [`fixed loss ${best.fixedLoss.toFixed(4)}`] : []),
+  ].join(', ')
+}

@@ -7,8 +7,8 @@ import type { FitPlan } from '../../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../../dataset/pair-inspection.ts'
 import { countProblems, type Problem, type Severity } from '../../dataset/problem.ts'
 import { lagText, tolerableLagSeconds } from '../../dataset/sound-findings.ts'
-import { plain } from '../../platform/text.ts'
-import { adviceText } from '../../report/advice-text.ts'
+import { countText, decimalText, plain } from '../../platform/text.ts'
+import { adviceText } from './advice-text.ts'
 
 /** `columns` is the width to keep to; less than 80 counts as 80. */
 export type TableOptions = { columns?: number; color?: boolean }
@@ -39,7 +39,7 @@ function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInsta
   ].flatMap(([count, word]) => (count ? [`${count} ${word}`] : []))
   const found = (['error', 'warning', 'hint'] satisfies Severity[]).flatMap((severity) => {
     const count = countProblems(problems, severity)
-    return count > 0 ? [`${count} ${severity}${count === 1 ? '' : 's'}`] : []
+    return count > 0 ? [countText(count, severity)] : []
   })
   const used = `${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s`
   const detail = how.length > 0 ? ` (${how.join(', ')})` : ''
@@ -137,7 +137,7 @@ const layout = (channels: number) => ({ 1: 'mono', 2: 'stereo', 6: '5.1', 8: '7.
 
 function loudness(pair: DatasetPair, chalk: ChalkInstance): Cell {
   const text = bothSides(pair, ({ sound, silent }) =>
-    silent ? 'silent' : sound?.loudness == null ? '–' : sound.loudness.toFixed(0).replace('-', '−'),
+    silent ? 'silent' : sound?.loudness == null ? '–' : decimalText(sound.loudness, 0),
   )
   return { text, ...(text.includes('silent') && { paint: chalk.yellow }) }
 }

@@ -1,31 +1,32 @@
 /**
- * The audio autoencoder (spec §3): a log-mel becomes latents a quarter as long, and latents become a log-mel again. Outside this folder mels are
- * `[B, 2, M, 64]` and latents `[B, 8, T, 16]`, as files and the reference have them; inside everything is channels-last, `[B, time, bins, C]`,
- * the one layout in which TensorFlow.js convolves.
+ * The audio VAE (reference §3). The encoder compresses a log-mel to latents with a quarter of its frames and bins; the decoder turns latents back
+ * into a log-mel. The public functions take mels as `[B, 2, M, 64]` and latents as `[B, 8, T, 16]`, like files and the reference implementation.
+ * Inside, everything is channels-last, `[B, time, bins, C]`, because TensorFlow.js convolves in that layout only.
  */
 import * as tf from '@tensorflow/tfjs'
 import type { AudioVaeConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import { denormalizeLatents, type LatentStatistics, loadStatistics, normalizeLatents } from './latents.ts'
 import {
-  pixelNormSilu,
   type Convolution,
   causalConvolution,
   downsample,
   loadConvolution,
   loadResBlock,
+  pixelNormSilu,
   type ResBlock,
   resBlock,
+  upsample,
 } from './layers.ts'
 
 export type AudioVae = { encoder?: Encoder; decoder?: Decoder; statistics: LatentStatistics }
 
-/** Training needs only the encoder; a preview without a reference clip needs only the decoder. */
+/** Which parts to load. Training needs only the encoder; a preview without a reference clip needs only the decoder. */
 export type AudioVaeParts = { encoder?: boolean; decoder?: boolean }
 
 /**
- * @param weights the component's: `weightsOf(file, 'audio_vae.')`.
- * @throws UserError when a tensor is missing or its shape is not the config's.
+ * @param weights the component's weights: `weightsOf(file, 'audio_vae.')`.
+ * @throws UserError when a tensor is missing or its shape does not match the config.
  */
 export function loadAudioVae(
   weights: Weights,
@@ -40,31 +41,33 @@ export function loadAudioVae(
   }
 }
 
-/** The normalised latents of a log-mel, without sampling: `[B, 2, M, 64] → [B, 8, T, 16]`, T = ceil(M / 4). */
+/**
+ * The normalized latents of a log-mel, `[B, 2, M, 64] → [B, 8, T, 16]` with `T = ceil(M / 4)`. They are the means of the predicted distribution:
+ * nothing is sampled.
+ */
 export function encodeMel({ encoder, statistics }: AudioVae, mel: tf.Tensor4D): tf.Tensor4D {
   if (!encoder) throw new Error('this audio VAE was loaded without its encoder')
-  return tf.tidy(() => channelsFirst(normalizeLatents(statistics, encode(encoder, channelsLast(mel)))))
+  return tf.tidy(() => toChannelsFirst(normalizeLatents(statistics, encode(encoder, toChannelsLast(mel)))))
 }
 
-/** The log-mel of normalised latents: `[B, 8, T, 16] → [B, 2, 4T − 3, 64]`. */
+/** The log-mel of normalized latents: `[B, 8, T, 16] → [B, 2, 4T − 3, 64]`. */
 export function decodeLatents({ decoder, statistics }: AudioVae, latents: tf.Tensor4D): tf.Tensor4D {
   if (!decoder) throw new Error('this audio VAE was loaded without its decoder')
-  return tf.tidy(() => channelsFirst(decode(decoder, denormalizeLatents(statistics, channelsLast(latents)))))
+  return tf.tidy(() => toChannelsFirst(decode(decoder, denormalizeLatents(statistics, toChannelsLast(latents)))))
 }
 
 export const disposeAudioVae = (vae: AudioVae) => tf.dispose(vae)
 
-const channelsLast = (x: tf.Tensor4D): tf.Tensor4D => tf.transpose(x, [0, 2, 3, 1])
-const channelsFirst = (x: tf.Tensor4D): tf.Tensor4D => tf.transpose(x, [0, 3, 1, 2])
-
-/** The encoder half of the audio autoencoder (spec §3.2): levels of residual blocks, each but the last followed by a halving of time and bins. */
-
-export type Encoder = { input: Convolution; levels: EncoderLevel[]; middle: ResBlock[]; output: Convolution }
-type EncoderLevel = { blocks: ResBlock[]; downsample?: Convolution }
+const toChannelsLast = (x: tf.Tensor4D): tf.Tensor4D => tf.transpose(x, [0, 2, 3, 1])
+const toChannelsFirst = (x: tf.Tensor4D): tf.Tensor4D => tf.transpose(x, [0, 3, 1, 2])
 
 type Sizes = AudioVaeConfig['model']['params']['ddconfig']
 
-export function loadEncoder(weights: Weights, sizes: Sizes): Encoder {
+/** Levels of residual blocks; all but the last end with a downsampling convolution (reference §3.2). */
+export type Encoder = { input: Convolution; levels: EncoderLevel[]; middle: ResBlock[]; output: Convolution }
+type EncoderLevel = { blocks: ResBlock[]; downsample?: Convolution }
+
+function loadEncoder(weights: Weights, sizes: Sizes): Encoder {
   const widths = sizes.ch_mult.map((factor) => sizes.ch * factor)
   const deepest = widths.at(-1) as number
   return {
@@ -74,7 +77,7 @@ export function loadEncoder(weights: Weights, sizes: Sizes): Encoder {
         loadResBlock(weights.at(`down.${i}.block.${j}`), j === 0 ? (widths[i - 1] ?? sizes.ch) : width, width),
       ),
       ...(i < widths.length - 1 && {
-        halving: loadConvolution(weights.at(`down.${i}.downsample.conv`), { inputs: width, outputs: width }),
+        downsample: loadConvolution(weights.at(`down.${i}.downsample.conv`), { inputs: width, outputs: width }),
       }),
     })),
     middle: [1, 2].map((i) => loadResBlock(weights.at(`mid.block_${i}`), deepest, deepest)),
@@ -82,21 +85,7 @@ export function loadEncoder(weights: Weights, sizes: Sizes): Encoder {
   }
 }
 
-/** `[B, M, melBins, 2] → [B, T, F, C]`, the means of the latents, not yet normalised. */
-export function encode({ input, levels, middle, output }: Encoder, mel: tf.Tensor4D): tf.Tensor4D {
-  const fine = causalConvolution(input, mel)
-  const coarse = levels.reduce(encodeLevel, fine)
-  const deep = middle.reduce((x, block) => resBlock(block, x), coarse)
-  return causalConvolution(output, pixelNormSilu(deep))
-}
-
-const encodeLevel = (x: tf.Tensor4D, { blocks, downsample: halving }: EncoderLevel): tf.Tensor4D =>
-  tf.tidy(() => {
-    const y = blocks.reduce((inner, block) => resBlock(block, inner), x)
-    return halving ? downsample(halving, y) : y
-  })
-
-/** The head also predicts a log-variance for sampling, which neither training nor inference uses: those channels are left out. */
+/** The output layer also predicts log-variances for sampling. Neither training nor inference uses them, so those channels are dropped. */
 function loadMeanHead(weights: Weights, inputs: number, sizes: Sizes): Convolution {
   const means = sizes.z_channels
   const head = loadConvolution(weights, { inputs, outputs: sizes.double_z ? 2 * means : means })
@@ -107,13 +96,24 @@ function loadMeanHead(weights: Weights, inputs: number, sizes: Sizes): Convoluti
   return { kernel, bias }
 }
 
-/** The decoder half of the audio autoencoder (spec §3.3). Its levels are stored finest first and run coarsest first. */
+/** `[B, M, melBins, 2] → [B, T, F, C]`: the means of the latents, not yet normalized. */
+export function encode({ input, levels, middle, output }: Encoder, mel: tf.Tensor4D): tf.Tensor4D {
+  const downsampled = levels.reduce(encodeLevel, causalConvolution(input, mel))
+  const deep = middle.reduce((x, block) => resBlock(block, x), downsampled)
+  return causalConvolution(output, pixelNormSilu(deep))
+}
 
-/** `levels` in the order in which they run. */
+const encodeLevel = (x: tf.Tensor4D, { blocks, downsample: convolution }: EncoderLevel): tf.Tensor4D =>
+  tf.tidy(() => {
+    const y = blocks.reduce((inner, block) => resBlock(block, inner), x)
+    return convolution ? downsample(convolution, y) : y
+  })
+
+/** The mirror image of the encoder (reference §3.3). The checkpoint stores the levels finest first; `levels` holds them in the order they run. */
 export type Decoder = { input: Convolution; middle: ResBlock[]; levels: DecoderLevel[]; output: Convolution }
 type DecoderLevel = { blocks: ResBlock[]; upsample?: Convolution }
 
-export function loadDecoder(weights: Weights, sizes: Sizes): Decoder {
+function loadDecoder(weights: Weights, sizes: Sizes): Decoder {
   const widths = sizes.ch_mult.map((factor) => sizes.ch * factor)
   const deepest = widths.at(-1) as number
   const loadLevel = (width: number, i: number): DecoderLevel => ({
@@ -132,22 +132,15 @@ export function loadDecoder(weights: Weights, sizes: Sizes): Decoder {
   }
 }
 
-/** `[B, T, F, C] → [B, 4T − 3, melBins, 2]`, from latents in their own scale. */
+/** `[B, T, F, C] → [B, 4T − 3, melBins, 2]`, from latents that are not normalized. */
 export function decode({ input, middle, levels, output }: Decoder, latents: tf.Tensor4D): tf.Tensor4D {
   const deep = middle.reduce((x, block) => resBlock(block, x), causalConvolution(input, latents))
-  const fine = levels.reduce(decodeLevel, deep)
-  return causalConvolution(output, pixelNormSilu(fine))
+  const upsampled = levels.reduce(decodeLevel, deep)
+  return causalConvolution(output, pixelNormSilu(upsampled))
 }
 
-const decodeLevel = (x: tf.Tensor4D, { blocks, upsample: doubling }: DecoderLevel): tf.Tensor4D =>
+const decodeLevel = (x: tf.Tensor4D, { blocks, upsample: convolution }: DecoderLevel): tf.Tensor4D =>
   tf.tidy(() => {
     const y = blocks.reduce((inner, block) => resBlock(block, inner), x)
-    return doubling ? upsample(doubling, y) : y
+    return convolution ? upsample(convolution, y) : y
   })
-
-/** Every frame and bin twice, smoothed. The first frame stands for one, not two, so one row goes: `[B, T, F, C] → [B, 2T − 1, 2F, C]`. */
-function upsample(layer: Convolution, x: tf.Tensor4D): tf.Tensor4D {
-  const [, frames, bins] = x.shape
-  const repeated = tf.image.resizeNearestNeighbor(x, [2 * frames, 2 * bins])
-  return tf.slice(causalConvolution(layer, repeated), [0, 1, 0, 0], [-1, -1, -1, -1])
-}

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { matMul } from '../../engine/matmul.ts'
 import { type Linear, linear, loadLinear, rmsNorm } from '../layers.ts'
-import { type RopeTable, applyRope } from '../rope.ts'
+import { applyRope, type RopeTable } from '../rope.ts'
 import type { Weights } from '../weights.ts'
 import type { GemmaConfig, LayerKind } from './gemma-folder.ts'
 
@@ -32,7 +32,11 @@ export function loadGemmaAttention(weights: Weights, config: GemmaConfig): Gemma
 }
 
 /** One caption's tokens attend to those before them: `[S, D] → [S, D]`. */
-export function gemmaAttention(layer: GemmaAttention, x: tf.Tensor2D, { rope: rotation, mask }: PositionTables): tf.Tensor2D {
+export function gemmaAttention(
+  layer: GemmaAttention,
+  x: tf.Tensor2D,
+  { rope: rotation, mask }: PositionTables,
+): tf.Tensor2D {
   const { headDim, scoreScale } = layer
   const tokens = x.shape[0]
   const query = applyRope(gemmaNorm(layer.queryNorm, splitHeads(linear(layer.query, x), headDim)), rotation)
@@ -63,7 +67,8 @@ export const loadGemmaNorm = (weights: Weights, width: number, epsilon: number):
 })
 
 /** Over the last axis. */
-export const gemmaNorm = <T extends tf.Tensor>({ gain, epsilon }: GemmaNorm, x: T): T => tf.mul(rmsNorm(x, epsilon), gain)
+export const gemmaNorm = <T extends tf.Tensor>({ gain, epsilon }: GemmaNorm, x: T): T =>
+  tf.mul(rmsNorm(x, epsilon), gain)
 
 /** Where the tokens of a caption stand, and which earlier ones each of them sees (spec §5.3). */
 

@@ -5,7 +5,7 @@
 
 import { basename } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
-import { constant, castInPlace } from '../../engine/device-tensors.ts'
+import { castInPlace, constant } from '../../engine/device-tensors.ts'
 import { toBfloat16, toFloat32 } from '../../formats/dtypes.ts'
 import type { Safetensors } from '../../formats/safetensors.ts'
 import { openShards } from '../../formats/shards.ts'
@@ -13,15 +13,15 @@ import { UserError } from '../../platform/errors.ts'
 import { gelu, type Linear, linear, loadLinear } from '../layers.ts'
 import { type Weights, weightsOf } from '../weights.ts'
 import {
-  truncatePositions,
-  type GemmaNorm,
   type GemmaAttention,
-  gemmaNorm,
+  type GemmaNorm,
   gemmaAttention,
-  loadGemmaNorm,
+  gemmaNorm,
   loadGemmaAttention,
+  loadGemmaNorm,
   type PositionTables,
   positionTables,
+  truncatePositions,
 } from './gemma-attention.ts'
 import { type GemmaConfig, type LayerKind, readGemmaConfig } from './gemma-folder.ts'
 
@@ -134,8 +134,10 @@ export function loadGemmaLayer(weights: Weights, config: GemmaConfig): GemmaLaye
 }
 
 /** The layer's matrices, each of which is multiplied with every caption before the layer goes. */
-export const frozenMatrices = ({ attention: { query, key, value, output }, feedForward: { gate, up, down } }: GemmaLayer) =>
-  [query, key, value, output, gate, up, down].map(({ weight }) => weight)
+export const frozenMatrices = ({
+  attention: { query, key, value, output },
+  feedForward: { gate, up, down },
+}: GemmaLayer) => [query, key, value, output, gate, up, down].map(({ weight }) => weight)
 
 /** `[S, D] → [S, D]`, one caption. */
 export function gemmaLayer(layer: GemmaLayer, x: tf.Tensor2D, positions: PositionTables): tf.Tensor2D {

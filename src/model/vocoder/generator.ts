@@ -1,28 +1,25 @@
-/** The generator that both halves of the vocoder are (spec §4.1): up-convolutions, each followed by the mean of three residual blocks. */
+/**
+ * The generator that both halves of the vocoder use (reference §4.1): stages of an up-convolution and three residual blocks, whose outputs are
+ * averaged.
+ */
 import * as tf from '@tensorflow/tfjs'
 import type { GeneratorConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import { type Activation, activate, loadActivation } from './activation.ts'
-import {
-  type Convolution,
-  convolve,
-  loadConvolution,
-  loadUpConvolution,
-  type UpConvolution,
-  upConvolve,
-} from './convolution.ts'
+import { type Convolution, convolve, loadConvolution } from './convolution.ts'
+import { loadUpConvolution, type UpConvolution, upConvolve } from './resampling.ts'
 
 export type Generator = {
   input: Convolution
   stages: GeneratorStage[]
   activation: Activation
   output: Convolution
-  /** What keeps the samples between −1 and 1, if anything does. */
+  /** What limits the samples to [−1, 1]. */
   finalActivation: 'tanh' | 'clamp' | 'none'
 }
 type GeneratorStage = { up: UpConvolution; blocks: AmpBlock[] }
 
-/** Hears of a stage while it lasts: the tensor is gone after the call. */
+/** Called with the output of each stage. The tensor is disposed of after the call. */
 export type StageListener = (name: string, x: tf.Tensor) => void
 
 export function loadGenerator(weights: Weights, config: GeneratorConfig): Generator {
@@ -52,50 +49,49 @@ export function loadGenerator(weights: Weights, config: GeneratorConfig): Genera
   }
 }
 
-/** `[B, 2, M, bins] → [B, M · rates, 2]`. */
+/** `[B, 2, M, bins] → [B, M · product of the rates, 2]`. */
 export function generate(generator: Generator, mel: tf.Tensor4D, onStage?: StageListener): tf.Tensor3D {
   return tf.tidy(() => {
     const input = convolve(generator.input, mergeStereo(mel))
     onStage?.('conv_pre', input)
-    const fine = generator.stages.reduce((x, stage, i) => runStage(stage, x, i, onStage), input)
-    const active = activate(generator.activation, fine)
-    onStage?.('act_post', active)
-    return applyFinalActivation(generator.finalActivation, convolve(generator.output, active))
+    const upsampled = generator.stages.reduce((x, stage, i) => runStage(stage, x, i, onStage), input)
+    const activated = activate(generator.activation, upsampled)
+    onStage?.('act_post', activated)
+    return applyFinalActivation(generator.finalActivation, convolve(generator.output, activated))
   })
 }
 
-function runStage({ up, blocks }: GeneratorStage, x: tf.Tensor3D, i: number, onStage?: StageListener): tf.Tensor3D {
-  return tf.tidy(() => {
-    const longer = upConvolve(up, x)
-    onStage?.(`up${i}`, longer)
-    const opinions = blocks.map((block, j) => {
-      const opinion = ampBlock(block, longer)
-      onStage?.(`resblock${i * blocks.length + j}`, opinion)
-      return opinion
-    })
-    return tf.mul(tf.addN(opinions), 1 / opinions.length)
-  })
-}
-
-/** The left channel's bins, then the right's: `[B, 2, M, bins] → [B, M, 2 · bins]`. */
+/** The bins of the left channel, then those of the right: `[B, 2, M, bins] → [B, M, 2 · bins]`. */
 function mergeStereo(mel: tf.Tensor4D): tf.Tensor3D {
   const [batch, channels, frames, bins] = mel.shape
   return tf.reshape(tf.transpose(mel, [0, 2, 1, 3]), [batch, frames, channels * bins])
 }
 
-function applyFinalActivation(limiter: Generator['finalActivation'], x: tf.Tensor3D): tf.Tensor3D {
-  if (limiter === 'none') return x
-  return limiter === 'tanh' ? tf.tanh(x) : tf.clipByValue(x, -1, 1)
+function runStage({ up, blocks }: GeneratorStage, x: tf.Tensor3D, i: number, onStage?: StageListener): tf.Tensor3D {
+  return tf.tidy(() => {
+    const upsampled = upConvolve(up, x)
+    onStage?.(`up${i}`, upsampled)
+    const branches = blocks.map((block, j) => {
+      const branch = ampBlock(block, upsampled)
+      onStage?.(`resblock${i * blocks.length + j}`, branch)
+      return branch
+    })
+    return tf.mul(tf.addN(branches), 1 / branches.length)
+  })
 }
 
-/** The residual block of the generators (spec §4.1): per dilation an activation and a dilated convolution, then another of each undilated. */
+function applyFinalActivation(activation: Generator['finalActivation'], x: tf.Tensor3D): tf.Tensor3D {
+  if (activation === 'none') return x
+  return activation === 'tanh' ? tf.tanh(x) : tf.clipByValue(x, -1, 1)
+}
 
+/** A residual block: for each dilation an activation and a dilated convolution, then an activation and a plain convolution. */
 export type AmpBlock = AmpStep[]
 type AmpStep = { activations: [Activation, Activation]; convolutions: [Convolution, Convolution] }
 
-export type AmpBlockSize = { width: number; taps: number; dilations: number[] }
+type AmpBlockSize = { width: number; taps: number; dilations: number[] }
 
-export function loadAmpBlock(weights: Weights, { width, taps, dilations }: AmpBlockSize): AmpBlock {
+function loadAmpBlock(weights: Weights, { width, taps, dilations }: AmpBlockSize): AmpBlock {
   const size = { inputs: width, outputs: width, taps }
   return dilations.map((dilation, m) => ({
     activations: [loadActivation(weights.at(`acts1.${m}`), width), loadActivation(weights.at(`acts2.${m}`), width)],
@@ -107,7 +103,7 @@ export function loadAmpBlock(weights: Weights, { width, taps, dilations }: AmpBl
 }
 
 /** `[B, N, C] → [B, N, C]`. */
-export const ampBlock = (steps: AmpBlock, x: tf.Tensor3D): tf.Tensor3D => tf.tidy(() => steps.reduce(ampStep, x))
+const ampBlock = (steps: AmpBlock, x: tf.Tensor3D): tf.Tensor3D => tf.tidy(() => steps.reduce(ampStep, x))
 
 const ampStep = (x: tf.Tensor3D, { activations, convolutions }: AmpStep): tf.Tensor3D =>
   tf.tidy(() => {

@@ -1,46 +1,35 @@
-/** Filters that raise the sample rate of each channel: the anti-aliasing ×2 and the resampler's ×3 (spec §4.1, §4.3). */
+/**
+ * Everything that raises the sample rate (reference §4.1, §4.3): the learned up-convolutions of the generators, the anti-aliasing filter ×2, and the
+ * windowed-sinc filter ×3 beside the bandwidth extension. All three are transposed convolutions, computed as plain ones by `polyphase`.
+ */
 import * as tf from '@tensorflow/tfjs'
-import { type DepthwiseFilter, depthwiseFilter, depthwiseConvolve, replicatePad } from './filters.ts'
-
-/** The filter's outputs per channel are the new samples in place of each old one. */
-export type Upsampler = { filter: DepthwiseFilter; rate: number; before: number; after: number }
-
-export type UpsamplerOptions = { rate: number; padding: number; channels: number }
-
-/** @param filter taps at the higher rate, the same for all channels, summing to 1. */
-export function createUpsampler(filter: Float32Array, { rate, padding, channels }: UpsamplerOptions): Upsampler {
-  const { before, after, taps } = polyphase({ taps: filter.length, rate, padding })
-  const values = taps.map((tap) => rate * (filter[tap] ?? 0)) // times rate, for the zeros that stand between samples
-  return { filter: depthwiseFilter(values, before + 1 + after, channels), rate, before, after }
-}
-
-/** `[B, N, C] → [B, rate · N, C]`. Beyond its ends the signal stays at its first and last value. */
-export function upsample({ filter, rate, before, after }: Upsampler, x: tf.Tensor3D): tf.Tensor3D {
-  const [batch, length, channels] = x.shape
-  return tf.tidy(() => {
-    const phases = depthwiseConvolve(filter, replicatePad(x, before, after))
-    const apart = tf.reshape(phases, [batch, length, channels, rate])
-    return tf.reshape(tf.transpose(apart, [0, 1, 3, 2]), [batch, length * rate, channels])
-  })
-}
+import { conv1d } from '../../engine/convolution.ts'
+import type { Weights } from '../weights.ts'
+import {
+  type DepthwiseFilter,
+  depthwiseConvolve,
+  depthwiseFilter,
+  inChunks,
+  replicatePad,
+  zeroPad,
+} from './convolution.ts'
 
 /**
- * Raising the sample rate, taken apart. A transposed convolution of stride u makes, of every input sample, u output samples; each of these u
- * "phases" is an ordinary convolution with every u-th tap of the kernel. So a plain convolution with u times the channels, whose channel groups
- * are then laid end to end in time, is the same thing: two to ten times as fast on the WebAssembly backend, and no transposed convolution is
- * needed at all. Used for the up-convolutions, the anti-aliasing filters and the ×3 resampler alike.
+ * A transposed convolution of stride u makes u output samples of every input sample. Each of these u phases is an ordinary convolution with every
+ * u-th tap of the kernel. So a plain convolution with u times the channels, whose channel groups are interleaved in time, computes the same, two to
+ * ten times as fast on the WebAssembly backend.
  */
 export type Polyphase = {
-  /** How many input samples before and after the current one the plain convolution looks at. */
+  /** How many input samples before and after the current one the plain convolution uses. */
   before: number
   after: number
-  /** The kernel tap of each position and phase, `[before + 1 + after, rate]` row by row; the number of taps itself where there is none. */
+  /** The kernel tap for each position and phase, row-major `[before + 1 + after, rate]`. An index equal to the number of taps means zero. */
   taps: number[]
 }
 
 export type PolyphaseOptions = { taps: number; rate: number; padding: number }
 
-/** Output u · n + phase is the sum over d of x[n + d] · kernel[phase + padding − u · d], as far as there are such taps. */
+/** y[u·n + phase] = Σ_d x[n + d] · kernel[phase + padding − u·d], over those d for which the tap exists. */
 export function polyphase({ taps, rate, padding }: PolyphaseOptions): Polyphase {
   const before = Math.floor((taps - 1 - padding) / rate)
   const after = Math.floor((rate - 1 + padding) / rate)
@@ -52,16 +41,65 @@ export function polyphase({ taps, rate, padding }: PolyphaseOptions): Polyphase 
   return { before, after, taps: positions.flatMap((d) => Array.from({ length: rate }, (_, phase) => tapAt(d, phase))) }
 }
 
-/** The resampler beside the bandwidth extension (spec §4.3): a Hann-windowed sinc, the one filter of the vocoder that no checkpoint stores. */
+/** A learned transposed convolution. The kernel is `[positions, in, rate · out]`, phase-major. */
+export type UpConvolution = { kernel: tf.Tensor3D; bias: tf.Tensor1D; rate: number; before: number; after: number }
 
-/** How many zero crossings the sinc has on each side, and how far below the Nyquist frequency it cuts. */
+export type UpConvolutionSize = { inputs: number; outputs: number; rate: number; taps: number }
+
+/** The checkpoint stores the kernel as `[in, out, taps]`. */
+export function loadUpConvolution(weights: Weights, { inputs, outputs, rate, taps }: UpConvolutionSize): UpConvolution {
+  const shape: [number, number, number] = [inputs, outputs, taps]
+  const { before, after, taps: phases } = polyphase({ taps, rate, padding: (taps - rate) / 2 })
+  return tf.tidy(() => {
+    const byTap = tf.transpose(tf.tensor3d(weights.float32('weight', shape), shape), [2, 0, 1])
+    const withZeroTap = tf.concat([byTap, tf.zeros([1, inputs, outputs])])
+    const selected = tf.reshape(tf.gather(withZeroTap, phases), [before + 1 + after, rate, inputs, outputs])
+    const kernel = tf.reshape(tf.transpose(selected, [0, 2, 1, 3]), [before + 1 + after, inputs, rate * outputs])
+    const bias = tf.tensor1d(weights.float32('bias', [outputs]))
+    return { kernel: tf.keep(kernel as tf.Tensor3D), bias: tf.keep(bias), rate, before, after }
+  })
+}
+
+/** `[B, N, in] → [B, rate · N, out]`, with zeros beyond both ends. */
+export function upConvolve({ kernel, bias, rate, before, after }: UpConvolution, x: tf.Tensor3D): tf.Tensor3D {
+  const [batch, length] = x.shape
+  return tf.tidy(() => {
+    const padded = zeroPad(x, before, after)
+    const phases = inChunks(padded, before + after, (chunk) => conv1d(chunk, kernel))
+    return tf.add(tf.reshape(phases, [batch, length * rate, -1]), bias)
+  })
+}
+
+/** A fixed filter that raises the sample rate of each channel. Its outputs per channel are the phases. */
+export type Upsampler = { filter: DepthwiseFilter; rate: number; before: number; after: number }
+
+export type UpsamplerOptions = { rate: number; padding: number; channels: number }
+
+/** @param filter the taps at the higher rate, the same for all channels, with sum 1. */
+export function createUpsampler(filter: Float32Array, { rate, padding, channels }: UpsamplerOptions): Upsampler {
+  const { before, after, taps } = polyphase({ taps: filter.length, rate, padding })
+  const values = taps.map((tap) => rate * (filter[tap] ?? 0)) // times rate, because rate − 1 of rate samples are zeros
+  return { filter: depthwiseFilter(values, before + 1 + after, channels), rate, before, after }
+}
+
+/** `[B, N, C] → [B, rate · N, C]`. The first and the last sample are repeated beyond the ends. */
+export function upsample({ filter, rate, before, after }: Upsampler, x: tf.Tensor3D): tf.Tensor3D {
+  const [batch, length, channels] = x.shape
+  return tf.tidy(() => {
+    const phases = depthwiseConvolve(filter, replicatePad(x, before, after))
+    const separated = tf.reshape(phases, [batch, length, channels, rate])
+    return tf.reshape(tf.transpose(separated, [0, 1, 3, 2]), [batch, length * rate, channels])
+  })
+}
+
+/** The number of zero crossings of the sinc on each side, and its cutoff as a share of the Nyquist frequency. */
 const zeroCrossings = 6
 const rolloff = 0.99
 
-/** Reaches this many input samples to each side. */
+/** How many input samples the filter uses on each side. */
 const reach = Math.ceil(zeroCrossings / rolloff)
 
-/** Raises the sample rate of each channel `rate` times. */
+/** Raises the sample rate with a Hann-windowed sinc, the only filter of the vocoder that is not in the checkpoint (reference §4.3). */
 export const createSincUpsampler = (rate: number, channels: number): Upsampler =>
   createUpsampler(sincTaps(rate), { rate, padding: reach * rate, channels })
 

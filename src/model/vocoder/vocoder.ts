@@ -1,21 +1,21 @@
 /**
- * From log-mel to sound (spec §4): a generator makes 16 kHz samples, and bandwidth extension makes 48 kHz of them. All in float32: the reference
- * found that bfloat16 is heard here. Signals inside this folder are channels-last, `[B, N, C]`.
+ * The vocoder (reference §4): one generator makes 16 kHz samples from a log-mel, and bandwidth extension makes 48 kHz of them with a second generator.
+ * Everything is computed in float32, because bfloat16 is audibly worse here. Signals inside this folder are channels-last, `[B, N, C]`.
  */
 import * as tf from '@tensorflow/tfjs'
-import type { ModelConfig } from '../config.ts'
+import type { Waveform } from '../../audio/waveform.ts'
+import { conv1d } from '../../engine/convolution.ts'
+import type { BandwidthExtensionConfig, ModelConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
-import { type BandwidthExtension, extendBandwidth, loadBandwidthExtension } from './bandwidth-extension.ts'
+import { zeroPad } from './convolution.ts'
 import { type Generator, generate, loadGenerator, type StageListener } from './generator.ts'
+import { createSincUpsampler, type Upsampler, upsample } from './resampling.ts'
 
 export type Vocoder = { sampleRate: number; generator: Generator; extension: BandwidthExtension }
 
-/** Samples between −1 and 1, one array per channel. */
-export type VocodedSound = { sampleRate: number; channels: Float32Array[] }
-
 /**
- * @param weights the component's: `weightsOf(file, 'vocoder.')`.
- * @throws UserError when a tensor is missing or its shape is not the config's.
+ * @param weights the component's weights: `weightsOf(file, 'vocoder.')`.
+ * @throws UserError when a tensor is missing or its shape does not match the config.
  */
 export function loadVocoder(weights: Weights, config: ModelConfig['vocoder']): Vocoder {
   return {
@@ -25,30 +25,97 @@ export function loadVocoder(weights: Weights, config: ModelConfig['vocoder']): V
   }
 }
 
-/** The sound of one stereo log-mel `[1, 2, M, 64]`: 480 samples at 48 kHz for each of its frames. */
-export async function vocode(vocoder: Vocoder, mel: tf.Tensor4D): Promise<VocodedSound> {
-  const channels = tf.tidy(() => tf.unstack(tf.squeeze<tf.Tensor2D>(vocodeWaveforms(vocoder, mel), [0])))
+/** The waveform of one stereo log-mel `[1, 2, M, 64]`: 480 samples per mel frame at 48 kHz, all in [−1, 1]. */
+export async function vocode(vocoder: Vocoder, mel: tf.Tensor4D): Promise<Waveform> {
+  const channels = tf.tidy(() => tf.unstack(tf.squeeze<tf.Tensor2D>(vocodeBatch(vocoder, mel), [0])))
   const samples = await Promise.all(channels.map((channel) => channel.data<'float32'>()))
   tf.dispose(channels)
   return { sampleRate: vocoder.sampleRate, channels: samples }
 }
 
 /**
- * The same for a batch, as a tensor: `[B, 2, M, 64] → [B, 2, N]`.
- * @param onStage hears the stages on the way, named as in the checkpoint: what the golden tests compare.
+ * The waveforms of a batch, as a tensor: `[B, 2, M, 64] → [B, 2, N]`. The whole clip is computed in one pass. That takes some gigabytes for 60 s at
+ * the released sizes. The generators use only a few hundred milliseconds of context, so a longer mel could be split into overlapping chunks here.
+ * @param onStage called with every intermediate result under its name in the checkpoint; the golden tests compare them.
  */
-export function vocodeWaveforms(
-  { generator, extension }: Vocoder,
-  mel: tf.Tensor4D,
-  onStage?: StageListener,
-): tf.Tensor3D {
-  // One pass over the whole clip. Sixty seconds at the released widths take some gigabytes here (spec §4.6): both generators hear only a few
-  // hundred milliseconds, so this is the place to cut a longer mel into overlapping pieces and join their middles.
+export function vocodeBatch({ generator, extension }: Vocoder, mel: tf.Tensor4D, onStage?: StageListener): tf.Tensor3D {
   return tf.tidy(() => {
-    const narrow = generate(generator, mel, onStage)
-    onStage?.('wave16k', narrow)
-    return tf.transpose(extendBandwidth(extension, narrow, onStage), [0, 2, 1])
+    const lowRate = generate(generator, mel, onStage)
+    onStage?.('wave16k', lowRate)
+    return tf.transpose(extendBandwidth(extension, lowRate, onStage), [0, 2, 1])
   })
 }
 
 export const disposeVocoder = (vocoder: Vocoder) => tf.dispose(vocoder)
+
+/** A plain upsampler, plus a generator that adds the upper octaves from the mel of the 16 kHz signal (reference §4.3). */
+type BandwidthExtension = { mel: CausalMel; generator: Generator; upsampler: Upsampler; rate: number }
+
+function loadBandwidthExtension(weights: Weights, config: BandwidthExtensionConfig): BandwidthExtension {
+  const rate = config.output_sampling_rate / config.input_sampling_rate
+  const generator = loadGenerator(weights.at('bwe_generator'), config)
+  const channels = generator.output.kernel.shape[2]
+  return {
+    mel: loadCausalMel(weights.at('mel_stft'), config),
+    generator,
+    upsampler: createSincUpsampler(rate, channels),
+    rate,
+  }
+}
+
+/** `[B, N, 2] → [B, rate · N, 2]`, in [−1, 1]. */
+function extendBandwidth(extension: BandwidthExtension, lowRate: tf.Tensor3D, onStage?: StageListener): tf.Tensor3D {
+  const { mel, generator, upsampler, rate } = extension
+  const length = lowRate.shape[1]
+  return tf.tidy(() => {
+    const padded = zeroPad(lowRate, 0, Math.ceil(length / mel.hop) * mel.hop - length)
+    const logMel = causalMel(mel, padded)
+    onStage?.('bwe_mel', logMel)
+    const residual = generate(generator, logMel)
+    onStage?.('residual', residual)
+    const skip = upsample(upsampler, padded)
+    onStage?.('skip', skip)
+    const highRate = tf.clipByValue(tf.add(residual, skip), -1, 1)
+    onStage?.('wave48k', highRate)
+    return tf.slice(highRate, [0, 0, 0], [-1, Math.floor(length * rate), -1]) as tf.Tensor3D
+  })
+}
+
+/**
+ * The log-mel that bandwidth extension uses (reference §4.3). It differs from the front end's: causal, with windows half as long, and with Fourier and
+ * mel bases from the checkpoint.
+ */
+type CausalMel = {
+  hop: number
+  /** The Fourier basis as convolution kernels `[window, 1, bins]`. */
+  real: tf.Tensor3D
+  imaginary: tf.Tensor3D
+  /** `[bins, melBins]`. */
+  filterbank: tf.Tensor2D
+}
+
+/** The checkpoint stores both bases with the output axis first, and the real half of the Fourier basis before the imaginary half. */
+function loadCausalMel(weights: Weights, config: BandwidthExtensionConfig): CausalMel {
+  const { hop_length: hop, n_fft: window, num_mels: melBins } = config
+  const bins = window / 2 + 1
+  return tf.tidy(() => {
+    const fourier = tf.tensor2d(weights.float32('stft_fn.forward_basis', [2 * bins, 1, window]), [2 * bins, window])
+    const kernels = tf.split(tf.expandDims<tf.Tensor3D>(tf.transpose(fourier), 1), 2, 2) as [tf.Tensor3D, tf.Tensor3D]
+    const filterbank = tf.transpose(tf.tensor2d(weights.float32('mel_basis', [melBins, bins]), [melBins, bins]))
+    return { hop, real: tf.keep(kernels[0]), imaginary: tf.keep(kernels[1]), filterbank: tf.keep(filterbank) }
+  })
+}
+
+/** `[B, N, 2] → [B, 2, N / hop, melBins]`. The window of a frame ends with the hop of that frame. */
+function causalMel({ hop, real, imaginary, filterbank }: CausalMel, x: tf.Tensor3D): tf.Tensor4D {
+  const [batch, length, channels] = x.shape
+  const window = real.shape[0]
+  return tf.tidy(() => {
+    const mono = tf.reshape(tf.transpose(x, [0, 2, 1]), [batch * channels, length, 1]) as tf.Tensor3D
+    const padded = zeroPad(mono, window - hop, 0)
+    const power = tf.add(tf.square(conv1d(padded, real, hop)), tf.square(conv1d(padded, imaginary, hop)))
+    const magnitude = tf.reshape(tf.sqrt(power), [-1, real.shape[2]])
+    const mel = tf.log(tf.maximum(tf.matMul(magnitude as tf.Tensor2D, filterbank), 1e-5))
+    return tf.reshape(mel, [batch, channels, length / hop, filterbank.shape[1]])
+  })
+}

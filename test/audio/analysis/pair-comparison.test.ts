@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Fingerprint, findDuplicates } from '../../../src/audio/analysis/duplicates.ts'
-import { consistencyOf, comparePair } from '../../../src/audio/analysis/pair-comparison.ts'
+import { comparePair, consistencyOf } from '../../../src/audio/analysis/pair-comparison.ts'
 import type { Waveform } from '../../../src/audio/waveform.ts'
 import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 
@@ -9,23 +9,23 @@ const compare = (reference: Waveform, target: Waveform) => comparePair(reference
 describe('a pair', () => {
   test('whose sides are the same is 0 dB apart, whatever their level', () => {
     const sound = performance(1)
-    expect(compare(sound, louder(sound, 0.3)).sound.distance).toBeCloseTo(0, 2)
+    expect(compare(sound, louder(sound, 0.3)).comparison.distance).toBeCloseTo(0, 2)
   })
 
   test('is compared as if its sides were in sync', () => {
     const sound = performance(1)
     const [inSync, late] = [compare(sound, radio(sound)), compare(sound, delayed(radio(sound), 0.2))]
-    expect(late.sound.distance).toBeCloseTo(inSync.sound.distance as number, 0)
+    expect(late.comparison.distance).toBeCloseTo(inSync.comparison.distance as number, 0)
   })
 
   test('of silence has no distance', () => {
     const silence = louder(performance(1), 0)
-    expect(compare(silence, silence).sound).toMatchObject({ common: 'nothing', distance: null })
+    expect(compare(silence, silence).comparison).toMatchObject({ common: 'nothing', distance: null })
   })
 
   test('may be shorter than a window', () => {
     const blip = noise(1, { seconds: 0.02 })
-    expect(compare(blip, blip).sound.distance).toBeNull()
+    expect(compare(blip, blip).comparison.distance).toBeNull()
   })
 })
 
@@ -63,13 +63,13 @@ describe('what pairs do to their sounds', () => {
   test('is nearly the same when all become radios', () => {
     const agreement = consistencyOf(seeds.map((seed) => features(radio, seed)))
     expect(agreement?.share).toBeGreaterThan(0.7)
-    expect(Math.min(...(agreement?.each ?? []))).toBeGreaterThan(0.5)
+    expect(Math.min(...(agreement?.similarities ?? []))).toBeGreaterThan(0.5)
   })
 
   test('shows the pair whose sides are exchanged', () => {
     const changes = seeds.map((seed) => features(radio, seed))
     const exchanged = compare(radio(performance(9)), performance(9)).features.transformation
-    expect(consistencyOf([...changes, exchanged])?.each.at(-1)).toBeLessThan(-0.5)
+    expect(consistencyOf([...changes, exchanged])?.similarities.at(-1)).toBeLessThan(-0.5)
   })
 
   test('has less in common when it is of two kinds', () => {

@@ -38,8 +38,8 @@ describe('a preview', () => {
   test('half way between a round trip and what the pairs do, a copy becomes a transformation', () => {
     const preview = radio(reference)
     const { toReference } = judge({ preview, reference })
-    const word = (pairDistance: number, roundTripDistance?: number) =>
-      judge({ preview, reference, pairDistance, roundTripDistance }).word
+    const word = (pairDistance: number, reconstructionDistance?: number) =>
+      judge({ preview, reference, pairDistance, reconstructionDistance }).word
     const distance = toReference as number
     expect([word(1.9 * distance), word(2.1 * distance)]).toEqual(['transformed', 'copied'])
     expect([word(1.5 * distance, 0.4 * distance), word(1.5 * distance, 0.6 * distance)]).toEqual([

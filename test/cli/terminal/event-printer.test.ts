@@ -66,14 +66,14 @@ describe('the terminal shows', () => {
 
   it('what a run needs, in two lines', () => {
     expect(print({ type: 'requirements', requirements, resources })).toEqual([
-      'Memory: about 344 MB of 32.00 GB (weights 3.0 MB, LoRA and optimizer 0.9 MB, a step 90 MB)',
+      'Memory: about 344 MB of 32.00 GB (weights 3.0 MB, LoRA and optimizer 900 kB, a step 90 MB)',
       'Disk: about 2.9 MB for the run, 5.6 MB for the cache, of 500.00 GB',
     ])
   })
 
   it('the captions where they are still to be encoded, and graphics memory where a card computes', () => {
     const [memory] = requirementLines({ ...requirements, captions: 4e5 }, { ...resources, place: 'the graphics card' })
-    expect(memory).toMatch(/^Graphics memory: about .* \(encoding captions 0\.4 MB, then weights 3\.0 MB,/)
+    expect(memory).toMatch(/^Graphics memory: about .* \(encoding captions 400 kB, then weights 3\.0 MB,/)
   })
 
   it('nothing of events that only programs need', () => {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { openSafetensors } from '../../../src/formats/safetensors.ts'
 import { readModelConfig } from '../../../src/model/config.ts'
-import { disposeVocoder, loadVocoder, vocode, vocodeWaveforms } from '../../../src/model/vocoder/vocoder.ts'
+import { disposeVocoder, loadVocoder, vocode, vocodeBatch } from '../../../src/model/vocoder/vocoder.ts'
 import { weightsOf } from '../../../src/model/weights.ts'
 import { goldenPath, startGoldenBackend } from '../../golden/golden.ts'
 
@@ -36,8 +36,8 @@ describe('the vocoder', () => {
     tf.tidy(() => {
       const vocoder = loadVocoder(weights, config)
       const mels = [level(-2, 3), level(-4, 3)]
-      const together = vocodeWaveforms(vocoder, tf.concat(mels)).dataSync()
-      const alone = mels.flatMap((mel) => [...vocodeWaveforms(vocoder, mel).dataSync()])
+      const together = vocodeBatch(vocoder, tf.concat(mels)).dataSync()
+      const alone = mels.flatMap((mel) => [...vocodeBatch(vocoder, mel).dataSync()])
       expect(Math.max(...alone.map((sample, i) => Math.abs(sample - (together[i] as number))))).toBeLessThan(1e-5)
       disposeVocoder(vocoder)
     })

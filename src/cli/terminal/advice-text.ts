@@ -1,10 +1,10 @@
-/** Advice as text: how many pairs each clip length keeps, what the pairs have in common, and what to fix first. */
+/** The advice on a dataset for the terminal: what to fix first, how many pairs each clip length keeps, and how consistent the pairs are. */
 import type { ChalkInstance } from 'chalk'
-import type { Advice } from '../dataset/advice.ts'
-import type { DatasetOptions } from '../dataset/fit-plan.ts'
-import { sampleBuckets } from '../dataset/fit-plan.ts'
-import { type Finding, findingText } from '../dataset/problem.ts'
-import { plain } from '../platform/text.ts'
+import { type Advice, consistencyText, lengthAdvice } from '../../dataset/advice.ts'
+import type { DatasetOptions } from '../../dataset/fit-plan.ts'
+import { sampleBuckets } from '../../dataset/fit-plan.ts'
+import { type Finding, findingText } from '../../dataset/problem.ts'
+import { plain } from '../../platform/text.ts'
 
 const mostBars = 6
 const barWidth = 24
@@ -14,7 +14,7 @@ export function adviceText(advice: Advice, { options }: { options: DatasetOption
   const parts = [
     advice.findings.length > 0 ? findings(advice.findings, chalk) : '',
     advice.buckets.length > 0 ? lengths(advice, options, chalk) : '',
-    advice.agreement === null ? '' : agreementText(advice.agreement),
+    advice.agreement === null ? '' : consistencyText(advice.agreement),
   ]
   return parts.filter((part) => part !== '').join('\n\n')
 }
@@ -39,17 +39,4 @@ function lengths({ buckets, recommendedSeconds }: Advice, { seconds }: DatasetOp
     ...bars,
     `  ${lengthAdvice(recommendedSeconds, seconds)}`,
   ].join('\n')
-}
-
-export function lengthAdvice(recommended: number | null, seconds: number): string {
-  if (recommended === null) return 'no pair is long enough for any clip length'
-  if (recommended === seconds) return `${seconds} s is a good choice`
-  return `recommended: --audio-duration-seconds ${recommended} (now ${seconds})`
-}
-
-export function agreementText(share: number): string {
-  const percent = `${Math.round(share * 100)} %`
-  if (share >= 0.7) return `The pairs do nearly the same to their sounds: ${percent} of the change is common to all.`
-  if (share >= 0.3) return `The pairs do similar things to their sounds: ${percent} of the change is common to all.`
-  return `The pairs do different things to their sounds: only ${percent} of the change is common to all.`
 }

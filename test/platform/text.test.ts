@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest'
+import { countText, decimalText, durationText, listText, plain, shellQuote, sizeText } from '../../src/platform/text.ts'
+
+it.each([
+  [0, '0 bytes'],
+  [9_999, '9999 bytes'],
+  [64_000, '64 kB'],
+  [3_200_000, '3.2 MB'],
+  [450_000_000, '450 MB'],
+  [8_500_000_000, '8.50 GB'],
+])('%d bytes are %s', (bytes, text) => expect(sizeText(bytes)).toBe(text))
+
+it.each([
+  [4.4, '4 s'],
+  [200, '3 min 20 s'],
+  [3900, '1 h 5 min'],
+])('%d seconds are %s', (seconds, text) => expect(durationText(seconds)).toBe(text))
+
+it('counts have their plural', () =>
+  expect([countText(0, 'pair'), countText(1, 'pair'), countText(2, 'pair')]).toEqual(['0 pairs', '1 pair', '2 pairs']))
+
+it('negative numbers have a minus sign', () => expect(decimalText(-0.5, 2)).toBe('−0.50'))
+
+it('long lists are cut', () => {
+  expect(listText(['a', 'b'], 2)).toBe('a, b')
+  expect(listText(['a', 'b', 'c'], 2)).toBe('a, b and 1 more')
+})
+
+it('paths are quoted for a shell only where it needs that', () => {
+  expect(shellQuote('runs/pairs-1')).toBe('runs/pairs-1')
+  expect(shellQuote("it's here")).toBe(`'it'\\''s here'`)
+})
+
+it('control characters and line breaks become blanks', () => expect(plain('a\n\u001b[2Jb\t')).toBe('a [2Jb'))

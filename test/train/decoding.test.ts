@@ -1,0 +1,39 @@
+/** How often a training decodes its recordings, counted by a wrapper around ffmpeg. */
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
+import { afterAll, expect, it } from 'vitest'
+import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
+import { performance, radio } from '../audio/analysis/sounds.ts'
+import { writeWav } from '../audio/signals.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-decoding-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+it('a training decodes each of its recordings once', async () => {
+  const { path: ffmpeg } = await findFfmpeg()
+  const log = join(folder, 'runs.txt')
+  const wrapper = join(folder, 'ffmpeg')
+  writeFileSync(wrapper, `#!/bin/sh\nprintf '%s\\n' "$*" >> '${log}'\nexec '${ffmpeg}' "$@"\n`)
+  chmodSync(wrapper, 0o755)
+  const pairs = join(folder, 'pairs')
+  mkdirSync(pairs)
+  const recordings = [1, 2].flatMap((seed) => {
+    const reference = performance(seed, { seconds: 1.3 })
+    return [
+      writeWav(join(pairs, `take${seed}_start.wav`), reference),
+      writeWav(join(pairs, `take${seed}_end.wav`), radio(reference)),
+    ]
+  })
+  const bin = fileURLToPath(new URL('../../bin/ltx-a2a.js', import.meta.url))
+  const size = ['--audio-duration-seconds', '1.2', '--rank', '8', '--number-of-steps', '1', '--dev-allow-few-steps']
+  const args = ['train', '--data', pairs, ...size, '--preview-interval', '0', '--backend', 'wasm']
+  await execa(process.execPath, [bin, ...args, '--out', join(folder, 'run')], {
+    env: { FFMPEG_PATH: wrapper, LTX_A2A_CACHE: join(folder, 'cache') },
+  })
+  const runs = readFileSync(log, 'utf8').split('\n')
+  const timesDecoded = recordings.map((path) => runs.filter((line) => line.includes(`file:${path} `)).length)
+  expect(timesDecoded).toEqual([1, 1, 1, 1])
+})
