@@ -11,8 +11,7 @@ export {
   type TrainSettings,
 } from './config/settings.ts'
 export type { FittedPair } from './dataset/clips.ts'
-export { assertTrainable, type Dataset } from './dataset/dataset.ts'
-export { inspectDataset } from './dataset/inspect-dataset.ts'
+export { assertTrainable, type Dataset, inspectDataset } from './dataset/dataset.ts'
 export { type BaseModel, openBase } from './model/base-model.ts'
 export { type LoraFile, type LoraModule, readLora, writeLora } from './model/lora-file.ts'
 export { Interrupted, UserError } from './platform/errors.ts'

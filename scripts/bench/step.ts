@@ -1,5 +1,6 @@
 /** One training step of the released model's audio stream at its real width, on random weights. */
 import * as tf from '@tensorflow/tfjs'
+import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { isNative } from '../../src/engine/native.ts'
 import { matMul, toComputeDtype } from '../../src/engine/native-ops.ts'
@@ -8,7 +9,6 @@ import type { Checkpointing } from '../../src/model/transformer/checkpointing.ts
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { createTrainer, type TrainerSettings } from '../../src/train/trainer.ts'
-import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { median, peakGigabytes, since } from './clock.ts'
 import { stepOperations } from './operations.ts'
 import { width } from './released.ts'

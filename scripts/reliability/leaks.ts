@@ -1,5 +1,6 @@
 /** A long training in this process, with what a real one does on the way: fixed losses and saved states. */
 import { join } from 'node:path'
+import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { type BackendChoice, startBackend } from '../../src/engine/backend.ts'
 import type { HostMatrix } from '../../src/engine/device-tensors.ts'
 import { openBase } from '../../src/model/base-model.ts'
@@ -8,7 +9,6 @@ import { normals, randomFor } from '../../src/platform/random.ts'
 import { resumeCheckOf } from '../../src/train/resume-check.ts'
 import { saveState } from '../../src/train/state.ts'
 import { createTrainer } from '../../src/train/trainer.ts'
-import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { type Growth, growthOf } from './growth.ts'
 import { type Memory, settledMemory } from './memory.ts'
 

@@ -1,6 +1,6 @@
 /** `ltx-a2a completion`: a script that makes a shell complete commands and flags, generated from the program itself. */
 import { Argument, type Command } from 'commander'
-import { runCommand } from './options.ts'
+import { runCommand } from './run-command.ts'
 
 export const shells = ['bash', 'zsh', 'fish'] as const
 

@@ -5,7 +5,8 @@ import { type Command, Option } from 'commander'
 import type { BackendChoice } from '../engine/backend.ts'
 import type { BaseOptions } from '../model/base-model.ts'
 import type { Finding, Grade } from '../setup/doctor-findings.ts'
-import { addQuietOption, runCommand } from './options.ts'
+import { addQuietOption } from './options.ts'
+import { runCommand } from './run-command.ts'
 import type { TableOptions } from './terminal/dataset-table.ts'
 
 type DoctorFlags = BaseOptions & { backend: BackendChoice; json?: true; quiet?: true }

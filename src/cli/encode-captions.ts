@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import { encodeParameters } from '../config/parameters.ts'
 import { resolveEncodeSettings } from '../config/settings.ts'
-import { addParameters, addVideoFields, type CommandOptions, configOption, runCommand } from './options.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption } from './options.ts'
+import { runCommand } from './run-command.ts'
 
 type EncodeFlags = CommandOptions & { config?: string; out: string }
 

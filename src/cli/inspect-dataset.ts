@@ -5,14 +5,8 @@ import { inspectParameters } from '../config/parameters.ts'
 import { type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
 import { listText } from '../platform/text.ts'
-import {
-  addParameters,
-  addVideoFields,
-  type CommandContext,
-  type CommandOptions,
-  configOption,
-  runCommand,
-} from './options.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption } from './options.ts'
+import { type CommandContext, runCommand } from './run-command.ts'
 import type { Output } from './terminal/terminal.ts'
 
 type InspectFlags = CommandOptions & { config?: string; json?: true; html?: string }
@@ -60,7 +54,7 @@ async function inspect(
 ) {
   const { openSource } = await import('../dataset/source.ts')
   const { assertTrainable } = await import('../dataset/dataset.ts')
-  const { inspectOpenSource } = await import('../dataset/inspect-dataset.ts')
+  const { inspectOpenSource } = await import('../dataset/dataset.ts')
   const { datasetTable } = await import('./terminal/dataset-table.ts')
   const { writeDatasetPage } = await import('../report/dataset-page.ts')
   const options = { signal, onEvent: output.onEvent }

@@ -1,13 +1,9 @@
-/** Commander's options, made from the tables of parameters, and what all commands have in common. */
+/** Commander's options, made from the tables of parameters. */
 import { type Command, Option } from 'commander'
-import { type Limits, parseLimits } from '../config/limits.ts'
 import { flagName, kebabCase, type Parameter, type Parameters } from '../config/parameter.ts'
 import { videoFields } from '../config/parameters.ts'
 import type { Flags } from '../config/values.ts'
-import { type OutputOptions, openOutput } from './output.ts'
-import { reportError } from './report-error.ts'
-import { watchSignals } from './signals.ts'
-import type { Output } from './terminal/terminal.ts'
+import type { OutputOptions } from './run-command.ts'
 
 /** What commander passes to an action: the flags of the parameters, and those of all commands. */
 export type CommandOptions = Flags & OutputOptions & { limit?: string[] }
@@ -31,35 +27,6 @@ export const addQuietOption = (command: Command) => command.option('-q, --quiet'
 /** Accepts the fields of the hosted trainers' job format that have no effect here. */
 export function addVideoFields(command: Command) {
   for (const name of videoFields) command.addOption(new Option(`--${kebabCase(name)} [value]`).hideHelp())
-}
-
-export type CommandContext = {
-  output: Output
-  /** Aborted by Ctrl-C and SIGTERM. */
-  signal: AbortSignal
-  limits: Limits
-}
-
-/**
- * Runs a command and sets the exit code. This is the one place where errors end.
- * @param stopping printed when a signal asks the command to stop.
- */
-export async function runCommand(
-  options: OutputOptions & { limit?: string[] | undefined },
-  work: (context: CommandContext) => Promise<void>,
-  stopping = 'stopping',
-): Promise<void> {
-  const output = openOutput(options)
-  const signals = watchSignals(() => output.info(stopping))
-  try {
-    const limits = parseLimits([process.env.LTX_A2A_LIMITS ?? '', ...(options.limit ?? [])])
-    await work({ output, signal: signals.signal, limits })
-  } catch (error) {
-    process.exitCode = reportError(error, output, signals.exitCode())
-  } finally {
-    signals.release()
-    output.close()
-  }
 }
 
 /** One option per parameter, and a hidden `--no-…` for each toggle. */

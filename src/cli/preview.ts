@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import { previewParameters } from '../config/parameters.ts'
 import { resolvePreviewSettings } from '../config/settings.ts'
-import { addParameters, type CommandOptions, runCommand } from './options.ts'
+import { addParameters, type CommandOptions } from './options.ts'
+import { runCommand } from './run-command.ts'
 
 export function addPreview(program: Command) {
   const command = program

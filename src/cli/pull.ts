@@ -1,7 +1,8 @@
 /** `ltx-a2a pull`: the audio path of a real checkpoint, or its text encoder, without the rest of their files. */
 import type { Command } from 'commander'
 import type { PullSettings } from '../setup/pull-model.ts'
-import { addQuietOption, runCommand } from './options.ts'
+import { addQuietOption } from './options.ts'
+import { runCommand } from './run-command.ts'
 
 export function addPull(program: Command) {
   const command = program

@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import type { MatMulProbe } from '../engine/precision.ts'
 import { UserError } from '../platform/errors.ts'
-import { addQuietOption, type CommandContext, runCommand } from './options.ts'
+import { addQuietOption } from './options.ts'
+import { type CommandContext, runCommand } from './run-command.ts'
 
 type SetupFlags = { from?: string; python?: string; undo?: true; quiet?: true }
 

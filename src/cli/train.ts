@@ -8,15 +8,8 @@ import { durationText, sizeText } from '../platform/text.ts'
 import type { RunEstimate } from '../train/dry-run.ts'
 import type { TrainEvent } from '../train/events.ts'
 import type { TrainResult, TrainRunOptions } from '../train/train.ts'
-import {
-  addParameters,
-  addVideoFields,
-  type CommandContext,
-  type CommandOptions,
-  configOption,
-  jobGroup,
-  runCommand,
-} from './options.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption, jobGroup } from './options.ts'
+import { type CommandContext, runCommand } from './run-command.ts'
 
 type TrainFlags = CommandOptions & { config?: string; resume?: string; dryRun?: true }
 

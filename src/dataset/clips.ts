@@ -1,8 +1,13 @@
 /** Fitted clips: two channels, 16 kHz, exactly as long as the dataset asks for. */
-import { readFileSync, writeFileSync } from 'node:fs'
+
+import { once } from 'node:events'
+import { createWriteStream, readFileSync, writeFileSync } from 'node:fs'
+import { rename } from 'node:fs/promises'
+import yazl from 'yazl'
 import { decodeAudio } from '../audio/decode.ts'
 import { resample } from '../audio/resample.ts'
 import { stretchTo } from '../audio/stretch.ts'
+import { encodeWav } from '../audio/wav.ts'
 import {
   concatenateSamples,
   durationOf,
@@ -112,5 +117,31 @@ export async function openClipStore(): Promise<ClipStore> {
       return { name, caption: pair.caption, reference: read(pair.reference), target: read(pair.target) }
     },
     close: folder.remove,
+  }
+}
+
+/** The clips as the model is trained on them, their captions and the plan, as a zip that is itself a dataset. */
+export type DebugDataset = { add(pair: FittedPair): void; finish(): Promise<void> }
+
+/** @param plan is written as plan.json. */
+export function createDebugDataset(path: string, plan: object): DebugDataset {
+  const zip = new yazl.ZipFile()
+  const temporary = `${path}.${process.pid}.tmp`
+  const written = once(zip.outputStream.pipe(createWriteStream(temporary)), 'close')
+  written.catch(() => undefined) // an error such as a full disk is thrown by `finish`
+  const mtime = new Date(1980, 0, 1) // the same clips give the same bytes
+  const add = (name: string, bytes: Uint8Array | string) => zip.addBuffer(Buffer.from(bytes), name, { mtime })
+  add('plan.json', `${JSON.stringify(plan, null, 2)}\n`)
+  return {
+    add: ({ name, caption, reference, target }) => {
+      add(`${name}_start.wav`, encodeWav(reference))
+      add(`${name}_end.wav`, encodeWav(target))
+      if (caption) add(`${name}.txt`, `${caption}\n`)
+    },
+    finish: async () => {
+      zip.end()
+      await written
+      await rename(temporary, path)
+    },
   }
 }

@@ -1,8 +1,10 @@
 /** An inspected source: what would be used, skipped, trimmed and stretched, and why. Plain data. */
-
 import pLimit from 'p-limit'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
+import type { Limits } from '../config/limits.ts'
+import { type InspectOptions, type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
+import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
 import type { ClipStore } from './clips.ts'
@@ -10,7 +12,7 @@ import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from
 import { type DatasetPair, inspectPair } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
 import type { Problem } from './problem.ts'
-import type { Source } from './source.ts'
+import { openSource, type Source } from './source.ts'
 
 /** It can be written as JSON and read back. */
 export type Dataset = {
@@ -150,3 +152,52 @@ function countPairs(pairs: DatasetPair[]): Dataset['counts'] {
     asIs: used - stretched - trimmed,
   }
 }
+
+export type InspectRunOptions = RunOptions<ProgressEvent> & {
+  /** What input may cost at most. */
+  limits?: Limits | undefined
+}
+
+/**
+ * What a training would use, skip, trim and stretch, and why. It needs no model and writes nothing.
+ * @throws UserError when the dataset cannot be opened; problems with its files are part of the result. Interrupted when the signal was aborted.
+ */
+export async function inspectDataset(options: InspectOptions, runOptions: InspectRunOptions = {}): Promise<Dataset> {
+  const { settings } = resolveInspectSettings({ options })
+  const { limits, signal } = runOptions
+  const source = await openSource(options.data, { limits, signal })
+  try {
+    return await inspectOpenSource(source, settings, runOptions)
+  } finally {
+    await source.close()
+  }
+}
+
+/** The same for a source that is open already. The caller closes it. */
+export async function inspectOpenSource(
+  source: Source,
+  settings: InspectSettings,
+  runOptions: RunOptions<ProgressEvent> = {},
+): Promise<Dataset> {
+  const reporter = createReporter<ProgressEvent>(runOptions)
+  const stage = reporter.stage('Measuring', undefined, 'pairs')
+  const dataset = await inspectSource(source, datasetOptionsOf(settings), {
+    analyzeSound: true,
+    onProgress: ({ done }) => {
+      stage.update(done)
+      reporter.throwIfAborted()
+    },
+  })
+  stage.finish(countText(dataset.pairs.length, 'pair'))
+  return dataset
+}
+
+/** The part of the settings that decides how a dataset is used. */
+export const datasetOptionsOf = (
+  settings: Pick<InspectSettings, 'triggerPhrase' | 'audioDurationSeconds' | 'audioPreservePitch' | 'audioNormalize'>,
+): DatasetOptions => ({
+  triggerPhrase: settings.triggerPhrase,
+  seconds: settings.audioDurationSeconds,
+  preservePitch: settings.audioPreservePitch,
+  normalize: settings.audioNormalize,
+})

@@ -10,10 +10,10 @@ import { comparePair, type PairComparison, type PairFeatures } from '../audio/an
 import { type AudioInfo, measureAudio } from '../audio/decode.ts'
 import { silencePeak, toDbfs } from '../audio/waveform.ts'
 import { UserError } from '../platform/errors.ts'
-import { composeCaption, decodeCaption } from './caption.ts'
 import { type ClipStore, fitClip, headSeconds } from './clips.ts'
 import { type DatasetOptions, type FitPlan, planFit, type SideFit } from './fit-plan.ts'
 import type { Pair } from './pairs.ts'
+import { composeCaption, decodeCaption } from './pairs.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import type { Source } from './source.ts'
 

@@ -1,5 +1,4 @@
 /** File names to pairs: `<name>_start.<audio>` is a reference, `<name>_end.<audio>` its target, `<name>.txt` their caption. */
-
 import { audioExtensions } from '../audio/decode.ts'
 import { countText } from '../platform/text.ts'
 import type { Problem } from './problem.ts'
@@ -146,3 +145,25 @@ const fileName = (path: string) => path.slice(path.lastIndexOf('/') + 1)
 const listed = (names: string[]) => `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
 
 const byName = (a: Pair, b: Pair) => (a.name < b.name ? -1 : 1)
+
+/** The text of a caption file; `undefined` when it is not UTF-8. A byte-order mark and surrounding blanks are dropped. */
+export function decodeCaption(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).trim() // the decoder drops the byte-order mark
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * What a clip is trained with: the trigger phrase, a space, the caption. The phrase is not repeated where the caption starts with
+ * it as words of its own ("tone" does not count as present in "tones of a bell").
+ */
+export function composeCaption(triggerPhrase: string, caption: string): string {
+  const trigger = triggerPhrase.trim()
+  if (trigger === '' || startsWithWords(caption, trigger)) return caption
+  return `${trigger} ${caption}`.trim()
+}
+
+const startsWithWords = (text: string, words: string) =>
+  text.startsWith(words) && !/^[\p{L}\p{N}\p{M}_]/u.test(text.slice(words.length))

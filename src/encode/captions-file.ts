@@ -1,8 +1,7 @@
 /** The captions and prompts of a job, encoded to a file that a machine without the text encoder can train with. */
 import type { Limits } from '../config/limits.ts'
 import type { EncodeSettings } from '../config/settings.ts'
-import { composeCaption, decodeCaption } from '../dataset/caption.ts'
-import { findPairs } from '../dataset/pairs.ts'
+import { composeCaption, decodeCaption, findPairs } from '../dataset/pairs.ts'
 import { openSource } from '../dataset/source.ts'
 import { startBackend } from '../engine/backend.ts'
 import { describeBase, openBase } from '../model/base-model.ts'

@@ -2,8 +2,7 @@
 import { durationOf, type Waveform } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import { type PreviewOptions, type PreviewSettings, resolvePreviewSettings } from '../config/settings.ts'
-import { guidanceRescale } from '../diffusion/guidance.ts'
-import { openSampler } from '../diffusion/sampler.ts'
+import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
 import { openCache } from '../encode/cache.ts'
 import { encodeTexts } from '../encode/captions.ts'
 import { openClipEncoder } from '../encode/clips.ts'
@@ -15,8 +14,7 @@ import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.t
 import { disposeTransformer } from '../model/transformer/transformer.ts'
 import type { ProgressEvent } from '../platform/progress.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
-import { adviseGuidance, loadModel } from './base.ts'
-import { readReference } from './reference.ts'
+import { adviseGuidance, loadModel, readReference } from './inputs.ts'
 import { generateLatents, renderLatents } from './render.ts'
 
 export type PreviewRunOptions = RunOptions<ProgressEvent> & {

@@ -14,8 +14,7 @@ import { replaceFile } from '../platform/files.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { decimalText } from '../platform/text.ts'
 import { barChart } from './page/charts.ts'
-import { html, type Markup } from './page/html.ts'
-import { facts, page, section } from './page/page.ts'
+import { facts, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, pageSound, player } from './page/player.ts'
 
 /** Both sides of a pair, by its name. */

@@ -2,7 +2,7 @@
 
 import { mean } from '../platform/statistics.ts'
 import { lineChart, type Series } from './page/charts.ts'
-import { html, type Markup } from './page/html.ts'
+import { html, type Markup } from './page/page.ts'
 
 const mostPoints = 300
 /** About the last fifty steps; a band sees a quarter of them. */

@@ -7,8 +7,7 @@ import { sum } from '../platform/statistics.ts'
 import { durationText, sizeText } from '../platform/text.ts'
 import type { StepMetrics } from './loss-curves.ts'
 import { lossCharts } from './loss-curves.ts'
-import { html, type Markup } from './page/html.ts'
-import { facts, page, section } from './page/page.ts'
+import { facts, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, player } from './page/player.ts'
 
 export type RunReport = {

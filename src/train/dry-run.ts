@@ -1,6 +1,6 @@
 /** What a run would take: a few real training steps on made-up pairs. Nothing is written. */
 import type { TrainSettings } from '../config/settings.ts'
-import { passesPerStep } from '../diffusion/guidance.ts'
+import { passesPerStep } from '../diffusion/sampler.ts'
 import type { EncodedPair } from '../encode/dataset.ts'
 import { clipLatentFrames } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'

@@ -1,19 +1,19 @@
-/** The previews of a run: the same references, prompts and noise at every checkpoint, so that they can be compared by ear. */
+/** What can be heard of a run: previews with the same references, prompts and noise at every checkpoint, and reconstructions of a few targets. */
 import { existsSync, statSync } from 'node:fs'
 import { audioExtensions } from '../audio/decode.ts'
 import { encodeWav } from '../audio/wav.ts'
 import { concatenateWaveforms, type Waveform } from '../audio/waveform.ts'
 import { defaultLimits, type Limits } from '../config/limits.ts'
 import type { TrainSettings } from '../config/settings.ts'
-import { guidanceRescale } from '../diffusion/guidance.ts'
-import { openSampler } from '../diffusion/sampler.ts'
+import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
+import type { EncodedPair } from '../encode/dataset.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import { parseLocation } from '../net/location.ts'
 import { replaceFile } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
-import { readReference } from '../preview/reference.ts'
+import { readReference } from '../preview/inputs.ts'
 import { generateLatents, renderLatents } from '../preview/render.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
 import type { RunFolder } from './run-folder.ts'
@@ -117,3 +117,27 @@ function isNewer(later: string, earlier: string): boolean {
 
 /** The reference implementation counts the length of a preview in whole video frames. */
 const wholeFrames = (seconds: number, frameRate: number) => Math.round(seconds * frameRate) / frameRate
+
+/** Emits a `reconstruction` for each clip. One that fails becomes a warning: it must not stop the training. */
+export async function reconstructTargets(
+  base: BaseModel,
+  clips: readonly { name: string; target: Waveform }[],
+  pairs: readonly EncodedPair[],
+  reporter: Reporter<TrainEvent>,
+) {
+  if (clips.length === 0) return
+  const stage = reporter.stage('Reconstructing clips', clips.length, 'clips')
+  try {
+    for (const [i, { name, target: original }] of clips.entries()) {
+      const latents = pairs.find((pair) => pair.name === name)?.target
+      if (!latents) continue
+      const reconstructed = await renderLatents(base, latents)
+      await reporter.emit({ type: 'reconstruction', name, original, reconstructed })
+      stage.update(i + 1)
+    }
+    stage.finish(`${clips.map(({ name }) => name).join(' and ')}, encoded and decoded`)
+  } catch (error) {
+    stage.finish('failed')
+    reporter.warn(`the reconstruction of a clip failed: ${(error as Error).message}`)
+  }
+}

@@ -3,7 +3,7 @@
  * and replayed; on other backends it runs op by op.
  */
 import * as tf from '@tensorflow/tfjs'
-import type { Example } from '../diffusion/objective.ts'
+import type { Example } from '../diffusion/flow-matching.ts'
 import { capture } from '../engine/capture.ts'
 import { isNative } from '../engine/native.ts'
 import { withControlDependency } from '../engine/native-ops.ts'

@@ -1,7 +1,7 @@
 /** The loop that turns encoded pairs into a LoRA. It reports what happens and writes nothing. */
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
-import { type Example, pairRope, velocityLoss } from '../diffusion/objective.ts'
+import { type Example, pairRope, velocityLoss } from '../diffusion/flow-matching.ts'
 import type { EncodedPair } from '../encode/dataset.ts'
 import { capture } from '../engine/capture.ts'
 import { toBatch } from '../engine/device-tensors.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { reportError } from '../../src/cli/report-error.ts'
+import { reportError } from '../../src/cli/run-command.ts'
 import type { Output } from '../../src/cli/terminal/terminal.ts'
 import { Interrupted, UserError } from '../../src/platform/errors.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { composeCaption, decodeCaption } from '../../src/dataset/caption.ts'
+import { composeCaption, decodeCaption } from '../../src/dataset/pairs.ts'
 
 test.each([
   ['tonech4nge', 'dry drums', 'tonech4nge dry drums'],

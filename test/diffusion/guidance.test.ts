@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { passesPerStep, perturbedBlock } from '../../src/diffusion/guidance.ts'
+import { passesPerStep, perturbedBlock } from '../../src/diffusion/sampler.ts'
 
 describe('a sampling step', () => {
   it('perturbs block 28 of the released 48, and the corresponding block of a smaller model', () => {

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Guidance } from '../../src/diffusion/guidance.ts'
+import type { Guidance } from '../../src/diffusion/sampler.ts'
 import { openSampler, type Sampler } from '../../src/diffusion/sampler.ts'
 import { toBatch } from '../../src/engine/device-tensors.ts'
 import { attachNewLora, detachLora, findTargetLinears } from '../../src/model/lora.ts'

@@ -4,7 +4,7 @@ import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
 import { frameCenterSeconds, ropeTable } from '../../src/model/rope.ts'
-import { timestepModulation, timestepEmbedding } from '../../src/model/transformer/adaln.ts'
+import { timestepEmbedding, timestepModulation } from '../../src/model/transformer/adaln.ts'
 import {
   loadTransformer,
   type Transformer,
@@ -123,10 +123,7 @@ describe('velocity', () => {
     const [, tokens = 0] = dit.shape('b.timesteps')
     const noisy = Array.from(timesteps.subarray(0, tokens), (timestep): 0 | 1 => (timestep === 0 ? 0 : 1))
     const references = noisy.indexOf(1)
-    const rope = tokenRope(config, [
-      ...frameCenterSeconds(references),
-      ...frameCenterSeconds(tokens - references),
-    ])
+    const rope = tokenRope(config, [...frameCenterSeconds(references), ...frameCenterSeconds(tokens - references)])
     return { tokens: tensor('b.latent'), sigma: tensor('b.sigma'), noisy, rope, context: tensor('b.context') }
   }
 

@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { float32Bytes, toBfloat16, toFloat32 } from '../../src/formats/dtypes.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
-import { type LoraMetadata, parseLoraMetadata, readLora, writeLora, writeTrainedLora } from '../../src/model/lora-file.ts'
+import {
+  type LoraMetadata,
+  parseLoraMetadata,
+  readLora,
+  writeLora,
+  writeTrainedLora,
+} from '../../src/model/lora-file.ts'
 import { UserError } from '../../src/platform/errors.ts'
 import { golden, goldenPath } from '../golden/golden.ts'
 

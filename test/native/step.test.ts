@@ -1,7 +1,7 @@
 /** The captured training step on native TensorFlow, compared with the same step run op by op, in each precision. */
 import * as tf from '@tensorflow/tfjs'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Example, pairRope, velocityLoss } from '../../src/diffusion/objective.ts'
+import { type Example, pairRope, velocityLoss } from '../../src/diffusion/flow-matching.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import { capture } from '../../src/engine/capture.ts'
 import { isEmulated, type Precision } from '../../src/engine/precision.ts'

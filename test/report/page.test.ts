@@ -2,7 +2,7 @@ import { inflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { crc32, crc32c } from '../../src/formats/crc.ts'
 import { lineChart, short, ticks } from '../../src/report/page/charts.ts'
-import { html } from '../../src/report/page/html.ts'
+import { html } from '../../src/report/page/page.ts'
 import { encodePng } from '../../src/report/page/player.ts'
 import { shownOf } from '../../src/report/run-page.ts'
 

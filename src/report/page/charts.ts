@@ -1,5 +1,5 @@
 /** Lines over a number of steps, as SVG: axes with round numbers, a legend with the latest values. */
-import { html, type Markup } from './html.ts'
+import { html, type Markup } from './page.ts'
 
 export type Series = {
   name: string

@@ -4,7 +4,7 @@ import { deflateSync } from 'node:zlib'
 import { maxOf, type Spectrogram, spectrogramOf, toMono } from '../../audio/analysis/spectrogram.ts'
 import { durationOf, sampleCount, type Waveform } from '../../audio/waveform.ts'
 import { crc32 } from '../../formats/crc.ts'
-import { html, type Markup } from './html.ts'
+import { html, type Markup } from './page.ts'
 
 /** A sound made small enough for a page. */
 export type PageSound = {

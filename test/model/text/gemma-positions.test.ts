@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { truncatePositions, positionTables } from '../../../src/model/text/gemma-attention.ts'
+import { positionTables, truncatePositions } from '../../../src/model/text/gemma-attention.ts'
 import type { GemmaConfig } from '../../../src/model/text/gemma-folder.ts'
 import { startGoldenBackend } from '../../golden/golden.ts'
 

@@ -1,8 +1,12 @@
-/** What training and previews tell about the base, and how they load it. */
+/** What training and previews have in common: how they load the base, and how they read a reference recording. */
 
+import type { Waveform } from '../audio/waveform.ts'
+import { defaultLimits, type Limits } from '../config/limits.ts'
+import { fitReference } from '../dataset/clips.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { Checkpointing } from '../model/transformer/checkpointing.ts'
 import { loadTransformer, type Transformer } from '../model/transformer/transformer.ts'
+import { openFile } from '../net/download.ts'
 import type { Reporter } from '../platform/progress.ts'
 
 /** The bundled base has learned little from captions: stronger guidance adds mostly noise. */
@@ -26,4 +30,20 @@ export function loadModel(
   const model = loadTransformer(components.transformer, config.transformer, { onProgress, checkpointing: recompute })
   stage.finish(`${blocks} blocks`)
   return model
+}
+
+/**
+ * At most `seconds` of a reference at a path or URL.
+ * @param options.normalize as for the clips that the LoRA was trained on: the LoRA has seen no other level.
+ */
+export async function readReference(
+  location: string,
+  { seconds, normalize, limits = defaultLimits }: { seconds: number; normalize: boolean; limits?: Limits },
+): Promise<Waveform> {
+  const file = await openFile(location, { limits })
+  try {
+    return await fitReference(file.path, seconds, { normalize, limits })
+  } finally {
+    await file.close()
+  }
 }
