@@ -1,5 +1,4 @@
-/** A dataset as a page: the advice, every pair in a table, and the pairs that are worth a look with pictures and players. */
-
+/** The page of a dataset: advice, a table of all pairs, and pictures and players of some of them. */
 import { compressAudio } from '../audio/compress.ts'
 import { decodeAudio } from '../audio/decode.ts'
 import { toStereo } from '../audio/waveform.ts'
@@ -12,7 +11,7 @@ import { lagText, tolerableLagSeconds } from '../dataset/sound-findings.ts'
 import type { Source } from '../dataset/source.ts'
 import { replaceFile } from '../platform/files.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
-import { decimalText } from '../platform/text.ts'
+import { countText, decimalText } from '../platform/text.ts'
 import { barChart } from './page/charts.ts'
 import { facts, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, pageSound, player } from './page/player.ts'
@@ -20,24 +19,24 @@ import { type PageSound, pageSound, player } from './page/player.ts'
 /** Both sides of a pair, by its name. */
 export type PairSounds = ReadonlyMap<string, { reference: PageSound; target: PageSound }>
 
-/** More players than these make a page too heavy to mail. */
-export const mostPlayers = 24
+/** More players would make the page too large to send by mail. */
+export const maxPlayers = 24
 
-const mostBars = 12
+const maxBars = 12
 
-/** The pairs to hear: those with findings first, then the others, in the order of the dataset. */
+/** The pairs that get players: those with findings first, then the others, in the order of the dataset. */
 export function pairsToHear({ pairs, advice }: Dataset): DatasetPair[] {
   const flagged = new Set(
     advice?.findings.filter(isAboutSound).flatMap((finding) => finding.pairs.map(({ name }) => name)),
   )
   const readable = pairs.filter(({ reference, target }) => reference.audio && target.audio)
   const first = readable.filter(({ name }) => flagged.has(name))
-  const chosen = new Set([...first, ...readable].slice(0, mostPlayers))
+  const chosen = new Set([...first, ...readable].slice(0, maxPlayers))
   return readable.filter((pair) => chosen.has(pair))
 }
 
 const isAboutSound = ({ kind, pairs }: Finding) =>
-  !/caption|trigger|short|unused/.test(kind) && pairs.length < mostPlayers
+  !/caption|trigger|short|unused/.test(kind) && pairs.length < maxPlayers
 
 export function datasetPage(dataset: Dataset, sounds: PairSounds): string {
   const { name, location, counts, options, advice } = dataset
@@ -57,17 +56,17 @@ export function datasetPage(dataset: Dataset, sounds: PairSounds): string {
 
 function problemSection({ problems }: Dataset): Markup | undefined {
   if (problems.length === 0) return undefined
-  const looks = { error: 'bad', warning: 'fair', hint: 'faint' }
+  const colors = { error: 'bad', warning: 'fair', hint: 'faint' }
   return section(
     'Problems',
     html`<ul>${problems.map(
       ({ severity, message, hint }) =>
-        html`<li><b class="${looks[severity]}">${severity}</b> ${message}${hint !== undefined && html`<br><small>${hint}</small>`}</li>`,
+        html`<li><b class="${colors[severity]}">${severity}</b> ${message}${hint !== undefined && html`<br><small>${hint}</small>`}</li>`,
     )}</ul>`,
   )
 }
 
-const mostNames = 12
+const maxNames = 12
 
 function adviceSection(findings: readonly Finding[]): Markup {
   if (findings.length === 0) return section('What to fix first', html`<p class="good">Nothing was found.</p>`)
@@ -75,18 +74,18 @@ function adviceSection(findings: readonly Finding[]): Markup {
     'What to fix first',
     html`<ol>${findings.map(
       ({ severity, what, pairs, hint }) =>
-        html`<li><b${severity === 'warning' && html` class="fair"`}>${what}</b> <span class="faint">${pairs.length} ${pairs.length === 1 ? 'pair' : 'pairs'}</span>: ${nameList(pairs)}<br><small>${hint}</small></li>`,
+        html`<li><b${severity === 'warning' && html` class="fair"`}>${what}</b> <span class="faint">${countText(pairs.length, 'pair')}</span>: ${nameList(pairs)}<br><small>${hint}</small></li>`,
     )}</ol>`,
   )
 }
 
 const nameList = (pairs: Finding['pairs']): string => {
-  const names = pairs.slice(0, mostNames).map(({ name, detail }) => (detail ? `${name} ${detail}` : name))
-  return [...names, ...(pairs.length > mostNames ? [`${pairs.length - mostNames} more`] : [])].join(', ')
+  const names = pairs.slice(0, maxNames).map(({ name, detail }) => (detail ? `${name} ${detail}` : name))
+  return [...names, ...(pairs.length > maxNames ? [`${pairs.length - maxNames} more`] : [])].join(', ')
 }
 
 function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<Dataset['advice']>, seconds: number) {
-  const bars = sampleBuckets(buckets, mostBars).map((bucket) => ({
+  const bars = sampleBuckets(buckets, maxBars).map((bucket) => ({
     label: `${bucket.seconds.toFixed(1)} s`,
     value: bucket.pairs,
     chosen: bucket.seconds === recommendedSeconds,
@@ -119,7 +118,7 @@ function pairSection({ pairs }: Dataset): Markup {
     'Pairs',
     html`<div class="scroll"><table><thead><tr><th>pair</th>${numbers.map((title) => html`<th class="number">${title}</th>`)}<th>outcome</th><th>caption</th></tr></thead>
 <tbody>${pairs.map(pairRow)}</tbody></table></div>`,
-    html`<p class="faint">Lag: how much later the target is. Difference: how unlike the two sides sound, in decibels; 1 is hardly audible, 6 a radio, 15 another sound.</p>`,
+    html`<p class="faint">Two values are those of the reference and the target. Lag: how much later the target starts. Difference: the mean difference of the log-mel spectrograms in decibels; 1 is hardly audible, 6 is a radio, 15 is another sound.</p>`,
   )
 }
 
@@ -147,20 +146,21 @@ function both({ reference, target }: DatasetPair, text: (audio: Audio) => string
 const signed = (value: number | null | undefined) => (value == null ? '–' : decimalText(value, 1))
 
 function outcomeText(plan: Extract<DatasetPair['plan'], { use: true }>): string {
-  const hows = [plan.reference.how, plan.target.how]
-  return hows.includes('stretch') ? 'stretched' : hows.includes('trim') ? 'trimmed' : 'as it is'
+  const fits = [plan.reference.how, plan.target.how]
+  return fits.includes('stretch') ? 'stretched' : fits.includes('trim') ? 'trimmed' : 'unchanged'
 }
 
 function soundSection({ pairs }: Dataset, sounds: PairSounds): Markup | undefined {
   const shown = pairs.flatMap((pair) => {
-    const heard = sounds.get(pair.name)
-    return heard ? [{ pair, ...heard }] : []
+    const sound = sounds.get(pair.name)
+    return sound ? [{ pair, ...sound }] : []
   })
   if (shown.length === 0) return undefined
-  const some = shown.length < pairs.length
   return section(
     'Listen',
-    some ? html`<p class="faint">${shown.length} of ${pairs.length} pairs, those with findings first.</p>` : undefined,
+    shown.length < pairs.length
+      ? html`<p class="faint">${shown.length} of ${pairs.length} pairs, those with findings first.</p>`
+      : undefined,
     html`${shown.map(
       ({ pair, reference, target }) =>
         html`<h3>${pair.name}</h3><div class="pair">${player('reference', reference, pair.reference.path)}${player('target', target, pair.target.path)}</div>`,
@@ -168,12 +168,11 @@ function soundSection({ pairs }: Dataset, sounds: PairSounds): Markup | undefine
   )
 }
 
-/** Writing a dataset down as a page: the pairs worth hearing are decoded once more, and made small. */
-
-/** The page is for judging, not for archiving. */
-const longestSeconds = 15
+/** Excerpts are enough to judge a pair. */
+const maxSeconds = 15
 const kilobitsPerSecond = 64
 
+/** Decodes the beginning of the pairs that get players, and writes the page. */
 export async function writeDatasetPage(
   path: string,
   dataset: Dataset,
@@ -193,7 +192,7 @@ export async function writeDatasetPage(
 }
 
 async function soundOf(source: Source, { path }: DatasetSide): Promise<PageSound> {
-  const decoded = await source.withFile(path, (file) => decodeAudio(file, { name: path, maxSeconds: longestSeconds }))
+  const decoded = await source.withFile(path, (file) => decodeAudio(file, { name: path, maxSeconds }))
   const waveform = toStereo(decoded)
   return pageSound(waveform, await compressAudio(waveform, kilobitsPerSecond))
 }

@@ -1,11 +1,10 @@
-/** How a training goes, as four charts. */
-
-import { mean } from '../platform/statistics.ts'
+/** The curves of a run: `metrics.jsonl` smoothed, by noise level, and thinned to what a chart can show. */
+import { mean, median } from '../platform/statistics.ts'
 import { lineChart, type Series } from './page/charts.ts'
 import { html, type Markup } from './page/page.ts'
 
-const mostPoints = 300
-/** About the last fifty steps; a band sees a quarter of them. */
+const maxPoints = 300
+/** The weight of the newest value: an average over about fifty steps. A quarter of the noise levels has a quarter of the steps. */
 const smoothing = 0.04
 const bandSmoothing = 0.1
 
@@ -16,10 +15,10 @@ export function lossCharts(steps: readonly StepMetrics[]): Markup {
   const seconds = curveOf(steps, ({ seconds }) => seconds)
   return html`<div class="charts">${lineChart({
     title: 'Loss',
-    note: 'Fixed: over the same pairs and noises each time; the one to watch.',
+    note: 'Fixed: the loss over the same pairs, noise and noise levels each time. It shows whether the LoRA learns.',
     series: [line('smoothed', smoothed(loss, smoothing)), { name: 'fixed', points: fixed, dots: true }],
     format: fourDigits,
-  })}${lineChart({ title: 'Loss by noise level', series: bands, note: 'Smoothed. Sigma 1 is noise alone.', format: fourDigits })}${lineChart(
+  })}${lineChart({ title: 'Loss by noise level', series: bands, note: 'Smoothed. Sigma 0 is no noise, sigma 1 is noise only.', format: fourDigits })}${lineChart(
     {
       title: 'Learning rate',
       series: [
@@ -31,27 +30,25 @@ export function lossCharts(steps: readonly StepMetrics[]): Markup {
     },
   )}${lineChart({
     title: 'Seconds per step',
-    series: [line('median of neighbours', medians(seconds))],
+    series: [line('running median', runningMedian(seconds))],
     format: (value) => `${value.toFixed(2)} s`,
   })}</div>`
 }
 
-const line = (name: string, points: readonly Point[]): Series => ({ name, points: thinnedCurve(points, mostPoints) })
+const line = (name: string, points: readonly Point[]): Series => ({ name, points: thinnedCurve(points, maxPoints) })
 
 const fourDigits = (value: number) => value.toFixed(4)
 
-const neighbours = 5
+const medianReach = 5
 
-/** One slow step, such as the first, should not flatten the rest of the chart. */
-const medians = (points: readonly Point[]): Point[] =>
+/** The median keeps one slow step, such as the first, from flattening the rest of the chart. */
+const runningMedian = (points: readonly Point[]): Point[] =>
   points.map(([step], i) => {
-    const near = points.slice(Math.max(0, i - neighbours), i + neighbours + 1).map(([, value]) => value)
-    return [step, near.sort((a, b) => a - b)[Math.floor(near.length / 2)] as number] as const
+    const window = points.slice(Math.max(0, i - medianReach), i + medianReach + 1).map(([, value]) => value)
+    return [step, median(window)] as const
   })
 
-/** `metrics.jsonl` as curves: smoothed, by noise level, and thinned to what a chart can show. Pure. */
-
-/** One line of the file. Step 0 has no loss of its own. */
+/** One line of `metrics.jsonl`. Step 0 has no loss. */
 export type StepMetrics = {
   step: number
   loss?: number
@@ -65,7 +62,7 @@ export type StepMetrics = {
 
 export type Point = readonly [step: number, value: number]
 
-/** The lines that are whole; the last one may be cut off while it is written. */
+/** Parses the complete lines. The last one may be cut off while it is written. */
 export const parseMetrics = (text: string): StepMetrics[] =>
   text.split('\n').flatMap((line) => {
     try {
@@ -75,20 +72,20 @@ export const parseMetrics = (text: string): StepMetrics[] =>
     }
   })
 
-/** A number of each step that has it. */
+/** The value of each step that has one. */
 export const curveOf = (steps: readonly StepMetrics[], value: (step: StepMetrics) => number | undefined): Point[] =>
   steps.flatMap((step) => {
     const number = value(step)
     return number === undefined || !Number.isFinite(number) ? [] : [[step.step, number] as const]
   })
 
-/** An exponential mean, without the bias of its start. @param weight of the newest value */
+/** An exponential moving average with bias correction. @param weight of the newest value. */
 export function smoothed(points: readonly Point[], weight: number): Point[] {
-  let [mean, known] = [0, 0]
+  let [average, totalWeight] = [0, 0]
   return points.map(([step, value]) => {
-    mean += weight * (value - mean)
-    known += weight * (1 - known)
-    return [step, mean / known] as const
+    average += weight * (value - average)
+    totalWeight += weight * (1 - totalWeight)
+    return [step, average / totalWeight] as const
   })
 }
 
@@ -96,7 +93,7 @@ export type Band = { name: string; points: Point[] }
 
 const edges = [0, 0.25, 0.5, 0.75, 1]
 
-/** The loss at each quarter of noise levels: a step belongs to that of its mean sigma. */
+/** The loss at each quarter of the noise levels. A step belongs to the quarter of its mean sigma. */
 export function lossBySigma(steps: readonly StepMetrics[]): Band[] {
   const bandOf = ({ sigmas = [] }: StepMetrics) => {
     const sigma = mean(sigmas)
@@ -111,11 +108,11 @@ export function lossBySigma(steps: readonly StepMetrics[]): Band[] {
   }))
 }
 
-/** At most `most` points, each the mean of its neighbours; the last one is always there. */
-export function thinnedCurve(points: readonly Point[], most: number): Point[] {
-  if (points.length <= most) return [...points]
-  const size = points.length / most
-  return Array.from({ length: most }, (_, i) => {
+/** At most `count` points, each the mean of a group of neighbours; the last step is always included. */
+export function thinnedCurve(points: readonly Point[], count: number): Point[] {
+  if (points.length <= count) return [...points]
+  const size = points.length / count
+  return Array.from({ length: count }, (_, i) => {
     const group = points.slice(Math.floor(i * size), Math.floor((i + 1) * size))
     const average = mean(group.map(([, value]) => value))
     return [group.at(-1)?.[0] as number, average] as const

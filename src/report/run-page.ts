@@ -1,5 +1,4 @@
-/** A run as a page: how it goes, what can be heard at each checkpoint, and what became of each reference. */
-
+/** The page of a run: its loss, its previews at each checkpoint with a verdict on each, reconstructions, settings, data and files. */
 import type { BestCheckpoint, Verdict, VerdictWord } from '../audio/analysis/verdict.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/sound-findings.ts'
@@ -15,7 +14,7 @@ export type RunReport = {
   state: 'running' | 'finished' | 'stopped'
   step: number
   steps: number
-  /** When this was written, in the reader's words. */
+  /** When the page was written. */
   written: string
   /** Names and values, in the order to show them. */
   settings: readonly (readonly [name: string, value: string])[]
@@ -44,8 +43,8 @@ export function runPage(run: RunReport): string {
     sections: [
       run.best && bestSection(run.best),
       ...run.validation.map((clip, i) => clipSection(clip, i + 1, run.best)),
-      section('How it goes', lossCharts(run.metrics)),
-      roundTripSection(run.reconstructions),
+      section('Progress', lossCharts(run.metrics)),
+      reconstructionSection(run.reconstructions),
       section('Settings', facts(run.settings)),
       dataSection(run.dataset),
       section('Files', facts(run.files.map(({ name, bytes }) => [name, sizeText(bytes)] as const))),
@@ -61,7 +60,7 @@ function lead({ state, step, steps, metrics, written }: RunReport): Markup {
     stopped: `stopped after step ${step} of ${steps}`,
   }[state]
   const left = state === 'running' && step > 0 ? `, about ${durationText((seconds / step) * (steps - step))} left` : ''
-  return html`<b class="${state === 'finished' ? 'good' : 'fair'}">${state}</b> · ${what}, ${durationText(seconds)} of training${left} · <span class="faint">written ${written}${state === 'running' && '; reload for news'}</span>`
+  return html`<b class="${state === 'finished' ? 'good' : 'fair'}">${state}</b> · ${what}, ${durationText(seconds)} of training${left} · <span class="faint">written ${written}${state === 'running' && '; reload the page to update it'}</span>`
 }
 
 const bestSection = ({ step, reason }: BestCheckpoint): Markup =>
@@ -70,9 +69,9 @@ const bestSection = ({ step, reason }: BestCheckpoint): Markup =>
 const looks: Record<VerdictWord, string> = { ignored: 'bad', copied: 'fair', transformed: 'good' }
 
 const meaning: Record<VerdictWord, string> = {
-  ignored: 'it does not follow the reference in time',
-  copied: 'it is nearer to the reference than to a transformation',
-  transformed: 'it follows the reference and sounds otherwise',
+  ignored: 'the preview does not follow the reference in time',
+  copied: 'the preview sounds like the reference itself',
+  transformed: 'the preview follows the reference in time and sounds different',
 }
 
 function clipSection(
@@ -87,12 +86,13 @@ function clipSection(
     `Preview ${number}`,
     html`<p>Prompt: ${prompt === '' ? html`<span class="faint">none</span>` : html`<b>${prompt}</b>`}${
       latest &&
-      html`. At step ${latest.step} the reference was <b class="${looks[latest.verdict.word]}">${latest.verdict.word}</b>: ${meaning[latest.verdict.word]}.`
+      html`. At step ${latest.step} the verdict is <b class="${looks[latest.verdict.word]}">${latest.verdict.word}</b>: ${meaning[latest.verdict.word]}.`
     }</p>`,
+    previews.length > 0 ? verdictLegend : undefined,
     shown.length < previews.length
       ? html`<p class="faint">${shown.length} of ${previews.length} previews; the others are in the folder previews.</p>`
       : undefined,
-    html`<div class="cards">${player('reference', reference)}${target && player('target', target, 'what it should become')}${shown.map(
+    html`<div class="cards">${player('reference', reference)}${target && player('target', target, 'what the reference should become')}${shown.map(
       ({ step, sound, verdict }) =>
         player(
           html`${step === 0 ? 'step 0, the base' : `step ${step}`}${step === best?.step && html` <span class="good">★ best</span>`}`,
@@ -103,10 +103,13 @@ function clipSection(
   )
 }
 
-/** More than this many make a page too heavy to mail. */
+/** What the numbers below a preview mean. */
+const verdictLegend = html`<p class="faint">Envelopes: how closely the loudness of each frequency band follows that of the reference over time, from 0 for unrelated sounds to 1. Onsets: the same for the moments at which sounds begin. Distances are mean differences of log-mel spectrograms in decibels: 1 is hardly audible, 6 is a radio, 15 is another sound.</p>`
+
+/** More previews would make the page too large to send by mail. */
 const mostPreviews = 12
 
-/** All of them, or the first, the last, the best, and some evenly between. */
+/** All previews, or the first, the last, the best and some evenly spaced ones. */
 export function shownOf<Preview extends { step: number }>(
   previews: readonly Preview[],
   best: BestCheckpoint | undefined,
@@ -122,7 +125,7 @@ function verdictNote({ word, follows, timing, lagSeconds, toReference, toTarget,
   const distance = (name: string, value: number | null | undefined) =>
     value == null ? [] : [`${value.toFixed(1)} dB from ${name}`]
   const numbers = [
-    `follows ${follows.toFixed(2)}, timing ${timing.toFixed(2)}`,
+    `envelopes ${follows.toFixed(2)}, onsets ${timing.toFixed(2)}`,
     ...(word === 'ignored' ? [] : [`lag ${lagText(lagSeconds)}`]),
     ...distance('the reference', toReference),
     ...distance('the target', toTarget),
@@ -131,14 +134,14 @@ function verdictNote({ word, follows, timing, lagSeconds, toReference, toTarget,
   return html`<b class="${looks[word]}">${word}</b> · ${numbers.join(' · ')}`
 }
 
-function roundTripSection(roundTrips: readonly Reconstruction[]): Markup | undefined {
-  if (roundTrips.length === 0) return undefined
+function reconstructionSection(reconstructions: readonly Reconstruction[]): Markup | undefined {
+  if (reconstructions.length === 0) return undefined
   return section(
-    'What the model can hear',
-    html`<p class="faint">Targets of the dataset, once through the autoencoder and the vocoder: no preview can sound better than these.</p>`,
-    html`${roundTrips.map(
-      ({ name, original, reconstructed: returned, distance }) =>
-        html`<h3>${name}</h3><div class="pair">${player('as trained', original)}${player('there and back', returned, distance === null ? undefined : `${distance.toFixed(1)} dB away`)}</div>`,
+    'What the autoencoder preserves',
+    html`<p class="faint">Targets of the dataset, encoded by the autoencoder and decoded again, with the vocoder. No preview can sound better than these. The distance is the mean difference of the log-mel spectrograms.</p>`,
+    html`${reconstructions.map(
+      ({ name, original, reconstructed, distance }) =>
+        html`<h3>${name}</h3><div class="pair">${player('original', original)}${player('reconstructed', reconstructed, distance === null ? undefined : `distance ${distance.toFixed(1)} dB`)}</div>`,
     )}`,
   )
 }

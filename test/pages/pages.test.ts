@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compressAudio } from '../../src/audio/compress.ts'
-import { datasetPage, mostPlayers, pairsToHear } from '../../src/report/dataset-page.ts'
+import { datasetPage, maxPlayers, pairsToHear } from '../../src/report/dataset-page.ts'
 import { pageSound } from '../../src/report/page/player.ts'
 import { runPage } from '../../src/report/run-page.ts'
 import { tone } from '../audio/signals.ts'
@@ -40,7 +40,7 @@ test('a page of hundreds of pairs has players for those with findings, and no mo
     { kind: 'out-of-sync', severity: 'warning', what: '', hint: '', pairs: [{ name: 'pair-555' }] },
   ] as const
   const heard = pairsToHear({ ...dataset, pairs: many, advice: { ...(dataset.advice as object), findings } as never })
-  expect([heard.length, heard[0]?.name, heard.at(-1)?.name]).toEqual([mostPlayers, 'pair-1', 'pair-555'])
+  expect([heard.length, heard[0]?.name, heard.at(-1)?.name]).toEqual([maxPlayers, 'pair-1', 'pair-555'])
 })
 
 describe.skipIf(chromiumPath === undefined)('in a browser', () => {

@@ -1,10 +1,10 @@
-/** Lines over a number of steps, as SVG: axes with round numbers, a legend with the latest values. */
+/** Charts as SVG: lines over steps, with round numbers on the axes and the latest values in the legend, and horizontal bars. */
 import { html, type Markup } from './page.ts'
 
 export type Series = {
   name: string
   points: readonly (readonly [x: number, y: number])[]
-  /** Dots for few values that were measured, a line for many. */
+  /** Whether to draw dots, for few values, instead of a line. */
   dots?: boolean
 }
 
@@ -19,14 +19,14 @@ export type LineChart = {
 const [width, height] = [440, 220]
 const [left, right, top, bottom] = [60, 10, 10, 28]
 
-/** Colours of the style. */
+/** The number of series colours in the style. */
 const hues = 4
 
 export function lineChart({ title, series, note, format = short }: LineChart): Markup {
   const shown = series.filter(({ points }) => points.length > 0)
   const points = shown.flatMap(({ points }) => points)
   if (points.length === 0)
-    return html`<figure><figcaption><strong>${title}</strong><small>nothing yet</small></figcaption></figure>`
+    return html`<figure><figcaption><strong>${title}</strong><small>no values yet</small></figcaption></figure>`
   const xTicks = ticks(points.map(([x]) => x))
   const yTicks = ticks(points.map(([, y]) => y))
   const x = scale(xTicks, left, width - right)
@@ -59,7 +59,7 @@ function scale(between: readonly number[], from: number, to: number): Scale {
   return (value) => Math.round(10 * (from + ((value - low) / (high - low)) * (to - from))) / 10
 }
 
-/** 0.3 / 0.1 is a little less than 3. */
+/** 0.3 / 0.1 is slightly less than 3. */
 const rounding = 1e-9
 
 /** Four to six round numbers from below the smallest to above the largest value. */
@@ -74,7 +74,7 @@ export function ticks(values: readonly number[]): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)))
 }
 
-/** Three digits, without needless zeros. */
+/** Three significant digits, without trailing zeros. */
 export function short(value: number): string {
   if (value === 0) return '0'
   const size = Math.abs(value)
@@ -84,7 +84,7 @@ export function short(value: number): string {
 
 export type Bar = { label: string; value: number; chosen?: boolean }
 
-/** Horizontal bars with their numbers. */
+/** Horizontal bars with their values. */
 export function barChart(bars: readonly Bar[]): Markup {
   const most = Math.max(1, ...bars.map(({ value }) => value))
   return html`<div class="bars">${bars.map(

@@ -1,4 +1,4 @@
-/** A whole page in one file: it needs no network, and may be mailed. */
+/** HTML pages in a single file, which need no network: the template of a page, and escaped markup. */
 
 export type PageParts = { title: string; lead: string | Markup; sections: readonly (Markup | undefined)[] }
 
@@ -18,7 +18,7 @@ export function page({ title, lead, sections }: PageParts): string {
 <main>
 ${sections.flatMap((part) => (part ? [part] : []))}
 </main>
-<script>${raw(behaviour)}</script>
+<script>${raw(script)}</script>
 </body>
 </html>
 `
@@ -28,12 +28,12 @@ ${sections.flatMap((part) => (part ? [part] : []))}
 export const section = (title: string, ...content: (Markup | undefined)[]): Markup =>
   html`<section><h2>${title}</h2>${content}</section>\n`
 
-/** Facts as a list of names and values. */
+/** A list of names and values. */
 export const facts = (entries: readonly (readonly [name: string, value: string | number | Markup])[]): Markup =>
   html`<dl>${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 
-/** What pages do: one sound at a time, a line that moves over its picture, and a click on the picture plays from there. */
-export const behaviour = `
+/** The script of a page: one sound plays at a time, a line moves over its picture, and a click on the picture plays from there. */
+export const script = `
 const sounds = [...document.querySelectorAll('figure')].filter((figure) => figure.querySelector('audio'))
 for (const figure of sounds) {
   const audio = figure.querySelector('audio')
@@ -57,7 +57,7 @@ for (const figure of sounds) {
 }
 `
 
-/** How pages look: one column on a telephone, more where there is room, light or dark as the reader has it. */
+/** The style of a page: one column on a phone, more on wider screens, light or dark as the browser is set. */
 export const style = `
 :root {
   color-scheme: light dark;
@@ -118,12 +118,12 @@ ol, ul { margin: 6px 0; padding-left: 22px; } li { margin-bottom: 6px; }
 footer { margin: 40px 0 24px; color: var(--faint); font-size: 13px; }
 `
 
-/** Markup in which everything that is not markup is escaped: names and captions come out of archives. */
+/** Markup in which all text is escaped: names and captions come out of archives. */
 export type Markup = { readonly markup: string }
 
 type Part = Markup | string | number | false | undefined | readonly Part[]
 
-/** A template of markup: `` html`<b>${name}</b>` ``. Lists are joined, `false` and `undefined` are nothing. */
+/** A template of markup: `` html`<b>${name}</b>` ``. Lists are joined, `false` and `undefined` are left out. */
 export const html = (strings: TemplateStringsArray, ...parts: Part[]): Markup => ({
   markup: strings.reduce((text, string, i) => text + markupOf(parts[i - 1]) + string),
 })

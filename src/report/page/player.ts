@@ -1,18 +1,17 @@
-/** A sound on a page: its spectrogram, its waveform, a player. */
-
+/** A sound on a page: its spectrogram as a PNG, its waveform as SVG, and a player. */
 import { deflateSync } from 'node:zlib'
 import { maxOf, type Spectrogram, spectrogramOf, toMono } from '../../audio/analysis/spectrogram.ts'
 import { durationOf, sampleCount, type Waveform } from '../../audio/waveform.ts'
 import { crc32 } from '../../formats/crc.ts'
 import { html, type Markup } from './page.ts'
 
-/** A sound made small enough for a page. */
+/** A compressed sound with its pictures. */
 export type PageSound = {
-  /** Of the player. */
+  /** The sound for the player. */
   dataUri: string
   seconds: number
   spectrogram: string
-  /** The largest absolute sample in each of as many stretches as the picture has columns, 0 to 1. */
+  /** The largest absolute sample for each column of the picture, 0 to 1. */
   peaks: number[]
 }
 
@@ -21,11 +20,11 @@ export const dataUri = (type: string, bytes: Uint8Array) =>
 
 const columns = 240
 
-/** @param coded the same sound as a file that browsers play */
-export function pageSound(waveform: Waveform, coded: { type: string; bytes: Uint8Array }): PageSound {
+/** @param compressed the same sound in a format that browsers play. */
+export function pageSound(waveform: Waveform, compressed: { type: string; bytes: Uint8Array }): PageSound {
   const mono = toMono(waveform)
   return {
-    dataUri: dataUri(coded.type, coded.bytes),
+    dataUri: dataUri(compressed.type, compressed.bytes),
     seconds: durationOf(waveform),
     spectrogram: dataUri('image/png', spectrogramPng(spectrogramOf(mono))),
     peaks: peaksOf(mono),
@@ -42,14 +41,14 @@ function peaksOf(waveform: Waveform): number[] {
   )
 }
 
-/** @param note a line of facts below, so that pictures beside each other stay on one level */
+/** @param note is placed below the player, so that pictures beside each other stay aligned. */
 export function player(title: string | Markup, sound: PageSound, note?: string | Markup): Markup {
   return html`<figure><figcaption><strong>${title}</strong><span class="faint">${sound.seconds.toFixed(2)} s</span></figcaption>
 <div class="picture"><img alt="spectrogram" src="${sound.spectrogram}">${waveformSvg(sound.peaks)}<i></i></div>
 <audio controls preload="metadata" src="${sound.dataUri}"></audio>${note !== undefined && html`<p class="faint">${note}</p>`}</figure>\n`
 }
 
-/** Scaled so that its own loudest place fills the height. */
+/** Scaled so that the loudest place fills the height. */
 function waveformSvg(peaks: readonly number[]): Markup {
   const top = Math.max(...peaks, 1e-6)
   const bars = peaks.map((peak, i) => {
@@ -59,14 +58,13 @@ function waveformSvg(peaks: readonly number[]): Markup {
   return html`<svg viewBox="0 0 ${columns} 40" preserveAspectRatio="none" aria-hidden="true"><path d="${bars.join('')}"/></svg>`
 }
 
-/** Small pictures as PNG files: one byte per pixel, an index into a palette. */
-
+/** A picture with one byte per pixel, an index into a palette. */
 export type IndexedPicture = {
   width: number
   height: number
   /** Rows from the top, one palette index per pixel. */
   pixels: Uint8Array
-  /** Red, green, blue, in turn. */
+  /** Red, green and blue of each color. */
   palette: Uint8Array
 }
 
@@ -79,7 +77,7 @@ export function encodePng({ width, height, pixels, palette }: IndexedPicture): U
   header.writeUInt32BE(width, 0)
   header.writeUInt32BE(height, 4)
   header.set([bitDepth, indexedColor], 8)
-  const rows = Buffer.alloc(height * (width + 1)) // each row begins with its filter: none
+  const rows = Buffer.alloc(height * (width + 1)) // each row begins with its filter type: none
   for (let y = 0; y < height; y++) rows.set(pixels.subarray(y * width, (y + 1) * width), y * (width + 1) + 1)
   const chunks = [chunk('IHDR', header), chunk('PLTE', palette), chunk('IDAT', deflateSync(rows, { level: 9 }))]
   return Buffer.concat([signature, ...chunks, chunk('IEND', new Uint8Array(0))])
@@ -93,15 +91,14 @@ function chunk(type: string, data: Uint8Array): Buffer {
   return Buffer.concat([length, body, check])
 }
 
-/** A spectrum as a picture: time to the right, low bands below, the loudest brightest. */
-
-/** What is this far below the loudest cell is black. */
+/** Decibels below the loudest cell that are drawn black. */
 const range = 70
-/** Few enough that the file stays small, more than the eye tells apart. */
+/** Few enough for a small file, more than the eye can distinguish. */
 const colors = 48
-/** Twenty milliseconds a column. */
+/** 20 ms per column. */
 const framesPerColumn = 2
 
+/** Time to the right, low bands at the bottom, the loudest cells brightest. */
 export function spectrogramPng(spectrum: Spectrogram): Uint8Array {
   const { frames, bands, decibels } = spectrum
   const width = Math.max(1, Math.floor(frames / framesPerColumn))
@@ -116,7 +113,7 @@ export function spectrogramPng(spectrum: Spectrogram): Uint8Array {
   return encodePng({ width, height: bands, pixels, palette })
 }
 
-/** From black over violet and orange to near white, evenly brighter for the eye. */
+/** From black over violet and orange to near white, with even steps in perceived brightness. */
 const stops = [
   [4, 3, 20],
   [60, 15, 112],
