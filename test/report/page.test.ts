@@ -55,12 +55,12 @@ describe('a chart', () => {
     expect([0, 0.4312, 2000, 1e-4, 2.5e-5, -3].map(short)).toEqual(['0', '0.431', '2000', '1e−4', '2.5e−5', '−3'])
   })
 
-  test('shows the latest values, and says when there is nothing yet', () => {
+  test('shows the latest values, and says when there is no values yet', () => {
     const series = [{ name: 'loss', points: [[1, 0.9] as const, [2, 0.5] as const] }]
     const { markup } = lineChart({ title: 'Loss', series, format: (value) => value.toFixed(2) })
     expect(markup).toContain('loss <b>0.50</b>')
     expect(markup).not.toMatch(/NaN|Infinity|undefined/)
-    expect(lineChart({ title: 'Loss', series: [] }).markup).toContain('nothing yet')
+    expect(lineChart({ title: 'Loss', series: [] }).markup).toContain('no values yet')
   })
 })
 
