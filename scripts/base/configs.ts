@@ -1,4 +1,4 @@
-/** The settings that the two files carry, in the words of the released ones (spec §1.4, §5.3). */
+/** The settings that the two files carry, in the words of the released ones (reference §1.4, §5.3). */
 import type { BaseSize } from './sizes.ts'
 
 const generator = {

@@ -1,4 +1,4 @@
-/** The tensors of the vocoder that are formulas, not weights (spec §4.1, §4.3). */
+/** The tensors of the vocoder that are formulas, not weights (reference §4.1, §4.3). */
 import { hannWindow, melFilterbank } from '../../src/audio/mel.ts'
 import { bandwidthExtension } from './configs.ts'
 

@@ -1,5 +1,5 @@
 /**
- * Layouts of a checkpoint (spec §1.2, §1.8): the released file holds everything, others hold only the transformer, the audio VAE with the vocoder,
+ * Layouts of a checkpoint (reference §1.2, §1.8): the released file holds everything, others hold only the transformer, the audio VAE with the vocoder,
  * or the text projection, with shorter names or the same. All are read under the names of the released file.
  */
 
@@ -57,7 +57,7 @@ function configSections(config: string | undefined): object[] {
   }
 }
 
-/** Where the parts of the audio path lie in a checkpoint (spec §1.2). */
+/** Where the parts of the audio path lie in a checkpoint (reference §1.2). */
 
 export type Components = {
   transformer: Weights
@@ -139,7 +139,7 @@ function releaseOf({ model_version: version = '', ...metadata }: Metadata, names
   return metadata.gemma_source_checkpoint === undefined ? undefined : '2.5' // only newer files name their text encoder
 }
 
-/** Captions are projected inside its transformer, by one matrix for sound and picture before it (spec §1.6). */
+/** Captions are projected inside its transformer, by one matrix for sound and picture before it (reference §1.6). */
 const tensorsOf20 = [
   'model.diffusion_model.audio_caption_projection.linear_1.weight',
   'text_embedding_projection.aggregate_embed.weight',

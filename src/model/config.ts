@@ -1,4 +1,4 @@
-/** The model's sizes, read from the JSON that an LTX checkpoint carries in its own header (spec §1.4). Nothing here has a hidden default. */
+/** The model's sizes, read from the JSON that an LTX checkpoint carries in its own header (reference §1.4). Nothing here has a hidden default. */
 import { basename } from 'node:path'
 import { z } from 'zod'
 import type { Safetensors } from '../formats/safetensors.ts'

@@ -1,4 +1,4 @@
-/** LoRA files as the reference writes and reads them (spec §8): A and B per layer, scale 1, everything else in the metadata. */
+/** LoRA files as the reference writes and reads them (reference §8): A and B per layer, scale 1, everything else in the metadata. */
 import { basename } from 'node:path'
 import { toBfloat16 } from '../formats/dtypes.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'

@@ -70,7 +70,7 @@ const fits = (shape: readonly number[], wanted: readonly (number | null)[]) =>
 
 const describe = (shape: readonly (number | null)[]) => shape.map((size) => size ?? 'any').join(',')
 
-/** Scaled fp8 keeps factors beside the weight, one for all or one per row; plain fp8 keeps none (spec §1.7). */
+/** Scaled fp8 keeps factors beside the weight, one for all or one per row; plain fp8 keeps none (reference §1.7). */
 function dequantize(file: Safetensors, path: string, { bytes, dtype, shape }: StoredTensor): StoredTensor {
   const values = toFloat32(bytes, dtype)
   const name = scaleNames(path).find((name) => file.tensors.has(name))

@@ -1,4 +1,4 @@
-/** The connector: a small bidirectional transformer between the text features and the audio stream (spec §5.5). */
+/** The connector: a small bidirectional transformer between the text features and the audio stream (reference §5.5). */
 import * as tf from '@tensorflow/tfjs'
 import { constant } from '../../engine/device-tensors.ts'
 import { type Attention, attention, loadAttention } from '../attention.ts'

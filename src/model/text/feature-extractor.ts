@@ -1,5 +1,5 @@
 /**
- * All hidden states of a caption to one row of features per token (spec §5.4): every state is normalised, then one linear layer reads them
+ * All hidden states of a caption to one row of features per token (reference §5.4): every state is normalised, then one linear layer reads them
  * all. It is computed level by level, so that the 49 states of a 12-billion-weight tower need not be held at once.
  */
 import { setImmediate } from 'node:timers/promises'

@@ -1,4 +1,4 @@
-/** Causal attention with fewer key and value heads than query heads (spec §5.3). */
+/** Causal attention with fewer key and value heads than query heads (reference §5.3). */
 import * as tf from '@tensorflow/tfjs'
 import { matMul } from '../../engine/matmul.ts'
 import { type Linear, linear, loadLinear, rmsNorm } from '../layers.ts'
@@ -70,7 +70,7 @@ export const loadGemmaNorm = (weights: Weights, width: number, epsilon: number):
 export const gemmaNorm = <T extends tf.Tensor>({ gain, epsilon }: GemmaNorm, x: T): T =>
   tf.mul(rmsNorm(x, epsilon), gain)
 
-/** Where the tokens of a caption stand, and which earlier ones each of them sees (spec §5.3). */
+/** Where the tokens of a caption stand, and which earlier ones each of them sees (reference §5.3). */
 
 /** The rotation is the same for all heads, `[1, 1, S, headDim / 2]`; the mask is added to the scores, `[S, S]`. */
 export type PositionTables = { rope: RopeTable; mask: tf.Tensor2D }

@@ -1,4 +1,4 @@
-/** The text tower's sizes, from the `config.json` beside its weights (spec §5.3). */
+/** The text tower's sizes, from the `config.json` beside its weights (reference §5.3). */
 
 import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'

@@ -1,5 +1,5 @@
 /**
- * Gemma 3's text tower, of which LTX reads every hidden state (spec §5.3). The real one has 12 billion weights, so one layer at a time is
+ * Gemma 3's text tower, of which LTX reads every hidden state (reference §5.3). The real one has 12 billion weights, so one layer at a time is
  * read from disk, applied to all captions, and dropped.
  */
 
@@ -104,7 +104,7 @@ function embeddingRows(file: Safetensors, name: string, ids: number[]) {
   )
 }
 
-/** One layer of the text tower: attention and a gated feed-forward, each normalised before and after (spec §5.3). */
+/** One layer of the text tower: attention and a gated feed-forward, each normalised before and after (reference §5.3). */
 
 export type GemmaLayer = {
   attention: GemmaAttention

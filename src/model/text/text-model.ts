@@ -1,4 +1,4 @@
-/** From captions to what the transformer attends to (spec §5): tokens, hidden states, features, context. */
+/** From captions to what the transformer attends to (reference §5): tokens, hidden states, features, context. */
 import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'

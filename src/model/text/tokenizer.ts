@@ -1,10 +1,10 @@
-/** Captions to token ids (spec §5.2): no chat template, no end marker. Marker strings inside a caption become their special tokens. */
+/** Captions to token ids (reference §5.2): no chat template, no end marker. Marker strings inside a caption become their special tokens. */
 import { Tokenizer } from '@huggingface/tokenizers'
 import { z } from 'zod'
 import { UserError } from '../../platform/errors.ts'
 import { readFolderJson } from './gemma-folder.ts'
 
-/** How many tokens the transformer sees per caption: always as many, registers fill what the caption leaves (spec §5.5). */
+/** How many tokens the transformer sees per caption: always as many, registers fill what the caption leaves (reference §5.5). */
 export const contextLength = 1024
 
 /** A caption's ids: the beginning marker, then at most `contextLength − 1` tokens. */
