@@ -1,7 +1,7 @@
 /** Teaches the audio stream: from a reference and a caption to what the caption says should become of it. The objective is the product's own. */
 import * as tf from '@tensorflow/tfjs'
-import { drawSigma } from '../../src/diffusion/flow-matching.ts'
 import type { Example } from '../../src/diffusion/flow-matching.ts'
+import { drawSigma } from '../../src/diffusion/flow-matching.ts'
 import type { HostMatrix } from '../../src/engine/device-tensors.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'

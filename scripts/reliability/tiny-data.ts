@@ -14,7 +14,9 @@ export function writeTinyData(folder: string) {
   writeFileSync(join(folder, 'ref.wav'), noise('reference'))
 }
 
-/** A run on it that takes seconds. */
+/** A run on it that takes seconds, as options and as flags. */
+export const tinyOptions = { data: 'pairs', audioDurationSeconds: 0.5 }
+
 export const tinyRun = ['--data', 'pairs', '--audio-duration-seconds', '0.5', '--dev-allow-few-steps']
 
 export const noise = (name: string, seconds = 0.6) =>

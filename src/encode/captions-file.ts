@@ -18,13 +18,17 @@ export async function encodeCaptionsToFile(
   const reporter = createReporter<ProgressEvent>(options)
   const texts = [...(await captionsOf(settings, limits)), ...settings.prompts]
   const base = openBase(settings)
-  const cache = openCache()
-  requireTextEncoderFor(base, texts, cache)
-  reporter.info(describeBase(base))
-  const backend = await startBackend(settings.backend)
-  reporter.info(`Backend: ${backend.name}, ${backend.description}`)
-  const contexts = await encodeTextsWithProgress(base, texts, cache, reporter)
-  writeTextEmbeddings(settings.out, base.fingerprint, contexts)
+  try {
+    const cache = openCache()
+    requireTextEncoderFor(base, texts, cache)
+    reporter.info(describeBase(base))
+    const backend = await startBackend(settings.backend)
+    reporter.info(`Backend: ${backend.name}, ${backend.description}`)
+    const contexts = await encodeTextsWithProgress(base, texts, cache, reporter)
+    writeTextEmbeddings(settings.out, base.fingerprint, contexts)
+  } finally {
+    base.close()
+  }
 }
 
 /** The captions of all pairs, also of those that are too short: the sound is not decoded. */

@@ -28,6 +28,8 @@ export type BaseModel = {
   fingerprint: string
   /** The small base that comes with the package, for trying the tool. */
   isBundled: boolean
+  /** Closes the files. Weights that were loaded stay in memory. */
+  close(): void
 }
 
 export type BaseOptions = {
@@ -63,6 +65,7 @@ export function openBase({ model, textEncoder, textEmbeddings }: BaseOptions = {
       ...(textEmbeddings !== undefined && { textEmbeddings }),
       fingerprint: fingerprint(checkpoint, isAudioTensor),
       isBundled,
+      close: checkpoint.close,
     }
   } catch (error) {
     checkpoint.close()

@@ -1,6 +1,7 @@
 /**
  * Low-rank adapters on the linear layers of the transformer: which layers get one, how it is initialized, attached and detached (reference §7.5, §7.6).
- * A factor's variable has the name of its key in the saved file, so gradients, optimizer state and safetensors share one name.
+ * Gradients, optimizer state and the saved file share one name for a factor: its key in the file. The variables themselves have no names, because
+ * TensorFlow.js keeps those in one list for the whole process.
  */
 import * as tf from '@tensorflow/tfjs'
 import { UserError } from '../platform/errors.ts'
@@ -53,16 +54,16 @@ export function attachNewLora(linears: readonly Linear[], rank: number, alpha: n
     const shapes = loraShapes(linear, rank)
     const [, inputs] = shapes.a
     const bound = 1 / Math.sqrt(inputs)
-    const a = createVariable(keys.a, tf.tensor2d(uniforms(random, rank * inputs, -bound, bound), shapes.a))
-    const b = createVariable(keys.b, tf.fill<tf.Rank.R2>(shapes.b, 0))
+    const a = createVariable(tf.tensor2d(uniforms(random, rank * inputs, -bound, bound), shapes.a))
+    const b = createVariable(tf.fill<tf.Rank.R2>(shapes.b, 0))
     linear.lora = { a, b, scale: alpha / rank }
     parameters.set(keys.a, a).set(keys.b, b)
   }
   return parameters
 }
 
-function createVariable(name: string, initial: tf.Tensor2D) {
-  const variable = tf.variable(initial, true, name)
+function createVariable(initial: tf.Tensor2D) {
+  const variable = tf.variable(initial)
   initial.dispose()
   return variable as tf.Variable<tf.Rank.R2>
 }

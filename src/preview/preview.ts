@@ -3,7 +3,7 @@ import { durationOf, type Waveform } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import { type PreviewOptions, type PreviewSettings, resolvePreviewSettings } from '../config/settings.ts'
 import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
-import { openCache } from '../encode/cache.ts'
+import { type Cache, openCache } from '../encode/cache.ts'
 import { encodeTexts } from '../encode/captions.ts'
 import { openClipEncoder } from '../encode/clips.ts'
 import { startBackend } from '../engine/backend.ts'
@@ -12,8 +12,8 @@ import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { attachSavedLoras, detachLora } from '../model/lora.ts'
 import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
-import type { ProgressEvent } from '../platform/progress.ts'
-import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
+
+import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { adviseGuidance, loadModel, readReference } from './inputs.ts'
 import { generateLatents, renderLatents } from './render.ts'
 
@@ -42,8 +42,20 @@ export async function preview(options: PreviewOptions, runOptions: PreviewRunOpt
 
 /** A preview with settings that were resolved before. @throws as `preview` does. */
 export async function renderPreview(settings: PreviewSettings, runOptions: PreviewRunOptions): Promise<PreviewResult> {
-  const reporter = createReporter<ProgressEvent>(runOptions)
   const base = openBase(settings)
+  try {
+    return await renderWith(base, settings, runOptions)
+  } finally {
+    base.close()
+  }
+}
+
+async function renderWith(
+  base: BaseModel,
+  settings: PreviewSettings,
+  runOptions: PreviewRunOptions,
+): Promise<PreviewResult> {
+  const reporter = createReporter<ProgressEvent>(runOptions)
   const loras = settings.loras.map(({ path, strength }) => ({ file: readLora(path), strength }))
   const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
   for (const { file } of loras) warnOfOtherBase(file, base, reporter)
@@ -59,9 +71,7 @@ export async function renderPreview(settings: PreviewSettings, runOptions: Previ
   reporter.info(`Backend: ${backend.name}, ${backend.description}`)
 
   const cache = openCache()
-  const encoder = openClipEncoder(base, cache)
-  const reference = encoder.encode(clip)
-  encoder.close()
+  const reference = encodeClip(base, cache, clip)
   const contexts = await encodeTexts(base, [prompt, settings.negativePrompt], cache)
   reporter.throwIfAborted()
   const model = loadModel(base, {}, reporter)
@@ -95,6 +105,15 @@ export async function renderPreview(settings: PreviewSettings, runOptions: Previ
   } finally {
     detachLora(model)
     disposeTransformer(model)
+  }
+}
+
+function encodeClip(base: BaseModel, cache: Cache, clip: Waveform) {
+  const encoder = openClipEncoder(base, cache)
+  try {
+    return encoder.encode(clip)
+  } finally {
+    encoder.close()
   }
 }
 

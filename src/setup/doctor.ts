@@ -93,7 +93,7 @@ async function ffmpegFacts() {
 }
 
 function baseFacts(choice: BaseOptions): BaseFacts {
-  const { checkpoint, config, fingerprint, isBundled } = openBase(choice)
+  const { checkpoint, config, fingerprint, isBundled, close } = openBase(choice)
   try {
     const { num_layers, audio_num_attention_heads, audio_attention_head_dim } = config.transformer
     const sizes = [...checkpoint.tensors].map(([name, { shape }]) => (isAudioTensor(name) ? elementCount(shape) : 0))
@@ -106,7 +106,7 @@ function baseFacts(choice: BaseOptions): BaseFacts {
       parameters: sum(sizes),
     }
   } finally {
-    checkpoint.close()
+    close()
   }
 }
 

@@ -13,9 +13,8 @@ export const weightDecay = 0.01
 export type OptimizerState = { updates: number; first: Map<string, tf.Variable>; second: Map<string, tf.Variable> }
 
 export function startOptimizer(parameters: LoraParameters): OptimizerState {
-  const zeros = (moment: string) =>
-    new Map([...parameters].map(([name, like]) => [name, momentVariable(`${moment}.${name}`, tf.zerosLike(like))]))
-  return { updates: 0, first: zeros('first'), second: zeros('second') }
+  const zeros = () => new Map([...parameters].map(([name, like]) => [name, momentVariable(tf.zerosLike(like))]))
+  return { updates: 0, first: zeros(), second: zeros() }
 }
 
 export function disposeOptimizer({ first, second }: OptimizerState) {
@@ -127,8 +126,8 @@ function groupsOf(parameters: LoraParameters): string[][] {
   return [...groups.values()]
 }
 
-function momentVariable(name: string, initial: tf.Tensor) {
-  const created = tf.variable(initial, false, name)
+function momentVariable(initial: tf.Tensor) {
+  const created = tf.variable(initial, false)
   initial.dispose()
   return created
 }

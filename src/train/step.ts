@@ -92,20 +92,26 @@ export function trainStep(
 
 /** The mean loss over the examples and its gradient with respect to every parameter. The caller disposes of the gradients. */
 export function meanGradients(parameters: LoraParameters, losses: readonly (() => tf.Scalar)[]) {
-  const variables = [...parameters.values()]
   const sums = new Map<string, tf.Tensor>()
   let total = 0
   for (const loss of losses) {
-    const { value, grads } = tf.variableGrads(() => tf.div(loss(), losses.length), variables)
+    const { value, gradients } = lossAndGradients(parameters, () => tf.div(loss(), losses.length))
     total += value.dataSync()[0] as number
     value.dispose()
-    for (const [name, gradient] of Object.entries(grads)) {
+    for (const [name, gradient] of gradients) {
       const before = sums.get(name)
       sums.set(name, before ? tf.add(before, gradient) : gradient)
       if (before) tf.dispose([before, gradient])
     }
   }
   return { loss: total, gradients: sums }
+}
+
+/** The value of a loss and its gradient with respect to every parameter, by the parameter's name. */
+function lossAndGradients(parameters: LoraParameters, loss: () => tf.Scalar) {
+  const { value, grads } = tf.variableGrads(loss, [...parameters.values()])
+  const gradients = [...parameters].map(([name, variable]) => [name, grads[variable.name] as tf.Tensor] as const)
+  return { value, gradients: new Map(gradients) }
 }
 
 function createCapturedStep(
@@ -156,16 +162,16 @@ function accumulateGradients(
   for (const example of examples) {
     const { target } = example
     const ordered = sums ? withControlDependency(target, globalNormInGraph(sums)) : target // starts when the example before is done
-    const { value, grads } = tf.variableGrads(
-      () => tf.div(lossOf({ ...example, target: ordered }), examples.length),
-      [...parameters.values()],
+    const { value, gradients } = lossAndGradients(parameters, () =>
+      tf.div(lossOf({ ...example, target: ordered }), examples.length),
     )
     total = total ? tf.add(total, value) : value
+    const before = sums
     sums = new Map(
-      [...parameters.keys()].map((name) => {
-        const [before, gradient] = [sums?.get(name), grads[name] as tf.Tensor]
-        return [name, before ? tf.add(before, gradient) : gradient]
-      }),
+      [...gradients].map(([name, gradient]) => [
+        name,
+        before ? tf.add(before.get(name) as tf.Tensor, gradient) : gradient,
+      ]),
     )
   }
   return { loss: total as tf.Scalar, gradients: sums as Map<string, tf.Tensor> }

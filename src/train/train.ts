@@ -169,13 +169,15 @@ async function prepare(
 ): Promise<Prepared> {
   const source = await openSource(settings.trainingDataUrl, { limits, signal: reporter.signal })
   const clips = await openClipStore()
+  let base: BaseModel | undefined
   const close = async () => {
+    base?.close()
     await clips.close()
     await source.close()
   }
   try {
     const dataset = await inspect(source, settings, clips, reporter)
-    const base = openBase(settings)
+    base = openBase(settings)
     reporter.info(describeBase(base))
     const validation = await readValidationClips(settings, limits)
     if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)

@@ -26,33 +26,41 @@ const environment = (env: Record<string, string>): NodeJS.ProcessEnv => {
   return { ...inherited, LTX_A2A_CACHE: cache, ...env }
 }
 
-/** `ltx-a2a …args` in this process, with its output collected. Calls wait for each other: a process has one folder and one environment. */
+/** `ltx-a2a …args` in this process, with its output collected. */
 export function ltxA2a(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const outcome = previous.then(() => callMain(args, options))
-  previous = outcome.catch(() => undefined)
-  return outcome
+  return inFolder(options, async () => {
+    const { exitCode } = process
+    const [stdout, stderr] = [collect(process.stdout), collect(process.stderr)]
+    try {
+      process.exitCode = 0
+      await main([process.execPath, 'ltx-a2a', ...args])
+      return { code: Number(process.exitCode), stdout: stdout.text(), stderr: stderr.text() }
+    } finally {
+      stdout.restore()
+      stderr.restore()
+      process.exitCode = exitCode
+    }
+  })
+}
+
+/** Works in a folder and an environment. Calls wait for each other: a process has one of each. */
+export function inFolder<T>({ cwd = newFolder(), env = {} }: RunOptions, work: () => Promise<T>): Promise<T> {
+  const result = previous.then(async () => {
+    const [folder, before] = [process.cwd(), process.env]
+    try {
+      process.chdir(cwd)
+      process.env = environment(env)
+      return await work()
+    } finally {
+      process.chdir(folder)
+      process.env = before
+    }
+  })
+  previous = result.catch(() => undefined)
+  return result
 }
 
 let previous: Promise<unknown> = Promise.resolve()
-
-async function callMain(args: readonly string[], { cwd = newFolder(), env = {} }: RunOptions): Promise<Outcome> {
-  const home = process.cwd()
-  const before = { env: process.env, exitCode: process.exitCode }
-  const [stdout, stderr] = [collect(process.stdout), collect(process.stderr)]
-  try {
-    process.chdir(cwd)
-    process.env = environment(env)
-    process.exitCode = 0
-    await main([process.execPath, 'ltx-a2a', ...args])
-    return { code: Number(process.exitCode), stdout: stdout.text(), stderr: stderr.text() }
-  } finally {
-    stdout.restore()
-    stderr.restore()
-    process.env = before.env
-    process.exitCode = before.exitCode
-    process.chdir(home)
-  }
-}
 
 /** Collects what is written to a stream, which meanwhile is no terminal. */
 function collect(stream: NodeJS.WriteStream) {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { ltxA2a, projectPath } from './bin.ts'
+import { ltxA2a, projectPath, spawnLtxA2a } from './bin.ts'
 
 describe('help', () => {
   it.each([
@@ -17,7 +17,7 @@ describe('help', () => {
   })
 
   it('is quick, because it loads no TensorFlow', async () => {
-    const { code, stderr } = await ltxA2a(['train', '--help'], { env: { NODE_DEBUG: 'esm' } })
+    const { code, stderr } = await spawnLtxA2a(['train', '--help'], { env: { NODE_DEBUG: 'esm' } })
     expect(code).toBe(0)
     expect(stderr).toContain('commander')
     expect(stderr).not.toContain('@tensorflow')

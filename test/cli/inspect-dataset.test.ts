@@ -1,7 +1,7 @@
 import { copyFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { ltxA2a, newFolder, projectPath } from './bin.ts'
+import { ltxA2a, newFolder, projectPath, spawnLtxA2a } from './bin.ts'
 
 const zip = (path: string) => projectPath(`fixtures/zips/${path}.zip`)
 const oneSecond = ['--audio-duration-seconds', '1']
@@ -95,9 +95,12 @@ describe('an error of ours', () => {
   it('exits with 1, shows where it happened and takes the blame', async () => {
     const sabotage =
       "const { stringify } = JSON; JSON.stringify = (...args) => { if (args[2] === 2) throw new TypeError('boom'); return stringify(...args) }"
-    const { code, stdout, stderr } = await ltxA2a(['inspect-dataset', '--json', zip('valid/ten-pairs'), ...oneSecond], {
-      env: { NODE_OPTIONS: `--import "data:text/javascript,${encodeURIComponent(sabotage)}"` },
-    })
+    const { code, stdout, stderr } = await spawnLtxA2a(
+      ['inspect-dataset', '--json', zip('valid/ten-pairs'), ...oneSecond],
+      {
+        env: { NODE_OPTIONS: `--import "data:text/javascript,${encodeURIComponent(sabotage)}"` },
+      },
+    )
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(/^error: TypeError: boom\n\s+at /m)
     expect(stderr).toMatch(/\nThis is a bug in ltx-a2a \d+\.\d+\.\d+, not something you did\.\n$/)

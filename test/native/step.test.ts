@@ -62,7 +62,8 @@ function capturedGradients(model: Transformer, parameters: LoraParameters, examp
   const replay = capture(
     (example: Example) => {
       const { value, grads } = tf.variableGrads(() => lossIn(model)(example), variables)
-      return { ...grads, loss: value } as Record<string, tf.Tensor>
+      const gradients = [...parameters].map(([key, { name }]) => [key, grads[name] as tf.Tensor])
+      return { ...Object.fromEntries(gradients), loss: value } as Record<string, tf.Tensor>
     },
     { variables },
   )

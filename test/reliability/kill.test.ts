@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 it('a training that is killed three times and resumed ends in the same bytes as one that was left alone', async () => {
-  const { kills, runs, failures } = await killTest({ folder, kills: 3, killsPerRun: 3, steps: 12 })
+  const { kills, runs, failures } = await killTest({ folder, kills: 3, killsPerRun: 3, steps: 8 })
   expect(failures).toEqual([])
   expect(runs).toBeGreaterThan(0)
   expect(Object.values(kills).reduce((sum, count) => sum + count)).toBe(3)

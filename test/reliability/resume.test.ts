@@ -4,34 +4,36 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
-import { noise, tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
+import { noise, tinyOptions, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
+import type { TrainOptions } from '../../src/config/settings.ts'
 import { lockFile, lockFolder } from '../../src/platform/lock.ts'
-import { ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
+import { resumeTraining, train } from '../../src/train/train.ts'
+import { inFolder, ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const run = (...args: string[]) => ltxA2a(args, { cwd: folder })
-const train = (out: string, steps: number, ...more: string[]) =>
-  run(
-    ...['train', ...tinyRun, '--rank', '4', '--learning-rate-schedule', 'constant'],
-    ...['--number-of-steps', String(steps), '--out', out, ...more],
-  )
+const options = { ...tinyOptions, rank: 8, learningRateSchedule: 'constant' } as const
+const trained = (out: string, numberOfSteps: number) =>
+  inFolder({ cwd: folder }, () => train({ ...options, numberOfSteps, out }))
+const resumed = (path: string, changes: Partial<TrainOptions>) =>
+  inFolder({ cwd: folder }, () => resumeTraining(path, { options: changes }))
 const configOf = (name: string) => JSON.parse(readFileSync(join(folder, name, 'config.json'), 'utf8'))
 
 beforeAll(async () => {
   writeTinyData(folder)
-  expect((await train('runs/short', 3)).code).toBe(0)
+  await trained('runs/short', 3)
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
 describe('a resumed run', () => {
   it.each<[flags: string[], says: RegExp]>([
-    [['--rank', '8'], /rank was 4 and cannot become 8/],
-    [['--seed', '7', '--alpha', '9'], /alpha was 4 and cannot become 9; seed was 42 and cannot become 7/],
+    [['--rank', '16'], /rank was 8 and cannot become 16/],
+    [['--seed', '7', '--alpha', '9'], /alpha was 8 and cannot become 9; seed was 42 and cannot become 7/],
     [['--target-modules', 'audio_attn1.to_q'], /target_modules was .* and cannot become \["audio_attn1\.to_q"\]/],
     [['--audio-duration-seconds', '0.6'], /audio_duration_seconds was 0\.5 and cannot become 0\.6/],
     [['--trigger-phrase', 'new'], /trigger_phrase was "" and cannot become "new"/],
     [['--out', 'elsewhere'], /out was "runs\/short" and cannot become "elsewhere"/],
-    [['--alpha', '9'], /: alpha was 4 and cannot become 9\n/],
+    [['--alpha', '9'], /: alpha was 8 and cannot become 9\n/],
     [['--gradient-accumulation', '2'], /gradient_accumulation was 1 and cannot become 2/],
     [['--no-audio-normalize'], /audio_normalize was true and cannot become false/],
     [['--no-audio-preserve-pitch'], /audio_preserve_pitch was true and cannot become false/],
@@ -54,26 +56,28 @@ describe('a resumed run', () => {
   it('cannot change one reference', async () => {
     cpSync(join(folder, 'pairs'), join(folder, 'reference'), { recursive: true })
     writeFileSync(join(folder, 'reference', 'wind_start.wav'), noise('not the same'))
-    const { code, stderr } = await run('train', '--resume', 'runs/short', '--data', 'reference')
-    expect(stderr).toMatch(/is of another training: the pair wind has changed\n/)
-    expect(code).toBe(2)
+    await expect(resumed('runs/short', { data: 'reference' })).rejects.toMatchObject({
+      name: 'UserError',
+      message: expect.stringMatching(/is of another training: the pair wind has changed$/),
+    })
   })
 
   it('cannot have fewer steps than it has done', async () => {
-    const { code, stderr } = await run('train', '--resume', 'runs/short', '--number-of-steps', '2')
-    expect(stderr).toMatch(/has done 3 steps, more than the number_of_steps 2/)
-    expect(code).toBe(2)
+    await expect(resumed('runs/short', { numberOfSteps: 2 })).rejects.toMatchObject({
+      name: 'UserError',
+      message: expect.stringMatching(/has done 3 steps, more than the number_of_steps 2/),
+    })
   })
 
   it('can have more steps, which is written down, and ends like a run that had them from the beginning', async () => {
-    expect((await train('straight', 6)).code).toBe(0)
+    await trained('straight', 6)
     const { code } = await run('train', '--resume', 'latest', '--number-of-steps', '6', '--checkpoint-interval', '100')
     expect(code).toBe(0)
     const lora = (name: string) => essenceOf(join(folder, name)).find((line) => line.startsWith('lora'))
     expect(lora('runs/short')).toBe(lora('straight'))
     expect(remainsOf(join(folder, 'runs/short'))).toEqual([])
     const { parameters, changes } = configOf('runs/short')
-    expect(parameters).toMatchObject({ number_of_steps: 6, checkpoint_interval: 100, rank: 4 })
+    expect(parameters).toMatchObject({ number_of_steps: 6, checkpoint_interval: 100, rank: 8 })
     expect(changes).toEqual([
       { after_step: 3, changed: { number_of_steps: { from: 3, to: 6 }, checkpoint_interval: { from: 250, to: 100 } } },
     ])

@@ -62,7 +62,7 @@ it.each([
   mkdirSync(temp)
   const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
   const program = `
-    import { watchSignals } from ${from('cli/signals.ts')}
+    import { watchSignals } from ${from('cli/run-command.ts')}
     import { makeTempFolder } from ${from('platform/files.ts')}
     import { lockFolder } from ${from('platform/lock.ts')}
     watchSignals(() => console.log('stopping'))

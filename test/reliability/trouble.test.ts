@@ -1,4 +1,4 @@
-/** What can go wrong while a run goes: numbers that are none, a preview, a disk that is full. */
+/** What can go wrong during a run: a loss that is not finite, a preview that fails, a disk that is full. */
 import { execFile, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,30 +6,33 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
-import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
+import { tinyOptions, tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { float32Bytes } from '../../src/formats/dtypes.ts'
 import { writeSafetensors } from '../../src/formats/safetensors.ts'
 import { openBase } from '../../src/model/base-model.ts'
+import type { TrainEvent } from '../../src/train/events.ts'
 import { createRunFolder } from '../../src/train/run-folder.ts'
-import { ltxA2a, newFolder, projectPath } from '../cli/bin.ts'
+import { train } from '../../src/train/train.ts'
+import { inFolder, ltxA2a, newFolder, projectPath } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const cache = newFolder()
 const env = { ...process.env, LTX_A2A_CACHE: cache }
-const run = (args: string[]) => ltxA2a(args, { cwd: folder, env: { LTX_A2A_CACHE: cache } })
+const place = { cwd: folder, env: { LTX_A2A_CACHE: cache } }
 const steps = 10
-const train = (out: string) => [
+const options = { ...tinyOptions, rank: 8, numberOfSteps: steps } as const
+const command = (out: string) => [
   ...['train', ...tinyRun, '--rank', '8', '--number-of-steps', String(steps), '--out', out],
 ]
 const loraOf = (name: string) => readFileSync(join(folder, name, 'lora.safetensors'))
 
 beforeAll(async () => {
   writeTinyData(folder)
-  expect((await run(train('alone'))).code).toBe(0)
+  await inFolder(place, () => train({ ...options, out: 'whole' }))
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-it('a loss that leaves the numbers stops the run and says at which sigma and in which pair', async () => {
+it('a loss that is not finite stops the run and says at which sigma and in which pair', async () => {
   const { checkpoint, textEncoder } = openBase()
   const tensors = new Map([...checkpoint.tensors.keys()].map((name) => [name, checkpoint.read(name)]))
   const name = 'model.diffusion_model.audio_proj_out.weight'
@@ -38,7 +41,7 @@ it('a loss that leaves the numbers stops the run and says at which sigma and in 
   tensors.set(name, { dtype: 'F32', shape, bytes: float32Bytes(values) })
   writeSafetensors(join(folder, 'huge.safetensors'), tensors, checkpoint.metadata)
   const model = ['--model', 'huge.safetensors', '--text-encoder', textEncoder as string]
-  const { code, stderr } = await run([...train('diverged'), ...model])
+  const { code, stderr } = await ltxA2a([...command('diverged'), ...model], place)
   expect(stderr).toMatch(
     /training diverged at step 1, at sigma 0\.\d+ of the pair (hiss|rush|wind): the loss is (NaN|Infinity)/,
   )
@@ -46,15 +49,18 @@ it('a loss that leaves the numbers stops the run and says at which sigma and in 
   expect(code).toBe(2)
 })
 
-it('a preview that fails does not cost the training', async () => {
+it('a preview that fails does not stop the training', async () => {
   const config = { tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: '', parameters: {} } as const
-  const { path } = createRunFolder(join(folder, 'deaf'), config)
+  const { path } = createRunFolder(join(folder, 'blocked'), config)
   mkdirSync(join(path, 'audio.wav', 'in the way'), { recursive: true })
-  const preview = ['--validation-reference', 'ref.wav', '--preview-steps', '1', '--preview-interval', '0']
-  const { code, stderr } = await run([...train('deaf'), ...preview])
-  expect(stderr).toMatch(/warning: the preview at step 10 failed: /)
-  expect(code).toBe(0)
-  expect(loraOf('deaf').equals(loraOf('alone'))).toBe(true)
+  const previews = { validation: [{ referenceAudioUrl: 'ref.wav' }], previewSteps: 1, previewInterval: 0 }
+  const warnings: string[] = []
+  const onEvent = (event: TrainEvent) => {
+    if (event.type === 'warning') warnings.push(event.message)
+  }
+  await inFolder(place, () => train({ ...options, ...previews, out: 'blocked' }, { onEvent }))
+  expect(warnings).toContainEqual(expect.stringMatching(/^the preview at step 10 failed: /))
+  expect(loraOf('blocked').equals(loraOf('whole'))).toBe(true)
 })
 
 /** A disk of our own, in a namespace of our own. */
@@ -69,7 +75,7 @@ it.skipIf(!canMount)(
     const script = `
     mount -t tmpfs -o size=8m none disk
     (until [ -s disk/run/metrics.jsonl ]; do sleep 0.05; done; cat /dev/zero > disk/filler) 2> /dev/null &
-    ${tool} ${train('disk/run').join(' ')}; echo "exit $?"
+    ${tool} ${command('disk/run').join(' ')}; echo "exit $?"
     wait; rm disk/filler
     ${tool} train --resume disk/run; echo "exit $?"
     cp -r disk/run real`
@@ -80,7 +86,7 @@ it.skipIf(!canMount)(
     expect(stdout).toBe('exit 2\nexit 0\n')
     expect(stderr).toMatch(/error: there is no room for disk\/run: the run stops after step \d+\n/)
     expect(stderr).toContain('make room, then resume from the last state: ltx-a2a train --resume disk/run')
-    expect(essenceOf(join(folder, 'real'))).toEqual(essenceOf(join(folder, 'alone')))
+    expect(essenceOf(join(folder, 'real'))).toEqual(essenceOf(join(folder, 'whole')))
     expect(remainsOf(join(folder, 'real'))).toEqual([])
   },
 )

@@ -100,7 +100,7 @@ describe('the doctor says', () => {
   })
 
   it('that 8 GB are too little for the real model, and 24 are not', () => {
-    expect(finding('Memory')).toMatchObject({ found: '8.0 GB, 4.0 GB of it free', grade: 'fair' })
+    expect(finding('Memory')).toMatchObject({ found: '8.00 GB, 4.00 GB of it free', grade: 'fair' })
     expect(finding('Memory', { memory: { totalBytes: 24e9, freeBytes: 20e9 } })?.meaning).toBe('')
   })
 

@@ -90,7 +90,7 @@ describe('a run that cannot fit', () => {
 
   it('is refused where the disk is too small', () => {
     expect(refusal({ runDisk: 1000 })).toMatch(
-      /^this run needs \d+ MB of disk, but 0\.0 MB are free \/ choose another disk/,
+      /^this run needs \d+ MB of disk, but 1000 bytes are free \/ choose another disk/,
     )
     expect(refusal({ cacheDisk: 1000 })).toMatch(/of disk/)
   })

@@ -43,6 +43,23 @@ describe('training', () => {
     trainer.dispose()
   })
 
+  it('has a fixed loss of all pairs, the same each time', () => {
+    const fixedLossOf = (pairs: readonly EncodedPair[]) => {
+      const trainer = createTrainer(model, pairs, smallSettings)
+      const losses = [trainer.fixedLoss(), trainer.fixedLoss()]
+      trainer.dispose()
+      detachLora(model)
+      expect(losses[1]).toBe(losses[0])
+      return losses[0]
+    }
+    const pairs = smallPairs(3)
+    const before = fixedLossOf(pairs)
+    for (const [i, pair] of pairs.entries()) {
+      const changed = { ...pair, target: { ...pair.target, values: pair.target.values.map((value) => 2 * value) } }
+      expect(fixedLossOf(pairs.with(i, changed)), pair.name).not.toBe(before)
+    }
+  })
+
   it('ends in the same bytes for the same seed, in others for another', async () => {
     const ends = []
     for (const seed of [1, 1, 2]) {

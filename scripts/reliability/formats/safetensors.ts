@@ -35,7 +35,7 @@ export function safetensorsFormat(): Format {
         file.close()
       }
       attempt(() => void (readLora(path) satisfies LoraFile))
-      if (path.endsWith('base.safetensors')) openBase({ model: path, textEncoder }).checkpoint.close()
+      if (path.endsWith('base.safetensors')) openBase({ model: path, textEncoder }).close()
     },
   }
 }

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest'
+import type { EncodedPair } from '../../src/encode/dataset.ts'
+import { differences, parseResumeCheck, resumeCheckOf } from '../../src/train/resume-check.ts'
+import type { TrainerSettings } from '../../src/train/trainer.ts'
+
+const settings: TrainerSettings = {
+  ...{ rank: 4, alpha: 4, targetModules: ['audio_attn1.to_q', 'audio_ff.net.2'], seed: 1, accumulation: 1 },
+  ...{ steps: 12, learningRate: 5e-3, schedule: 'linear' },
+}
+
+const matrix = (...values: number[]) => ({
+  shape: [1, values.length] as [number, number],
+  values: Float32Array.from(values),
+})
+
+const pair = (name: string): EncodedPair => ({
+  name,
+  target: matrix(1, 2),
+  reference: matrix(3, 4),
+  context: matrix(5, 6),
+})
+
+const before = resumeCheckOf('this base', [pair('drums'), pair('voice')], settings)
+const differencesTo = (changed: Partial<TrainerSettings>, pairs = [pair('drums'), pair('voice')], base = 'this base') =>
+  differences(before, resumeCheckOf(base, pairs, { ...settings, ...changed }))
+
+describe('a run is the same', () => {
+  it('as itself, also when its check was written and read again', () => {
+    expect(differencesTo({})).toEqual([])
+    expect(differences(parseResumeCheck(JSON.stringify(before)) ?? before, before)).toEqual([])
+  })
+
+  it('for another number of steps, learning rate and schedule', () => {
+    expect(differencesTo({ steps: 50, learningRate: 1, schedule: 'constant' })).toEqual([])
+  })
+})
+
+describe('a run is another one', () => {
+  it.each<[change: Partial<TrainerSettings>, difference: string]>([
+    [{ rank: 8 }, 'rank was 4 and is now 8'],
+    [{ alpha: 8 }, 'alpha was 4 and is now 8'],
+    [{ seed: 2 }, 'seed was 1 and is now 2'],
+    [{ accumulation: 2 }, 'gradient_accumulation was 1 and is now 2'],
+    [{ targetModules: ['to_q'] }, 'target_modules was audio_attn1.to_q,audio_ff.net.2 and is now to_q'],
+  ])('with %j', (change, difference) => expect(differencesTo(change)).toEqual([difference]))
+
+  it('of another base', () => {
+    expect(differencesTo({}, undefined, 'that base')).toEqual(['base model was this base and is now that base'])
+  })
+
+  it.each(['target', 'reference', 'context'] as const)('with another %s in one pair, in values or in shape', (side) => {
+    const [one, two] = [matrix(7, 8), { ...pair('voice')[side], shape: [2, 1] as [number, number] }]
+    for (const changed of [one, two])
+      expect(differencesTo({}, [pair('drums'), { ...pair('voice'), [side]: changed }])).toEqual([
+        'the pair voice has changed',
+      ])
+  })
+
+  it('without a pair, or with one more', () => {
+    expect(differencesTo({}, [pair('drums')])).toEqual(['the pair voice is gone'])
+    expect(differencesTo({}, [pair('drums'), pair('voice'), pair('bell')])).toEqual(['the pair bell is new'])
+  })
+})
+
+it('what is no check is not read as one', () => {
+  for (const text of ['', '{}', '[]', '{"settings":{"rank":4},"pairs":[]}', '{"settings":{},"pairs":[["a"]]}'])
+    expect(parseResumeCheck(text)).toBeUndefined()
+})
