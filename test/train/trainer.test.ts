@@ -70,6 +70,18 @@ describe('training', () => {
     expect(ends[2]).not.toEqual(ends[0])
   })
 
+  it('ends in the same bytes beside another training in the same process', async () => {
+    const alone = await trained(createTrainer(model, smallPairs(3), smallSettings))
+    detachLora(model)
+    const settings = { ...smallSettings, seed: 2, rank: 2 }
+    const both = [
+      createTrainer(model, smallPairs(3), smallSettings),
+      createTrainer(loadSmallModel(), smallPairs(2), settings),
+    ]
+    const [beside] = await Promise.all(both.map((trainer) => trained(trainer)))
+    expect(beside?.values).toEqual(alone.values)
+  })
+
   it('resumed after five steps, ends in the same bytes and reports the same losses as uninterrupted', async () => {
     const whole = await trained(createTrainer(model, smallPairs(3), smallSettings))
     detachLora(model)
