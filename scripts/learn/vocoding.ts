@@ -1,10 +1,8 @@
 /** Teaches the vocoder's first half to sound as its mel says. Bandwidth extension learns nothing: its residual is set to zero. */
 import * as tf from '@tensorflow/tfjs'
-import type { Activation } from '../../src/model/vocoder/activation.ts'
-import { snake } from '../../src/model/vocoder/activation.ts'
 import { convolve } from '../../src/model/vocoder/convolution.ts'
-import type { AmpBlock } from '../../src/model/vocoder/generator.ts'
-import { type Generator, loadGenerator } from '../../src/model/vocoder/generator.ts'
+import type { Activation, AmpBlock } from '../../src/model/vocoder/generator.ts'
+import { type Generator, loadGenerator, snake } from '../../src/model/vocoder/generator.ts'
 import { upConvolve } from '../../src/model/vocoder/resampling.ts'
 import { randomFor } from '../../src/platform/random.ts'
 import { changeValues, type Tensors } from '../base/tensors.ts'

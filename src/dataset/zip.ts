@@ -1,16 +1,15 @@
 /** Zip archives: listed when opened, extracted one file at a time, never under a name from the archive. */
-
 import { createWriteStream } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { type Entry, fromRandomAccessReaderPromise, type ZipFile } from 'yauzl'
+import { type Entry, fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from 'yauzl'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { crc32 } from '../formats/crc.ts'
 import { UserError } from '../platform/errors.ts'
 import { isDiskFull, makeTempFolder } from '../platform/files.ts'
 import { sum } from '../platform/statistics.ts'
-import { ArchiveReader } from './archive-reader.ts'
 
 /** The files of a zip or a folder. */
 export type FileTree = {
@@ -204,3 +203,56 @@ const damaged = (shown: string, cause: unknown) =>
   new UserError(`${shown} is damaged or cut off`, { hint: 'pack or download it again', cause })
 
 const inMib = (bytes: number) => `${Math.ceil(bytes / mebibyte)} MiB`
+
+/**
+ * The bytes of an archive for yauzl, which reads wherever the archive tells it to. An offset outside the file is an error here; yauzl's own reader
+ * crashes. Closes the file when yauzl is done with it.
+ */
+class ArchiveReader extends RandomAccessReader {
+  constructor(
+    readonly file: FileHandle,
+    readonly size: number,
+  ) {
+    super()
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ) {
+    this.readAll(buffer, offset, length, position).then(
+      () => setImmediate(callback, null), // not from within the promise, which would swallow what the callback throws
+      (error) => setImmediate(callback, error),
+    )
+  }
+
+  override _readStreamForRange(start: number, end: number): Readable {
+    return Readable.from(this.pieces(start, end), { objectMode: false })
+  }
+
+  override close(callback: (error: Error | null) => void) {
+    this.file.close().then(() => callback(null), callback)
+  }
+
+  private async readAll(buffer: Buffer, offset: number, length: number, position: number) {
+    if (!(position >= 0 && position + length <= this.size)) throw new Error(`there is no byte ${position + length}`)
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await this.file.read(buffer, offset + done, length - done, position + done)
+      if (bytesRead === 0) throw new Error('the file ended while it was read')
+      done += bytesRead
+    }
+  }
+
+  private async *pieces(start: number, end: number) {
+    for (let at = start; at < end; at += pieceBytes) {
+      const piece = Buffer.allocUnsafe(Math.min(pieceBytes, end - at))
+      await this.readAll(piece, 0, piece.length, at)
+      yield piece
+    }
+  }
+}
+
+const pieceBytes = 2 ** 16

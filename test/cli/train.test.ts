@@ -8,7 +8,7 @@ it('a run without --out and without a window talks in plain lines on stderr and 
   copyFileSync(projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip'), join(cwd, 'Two pairs.zip'))
   writeFileSync(
     join(cwd, 'job.json'),
-    '{ "data": "Two pairs.zip", "audio_duration_seconds": 1, "frame_rate": 24, "rank": 64 }',
+    '{ "data": "Two pairs.zip", "audio_duration_seconds": 0.5, "frame_rate": 24, "rank": 64 }',
   )
   const few = ['--dev-allow-few-steps', '--number-of-steps', '1', '--rank', '2', '--backend', 'wasm']
   const { code, stdout, stderr } = await ltxA2a(['train', '--config', 'job.json', ...few], { cwd })
@@ -24,6 +24,6 @@ it('a run without --out and without a window talks in plain lines on stderr and 
 
 it('a quiet run says nothing', async () => {
   const args = ['train', '-q', '--data', projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip')]
-  const few = ['--dev-allow-few-steps', '--number-of-steps', '1', '--rank', '2', '--audio-duration-seconds', '1']
+  const few = ['--dev-allow-few-steps', '--number-of-steps', '1', '--rank', '2', '--audio-duration-seconds', '0.5']
   expect(await ltxA2a([...args, ...few, '--backend', 'wasm'])).toEqual({ code: 0, stdout: '', stderr: '' })
 })

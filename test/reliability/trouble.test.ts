@@ -13,7 +13,7 @@ import { openBase } from '../../src/model/base-model.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
 import { createRunFolder } from '../../src/train/run-folder.ts'
 import { train } from '../../src/train/train.ts'
-import { inFolder, ltxA2a, newFolder, projectPath } from '../cli/bin.ts'
+import { inFolder, newFolder, projectPath } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const cache = newFolder()
@@ -40,13 +40,15 @@ it('a loss that is not finite stops the run and says at which sigma and in which
   const values = checkpoint.float32(name).map((value) => value * 1e25)
   tensors.set(name, { dtype: 'F32', shape, bytes: float32Bytes(values) })
   writeSafetensors(join(folder, 'huge.safetensors'), tensors, checkpoint.metadata)
-  const model = ['--model', 'huge.safetensors', '--text-encoder', textEncoder as string]
-  const { code, stderr } = await ltxA2a([...command('diverged'), ...model], place)
-  expect(stderr).toMatch(
-    /training diverged at step 1, at sigma 0\.\d+ of the pair (hiss|rush|wind): the loss is (NaN|Infinity)/,
-  )
-  expect(stderr).toContain('--resume diverged --learning-rate <number>')
-  expect(code).toBe(2)
+  const base = { model: 'huge.safetensors', textEncoder: textEncoder as string }
+  const diverged = inFolder(place, () => train({ ...options, ...base, out: 'diverged' }))
+  await expect(diverged).rejects.toMatchObject({
+    name: 'UserError',
+    message: expect.stringMatching(
+      /^training diverged at step 1, at sigma 0\.\d+ of the pair (hiss|rush|wind): the loss is (NaN|Infinity)/,
+    ),
+    hint: expect.stringContaining('--resume diverged --learning-rate <number>'),
+  })
 })
 
 it('a preview that fails does not stop the training', async () => {

@@ -2,13 +2,13 @@
 
 import { Chalk, type ChalkInstance } from 'chalk'
 import Table from 'cli-table3'
+import { type Advice, consistencyText, lengthAdvice } from '../../dataset/advice.ts'
 import type { Dataset } from '../../dataset/dataset.ts'
-import type { FitPlan } from '../../dataset/fit-plan.ts'
+import { type DatasetOptions, type FitPlan, sampleBuckets } from '../../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../../dataset/pair-inspection.ts'
-import { countProblems, type Problem, type Severity } from '../../dataset/problem.ts'
+import { countProblems, type Finding, findingText, type Problem, type Severity } from '../../dataset/problem.ts'
 import { lagText, tolerableLagSeconds } from '../../dataset/sound-findings.ts'
 import { countText, decimalText, plain } from '../../platform/text.ts'
-import { adviceText } from './advice-text.ts'
 
 /** `columns` is the width to keep to; less than 80 counts as 80. */
 export type TableOptions = { columns?: number; color?: boolean }
@@ -200,3 +200,39 @@ const noBorders = Object.fromEntries(
     .concat('middle')
     .map((name) => [name, '']),
 )
+
+const mostBars = 6
+const barWidth = 24
+const mostNames = 6
+
+/** What to fix first, how many pairs each clip length keeps, and how consistent the pairs are. */
+function adviceText(advice: Advice, { options }: { options: DatasetOptions }, chalk: ChalkInstance): string {
+  const parts = [
+    advice.findings.length > 0 ? findings(advice.findings, chalk) : '',
+    advice.buckets.length > 0 ? lengths(advice, options, chalk) : '',
+    advice.agreement === null ? '' : consistencyText(advice.agreement),
+  ]
+  return parts.filter((part) => part !== '').join('\n\n')
+}
+
+function findings(found: readonly Finding[], chalk: ChalkInstance): string {
+  const lines = found.map((finding, i) => {
+    const number = `${i + 1}.`.padStart(4)
+    const text = plain(findingText(finding, mostNames))
+    return `${finding.severity === 'warning' ? chalk.yellow(number) : number} ${text}\n     ${chalk.dim(plain(finding.hint))}`
+  })
+  return [chalk.bold('What to fix first'), ...lines].join('\n')
+}
+
+function lengths({ buckets, recommendedSeconds }: Advice, { seconds }: DatasetOptions, chalk: ChalkInstance): string {
+  const most = buckets[0]?.pairs ?? 1
+  const bars = sampleBuckets(buckets, mostBars).map((bucket) => {
+    const filled = Math.round((barWidth * bucket.pairs) / most)
+    return `${`${bucket.seconds.toFixed(1)} s`.padStart(8)} ${'█'.repeat(filled)}${chalk.dim('░'.repeat(barWidth - filled))} ${bucket.pairs}`
+  })
+  return [
+    chalk.bold('Pairs that each clip length keeps'),
+    ...bars,
+    `  ${lengthAdvice(recommendedSeconds, seconds)}`,
+  ].join('\n')
+}

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type BackendName, startBackend } from '../../../src/engine/backend.ts'
-import { sineSquared, snake } from '../../../src/model/vocoder/activation.ts'
+import { sineSquared, snake } from '../../../src/model/vocoder/generator.ts'
 
 const backends: BackendName[] = ['wasm', 'cpu']
 
