@@ -111,6 +111,22 @@ describe('a folder', () => {
     expect(existsSync(join(home, 'b.txt'))).toBe(true)
   })
 
+  test.each(['folder', 'zip'])('behind a link, with a temporary folder behind a link: a %s', async (kind) => {
+    const link = join(folder, `link-to-${kind}`)
+    const linkedTemp = join(folder, `temp-for-${kind}`)
+    mkdirSync(join(folder, `real-${kind}`))
+    symlinkSync(join(folder, `real-${kind}`), link)
+    symlinkSync(temp, linkedTemp)
+    process.env.TMPDIR = linkedTemp
+    if (kind === 'folder') writeFileSync(join(link, 'a_start.txt'), 'one')
+    else cpSync(fixture('valid/ten-pairs'), join(link, 'ten.zip'))
+    const source = await openSource(kind === 'folder' ? link : join(link, 'ten.zip'))
+    const [path] = source.paths
+    const size = await source.withFile(path as string, async (file) => readFileSync(file).length)
+    expect(size).toBeGreaterThan(0)
+    await source.close()
+  })
+
   test('without files is refused', async () => {
     const empty = join(folder, 'empty')
     mkdirSync(empty)

@@ -70,7 +70,7 @@ describe('a new LoRA', () => {
     ])
   })
 
-  it('has variables named after their keys in the file, with other values for each layer and seed', () => {
+  it('has its keys of the file as names, with other values for each layer and seed', () => {
     const { parameters, values } = attach()
     expect([...parameters.keys()]).toEqual(
       ['up', 'down'].flatMap((name) =>
