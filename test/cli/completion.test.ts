@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { needs } from '../needs.ts'
 import { ltxA2a, newFolder } from './bin.ts'
 
 const folder = newFolder()
@@ -21,7 +22,7 @@ function completed(...words: string[]): string[] {
   return spawnSync('bash', ['-c', ask], { cwd: folder, encoding: 'utf8' }).stdout.split('\n').filter(Boolean)
 }
 
-describe.skipIf(spawnSync('bash', ['--version']).status !== 0)('bash', () => {
+describe.skipIf(spawnSync('bash', ['--version']).status !== 0)('bash', needs('bash'), () => {
   it('completes commands', () => {
     expect(completed('ltx-a2a', 'inspect')).toEqual(['inspect-dataset'])
     expect(completed('ltx-a2a', '')).toEqual(expect.arrayContaining(['train', 'preview', 'inspect-dataset']))

@@ -4,6 +4,7 @@ import { type BackendName, currentBackend, startBackend } from '../../src/engine
 import { matMul } from '../../src/engine/matmul.ts'
 import { isNative } from '../../src/engine/native.ts'
 import { currentPrecision, isEmulated, probeMatMul } from '../../src/engine/precision.ts'
+import { needsNative } from '../needs.ts'
 import { hasNative } from './native.ts'
 
 afterEach(() => void vi.unstubAllEnvs())
@@ -50,7 +51,7 @@ describe('one process', () => {
     expect(currentPrecision()).toBe(isEmulated('bfloat16') ? 'float32' : 'bfloat16')
   })
 
-  it.skipIf(!hasNative)('refuses a precision that does not exist', async () => {
+  it.skipIf(!hasNative)('refuses a precision that does not exist', needsNative, async () => {
     vi.stubEnv('LTX_A2A_PRECISION', 'float16')
     await startBackend('tensorflow')
     expect(currentPrecision).toThrow('LTX_A2A_PRECISION is float16')

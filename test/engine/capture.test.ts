@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { capture } from '../../src/engine/capture.ts'
 import { nativeBackend } from '../../src/engine/native.ts'
+import { needsNative } from '../needs.ts'
 import { hasNative } from './native.ts'
 
 /** A step of gradient descent, in a function that reads no values of tensors. */
@@ -33,7 +34,7 @@ const numbers = (tensor: tf.Tensor) => [...tensor.dataSync()]
 /** The number of tensors in TensorFlow itself, including those that TensorFlow.js does not know of. */
 const nativeTensorCount = () => (nativeBackend().binding as unknown as { getNumOfTensors(): number }).getNumOfTensors()
 
-describe.skipIf(!hasNative)('a captured function on native TensorFlow', () => {
+describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNative, () => {
   beforeAll(async () => {
     await startBackend('tensorflow')
   })

@@ -36,7 +36,8 @@ for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] 
       expectClose(conv1d(x, kernel, stride, dilation), tf.conv1d(x, kernel, stride, 'valid', 'NWC', dilation))
     })
 
-    it.skipIf(backend === 'wasm')('has the gradients of TensorFlow.js (wasm has none)', () => {
+    if (backend === 'wasm') return // it has none to compare with
+    it('has the gradients of TensorFlow.js', () => {
       const inputs = [random<tf.Rank.R3>('x', [2, 23, 3]), random<tf.Rank.R3>('kernel', [4, 3, 5])]
       const loss = (convolve: typeof conv1d) => (x: tf.Tensor, kernel: tf.Tensor) =>
         tf.sum(tf.square(convolve(x as tf.Tensor3D, kernel as tf.Tensor3D)))

@@ -12,6 +12,7 @@ import type { Precision } from '../../src/engine/precision.ts'
 import { toFloat32 as decode, float32Bytes, toBfloat16 } from '../../src/formats/dtypes.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
+import { needsNative } from '../needs.ts'
 import { hasNative } from './native.ts'
 
 const [outputs, inputs] = [6, 40]
@@ -20,7 +21,7 @@ const bfloat16: StoredTensor = { dtype: 'BF16', shape: [outputs, inputs], bytes:
 const float32: StoredTensor = { dtype: 'F32', shape: [outputs, inputs], bytes: float32Bytes(values) }
 const half: StoredTensor = { dtype: 'F16', shape: [2, 2], bytes: Uint8Array.of(0, 0x3c, 0, 0xc0, 0, 0x38, 0, 0x34) }
 
-describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', () => {
+describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative, () => {
   const formats: [string, StoredTensor, Precision, string][] = [
     ['a bfloat16 weight stays bfloat16 where products are float32', bfloat16, 'float32', 'bfloat16'],
     ['a half weight stays half where products are float32', half, 'float32', 'half'],

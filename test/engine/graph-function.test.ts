@@ -6,6 +6,7 @@ import { graphFunction } from '../../src/engine/graph-function.ts'
 import { nativeBackend, runOp, typeAttribute, upload } from '../../src/engine/native.ts'
 import { updateInPlace } from '../../src/engine/native-ops.ts'
 import { currentRecording } from '../../src/engine/recording.ts'
+import { needsNative } from '../needs.ts'
 import { hasNative } from './native.ts'
 
 const numbers = (tensor: tf.Tensor) => [...tensor.dataSync()]
@@ -24,7 +25,7 @@ function counted() {
 
 const weightsOf = (w: number, b: number) => ({ w: tf.tensor1d([w, w + 1]), b: tf.tensor1d([b, -b]) })
 
-describe.skipIf(!hasNative)('a graph function on native TensorFlow', () => {
+describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative, () => {
   beforeAll(async () => {
     await startBackend('tensorflow')
   })

@@ -9,6 +9,7 @@ import { add, batchMatMul, matMul, mul, sub, toComputeDtype, toFloat32 } from '.
 import { isEmulated } from '../../src/engine/precision.ts'
 import { toFloat32 as decode, toBfloat16 } from '../../src/formats/dtypes.ts'
 import { hasNative } from '../engine/native.ts'
+import { needs } from '../needs.ts'
 import { randomTensor } from './layers.ts'
 
 const rounded = (values: ArrayLike<number>) => [...decode(toBfloat16(Float32Array.from(values)), 'BF16')]
@@ -16,7 +17,7 @@ const rounded = (values: ArrayLike<number>) => [...decode(toBfloat16(Float32Arra
 /** The processors that emulate bfloat16 truncate instead of rounding. */
 const hasBfloat16 = hasNative && isNative() && !isEmulated('bfloat16')
 
-describe.skipIf(!hasBfloat16)('bfloat16 on native TensorFlow', () => {
+describe.skipIf(!hasBfloat16)('bfloat16 on native TensorFlow', needs('a processor that computes bfloat16'), () => {
   beforeAll(async () => {
     await startBackend('tensorflow', { precision: 'bfloat16' })
   })

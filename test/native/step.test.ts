@@ -16,6 +16,7 @@ import { startOptimizer } from '../../src/train/optimizer.ts'
 import { createStep, meanGradients, trainStep } from '../../src/train/step.ts'
 import { hasNative } from '../engine/native.ts'
 import { goldenPath, relativeError } from '../golden/golden.ts'
+import { needs } from '../needs.ts'
 
 const targets = [
   ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
@@ -97,6 +98,7 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
 
   it.skipIf(hasNative && isEmulated('bfloat16'))(
     'has in bfloat16 the loss and gradients of float32, within three hundredths',
+    needs('a processor that computes bfloat16'),
     async () => {
       const outcomeIn = async (precision: Precision) => {
         const { model, parameters } = await load(precision)

@@ -9,6 +9,7 @@ import { datasetPage, maxPlayers, pairsToHear } from '../../src/report/dataset-p
 import { pageSound } from '../../src/report/page/player.ts'
 import { runPage } from '../../src/report/run-page.ts'
 import { tone } from '../audio/signals.ts'
+import { needs } from '../needs.ts'
 import { brightness, chromiumPath, durations, openBrowser, openPage, overflow, smallestText } from './browser.ts'
 import { clipSeconds, dataset, largeRun } from './run.ts'
 
@@ -43,7 +44,7 @@ test('a page of hundreds of pairs has players for those with findings, and no mo
   expect([heard.length, heard[0]?.name, heard.at(-1)?.name]).toEqual([maxPlayers, 'pair-1', 'pair-555'])
 })
 
-describe.skipIf(chromiumPath === undefined)('in a browser', () => {
+describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt install chromium)'), () => {
   beforeAll(async () => {
     browser = await openBrowser()
   })

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { replaceFile, replaceJson } from '../../src/platform/files.ts'
+import { needs } from '../needs.ts'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-files-'))
 
@@ -42,7 +43,7 @@ describe('replacing a file', () => {
     expect(readdirSync(folder)).toEqual(['taken'])
   })
 
-  it.skipIf(process.getuid?.() === 0)('says so where it may not write', () => {
+  it.skipIf(process.getuid?.() === 0)('says so where it may not write', needs('a user who is not root'), () => {
     const folder = newFolder()
     chmodSync(folder, 0o500)
     expect(() => replaceFile(join(folder, 'file'), ['new'])).toThrow('EACCES')

@@ -14,6 +14,7 @@ import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
 import { parseLimits } from '../../src/config/limits.ts'
 import { UserError } from '../../src/platform/errors.ts'
 import { convert, tone, writeWav } from '../audio/signals.ts'
+import { needs } from '../needs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const at = (name: string) => join(folder, name)
@@ -131,7 +132,7 @@ describe('a script in disguise', () => {
 
   const hasStrace = spawnSync('strace', ['-V']).status === 0
 
-  it.skipIf(!hasStrace)('is all that ffmpeg opens, as the system calls show', () => {
+  it.skipIf(!hasStrace)('is all that ffmpeg opens, as the system calls show', needs('strace'), () => {
     const [canary = ''] = elsewhere()
     const files = disguises(canary).flatMap((script, i) =>
       audioExtensions.map((extension) => save(`traced-${i}${extension}`, script)),

@@ -9,6 +9,7 @@ import { remainsOf } from '../../scripts/reliability/essence.ts'
 import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { projectPath, spawnLtxA2a } from '../cli/bin.ts'
+import { needs } from '../needs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 beforeAll(() => writeTinyData(folder))
@@ -29,6 +30,7 @@ it('SIGTERM saves, says how to continue, and exits with 143', async () => {
 
 it.skipIf(process.platform === 'win32')(
   'Ctrl-C while the dataset is read reaches no ffmpeg, makes no recording unreadable, and makes no folder',
+  needs('process groups, which Windows does not have'),
   async () => {
     const { path } = await findFfmpeg()
     const [slow, marker] = [join(folder, 'slow-ffmpeg'), join(folder, 'marker')]

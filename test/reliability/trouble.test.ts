@@ -14,6 +14,7 @@ import type { TrainEvent } from '../../src/train/events.ts'
 import { createRunFolder } from '../../src/train/run-folder.ts'
 import { train } from '../../src/train/train.ts'
 import { inFolder, newFolder, projectPath } from '../cli/bin.ts'
+import { needs } from '../needs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const cache = newFolder()
@@ -71,6 +72,7 @@ const canMount = spawnSync('unshare', [namespace, 'mount', '-t', 'tmpfs', 'none'
 
 it.skipIf(!canMount)(
   'a disk that fills up stops the run in one sentence, and with room it ends in the same bytes',
+  needs('the right to mount a disk with unshare'),
   async () => {
     mkdirSync(join(folder, 'disk'))
     const tool = `node ${projectPath('bin/ltx-a2a.js')}`

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { DoctorReport } from '../../src/setup/doctor.ts'
 import { ltxA2a } from '../cli/bin.ts'
+import { needs } from '../needs.ts'
 
 const data = mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
 const doctor = (args: string[] = [], env: Record<string, string> = {}) =>
@@ -51,6 +52,7 @@ describe('the doctor', () => {
 
   it.skipIf(npmBroughtOne)(
     'says what a setup that no longer fits lacks, and computes with something else',
+    needs('tfjs-node without the TensorFlow that npm brings'),
     async () => {
       const broken = mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
       mkdirSync(join(broken, 'tensorflow'))

@@ -1,10 +1,30 @@
 import { describe, expect, test } from 'vitest'
-import { bestCheckpoint, judge, type Verdict } from '../../../src/audio/analysis/verdict.ts'
+import { bestCheckpoint, judge, type Verdict, verdictWord } from '../../../src/audio/analysis/verdict.ts'
 import type { Waveform } from '../../../src/audio/waveform.ts'
 import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 
 const reference = performance(1)
 const target = radio(reference)
+
+describe('the thresholds of a verdict', () => {
+  const same = { follows: 1, timing: 1, toReference: 10 }
+
+  test.each([
+    [{ follows: 0.5, timing: 0 }, 'transformed'],
+    [{ follows: 0.499, timing: 0 }, 'ignored'],
+    [{ follows: 0, timing: 0.45 }, 'transformed'],
+    [{ follows: 0, timing: 0.449 }, 'ignored'],
+    [{ toReference: 3.5 }, 'transformed'],
+    [{ toReference: 3.499 }, 'copied'],
+    [{ toReference: null }, 'ignored'],
+  ] as const)('%j is %s', (measured, word) => expect(verdictWord({ ...same, ...measured })).toBe(word))
+
+  test('lie in the middle between a reconstruction and the target', () => {
+    const distances = { targetDistance: 12, reconstructionDistance: 4 }
+    expect(verdictWord({ ...same, toReference: 7.99 }, distances)).toBe('copied')
+    expect(verdictWord({ ...same, toReference: 8 }, distances)).toBe('transformed')
+  })
+})
 
 describe('a preview', () => {
   const at48 = performance(1, { sampleRate: 48_000 })
