@@ -13,51 +13,51 @@ import { runFfmpeg } from '../src/audio/ffmpeg.ts'
 import { encodeWav } from '../src/audio/wav.ts'
 import type { Waveform } from '../src/audio/waveform.ts'
 import { randomFor } from '../src/platform/random.ts'
-import { glockenspielTune, marimbaTune, toll } from './synth/bells.ts'
-import { drum } from './synth/drums.ts'
-import { filtered } from './synth/filter.ts'
-import { throughRadio } from './synth/radio.ts'
-import { between, type Player, type Sound, sampleRate, withPeak } from './synth/sound.ts'
-import { onStage } from './synth/stage.ts'
-import { fromStairwell } from './synth/stairwell.ts'
-import { bow, pluck, strum } from './synth/strings.ts'
-import { hum, sing, speak } from './synth/voices.ts'
-import { blow } from './synth/winds.ts'
+import { glockenspielMelody, marimbaMelody, bellStrokes } from './synth/bells.ts'
+import { drumPattern } from './synth/drums.ts'
+import { biquadFilter } from './synth/filter.ts'
+import { applyRadio } from './synth/radio.ts'
+import { uniformBetween, type SoundGenerator, type Sound, sampleRate, scaleToPeak } from './synth/sound.ts'
+import { placeInStereo } from './synth/stage.ts'
+import { applyStairwell } from './synth/stairwell.ts'
+import { bowedNotes, pluckedMelody, strummedChords } from './synth/strings.ts'
+import { humming, singing, speech } from './synth/voices.ts'
+import { fluteMelody } from './synth/winds.ts'
 
 const seed = 1929
 const { values } = parseArgs({ options: { stairwell: { type: 'string' } } })
 const folder = values.stairwell ?? fileURLToPath(new URL('../fixtures/demo', import.meta.url))
-const transform = values.stairwell === undefined ? throughRadio : fromStairwell
+const transform = values.stairwell === undefined ? applyRadio : applyStairwell
 const words = values.stairwell === undefined ? 'heard through an old radio' : 'heard in the stairwell'
 
-type Take = { player: Player; start: string; end: string; stereo?: boolean }
+type Take = { player: SoundGenerator; start: string; end: string; stereo?: boolean }
 
 /** Formats and rates as they come in real life; a wav is large, so there are few. An .aac begins late, so it stands on both sides or on none. */
 const takes: Record<string, Take> = {
-  'voice-1': { player: speak, start: '24000.flac', end: '22050.ogg' },
-  'voice-2': { player: speak, start: '44100.m4a', end: '44100.mp3' },
-  'voice-3': { player: speak, start: '48000.ogg', end: '48000.ogg', stereo: true },
-  'singer-1': { player: sing, start: '32000.mp3', end: '16000.flac' },
-  'singer-2': { player: sing, start: '48000.m4a', end: '24000.m4a', stereo: true },
-  humming: { player: hum, start: '22050.ogg', end: '22050.ogg' },
-  'string-1': { player: pluck, start: '44100.mp3', end: '44100.ogg', stereo: true },
-  'string-2': { player: pluck, start: '16000.wav', end: '16000.flac' },
-  guitar: { player: strum, start: '48000.aac', end: '48000.aac', stereo: true },
-  'bowed-1': { player: bow, start: '44100.ogg', end: '22050.mp3' },
-  'bowed-2': { player: bow, start: '24000.flac', end: '48000.ogg' },
-  'drums-1': { player: drum, start: '48000.ogg', end: '48000.m4a', stereo: true },
-  'drums-2': { player: drum, start: '32000.mp3', end: '22050.mp3' },
-  'drums-3': { player: drum, start: '44100.m4a', end: '24000.flac' },
-  bell: { player: toll, start: '44100.mp3', end: '44100.ogg', stereo: true },
-  glockenspiel: { player: glockenspielTune, start: '48000.ogg', end: '16000.wav' },
-  marimba: { player: marimbaTune, start: '22050.flac', end: '32000.ogg' },
-  flute: { player: blow, start: '44100.ogg', end: '44100.m4a', stereo: true },
+  'voice-1': { player: speech, start: '24000.flac', end: '22050.ogg' },
+  'voice-2': { player: speech, start: '44100.m4a', end: '44100.mp3' },
+  'voice-3': { player: speech, start: '48000.ogg', end: '48000.ogg', stereo: true },
+  'singer-1': { player: singing, start: '32000.mp3', end: '16000.flac' },
+  'singer-2': { player: singing, start: '48000.m4a', end: '24000.m4a', stereo: true },
+  humming: { player: humming, start: '22050.ogg', end: '22050.ogg' },
+  'string-1': { player: pluckedMelody, start: '44100.mp3', end: '44100.ogg', stereo: true },
+  'string-2': { player: pluckedMelody, start: '16000.wav', end: '16000.flac' },
+  guitar: { player: strummedChords, start: '48000.aac', end: '48000.aac', stereo: true },
+  'bowed-1': { player: bowedNotes, start: '44100.ogg', end: '22050.mp3' },
+  'bowed-2': { player: bowedNotes, start: '24000.flac', end: '48000.ogg' },
+  'drums-1': { player: drumPattern, start: '48000.ogg', end: '48000.m4a', stereo: true },
+  'drums-2': { player: drumPattern, start: '32000.mp3', end: '22050.mp3' },
+  'drums-3': { player: drumPattern, start: '44100.m4a', end: '24000.flac' },
+  bell: { player: bellStrokes, start: '44100.mp3', end: '44100.ogg', stereo: true },
+  glockenspiel: { player: glockenspielMelody, start: '48000.ogg', end: '16000.wav' },
+  marimba: { player: marimbaMelody, start: '22050.flac', end: '32000.ogg' },
+  flute: { player: fluteMelody, start: '44100.ogg', end: '44100.m4a', stereo: true },
 }
 
 /** Below is only offset, which no microphone would pass on. */
 const lowestHeard = 25
 
-const heldOut: Record<string, Player> = { voice: speak, singer: sing, string: pluck, drums: drum }
+const heldOut: Record<string, SoundGenerator> = { voice: speech, singer: singing, string: pluckedMelody, drums: drumPattern }
 
 /** Encoder settings by extension; everything that would write a date, a version or a random number is off. */
 const codecs: Record<string, string[]> = {
@@ -100,13 +100,13 @@ async function writeHeldOut() {
 
 /** A sound and the same sound through the radio, which has one loudspeaker: both its channels are alike. */
 function perform(name: string, { player, stereo = false }: Pick<Take, 'player' | 'stereo'>) {
-  const seconds = between(randomFor(seed, name, 'length'), 2.2, 2.6)
-  const { heard, sound } = player(randomFor(seed, name, 'player'), seconds)
-  const dry = withPeak(filtered(sound, 'highpass', lowestHeard), 0.7)
+  const seconds = uniformBetween(randomFor(seed, name, 'length'), 2.2, 2.6)
+  const { description: heard, sound } = player(randomFor(seed, name, 'player'), seconds)
+  const dry = scaleToPeak(biquadFilter(sound, 'highpass', lowestHeard), 0.7)
   const radio = transform(dry, randomFor(seed, name, 'radio'))
   return {
     heard,
-    clean: waveform(stereo ? onStage(randomFor(seed, name, 'stage'), dry) : [dry]),
+    clean: waveform(stereo ? placeInStereo(randomFor(seed, name, 'stage'), dry) : [dry]),
     radio: waveform(stereo ? [radio, radio] : [radio]),
   }
 }

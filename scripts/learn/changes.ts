@@ -3,8 +3,8 @@
  * radio: a device keeps the bass or the treble.
  */
 import { type Random, randomFor } from '../../src/platform/random.ts'
-import { filtered } from '../synth/filter.ts'
-import { between, choose, type Sound } from '../synth/sound.ts'
+import { biquadFilter } from '../synth/filter.ts'
+import { uniformBetween, choose, type Sound } from '../synth/sound.ts'
 import { modelRate as rate } from './corpus.ts'
 
 /** One channel in, one out, of one length. `random` is the same for both channels of a sound, but for noise. */
@@ -21,16 +21,16 @@ export const drawChange = (random: Random): Change =>
 export function device(number: number): Change {
   const random = randomFor(deviceSeed, 'device', number)
   const steps: ((sound: Sound, random: Random) => Sound)[] = [colour(random)]
-  if (random.uniform() < 0.5) steps.push(drive(between(random, 2, 12)))
+  if (random.uniform() < 0.5) steps.push(drive(uniformBetween(random, 2, 12)))
   if (random.uniform() < 0.4)
     steps.push(
       random.uniform() < 0.5
-        ? edge('lowpass', between(random, 1200, 6000))
-        : edge('highpass', between(random, 120, 1200)),
+        ? edge('lowpass', uniformBetween(random, 1200, 6000))
+        : edge('highpass', uniformBetween(random, 120, 1200)),
     )
-  if (random.uniform() < 0.25) steps.push(room(between(random, 0.2, 0.7), 0.5))
-  if (random.uniform() < 0.4) steps.push(hiss(between(random, -4.5, -1.8)))
-  const gain = 10 ** between(random, -0.5, 0.3)
+  if (random.uniform() < 0.25) steps.push(room(uniformBetween(random, 0.2, 0.7), 0.5))
+  if (random.uniform() < 0.4) steps.push(hiss(uniformBetween(random, -4.5, -1.8)))
+  const gain = 10 ** uniformBetween(random, -0.5, 0.3)
   return {
     caption: `through the ${nameOf(random, number)}`,
     apply: (sound, random) =>
@@ -97,7 +97,7 @@ const named: ((random: Random) => Change)[] = [
 /** A smooth curve over eight bands, up to 18 dB up or down. */
 function colour(random: Random) {
   const bands = [120, 250, 450, 800, 1400, 2400, 4000, 6200].map((hertz) =>
-    bell(hertz, 10 ** between(random, -0.9, 0.6), 1.2),
+    bell(hertz, 10 ** uniformBetween(random, -0.9, 0.6), 1.2),
   )
   return (sound: Sound) => bands.reduce((x, band) => band(x), sound)
 }
@@ -105,12 +105,12 @@ function colour(random: Random) {
 const bell =
   (hertz: number, gain: number, q = 1) =>
   (sound: Sound) => {
-    const band = filtered(sound, 'bandpass', hertz, q, rate)
+    const band = biquadFilter(sound, 'bandpass', hertz, q, rate)
     return sound.map((x, i) => x + (gain - 1) * (band[i] as number))
   }
 
 const edge = (kind: 'lowpass' | 'highpass', hertz: number) => (sound: Sound) =>
-  [1, 2].reduce((x) => filtered(x, kind, hertz, Math.SQRT1_2, rate), sound)
+  [1, 2].reduce((x) => biquadFilter(x, kind, hertz, Math.SQRT1_2, rate), sound)
 
 const drive = (amount: number) => (sound: Sound) => sound.map((x) => Math.tanh(amount * x) / Math.tanh(amount))
 

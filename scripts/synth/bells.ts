@@ -1,7 +1,7 @@
 /** Struck metal and wood: partials that are no harmonics, each dying at its own pace. */
 import type { Random } from '../../src/platform/random.ts'
-import { directions, hertz, key, melody } from './pitch.ts'
-import { between, choose, layOver, type Player, type Sound, silence, soundOf, strike, times } from './sound.ts'
+import { directions, semitonesToHertz, randomScale, melody } from './pitch.ts'
+import { uniformBetween, choose, mixInto, type SoundGenerator, type Sound, silence, fromFunction, exponentialDecay, multiply } from './sound.ts'
 
 type Partial = { ratio: number; gain: number; decay: number }
 
@@ -28,38 +28,38 @@ const marimba: Partial[] = [
 ]
 
 /** A few slow strokes of one large bell. */
-export const toll: Player = (random, seconds) => {
+export const bellStrokes: SoundGenerator = (random, seconds) => {
   const strokes = 1 + Math.floor(3 * random.uniform())
-  const frequency = between(random, 180, 420)
+  const frequency = uniformBetween(random, 180, 420)
   const sound = silence(seconds)
   for (let i = 0; i < strokes; i++)
-    layOver(sound, struck(random, churchBell, frequency, seconds), (i * seconds) / strokes)
-  return { heard: `a large bell is struck ${['once', 'twice', 'three times'][strokes - 1]}`, sound }
+    mixInto(sound, struckTone(random, churchBell, frequency, seconds), (i * seconds) / strokes)
+  return { description: `a large bell is struck ${['once', 'twice', 'three times'][strokes - 1]}`, sound }
 }
 
-export const glockenspielTune: Player = (random, seconds) => tune(random, seconds, 'a glockenspiel', glockenspiel, 24)
-export const marimbaTune: Player = (random, seconds) => tune(random, seconds, 'a marimba', marimba, 0)
+export const glockenspielMelody: SoundGenerator = (random, seconds) => melodyOf(random, seconds, 'a glockenspiel', glockenspiel, 24)
+export const marimbaMelody: SoundGenerator = (random, seconds) => melodyOf(random, seconds, 'a marimba', marimba, 0)
 
-function tune(random: Random, seconds: number, name: string, partials: Partial[], transpose: number) {
+function melodyOf(random: Random, seconds: number, name: string, partials: Partial[], transpose: number) {
   const direction = choose(random, directions)
-  const count = Math.round(seconds * between(random, 2.5, 5.5))
-  const note = key(random)
+  const count = Math.round(seconds * uniformBetween(random, 2.5, 5.5))
+  const note = randomScale(random)
   const sound = silence(seconds)
   let start = 0
   melody(random, count, direction).forEach((degree) => {
-    layOver(sound, struck(random, partials, hertz(note(degree) + transpose), 2), start, between(random, 0.5, 1))
+    mixInto(sound, struckTone(random, partials, semitonesToHertz(note(degree) + transpose), 2), start, uniformBetween(random, 0.5, 1))
     start += ((seconds * 0.95) / count) * choose(random, [0.75, 1, 1, 1.25])
   })
   return { heard: `${name} plays ${count} ${direction} notes`, sound }
 }
 
-function struck(random: Random, partials: Partial[], frequency: number, seconds: number): Sound {
+function struckTone(random: Random, partials: Partial[], frequency: number, seconds: number): Sound {
   const sound = silence(seconds)
   for (const { ratio, gain, decay } of partials) {
-    const [phase, detune] = [random.uniform(), between(random, 0.999, 1.001)]
+    const [phase, detune] = [random.uniform(), uniformBetween(random, 0.999, 1.001)]
     if (frequency * ratio > 16_000) continue
-    const sine = soundOf(seconds, (t) => Math.sin(2 * Math.PI * (frequency * ratio * detune * t + phase)))
-    layOver(sound, times(sine, strike(seconds, decay)), 0, gain)
+    const sine = fromFunction(seconds, (t) => Math.sin(2 * Math.PI * (frequency * ratio * detune * t + phase)))
+    mixInto(sound, multiply(sine, exponentialDecay(seconds, decay)), 0, gain)
   }
   return sound
 }

@@ -4,7 +4,7 @@ import { type Sound, sampleRate } from './sound.ts'
 export type FilterKind = 'lowpass' | 'highpass' | 'bandpass'
 
 /** @param frequency in hertz, fixed or moving; the coefficients follow it every 32 samples. @param rate of the sound. */
-export function filtered(
+export function biquadFilter(
   x: Sound,
   kind: FilterKind,
   frequency: number | Sound,
@@ -25,8 +25,8 @@ export function filtered(
 }
 
 /** The same filter several times over: every pass adds 12 dB per octave. */
-export const steeply = (x: Sound, kind: FilterKind, frequency: number, passes: number): Sound =>
-  Array.from({ length: passes }).reduce<Sound>((y) => filtered(y, kind, frequency), x)
+export const cascadedFilter = (x: Sound, kind: FilterKind, frequency: number, passes: number): Sound =>
+  Array.from({ length: passes }).reduce<Sound>((y) => biquadFilter(y, kind, frequency), x)
 
 function coefficients(kind: FilterKind, frequency: number, q: number, rate: number) {
   const w = (2 * Math.PI * Math.min(frequency, 0.45 * rate)) / rate

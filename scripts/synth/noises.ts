@@ -1,43 +1,43 @@
 /** Sounds without a source one could name: wind, rain, sweeps. */
-import { filtered } from './filter.ts'
-import { glide } from './pitch.ts'
-import { between, layOver, noise, type Player, silence, strike, swell, times } from './sound.ts'
+import { biquadFilter } from './filter.ts'
+import { glidingPitch } from './pitch.ts'
+import { uniformBetween, mixInto, noise, type SoundGenerator, silence, exponentialDecay, attackRelease, multiply } from './sound.ts'
 import { harmonicTone } from './tone.ts'
 
 /** Noise through a resonance that wanders, swelling and falling. */
-export const wind: Player = (random, seconds) => {
+export const wind: SoundGenerator = (random, seconds) => {
   const gusts = silence(seconds)
   const count = 1 + Math.floor(3 * random.uniform())
   for (let i = 0; i < count; i++) {
-    const path = glide(seconds, between(random, 150, 3000), between(random, 150, 6000))
-    const gust = filtered(noise(random, seconds), 'bandpass', path, between(random, 0.7, 6))
-    layOver(gusts, times(gust, swell(seconds, between(random, 0.05, 1), between(random, 0.05, 1))), 0)
+    const path = glidingPitch(seconds, uniformBetween(random, 150, 3000), uniformBetween(random, 150, 6000))
+    const gust = biquadFilter(noise(random, seconds), 'bandpass', path, uniformBetween(random, 0.7, 6))
+    mixInto(gusts, multiply(gust, attackRelease(seconds, uniformBetween(random, 0.05, 1), uniformBetween(random, 0.05, 1))), 0)
   }
-  return { heard: 'wind', sound: gusts }
+  return { description: 'wind', sound: gusts }
 }
 
 /** Many short bursts of noise, each with its own colour. */
-export const rain: Player = (random, seconds) => {
+export const rain: SoundGenerator = (random, seconds) => {
   const drops = silence(seconds)
-  const count = Math.round(seconds * between(random, 3, 40))
+  const count = Math.round(seconds * uniformBetween(random, 3, 40))
   for (let i = 0; i < count; i++) {
-    const length = between(random, 0.01, 0.12)
-    const drop = filtered(noise(random, length), 'bandpass', between(random, 300, 7000), between(random, 0.7, 8))
-    layOver(drops, times(drop, strike(length, length)), random.uniform() * seconds, between(random, 0.1, 1))
+    const length = uniformBetween(random, 0.01, 0.12)
+    const drop = biquadFilter(noise(random, length), 'bandpass', uniformBetween(random, 300, 7000), uniformBetween(random, 0.7, 8))
+    mixInto(drops, multiply(drop, exponentialDecay(length, length)), random.uniform() * seconds, uniformBetween(random, 0.1, 1))
   }
-  return { heard: 'rain', sound: drops }
+  return { description: 'rain', sound: drops }
 }
 
 /** Tones with few or many overtones that slide from one pitch to another. */
-export const sweep: Player = (random, seconds) => {
+export const sweep: SoundGenerator = (random, seconds) => {
   const sweeps = silence(seconds)
   const count = 1 + Math.floor(3 * random.uniform())
   for (let i = 0; i < count; i++) {
-    const length = Math.min(seconds, between(random, 0.2, 1.5))
-    const [from, to] = [between(random, 60, 1500), between(random, 60, 1500)]
-    const fall = between(random, 0.8, 3)
-    const tone = harmonicTone(glide(length, from, to), (k) => k ** -fall)
-    layOver(sweeps, times(tone, swell(length, 0.02, 0.05)), random.uniform() * (seconds - length), 0.5)
+    const length = Math.min(seconds, uniformBetween(random, 0.2, 1.5))
+    const [from, to] = [uniformBetween(random, 60, 1500), uniformBetween(random, 60, 1500)]
+    const fall = uniformBetween(random, 0.8, 3)
+    const tone = harmonicTone(glidingPitch(length, from, to), (k) => k ** -fall)
+    mixInto(sweeps, multiply(tone, attackRelease(length, 0.02, 0.05)), random.uniform() * (seconds - length), 0.5)
   }
-  return { heard: 'a sweep', sound: sweeps }
+  return { description: 'a sweep', sound: sweeps }
 }

@@ -1,9 +1,9 @@
 /** Pitches: notes of a scale, and pitch that moves. */
 import type { Random } from '../../src/platform/random.ts'
-import { between, choose, type Sound, sampleRate, soundOf } from './sound.ts'
+import { uniformBetween, choose, type Sound, sampleRate, fromFunction } from './sound.ts'
 
 /** Hertz of a note so many semitones above A at 220 Hz. */
-export const hertz = (semitones: number) => 220 * 2 ** (semitones / 12)
+export const semitonesToHertz = (semitones: number) => 220 * 2 ** (semitones / 12)
 
 const scales = {
   major: [0, 2, 4, 5, 7, 9, 11],
@@ -12,9 +12,9 @@ const scales = {
 }
 
 /** A key to play in: `note(degree)` is the semitone of the degree-th step, through all octaves. */
-export function key(random: Random) {
+export function randomScale(random: Random) {
   const scale = scales[choose(random, ['major', 'minor', 'pentatonic'] as const)]
-  const root = Math.floor(between(random, -5, 7))
+  const root = Math.floor(uniformBetween(random, -5, 7))
   return (degree: number) => {
     const octave = Math.floor(degree / scale.length)
     return root + 12 * octave + (scale[degree - octave * scale.length] as number)
@@ -35,9 +35,9 @@ export function melody(random: Random, count: number, direction: Direction): num
 }
 
 /** A pitch that glides from one frequency to another and, after a while, begins to tremble. */
-export function glide(seconds: number, from: number, to: number, vibrato = 0): Sound {
+export function glidingPitch(seconds: number, from: number, to: number, vibrato = 0): Sound {
   const rate = 5.6
-  return soundOf(seconds, (t) => {
+  return fromFunction(seconds, (t) => {
     const way = t / seconds
     const smooth = way * way * (3 - 2 * way)
     const depth = vibrato * Math.min(1, Math.max(0, t - 0.15) / 0.3)

@@ -1,21 +1,21 @@
 /** What a LoRA can learn beside the radio: any sound as it is heard from below in a stairwell. Stone walls, a closed door, a humming lamp. */
 import type { Random } from '../../src/platform/random.ts'
-import { filtered, steeply } from './filter.ts'
-import { noise, type Sound, sampleRate, soundOf, withPeak } from './sound.ts'
+import { biquadFilter, cascadedFilter } from './filter.ts'
+import { noise, type Sound, sampleRate, fromFunction, scaleToPeak } from './sound.ts'
 
 const doorHertz = 900
 const lampLevel = 0.004
 
-export function fromStairwell(sound: Sound, random: Random): Sound {
-  const behindDoor = steeply(sound, 'lowpass', doorHertz, 2)
-  const echoing = withPeak(stone(behindDoor), 0.7)
+export function applyStairwell(sound: Sound, random: Random): Sound {
+  const behindDoor = cascadedFilter(sound, 'lowpass', doorHertz, 2)
+  const echoing = scaleToPeak(reverb(behindDoor), 0.7)
   const hush = noise(random, sound.length / sampleRate)
-  const lamp = soundOf(sound.length / sampleRate, (t, i) => Math.sin(2 * Math.PI * 100 * t) + 0.5 * (hush[i] ?? 0))
+  const lamp = fromFunction(sound.length / sampleRate, (t, i) => Math.sin(2 * Math.PI * 100 * t) + 0.5 * (hush[i] ?? 0))
   return echoing.map((x, i) => x + lampLevel * (lamp[i] as number))
 }
 
 /** Eight echoes that feed back, a second long, duller with each round, and resonant around 350 Hz. */
-function stone(sound: Sound): Sound {
+function reverb(sound: Sound): Sound {
   const wet = new Float64Array(sound.length)
   for (const delay of [0.0291, 0.0353, 0.0397, 0.0449, 0.0521, 0.0593, 0.0661, 0.0743]) {
     const d = Math.round(delay * sampleRate)
@@ -28,6 +28,6 @@ function stone(sound: Sound): Sound {
       wet[i] = (wet[i] as number) + (line[i] as number) / 4
     }
   }
-  const ring = filtered(wet, 'bandpass', 350, 2)
+  const ring = biquadFilter(wet, 'bandpass', 350, 2)
   return sound.map((x, i) => 0.4 * x + (wet[i] as number) + 0.6 * (ring[i] as number))
 }

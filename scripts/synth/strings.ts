@@ -1,67 +1,67 @@
 /** Plucked and bowed strings. */
 import type { Random } from '../../src/platform/random.ts'
-import { filtered } from './filter.ts'
-import { directions, glide, hertz, key, melody } from './pitch.ts'
-import { between, choose, layOver, noise, type Player, type Sound, sampleRate, silence, swell, times } from './sound.ts'
+import { biquadFilter } from './filter.ts'
+import { directions, glidingPitch, semitonesToHertz, randomScale, melody } from './pitch.ts'
+import { uniformBetween, choose, mixInto, noise, type SoundGenerator, type Sound, sampleRate, silence, attackRelease, multiply } from './sound.ts'
 import { harmonicTone } from './tone.ts'
 
 /** One note after another on a plucked string. */
-export const pluck: Player = (random, seconds) => {
+export const pluckedMelody: SoundGenerator = (random, seconds) => {
   const direction = choose(random, directions)
-  const count = Math.round(seconds * between(random, 2, 4.5))
-  const note = key(random)
+  const count = Math.round(seconds * uniformBetween(random, 2, 4.5))
+  const note = randomScale(random)
   const melodyLine = silence(seconds)
   const shift = choose(random, [-12, 0, 12])
   melody(random, count, direction).forEach((degree, i) => {
     const start = (i / count) * seconds * 0.96
-    layOver(
+    mixInto(
       melodyLine,
-      pluckedString(random, hertz(note(degree) + shift), seconds - start),
+      pluckedString(random, semitonesToHertz(note(degree) + shift), seconds - start),
       start,
-      between(random, 0.5, 1),
+      uniformBetween(random, 0.5, 1),
     )
   })
-  return { heard: `a plucked string plays ${count} ${direction} notes`, sound: melodyLine }
+  return { description: `a plucked string plays ${count} ${direction} notes`, sound: melodyLine }
 }
 
 /** Whole chords, the strings one shortly after the other. */
-export const strum: Player = (random, seconds) => {
-  const note = key(random)
+export const strummedChords: SoundGenerator = (random, seconds) => {
+  const note = randomScale(random)
   const chords = 2 + Math.floor(3 * random.uniform())
   const sound = silence(seconds)
   for (let i = 0; i < chords; i++) {
     const start = (i / chords) * seconds
-    const root = Math.floor(between(random, -5, 2))
+    const root = Math.floor(uniformBetween(random, -5, 2))
     const order = i % 2 === 0 ? [0, 2, 4, 7, 9] : [9, 7, 4, 2, 0]
     order.forEach((degree, string) => {
-      const played = pluckedString(random, hertz(note(root + degree) - 12), seconds / chords + 0.2)
-      layOver(sound, played, start + string * 0.018, 0.5)
+      const played = pluckedString(random, semitonesToHertz(note(root + degree) - 12), seconds / chords + 0.2)
+      mixInto(sound, played, start + string * 0.018, 0.5)
     })
   }
-  return { heard: `a guitar strums ${chords} chords`, sound }
+  return { description: `a guitar strums ${chords} chords`, sound }
 }
 
 /** Long bowed notes. */
-export const bow: Player = (random, seconds) => {
+export const bowedNotes: SoundGenerator = (random, seconds) => {
   const direction = choose(random, directions)
   const count = 1 + Math.floor(3 * random.uniform())
-  const note = key(random)
+  const note = randomScale(random)
   const cello = random.uniform() < 0.5
   const sound = silence(seconds)
   const length = (seconds * 0.98) / count
   const degrees = melody(random, count + 1, direction)
   for (let i = 0; i < count; i++) {
     const octave = cello ? -12 : 12
-    const [from, to] = [hertz(note(degrees[i] as number) + octave), hertz(note(degrees[i + 1] as number) + octave)]
+    const [from, to] = [semitonesToHertz(note(degrees[i] as number) + octave), semitonesToHertz(note(degrees[i + 1] as number) + octave)]
     const slide = count === 1 ? to : from
-    const tone = harmonicTone(glide(length, from, slide, 0.008), (k) => (1 / k) * (1 + 0.6 * Math.cos(k * 1.3)))
-    layOver(sound, times(filtered(tone, 'lowpass', cello ? 2800 : 6500), swell(length, 0.12, 0.12)), i * length)
+    const tone = harmonicTone(glidingPitch(length, from, slide, 0.008), (k) => (1 / k) * (1 + 0.6 * Math.cos(k * 1.3)))
+    mixInto(sound, multiply(biquadFilter(tone, 'lowpass', cello ? 2800 : 6500), attackRelease(length, 0.12, 0.12)), i * length)
   }
   const what =
     count === 1
       ? `slides from one ${direction === 'falling' ? 'note down' : 'note up'} to another`
       : `plays ${count} long ${direction} notes`
-  return { heard: `a ${cello ? 'cello' : 'violin'} ${what}`, sound }
+  return { description: `a ${cello ? 'cello' : 'violin'} ${what}`, sound }
 }
 
 /** Karplus and Strong's string: a burst of noise runs round a delay line that dulls it a little every time. */
@@ -69,7 +69,7 @@ function pluckedString(random: Random, frequency: number, seconds: number): Soun
   const period = sampleRate / frequency - 0.5 // the averaging of two samples delays by half a sample
   const whole = Math.floor(period)
   const fraction = period - whole
-  const burst = filtered(noise(random, (whole + 2) / sampleRate), 'lowpass', between(random, 3000, 9000))
+  const burst = biquadFilter(noise(random, (whole + 2) / sampleRate), 'lowpass', uniformBetween(random, 3000, 9000))
   const y = silence(seconds)
   const loss = 0.5 * 0.996 ** (220 / frequency)
   const before = (i: number) => (i < 0 ? 0 : (y[i] as number))

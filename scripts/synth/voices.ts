@@ -1,20 +1,20 @@
 /** Voice-like sounds: a buzzing source through the resonances of a mouth, with consonants of noise when it speaks. */
 import type { Random } from '../../src/platform/random.ts'
-import { filtered } from './filter.ts'
-import { directions, glide, hertz, key, melody } from './pitch.ts'
+import { biquadFilter } from './filter.ts'
+import { directions, glidingPitch, semitonesToHertz, randomScale, melody } from './pitch.ts'
 import {
-  between,
+  uniformBetween,
   choose,
-  layOver,
-  mixed,
+  mixInto,
+  mix,
   noise,
-  type Player,
+  type SoundGenerator,
   type Sound,
   sampleRate,
   silence,
-  strike,
-  swell,
-  times,
+  exponentialDecay,
+  attackRelease,
+  multiply,
 } from './sound.ts'
 import { harmonicTone } from './tone.ts'
 
@@ -27,7 +27,7 @@ const vowels = {
   u: [330, 700, 2530],
 } as const
 type Vowel = keyof typeof vowels
-const loudness = [1, 0.6, 0.25]
+const formantGains = [1, 0.6, 0.25]
 
 const registers = [
   { name: 'deep', hertz: 95, formants: 0.9 },
@@ -37,84 +37,84 @@ const registers = [
 ]
 
 /** Syllables of uneven length, each with a consonant before it, the pitch falling or rising over the phrase. */
-export const speak: Player = (random, seconds) => {
+export const speech: SoundGenerator = (random, seconds) => {
   const register = choose(random, registers)
   const question = random.uniform() < 0.4
-  const count = Math.round(seconds * between(random, 2.2, 4))
-  const lengths = shares(random, count, seconds * 0.94)
+  const count = Math.round(seconds * uniformBetween(random, 2.2, 4))
+  const lengths = unevenParts(random, count, seconds * 0.94)
   const phrase = silence(seconds)
   let start = 0
   lengths.forEach((length, i) => {
     const toneAt = (at: number) => (question ? 1 + 0.45 * Math.max(0, at - 0.6) : 1.12 - 0.25 * at)
-    const bend = between(random, 0.93, 1.08)
-    const pitch = glide(
+    const bend = uniformBetween(random, 0.93, 1.08)
+    const pitch = glidingPitch(
       length * 0.8,
       register.hertz * toneAt(i / count) * bend,
       register.hertz * toneAt((i + 1) / count),
     )
-    const syllable = times(mouth(random, pitch, register.formants), swell(length * 0.8, 0.03, 0.06))
-    layOver(phrase, consonant(random), start, between(random, 0.05, 0.25))
-    layOver(phrase, syllable, start + length * 0.12, between(random, 0.6, 1))
+    const syllable = multiply(vowelGlide(random, pitch, register.formants), attackRelease(length * 0.8, 0.03, 0.06))
+    mixInto(phrase, consonant(random), start, uniformBetween(random, 0.05, 0.25))
+    mixInto(phrase, syllable, start + length * 0.12, uniformBetween(random, 0.6, 1))
     start += length
   })
   const manner = question ? 'asks something' : 'says something'
-  return { heard: `a ${register.name} voice ${manner} in ${count} syllables`, sound: phrase }
+  return { description: `a ${register.name} voice ${manner} in ${count} syllables`, sound: phrase }
 }
 
 /** Held notes of a scale with vibrato, sliding into one another. */
-export const sing: Player = (random, seconds) => {
+export const singing: SoundGenerator = (random, seconds) => {
   const register = choose(random, registers)
   const direction = choose(random, directions)
   const count = 2 + Math.floor(3 * random.uniform())
-  const note = key(random)
-  const centre = register.hertz / hertz(note(3))
+  const note = randomScale(random)
+  const centre = register.hertz / semitonesToHertz(note(3))
   const degrees = melody(random, count, direction)
   const song = silence(seconds)
   const length = (seconds * 0.97) / count
   degrees.forEach((degree, i) => {
-    const pitch = centre * hertz(note(degree))
+    const pitch = centre * semitonesToHertz(note(degree))
     const before = i === 0 ? pitch * 0.94 : pitch * 0.985
-    const sung = mouth(random, glide(length, before, pitch, 0.018), register.formants)
-    layOver(song, times(sung, swell(length, 0.06, 0.1)), i * length)
+    const sung = vowelGlide(random, glidingPitch(length, before, pitch, 0.018), register.formants)
+    mixInto(song, multiply(sung, attackRelease(length, 0.06, 0.1)), i * length)
   })
-  return { heard: `a ${register.name} voice sings ${count} ${direction} notes`, sound: song }
+  return { description: `a ${register.name} voice sings ${count} ${direction} notes`, sound: song }
 }
 
 /** Two voices humming a third apart. */
-export const hum: Player = (random, seconds) => {
-  const base = between(random, 120, 220)
+export const humming: SoundGenerator = (random, seconds) => {
+  const base = uniformBetween(random, 120, 220)
   const bend = choose(random, [0.8, 1.25])
   const hummed = [1, 1.26].map((ratio) =>
-    harmonicTone(glide(seconds, base * ratio, base * ratio * bend, 0.01), (k) => k ** -2.5),
+    harmonicTone(glidingPitch(seconds, base * ratio, base * ratio * bend, 0.01), (k) => k ** -2.5),
   )
-  const sound = times(mixed(hummed), swell(seconds, 0.2, 0.3))
-  return { heard: `two voices hum together, slowly ${bend > 1 ? 'rising' : 'falling'}`, sound }
+  const sound = multiply(mix(hummed), attackRelease(seconds, 0.2, 0.3))
+  return { description: `two voices hum together, slowly ${bend > 1 ? 'rising' : 'falling'}`, sound }
 }
 
 /** A glottal buzz that moves from one vowel to another. */
-function mouth(random: Random, pitch: Sound, scale: number): Sound {
+function vowelGlide(random: Random, pitch: Sound, scale: number): Sound {
   const names = Object.keys(vowels) as Vowel[]
   const [from, to] = [vowels[choose(random, names)], vowels[choose(random, names)]]
   const breath = noise(random, pitch.length / sampleRate).map((x) => 0.02 * x)
-  const source = mixed([harmonicTone(pitch, (k) => k ** -1.1), breath])
-  const formants = loudness.map((gain, f) => {
+  const source = mix([harmonicTone(pitch, (k) => k ** -1.1), breath])
+  const formants = formantGains.map((gain, f) => {
     const [first, last] = [scale * (from[f] as number), scale * (to[f] as number)]
     const path = pitch.map((_, i) => first + ((last - first) * i) / pitch.length)
-    return filtered(source, 'bandpass', path, 4 + 3 * f).map((x) => gain * x)
+    return biquadFilter(source, 'bandpass', path, 4 + 3 * f).map((x) => gain * x)
   })
-  return mixed(formants)
+  return mix(formants)
 }
 
 /** A hiss or a click, as in s, sh, t or k. */
 function consonant(random: Random): Sound {
-  const length = between(random, 0.03, 0.11)
-  const hiss = filtered(noise(random, length), 'bandpass', between(random, 1500, 7000), 1.2)
-  return times(hiss, random.uniform() < 0.5 ? swell(length, 0.02, 0.02) : strike(length, 0.05))
+  const length = uniformBetween(random, 0.03, 0.11)
+  const hiss = biquadFilter(noise(random, length), 'bandpass', uniformBetween(random, 1500, 7000), 1.2)
+  return multiply(hiss, random.uniform() < 0.5 ? attackRelease(length, 0.02, 0.02) : exponentialDecay(length, 0.05))
 }
 
 /** Uneven parts of a whole. */
-function shares(random: Random, count: number, whole: number): number[] {
-  const parts = Array.from({ length: count }, () => between(random, 0.6, 1.5))
+function unevenParts(random: Random, count: number, whole: number): number[] {
+  const parts = Array.from({ length: count }, () => uniformBetween(random, 0.6, 1.5))
   const sum = parts.reduce((a, b) => a + b)
   return parts.map((part) => (whole * part) / sum)
 }

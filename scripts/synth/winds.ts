@@ -1,27 +1,27 @@
 /** Blown pipes: a few harmonics and the breath around them. */
-import { filtered } from './filter.ts'
-import { directions, glide, hertz, key, melody } from './pitch.ts'
-import { between, choose, layOver, noise, type Player, sampleRate, silence, swell, times } from './sound.ts'
+import { biquadFilter } from './filter.ts'
+import { directions, glidingPitch, semitonesToHertz, randomScale, melody } from './pitch.ts'
+import { uniformBetween, choose, mixInto, noise, type SoundGenerator, sampleRate, silence, attackRelease, multiply } from './sound.ts'
 import { harmonicTone } from './tone.ts'
 
 /** A flute, in separate or slurred notes, sometimes with a trill. */
-export const blow: Player = (random, seconds) => {
+export const fluteMelody: SoundGenerator = (random, seconds) => {
   const direction = choose(random, directions)
-  const count = Math.round(between(random, 3, 8))
+  const count = Math.round(uniformBetween(random, 3, 8))
   const trill = random.uniform() < 0.35
-  const note = key(random)
+  const note = randomScale(random)
   const sound = silence(seconds)
   const length = (seconds * 0.97) / count
   melody(random, count, direction).forEach((degree, i) => {
-    const pitch = hertz(note(degree) + 12)
-    const other = hertz(note(degree + 1) + 12)
-    const steady = glide(length, pitch * 0.99, pitch, 0.01)
+    const pitch = semitonesToHertz(note(degree) + 12)
+    const other = semitonesToHertz(note(degree + 1) + 12)
+    const steady = glidingPitch(length, pitch * 0.99, pitch, 0.01)
     const path =
       trill && i === count - 1 ? steady.map((f, n) => (Math.floor((n / sampleRate) * 16) % 2 ? other : f)) : steady
     const tone = harmonicTone(path, (k) => [1, 0.35, 0.12, 0.05][k - 1] ?? 0)
-    const breath = filtered(noise(random, length), 'bandpass', pitch * 2, 1.5)
+    const breath = biquadFilter(noise(random, length), 'bandpass', pitch * 2, 1.5)
     const blown = tone.map((x, n) => x + 0.12 * (breath[n] as number))
-    layOver(sound, times(blown, swell(length, 0.04, 0.05)), i * length)
+    mixInto(sound, multiply(blown, attackRelease(length, 0.04, 0.05)), i * length)
   })
-  return { heard: `a flute plays ${count} ${direction} notes${trill ? ' and ends in a trill' : ''}`, sound }
+  return { description: `a flute plays ${count} ${direction} notes${trill ? ' and ends in a trill' : ''}`, sound }
 }

@@ -1,8 +1,8 @@
 /** An inspected source: what would be used, skipped, trimmed and stretched, and why. Plain data. */
-import pLimit from 'p-limit'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import type { Limits } from '../config/limits.ts'
 import { type InspectOptions, type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
+import { mapConcurrently } from '../platform/concurrency.ts'
 import { UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
@@ -53,17 +53,12 @@ export async function inspectSource(
 ): Promise<Dataset> {
   await findFfmpeg() // rather than report every file as unreadable
   const found = findPairs(source.paths)
-  const limit = pLimit(maxDecoders)
   let done = 0
-  const inspected = await Promise.all(
-    found.pairs.map((pair) =>
-      limit(async () => {
-        const result = await inspectPair(source, pair, options, { analyzeSound, clips })
-        onProgress?.({ done: ++done, total: found.pairs.length, pair: pair.name })
-        return result
-      }),
-    ),
-  )
+  const inspected = await mapConcurrently(found.pairs, maxDecoders, async (pair) => {
+    const result = await inspectPair(source, pair, options, { analyzeSound, clips })
+    onProgress?.({ done: ++done, total: found.pairs.length, pair: pair.name })
+    return result
+  })
   const pairs = inspected.map(({ pair }) => pair)
   const problems = [
     ...found.problems,

@@ -48,7 +48,7 @@ it.skipIf(process.platform === 'win32')(
     const closed = new Promise((resolve) => child.on('close', resolve))
     while (!existsSync(marker) && child.exitCode === null) await sleep(20)
     process.kill(-(child.pid as number), 'SIGINT')
-    expect(await closed).toBe(130)
+    expect(await closed, output).toBe(130)
     expect(output).not.toMatch(/cannot be read/)
     expect(output).toContain('stopped before training began')
     expect(existsSync(join(folder, 'group'))).toBe(false)

@@ -22,56 +22,52 @@ const tensorflow = process.env.LTX_A2A_TENSORFLOW_DIR || ofPython || ''
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-setup-'))
 
-describe.skipIf(tensorflow === '')(
-  `with the TensorFlow in ${tensorflow || '(none)'}`,
-  needs('TensorFlow of Python'),
-  () => {
-    const data = newFolder()
-    const run = (...args: string[]) => ltxA2a(args, { env: { LTX_A2A_DATA: data } })
-    const doctor = async (): Promise<DoctorReport> => JSON.parse((await run('doctor', '--json')).stdout)
+describe.skipIf(tensorflow === '')('with the TensorFlow of Python', needs('TensorFlow of Python'), () => {
+  const data = newFolder()
+  const run = (...args: string[]) => ltxA2a(args, { env: { LTX_A2A_DATA: data } })
+  const doctor = async (): Promise<DoctorReport> => JSON.parse((await run('doctor', '--json')).stdout)
 
-    beforeAll(async () => {
-      const { code, stdout, stderr } = await run('setup-tensorflow', '--from', tensorflow)
-      expect(code, stderr).toBe(0)
-      expect(stdout).toMatch(/^TensorFlow \d+\.\d+\.\d+ from the folder .*, computing on the [CG]PU\n$/)
-    })
+  beforeAll(async () => {
+    const { code, stdout, stderr } = await run('setup-tensorflow', '--from', tensorflow)
+    expect(code, stderr).toBe(0)
+    expect(stdout).toMatch(/^TensorFlow \d+\.\d+\.\d+ from the folder .*, computing on the [CG]PU\n$/)
+  })
 
-    it('native TensorFlow is what computes, with float32 products that are right, and bfloat16 ones unless they are foreign to the processor', async () => {
-      const { backend, native, products } = await doctor()
-      expect(backend).toMatchObject({ name: 'tensorflow', passedOver: [] })
-      expect(native?.version).toMatch(/^\d+\.\d+/)
-      expect(products).toMatchObject({ float32: { works: true }, bfloat16: { works: hasWideVectors() } })
-    })
+  it('native TensorFlow is what computes, with float32 products that are right, and bfloat16 ones unless they are foreign to the processor', async () => {
+    const { backend, native, products } = await doctor()
+    expect(backend).toMatchObject({ name: 'tensorflow', passedOver: [] })
+    expect(native?.version).toMatch(/^\d+\.\d+/)
+    expect(products).toMatchObject({ float32: { works: true }, bfloat16: { works: hasWideVectors() } })
+  })
 
-    it('nothing is copied that is there already, and nothing is left over', () => {
-      expect(readdirSync(data)).toEqual(['tensorflow'])
-      expect(readdirSync(join(data, 'tensorflow')).sort()).toEqual(['installation.json', 'tfjs-node'])
-    })
+  it('nothing is copied that is there already, and nothing is left over', () => {
+    expect(readdirSync(data)).toEqual(['tensorflow'])
+    expect(readdirSync(join(data, 'tensorflow')).sort()).toEqual(['installation.json', 'tfjs-node'])
+  })
 
-    it('a setup that fails leaves the one before as it was', async () => {
-      const { code, stderr } = await run('setup-tensorflow', '--from', newFolder())
-      expect([code, stderr]).toEqual([2, expect.stringContaining('holds no TensorFlow with its C headers')])
-      expect((await doctor()).native).toBeDefined()
-    })
+  it('a setup that fails leaves the one before as it was', async () => {
+    const { code, stderr } = await run('setup-tensorflow', '--from', newFolder())
+    expect([code, stderr]).toEqual([2, expect.stringContaining('holds no TensorFlow with its C headers')])
+    expect((await doctor()).native).toBeDefined()
+  })
 
-    it('a C archive does as well', async () => {
-      const { code, stdout, stderr } = await run('setup-tensorflow', '--from', archiveOf(tensorflow))
-      expect(code, stderr).toBe(0)
-      expect(stdout).toContain('from libtensorflow.tar.gz')
-      expect((await doctor()).products?.float32.works).toBe(true)
-    })
+  it('a C archive does as well', async () => {
+    const { code, stdout, stderr } = await run('setup-tensorflow', '--from', archiveOf(tensorflow))
+    expect(code, stderr).toBe(0)
+    expect(stdout).toContain('from libtensorflow.tar.gz')
+    expect((await doctor()).products?.float32.works).toBe(true)
+  })
 
-    it('--undo takes it away', async () => {
-      expect(await run('setup-tensorflow', '--undo')).toEqual({
-        code: 0,
-        stdout: `removed TensorFlow from ${data}\n`,
-        stderr: '',
-      })
-      expect(readdirSync(data)).toEqual([])
-      expect((await doctor()).backend.description).not.toContain('libtensorflow.tar.gz')
+  it('--undo takes it away', async () => {
+    expect(await run('setup-tensorflow', '--undo')).toEqual({
+      code: 0,
+      stdout: `removed TensorFlow from ${data}\n`,
+      stderr: '',
     })
-  },
-)
+    expect(readdirSync(data)).toEqual([])
+    expect((await doctor()).backend.description).not.toContain('libtensorflow.tar.gz')
+  })
+})
 
 /** A small archive with the names of the official one: its library does nothing but lead to that of the package. */
 function archiveOf(tensorflow: string): string {

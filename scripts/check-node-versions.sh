@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The other versions of Node that are supported, from npm's package `node`: the project `unit` and one small training with each. Needs a build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+reports=${TEST_REPORTS:-$folder}
+
+for version in 22 24; do
+  if ! npm install --prefix "$folder/$version" --no-save --no-fund --no-audit --loglevel=error "node@$version"; then
+    echo "Not run: the project unit and a training with Node $version, because npm could not install node@$version" |
+      tee -a "$reports/not-run.txt"
+    continue
+  fi
+  node=$folder/$version/node_modules/node/bin/node
+  echo "Node $("$node" --version)"
+  PATH="$(dirname "$node"):$PATH" "$node" node_modules/vitest/vitest.mjs run --project unit
+  LTX_A2A_BASE=$PWD/test/base LTX_A2A_CACHE=$folder/cache LTX_A2A_DATA=$folder/data \
+    "$node" bin/ltx-a2a.js train --data fixtures/zips/valid/mac-leftovers-and-folders.zip --audio-duration-seconds 0.5 \
+    --rank 8 --number-of-steps 3 --dev-allow-few-steps --out "$folder/run-$version"
+  test -s "$folder/run-$version/lora.safetensors"
+done
