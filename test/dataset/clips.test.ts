@@ -2,8 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { decodeAudio } from '../../src/audio/decode.ts'
 import { resample } from '../../src/audio/resample.ts'
-import { firstSamples, peak, sampleCount, toDbfs, type Waveform } from '../../src/audio/waveform.ts'
+import { stretchTo } from '../../src/audio/stretch.ts'
+import { firstSamples, peak, sampleCount, toDbfs, toStereo, type Waveform } from '../../src/audio/waveform.ts'
 import { type FittedPair, fitReference, openClipStore } from '../../src/dataset/clips.ts'
 import { inspectSource } from '../../src/dataset/dataset.ts'
 import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
@@ -93,6 +95,13 @@ describe('a fitted pair', () => {
     )
   })
 
+  test('is stretched to the last sample when it is just short enough to be stretched', async () => {
+    const long = tone(1.243, { sampleRate: 48_000 }) // 1.1 · 1.13 s, which in floating point is a little less
+    const { reference } = await fitWaveforms(long, long, { seconds: 1.13 })
+    const stretched = resample(await stretchTo(long, Math.floor(1.13 * 48_000)), 16_000)
+    expect(reference).toEqual(firstSamples(stretched, Math.floor(1.13 * 16_000)))
+  })
+
   test('has its peaks at −1 dBFS on each side when normalised, and silence as it was', async () => {
     const { reference, target } = await fitWaveforms(tone(2, { level: 0.01 }), tone(2, { level: 0 }), {
       normalize: true,
@@ -136,6 +145,17 @@ describe('a reference clip', () => {
     const [expected] = resample(firstSamples(waveform, 88_200), 16_000).channels
     expect(clip).toEqual({ sampleRate: 16_000, channels: [expected, expected] })
   })
+
+  test.each(['mp3', 'm4a', 'ogg', 'flac'])(
+    'from %s begins and ends where the whole recording does',
+    async (extension) => {
+      const path = join(root, `whole.${extension}`)
+      await convert(file(`whole-${extension}.wav`, tone(3)), path)
+      const whole = await decodeAudio(path)
+      const expected = resample(firstSamples(toStereo(whole), Math.floor(1.2345 * whole.sampleRate)), 16_000)
+      expect(await fitReference(path, 1.2345)).toEqual(firstSamples(expected, Math.floor(1.2345 * 16_000)))
+    },
+  )
 
   test('stays short when it is short', async () => {
     expect(sampleCount(await fitReference(file('short.wav', tone(0.25)), 2))).toBe(4000)
