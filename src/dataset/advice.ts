@@ -62,8 +62,8 @@ export function captionFindings(pairs: readonly DatasetPair[], { triggerPhrase }
     ...findingIn(trigger ? which((caption) => caption.toLowerCase().includes(trigger.toLowerCase())) : [], {
       kind: 'trigger-inside',
       severity: 'warning',
-      what: `Trigger phrase "${trigger}" twice, or spelt otherwise`,
-      hint: 'it is put before every caption: take it out of them, or spell it the same way at their start',
+      what: `Trigger phrase "${trigger}" repeated or spelled differently`,
+      hint: 'it is added before every caption: remove it from the captions, or spell it the same way at their start',
     }),
     ...findingIn(
       which((caption) => caption.length > longestCaption),
@@ -78,7 +78,7 @@ export function captionFindings(pairs: readonly DatasetPair[], { triggerPhrase }
       kind: 'no-caption',
       severity: 'hint',
       what: 'No caption, though others have one',
-      hint: 'describe what is heard in all pairs alike, or in none',
+      hint: 'write captions for all pairs, or for none',
     }),
   ]
 }
@@ -114,7 +114,7 @@ export function lengthFindings(
     ...findingIn(detailed(long), {
       kind: 'mostly-unused',
       severity: 'hint',
-      what: `Much longer than the ${seconds} s that are used`,
+      what: `Much longer than the ${seconds} s in use`,
       hint: `cut both sides into pieces of ${seconds} s: they give ${clips} pairs instead of ${long.length}`,
     }),
   ]
@@ -135,7 +135,8 @@ export function lengthAdvice(recommended: number | null, seconds: number): strin
 /** How much of the change in sound all pairs have in common. @param share 0 to 1. */
 export function consistencyText(share: number): string {
   const percent = `${Math.round(share * 100)} %`
-  if (share >= 0.7) return `The pairs do nearly the same to their sounds: ${percent} of the change is common to all.`
-  if (share >= 0.3) return `The pairs do similar things to their sounds: ${percent} of the change is common to all.`
-  return `The pairs do different things to their sounds: only ${percent} of the change is common to all.`
+  if (share >= 0.7)
+    return `The pairs change their sounds in nearly the same way: ${percent} of the change is common to all.`
+  if (share >= 0.3) return `The pairs change their sounds in similar ways: ${percent} of the change is common to all.`
+  return `The pairs change their sounds in different ways: only ${percent} of the change is common to all.`
 }

@@ -24,13 +24,13 @@ export function duplicateFindings(heard: readonly Heard[]): Finding[] {
       kind: 'contradiction',
       severity: 'warning',
       what: 'One reference, two targets',
-      hint: 'the model cannot know which one is meant: keep one of them, or tell them apart by captions',
+      hint: 'the model cannot know which one is meant: keep one of them, or give them different captions',
     }),
     ...findingIn(list(references.filter(isWhole)), {
       kind: 'duplicate',
       severity: 'hint',
-      what: 'Nearly the same twice',
-      hint: 'what occurs twice counts twice: leave one out',
+      what: 'Near-duplicates',
+      hint: 'a duplicate counts twice in training: leave one out',
     }),
   ]
 }
@@ -46,15 +46,15 @@ export function oddFindings(heard: readonly Heard[], agreement: Consistency | un
       {
         kind: 'no-common-change',
         severity: 'hint',
-        what: `Little in common (${Math.round(agreement.share * 100)} % of the change)`,
-        hint: 'one LoRA learns one transformation: split the dataset, or tell the kinds apart by captions',
+        what: `Inconsistent pairs (${Math.round(agreement.share * 100)} % of the change is common to all)`,
+        hint: 'one LoRA learns one transformation: split the dataset, or give each kind its own captions',
       },
     )
   const odd = heard.flatMap(({ pair }, i) => ((agreement.similarities[i] as number) < 0 ? [{ name: pair.name }] : []))
   return findingIn(odd, {
     kind: 'odd',
     severity: 'hint',
-    what: 'Other change than the rest',
-    hint: 'listen to them: right and left side may be exchanged, or another effect was used',
+    what: 'Changed differently from the other pairs',
+    hint: 'listen to them: left and right may be swapped, or another effect was used',
   })
 }

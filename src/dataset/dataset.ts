@@ -99,7 +99,7 @@ function pairsWithoutText(pairs: DatasetPair[]): Problem[] {
   const withoutText = pairs.filter(({ caption, plan }) => plan.use && caption === '')
   if (withoutText.length === 0) return []
   const message = `${pairsHave(withoutText.length)} neither a caption nor a trigger phrase`
-  return [{ severity: 'hint', message, hint: 'a trigger phrase lets prompts switch the change on' }]
+  return [{ severity: 'hint', message, hint: 'with a trigger phrase, a prompt can switch the transformation on' }]
 }
 
 /** "12 pairs have at least 3.2 s: try --audio-duration-seconds 3.2" */

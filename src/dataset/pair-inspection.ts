@@ -168,7 +168,7 @@ const silenceProblem = ({ path, audio }: DatasetSide, pair: string): Problem[] =
         {
           severity: 'warning',
           message: `${path} is silent in the part that is used`,
-          hint: 'leave the pair out, unless silence is meant',
+          hint: 'leave the pair out, unless silence is intended',
           file: path,
           pair,
         },

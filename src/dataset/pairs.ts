@@ -71,7 +71,7 @@ function clashes(groups: Map<string, string[]>): Problem[] {
     .map(([pair, paths]) => ({
       severity: 'error',
       message: `${listed(paths)} claim the same place in pair ${pair}`,
-      hint: 'give every pair a name of its own: folders do not tell files apart',
+      hint: 'give every pair its own name; folders do not distinguish files',
       file: paths[0] as string,
       pair,
     }))
@@ -128,7 +128,7 @@ function tooFew(pairs: number, errors: number): Problem[] {
     return [
       {
         severity: 'hint',
-        message: `${countText(pairs, 'pair')} ${pairs === 1 ? 'is' : 'are'} few: ${fewPairs} or more train better`,
+        message: `only ${countText(pairs, 'pair')}: train on ${fewPairs} or more for good results`,
       },
     ]
   return [

@@ -23,20 +23,20 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
     ...findingIn(which(isUnrelated), {
       kind: 'unrelated',
       severity: 'warning',
-      what: 'Sides that share neither waveform nor timing',
-      hint: 'listen whether _start and _end are the same performance; a model cannot learn from two that are not',
+      what: 'Reference and target seem to be different performances',
+      hint: 'check that _start and _end are the same performance; a model cannot learn from two different ones',
     }),
     ...findingIn(which(outOfSync), {
       kind: 'out-of-sync',
       severity: 'warning',
       what: 'Out of sync',
-      hint: 'move the later side forward; .aac and .mp3 begin 20 to 50 ms late, .wav and .flac do not',
+      hint: 'align both files; .aac and .mp3 add 20 to 50 ms at the start, .wav and .flac do not',
     }),
     ...findingIn(which(unchanged), {
       kind: 'unchanged',
       severity: 'warning',
       what: 'Target sounds like its reference',
-      hint: 'they teach the model to do nothing: leave them out, unless some sounds shall stay as they are',
+      hint: 'they teach the model to change nothing: leave them out, unless some sounds should stay unchanged',
     }),
     ...findingIn(
       which((pair) => clipped(pair.target)),
@@ -44,7 +44,7 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
         kind: 'clipped-target',
         severity: 'warning',
         what: 'Clipped target',
-        hint: 'the LoRA learns to clip: export the targets again at a lower level, unless distortion is the point',
+        hint: 'the LoRA learns to clip: export the targets again at a lower level, unless distortion is intended',
       },
     ),
     ...findingIn(
@@ -59,20 +59,20 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
     ...findingIn(which(silent), {
       kind: 'silence',
       severity: 'hint',
-      what: 'Silent for half of the time, or late to begin',
-      hint: 'cut both sides at the same places, so that every second teaches something',
+      what: 'Silent for half of the time, or starting late',
+      hint: 'trim the silence, at the same places on both sides',
     }),
     ...findingIn(which(offset), {
       kind: 'offset',
       severity: 'hint',
-      what: 'Constant offset',
-      hint: 'filter out what is below 20 Hz',
+      what: 'DC offset',
+      hint: 'remove it with a high-pass filter at 20 Hz',
     }),
     ...findingIn(which(lowRate), {
       kind: 'low-rate',
       severity: 'hint',
-      what: `Less than the ${lowestSampleRate / 1000} kHz that the model hears`,
-      hint: 'look for the originals',
+      what: `Sample rate below the ${lowestSampleRate / 1000} kHz of the model`,
+      hint: 'use the originals, if they have a higher sample rate',
     }),
     ...(normalize ? [] : unevenLoudness(pairs)),
   ]
@@ -153,8 +153,8 @@ function unevenLoudness(pairs: readonly DatasetPair[]): Finding[] {
     {
       kind: 'uneven-loudness',
       severity: 'hint',
-      what: 'Far apart in loudness',
-      hint: 'level them, or leave --audio-normalize on',
+      what: 'Uneven loudness',
+      hint: 'make them equally loud, or leave --audio-normalize on',
     },
   )
 }

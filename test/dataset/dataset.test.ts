@@ -49,7 +49,7 @@ test('folders, leftovers, upper case and byte-order marks are no obstacle', asyn
     ['drums', 'dry drums'],
   ])
   expect(messages(dataset)).toEqual([
-    'hint: 2 pairs are few: 10 or more train better',
+    'hint: only 2 pairs: train on 10 or more for good results',
     'hint: 1 pair has neither a caption nor a trigger phrase',
   ])
 })
@@ -109,7 +109,7 @@ describe('a folder of every kind of pair', () => {
       'warning: late.txt is empty',
       'warning: late_start.wav is silent in the part that is used',
       'warning: late_end.wav is silent in the part that is used',
-      'hint: 5 pairs are few: 10 or more train better',
+      'hint: only 5 pairs: train on 10 or more for good results',
       'hint: 4 pairs have neither a caption nor a trigger phrase',
     ])
   })

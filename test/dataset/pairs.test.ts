@@ -124,7 +124,7 @@ describe('warnings and hints', () => {
 
   test('fewer than ten pairs', () => {
     expect(findPairs(ten.slice(0, 18)).problems).toEqual([
-      { severity: 'hint', message: '9 pairs are few: 10 or more train better' },
+      { severity: 'hint', message: 'only 9 pairs: train on 10 or more for good results' },
     ])
     expect(findPairs(ten).problems).toEqual([])
   })

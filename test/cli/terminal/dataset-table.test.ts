@@ -46,7 +46,7 @@ const dataset: Dataset = {
   pairs,
   problems: [
     { severity: 'error', message: 'short_start.wav cannot be read as .wav audio', hint: 'export it again' },
-    { severity: 'hint', message: '3 pairs are few: 10 or more train better' },
+    { severity: 'hint', message: 'only 3 pairs: train on 10 or more for good results' },
   ],
   counts: { pairs: 3, used: 2, skipped: 1, stretched: 1, trimmed: 1, asIs: 0 },
 }
@@ -61,7 +61,7 @@ test('shows each pair with what becomes of it, the problems, and the sum', () =>
 
     error: short_start.wav cannot be read as .wav audio
       export it again
-    hint: 3 pairs are few: 10 or more train better
+    hint: only 3 pairs: train on 10 or more for good results
 
     takes: 2 of 3 pairs used at 5 s (1 stretched, 1 trimmed), 1 skipped · 1 error, 1 hint
     "
@@ -114,7 +114,7 @@ test('shows what listening found, and colours only what is wrong', () => {
        5.0 s ████████░░░░░░░░░░░░░░░░ 1
       recommended: --audio-duration-seconds 2 (now 5)
 
-    The pairs do similar things to their sounds: 57 % of the change is common to all.
+    The pairs change their sounds in similar ways: 57 % of the change is common to all.
 
     takes: 2 of 3 pairs used at 5 s (1 stretched, 1 trimmed), 1 skipped
     "
