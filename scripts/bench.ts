@@ -2,11 +2,11 @@
 import { parseArgs } from 'node:util'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
 import type { Checkpointing } from '../src/model/transformer/checkpointing.ts'
-import type { Spent } from './bench/clock.ts'
 import { benchEncode } from './bench/encode.ts'
 import { benchPreview } from './bench/preview.ts'
 import { benchStart } from './bench/start.ts'
 import { benchStep } from './bench/step.ts'
+import type { Duration } from './bench/timing.ts'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -37,16 +37,16 @@ const benches: Record<string, () => Promise<object>> = {
 }
 
 const bench = benches[positionals[0] ?? '']
-if (!bench) throw new Error(`bench knows: ${Object.keys(benches).join(', ')}`)
+if (!bench) throw new Error(`choose a benchmark: ${Object.keys(benches).join(', ')}`)
 const backend = await startBackend(values.backend as BackendChoice)
 console.error(backend.description)
 const result = await bench()
 if (values.json) console.log(JSON.stringify(result))
-else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(18)} ${shown(value)}`)
+else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(24)} ${valueText(value)}`)
 
-/** A number to four digits; what was spent as seconds and, in brackets, the processor's. */
-function shown(value: number | string | Spent): string {
+/** Numbers with four digits; durations as wall time and CPU time. */
+function valueText(value: number | string | Duration): string {
   if (typeof value === 'string') return value
   if (typeof value === 'number') return String(Number(value.toPrecision(4)))
-  return `${shown(value.seconds)} s (${shown(value.cpuSeconds)} s of all cores)`
+  return `${valueText(value.seconds)} s (CPU time ${valueText(value.cpuSeconds)} s)`
 }

@@ -1,4 +1,4 @@
-/** Feeds mutated input to the tool: `npx tsx scripts/fuzz.ts --format zip|safetensors|wav|audio|config --count 10000`. Without a format, all. */
+/** Fuzz test: `npx tsx scripts/fuzz.ts --format zip|safetensors|wav|audio|config --count 10000`. Without `--format` it tests all formats. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,8 +1,9 @@
-/** Kills real trainings of the built tool at random moments and resumes them: `npx tsx scripts/kill-test.ts --kills 100`. */
+/** Kills trainings of the built tool at random moments, resumes them and compares the results: `npx tsx scripts/kill-test.ts --kills 100`. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { sum } from '../src/platform/statistics.ts'
 import { killTest } from './reliability/kills.ts'
 
 const { values } = parseArgs({
@@ -21,11 +22,11 @@ const { kills, runs, failures } = await killTest({
   backend: values.backend,
   onRun: (line) => console.log(line),
 })
-const all = Object.values(kills).reduce((sum, count) => sum + count)
+const total = sum(Object.values(kills))
 const minutes = ((performance.now() - started) / 60_000).toFixed(1)
 const moments = Object.entries(kills).map(([moment, count]) => `${count} ${moment}`)
-console.log(`${all} kills in ${minutes} min: ${moments.join(', ')}`)
-console.log(`${runs} runs ended in the same bytes as the one left alone, ${failures.length} did not`)
+console.log(`${total} kills in ${minutes} min: ${moments.join(', ')}`)
+console.log(`${runs} runs produced the same bytes as an uninterrupted run, ${failures.length} did not`)
 for (const failure of failures) console.log(`  ${failure}`)
 if (failures.length === 0) rmSync(folder, { recursive: true })
 else console.log(`The runs are in ${folder}`)

@@ -1,7 +1,7 @@
 /**
- * Writes fixtures/demo: pairs of synthesised sounds, clean (`_start`) and as an old radio plays them (`_end`), in every format the tool reads, and
- * four pairs that no training hears. The same numbers on every run; the bytes also depend on the ffmpeg that compresses them. With
- * `--stairwell <folder>` the same takes become something else there, to judge the base by what nobody chose it for.
+ * Writes fixtures/demo: pairs of synthesized sounds, clean (`_start`) and through an old radio (`_end`), in every format that the tool reads, and
+ * four held-out pairs. The samples are the same on every run; the bytes also depend on the ffmpeg that encodes them. `--stairwell <folder>` writes
+ * the same sounds with another transformation to that folder, to evaluate the base on a transformation that it was not designed for.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,13 +13,13 @@ import { runFfmpeg } from '../src/audio/ffmpeg.ts'
 import { encodeWav } from '../src/audio/wav.ts'
 import type { Waveform } from '../src/audio/waveform.ts'
 import { randomFor } from '../src/platform/random.ts'
-import { glockenspielMelody, marimbaMelody, bellStrokes } from './synth/bells.ts'
+import { bellStrokes, glockenspielMelody, marimbaMelody } from './synth/bells.ts'
 import { drumPattern } from './synth/drums.ts'
 import { biquadFilter } from './synth/filter.ts'
 import { applyRadio } from './synth/radio.ts'
-import { uniformBetween, type SoundGenerator, type Sound, sampleRate, scaleToPeak } from './synth/sound.ts'
-import { placeInStereo } from './synth/stage.ts'
+import { type Sound, type SoundGenerator, sampleRate, scaleToPeak, uniformBetween } from './synth/sound.ts'
 import { applyStairwell } from './synth/stairwell.ts'
+import { placeInStereo } from './synth/stereo.ts'
 import { bowedNotes, pluckedMelody, strummedChords } from './synth/strings.ts'
 import { humming, singing, speech } from './synth/voices.ts'
 import { fluteMelody } from './synth/winds.ts'
@@ -28,38 +28,44 @@ const seed = 1929
 const { values } = parseArgs({ options: { stairwell: { type: 'string' } } })
 const folder = values.stairwell ?? fileURLToPath(new URL('../fixtures/demo', import.meta.url))
 const transform = values.stairwell === undefined ? applyRadio : applyStairwell
-const words = values.stairwell === undefined ? 'heard through an old radio' : 'heard in the stairwell'
+const suffix = values.stairwell === undefined ? 'heard through an old radio' : 'heard in the stairwell'
 
-type Take = { player: SoundGenerator; start: string; end: string; stereo?: boolean }
+/** A pair. `start` and `end` are the sample rate and format of each side. */
+type Take = { generator: SoundGenerator; start: string; end: string; stereo?: boolean }
 
-/** Formats and rates as they come in real life; a wav is large, so there are few. An .aac begins late, so it stands on both sides or on none. */
+/** A mixture of formats and rates, as in real datasets. Few are wav, which is large. An .aac has a delay at its start, so it is used for both sides. */
 const takes: Record<string, Take> = {
-  'voice-1': { player: speech, start: '24000.flac', end: '22050.ogg' },
-  'voice-2': { player: speech, start: '44100.m4a', end: '44100.mp3' },
-  'voice-3': { player: speech, start: '48000.ogg', end: '48000.ogg', stereo: true },
-  'singer-1': { player: singing, start: '32000.mp3', end: '16000.flac' },
-  'singer-2': { player: singing, start: '48000.m4a', end: '24000.m4a', stereo: true },
-  humming: { player: humming, start: '22050.ogg', end: '22050.ogg' },
-  'string-1': { player: pluckedMelody, start: '44100.mp3', end: '44100.ogg', stereo: true },
-  'string-2': { player: pluckedMelody, start: '16000.wav', end: '16000.flac' },
-  guitar: { player: strummedChords, start: '48000.aac', end: '48000.aac', stereo: true },
-  'bowed-1': { player: bowedNotes, start: '44100.ogg', end: '22050.mp3' },
-  'bowed-2': { player: bowedNotes, start: '24000.flac', end: '48000.ogg' },
-  'drums-1': { player: drumPattern, start: '48000.ogg', end: '48000.m4a', stereo: true },
-  'drums-2': { player: drumPattern, start: '32000.mp3', end: '22050.mp3' },
-  'drums-3': { player: drumPattern, start: '44100.m4a', end: '24000.flac' },
-  bell: { player: bellStrokes, start: '44100.mp3', end: '44100.ogg', stereo: true },
-  glockenspiel: { player: glockenspielMelody, start: '48000.ogg', end: '16000.wav' },
-  marimba: { player: marimbaMelody, start: '22050.flac', end: '32000.ogg' },
-  flute: { player: fluteMelody, start: '44100.ogg', end: '44100.m4a', stereo: true },
+  'voice-1': { generator: speech, start: '24000.flac', end: '22050.ogg' },
+  'voice-2': { generator: speech, start: '44100.m4a', end: '44100.mp3' },
+  'voice-3': { generator: speech, start: '48000.ogg', end: '48000.ogg', stereo: true },
+  'singer-1': { generator: singing, start: '32000.mp3', end: '16000.flac' },
+  'singer-2': { generator: singing, start: '48000.m4a', end: '24000.m4a', stereo: true },
+  humming: { generator: humming, start: '22050.ogg', end: '22050.ogg' },
+  'string-1': { generator: pluckedMelody, start: '44100.mp3', end: '44100.ogg', stereo: true },
+  'string-2': { generator: pluckedMelody, start: '16000.wav', end: '16000.flac' },
+  guitar: { generator: strummedChords, start: '48000.aac', end: '48000.aac', stereo: true },
+  'bowed-1': { generator: bowedNotes, start: '44100.ogg', end: '22050.mp3' },
+  'bowed-2': { generator: bowedNotes, start: '24000.flac', end: '48000.ogg' },
+  'drums-1': { generator: drumPattern, start: '48000.ogg', end: '48000.m4a', stereo: true },
+  'drums-2': { generator: drumPattern, start: '32000.mp3', end: '22050.mp3' },
+  'drums-3': { generator: drumPattern, start: '44100.m4a', end: '24000.flac' },
+  bell: { generator: bellStrokes, start: '44100.mp3', end: '44100.ogg', stereo: true },
+  glockenspiel: { generator: glockenspielMelody, start: '48000.ogg', end: '16000.wav' },
+  marimba: { generator: marimbaMelody, start: '22050.flac', end: '32000.ogg' },
+  flute: { generator: fluteMelody, start: '44100.ogg', end: '44100.m4a', stereo: true },
 }
 
-/** Below is only offset, which no microphone would pass on. */
-const lowestHeard = 25
+/** Removes the offset. */
+const highpassHertz = 25
 
-const heldOut: Record<string, SoundGenerator> = { voice: speech, singer: singing, string: pluckedMelody, drums: drumPattern }
+const heldOut: Record<string, SoundGenerator> = {
+  voice: speech,
+  singer: singing,
+  string: pluckedMelody,
+  drums: drumPattern,
+}
 
-/** Encoder settings by extension; everything that would write a date, a version or a random number is off. */
+/** Encoder settings by extension. */
 const codecs: Record<string, string[]> = {
   '.wav': ['-c:a', 'pcm_s16le'],
   '.flac': ['-c:a', 'flac', '-compression_level', '12', '-sample_fmt', 's16'],
@@ -73,15 +79,16 @@ mkdirSync(folder, { recursive: true })
 await writePairs()
 await writeHeldOut()
 
+/** `pairs.zip`. The names of the random sources decide the samples: they must not change. */
 async function writePairs() {
   const archive = new ZipFile()
   const add = (name: string, bytes: Uint8Array) =>
     archive.addBuffer(Buffer.from(bytes), name, { mtime: new Date('2025-01-01T00:00:00Z'), forceDosTimestamp: true })
   for (const [name, take] of Object.entries(takes)) {
-    const { clean, radio, heard } = perform(name, take)
+    const { clean, transformed, description } = generatePair(name, take)
     add(`${name}_start${extname(take.start)}`, await encoded(clean, take.start))
-    add(`${name}_end${extname(take.end)}`, await encoded(radio, take.end))
-    add(`${name}.txt`, Buffer.from(`${heard}, ${words}\n`))
+    add(`${name}_end${extname(take.end)}`, await encoded(transformed, take.end))
+    add(`${name}.txt`, Buffer.from(`${description}, ${suffix}\n`))
   }
   archive.end()
   const chunks: Buffer[] = []
@@ -91,23 +98,23 @@ async function writePairs() {
 
 async function writeHeldOut() {
   mkdirSync(join(folder, 'held-out'), { recursive: true })
-  for (const [name, player] of Object.entries(heldOut)) {
-    const { clean, radio } = perform(`held-out ${name}`, { player })
+  for (const [name, generator] of Object.entries(heldOut)) {
+    const { clean, transformed } = generatePair(`held-out ${name}`, { generator })
     writeFileSync(join(folder, 'held-out', `${name}_start.flac`), await encoded(clean, '16000.flac'))
-    writeFileSync(join(folder, 'held-out', `${name}_end.flac`), await encoded(radio, '16000.flac'))
+    writeFileSync(join(folder, 'held-out', `${name}_end.flac`), await encoded(transformed, '16000.flac'))
   }
 }
 
-/** A sound and the same sound through the radio, which has one loudspeaker: both its channels are alike. */
-function perform(name: string, { player, stereo = false }: Pick<Take, 'player' | 'stereo'>) {
+/** A sound and the transformed sound. The transformation has one channel, so both channels of a stereo target are equal. */
+function generatePair(name: string, { generator, stereo = false }: Pick<Take, 'generator' | 'stereo'>) {
   const seconds = uniformBetween(randomFor(seed, name, 'length'), 2.2, 2.6)
-  const { description: heard, sound } = player(randomFor(seed, name, 'player'), seconds)
-  const dry = scaleToPeak(biquadFilter(sound, 'highpass', lowestHeard), 0.7)
-  const radio = transform(dry, randomFor(seed, name, 'radio'))
+  const { description, sound } = generator(randomFor(seed, name, 'player'), seconds)
+  const dry = scaleToPeak(biquadFilter(sound, 'highpass', highpassHertz), 0.7)
+  const transformed = transform(dry, randomFor(seed, name, 'radio'))
   return {
-    heard,
+    description,
     clean: waveform(stereo ? placeInStereo(randomFor(seed, name, 'stage'), dry) : [dry]),
-    radio: waveform(stereo ? [radio, radio] : [radio]),
+    transformed: waveform(stereo ? [transformed, transformed] : [transformed]),
   }
 }
 
@@ -115,18 +122,18 @@ function waveform(channels: Sound[]): Waveform {
   return { sampleRate, channels: channels.map((channel) => Float32Array.from(channel)) }
 }
 
-/** @param format rate and extension, `24000.flac`. */
+/** @param format sample rate and extension, such as `24000.flac`. */
 async function encoded(sound: Waveform, format: string): Promise<Uint8Array> {
   const extension = extname(format)
-  const work = mkdtempSync(join(tmpdir(), 'ltx-a2a-demo-'))
-  const [input, output] = [join(work, 'in.wav'), join(work, `out${extension}`)]
+  const temporary = mkdtempSync(join(tmpdir(), 'ltx-a2a-demo-'))
+  const [input, output] = [join(temporary, 'in.wav'), join(temporary, `out${extension}`)]
   try {
     writeFileSync(input, encodeWav(sound, { format: 'float32' }))
-    const exact = ['-fflags', '+bitexact', '-flags:a', '+bitexact', '-map_metadata', '-1']
+    const reproducible = ['-fflags', '+bitexact', '-flags:a', '+bitexact', '-map_metadata', '-1']
     const args = [
       '-i',
       input,
-      ...exact,
+      ...reproducible, // no dates, versions or random numbers in the file
       '-ar',
       format.slice(0, -extension.length),
       ...(codecs[extension] as string[]),
@@ -135,6 +142,6 @@ async function encoded(sound: Waveform, format: string): Promise<Uint8Array> {
     await runFfmpeg(args, { onOutput: () => {} })
     return readFileSync(output)
   } finally {
-    rmSync(work, { recursive: true })
+    rmSync(temporary, { recursive: true })
   }
 }

@@ -1,4 +1,4 @@
-/** Writes fixtures/zips: small archives, each named after what it shows. Running it again changes nothing. */
+/** Writes fixtures/zips: small archives, each named after its content or its fault. The bytes are the same on every run. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -8,7 +8,7 @@ import { encodeWav } from '../src/audio/wav.ts'
 const folder = fileURLToPath(new URL('../fixtures/zips', import.meta.url))
 const mtime = new Date('2025-01-01T00:00:00Z')
 
-/** A steady tone, 8 kHz mono: its period is 16 samples, so it packs into a few hundred bytes. */
+/** A sine, 8 kHz mono. Its period is 16 samples, so it compresses to a few hundred bytes. */
 function tone(seconds: number): Buffer {
   const samples = Float32Array.from({ length: seconds * 8000 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * i) / 16))
   return Buffer.from(encodeWav({ sampleRate: 8000, channels: [samples] }))
@@ -19,7 +19,7 @@ const pair = (name: string, seconds = 1) => ({
   [`${name}_end.wav`]: tone(seconds),
 })
 
-const readable = await zip(pair('drums'))
+const valid = await zip(pair('drums'))
 
 const fixtures: Record<string, Buffer> = {
   'valid/ten-pairs.zip': await zip(
@@ -45,14 +45,14 @@ const fixtures: Record<string, Buffer> = {
   'invalid/shorter-than-five-seconds.zip': await zip({ ...pair('drums', 3.25), ...pair('snare', 4.1) }),
   'invalid/without-pairs.zip': await zip({ 'notes.md': text('soon') }),
   'invalid/without-files.zip': await zip({}),
-  'invalid/encrypted.zip': marked(readable),
-  'invalid/path-leads-out.zip': renamed(
+  'invalid/encrypted.zip': markedAsEncrypted(valid),
+  'invalid/path-leads-out.zip': withPathReplaced(
     await zip({ ...pair('drums'), 'up/evil_end.wav': tone(1) }),
     'up/evil',
     '../evil',
   ),
-  'invalid/cut-off.zip': readable.subarray(0, readable.length - 100),
-  'invalid/content-damaged.zip': scrambled(readable),
+  'invalid/cut-off.zip': valid.subarray(0, valid.length - 100),
+  'invalid/content-damaged.zip': withDamagedContent(valid),
   'invalid/web-page.zip': text('<!doctype html><title>Sign in</title>'),
   'invalid/empty-file.zip': Buffer.alloc(0),
 }
@@ -79,21 +79,21 @@ function text(content: string): Buffer {
   return Buffer.from(content)
 }
 
-/** Sets the encryption bit of every central-directory entry; the flags stand 8 bytes behind its signature. */
-function marked(archive: Buffer): Buffer {
+/** Sets the encryption bit of every entry of the central directory; the flags are 8 bytes after its signature. */
+function markedAsEncrypted(archive: Buffer): Buffer {
   const copy = Buffer.from(archive)
   for (let at = copy.indexOf('PK\x01\x02'); at >= 0; at = copy.indexOf('PK\x01\x02', at + 1))
     copy.writeUInt16LE(copy.readUInt16LE(at + 8) | 1, at + 8)
   return copy
 }
 
-/** Replaces a path by one of the same length, in the local headers and in the directory. */
-function renamed(archive: Buffer, from: string, to: string): Buffer {
+/** Replaces a path by another of the same length, in the local headers and in the central directory. */
+function withPathReplaced(archive: Buffer, from: string, to: string): Buffer {
   return Buffer.from(archive.toString('latin1').replaceAll(from, to), 'latin1')
 }
 
-/** Overwrites the packed samples of the first file, not its headers. */
-function scrambled(archive: Buffer): Buffer {
+/** Overwrites a part of the compressed content of the first file. The headers stay valid. */
+function withDamagedContent(archive: Buffer): Buffer {
   const copy = Buffer.from(archive)
   copy.fill(0xff, 60, 120)
   return copy

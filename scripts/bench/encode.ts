@@ -1,64 +1,66 @@
-/** From fitted clips to latents: the log-mel in JavaScript, the audio VAE's encoder at its released size. */
+/** `bench encode`: from fitted clips to latents, with the encoder of the audio VAE at the size of the released model. */
 import { logMel } from '../../src/audio/mel.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import { type Cache, openCache } from '../../src/encode/cache.ts'
 import { openClipEncoder } from '../../src/encode/clips.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import { medianSpent, peakGigabytes, type Spent, startClock } from './clock.ts'
 import { syntheticBase } from './synthetic-base.ts'
+import { type Duration, medianDuration, peakGigabytes, startTimer } from './timing.ts'
 
-export type EncodeBench = { pairs: number; seconds: number }
+export type EncodeBenchOptions = { pairs: number; seconds: number }
 
 export type EncodeResult = {
   backend: string
   clips: number
   seconds: number
-  total: Spent
-  melOfOne: Spent
-  /** Mel included. */
-  one: Spent
-  /** Weights included. */
-  first: Spent
+  total: Duration
+  /** The log-mel spectrogram alone, which is computed in JavaScript. */
+  melPerClip: Duration
+  /** With the log-mel spectrogram. */
+  perClip: Duration
+  /** With the log-mel spectrogram and the loading of the weights. */
+  firstClip: Duration
   peakRssGigabytes: number
 }
 
 const sampleRate = 16_000
 
-export async function benchEncode({ pairs, seconds }: EncodeBench): Promise<EncodeResult> {
-  const clips = Array.from({ length: 2 * pairs }, (_, i) => madeUpClip(i, seconds))
-  const mels = clips.slice(0, 5).map(melTime)
-  const encoder = openClipEncoder(syntheticBase(), forgetful)
-  const whole = startClock()
-  const each = clips.map((clip) => {
-    const one = startClock()
+export async function benchEncode({ pairs, seconds }: EncodeBenchOptions): Promise<EncodeResult> {
+  const clips = Array.from({ length: 2 * pairs }, (_, i) => randomClip(i, seconds))
+  const melDurations = clips.slice(0, 5).map(timeLogMel)
+  const encoder = openClipEncoder(syntheticBase(), emptyCache)
+  const totalTimer = startTimer()
+  const clipDurations = clips.map((clip) => {
+    const timer = startTimer()
     encoder.encode(clip)
-    return one()
+    return timer()
   })
-  const total = whole()
+  const total = totalTimer()
   encoder.close()
   return {
     backend: currentBackend(),
     clips: clips.length,
     seconds,
     total,
-    melOfOne: medianSpent(mels),
-    one: medianSpent(each.slice(1)),
-    first: each[0] as Spent,
+    melPerClip: medianDuration(melDurations),
+    perClip: medianDuration(clipDurations.slice(1)),
+    firstClip: clipDurations[0] as Duration,
     peakRssGigabytes: peakGigabytes(),
   }
 }
 
-const forgetful: Cache = { ...openCache(), get: () => undefined, put: () => undefined }
+/** A cache that never has an entry. */
+const emptyCache: Cache = { ...openCache(), get: () => undefined, put: () => undefined }
 
-function madeUpClip(number: number, seconds: number): Waveform {
+function randomClip(number: number, seconds: number): Waveform {
   const channel = (side: string) =>
     normals(randomFor(1, side, number), seconds * sampleRate).map((value) => 0.1 * value)
   return { sampleRate, channels: [channel('left'), channel('right')] }
 }
 
-function melTime(clip: Waveform): Spent {
-  const mel = startClock()
+function timeLogMel(clip: Waveform): Duration {
+  const timer = startTimer()
   logMel(clip, { sampleRate, nFft: 1024, hop: 160, melBins: 64 })
-  return mel()
+  return timer()
 }

@@ -1,4 +1,4 @@
-/** One preview at the released sizes: sampling with both kinds of guidance, decoding, vocoding. Fewer blocks than 48 if so asked. */
+/** `bench preview`: one preview at the sizes of the released model: sampling with both kinds of guidance, decoding, vocoding. */
 import * as tf from '@tensorflow/tfjs'
 import { openSampler } from '../../src/diffusion/sampler.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
@@ -6,29 +6,35 @@ import { currentPrecision } from '../../src/engine/precision.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { decodePatches, generateLatents, soundOf } from '../../src/preview/render.ts'
-import { medianSpent, peakGigabytes, type Spent, startClock } from './clock.ts'
-import { width } from './released.ts'
+import { modelWidth } from './released.ts'
 import { syntheticBase } from './synthetic-base.ts'
+import { type Duration, medianDuration, peakGigabytes, startTimer } from './timing.ts'
 
-export type PreviewBench = { blocks: number; seconds: number; steps: number; contextTokens: number }
+export type PreviewBenchOptions = { blocks: number; seconds: number; steps: number; contextTokens: number }
 
 export type PreviewResult = {
   backend: string
   precision: string
   blocks: number
   seconds: number
-  load: Spent
-  /** Captures included. */
-  firstStep: Spent
-  /** Every further one, at least one more. Three passes: prompt, negative prompt, perturbed. */
-  step: Spent
-  /** Weights included, as in the next. */
-  decoding: Spent
-  vocoding: Spent
+  load: Duration
+  /** With the capture of the graph. */
+  firstStep: Duration
+  /** The median of the other steps. A step has three passes: prompt, negative prompt, perturbed self-attention. */
+  step: Duration
+  /** From latents to a log-mel spectrogram, with the loading of the weights. */
+  decoding: Duration
+  /** From a log-mel spectrogram to sound, with the loading of the weights. */
+  vocoding: Duration
   peakRssGigabytes: number
 }
 
-export async function benchPreview({ blocks, seconds, steps, contextTokens }: PreviewBench): Promise<PreviewResult> {
+export async function benchPreview({
+  blocks,
+  seconds,
+  steps,
+  contextTokens,
+}: PreviewBenchOptions): Promise<PreviewResult> {
   const base = syntheticBase(blocks)
   const [model, load] = await timed(() => loadTransformer(base.components.transformer, base.config.transformer))
   const matrix = (name: string, rows: number, columns: number) => ({
@@ -37,16 +43,16 @@ export async function benchPreview({ blocks, seconds, steps, contextTokens }: Pr
   })
   const request = {
     reference: matrix('reference', Math.ceil(25 * seconds) + 1, 128),
-    context: matrix('context', contextTokens, width),
-    negativeContext: matrix('negative context', contextTokens, width),
+    context: matrix('context', contextTokens, modelWidth),
+    negativeContext: matrix('negative context', contextTokens, modelWidth),
     ...{ seconds, steps: Math.max(2, steps), seed: 1, guidance: { cfg: 7, stg: 1, rescale: 0.7 } },
   }
   const sampler = openSampler(model)
-  const spent: Spent[] = []
-  let step = startClock()
+  const stepDurations: Duration[] = []
+  let timer = startTimer()
   const latents = await generateLatents(sampler, request, () => {
-    spent.push(step())
-    step = startClock()
+    stepDurations.push(timer())
+    timer = startTimer()
   })
   sampler.close()
   const [mel, decoding] = await timed(async () => {
@@ -59,12 +65,20 @@ export async function benchPreview({ blocks, seconds, steps, contextTokens }: Pr
   return {
     backend: currentBackend(),
     precision: currentPrecision(),
-    ...{ blocks, seconds, load, firstStep: spent[0] as Spent, step: medianSpent(spent.slice(1)), decoding, vocoding },
+    ...{
+      blocks,
+      seconds,
+      load,
+      firstStep: stepDurations[0] as Duration,
+      step: medianDuration(stepDurations.slice(1)),
+      decoding,
+      vocoding,
+    },
     peakRssGigabytes: peakGigabytes(),
   }
 }
 
-async function timed<Result>(work: () => Result | Promise<Result>): Promise<[Result, Spent]> {
-  const clock = startClock()
-  return [await work(), clock()]
+async function timed<Result>(work: () => Result | Promise<Result>): Promise<[Result, Duration]> {
+  const timer = startTimer()
+  return [await work(), timer()]
 }

@@ -1,8 +1,8 @@
-/** The released model's sizes: the settings that its file carries, and the shapes that none of them names. */
+/** The sizes of the released model: its config, and the shapes of its tensors. */
 import { readFileSync } from 'node:fs'
 import type { ModelConfig } from '../../src/model/config.ts'
 
-export const width = 2048
+export const modelWidth = 2048
 
 const generator = {
   resblock: 'AMP1' as const,
@@ -17,12 +17,12 @@ const generator = {
   use_bias_at_final: false,
 }
 
-export const released: ModelConfig = {
+export const releasedConfig: ModelConfig = {
   transformer: {
     num_layers: 48,
     audio_num_attention_heads: 32,
     audio_attention_head_dim: 64,
-    audio_cross_attention_dim: width,
+    audio_cross_attention_dim: modelWidth,
     audio_in_channels: 128,
     audio_out_channels: 128,
     audio_positional_embedding_max_pos: [20],
@@ -94,7 +94,7 @@ type Manifest = {
   tensors: Record<string, [string, number[]]>
 }
 
-/** Shapes by the names within a component, `audio_vae.` or the transformer's; of repeated blocks only the first. */
+/** Shapes by the names of the tensors without their prefix. Of repeated blocks, only the first is included. @param prefix of a component, such as `audio_vae.`. */
 export function releasedShapes(prefix: string): ReadonlyMap<string, readonly number[]> {
   const manifest = new URL('../../test/golden/data/manifest-22b-audio.json', import.meta.url)
   const { groups, tensors } = JSON.parse(readFileSync(manifest, 'utf8')) as Manifest

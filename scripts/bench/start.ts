@@ -1,4 +1,4 @@
-/** From the first byte of a checkpoint on disk to the first step: a file of some blocks of the released model, read once, and trained from. */
+/** `bench start`: the time from opening a checkpoint to the end of the first step, with a file that has the blocks of the released model. */
 import { spawnSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,62 +6,68 @@ import { join } from 'node:path'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../../src/formats/safetensors.ts'
+import { clipLatentFrames } from '../../src/model/audio-vae/latents.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { weightsOf } from '../../src/model/weights.ts'
+import { median } from '../../src/platform/statistics.ts'
 import { createTrainer } from '../../src/train/trainer.ts'
-import { median, peakGigabytes, since } from './clock.ts'
-import { released, releasedShapes } from './released.ts'
-import { randomPair, type StepBench, settings } from './step.ts'
+import { releasedConfig, releasedShapes } from './released.ts'
+import { randomPair, type StepBenchOptions, trainerSettings } from './step.ts'
 import { syntheticWeights } from './synthetic-weights.ts'
+import { peakGigabytes, secondsSince } from './timing.ts'
 
 export type StartResult = {
   backend: string
   precision: string
   blocks: number
   fileGigabytes: number
-  /** Reading the file once, into one small buffer. */
+  /** Reading the file once, into a small buffer. */
   readSeconds: number
-  /** What the machine takes to hand as much memory to a process as this one had at its peak. */
+  /** Allocating and touching as much memory as this process has at its peak. */
   memorySeconds: number
   loadSeconds: number
-  /** What the first step takes longer than the others: the capture, and memory that is touched for the first time. */
+  /** Creating the trainer, and the first step minus the median of the others: mostly the capture, and memory that is touched for the first time. */
   prepareSeconds: number
   secondsPerStep: number
-  /** Loading and preparing, against reading. */
+  /** `(loadSeconds + prepareSeconds) / readSeconds` */
   ratioToReading: number
-  /** The same against reading, and having the memory. */
+  /** `(loadSeconds + prepareSeconds) / (readSeconds + memorySeconds)` */
   ratioToReadingAndMemory: number
   peakRssGigabytes: number
 }
 
 const component = 'model.diffusion_model.'
 
-export async function benchStart(bench: StepBench): Promise<StartResult> {
+export async function benchStart(bench: StepBenchOptions): Promise<StartResult> {
   const { blocks, seconds, steps, rank, contextTokens, checkpointing } = bench
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-bench-'))
   try {
     const path = join(folder, 'blocks.safetensors')
     writeSafetensors(path, syntheticTensors(blocks))
-    const readSeconds = timeToRead(path)
-    forget(path)
+    const readSeconds = timeReading(path)
+    dropFromPageCache(path)
     const fileBytes = statSync(path).size
-    const memoryRate = memorySecondsPerGigabyte(2 * fileBytes)
-    const loading = performance.now()
+    const memorySecondsPerGigabyte = measureMemoryAllocation(2 * fileBytes)
+    const loadStarted = performance.now()
     const file = openSafetensors(path)
-    const config = { ...released.transformer, num_layers: blocks }
+    const config = { ...releasedConfig.transformer, num_layers: blocks }
     const model = loadTransformer(weightsOf(file, component), config, { checkpointing })
     file.close()
-    const loadSeconds = since(loading)
-    const times: number[] = []
-    const creating = performance.now()
-    const trainer = createTrainer(model, [randomPair(25 * seconds + 1, contextTokens)], settings(rank, steps + 1))
-    const createSeconds = since(creating)
-    await trainer.run({ onStep: (report) => void times.push(report.seconds) })
-    const [firstStep = 0, ...warm] = times
-    const secondsPerStep = median(warm)
+    const loadSeconds = secondsSince(loadStarted)
+    const stepSeconds: number[] = []
+    const createStarted = performance.now()
+    const trainer = createTrainer(
+      model,
+      [randomPair(clipLatentFrames(seconds), contextTokens)],
+      trainerSettings(rank, steps + 1),
+    )
+    const createSeconds = secondsSince(createStarted)
+    await trainer.run({ onStep: (report) => void stepSeconds.push(report.seconds) })
+    const [firstStep = 0, ...otherSteps] = stepSeconds
+    const secondsPerStep = median(otherSteps)
     const prepareSeconds = createSeconds + firstStep - secondsPerStep
     const peakRssGigabytes = peakGigabytes()
-    const memorySeconds = memoryRate * peakRssGigabytes
+    const memorySeconds = memorySecondsPerGigabyte * peakRssGigabytes
     return {
       ...{ backend: currentBackend(), precision: currentPrecision(), blocks },
       fileGigabytes: fileBytes / 1e9,
@@ -75,7 +81,7 @@ export async function benchStart(bench: StepBench): Promise<StartResult> {
   }
 }
 
-/** The transformer's names and shapes, with as many blocks; the bytes of each are made when it is written. */
+/** The tensors of the audio transformer with so many blocks. The bytes of each are generated when it is written. */
 function syntheticTensors(blocks: number): Map<string, StoredTensor> {
   const weights = syntheticWeights(component)
   const tensors = new Map<string, StoredTensor>()
@@ -96,18 +102,21 @@ function syntheticTensors(blocks: number): Map<string, StoredTensor> {
   return tensors
 }
 
-function timeToRead(path: string): number {
-  forget(path)
+function timeReading(path: string): number {
+  dropFromPageCache(path)
   const buffer = new Uint8Array(2 ** 24)
-  const reading = performance.now()
+  const started = performance.now()
   const file = openSync(path, 'r')
   while (readSync(file, buffer) > 0);
   closeSync(file)
-  return since(reading)
+  return secondsSince(started)
 }
 
-/** A process of its own touches every page of so many bytes for the first time: a few cost less, where the machine is a virtual one. */
-function memorySecondsPerGigabyte(bytes: number): number {
+/**
+ * Seconds per 10⁹ bytes that a new process takes to allocate this memory and touch each of its pages. On a virtual machine this can grow with the
+ * number of bytes.
+ */
+function measureMemoryAllocation(bytes: number): number {
   const count = Math.ceil(bytes / 2 ** 27)
   const touch = `
     const started = performance.now()
@@ -118,5 +127,6 @@ function memorySecondsPerGigabyte(bytes: number): number {
   return Number(stdout) / ((count * 2 ** 27) / 1e9)
 }
 
-/** Lets the system drop what it still has of the file in memory, where there is a dd that can ask for it. */
-const forget = (path: string) => void spawnSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0'], { stdio: 'ignore' })
+/** Removes the file from the page cache, if the system's dd can do this. */
+const dropFromPageCache = (path: string) =>
+  void spawnSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0'], { stdio: 'ignore' })

@@ -1,20 +1,23 @@
-/** One training step of the released model's audio stream at its real width, on random weights. */
+/** `bench step`: training steps of the audio stream at the width of the released model, with random weights. */
 import * as tf from '@tensorflow/tfjs'
+import { loraTargetModules } from '../../src/config/parameters.ts'
 import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { isNative } from '../../src/engine/native.ts'
 import { matMul, toComputeDtype } from '../../src/engine/native-ops.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
+import { clipLatentFrames } from '../../src/model/audio-vae/latents.ts'
 import type { Checkpointing } from '../../src/model/transformer/checkpointing.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
+import { median } from '../../src/platform/statistics.ts'
 import { createTrainer, type TrainerSettings } from '../../src/train/trainer.ts'
-import { median, peakGigabytes, since } from './clock.ts'
-import { stepOperations } from './operations.ts'
-import { width } from './released.ts'
+import { floatingPointOperations } from './operations.ts'
+import { modelWidth } from './released.ts'
 import { syntheticBase } from './synthetic-base.ts'
+import { peakGigabytes, secondsSince } from './timing.ts'
 
-export type StepBench = {
+export type StepBenchOptions = {
   blocks: number
   seconds: number
   steps: number
@@ -28,26 +31,18 @@ export type StepResult = {
   precision: string
   blocks: number
   tokens: number
+  /** The median of all steps but the first. */
   secondsPerStep: number
   fastestStep: number
   loadSeconds: number
   firstStepSeconds: number
+  /** The speed of one matrix product alone, in 10¹² operations per second. */
   matmulTeraflops: number
+  /** The operations of the step's matrix products, divided by this speed. */
   floorSeconds: number
   ratioToFloor: number
   peakRssGigabytes: number
 }
-
-const latentsPerSecond = 25
-
-/** The ten layers of the audio stream that are trained by default. */
-export const targets = [
-  ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
-    ['to_q', 'to_k', 'to_v', 'to_out.0'].map((layer) => `${attention}.${layer}`),
-  ),
-  'audio_ff.net.0.proj',
-  'audio_ff.net.2',
-]
 
 export async function benchStep({
   blocks,
@@ -56,32 +51,32 @@ export async function benchStep({
   rank,
   contextTokens,
   checkpointing,
-}: StepBench): Promise<StepResult> {
-  const loading = performance.now()
+}: StepBenchOptions): Promise<StepResult> {
+  const loadStarted = performance.now()
   const { components, config } = syntheticBase(blocks)
   const model = loadTransformer(components.transformer, config.transformer, { checkpointing })
-  const loadSeconds = since(loading)
-  const frames = Math.ceil(seconds * latentsPerSecond) + 1
-  const trainer = createTrainer(model, [randomPair(frames, contextTokens)], settings(rank, steps + 1))
-  const times: number[] = []
-  const rates = [matmulRate()]
+  const loadSeconds = secondsSince(loadStarted)
+  const frames = clipLatentFrames(seconds)
+  const trainer = createTrainer(model, [randomPair(frames, contextTokens)], trainerSettings(rank, steps + 1))
+  const stepSeconds: number[] = []
+  const rates = [measureMatmul()]
   await trainer.run({
     onStep: (report) => {
-      times.push(report.seconds)
-      rates.push(matmulRate())
+      stepSeconds.push(report.seconds)
+      rates.push(measureMatmul())
     },
   })
-  const [firstStepSeconds = 0, ...warm] = times
+  const [firstStepSeconds = 0, ...otherSteps] = stepSeconds
   const rate = median(rates)
-  const secondsPerStep = median(warm)
-  const floorSeconds = stepOperations({ blocks, tokens: 2 * frames, contextTokens, rank }) / rate
+  const secondsPerStep = median(otherSteps)
+  const floorSeconds = floatingPointOperations({ blocks, tokens: 2 * frames, contextTokens, rank }) / rate
   return {
     backend: currentBackend(),
     precision: currentPrecision(),
     blocks,
     tokens: 2 * frames,
     secondsPerStep,
-    fastestStep: Math.min(...warm),
+    fastestStep: Math.min(...otherSteps),
     loadSeconds,
     firstStepSeconds,
     matmulTeraflops: rate / 1e12,
@@ -100,14 +95,14 @@ export function randomPair(frames: number, contextTokens: number): EncodedPair {
     name: 'random',
     target: matrix('target', frames, 128),
     reference: matrix('reference', frames, 128),
-    context: matrix('context', contextTokens, width),
+    context: matrix('context', contextTokens, modelWidth),
   }
 }
 
-export const settings = (rank: number, steps: number): TrainerSettings => ({
+export const trainerSettings = (rank: number, steps: number): TrainerSettings => ({
   rank,
   alpha: rank,
-  targetModules: targets,
+  targetModules: loraTargetModules,
   seed: 1,
   steps,
   learningRate: 1e-4,
@@ -115,9 +110,9 @@ export const settings = (rank: number, steps: number): TrainerSettings => ({
   accumulation: 1,
 })
 
-/** Operations a second of a product as the model has them, in the model's precision: tokens of the context through a layer. */
-function matmulRate(): number {
-  const [rows, columns] = [1024, width]
+/** Floating-point operations per second of one matrix product of the size of the context through a layer, in the model's precision. */
+function measureMatmul(): number {
+  const [rows, columns] = [1024, modelWidth]
   const [x, weight] = tf.tidy(() => {
     const random = [tf.randomNormal([rows, columns]), tf.randomNormal([columns, columns])] as const
     return random.map((x) => (isNative() ? toComputeDtype(x) : x)) as [tf.Tensor2D, tf.Tensor2D]
@@ -126,7 +121,7 @@ function matmulRate(): number {
     const started = performance.now()
     const product = isNative() ? matMul(x, weight, { transposeB: true }) : tf.matMul(x, weight)
     if (!isNative()) product.dataSync()
-    const seconds = since(started)
+    const seconds = secondsSince(started)
     product.dispose()
     return seconds
   })

@@ -1,13 +1,13 @@
-/** A base of the released sizes that lies in no file, as far as encoding and previews look at it. */
+/** A base in memory with the sizes of the released model and random weights. It has what encoding and previews use. */
 import type { BaseModel } from '../../src/model/base-model.ts'
-import { released } from './released.ts'
+import { releasedConfig } from './released.ts'
 import { syntheticWeights } from './synthetic-weights.ts'
 
 export type SyntheticBase = Pick<BaseModel, 'config' | 'components' | 'fingerprint'>
 
 export const syntheticBase = (blocks = 0): SyntheticBase => ({
   fingerprint: 'synthetic',
-  config: { ...released, transformer: { ...released.transformer, num_layers: blocks } },
+  config: { ...releasedConfig, transformer: { ...releasedConfig.transformer, num_layers: blocks } },
   components: {
     transformer: syntheticWeights('model.diffusion_model.'),
     connector: syntheticWeights('model.diffusion_model.audio_embeddings_connector.'),

@@ -1,21 +1,21 @@
-/** Weights of any size that lie in no file: random bfloat16 numbers, handed out from one buffer again and again. */
+/** Random bfloat16 weights in memory, of any size: all are repetitions of the same buffer. */
 import { elementCount, toBfloat16, toFloat32 } from '../../src/formats/dtypes.ts'
 import type { StoredTensor } from '../../src/formats/safetensors.ts'
 import type { Weights } from '../../src/model/weights.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { releasedShapes } from './released.ts'
 
-/** As spread as the weights of a layer of 2048 inputs. */
-const spread = 0.02
+/** Of the weights of a layer with 2048 inputs. */
+const standardDeviation = 0.02
 const poolSize = 2 ** 20
 
-/** What divides, or is multiplied with all that comes. */
-const ones = /(_norm\.weight|std-of-means)$/
+/** The scales of norms, and the standard deviations of the latents, are 1. */
+const onesPattern = /(_norm\.weight|std-of-means)$/
 
-/** @param component the prefix of its names in the released file, whose shapes stand in where no config names one. */
+/** @param component the prefix of its tensors in the released file. Sizes that the caller does not give are those of that file. */
 export function syntheticWeights(component: string): Weights {
   const shapes = releasedShapes(component)
-  const pool = toBfloat16(normals(randomFor(1, 'weights'), poolSize).map((value) => value * spread))
+  const pool = toBfloat16(normals(randomFor(1, 'weights'), poolSize).map((value) => value * standardDeviation))
   const shapeOf = (path: string) => {
     const shape = shapes.get(path) ?? shapes.get(path.replace(/^(transformer_blocks\.)\d+/, '$10'))
     if (shape) return shape
@@ -24,7 +24,7 @@ export function syntheticWeights(component: string): Weights {
   const read = (path: string, sizes: readonly (number | null)[]): StoredTensor => {
     const shape = sizes.map((size, axis) => size ?? (shapeOf(path)[axis] as number))
     const length = 2 * elementCount(shape)
-    return { dtype: 'BF16', shape, bytes: ones.test(path) ? bytesOfOnes(length) : repeated(pool, length) }
+    return { dtype: 'BF16', shape, bytes: onesPattern.test(path) ? bytesOfOnes(length) : repeated(pool, length) }
   }
   const at = (name: string): Weights => {
     const pathOf = (inner: string) => (name ? `${name}.${inner}` : inner)

@@ -4,7 +4,7 @@
  */
 import { type Random, randomFor } from '../../src/platform/random.ts'
 import { biquadFilter } from '../synth/filter.ts'
-import { uniformBetween, choose, type Sound } from '../synth/sound.ts'
+import { choose, type Sound, uniformBetween } from '../synth/sound.ts'
 import { modelRate as rate } from './corpus.ts'
 
 /** One channel in, one out, of one length. `random` is the same for both channels of a sound, but for noise. */

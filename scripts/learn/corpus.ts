@@ -2,12 +2,21 @@
 import { resample } from '../../src/audio/resample.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import { type Random, randomFor } from '../../src/platform/random.ts'
-import { glockenspielMelody, marimbaMelody, bellStrokes } from '../synth/bells.ts'
+import { bellStrokes, glockenspielMelody, marimbaMelody } from '../synth/bells.ts'
 import { drumPattern } from '../synth/drums.ts'
 import { biquadFilter } from '../synth/filter.ts'
 import { rain, sweep, wind } from '../synth/noises.ts'
-import { uniformBetween, choose, mixInto, type SoundGenerator, type Sound, sampleRate, silence, scaleToPeak } from '../synth/sound.ts'
-import { placeInStereo } from '../synth/stage.ts'
+import {
+  choose,
+  mixInto,
+  type Sound,
+  type SoundGenerator,
+  sampleRate,
+  scaleToPeak,
+  silence,
+  uniformBetween,
+} from '../synth/sound.ts'
+import { placeInStereo } from '../synth/stereo.ts'
 import { bowedNotes, pluckedMelody, strummedChords } from '../synth/strings.ts'
 import { humming, singing, speech } from '../synth/voices.ts'
 import { fluteMelody } from '../synth/winds.ts'
@@ -17,7 +26,18 @@ export const clipSeconds = 2.4
 
 /** Voices and plucked strings more often than the rest. */
 const players: SoundGenerator[] = [
-  ...[speech, speech, singing, humming, pluckedMelody, pluckedMelody, strummedChords, bowedNotes, drumPattern, drumPattern],
+  ...[
+    speech,
+    speech,
+    singing,
+    humming,
+    pluckedMelody,
+    pluckedMelody,
+    strummedChords,
+    bowedNotes,
+    drumPattern,
+    drumPattern,
+  ],
   ...[bellStrokes, glockenspielMelody, marimbaMelody, fluteMelody, wind, rain, sweep],
 ]
 

@@ -1,8 +1,19 @@
-/** Struck metal and wood: partials that are no harmonics, each dying at its own pace. */
+/** Struck metal and wood: inharmonic partials, each with a decay of its own. */
 import type { Random } from '../../src/platform/random.ts'
-import { directions, semitonesToHertz, randomScale, melody } from './pitch.ts'
-import { uniformBetween, choose, mixInto, type SoundGenerator, type Sound, silence, fromFunction, exponentialDecay, multiply } from './sound.ts'
+import { directions, melody, randomScale, semitonesToHertz } from './pitch.ts'
+import {
+  choose,
+  exponentialDecay,
+  fromFunction,
+  mixInto,
+  multiply,
+  type Sound,
+  type SoundGenerator,
+  silence,
+  uniformBetween,
+} from './sound.ts'
 
+/** A partial: its frequency as a multiple of the nominal one, its gain, and its decay in seconds. */
 type Partial = { ratio: number; gain: number; decay: number }
 
 const churchBell: Partial[] = [
@@ -27,7 +38,7 @@ const marimba: Partial[] = [
   { ratio: 9.6, gain: 0.12, decay: 0.06 },
 ]
 
-/** A few slow strokes of one large bell. */
+/** One to three slow strokes of a large bell. */
 export const bellStrokes: SoundGenerator = (random, seconds) => {
   const strokes = 1 + Math.floor(3 * random.uniform())
   const frequency = uniformBetween(random, 180, 420)
@@ -37,7 +48,8 @@ export const bellStrokes: SoundGenerator = (random, seconds) => {
   return { description: `a large bell is struck ${['once', 'twice', 'three times'][strokes - 1]}`, sound }
 }
 
-export const glockenspielMelody: SoundGenerator = (random, seconds) => melodyOf(random, seconds, 'a glockenspiel', glockenspiel, 24)
+export const glockenspielMelody: SoundGenerator = (random, seconds) =>
+  melodyOf(random, seconds, 'a glockenspiel', glockenspiel, 24)
 export const marimbaMelody: SoundGenerator = (random, seconds) => melodyOf(random, seconds, 'a marimba', marimba, 0)
 
 function melodyOf(random: Random, seconds: number, name: string, partials: Partial[], transpose: number) {
@@ -47,10 +59,15 @@ function melodyOf(random: Random, seconds: number, name: string, partials: Parti
   const sound = silence(seconds)
   let start = 0
   melody(random, count, direction).forEach((degree) => {
-    mixInto(sound, struckTone(random, partials, semitonesToHertz(note(degree) + transpose), 2), start, uniformBetween(random, 0.5, 1))
+    mixInto(
+      sound,
+      struckTone(random, partials, semitonesToHertz(note(degree) + transpose), 2),
+      start,
+      uniformBetween(random, 0.5, 1),
+    )
     start += ((seconds * 0.95) / count) * choose(random, [0.75, 1, 1, 1.25])
   })
-  return { heard: `${name} plays ${count} ${direction} notes`, sound }
+  return { description: `${name} plays ${count} ${direction} notes`, sound }
 }
 
 function struckTone(random: Random, partials: Partial[], frequency: number, seconds: number): Sound {

@@ -1,9 +1,9 @@
-/** Second-order filters after Robert Bristow-Johnson's audio equaliser cookbook. */
+/** Second-order filters, from Robert Bristow-Johnson's "Audio EQ Cookbook". */
 import { type Sound, sampleRate } from './sound.ts'
 
 export type FilterKind = 'lowpass' | 'highpass' | 'bandpass'
 
-/** @param frequency in hertz, fixed or moving; the coefficients follow it every 32 samples. @param rate of the sound. */
+/** @param frequency in hertz, fixed or one value per sample; the coefficients are updated every 32 samples. @param rate the sample rate. */
 export function biquadFilter(
   x: Sound,
   kind: FilterKind,
@@ -24,7 +24,7 @@ export function biquadFilter(
   return y
 }
 
-/** The same filter several times over: every pass adds 12 dB per octave. */
+/** The same filter applied several times: each pass adds 12 dB per octave. */
 export const cascadedFilter = (x: Sound, kind: FilterKind, frequency: number, passes: number): Sound =>
   Array.from({ length: passes }).reduce<Sound>((y) => biquadFilter(y, kind, frequency), x)
 

@@ -1,8 +1,8 @@
-/** Pitches: notes of a scale, and pitch that moves. */
+/** Notes of a scale, and pitches that change over time. */
 import type { Random } from '../../src/platform/random.ts'
-import { uniformBetween, choose, type Sound, sampleRate, fromFunction } from './sound.ts'
+import { choose, fromFunction, type Sound, sampleRate, uniformBetween } from './sound.ts'
 
-/** Hertz of a note so many semitones above A at 220 Hz. */
+/** The frequency of a note. @param semitones above A at 220 Hz. */
 export const semitonesToHertz = (semitones: number) => 220 * 2 ** (semitones / 12)
 
 const scales = {
@@ -11,7 +11,7 @@ const scales = {
   pentatonic: [0, 2, 4, 7, 9],
 }
 
-/** A key to play in: `note(degree)` is the semitone of the degree-th step, through all octaves. */
+/** A random scale and root. @returns a function from a degree of the scale, in any octave, to semitones above A at 220 Hz. */
 export function randomScale(random: Random) {
   const scale = scales[choose(random, ['major', 'minor', 'pentatonic'] as const)]
   const root = Math.floor(uniformBetween(random, -5, 7))
@@ -24,7 +24,7 @@ export function randomScale(random: Random) {
 export type Direction = 'rising' | 'falling' | 'wandering'
 export const directions: readonly Direction[] = ['rising', 'falling', 'wandering']
 
-/** So many scale degrees in a row that go where they are told: short melodies also by leaps, long ones by steps. */
+/** A sequence of scale degrees in one direction. Melodies of up to five notes also have leaps; longer ones move by steps. */
 export function melody(random: Random, count: number, direction: Direction): number[] {
   const leaps = count <= 5 ? [1, 2] : [1]
   const signs = { rising: [1], falling: [-1], wandering: [-1, 1] }[direction]
@@ -34,22 +34,22 @@ export function melody(random: Random, count: number, direction: Direction): num
   return degrees
 }
 
-/** A pitch that glides from one frequency to another and, after a while, begins to tremble. */
+/** A pitch that glides from one frequency to another. @param vibrato its depth as a share of the frequency; it starts after 0.15 s. */
 export function glidingPitch(seconds: number, from: number, to: number, vibrato = 0): Sound {
   const rate = 5.6
   return fromFunction(seconds, (t) => {
-    const way = t / seconds
-    const smooth = way * way * (3 - 2 * way)
+    const progress = t / seconds
+    const smooth = progress * progress * (3 - 2 * progress)
     const depth = vibrato * Math.min(1, Math.max(0, t - 0.15) / 0.3)
     return from * (to / from) ** smooth * (1 + depth * Math.sin(2 * Math.PI * rate * t))
   })
 }
 
-/** Turns per sample, summed: the phase of an oscillator that follows this pitch. */
+/** The phase of an oscillator with this pitch, in cycles: the running sum of frequency / sample rate. */
 export function phaseOf(pitch: Sound): Sound {
-  let turns = 0
+  let cycles = 0
   return pitch.map((frequency) => {
-    turns += frequency / sampleRate
-    return turns
+    cycles += frequency / sampleRate
+    return cycles
   })
 }

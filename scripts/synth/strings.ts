@@ -1,11 +1,22 @@
 /** Plucked and bowed strings. */
 import type { Random } from '../../src/platform/random.ts'
 import { biquadFilter } from './filter.ts'
-import { directions, glidingPitch, semitonesToHertz, randomScale, melody } from './pitch.ts'
-import { uniformBetween, choose, mixInto, noise, type SoundGenerator, type Sound, sampleRate, silence, attackRelease, multiply } from './sound.ts'
+import { directions, glidingPitch, melody, randomScale, semitonesToHertz } from './pitch.ts'
+import {
+  attackRelease,
+  choose,
+  mixInto,
+  multiply,
+  noise,
+  type Sound,
+  type SoundGenerator,
+  sampleRate,
+  silence,
+  uniformBetween,
+} from './sound.ts'
 import { harmonicTone } from './tone.ts'
 
-/** One note after another on a plucked string. */
+/** A melody on a plucked string. */
 export const pluckedMelody: SoundGenerator = (random, seconds) => {
   const direction = choose(random, directions)
   const count = Math.round(seconds * uniformBetween(random, 2, 4.5))
@@ -24,7 +35,7 @@ export const pluckedMelody: SoundGenerator = (random, seconds) => {
   return { description: `a plucked string plays ${count} ${direction} notes`, sound: melodyLine }
 }
 
-/** Whole chords, the strings one shortly after the other. */
+/** Two to four guitar chords. The strings of a chord start 18 ms apart. */
 export const strummedChords: SoundGenerator = (random, seconds) => {
   const note = randomScale(random)
   const chords = 2 + Math.floor(3 * random.uniform())
@@ -41,7 +52,7 @@ export const strummedChords: SoundGenerator = (random, seconds) => {
   return { description: `a guitar strums ${chords} chords`, sound }
 }
 
-/** Long bowed notes. */
+/** One to three long bowed notes. */
 export const bowedNotes: SoundGenerator = (random, seconds) => {
   const direction = choose(random, directions)
   const count = 1 + Math.floor(3 * random.uniform())
@@ -52,10 +63,17 @@ export const bowedNotes: SoundGenerator = (random, seconds) => {
   const degrees = melody(random, count + 1, direction)
   for (let i = 0; i < count; i++) {
     const octave = cello ? -12 : 12
-    const [from, to] = [semitonesToHertz(note(degrees[i] as number) + octave), semitonesToHertz(note(degrees[i + 1] as number) + octave)]
+    const [from, to] = [
+      semitonesToHertz(note(degrees[i] as number) + octave),
+      semitonesToHertz(note(degrees[i + 1] as number) + octave),
+    ]
     const slide = count === 1 ? to : from
     const tone = harmonicTone(glidingPitch(length, from, slide, 0.008), (k) => (1 / k) * (1 + 0.6 * Math.cos(k * 1.3)))
-    mixInto(sound, multiply(biquadFilter(tone, 'lowpass', cello ? 2800 : 6500), attackRelease(length, 0.12, 0.12)), i * length)
+    mixInto(
+      sound,
+      multiply(biquadFilter(tone, 'lowpass', cello ? 2800 : 6500), attackRelease(length, 0.12, 0.12)),
+      i * length,
+    )
   }
   const what =
     count === 1
@@ -64,7 +82,7 @@ export const bowedNotes: SoundGenerator = (random, seconds) => {
   return { description: `a ${cello ? 'cello' : 'violin'} ${what}`, sound }
 }
 
-/** Karplus and Strong's string: a burst of noise runs round a delay line that dulls it a little every time. */
+/** A Karplus-Strong string: a burst of noise in a feedback delay with a low-pass filter. */
 function pluckedString(random: Random, frequency: number, seconds: number): Sound {
   const period = sampleRate / frequency - 0.5 // the averaging of two samples delays by half a sample
   const whole = Math.floor(period)
@@ -72,10 +90,10 @@ function pluckedString(random: Random, frequency: number, seconds: number): Soun
   const burst = biquadFilter(noise(random, (whole + 2) / sampleRate), 'lowpass', uniformBetween(random, 3000, 9000))
   const y = silence(seconds)
   const loss = 0.5 * 0.996 ** (220 / frequency)
-  const before = (i: number) => (i < 0 ? 0 : (y[i] as number))
+  const sampleAt = (i: number) => (i < 0 ? 0 : (y[i] as number))
   for (let i = 0; i < y.length; i++) {
-    const late = (d: number) => before(i - d) + before(i - d - 1)
-    y[i] = (burst[i] ?? 0) + loss * ((1 - fraction) * late(whole) + fraction * late(whole + 1))
+    const delayed = (d: number) => sampleAt(i - d) + sampleAt(i - d - 1)
+    y[i] = (burst[i] ?? 0) + loss * ((1 - fraction) * delayed(whole) + fraction * delayed(whole + 1))
   }
   return y
 }

@@ -1,24 +1,24 @@
-/** Voice-like sounds: a buzzing source through the resonances of a mouth, with consonants of noise when it speaks. */
+/** Voice-like sounds: a harmonic source through formant filters, with bursts of noise as consonants. */
 import type { Random } from '../../src/platform/random.ts'
 import { biquadFilter } from './filter.ts'
-import { directions, glidingPitch, semitonesToHertz, randomScale, melody } from './pitch.ts'
+import { directions, glidingPitch, melody, randomScale, semitonesToHertz } from './pitch.ts'
 import {
-  uniformBetween,
+  attackRelease,
   choose,
-  mixInto,
+  exponentialDecay,
   mix,
+  mixInto,
+  multiply,
   noise,
-  type SoundGenerator,
   type Sound,
+  type SoundGenerator,
   sampleRate,
   silence,
-  exponentialDecay,
-  attackRelease,
-  multiply,
+  uniformBetween,
 } from './sound.ts'
 import { harmonicTone } from './tone.ts'
 
-/** The first three formants in hertz, and how loud each is. */
+/** The first three formants of each vowel in hertz. */
 const vowels = {
   a: [800, 1150, 2900],
   e: [400, 2000, 2600],
@@ -36,7 +36,7 @@ const registers = [
   { name: "child's", hertz: 310, formants: 1.25 },
 ]
 
-/** Syllables of uneven length, each with a consonant before it, the pitch falling or rising over the phrase. */
+/** A phrase: syllables of uneven length, each after a consonant. The pitch falls, or rises at the end of a question. */
 export const speech: SoundGenerator = (random, seconds) => {
   const register = choose(random, registers)
   const question = random.uniform() < 0.4
@@ -45,12 +45,12 @@ export const speech: SoundGenerator = (random, seconds) => {
   const phrase = silence(seconds)
   let start = 0
   lengths.forEach((length, i) => {
-    const toneAt = (at: number) => (question ? 1 + 0.45 * Math.max(0, at - 0.6) : 1.12 - 0.25 * at)
+    const intonation = (at: number) => (question ? 1 + 0.45 * Math.max(0, at - 0.6) : 1.12 - 0.25 * at)
     const bend = uniformBetween(random, 0.93, 1.08)
     const pitch = glidingPitch(
       length * 0.8,
-      register.hertz * toneAt(i / count) * bend,
-      register.hertz * toneAt((i + 1) / count),
+      register.hertz * intonation(i / count) * bend,
+      register.hertz * intonation((i + 1) / count),
     )
     const syllable = multiply(vowelGlide(random, pitch, register.formants), attackRelease(length * 0.8, 0.03, 0.06))
     mixInto(phrase, consonant(random), start, uniformBetween(random, 0.05, 0.25))
@@ -61,7 +61,7 @@ export const speech: SoundGenerator = (random, seconds) => {
   return { description: `a ${register.name} voice ${manner} in ${count} syllables`, sound: phrase }
 }
 
-/** Held notes of a scale with vibrato, sliding into one another. */
+/** Two to four long notes with vibrato; each starts slightly below its pitch. */
 export const singing: SoundGenerator = (random, seconds) => {
   const register = choose(random, registers)
   const direction = choose(random, directions)
@@ -91,7 +91,7 @@ export const humming: SoundGenerator = (random, seconds) => {
   return { description: `two voices hum together, slowly ${bend > 1 ? 'rising' : 'falling'}`, sound }
 }
 
-/** A glottal buzz that moves from one vowel to another. */
+/** A harmonic source whose formants move from one vowel to another. @param scale of the formants: larger for smaller voices. */
 function vowelGlide(random: Random, pitch: Sound, scale: number): Sound {
   const names = Object.keys(vowels) as Vowel[]
   const [from, to] = [vowels[choose(random, names)], vowels[choose(random, names)]]
@@ -105,14 +105,14 @@ function vowelGlide(random: Random, pitch: Sound, scale: number): Sound {
   return mix(formants)
 }
 
-/** A hiss or a click, as in s, sh, t or k. */
+/** A burst of noise, as in s, sh, t or k. */
 function consonant(random: Random): Sound {
   const length = uniformBetween(random, 0.03, 0.11)
   const hiss = biquadFilter(noise(random, length), 'bandpass', uniformBetween(random, 1500, 7000), 1.2)
   return multiply(hiss, random.uniform() < 0.5 ? attackRelease(length, 0.02, 0.02) : exponentialDecay(length, 0.05))
 }
 
-/** Uneven parts of a whole. */
+/** Divides `whole` into random parts. */
 function unevenParts(random: Random, count: number, whole: number): number[] {
   const parts = Array.from({ length: count }, () => uniformBetween(random, 0.6, 1.5))
   const sum = parts.reduce((a, b) => a + b)

@@ -1,10 +1,20 @@
-/** Blown pipes: a few harmonics and the breath around them. */
+/** A flute: four harmonics and breath noise. */
 import { biquadFilter } from './filter.ts'
-import { directions, glidingPitch, semitonesToHertz, randomScale, melody } from './pitch.ts'
-import { uniformBetween, choose, mixInto, noise, type SoundGenerator, sampleRate, silence, attackRelease, multiply } from './sound.ts'
+import { directions, glidingPitch, melody, randomScale, semitonesToHertz } from './pitch.ts'
+import {
+  attackRelease,
+  choose,
+  mixInto,
+  multiply,
+  noise,
+  type SoundGenerator,
+  sampleRate,
+  silence,
+  uniformBetween,
+} from './sound.ts'
 import { harmonicTone } from './tone.ts'
 
-/** A flute, in separate or slurred notes, sometimes with a trill. */
+/** A melody of three to eight notes, sometimes with a trill at the end. */
 export const fluteMelody: SoundGenerator = (random, seconds) => {
   const direction = choose(random, directions)
   const count = Math.round(uniformBetween(random, 3, 8))

@@ -1,8 +1,8 @@
-/** Where a sound stands between two loudspeakers, and the room around it. */
+/** From mono to stereo. */
 import type { Random } from '../../src/platform/random.ts'
-import { uniformBetween, mixInto, type Sound, sampleRate, silence } from './sound.ts'
+import { mixInto, type Sound, sampleRate, silence, uniformBetween } from './sound.ts'
 
-/** Left and right: one of them louder, and a few early echoes that differ between them. */
+/** Pans a sound to a random position and adds four early echoes, which differ between the channels. */
 export function placeInStereo(random: Random, sound: Sound): [left: Sound, right: Sound] {
   const angle = uniformBetween(random, 0.15, 0.85) * (Math.PI / 2)
   return [Math.cos(angle), Math.sin(angle)].map((gain) => {
