@@ -100,7 +100,7 @@ describe('a text encoder is refused', () => {
       {},
       (name, tensor) => (name === table ? firstRows(tensor, 100) : tensor),
     )
-    await expect(encode(folder, ['soft rain'])).rejects.toThrow(/the tokenizer gives the token \d+, .* for 100/)
+    await expect(encode(folder, ['soft rain'])).rejects.toThrow(/the tokenizer produces token \d+, .* for only 100 tokens/)
   })
 })
 
