@@ -100,7 +100,9 @@ describe('a text encoder is refused', () => {
       {},
       (name, tensor) => (name === table ? firstRows(tensor, 100) : tensor),
     )
-    await expect(encode(folder, ['soft rain'])).rejects.toThrow(/the tokenizer produces token \d+, .* for only 100 tokens/)
+    await expect(encode(folder, ['soft rain'])).rejects.toThrow(
+      /the tokenizer produces token \d+, .* for only 100 tokens/,
+    )
   })
 })
 
