@@ -33,6 +33,7 @@ const withoutNative = { LTX_A2A_DATA: join(tmpdir(), 'ltx-a2a-test-no-data') }
 export default defineConfig({
   test: {
     pool: 'forks',
+    globalSetup: fileURLToPath(new URL('test/temp-folder.ts', import.meta.url)),
     isolate: false, // TensorFlow.js is loaded once; nothing may depend on a fresh process anyway
     maxWorkers: 2,
     // a small base with random weights, in place of the one that was trained

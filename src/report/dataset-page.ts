@@ -1,4 +1,4 @@
-/** The page of a dataset: advice, a table of all pairs, and pictures and players of some of them. */
+/** The page of a dataset: problems, advice, a table of all pairs, and pictures and players of some of them. */
 import { compressAudio } from '../audio/compress.ts'
 import { decodeAudio } from '../audio/decode.ts'
 import { toStereo } from '../audio/waveform.ts'
@@ -13,19 +13,19 @@ import { replaceFile } from '../platform/files.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { countText, decimalText } from '../platform/text.ts'
 import { barChart } from './page/charts.ts'
-import { facts, html, type Markup, page, section } from './page/page.ts'
+import { definitionList, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, pageSound, player } from './page/player.ts'
 
-/** Both sides of a pair, by its name. */
+/** Both sides of pairs, by the name of the pair. */
 export type PairSounds = ReadonlyMap<string, { reference: PageSound; target: PageSound }>
 
 /** More players would make the page too large to send by mail. */
 export const maxPlayers = 24
 
-const maxBars = 12
+const maxClipLengths = 12
 
-/** The pairs that get players: those with findings first, then the others, in the order of the dataset. */
-export function pairsToHear({ pairs, advice }: Dataset): DatasetPair[] {
+/** At most `maxPlayers` pairs: all with findings about their sound, then others, in the order of the dataset. */
+export function pairsWithPlayers({ pairs, advice }: Dataset): DatasetPair[] {
   const flagged = new Set(
     advice?.findings.filter(isAboutSound).flatMap((finding) => finding.pairs.map(({ name }) => name)),
   )
@@ -85,7 +85,7 @@ const nameList = (pairs: Finding['pairs']): string => {
 }
 
 function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<Dataset['advice']>, seconds: number) {
-  const bars = sampleBuckets(buckets, maxBars).map((bucket) => ({
+  const bars = sampleBuckets(buckets, maxClipLengths).map((bucket) => ({
     label: `${bucket.seconds.toFixed(1)} s`,
     value: bucket.pairs,
     chosen: bucket.seconds === recommendedSeconds,
@@ -101,7 +101,7 @@ function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<D
 function settingsSection({ options, counts }: Dataset): Markup {
   return section(
     'What a training would use',
-    facts([
+    definitionList([
       ['clip length', `${options.seconds} s`],
       ['trigger phrase', options.triggerPhrase || '–'],
       ['used', counts.used],
@@ -113,12 +113,12 @@ function settingsSection({ options, counts }: Dataset): Markup {
 }
 
 function pairSection({ pairs }: Dataset): Markup {
-  const numbers = ['seconds', 'kHz', 'LUFS', 'peak dB', 'lag', 'difference']
+  const columns = ['seconds', 'kHz', 'LUFS', 'peak dBFS', 'lag', 'difference dB']
   return section(
     'Pairs',
-    html`<div class="scroll"><table><thead><tr><th>pair</th>${numbers.map((title) => html`<th class="number">${title}</th>`)}<th>outcome</th><th>caption</th></tr></thead>
+    html`<div class="scroll"><table><thead><tr><th>pair</th>${columns.map((title) => html`<th class="number">${title}</th>`)}<th>outcome</th><th>caption</th></tr></thead>
 <tbody>${pairs.map(pairRow)}</tbody></table></div>`,
-    html`<p class="faint">Two values are those of the reference and the target. Lag: how much later the target starts. Difference: the mean difference of the log-mel spectrograms in decibels; 1 is hardly audible, 6 is a radio, 15 is another sound.</p>`,
+    html`<p class="faint">Where there are two values, the first is that of the reference and the second that of the target; – is a value that could not be measured. kHz: the sample rate. LUFS: the loudness of the whole file; speech and music are usually between −30 and −10. Peak: the loudest sample of the part that is used; 0 is the maximum. Lag: how much later the target is than the reference. Difference: the mean difference of the log-mel spectrograms of reference and target; 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`,
   )
 }
 
@@ -127,10 +127,10 @@ function pairRow(pair: DatasetPair): Markup {
   const isLate = Math.abs(sound?.lagSeconds ?? 0) >= tolerableLagSeconds
   const lag = sound?.common === 'nothing' ? 'unrelated' : sound?.lagSeconds == null ? '–' : lagText(sound.lagSeconds)
   const outcome = plan.use ? outcomeText(plan) : `skipped: ${plan.reason}`
-  const number = (text: string, wrong = false) => html`<td class="number${wrong && ' fair'}">${text}</td>`
-  return html`<tr><td>${name}</td>${number(both(pair, ({ seconds }) => seconds.toFixed(2)))}${number(
-    both(pair, ({ sampleRate }) => `${sampleRate / 1000}`),
-  )}${number(both(pair, ({ sound }) => signed(sound?.loudness)))}${number(both(pair, ({ peakDbfs }) => signed(peakDbfs)))}${number(
+  const number = (text: string, isFlagged = false) => html`<td class="number${isFlagged && ' fair'}">${text}</td>`
+  return html`<tr><td>${name}</td>${number(bothSides(pair, ({ seconds }) => seconds.toFixed(2)))}${number(
+    bothSides(pair, ({ sampleRate }) => `${sampleRate / 1000}`),
+  )}${number(bothSides(pair, ({ sound }) => levelText(sound?.loudness)))}${number(bothSides(pair, ({ peakDbfs }) => levelText(peakDbfs)))}${number(
     lag,
     isLate || sound?.common === 'nothing',
   )}${number(sound?.distance == null ? '–' : sound.distance.toFixed(1))}<td${!plan.use && html` class="fair"`}>${outcome}</td><td>${caption}</td></tr>\n`
@@ -138,12 +138,12 @@ function pairRow(pair: DatasetPair): Markup {
 
 type Audio = NonNullable<DatasetSide['audio']>
 
-function both({ reference, target }: DatasetPair, text: (audio: Audio) => string): string {
-  const [first, second] = [reference, target].map(({ audio }) => (audio ? text(audio) : '?'))
+function bothSides({ reference, target }: DatasetPair, text: (audio: Audio) => string): string {
+  const [first, second] = [reference, target].map(({ audio }) => (audio ? text(audio) : '–'))
   return first === second ? `${first}` : `${first} → ${second}`
 }
 
-const signed = (value: number | null | undefined) => (value == null ? '–' : decimalText(value, 1))
+const levelText = (value: number | null | undefined) => (value == null ? '–' : decimalText(value, 1))
 
 function outcomeText(plan: Extract<DatasetPair['plan'], { use: true }>): string {
   const fits = [plan.reference.how, plan.target.how]
@@ -151,28 +151,28 @@ function outcomeText(plan: Extract<DatasetPair['plan'], { use: true }>): string 
 }
 
 function soundSection({ pairs }: Dataset, sounds: PairSounds): Markup | undefined {
-  const shown = pairs.flatMap((pair) => {
+  const withSounds = pairs.flatMap((pair) => {
     const sound = sounds.get(pair.name)
     return sound ? [{ pair, ...sound }] : []
   })
-  if (shown.length === 0) return undefined
+  if (withSounds.length === 0) return undefined
   return section(
     'Listen',
-    shown.length < pairs.length
-      ? html`<p class="faint">${shown.length} of ${pairs.length} pairs, those with findings first.</p>`
+    withSounds.length < pairs.length
+      ? html`<p class="faint">${withSounds.length} of ${pairs.length} pairs: those with findings, then the first others.</p>`
       : undefined,
-    html`${shown.map(
+    html`${withSounds.map(
       ({ pair, reference, target }) =>
         html`<h3>${pair.name}</h3><div class="pair">${player('reference', reference, pair.reference.path)}${player('target', target, pair.target.path)}</div>`,
     )}`,
   )
 }
 
-/** Excerpts are enough to judge a pair. */
-const maxSeconds = 15
+/** The length of the excerpts that players have. */
+const excerptSeconds = 15
 const kilobitsPerSecond = 64
 
-/** Decodes the beginning of the pairs that get players, and writes the page. */
+/** Writes the page. It decodes the beginning of the pairs that get players. @throws UserError when a recording cannot be decoded or the page cannot be written. */
 export async function writeDatasetPage(
   path: string,
   dataset: Dataset,
@@ -180,19 +180,19 @@ export async function writeDatasetPage(
   options: RunOptions<ProgressEvent> = {},
 ) {
   const reporter = createReporter<ProgressEvent>(options)
-  const pairs = pairsToHear(dataset)
+  const pairs = pairsWithPlayers(dataset)
   const stage = reporter.stage('Page', pairs.length, 'pairs')
   const sounds = new Map<string, { reference: PageSound; target: PageSound }>()
   for (const { name, reference, target } of pairs) {
-    sounds.set(name, { reference: await soundOf(source, reference), target: await soundOf(source, target) })
+    sounds.set(name, { reference: await excerptOf(source, reference), target: await excerptOf(source, target) })
     stage.update(sounds.size)
   }
   replaceFile(path, [datasetPage(dataset, sounds satisfies PairSounds)])
   stage.finish(path)
 }
 
-async function soundOf(source: Source, { path }: DatasetSide): Promise<PageSound> {
-  const decoded = await source.withFile(path, (file) => decodeAudio(file, { name: path, maxSeconds }))
+async function excerptOf(source: Source, { path }: DatasetSide): Promise<PageSound> {
+  const decoded = await source.withFile(path, (file) => decodeAudio(file, { name: path, maxSeconds: excerptSeconds }))
   const waveform = toStereo(decoded)
   return pageSound(waveform, await compressAudio(waveform, kilobitsPerSecond))
 }

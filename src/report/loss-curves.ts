@@ -1,10 +1,10 @@
-/** The curves of a run: `metrics.jsonl` smoothed, by noise level, and thinned to what a chart can show. */
+/** The charts of a run, and the curves in them: the values of `metrics.jsonl`, smoothed, by noise level, and thinned to what a chart can show. */
 import { mean, median } from '../platform/statistics.ts'
 import { lineChart, type Series } from './page/charts.ts'
 import { html, type Markup } from './page/page.ts'
 
 const maxPoints = 300
-/** The weight of the newest value: an average over about fifty steps. A quarter of the noise levels has a quarter of the steps. */
+/** The weight of the newest value. 0.04 averages over about fifty steps. Each band of noise levels has about a quarter of the steps. */
 const smoothing = 0.04
 const bandSmoothing = 0.1
 
@@ -15,10 +15,10 @@ export function lossCharts(steps: readonly StepMetrics[]): Markup {
   const seconds = curveOf(steps, ({ seconds }) => seconds)
   return html`<div class="charts">${lineChart({
     title: 'Loss',
-    note: 'Fixed: the loss over the same pairs, noise and noise levels each time. It shows whether the LoRA learns.',
+    note: 'The mean squared error of the predicted velocity. Smoothed: an average over about fifty steps. Fixed: the loss over the same pairs, noise and noise levels each time; it shows whether the LoRA learns.',
     series: [line('smoothed', smoothed(loss, smoothing)), { name: 'fixed', points: fixed, dots: true }],
     format: fourDigits,
-  })}${lineChart({ title: 'Loss by noise level', series: bands, note: 'Smoothed. Sigma 0 is no noise, sigma 1 is noise only.', format: fourDigits })}${lineChart(
+  })}${lineChart({ title: 'Loss by noise level', series: bands, note: 'Smoothed. Sigma is the noise level: 0 is no noise, 1 is noise only.', format: fourDigits })}${lineChart(
     {
       title: 'Learning rate',
       series: [
@@ -30,7 +30,8 @@ export function lossCharts(steps: readonly StepMetrics[]): Markup {
     },
   )}${lineChart({
     title: 'Seconds per step',
-    series: [line('running median', runningMedian(seconds))],
+    note: 'The median of eleven neighbouring steps.',
+    series: [line('median', runningMedian(seconds))],
     format: (value) => `${value.toFixed(2)} s`,
   })}</div>`
 }
@@ -39,9 +40,10 @@ const line = (name: string, points: readonly Point[]): Series => ({ name, points
 
 const fourDigits = (value: number) => value.toFixed(4)
 
+/** The number of steps before and after each that its median includes. */
 const medianReach = 5
 
-/** The median keeps one slow step, such as the first, from flattening the rest of the chart. */
+/** A median, so that one slow step, such as the first, does not determine the scale of the chart. */
 const runningMedian = (points: readonly Point[]): Point[] =>
   points.map(([step], i) => {
     const window = points.slice(Math.max(0, i - medianReach), i + medianReach + 1).map(([, value]) => value)
@@ -60,6 +62,7 @@ export type StepMetrics = {
   fixed_loss?: number
 }
 
+/** The value at a step. */
 export type Point = readonly [step: number, value: number]
 
 /** Parses the complete lines. The last one may be cut off while it is written. */
@@ -72,14 +75,14 @@ export const parseMetrics = (text: string): StepMetrics[] =>
     }
   })
 
-/** The value of each step that has one. */
+/** The values of the steps that have a finite one. */
 export const curveOf = (steps: readonly StepMetrics[], value: (step: StepMetrics) => number | undefined): Point[] =>
   steps.flatMap((step) => {
     const number = value(step)
     return number === undefined || !Number.isFinite(number) ? [] : [[step.step, number] as const]
   })
 
-/** An exponential moving average with bias correction. @param weight of the newest value. */
+/** An exponential moving average with bias correction. @param weight the weight of the newest value, 0 to 1. */
 export function smoothed(points: readonly Point[], weight: number): Point[] {
   let [average, totalWeight] = [0, 0]
   return points.map(([step, value]) => {
@@ -89,18 +92,20 @@ export function smoothed(points: readonly Point[], weight: number): Point[] {
   })
 }
 
-export type Band = { name: string; points: Point[] }
+/** The curve of a range of noise levels. */
+export type SigmaBand = { name: string; points: Point[] }
 
-const edges = [0, 0.25, 0.5, 0.75, 1]
+/** The sigmas at which a band ends and the next begins. */
+const bandEdges = [0, 0.25, 0.5, 0.75, 1]
 
 /** The loss at each quarter of the noise levels. A step belongs to the quarter of its mean sigma. */
-export function lossBySigma(steps: readonly StepMetrics[]): Band[] {
+export function lossBySigma(steps: readonly StepMetrics[]): SigmaBand[] {
   const bandOf = ({ sigmas = [] }: StepMetrics) => {
     const sigma = mean(sigmas)
-    return Math.min(edges.length - 2, Math.floor(sigma * (edges.length - 1)))
+    return Math.min(bandEdges.length - 2, Math.floor(sigma * (bandEdges.length - 1)))
   }
-  return edges.slice(0, -1).map((low, band) => ({
-    name: `sigma ${low}–${edges[band + 1]}`,
+  return bandEdges.slice(0, -1).map((low, band) => ({
+    name: `sigma ${low}–${bandEdges[band + 1]}`,
     points: curveOf(
       steps.filter((step) => step.sigmas?.length && bandOf(step) === band),
       ({ loss }) => loss,

@@ -12,6 +12,7 @@ test.each([
   ['tonech4nge', 'tonech4nge, dry drums', 'tonech4nge, dry drums'],
   ['tone', 'tones of a bell', 'tone tones of a bell'],
   ['caf', 'café', 'caf café'],
+  ['cafe', 'cafe\u0301 noise', 'cafe cafe\u0301 noise'], // é in two characters
   ['tone change', 'tone, changed', 'tone change tone, changed'],
 ])('the phrase %j and the caption %j are trained as %j', (trigger, caption, expected) => {
   expect(composeCaption(trigger, caption)).toBe(expected)

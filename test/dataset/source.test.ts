@@ -121,6 +121,7 @@ describe('a folder', () => {
     if (kind === 'folder') writeFileSync(join(link, 'a_start.txt'), 'one')
     else cpSync(fixture('valid/ten-pairs'), join(link, 'ten.zip'))
     const source = await openSource(kind === 'folder' ? link : join(link, 'ten.zip'))
+    if (kind === 'folder') expect(source.paths).toEqual(['a_start.txt'])
     const [path] = source.paths
     const size = await source.withFile(path as string, async (file) => readFileSync(file).length)
     expect(size).toBeGreaterThan(0)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compressAudio } from '../../src/audio/compress.ts'
-import { datasetPage, maxPlayers, pairsToHear } from '../../src/report/dataset-page.ts'
+import { datasetPage, maxPlayers, pairsWithPlayers } from '../../src/report/dataset-page.ts'
 import { pageSound } from '../../src/report/page/player.ts'
 import { runPage } from '../../src/report/run-page.ts'
 import { tone } from '../audio/signals.ts'
@@ -23,7 +23,7 @@ beforeAll(async () => {
   writeFileSync(runFile, runPage(await largeRun()))
   const waveform = tone(clipSeconds)
   const sound = pageSound(waveform, await compressAudio(waveform, 64))
-  const sounds = new Map(pairsToHear(dataset).map(({ name }) => [name, { reference: sound, target: sound }]))
+  const sounds = new Map(pairsWithPlayers(dataset).map(({ name }) => [name, { reference: sound, target: sound }]))
   writeFileSync(datasetFile, datasetPage(dataset, sounds))
 })
 
@@ -40,7 +40,11 @@ test('a page of hundreds of pairs has players for those with findings, and no mo
   const findings = [
     { kind: 'out-of-sync', severity: 'warning', what: '', hint: '', pairs: [{ name: 'pair-555' }] },
   ] as const
-  const heard = pairsToHear({ ...dataset, pairs: many, advice: { ...(dataset.advice as object), findings } as never })
+  const heard = pairsWithPlayers({
+    ...dataset,
+    pairs: many,
+    advice: { ...(dataset.advice as object), findings } as never,
+  })
   expect([heard.length, heard[0]?.name, heard.at(-1)?.name]).toEqual([maxPlayers, 'pair-1', 'pair-555'])
 })
 

@@ -1,5 +1,5 @@
 /** What a resumed run may change and what it may not. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -83,14 +83,16 @@ describe('a resumed run', () => {
     ])
   })
 
-  it('is refused while another process writes it', async () => {
-    const lock = lockFolder(join(folder, 'runs/short'))
-    const text = readFileSync(join(folder, 'runs/short', lockFile), 'utf8')
-    const { code, stderr } = await spawnLtxA2a(['train', '--resume', 'runs/short'], { cwd: folder })
-    expect(stderr).toMatch(new RegExp(`^error: runs.short is being written by process ${process.pid}`)) // first of all
+  it('is refused while another process writes it, wherever the folder lies now', async () => {
+    renameSync(join(folder, 'runs/short'), join(folder, 'moved'))
+    const lock = lockFolder(join(folder, 'moved'))
+    const text = readFileSync(join(folder, 'moved', lockFile), 'utf8')
+    const { code, stderr } = await spawnLtxA2a(['train', '--resume', 'moved'], { cwd: folder })
+    expect(stderr).toMatch(new RegExp(`^error: moved is being written by process ${process.pid}`)) // first of all
     expect(code).toBe(2)
-    expect(readFileSync(join(folder, 'runs/short', lockFile), 'utf8')).toBe(text)
+    expect(readFileSync(join(folder, 'moved', lockFile), 'utf8')).toBe(text)
     lock.release()
-    expect(remainsOf(join(folder, 'runs/short'))).toEqual([])
+    expect(remainsOf(join(folder, 'moved'))).toEqual([])
+    expect(existsSync(join(folder, 'runs/short'))).toBe(false)
   })
 })

@@ -1,10 +1,15 @@
 import { inflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
+import type { PairComparison } from '../../src/audio/analysis/pair-comparison.ts'
+import type { Verdict } from '../../src/audio/analysis/verdict.ts'
+import type { DatasetPair } from '../../src/dataset/pair-inspection.ts'
 import { crc32, crc32c } from '../../src/formats/crc.ts'
-import { lineChart, short, ticks } from '../../src/report/page/charts.ts'
+import { datasetPage } from '../../src/report/dataset-page.ts'
+import { axisNumber, lineChart, ticks } from '../../src/report/page/charts.ts'
 import { html } from '../../src/report/page/page.ts'
 import { encodePng } from '../../src/report/page/player.ts'
-import { shownOf } from '../../src/report/run-page.ts'
+import { runPage, selectPreviews } from '../../src/report/run-page.ts'
+import { dataset } from '../pages/run.ts'
 
 describe('markup', () => {
   test('escapes everything that is not markup', () => {
@@ -52,7 +57,7 @@ describe('a chart', () => {
   })
 
   test('writes numbers briefly', () => {
-    expect([0, 0.4312, 2000, 1e-4, 2.5e-5, -3].map(short)).toEqual(['0', '0.431', '2000', '1e−4', '2.5e−5', '−3'])
+    expect([0, 0.4312, 2000, 1e-4, 2.5e-5, -3].map(axisNumber)).toEqual(['0', '0.431', '2000', '1e−4', '2.5e−5', '−3'])
   })
 
   test('shows the latest values, and says when there is no values yet', () => {
@@ -66,8 +71,47 @@ describe('a chart', () => {
 
 test('of very many previews the first, the last, the best and some between are shown', () => {
   const previews = Array.from({ length: 80 }, (_, i) => ({ step: 250 * (80 - i) }))
-  const shown = shownOf(previews, { step: 1000, reason: '' }).map(({ step }) => step)
+  const shown = selectPreviews(previews, { step: 1000, reason: '' }).map(({ step }) => step)
   expect(shown).toHaveLength(12)
   expect(shown).toEqual(expect.arrayContaining([20_000, 1000, 250]))
-  expect(shownOf(previews.slice(0, 12), undefined)).toHaveLength(12)
+  expect(selectPreviews(previews.slice(0, 12), undefined)).toHaveLength(12)
+})
+
+describe('a value that could not be measured is shown as –, not as 0:', () => {
+  const cells = (markup: string, row: string) =>
+    [...(markup.split(`<td>${row}</td>`)[1]?.split('</tr>')[0] ?? '').matchAll(/<td class="number[^"]*">([^<]*)/g)].map(
+      ([, text]) => text,
+    )
+
+  test('in the table of pairs', () => {
+    const [pair] = dataset.pairs as [DatasetPair]
+    const audio = { ...(pair.target.audio as NonNullable<DatasetPair['target']['audio']>), peakDbfs: null }
+    const pairs: DatasetPair[] = [
+      { ...pair, name: 'unreadable', reference: { path: 'a', audio: null }, target: { path: 'b', audio: null } },
+      {
+        ...pair,
+        name: 'silent',
+        target: { ...pair.target, audio: { ...audio, sound: undefined as never } },
+        sound: { ...(pair.sound as PairComparison), lagSeconds: null, distance: null },
+      },
+    ]
+    const markup = datasetPage({ ...dataset, pairs }, new Map())
+    expect(cells(markup, 'unreadable').slice(0, 4)).toEqual(['–', '–', '–', '–'])
+    expect(cells(markup, 'silent').slice(2)).toEqual(['−18.2 → –', '−3.1 → –', '–', '–'])
+  })
+
+  test('beside a preview and a reconstruction', () => {
+    const sound = { dataUri: '', seconds: 1, spectrogram: '', peaks: [] }
+    const verdict: Verdict = { word: 'ignored', follows: 0.1, timing: 0, lagSeconds: 0, toReference: null, toBase: 3 }
+    const markup = runPage({
+      ...{ name: 'run', state: 'running', step: 1, steps: 2, written: '', settings: [], files: [], dataset },
+      metrics: [{ step: 1, loss: 1 }],
+      validation: [{ prompt: '', reference: sound, previews: [{ step: 1, sound, verdict }] }],
+      reconstructions: [{ name: 'pair-1', original: sound, reconstructed: sound, distance: null }],
+    })
+    expect(markup).toContain('onsets 0.00 · – from the reference · 3.0 dB from the base')
+    expect(markup).not.toContain('from the target')
+    expect(markup).toContain('distance –<')
+    expect(markup).not.toContain(' left ·')
+  })
 })

@@ -1,4 +1,4 @@
-/** Charts as SVG: lines over steps, with round numbers on the axes and the latest values in the legend, and horizontal bars. */
+/** Charts as markup: lines over steps as SVG, with round numbers on the axes and the latest values in the legend, and horizontal bars. */
 import { html, type Markup } from './page.ts'
 
 export type Series = {
@@ -11,7 +11,7 @@ export type Series = {
 export type LineChart = {
   title: string
   series: readonly Series[]
-  /** How a value is written in the legend. */
+  /** Formats a value for the legend. */
   format?: (value: number) => string
   note?: string
 }
@@ -19,12 +19,12 @@ export type LineChart = {
 const [width, height] = [440, 220]
 const [left, right, top, bottom] = [60, 10, 10, 28]
 
-/** The number of series colours in the style. */
-const hues = 4
+/** The number of `--series` colors in the style. */
+const seriesColorCount = 4
 
-export function lineChart({ title, series, note, format = short }: LineChart): Markup {
-  const shown = series.filter(({ points }) => points.length > 0)
-  const points = shown.flatMap(({ points }) => points)
+export function lineChart({ title, series, note, format = axisNumber }: LineChart): Markup {
+  const drawn = series.filter(({ points }) => points.length > 0)
+  const points = drawn.flatMap(({ points }) => points)
   if (points.length === 0)
     return html`<figure><figcaption><strong>${title}</strong><small>no values yet</small></figcaption></figure>`
   const xTicks = ticks(points.map(([x]) => x))
@@ -33,36 +33,36 @@ export function lineChart({ title, series, note, format = short }: LineChart): M
   const y = scale(yTicks, height - bottom, top)
   return html`<figure><figcaption><strong>${title}</strong>${note !== undefined && html`<small>${note}</small>`}</figcaption>
 <svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
-${yTicks.map((tick) => html`<line class="grid" x1="${left}" x2="${width - right}" y1="${y(tick)}" y2="${y(tick)}"/><text x="${left - 6}" y="${y(tick)}" dy=".35em" text-anchor="end">${short(tick)}</text>`)}
-${xTicks.map((tick, i) => html`<text x="${x(tick)}" y="${height - 8}" text-anchor="${i === xTicks.length - 1 ? 'end' : 'middle'}">${short(tick)}</text>`)}
+${yTicks.map((tick) => html`<line class="grid" x1="${left}" x2="${width - right}" y1="${y(tick)}" y2="${y(tick)}"/><text x="${left - 6}" y="${y(tick)}" dy=".35em" text-anchor="end">${axisNumber(tick)}</text>`)}
+${xTicks.map((tick, i) => html`<text x="${x(tick)}" y="${height - 8}" text-anchor="${i === xTicks.length - 1 ? 'end' : 'middle'}">${axisNumber(tick)}</text>`)}
 <line class="axis" x1="${left}" x2="${width - right}" y1="${y(yTicks[0] as number)}" y2="${y(yTicks[0] as number)}"/>
-${shown.map((one, i) => (one.dots ? dots(one, i, x, y) : line(one, i, x, y)))}
+${drawn.map((series, i) => (series.dots ? dots(series, i, x, y) : line(series, i, x, y)))}
 </svg>
-<div class="legend">${shown.map((one, i) => html`<span style="--mark:${hue(i)}">${one.name} <b>${format(latest(one))}</b></span>`)}</div></figure>\n`
+<div class="legend">${drawn.map((series, i) => html`<span style="--mark:${seriesColor(i)}">${series.name} <b>${format(latest(series))}</b></span>`)}</div></figure>\n`
 }
 
 type Scale = (value: number) => number
 
-const hue = (i: number) => `var(--series-${i % hues})`
+const seriesColor = (i: number) => `var(--series-${i % seriesColorCount})`
 
 const line = ({ points }: Series, i: number, x: Scale, y: Scale): Markup =>
-  html`<path class="line" style="stroke:${hue(i)}" d="M${points.map(([px, py]) => `${x(px)} ${y(py)}`).join('L')}"/>`
+  html`<path class="line" style="stroke:${seriesColor(i)}" d="M${points.map(([px, py]) => `${x(px)} ${y(py)}`).join('L')}"/>`
 
 const dots = ({ points }: Series, i: number, x: Scale, y: Scale): Markup =>
-  html`${points.map(([px, py]) => html`<circle style="fill:${hue(i)}" r="4" cx="${x(px)}" cy="${y(py)}"><title>${short(px)}: ${short(py)}</title></circle>`)}`
+  html`${points.map(([px, py]) => html`<circle style="fill:${seriesColor(i)}" r="4" cx="${x(px)}" cy="${y(py)}"><title>${axisNumber(px)}: ${axisNumber(py)}</title></circle>`)}`
 
 const latest = ({ points }: Series) => points.at(-1)?.[1] as number
 
-/** The first and last tick are the ends. */
-function scale(between: readonly number[], from: number, to: number): Scale {
-  const [low, high] = [between[0] as number, between.at(-1) as number]
+/** Maps values linearly to positions: the first tick to `from`, the last one to `to`. */
+function scale(ticks: readonly number[], from: number, to: number): Scale {
+  const [low, high] = [ticks[0] as number, ticks.at(-1) as number]
   return (value) => Math.round(10 * (from + ((value - low) / (high - low)) * (to - from))) / 10
 }
 
 /** 0.3 / 0.1 is slightly less than 3. */
 const rounding = 1e-9
 
-/** Four to six round numbers from below the smallest to above the largest value. */
+/** Round numbers at equal distances, from below the smallest to above the largest value: usually four to six. */
 export function ticks(values: readonly number[]): number[] {
   const low = values.reduce((least, value) => Math.min(least, value), Infinity)
   const high = values.reduce((most, value) => Math.max(most, value), -Infinity)
@@ -74,8 +74,8 @@ export function ticks(values: readonly number[]): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)))
 }
 
-/** Three significant digits, without trailing zeros. */
-export function short(value: number): string {
+/** Three significant digits, without trailing zeros: `0.431`, `2000`, `1e−4`. */
+export function axisNumber(value: number): string {
   if (value === 0) return '0'
   const size = Math.abs(value)
   if (size < 1e-3) return value.toExponential(1).replace('.0e', 'e').replace('-', '−')

@@ -1,4 +1,4 @@
-/** HTML pages in a single file, which need no network: the template of a page, and escaped markup. */
+/** HTML pages in a single file that need no network: the template of a page, its script and style, and escaped markup. */
 
 export type PageParts = { title: string; lead: string | Markup; sections: readonly (Markup | undefined)[] }
 
@@ -29,11 +29,12 @@ export const section = (title: string, ...content: (Markup | undefined)[]): Mark
   html`<section><h2>${title}</h2>${content}</section>\n`
 
 /** A list of names and values. */
-export const facts = (entries: readonly (readonly [name: string, value: string | number | Markup])[]): Markup =>
-  html`<dl>${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
+export const definitionList = (
+  entries: readonly (readonly [name: string, value: string | number | Markup])[],
+): Markup => html`<dl>${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 
-/** The script of a page: one sound plays at a time, a line moves over its picture, and a click on the picture plays from there. */
-export const script = `
+/** The script of a page. One sound plays at a time, a line over its picture shows the position, and a click on the picture plays from there. */
+const script = `
 const sounds = [...document.querySelectorAll('figure')].filter((figure) => figure.querySelector('audio'))
 for (const figure of sounds) {
   const audio = figure.querySelector('audio')
@@ -57,8 +58,8 @@ for (const figure of sounds) {
 }
 `
 
-/** The style of a page: one column on a phone, more on wider screens, light or dark as the browser is set. */
-export const style = `
+/** The style of a page: one column on a phone, more on wider screens, light or dark as the browser prefers. */
+const style = `
 :root {
   color-scheme: light dark;
   --paper: #fbfaf8; --card: #fff; --ink: #1d1c1a; --faint: #6b6862; --line: #e0ddd6; --grid: #ebe8e2;
@@ -118,7 +119,7 @@ ol, ul { margin: 6px 0; padding-left: 22px; } li { margin-bottom: 6px; }
 footer { margin: 40px 0 24px; color: var(--faint); font-size: 13px; }
 `
 
-/** Markup in which all text is escaped: names and captions come out of archives. */
+/** Markup in which all text is escaped, because names and captions come from untrusted archives. */
 export type Markup = { readonly markup: string }
 
 type Part = Markup | string | number | false | undefined | readonly Part[]
@@ -128,7 +129,7 @@ export const html = (strings: TemplateStringsArray, ...parts: Part[]): Markup =>
   markup: strings.reduce((text, string, i) => text + markupOf(parts[i - 1]) + string),
 })
 
-/** Text that is markup already. */
+/** Markup that is not escaped again. */
 export const raw = (markup: string): Markup => ({ markup })
 
 function markupOf(part: Part): string {

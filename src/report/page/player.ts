@@ -1,4 +1,4 @@
-/** A sound on a page: its spectrogram as a PNG, its waveform as SVG, and a player. */
+/** A sound on a page: its spectrogram as PNG, its waveform as SVG, and a player. */
 import { deflateSync } from 'node:zlib'
 import { maxOf, type Spectrogram, spectrogramOf, toMono } from '../../audio/analysis/spectrogram.ts'
 import { durationOf, sampleCount, type Waveform } from '../../audio/waveform.ts'
@@ -18,7 +18,7 @@ export type PageSound = {
 export const dataUri = (type: string, bytes: Uint8Array) =>
   `data:${type};base64,${Buffer.from(bytes).toString('base64')}`
 
-const columns = 240
+const waveformColumns = 240
 
 /** @param compressed the same sound in a format that browsers play. */
 export function pageSound(waveform: Waveform, compressed: { type: string; bytes: Uint8Array }): PageSound {
@@ -33,29 +33,29 @@ export function pageSound(waveform: Waveform, compressed: { type: string; bytes:
 
 function peaksOf(waveform: Waveform): number[] {
   const [channel] = waveform.channels as [Float32Array]
-  const step = sampleCount(waveform) / columns
-  return Array.from({ length: columns }, (_, i) =>
+  const step = sampleCount(waveform) / waveformColumns
+  return Array.from({ length: waveformColumns }, (_, i) =>
     channel
       .subarray(Math.floor(i * step), Math.floor((i + 1) * step))
       .reduce((most, sample) => Math.max(most, Math.abs(sample)), 0),
   )
 }
 
-/** @param note is placed below the player, so that pictures beside each other stay aligned. */
+/** @param note text below the player; pictures beside each other stay aligned. */
 export function player(title: string | Markup, sound: PageSound, note?: string | Markup): Markup {
   return html`<figure><figcaption><strong>${title}</strong><span class="faint">${sound.seconds.toFixed(2)} s</span></figcaption>
 <div class="picture"><img alt="spectrogram" src="${sound.spectrogram}">${waveformSvg(sound.peaks)}<i></i></div>
 <audio controls preload="metadata" src="${sound.dataUri}"></audio>${note !== undefined && html`<p class="faint">${note}</p>`}</figure>\n`
 }
 
-/** Scaled so that the loudest place fills the height. */
+/** Scaled so that the largest peak fills the height. */
 function waveformSvg(peaks: readonly number[]): Markup {
-  const top = Math.max(...peaks, 1e-6)
+  const largest = Math.max(...peaks, 1e-6)
   const bars = peaks.map((peak, i) => {
-    const half = Math.max(0.4, (19 * peak) / top)
+    const half = Math.max(0.4, (19 * peak) / largest)
     return `M${i} ${(20 - half).toFixed(1)}h.8v${(2 * half).toFixed(1)}h-.8z`
   })
-  return html`<svg viewBox="0 0 ${columns} 40" preserveAspectRatio="none" aria-hidden="true"><path d="${bars.join('')}"/></svg>`
+  return html`<svg viewBox="0 0 ${waveformColumns} 40" preserveAspectRatio="none" aria-hidden="true"><path d="${bars.join('')}"/></svg>`
 }
 
 /** A picture with one byte per pixel, an index into a palette. */
@@ -92,9 +92,9 @@ function chunk(type: string, data: Uint8Array): Buffer {
 }
 
 /** Decibels below the loudest cell that are drawn black. */
-const range = 70
-/** Few enough for a small file, more than the eye can distinguish. */
-const colors = 48
+const rangeDecibels = 70
+/** More than the eye can distinguish, and few enough for a small file. */
+const colorCount = 48
 /** 20 ms per column. */
 const framesPerColumn = 2
 
@@ -107,14 +107,14 @@ export function spectrogramPng(spectrum: Spectrogram): Uint8Array {
   for (let x = 0; x < width && frames > 0; x++)
     for (let band = 0; band < bands; band++) {
       const level = (decibels[Math.min(frames - 1, x * framesPerColumn) * bands + band] as number) - top
-      const color = Math.round(Math.max(0, 1 + level / range) * (colors - 1))
+      const color = Math.round(Math.max(0, 1 + level / rangeDecibels) * (colorCount - 1))
       pixels[(bands - 1 - band) * width + x] = color
     }
   return encodePng({ width, height: bands, pixels, palette })
 }
 
 /** From black over violet and orange to near white, with even steps in perceived brightness. */
-const stops = [
+const colorStops = [
   [4, 3, 20],
   [60, 15, 112],
   [139, 41, 128],
@@ -124,9 +124,12 @@ const stops = [
 ] as const
 
 const palette = Uint8Array.from(
-  Array.from({ length: colors }, (_, i) => {
-    const at = (i / (colors - 1)) * (stops.length - 1)
-    const [from, to] = [stops[Math.floor(at)], stops[Math.min(stops.length - 1, Math.floor(at) + 1)]] as const
+  Array.from({ length: colorCount }, (_, i) => {
+    const at = (i / (colorCount - 1)) * (colorStops.length - 1)
+    const [from, to] = [
+      colorStops[Math.floor(at)],
+      colorStops[Math.min(colorStops.length - 1, Math.floor(at) + 1)],
+    ] as const
     return [0, 1, 2].map((c) => Math.round((from?.[c] ?? 0) * (1 - (at % 1)) + (to?.[c] ?? 0) * (at % 1)))
   }).flat(),
 )
