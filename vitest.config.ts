@@ -46,6 +46,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [...model, ...cli, 'test/native/**'],
           env: withoutNative,
+          testTimeout: 60_000, // for busy machines; it takes seconds
         },
       },
       {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { headSeconds } from '../../src/dataset/clips.ts'
 import { planFit, usableBuckets } from '../../src/dataset/fit-plan.ts'
 
 const plan = (reference: number, target: number, preservePitch = true, seconds = 5) =>
@@ -64,3 +65,14 @@ describe('the buckets that could be used', () => {
     }
   })
 })
+
+test.each([0.5, 5, 20, 60])(
+  'all of a recording that is stretched to %d s is kept, and more than all that is trimmed',
+  (seconds) => {
+    const isStretched = (duration: number) =>
+      JSON.stringify(plan(duration, duration, true, seconds)).includes('stretch')
+    expect(isStretched(1.1 * seconds)).toBe(true)
+    expect(isStretched(headSeconds(seconds))).toBe(false)
+    expect(headSeconds(seconds)).toBeGreaterThan(1.1 * seconds + 0.5)
+  },
+)
