@@ -118,7 +118,7 @@ function pairSection({ pairs }: Dataset): Markup {
     'Pairs',
     html`<div class="scroll"><table><thead><tr><th>pair</th>${columns.map((title) => html`<th class="number">${title}</th>`)}<th>outcome</th><th>caption</th></tr></thead>
 <tbody>${pairs.map(pairRow)}</tbody></table></div>`,
-    html`<p class="faint">Where there are two values, the first is that of the reference and the second that of the target; – is a value that could not be measured. kHz: the sample rate. LUFS: the loudness of the whole file; speech and music are usually between −30 and −10. Peak: the loudest sample of the part that is used; 0 is the maximum. Lag: how much later the target is than the reference. Difference: the mean difference of the log-mel spectrograms of reference and target; 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`,
+    html`<p class="faint">Where there are two values, the first is that of the reference and the second that of the target; – is a value that could not be measured. kHz: the sample rate. LUFS: the loudness of the whole file; −23 is usual in broadcasting, −14 in streaming. Peak: the loudest sample of the part that is used; 0 is the maximum. Lag: how much later the target is than the reference. Difference: the mean difference of the log-mel spectrograms of reference and target; 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`,
   )
 }
 

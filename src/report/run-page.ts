@@ -88,14 +88,14 @@ function clipSection(
       latest &&
       html`. At step ${latest.step} the verdict is <b class="${verdictClass[latest.verdict.word]}">${latest.verdict.word}</b>: ${verdictMeaning[latest.verdict.word]}.`
     }</p>`,
-    previews.length > 0 ? verdictLegend : undefined,
+    number === 1 && previews.length > 0 ? verdictLegend : undefined,
     selected.length < previews.length
       ? html`<p class="faint">${selected.length} of ${previews.length} previews; the others are in the folder previews.</p>`
       : undefined,
     html`<div class="cards">${player('reference', reference)}${target && player('target', target, 'what the reference should become')}${selected.map(
       ({ step, sound, verdict }) =>
         player(
-          html`${step === 0 ? 'step 0, the base' : `step ${step}`}${step === best?.step && html` <span class="good">★ best</span>`}`,
+          html`${step === 0 ? 'step 0: the base alone' : `step ${step}`}${step === best?.step && html` <span class="good">★ best</span>`}`,
           sound,
           verdictNote(verdict),
         ),
@@ -103,8 +103,8 @@ function clipSection(
   )
 }
 
-/** What the numbers below a preview mean. */
-const verdictLegend = html`<p class="faint">Envelopes: how closely the loudness of each frequency band follows that of the reference over time, from about 0 for unrelated sounds to 1 for the same. Onsets: the same for the moments at which sounds begin. Lag: how much later than the reference the preview is. Distances are mean differences of the log-mel spectrograms in decibels: 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`
+/** What the numbers below the previews mean; shown once, with the first. */
+const verdictLegend = html`<p class="faint">Envelopes: how closely the loudness of each frequency band follows that of the reference over time, from about 0 for unrelated sounds to 1 for identical envelopes. Onsets: how well the moments at which sounds begin coincide, from 0 to 1. Lag: how much later than the reference the preview is. Distances are mean differences of the log-mel spectrograms in decibels: 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`
 
 /** More previews would make the page too large to send by mail. */
 const maxPreviews = 12

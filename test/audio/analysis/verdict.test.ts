@@ -24,6 +24,17 @@ describe('the thresholds of a verdict', () => {
     expect(verdictWord({ ...same, toReference: 7.99 }, distances)).toBe('copied')
     expect(verdictWord({ ...same, toReference: 8 }, distances)).toBe('transformed')
   })
+
+  test.each([
+    [0.09, 'copied', 1],
+    [0.11, 'copied', 0], // the envelopes are still alike
+    [0.2, 'ignored', 0],
+  ])('in time: a copy that is %d s late is %s', (seconds, word, timing) => {
+    const verdict = judge({ preview: delayed(reference, seconds), reference })
+    expect(verdict.word).toBe(word)
+    expect(verdict.timing).toBeCloseTo(timing, 1)
+    expect(verdict.lagSeconds).toBeCloseTo(Math.min(seconds, 0.1), 6)
+  })
 })
 
 describe('a preview', () => {
