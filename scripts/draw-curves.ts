@@ -1,4 +1,4 @@
-/** Draws how the bundled base learned, from the records of its stages: `npx tsx scripts/draw-curves.ts --work runs/base`. */
+/** Draws the learning curves of the bundled base: `npx tsx scripts/draw-curves.ts --work runs/base`. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,13 +9,13 @@ const { values } = parseArgs({ options: { work: { type: 'string', default: 'runs
 const picture = fileURLToPath(new URL('../docs/base/curves.svg', import.meta.url))
 
 const charts: [stage: string, measure: string, title: string][] = [
-  ['autoencoder', 'absolute', 'Audio VAE: error of log-mels, nats'],
+  ['audio-vae', 'absolute', 'Audio VAE: error of log-mels, nats'],
   ['vocoder', 'melDistance', 'Vocoder: error of log-mels, nats'],
-  ['stream', 'loss', 'Audio stream: velocity loss'],
-  ['stream-full', 'loss', 'Audio stream, whole contexts'],
+  ['transformer', 'loss', 'Audio stream: velocity loss'],
+  ['transformer-full-context', 'loss', 'Audio stream, whole contexts'],
 ]
 const [width, height, title] = [440, 220, 22]
-/** Each point is the mean of so many lines, of twenty steps each. */
+/** The number of lines, of 20 steps each, that a point is the mean of. */
 const smoothing = 5
 
 const drawn = charts.filter(([stage]) => existsSync(records(stage)))
@@ -30,7 +30,7 @@ const [all, high] = [2 * width + 20, Math.ceil(drawn.length / 2) * (height + tit
 const body = svgs.join('').replaceAll('var(--series-0)', '#2f6fdb')
 writeFileSync(
   picture,
-  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${all} ${high}"><title>How the bundled base learned</title><style>${style}</style><rect width="${all}" height="${high}" fill="#fbfaf8"/>${body}</svg>\n`,
+  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${all} ${high}"><title>Learning curves of the bundled base</title><style>${style}</style><rect width="${all}" height="${high}" fill="#fbfaf8"/>${body}</svg>\n`,
 )
 
 function series(stage: string, measure: string) {

@@ -1,6 +1,6 @@
 /**
- * Makes the base of the tests: a checkpoint in the exact layout of LTX-2.3's audio path and a text encoder in that of Gemma 3, both tiny and random.
- * The same bytes every time: `npx tsx scripts/make-tiny-base.ts`.
+ * Makes the base that the tests use: a checkpoint in the layout of LTX-2.3's audio path and a text encoder in the layout of Gemma 3, both tiny and with
+ * random weights. `npx tsx scripts/make-tiny-base.ts` writes the same bytes every time.
  */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +11,7 @@ import { checkpointMetadata } from './base/configs.ts'
 import { checkpointLayout } from './base/layout.ts'
 import { logMel, tinySize } from './base/sizes.ts'
 import { makeTextEncoder } from './base/text-encoder.ts'
-import { centreInput, drawWeights } from './base/weights.ts'
+import { centerInput, initWeights } from './base/weights.ts'
 
 export const tinyBaseFolder = fileURLToPath(new URL('../test/base', import.meta.url))
 
@@ -20,7 +20,7 @@ const metadata = checkpointMetadata(
   'random weights in the layout of LTX-2.3, for trying the tool; not a trained model',
 )
 
-/** Writes both into the folder. Measures with the wasm backend, which computes the same on every machine. */
+/** Writes both into the folder. Calibration runs on the wasm backend, which gives the same values on every machine. */
 export async function makeTinyBase(folder: string) {
   await startBackend('wasm')
   makeCheckpoint(join(folder, 'ltx-2.3-tiny-audio.safetensors'))
@@ -28,10 +28,10 @@ export async function makeTinyBase(folder: string) {
 }
 
 function makeCheckpoint(path: string) {
-  const tensors = drawWeights(checkpointLayout(tinySize))
-  centreInput(tensors, 'audio_vae.encoder.conv_in.conv', logMel.mean)
-  centreInput(tensors, 'vocoder.vocoder.conv_pre', logMel.silence)
-  centreInput(tensors, 'vocoder.bwe_generator.conv_pre', logMel.silence)
+  const tensors = initWeights(checkpointLayout(tinySize))
+  centerInput(tensors, 'audio_vae.encoder.conv_in.conv', logMel.mean)
+  centerInput(tensors, 'vocoder.vocoder.conv_pre', logMel.silence)
+  centerInput(tensors, 'vocoder.bwe_generator.conv_pre', logMel.silence)
   calibrateLatents(tensors, metadata)
   calibrateLoudness(tensors, metadata)
   writeSafetensors(path, tensors, metadata)

@@ -1,6 +1,6 @@
 /**
- * What Gemma 3 12B asks of a machine: a tower of a few layers at the real sizes, made-up weights, all captions in one pass. Prints seconds and
- * bytes per layer, and what 48 of them would be. `tsx scripts/measure-text-encoder.ts [layers] [captions] [tokens] [backend]`
+ * Measures the text encoder at the sizes of Gemma 3 12B, with a few layers of random weights and all captions in one pass. Prints the seconds per layer
+ * and for 48 layers, and the peak memory: `npx tsx scripts/measure-text-encoder.ts [layers] [captions] [tokens] [backend]`
  */
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ import { normals, randomFor } from '../src/platform/random.ts'
 
 const [layers = 2, captions = 8, tokens = 24] = process.argv.slice(2, 5).map(Number)
 const released = { layers: 48, hidden: 3840, heads: 16, keyValueHeads: 8, headDim: 256, inner: 15360 }
-/** Rows are read one by one, so how many there are does not matter. */
+/** Embeddings are read row by row, so the size of the table does not matter. */
 const vocabulary = 1024
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-tower-'))
@@ -27,7 +27,7 @@ try {
   const seconds: number[] = []
   let before = performance.now()
   for (const level of hiddenStates(gemma, ids)) {
-    await level[0]?.data() // a GPU answers before it is done
+    await level[0]?.data() // waits for the GPU
     seconds.push((performance.now() - before) / 1000)
     before = performance.now()
   }

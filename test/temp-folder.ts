@@ -1,13 +1,13 @@
-/** Vitest's global setup: the tests have a temporary folder of their own, which is removed after the run. */
+/** Vitest's global setup: the tests have one temporary folder of their own, which is removed after the run. Vitest calls it once for each project. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
-let folder: string
+const prefix = 'ltx-a2a-tests-'
 
 export function setup() {
-  folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-tests-'))
+  if (basename(tmpdir()).startsWith(prefix)) return
+  const folder = mkdtempSync(join(tmpdir(), prefix))
   process.env.TMPDIR = folder
+  return () => rmSync(folder, { recursive: true, force: true })
 }
-
-export const teardown = () => rmSync(folder, { recursive: true, force: true })

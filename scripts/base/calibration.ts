@@ -1,4 +1,4 @@
-/** What cannot be drawn but has to be measured: the latents' statistics and the vocoder's loudness. */
+/** Values that have to be measured: the statistics of the latents, and the output level of the vocoder. */
 import * as tf from '@tensorflow/tfjs'
 import { logMel } from '../../src/audio/mel.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
@@ -12,7 +12,7 @@ import { normals, randomFor } from '../../src/platform/random.ts'
 import { typicalSounds } from './sounds.ts'
 import { asCheckpoint, replaceValues, type Tensors, valuesOf } from './tensors.ts'
 
-/** Makes the latents of typical sounds have mean 0 and deviation 1 in every channel and bin. */
+/** Sets the statistics so that normalized latents of typical sounds have mean 0 and standard deviation 1 in every channel and bin. */
 export function calibrateLatents(tensors: Tensors, metadata: Metadata) {
   const { encode } = load(tensors, metadata)
   const latents = tf.concat(typicalSounds(randomFor(1, 'calibration sounds')).map(encode), 1)
@@ -21,24 +21,24 @@ export function calibrateLatents(tensors: Tensors, metadata: Metadata) {
   replaceValues(tensors, 'audio_vae.per_channel_statistics.std-of-means', tf.sqrt(variance).dataSync<'float32'>())
 }
 
-/** Makes what is decoded from latents of mean 0 and deviation 1 loud enough to hear and too soft to clip. */
+/** Sets the levels of both generators so that random latents decode to audible sound that does not clip. */
 export function calibrateLoudness(tensors: Tensors, metadata: Metadata) {
-  setLoudness(tensors, metadata, 'vocoder.vocoder', 'wave16k', 0.1)
-  setLoudness(tensors, metadata, 'vocoder.bwe_generator', 'residual', 0.02)
+  setRms(tensors, metadata, 'vocoder.vocoder', 'wave16k', 0.1)
+  setRms(tensors, metadata, 'vocoder.bwe_generator', 'residual', 0.02)
 }
 
-/** Scales a generator's last layer so that what comes out of it, at this stage, has this root mean square. */
-function setLoudness(tensors: Tensors, metadata: Metadata, generator: string, stage: string, wanted: number) {
+/** Scales the last layer of a generator so that the output of this stage has this root mean square. */
+function setRms(tensors: Tensors, metadata: Metadata, generator: string, stage: string, rms: number) {
   const kernel = `${generator}.conv_post.weight`
   const scale = (factor: number) => {
     const scaled = valuesOf(tensors, kernel).map((tap) => tap * factor)
     replaceValues(tensors, kernel, scaled)
   }
-  scale(1e-3) // far from ±1, where clipping would falsify the measurement
+  scale(1e-3) // far below ±1, so that clipping does not distort the measurement
   const { decode } = load(tensors, metadata)
   const latents = tf.tensor4d(normals(randomFor(1, 'calibration latents'), 8 * 25 * 16), [1, 8, 25, 16])
   decode(latents, (name, x) => {
-    if (name === stage) scale(wanted / Math.sqrt(tf.mean(tf.square(x)).dataSync()[0] as number))
+    if (name === stage) scale(rms / Math.sqrt(tf.mean(tf.square(x)).dataSync()[0] as number))
   })
 }
 

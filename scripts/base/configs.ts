@@ -1,4 +1,4 @@
-/** The settings that the two files carry, in the words of the released ones (reference §1.4, §5.3). */
+/** The configs of the checkpoint and of the text encoder, with the keys of the released files (reference §1.4, §5.3). */
 import type { BaseSize } from './sizes.ts'
 
 const generator = {
@@ -15,7 +15,7 @@ const generator = {
   use_bias_at_final: false,
 }
 
-/** What bandwidth extension listens to. */
+/** The mel of the bandwidth extension. */
 export const bandwidthExtension = {
   input_sampling_rate: 16000,
   output_sampling_rate: 48000,
@@ -132,7 +132,7 @@ export function checkpointConfig(size: BaseSize) {
   }
 }
 
-/** @param note what kind of model it is. */
+/** @param note describes the model. */
 export const checkpointMetadata = (size: BaseSize, note: string) => ({
   config: JSON.stringify(checkpointConfig(size)),
   model_version: '2.3.0',

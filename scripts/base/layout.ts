@@ -1,7 +1,7 @@
-/** Which tensors there are: names and types of the released files, shapes of the small ones. */
+/** The tensors of a small base: names and types of the released files, with smaller shapes. */
 import { readFileSync } from 'node:fs'
 import type { Dtype } from '../../src/formats/dtypes.ts'
-import { type BaseSize, shrunk } from './sizes.ts'
+import { type BaseSize, sizeMappings } from './sizes.ts'
 
 export type Layout = Map<string, { dtype: Dtype; shape: number[] }>
 
@@ -12,30 +12,30 @@ type Manifest = {
 
 const manifestFile = new URL('../../test/golden/data/manifest-22b-audio.json', import.meta.url)
 
-/** How often the manifest's groups repeat here. */
-const repeats = (size: BaseSize): Record<string, number> => ({
+/** How many blocks replace those of the manifest's groups. */
+const groupCounts = (size: BaseSize): Record<string, number> => ({
   'model.diffusion_model.transformer_blocks.': size.transformerBlocks,
   'model.diffusion_model.audio_embeddings_connector.transformer_1d_blocks.': size.connectorBlocks,
 })
 
-/** The audio path of LTX-2.3. */
+/** The tensors of the audio path of LTX-2.3. */
 export function checkpointLayout(size: BaseSize): Layout {
   const { groups, tensors } = JSON.parse(readFileSync(manifestFile, 'utf8')) as Manifest
   const grouped = groups.flatMap(({ prefix, count, names }) =>
-    Array.from({ length: repeats(size)[prefix] ?? count }, (_, i) =>
+    Array.from({ length: groupCounts(size)[prefix] ?? count }, (_, i) =>
       Object.entries(names).map(([name, entry]) => [`${prefix}${i}.${name}`, entry] as const),
     ).flat(),
   )
   return new Map(
     [...grouped, ...Object.entries(tensors)]
-      .map(([name, [dtype, shape]]) => [name, { dtype, shape: shrink(size, name, shape) }] as const)
+      .map(([name, [dtype, shape]]) => [name, { dtype, shape: resize(size, name, shape) }] as const)
       .sort(([a, { dtype: dtypeA }], [b, { dtype: dtypeB }]) =>
-        dtypeA === dtypeB ? order(a, b) : order(dtypeB, dtypeA),
+        dtypeA === dtypeB ? compare(a, b) : compare(dtypeB, dtypeA),
       ),
   )
 }
 
-/** Gemma 3's text tower, under the names of its Hugging Face release. */
+/** The tensors of Gemma 3's text tower, with the names of the Hugging Face release. */
 export function textEncoderLayout({ gemma }: BaseSize, vocabularySize: number): Layout {
   const { hidden, layers, heads, keyValueHeads, headDim, inner } = gemma
   const layer: Record<string, number[]> = {
@@ -63,9 +63,9 @@ export function textEncoderLayout({ gemma }: BaseSize, vocabularySize: number): 
   return new Map(shapes.map(([name, shape]) => [`language_model.model.${name}`, { dtype: 'BF16', shape: [...shape] }]))
 }
 
-function shrink(size: BaseSize, name: string, shape: number[]): number[] {
-  const [, sizes = {}] = shrunk(size).find(([prefix]) => name.startsWith(prefix)) ?? []
+function resize(size: BaseSize, name: string, shape: number[]): number[] {
+  const [, sizes = {}] = sizeMappings(size).find(([prefix]) => name.startsWith(prefix)) ?? []
   return shape.map((released) => sizes[released] ?? released)
 }
 
-const order = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

@@ -1,27 +1,27 @@
-/** The tensors of the vocoder that are formulas, not weights (reference §4.1, §4.3). */
+/** The tensors of the vocoder that are computed from formulas (reference §4.1, §4.3). */
 import { hannWindow, melFilterbank } from '../../src/audio/mel.ts'
 import { bandwidthExtension } from './configs.ts'
 
 const { n_fft: nFft, num_mels: melBins, input_sampling_rate: sampleRate } = bandwidthExtension
 const bins = nFft / 2 + 1
 
-/** The low-pass of every twofold resampler: a sinc under a Kaiser window, with sum 1. */
+/** The low-pass filter of the anti-aliased activations: a Kaiser-windowed sinc with sum 1. */
 export function antiAliasFilter(taps = 12, cutoff = 0.25, halfWidth = 0.3): Float32Array {
   const attenuation = 2.285 * (taps / 2 - 1) * Math.PI * 4 * halfWidth + 7.95
   const beta = 0.1102 * (attenuation - 8.7) // Kaiser's rule for attenuations above 50 dB
   const filter = Float64Array.from({ length: taps }, (_, i) => {
-    const fromCentre = (2 * i) / (taps - 1) - 1
-    const window = besselI0(beta * Math.sqrt(1 - fromCentre ** 2)) / besselI0(beta)
+    const fromCenter = (2 * i) / (taps - 1) - 1
+    const window = besselI0(beta * Math.sqrt(1 - fromCenter ** 2)) / besselI0(beta)
     return 2 * cutoff * window * sinc(2 * cutoff * (i - (taps - 1) / 2))
   })
   const sum = filter.reduce((a, b) => a + b)
   return Float32Array.from(filter, (tap) => tap / sum)
 }
 
-/** Real parts of a windowed Fourier transform, then its imaginary ones: `[2 · bins, 1, nFft]`. */
+/** The real parts of a windowed Fourier transform, then the imaginary parts: `[2 · bins, 1, nFft]`. */
 export const forwardBasis = () => fourierBasis(() => 1)
 
-/** What undoes the transform of one frame: all bins but the first and the last stand for two. */
+/** The inverse transform of one frame. All bins but the first and the last count twice. */
 export const inverseBasis = () => fourierBasis((bin) => (bin === 0 || bin === bins - 1 ? 1 : 2) / nFft)
 
 /** `[melBins, bins]`. */

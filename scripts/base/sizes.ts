@@ -1,4 +1,4 @@
-/** Every size of a small base, and what the released model's sizes become in it. */
+/** The sizes of the small bases, and the mapping from the released model's sizes to them. */
 
 export type BaseSize = {
   heads: number
@@ -14,29 +14,30 @@ export type BaseSize = {
 
 const gemma = { hidden: 64, layers: 6, heads: 4, keyValueHeads: 2, headDim: 16, inner: 128 }
 
-/** Random, for tests: a training step in a fraction of a second on two cores. Rates, kernels and lengths stay as released, here and below. */
+/** The base of the tests, with random weights: a training step takes a fraction of a second. Rates, kernels and lengths are those of the released model. */
 export const tinySize: BaseSize = {
   ...{ heads: 4, headDim: 16, transformerBlocks: 4, connectorBlocks: 2, registers: 128 },
   ...{ vaeWidth: 12, vocoderWidth: 64, bandwidthExtensionWidth: 32, gemma },
 }
 
-/** Trained, for the demo: as much as fits into 12 MB. The residual stream must be wider than a latent frame, or no velocity passes. */
-export const learnedSize: BaseSize = {
+/** The bundled base, which is trained: as large as fits into 12 MB. The width must exceed that of a latent frame, or velocities cannot be represented. */
+export const trainedSize: BaseSize = {
   ...{ heads: 6, headDim: 32, transformerBlocks: 4, connectorBlocks: 1, registers: 128 },
   ...{ vaeWidth: 12, vocoderWidth: 128, bandwidthExtensionWidth: 32, gemma },
 }
 
-/** Tokens that the tokenizer learns beyond bytes and single characters. */
-export const merges = 200
+/** The number of tokens that the tokenizer learns, besides bytes and single characters. */
+export const mergeCount = 200
 
-/** How large log-mels are: of silence, and roughly of everything else. */
+/** The log-mel of silence, and rough statistics of log-mels. */
 export const logMel = { silence: Math.log(1e-5), mean: -5, deviation: 2.5 } as const
 
-const halvings = (released: number, ours: number, times: number) =>
-  Object.fromEntries(Array.from({ length: times + 1 }, (_, i) => [released / 2 ** i, ours / 2 ** i]))
+/** The widths of both models from `released` and `small` down, halved `times` times. */
+const halvings = (released: number, small: number, times: number) =>
+  Object.fromEntries(Array.from({ length: times + 1 }, (_, i) => [released / 2 ** i, small / 2 ** i]))
 
-/** By the beginning of a tensor's name, the first that fits; axes of any other size stay as they are. */
-export function shrunk(size: BaseSize): [prefix: string, sizes: Record<number, number>][] {
+/** The first entry whose prefix matches a tensor's name is used. Other axes keep their size. */
+export function sizeMappings(size: BaseSize): [prefix: string, sizes: Record<number, number>][] {
   const width = size.heads * size.headDim
   return [
     ['model.diffusion_model.', { 2048: width, 4096: 2 * width, 8192: 4 * width, 18432: 9 * width, 32: size.heads }],

@@ -1,8 +1,8 @@
-/** A small tokenizer of Gemma's kind: pairs of symbols merged in a learned order, bytes for whatever has no symbol. */
-import { merges as mergeCount } from './sizes.ts'
+/** A small tokenizer like Gemma's: byte-pair encoding, with bytes for unknown characters. */
+import { mergeCount } from './sizes.ts'
 
-/** What the merges are learned from: our own words for sounds and for what can be done to them. */
-const text = `
+/** The text from which the merges are learned: words for sounds and for effects. */
+const corpus = `
   a calm warm voice speaks slowly in a small room, a low voice sings a soft song, two voices laugh, a child shouts, someone whispers close to
   the microphone, a crowd claps, steps on wet stones, rain on a tin roof, wind through old trees, birds sing in the morning, a dog barks far
   away, water drips into a deep well, waves break on the shore, thunder rolls over the hills, a door slams, glass breaks, an engine starts, a
@@ -13,22 +13,22 @@ const text = `
   wall, from the next room, change the tone of this recording and keep the rhythm, the pitch and the words, make it sound warm and natural
 `
 
-const special = ['<pad>', '<eos>', '<bos>', '<unk>']
-const turns = ['<start_of_turn>', '<end_of_turn>']
+const specialTokens = ['<pad>', '<eos>', '<bos>', '<unk>']
+const turnTokens = ['<start_of_turn>', '<end_of_turn>']
 const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
 const characters = ['▁', ...Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i))]
 
-/** The contents of `tokenizer.json`. Ids are positions in the vocabulary, the markers of a turn last. */
+/** The contents of `tokenizer.json`. Ids are positions in the vocabulary; the turn tokens come last. */
 export function makeTokenizer() {
-  const merges = learnMerges(text.match(/[a-z]+/g) ?? [], mergeCount)
+  const merges = learnMerges(corpus.match(/[a-z]+/g) ?? [], mergeCount)
   const learned = merges.map((pair) => pair.join(''))
-  const vocabulary = [...new Set([...special, ...bytes, ...characters, ...learned, ...turns])]
-  const marker = (content: string) => ({ id: vocabulary.indexOf(content), content, special: true, ...plainMarker })
+  const vocabulary = [...new Set([...specialTokens, ...bytes, ...characters, ...learned, ...turnTokens])]
+  const marker = (content: string) => ({ id: vocabulary.indexOf(content), content, special: true, ...markerFlags })
   return {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: [...special, ...turns].map(marker),
+    added_tokens: [...specialTokens, ...turnTokens].map(marker),
     normalizer: { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
     pre_tokenizer: null,
     post_processor: {
@@ -73,9 +73,9 @@ export const tokenizerConfig = {
 
 export const processorConfig = { processor_class: 'Gemma3Processor', image_seq_length: 256 }
 
-const plainMarker = { single_word: false, lstrip: false, rstrip: false, normalized: false }
+const markerFlags = { single_word: false, lstrip: false, rstrip: false, normalized: false }
 
-/** Byte-pair encoding's training: again and again, the most frequent pair of neighbours becomes one symbol. */
+/** Trains byte-pair encoding: repeatedly, the most frequent pair of adjacent symbols becomes one symbol. */
 function learnMerges(words: string[], count: number): [string, string][] {
   let split = words.map((word) => ['▁', ...word])
   return Array.from({ length: count }, () => {
@@ -85,7 +85,7 @@ function learnMerges(words: string[], count: number): [string, string][] {
   })
 }
 
-/** Of pairs equally frequent, the one met first. */
+/** Of equally frequent pairs, the one that occurs first. */
 function mostFrequentPair(words: string[][]): [string, string] {
   const counts = new Map<string, number>()
   for (const symbols of words)

@@ -1,6 +1,6 @@
 /**
- * The first values of every tensor: random, but so scaled that signals keep a size near 1 on their way. Each tensor has its own random source,
- * so none depends on the others.
+ * The initial values of every tensor: random, and scaled so that activations keep a standard deviation near 1. Each tensor has its own random source, so
+ * none depends on the others.
  */
 import { elementCount, float32Bytes, toBfloat16 } from '../../src/formats/dtypes.ts'
 import { normals, type Random, randomFor } from '../../src/platform/random.ts'
@@ -11,20 +11,20 @@ import { replaceValues, type Tensors, valuesOf } from './tensors.ts'
 
 const seed = 23
 
-/** The layout filled by the rules below. */
-export function drawWeights(layout: Layout): Tensors {
-  const drawn: Tensors = new Map()
+/** Initializes every tensor of the layout. */
+export function initWeights(layout: Layout): Tensors {
+  const tensors: Tensors = new Map()
   for (const [name, { dtype, shape }] of layout) {
-    const [, draw] = rules.find(([pattern]) => pattern.test(name)) ?? []
-    if (!draw) throw new Error(`no rule says how ${name} begins`)
-    const values = draw(shape, randomFor(seed, 'base', name))
-    drawn.set(name, { dtype, shape, bytes: dtype === 'F32' ? float32Bytes(values) : toBfloat16(values) })
+    const [, initialize] = initializers.find(([pattern]) => pattern.test(name)) ?? []
+    if (!initialize) throw new Error(`there is no initializer for ${name}`)
+    const values = initialize(shape, randomFor(seed, 'base', name))
+    tensors.set(name, { dtype, shape, bytes: dtype === 'F32' ? float32Bytes(values) : toBfloat16(values) })
   }
-  return drawn
+  return tensors
 }
 
-/** Moves a layer's bias so that an input which is `level` everywhere counts as zero. */
-export function centreInput(tensors: Tensors, layer: string, level: number) {
+/** Changes the bias of a layer so that it subtracts `level` from all its inputs. */
+export function centerInput(tensors: Tensors, layer: string, level: number) {
   const weights = valuesOf(tensors, `${layer}.weight`)
   const bias = valuesOf(tensors, `${layer}.bias`)
   const perOutput = weights.length / bias.length
@@ -32,96 +32,96 @@ export function centreInput(tensors: Tensors, layer: string, level: number) {
   replaceValues(tensors, `${layer}.bias`, moved)
 }
 
-type Draw = (shape: number[], random: Random) => Float32Array
+type Initializer = (shape: number[], random: Random) => Float32Array
 
-/** What follows a SiLU or a GELU makes up for what they take: their outputs have a root mean square of 0.6 and 0.65. */
+/** Gains after a SiLU and a GELU, whose outputs have a root mean square of 0.6 and 0.65. */
 const [afterSilu, afterGelu] = [1.7, 1.5]
 
-/** How a tensor begins, by its name; the first rule that fits. */
-const rules: [RegExp, Draw][] = [
+/** The initializers by tensor name. The first match is used. */
+const initializers: [RegExp, Initializer][] = [
   // formulas
   [/\.filter$/, () => antiAliasFilter()],
   [/\.forward_basis$/, forwardBasis],
   [/\.inverse_basis$/, inverseBasis],
   [/\.mel_basis$/, melBasis],
 
-  // text encoder, whose norms store what their gain exceeds 1 by
-  [/^language_model.*norm\.weight$/, all(0)],
-  [/\.embed_tokens\.weight$/, (shape, random) => spread(1 / Math.sqrt(shape[1] as number))(shape, random)],
-  [/\.down_proj\.weight$/, weight(afterGelu)],
+  // text encoder; the scale of its norms is 1 + w
+  [/^language_model.*norm\.weight$/, constant(0)],
+  [/\.embed_tokens\.weight$/, (shape, random) => normal(1 / Math.sqrt(shape[1] as number))(shape, random)],
+  [/\.down_proj\.weight$/, scaledNormal(afterGelu)],
 
   // transformer and connector
-  [/_norm\.weight$/, all(1)],
-  [/\.learnable_registers$/, spread(1)],
+  [/_norm\.weight$/, constant(1)],
+  [/\.learnable_registers$/, normal(1)],
   [/_blocks\.\d+\.audio_scale_shift_table$/, halfOpenGates],
-  [/scale_shift_table$/, spread(0.1)],
-  [/\.linear_1\.weight$/, weight(Math.SQRT2)],
-  [/\.linear_2\.weight$/, weight(0.3 * afterSilu)], // small, because the last norm is shifted and scaled by it as it is
-  [/adaln_single\.linear\.weight$/, weight(1.3)], // of so small an embedding, modulations of deviation 0.2
-  [/\.net\.2\.weight$/, weight(afterGelu)],
+  [/scale_shift_table$/, normal(0.1)],
+  [/\.linear_1\.weight$/, scaledNormal(Math.SQRT2)],
+  [/\.linear_2\.weight$/, scaledNormal(0.3 * afterSilu)], // small, because the last norm uses it directly as shift and scale
+  [/adaln_single\.linear\.weight$/, scaledNormal(1.3)], // gives modulations of standard deviation 0.2, because the embedding is small
+  [/\.net\.2\.weight$/, scaledNormal(afterGelu)],
 
-  // audio VAE; its statistics are measured later
-  [/\.mean-of-means$/, all(0)],
-  [/\.std-of-means$/, all(1)],
-  [/encoder\.conv_in\.conv\.weight$/, weight(1 / logMel.deviation)],
-  [/encoder\.conv_in\.conv\.bias$/, spread(0.5)], // or the norms behind it would not know loud from soft
-  [/decoder\.conv_out\.conv\.weight$/, weight(logMel.deviation * afterSilu)],
-  [/decoder\.conv_out\.conv\.bias$/, all(logMel.mean)],
-  [/audio_vae.*\.conv2\.conv\.weight$/, weight(0.5 * afterSilu)],
-  [/audio_vae.*\.(conv1|conv_out)\.conv\.weight$/, weight(afterSilu)],
-  [/audio_vae.*\.bias$/, spread(0.02)],
+  // audio VAE; its statistics are calibrated later
+  [/\.mean-of-means$/, constant(0)],
+  [/\.std-of-means$/, constant(1)],
+  [/encoder\.conv_in\.conv\.weight$/, scaledNormal(1 / logMel.deviation)],
+  [/encoder\.conv_in\.conv\.bias$/, normal(0.5)], // otherwise the norms after it would remove the level
+  [/decoder\.conv_out\.conv\.weight$/, scaledNormal(logMel.deviation * afterSilu)],
+  [/decoder\.conv_out\.conv\.bias$/, constant(logMel.mean)],
+  [/audio_vae.*\.conv2\.conv\.weight$/, scaledNormal(0.5 * afterSilu)],
+  [/audio_vae.*\.(conv1|conv_out)\.conv\.weight$/, scaledNormal(afterSilu)],
+  [/audio_vae.*\.bias$/, normal(0.02)],
 
-  // vocoder; without biases, silence in is little more than silence out
-  [/\.(alpha|beta)$/, all(0)],
-  [/vocoder.*\.bias$/, all(0)],
-  [/\.conv_pre\.weight$/, contrast(1 / logMel.deviation)],
-  [/\.ups\.\d+\.weight$/, upWeight],
-  [/\.convs2\.\d+\.weight$/, weight(0.5)],
-  [/\.conv_post\.weight$/, constantFree],
+  // vocoder; without biases, silence decodes to near silence
+  [/\.(alpha|beta)$/, constant(0)],
+  [/vocoder.*\.bias$/, constant(0)],
+  [/\.conv_pre\.weight$/, reducedMean(1 / logMel.deviation)],
+  [/\.ups\.\d+\.weight$/, upConvolutionWeight],
+  [/\.convs2\.\d+\.weight$/, scaledNormal(0.5)],
+  [/\.conv_post\.weight$/, zeroSumTaps],
 
-  [/\.bias$/, spread(0.02)],
-  [/\.weight$/, weight(1)],
+  [/\.bias$/, normal(0.02)],
+  [/\.weight$/, scaledNormal(1)],
 ]
 
-/** The same value everywhere. */
-function all(value: number): Draw {
+/** One value for all elements. */
+function constant(value: number): Initializer {
   return (shape) => new Float32Array(elementCount(shape)).fill(value)
 }
 
-/** Normal, with this deviation. */
-function spread(deviation: number): Draw {
+/** Normally distributed with this standard deviation. */
+function normal(deviation: number): Initializer {
   return (shape, random) => normals(random, elementCount(shape)).map((value) => value * deviation)
 }
 
-/** A matrix or kernel `[out, in, ...]` that turns inputs of deviation 1 into outputs of deviation `gain`. */
-function weight(gain: number): Draw {
-  return (shape, random) => spread(gain / Math.sqrt(elementCount(shape.slice(1))))(shape, random)
+/** A matrix or kernel `[out, in, ...]` that maps inputs of standard deviation 1 to outputs of standard deviation `gain`. */
+function scaledNormal(gain: number): Initializer {
+  return (shape, random) => normal(gain / Math.sqrt(elementCount(shape.slice(1))))(shape, random)
 }
 
-/** A kernel `[in, out, taps]` that makes several samples of one; at the released rates each of them meets two taps. */
-function upWeight(shape: number[], random: Random) {
-  return spread(1 / Math.sqrt(2 * (shape[0] as number)))(shape, random)
+/** The kernel `[in, out, taps]` of an up-convolution. At the released rates every output sample depends on two taps. */
+function upConvolutionWeight(shape: number[], random: Random) {
+  return normal(1 / Math.sqrt(2 * (shape[0] as number)))(shape, random)
 }
 
-/** Rows of shift, scale, gate, shift, … `[9, D]`. */
+/** `[9, D]`: rows of shift, scale, gate, shift, …; the gates have mean 0.5. */
 function halfOpenGates(shape: number[], random: Random) {
   const width = shape[1] as number
   const isGate = (i: number) => Math.floor(i / width) % 3 === 2
-  return spread(0.1)(shape, random).map((value, i) => (isGate(i) ? 0.5 + value : value))
+  return normal(0.1)(shape, random).map((value, i) => (isGate(i) ? 0.5 + value : value))
 }
 
-/** A kernel `[out, in, taps]` that hears differences between its inputs better than their level, which all frames of a sound share. */
-function contrast(gain: number): Draw {
-  return (shape, random) => withoutMean(weight(gain)(shape, random), elementCount(shape.slice(1)), 0.8)
+/** A kernel `[out, in, taps]` that emphasizes differences between its inputs over their common level. */
+function reducedMean(gain: number): Initializer {
+  return (shape, random) => subtractMean(scaledNormal(gain)(shape, random), elementCount(shape.slice(1)), 0.8)
 }
 
-/** A kernel `[out, in, taps]` whose taps add up to zero: what it makes has no constant part. */
-function constantFree(shape: number[], random: Random) {
-  return withoutMean(weight(1)(shape, random), shape[2] as number, 1)
+/** A kernel `[out, in, taps]` whose taps sum to zero, so its output has no DC component. */
+function zeroSumTaps(shape: number[], random: Random) {
+  return subtractMean(scaledNormal(1)(shape, random), shape[2] as number, 1)
 }
 
-/** Takes from each value this share of the mean of its group. */
-function withoutMean(values: Float32Array, group: number, share: number) {
+/** Subtracts a share of the mean of each group. */
+function subtractMean(values: Float32Array, group: number, share: number) {
   const means = Array.from(
     { length: values.length / group },
     (_, g) => sum(values.subarray(g * group, (g + 1) * group)) / group,

@@ -88,7 +88,7 @@ export async function runFfmpeg(
     reject: false,
     timeout: limits['decoding-seconds'] * 1000,
     killSignal: 'SIGKILL', // it may hang
-    detached: process.platform !== 'win32', // Ctrl-C must not stop it: what has begun is finished
+    ...withoutSignals,
   })
   let messages = Buffer.alloc(0)
   child.stderr.on('data', (bytes: Buffer) => {
@@ -123,10 +123,13 @@ const lastLines = (text: string) =>
     .slice(-3)
     .join('\n')
 
+/** Ctrl-C reaches every process of the terminal's group, but must not stop ffmpeg: what has begun is finished. */
+const withoutSignals = { detached: process.platform !== 'win32' }
+
 async function readCapabilities(path: string) {
-  const { stdout } = await execa(path, ['-hide_banner', '-version'])
+  const { stdout } = await execa(path, ['-hide_banner', '-version'], withoutSignals)
   const version = stdout.match(/version (\S+)/)?.[1] ?? 'unknown'
-  const listing = await execa(path, ['-hide_banner', '-filters'])
+  const listing = await execa(path, ['-hide_banner', '-filters'], withoutSignals)
   const filters = new Set([...listing.stdout.matchAll(/^ \S{2,3} +(\w+) +\S+->/gm)].map(([, name]) => name as string))
   return { version, filters }
 }

@@ -1,4 +1,5 @@
 /** Sound in memory, and what can be done to it sample by sample: measure, cut, join, mix to stereo, normalize. */
+import { sum } from '../platform/statistics.ts'
 
 /** One Float32Array per channel, all of the same length. Samples are nominally in [−1, 1]. */
 export type Waveform = { sampleRate: number; channels: Float32Array[] }
@@ -25,7 +26,7 @@ export function concatenateWaveforms(waveforms: readonly Waveform[]): Waveform {
 }
 
 export function concatenateSamples(blocks: readonly Float32Array[]): Float32Array {
-  const samples = new Float32Array(blocks.reduce((sum, { length }) => sum + length, 0))
+  const samples = new Float32Array(sum(blocks.map(({ length }) => length)))
   let at = 0
   for (const block of blocks) {
     samples.set(block, at)
@@ -120,8 +121,8 @@ const downmixes: Record<number, readonly [left: MixWeights, right: MixWeights]> 
 
 /** Weights that add up to 1, so that the loudest possible mix still fits into ±1. */
 function normalizeWeights(...weights: [channel: number, weight: number][]): MixWeights {
-  const sum = weights.reduce((total, [, weight]) => total + weight, 0)
-  return weights.map(([channel, weight]) => [channel, weight / sum] as const)
+  const total = sum(weights.map(([, weight]) => weight))
+  return weights.map(([channel, weight]) => [channel, weight / total] as const)
 }
 
 function mix(waveform: Waveform, weights: MixWeights): Float32Array {

@@ -2,14 +2,13 @@
 import { Chalk, type ChalkInstance } from 'chalk'
 import Table from 'cli-table3'
 import { type Command, Option } from 'commander'
-import type { BackendChoice } from '../engine/backend.ts'
-import type { BaseOptions } from '../model/base-model.ts'
+import type { DoctorSettings } from '../setup/doctor.ts'
 import type { Finding, Grade } from '../setup/doctor-findings.ts'
 import { addQuietOption } from './options.ts'
 import { runCommand } from './run-command.ts'
 import type { TableOptions } from './terminal/dataset-table.ts'
 
-type DoctorFlags = BaseOptions & { backend: BackendChoice; json?: true; quiet?: true }
+type DoctorFlags = DoctorSettings & { json?: true; quiet?: true }
 
 export function addDoctor(program: Command) {
   const command = program
@@ -28,11 +27,11 @@ export function addDoctor(program: Command) {
     )
     .option('--json', 'print everything as JSON')
   addQuietOption(command)
-  command.action(({ quiet, json, backend, ...base }: DoctorFlags) =>
-    runCommand({ quiet }, async ({ output }) => {
+  command.action(({ quiet, json, ...settings }: DoctorFlags) =>
+    runCommand({ quiet }, async ({ output, signal }) => {
       const { examineMachine } = await import('../setup/doctor.ts')
       const { findings } = await import('../setup/doctor-findings.ts')
-      const report = await examineMachine(backend, base)
+      const report = await examineMachine(settings, { signal })
       output.result(json ? JSON.stringify(report, null, 2) : findingsTable(findings(report), output.resultStyle))
     }),
   )

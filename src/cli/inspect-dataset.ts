@@ -58,7 +58,7 @@ async function inspect(
   const { datasetTable } = await import('./terminal/dataset-table.ts')
   const { writeDatasetPage } = await import('../report/dataset-page.ts')
   const options = { signal, onEvent: output.onEvent }
-  const source = await openSource(settings.trainingDataUrl ?? datasetHere(readdirSync('.'), output), { limits })
+  const source = await openSource(settings.trainingDataUrl ?? datasetHere(readdirSync('.'), output), { limits, signal })
   try {
     const dataset = await inspectOpenSource(source, settings, options)
     output.result(json ? JSON.stringify(dataset, null, 2) : datasetTable(dataset, output.resultStyle))

@@ -1,4 +1,4 @@
-/** The command line: its commands, and the exit codes 0 done, 1 a bug of ours, 2 something to correct, 130 or 143 stopped. */
+/** The command line: its commands, and the exit codes 0 done, 1 a bug of ours, 2 something to correct, 129, 130 or 143 stopped. */
 import { Command, CommanderError } from 'commander'
 import { toolVersion } from '../platform/version.ts'
 import { addCompletion } from './completion.ts'
@@ -13,20 +13,28 @@ import { addTrain } from './train.ts'
 
 /** Runs the command of `argv` and sets the exit code. The code of a command is loaded when it runs, so `--help` is quick. */
 export async function main(argv: readonly string[]): Promise<void> {
-  process.stdout.on('error', exitWithReader)
+  const jsonProgress = argv.includes('--json-progress')
+  process.stdout.off('error', exitWithoutReader).on('error', exitWithoutReader)
+  process.stderr.off('error', ignore).on('error', ignore)
   try {
-    await createProgram().parseAsync(argv)
+    await createProgram(jsonProgress).parseAsync(argv)
   } catch (error) {
-    const output = openOutput({ jsonProgress: argv.includes('--json-progress') })
-    process.exitCode = error instanceof CommanderError ? usageExitCode(error) : reportError(error, output)
+    const output = openOutput({ jsonProgress })
+    if (!(error instanceof CommanderError)) process.exitCode = reportError(error, output)
+    else if (error.exitCode !== 0) {
+      process.exitCode = 2
+      if (jsonProgress) output.error(error.message.replace(/^error: /, ''))
+    }
   }
 }
 
-function createProgram(): Command {
+/** @param jsonProgress then Commander's messages about wrong flags are not printed: they are not JSON. */
+function createProgram(jsonProgress: boolean): Command {
   const program = new Command('ltx-a2a')
     .description('Train audio-to-audio LoRAs for LTX-2.3 from pairs of recordings, and listen to them.')
     .version(toolVersion)
     .exitOverride()
+    .configureOutput({ outputError: (text, write) => (jsonProgress ? undefined : write(text)) })
     .configureHelp({ minWidthToWrap: 30 })
     .helpCommand(false)
     .addHelpText('after', examples)
@@ -49,11 +57,10 @@ Examples:
 
 ltx-a2a <command> --help shows the options of a command.`
 
-/** Commander has printed the message already: help that was asked for, or a wrong flag. */
-const usageExitCode = ({ exitCode }: CommanderError) => (exitCode === 0 ? 0 : 2)
-
-/** `ltx-a2a … | head` has read enough. */
-function exitWithReader(error: NodeJS.ErrnoException) {
-  if (error.code === 'EPIPE') process.exit()
-  throw error
+/** `ltx-a2a … | head` has read enough, or the result cannot be written. */
+function exitWithoutReader(error: NodeJS.ErrnoException): never {
+  process.exit(error.code === 'EPIPE' ? undefined : reportError(error, openOutput({})))
 }
+
+/** Nobody reads the messages any more, or the disk of the log is full. The work goes on. */
+function ignore() {}

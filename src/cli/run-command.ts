@@ -9,7 +9,7 @@ import { createTerminal, type Output } from './terminal/terminal.ts'
 
 export type CommandContext = {
   output: Output
-  /** Aborted by Ctrl-C and SIGTERM. */
+  /** Aborted by Ctrl-C, SIGTERM and a closed terminal. */
   signal: AbortSignal
   limits: Limits
 }
@@ -61,7 +61,7 @@ export type StopSignals = {
   release(): void
 }
 
-export type StopExitCode = 130 | 143
+export type StopExitCode = 129 | 130 | 143
 
 /** @param onStop called with the first signal. */
 export function watchSignals(onStop: () => void): StopSignals {
@@ -83,10 +83,10 @@ export function watchSignals(onStop: () => void): StopSignals {
   }
 }
 
-const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const
+const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
 /**
- * Prints the message of a failed command. @returns the exit code: 2 for what the user can correct, 130 or 143 for stopped, 1 for a bug of ours.
+ * Prints the message of a failed command. @returns the exit code: 2 for what the user can correct, 129, 130 or 143 for stopped, 1 for a bug of ours.
  * @param stopExitCode the exit code of the signal that stopped the command.
  */
 export function reportError(
@@ -119,6 +119,7 @@ const systemHints: Readonly<Record<string, string>> = {
   EPERM: 'check the permissions, or write elsewhere',
   ENOTDIR: 'a part of the path is a file, not a folder',
   EISDIR: 'name a file, not a folder',
+  ENAMETOOLONG: 'use a shorter name',
 }
 
 /** Node's message is `ENOSPC: no space left on device, write`. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { MatMulProbe } from '../engine/precision.ts'
 import { UserError } from '../platform/errors.ts'
+import { wholeText } from '../platform/text.ts'
 import { addQuietOption } from './options.ts'
 import { type CommandContext, runCommand } from './run-command.ts'
 
@@ -50,4 +51,4 @@ async function remove({ from, python }: Pick<SetupFlags, 'from' | 'python'>, { o
 }
 
 const rate = (probe: MatMulProbe) =>
-  probe.works ? `${Math.round(probe.gigaflops).toLocaleString('en')} GFLOP/s` : `does not work (${probe.reason})`
+  probe.works ? `${wholeText(probe.gigaflops)} GFLOP/s` : `does not work (${probe.reason})`

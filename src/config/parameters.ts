@@ -53,7 +53,10 @@ const sampling = { group: 'Sampling' }
 const output = { group: 'Output' }
 const machine = { group: 'Model and machine' }
 
-const seconds = number(0.5, 60)
+/** The longest clip that can be trained on, in seconds. */
+export const maxClipSeconds = 60
+
+const seconds = number(0.5, maxClipSeconds)
 const stgScale = { ...number(0, 3), default: 1, help: 'spatio-temporal guidance; 0 is faster' }
 const samplingSteps = { ...integer(1, 1000), default: 30, help: 'sampling steps' }
 const cfg = { ...number(1, 30), default: 7, help: 'how closely the prompt is followed' }

@@ -1,5 +1,4 @@
-/** Fitted clips: two channels, 16 kHz, exactly as long as the dataset asks for. */
-
+/** Fitted clips: made from recordings, stored until they are encoded, and written as a dataset of their own. Two channels, 16 kHz, all of one length. */
 import { once } from 'node:events'
 import { createWriteStream, readFileSync, writeFileSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
@@ -19,7 +18,7 @@ import {
 } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
-import { makeTempFolder } from '../platform/files.ts'
+import { isDiskFull, makeTempFolder } from '../platform/files.ts'
 import { type DatasetOptions, type SideFit, stretchLimit } from './fit-plan.ts'
 
 /** A pair ready to be encoded: both waveforms stereo, 16 kHz, `int(seconds · 16000)` samples. */
@@ -49,12 +48,12 @@ export async function fitClip(
   const samples = Math.floor(seconds * stereo.sampleRate)
   const fitted =
     fit.how === 'stretch' ? await stretchTo(stereo, samples, limits ? { limits } : {}) : firstSamples(stereo, samples)
-  const clip = exactly(Math.floor(seconds * clipSampleRate), resample(fitted, clipSampleRate))
+  const clip = withLength(Math.floor(seconds * clipSampleRate), resample(fitted, clipSampleRate))
   return normalize ? normalizePeak(clip) : clip
 }
 
-/** Resampling whole samples gives one sample too many or, below 16 kHz, up to 16000 / rate too few: drops it, or adds zeros. */
-function exactly(samples: number, { sampleRate, channels }: Waveform): Waveform {
+/** Makes a clip exactly `samples` long. Resampling gives one sample too many or, from below 16 kHz, up to 16000 / sampleRate too few, which become zeros. */
+function withLength(samples: number, { sampleRate, channels }: Waveform): Waveform {
   const missing = samples - sampleCount({ sampleRate, channels })
   if (missing > 16) throw new Error(`a fitted clip lacks ${missing} of ${samples} samples`)
   const resized = channels.map((channel) => {
@@ -84,8 +83,9 @@ export async function fitReference(
   return normalize ? normalizePeak(clip) : clip
 }
 
-/** Fitted pairs in a temporary folder: the inspection puts them there, so that no recording is decoded twice. */
+/** Fitted pairs in a temporary folder. The inspection stores them there, so that no recording is decoded twice. */
 export type ClipStore = {
+  /** @throws UserError when the disk is full. */
   put(pair: FittedPair): void
   /** @throws Error for a pair that was not put. */
   get(name: string): FittedPair
@@ -98,7 +98,12 @@ export async function openClipStore(): Promise<ClipStore> {
   const stored = new Map<string, { caption: string; reference: string; target: string }>()
   const write = ({ channels }: Waveform) => {
     const path = folder.newFile('.f32')
-    writeFileSync(path, concatenateSamples(channels))
+    try {
+      writeFileSync(path, concatenateSamples(channels))
+    } catch (cause) {
+      if (!isDiskFull(cause)) throw cause
+      throw new UserError('there is no room for the fitted clips', { hint: 'free some space or set TMPDIR', cause })
+    }
     return path
   }
   const read = (path: string): Waveform => {

@@ -1,4 +1,4 @@
-/** An inspected source: what would be used, skipped, trimmed and stretched, and why. Plain data. */
+/** The inspection of a dataset: what would be used, skipped, trimmed and stretched, and why. The result is plain data. */
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import type { Limits } from '../config/limits.ts'
 import { type InspectOptions, type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
@@ -64,8 +64,8 @@ export async function inspectSource(
     ...found.problems,
     ...inspected.flatMap(({ problems }) => problems),
     ...pairsWithoutText(pairs),
-    ...noneLongEnough(pairs, options.seconds),
-  ].sort((a, b) => rank[a.severity] - rank[b.severity])
+    ...noPairLongEnough(pairs, options.seconds),
+  ].sort((a, b) => severityOrder[a.severity] - severityOrder[b.severity])
   return {
     name: source.name,
     location: source.location,
@@ -92,9 +92,9 @@ export function assertTrainable({ location, problems, counts }: Dataset): void {
   })
 }
 
-const rank = { error: 0, warning: 1, hint: 2 }
+const severityOrder = { error: 0, warning: 1, hint: 2 }
 
-/** A clip without text trains a change that is always on. That can be intended. */
+/** Clips without any text train a transformation that no prompt can switch off. That can be intended. */
 function pairsWithoutText(pairs: DatasetPair[]): Problem[] {
   const withoutText = pairs.filter(({ caption, plan }) => plan.use && caption === '')
   if (withoutText.length === 0) return []
@@ -103,7 +103,7 @@ function pairsWithoutText(pairs: DatasetPair[]): Problem[] {
 }
 
 /** "12 pairs have at least 3.2 s: try --audio-duration-seconds 3.2" */
-function noneLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
+function noPairLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
   if (pairs.length === 0 || pairs.some(({ plan }) => plan.use)) return []
   const durations = pairs.flatMap(({ reference, target }) =>
     reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],

@@ -1,4 +1,4 @@
-/** How a pair is brought to the length of a clip, and how many pairs each length keeps. Arithmetic only: `clips.ts` carries it out. */
+/** How a pair is brought to the length of a clip, and how many pairs each length keeps. This is arithmetic only; `clips.ts` does the fitting. */
 
 /** What decides how a dataset is used. `seconds` is the length of a clip. */
 export type DatasetOptions = { triggerPhrase: string; seconds: number; preservePitch: boolean; normalize: boolean }
@@ -16,22 +16,22 @@ export type PairDurations = { reference: number; target: number }
 /** A pair is stretched when neither side is longer than this times the clip. */
 export const stretchLimit = 1.1
 
-/** Less than a sample at any sample rate: absorbs the rounding of seconds only. */
-const rounding = 1e-6
+/** In seconds, less than a sample at any sample rate: it only absorbs rounding errors. */
+const tolerance = 1e-6
 
 /**
  * Both sides must be as long as the clip: nothing is looped or padded. When pitch is to be preserved and both are at most 10 % longer, both are
  * stretched to it, so that they stay in sync; otherwise both are trimmed at the end.
  */
 export function planFit(durations: PairDurations, { seconds, preservePitch }: FitOptions): FitPlan {
-  const short = (['reference', 'target'] as const).filter((side) => durations[side] < seconds - rounding)
+  const short = (['reference', 'target'] as const).filter((side) => durations[side] < seconds - tolerance)
   if (short.length > 0)
     return { use: false, reason: short.map((side) => tooShort(side, durations[side], seconds)).join(', ') }
 
   const longest = Math.max(durations.reference, durations.target)
-  const stretches = preservePitch && longest <= seconds * stretchLimit + rounding
+  const stretches = preservePitch && longest <= seconds * stretchLimit + tolerance
   const fit = (duration: number): SideFit => {
-    if (duration <= seconds + rounding) return { how: 'as-is' }
+    if (duration <= seconds + tolerance) return { how: 'as-is' }
     return stretches ? { how: 'stretch', factor: seconds / duration } : { how: 'trim' }
   }
   return { use: true, reference: fit(durations.reference), target: fit(durations.target) }
@@ -59,10 +59,10 @@ export function usableBuckets(durations: readonly PairDurations[]): { longest: B
 }
 
 /** Longer clips cost more memory and time per step than they are worth. */
-const sensibleSeconds = 10
+const longestRecommendedSeconds = 10
 
-/** A length that keeps this share of the pairs is better than a shorter one that keeps them all. */
-const keptShare = 0.9
+/** A length that keeps this share of the pairs is preferred to a shorter one that keeps them all. */
+const minKeptShare = 0.9
 
 /** Every length in tenths of a second at which the number of pairs changes, shortest first. */
 export function pairsPerClipLength(durations: readonly PairDurations[]): Bucket[] {
@@ -72,20 +72,21 @@ export function pairsPerClipLength(durations: readonly PairDurations[]): Bucket[
     .map((seconds) => ({ seconds, pairs: lengths.filter((length) => length >= seconds).length }))
 }
 
-/** The longest sensible length that keeps nearly all pairs; `null` when no pair fills the shortest. */
-export function recommendedSeconds(kept: readonly Bucket[]): number | null {
-  const [all] = kept
+/** The longest length up to 10 s that keeps at least 90 % of the pairs; `null` when no pair reaches the shortest length. */
+export function recommendedSeconds(buckets: readonly Bucket[]): number | null {
+  const [all] = buckets
   if (!all) return null
-  const enough = kept.filter(({ pairs }) => pairs >= keptShare * all.pairs)
-  return Math.min(sensibleSeconds, enough.at(-1)?.seconds ?? all.seconds)
+  const enough = buckets.filter(({ pairs }) => pairs >= minKeptShare * all.pairs)
+  return Math.min(longestRecommendedSeconds, enough.at(-1)?.seconds ?? all.seconds)
 }
 
-/** At most `most` of the buckets, always including the first and the last. */
-export function sampleBuckets(kept: readonly Bucket[], most: number): Bucket[] {
-  if (kept.length <= most) return [...kept]
-  return Array.from({ length: most }, (_, i) => kept[Math.round((i * (kept.length - 1)) / (most - 1))] as Bucket)
+/** At most `count` of the buckets at even distances, always including the first and the last. */
+export function sampleBuckets(buckets: readonly Bucket[], count: number): Bucket[] {
+  if (buckets.length <= count) return [...buckets]
+  const at = (i: number) => Math.round((i * (buckets.length - 1)) / (count - 1))
+  return Array.from({ length: count }, (_, i) => buckets[at(i)] as Bucket)
 }
 
 /** The longest clip length that a pair reaches, rounded down to tenths of a second. */
 const bucketOf = ({ reference, target }: PairDurations) =>
-  Math.floor(10 * Math.min(reference, target, longestBucket) + rounding) / 10
+  Math.floor(10 * Math.min(reference, target, longestBucket) + tolerance) / 10

@@ -12,8 +12,7 @@ import { silencePeak, toDbfs } from '../audio/waveform.ts'
 import { UserError } from '../platform/errors.ts'
 import { type ClipStore, fitClip, headSeconds } from './clips.ts'
 import { type DatasetOptions, type FitPlan, planFit, type SideFit } from './fit-plan.ts'
-import type { Pair } from './pairs.ts'
-import { composeCaption, decodeCaption } from './pairs.ts'
+import { composeCaption, decodeCaption, type Pair } from './pairs.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import type { Source } from './source.ts'
 
@@ -54,12 +53,10 @@ export type InspectPairOptions = {
   clips?: ClipStore | undefined
 }
 
-/** How much of their beginnings two sides are compared by. 15 s and a second of lag make a Fourier transform of 2¹⁸ samples. */
+/** How much of the beginning of both sides is compared. 15 s and a lag of a second fit into a Fourier transform of 2¹⁸ samples. */
 const comparedSeconds = 15
 
-/**
- * Decodes both sides once: measures them, reads the caption, plans the fit and, if asked, fits the clips. Unreadable files become problems.
- */
+/** Decodes both sides once: measures them, reads the caption, plans the fit and fits the clips where `clips` is given. Unreadable files become problems. */
 export async function inspectPair(
   source: Source,
   pair: Pair,

@@ -1,4 +1,4 @@
-/** File names to pairs: `<name>_start.<audio>` is a reference, `<name>_end.<audio>` its target, `<name>.txt` their caption. */
+/** Pairs by file names, and their captions: `<name>_start.<audio>` is a reference, `<name>_end.<audio>` its target, `<name>.txt` their caption. */
 import { audioExtensions } from '../audio/decode.ts'
 import { countText } from '../platform/text.ts'
 import type { Problem } from './problem.ts'
@@ -6,12 +6,13 @@ import type { Problem } from './problem.ts'
 /** Paths inside the source. */
 export type Pair = { name: string; reference: string; target: string; caption?: string }
 
-/** Fewer pairs than this train, but rarely well. */
-export const fewPairs = 10
+/** A training with fewer pairs is possible, but rarely good. */
+const recommendedPairs = 10
 
 /**
- * Sorts the files of a source into pairs by their names; folders do not matter. Hidden files, `__MACOSX`, and what is neither
- * audio nor text are ignored. Of files that clash the first is used, so that the other problems show at once.
+ * Finds the pairs among the files of a source by their names; folders do not matter. Hidden files, `__MACOSX`, and files that are neither audio nor
+ * text are ignored. Of several files for the same place in a pair the first is used, so that the other problems are found in the same run.
+ * @param paths as `Source.paths` has them.
  */
 export function findPairs(paths: readonly string[]): { pairs: Pair[]; problems: Problem[] } {
   const files = paths.filter(isVisible).flatMap(classify)
@@ -29,33 +30,35 @@ export function findPairs(paths: readonly string[]): { pairs: Pair[]; problems: 
     [...group].filter(([name]) => !others.has(name)).map(([name, [file = '']]) => ({ name, file }))
 
   const errors = [
-    ...[references, targets].flatMap(clashes),
-    ...clashes(new Map([...captions].filter(([name]) => paired.has(name)))),
+    ...ambiguousFiles(references, 'references'),
+    ...ambiguousFiles(targets, 'targets'),
+    ...ambiguousFiles(new Map([...captions].filter(([name]) => paired.has(name))), 'captions'),
     ...without(targets, references).map((target) => missingReference(target, references)),
-    ...alike(pairs),
+    ...caseConflicts(pairs),
   ]
   const warnings = [
     ...without(references, targets).map(missingTarget),
-    ...without(captions, paired).map(strayCaption),
-    ...files.filter(({ role }) => role === 'stray').map(strayAudio),
+    ...without(captions, paired).map(unpairedCaption),
+    ...files.filter(({ role }) => role === 'unnamed').map(unnamedAudio),
   ]
-  return { pairs: pairs.sort(byName), problems: [...errors, ...warnings, ...tooFew(pairs.length, errors.length)] }
+  return { pairs: pairs.sort(byName), problems: [...errors, ...warnings, ...fewPairs(pairs.length, errors.length)] }
 }
 
-type Role = 'reference' | 'target' | 'caption' | 'stray'
+/** `unnamed` is audio whose name ends in neither `_start` nor `_end`. */
+type Role = 'reference' | 'target' | 'caption' | 'unnamed'
 type NamedFile = { role: Role; name: string; path: string }
 
-/** Finder and Explorer leave files behind that nobody meant to pack. */
-export const isVisible = (path: string) =>
+/** Excludes files that macOS adds to folders and archives, and other hidden files. */
+const isVisible = (path: string) =>
   path.split('/').every((part) => !part.startsWith('.') && part !== '__MACOSX' && part !== '')
 
 function classify(path: string): NamedFile[] {
-  const file = fileName(path).normalize('NFC') // macOS writes é as e and an accent
+  const file = fileName(path).normalize('NFC') // macOS stores é as e followed by a combining accent
   const [, stem = file, extension = ''] = file.match(/^(.*)(\.[^.]*)$/s) ?? []
   if (extension.toLowerCase() === '.txt') return [{ role: 'caption', name: stem, path }]
   if (!audioExtensions.includes(extension.toLowerCase())) return []
   const [, name, suffix] = stem.match(/^(.+)_(start|end)$/is) ?? []
-  if (name === undefined) return [{ role: 'stray', name: stem, path }]
+  if (name === undefined) return [{ role: 'unnamed', name: stem, path }]
   return [{ role: suffix?.toLowerCase() === 'start' ? 'reference' : 'target', name, path }]
 }
 
@@ -65,20 +68,20 @@ function groupByName(files: NamedFile[], role: Role): Map<string, string[]> {
   return groups
 }
 
-function clashes(groups: Map<string, string[]>): Problem[] {
+function ambiguousFiles(groups: Map<string, string[]>, kind: 'references' | 'targets' | 'captions'): Problem[] {
   return [...groups]
     .filter(([, paths]) => paths.length > 1)
     .map(([pair, paths]) => ({
       severity: 'error',
-      message: `${listed(paths)} claim the same place in pair ${pair}`,
+      message: `the pair ${pair} has ${paths.length} ${kind}: ${listed(paths)}`,
       hint: 'give every pair its own name; folders do not distinguish files',
       file: paths[0] as string,
       pair,
     }))
 }
 
-/** On other systems, and in other tools, two such names are one file. */
-function alike(pairs: readonly Pair[]): Problem[] {
+/** On systems that ignore case, such names are the same file. */
+function caseConflicts(pairs: readonly Pair[]): Problem[] {
   const byCase = new Map<string, Pair[]>()
   for (const pair of pairs) {
     const key = pair.name.toLowerCase()
@@ -110,25 +113,25 @@ const missingTarget = ({ name, file }: { name: string; file: string }): Problem 
   pair: name,
 })
 
-function strayCaption({ name, file }: { name: string; file: string }): Problem {
+function unpairedCaption({ name, file }: { name: string; file: string }): Problem {
   const [, pair] = name.match(/^(.+)_(?:start|end)$/is) ?? []
   const hint = pair === undefined ? {} : { hint: `a caption belongs to the whole pair: name it ${pair}.txt` }
   return { severity: 'warning', message: `${file} is a caption without a pair`, ...hint, file }
 }
 
-const strayAudio = ({ path }: NamedFile): Problem => ({
+const unnamedAudio = ({ path }: NamedFile): Problem => ({
   severity: 'warning',
   message: `${path} ends in neither _start nor _end and is not used`,
   file: path,
 })
 
-function tooFew(pairs: number, errors: number): Problem[] {
-  if (pairs >= fewPairs || (pairs === 0 && errors > 0)) return []
+function fewPairs(pairs: number, errors: number): Problem[] {
+  if (pairs >= recommendedPairs || (pairs === 0 && errors > 0)) return []
   if (pairs > 0)
     return [
       {
         severity: 'hint',
-        message: `only ${countText(pairs, 'pair')}: train on ${fewPairs} or more for good results`,
+        message: `only ${countText(pairs, 'pair')}: train on ${recommendedPairs} or more for good results`,
       },
     ]
   return [
@@ -146,7 +149,7 @@ const listed = (names: string[]) => `${names.slice(0, -1).join(', ')} and ${name
 
 const byName = (a: Pair, b: Pair) => (a.name < b.name ? -1 : 1)
 
-/** The text of a caption file; `undefined` when it is not UTF-8. A byte-order mark and surrounding blanks are dropped. */
+/** The text of a caption file, without a byte-order mark and surrounding white space; undefined when it is not UTF-8. */
 export function decodeCaption(bytes: Uint8Array): string | undefined {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes).trim() // the decoder drops the byte-order mark
@@ -156,8 +159,8 @@ export function decodeCaption(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * What a clip is trained with: the trigger phrase, a space, the caption. The phrase is not repeated where the caption starts with
- * it as words of its own ("tone" does not count as present in "tones of a bell").
+ * The caption that a clip is trained with: the trigger phrase, a space, the caption of the dataset. The phrase is not repeated where the caption already
+ * starts with it as whole words ("tones of a bell" does not start with "tone").
  */
 export function composeCaption(triggerPhrase: string, caption: string): string {
   const trigger = triggerPhrase.trim()

@@ -1,51 +1,52 @@
-/** What is wrong with a dataset, collected as data so that everything is shown together. Errors stop a training, the others do not. */
+/** What an inspection reports: problems with files, and findings on sound, lengths and captions. They are collected as data, so that all are shown together. */
 
 import { UserError } from '../platform/errors.ts'
 import { countText } from '../platform/text.ts'
 
 export type Severity = 'error' | 'warning' | 'hint'
 
+/** Something wrong with a file or with the dataset as a whole. Only errors prevent a training. */
 export type Problem = {
   severity: Severity
   /** One sentence with the concrete name and number. */
   message: string
   /** What to do about it. */
   hint?: string
-  /** The path inside the source that it is about. */
+  /** The path of the file inside the source. */
   file?: string
-  /** The name of the pair that it is about. */
+  /** The name of the pair. */
   pair?: string
 }
 
 export const countProblems = (problems: readonly Problem[], severity: Severity) =>
   problems.filter((problem) => problem.severity === severity).length
 
-/** What `UserError` says of one file, as a problem; any other error is ours and thrown on. */
+/** The problem that a UserError describes. @throws any other error, because that is a bug. */
 export function problemFrom(error: unknown, about: { file?: string; pair?: string }): Problem {
   if (!(error instanceof UserError)) throw error
   return { severity: 'error', message: error.message, ...(error.hint ? { hint: error.hint } : {}), ...about }
 }
 
-/** Something that could be better with one or more pairs. Nothing of it stops a training; what does is a problem. */
+/** Something that could be better with one or more pairs. Findings do not prevent a training. */
 export type Finding = {
-  /** A word for machines: `out-of-sync`. */
+  /** An identifier for programs: `out-of-sync`. */
   kind: string
-  /** A warning spoils the result; a hint improves it. */
+  /** What a warning is about makes the result worse; following a hint makes it better. */
   severity: 'warning' | 'hint'
   /** A few words: "Out of sync". */
   what: string
   hint: string
-  /** In the order of the dataset, with the number behind it where there is one. */
+  /** In the order of the dataset; `detail` is the measured value, where there is one. */
   pairs: { name: string; detail?: string }[]
 }
 
-/** The finding, unless no pair has it. */
+/** A list of the finding, or an empty list when no pair has it. */
 export const findingIn = (pairs: Finding['pairs'], finding: Omit<Finding, 'pairs'>): Finding[] =>
   pairs.length > 0 ? [{ ...finding, pairs }] : []
 
-/** "Out of sync, 2 pairs: drums-2 +47 ms, guitar −21 ms", with at most `most` names. */
-export function findingText({ what, pairs }: Finding, most = Number.POSITIVE_INFINITY): string {
-  const names = pairs.slice(0, most).map(({ name, detail }) => (detail ? `${name} ${detail}` : name))
-  const others = pairs.length > most ? [`${pairs.length - most} more`] : []
+/** "Out of sync, 2 pairs: drums-2 +47 ms, guitar −21 ms", with at most `maxNames` names. */
+export function findingText({ what, pairs }: Finding, maxNames = Number.POSITIVE_INFINITY): string {
+  const names = pairs.slice(0, maxNames).map(({ name, detail }) => (detail ? `${name} ${detail}` : name))
+  const others = pairs.length > maxNames ? [`${pairs.length - maxNames} more`] : []
   return `${what}, ${countText(pairs.length, 'pair')}: ${[...names, ...others].join(', ')}`
 }

@@ -1,45 +1,46 @@
-/** What listening finds wrong with a pair. */
+/** Findings on the sound of each pair: sides that do not belong together, and defects of recordings. */
 import type { SoundMeasurements } from '../audio/analysis/measurement.ts'
 import type { DatasetOptions } from './fit-plan.ts'
 import type { DatasetPair } from './pair-inspection.ts'
 import { type Finding, findingIn } from './problem.ts'
 
-/** A latent frame lasts 40 ms: a lag of half of it moves sound from one into the next. */
+/** Half the length of a latent frame: a larger lag moves sound from one frame into the next. */
 export const tolerableLagSeconds = 0.02
-/** A target nearer to its reference than this sounds the same; codecs alone make 0.3 dB. */
-export const unchangedDecibels = 1
+/** A target with a smaller `logMelDistance` from its reference sounds the same. Lossy codecs alone cause 0.3 dB. */
+const unchangedDecibels = 1
 const clippedPlacesPerSecond = 1
-const mostlySilent = 0.5
+const mostlySilentShare = 0.5
 const lateStartSeconds = 0.5
 const noticeableOffset = 0.02
-/** Sound above 8 kHz is not heard by the model; below that, everything is. */
+/** The model works with frequencies up to 8 kHz. */
 const lowestSampleRate = 16_000
-const wideLoudness = 12
+/** In LU, between the quietest and the loudest target. */
+const unevenLoudnessRange = 12
 
-/** In the order in which they spoil a result. */
+/** The findings that matter most come first. */
 export function soundFindings(pairs: readonly DatasetPair[], { normalize }: DatasetOptions): Finding[] {
-  const which = (detail: (pair: DatasetPair) => string | undefined) => named(pairs, detail)
+  const pairsWith = (detail: (pair: DatasetPair) => string | undefined) => withDetails(pairs, detail)
   return [
-    ...findingIn(which(isUnrelated), {
+    ...findingIn(pairsWith(unrelated), {
       kind: 'unrelated',
       severity: 'warning',
       what: 'Reference and target seem to be different performances',
       hint: 'check that _start and _end are the same performance; a model cannot learn from two different ones',
     }),
-    ...findingIn(which(outOfSync), {
+    ...findingIn(pairsWith(outOfSync), {
       kind: 'out-of-sync',
       severity: 'warning',
       what: 'Out of sync',
       hint: 'align both files; .aac and .mp3 add 20 to 50 ms at the start, .wav and .flac do not',
     }),
-    ...findingIn(which(unchanged), {
+    ...findingIn(pairsWith(unchanged), {
       kind: 'unchanged',
       severity: 'warning',
       what: 'Target sounds like its reference',
       hint: 'they teach the model to change nothing: leave them out, unless some sounds should stay unchanged',
     }),
     ...findingIn(
-      which((pair) => clipped(pair.target)),
+      pairsWith((pair) => clipped(pair.target)),
       {
         kind: 'clipped-target',
         severity: 'warning',
@@ -48,7 +49,7 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
       },
     ),
     ...findingIn(
-      which((pair) => clipped(pair.reference)),
+      pairsWith((pair) => clipped(pair.reference)),
       {
         kind: 'clipped-reference',
         severity: 'hint',
@@ -56,19 +57,19 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
         hint: 'export it again at a lower level',
       },
     ),
-    ...findingIn(which(silent), {
+    ...findingIn(pairsWith(silent), {
       kind: 'silence',
       severity: 'hint',
       what: 'Silent for half of the time, or starting late',
       hint: 'trim the silence, at the same places on both sides',
     }),
-    ...findingIn(which(offset), {
+    ...findingIn(pairsWith(offset), {
       kind: 'offset',
       severity: 'hint',
       what: 'DC offset',
       hint: 'remove it with a high-pass filter at 20 Hz',
     }),
-    ...findingIn(which(lowRate), {
+    ...findingIn(pairsWith(lowRate), {
       kind: 'low-rate',
       severity: 'hint',
       what: `Sample rate below the ${lowestSampleRate / 1000} kHz of the model`,
@@ -78,15 +79,16 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
   ]
 }
 
-const named = (pairs: readonly DatasetPair[], detail: (pair: DatasetPair) => string | undefined) =>
+/** The pairs for which `detail` is defined; an empty detail is left out. */
+const withDetails = (pairs: readonly DatasetPair[], detail: (pair: DatasetPair) => string | undefined) =>
   pairs.flatMap((pair) => {
     const found = detail(pair)
     return found === undefined ? [] : [found === '' ? { name: pair.name } : { name: pair.name, detail: found }]
   })
 
-const bothSound = ({ reference, target }: DatasetPair) => ![reference, target].some(({ audio }) => audio?.silent)
+const isAudible = ({ reference, target }: DatasetPair) => ![reference, target].some(({ audio }) => audio?.silent)
 
-const isUnrelated = (pair: DatasetPair) => (pair.sound?.common === 'nothing' && bothSound(pair) ? '' : undefined)
+const unrelated = (pair: DatasetPair) => (pair.sound?.common === 'nothing' && isAudible(pair) ? '' : undefined)
 
 function outOfSync({ sound }: DatasetPair): string | undefined {
   if (!sound || sound.lagSeconds === null || Math.abs(sound.lagSeconds) < tolerableLagSeconds) return undefined
@@ -113,13 +115,13 @@ function clipped({ audio }: Side): string | undefined {
   return clippedPlaces >= Math.max(1, clippedPlacesPerSecond * audio.seconds) ? `${clippedPlaces}×` : undefined
 }
 
-/** What both sides are silent in is silence; one silent side is a problem of its own. */
+/** How long both sides are silent. A side that is silent as a whole is reported as a problem. */
 function silent(pair: DatasetPair): string | undefined {
   const sounds = soundsOf(pair)
-  if (sounds.length < 2 || !bothSound(pair)) return undefined
+  if (sounds.length < 2 || !isAudible(pair)) return undefined
   const share = Math.min(...sounds.map(({ silentShare }) => silentShare))
   const start = Math.min(...sounds.map(({ silentStartSeconds }) => silentStartSeconds))
-  if (share >= mostlySilent) return `${Math.round(share * 100)} %`
+  if (share >= mostlySilentShare) return `${Math.round(share * 100)} %`
   return start >= lateStartSeconds ? `from ${start.toFixed(1)} s` : undefined
 }
 
@@ -139,15 +141,15 @@ function lowRate({ reference, target }: DatasetPair): string | undefined {
 const soundsOf = ({ reference, target }: DatasetPair): SoundMeasurements[] =>
   [reference, target].flatMap(({ audio }) => (audio?.sound ? [audio.sound] : []))
 
-/** Peaks are made equal by normalising, which does for loudness too. */
+/** The quietest and the loudest target. It matters only without normalization, which makes the peaks equal. */
 function unevenLoudness(pairs: readonly DatasetPair[]): Finding[] {
-  const loud = pairs.flatMap(({ name, target }) => {
+  const measured = pairs.flatMap(({ name, target }) => {
     const loudness = target.audio?.sound?.loudness
     return typeof loudness === 'number' ? [{ name, loudness }] : []
   })
-  const sorted = loud.sort((a, b) => a.loudness - b.loudness)
+  const sorted = measured.sort((a, b) => a.loudness - b.loudness)
   const [quietest, loudest] = [sorted[0], sorted.at(-1)]
-  if (!quietest || !loudest || loudest.loudness - quietest.loudness < wideLoudness) return []
+  if (!quietest || !loudest || loudest.loudness - quietest.loudness < unevenLoudnessRange) return []
   return findingIn(
     [quietest, loudest].map(({ name, loudness }) => ({ name, detail: `${loudness.toFixed(1)} LUFS` })),
     {

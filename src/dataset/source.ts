@@ -26,14 +26,14 @@ export type SourceOptions = { limits?: Limits | undefined; signal?: AbortSignal 
  */
 export async function openSource(location: string, options: SourceOptions = {}): Promise<Source> {
   const { limits = defaultLimits, signal } = options
-  const place = parseLocation(location)
-  const shown = shownLocation(place)
+  const parsed = parseLocation(location)
+  const shown = shownLocation(parsed)
   const tree =
-    place.kind === 'path' && (await isFolder(place.path))
-      ? await openFolder(place.path)
+    parsed.kind === 'path' && (await isFolder(parsed.path))
+      ? await openFolder(parsed.path)
       : await openArchive(location, shown, { limits, signal })
   const readText = (path: string) => tree.withFile(path, (file) => readSmallFile(file, path, limits))
-  return { name: datasetName(place), location: shown, limits, ...tree, readText }
+  return { name: datasetName(parsed), location: shown, limits, ...tree, readText }
 }
 
 const isFolder = (path: string) =>

@@ -26,8 +26,8 @@ export type ZipLimits = { files: number; fileBytes: number; totalBytes: number; 
 
 const mebibyte = 2 ** 20
 
-/** Below this size the ratio is not checked: a small archive of silence is harmless. */
-const harmlessBytes = 2 ** 30
+/** The ratio is checked only above this unpacked size, because a small archive of silence is harmless. */
+const minBombBytes = 2 ** 30
 
 export const zipLimits = (limits: Limits = defaultLimits): ZipLimits => ({
   files: limits['zip-files'],
@@ -52,7 +52,7 @@ export async function openZip(path: string, shown: string, limits = zipLimits())
       withFile: async (name, use) => {
         const file = folder.newFile(extname(name).toLowerCase())
         try {
-          await extract(archive, find(entries, name), file, `${name} in ${shown}`)
+          await extract(archive, findEntry(entries, name), file, `${name} in ${shown}`)
           return await use(file)
         } finally {
           await rm(file, { force: true })
@@ -95,7 +95,7 @@ async function listFiles(archive: ZipFile, shown: string, limits: ZipLimits): Pr
     for await (const entry of archive.eachEntry()) {
       listBytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength
       checkList(++count, listBytes, shown, limits)
-      checkKind(entry, shown)
+      checkEntry(entry, shown)
       if (!entry.fileName.endsWith('/')) entries.push(entry)
     }
   } catch (cause) {
@@ -123,21 +123,21 @@ function checkList(files: number, listBytes: number, shown: string, limits: ZipL
     })
 }
 
-function checkKind(entry: Entry, shown: string) {
+function checkEntry(entry: Entry, shown: string) {
   const name = entry.fileName.length > 100 ? `${entry.fileName.slice(0, 100)}…` : entry.fileName
   if (entry.isEncrypted()) throw encrypted(shown)
   if (/\p{Cc}/u.test(entry.fileName))
     throw new UserError(`${shown} has a file with control characters in its name: ${JSON.stringify(name)}`, {
       hint: 'rename it and pack it again',
     })
-  if (!isPlain(entry))
+  if (!isRegularFile(entry))
     throw new UserError(`${name} in ${shown} is a link or a device, not a file`, {
       hint: 'pack the file itself, without the option that keeps links',
     })
 }
 
-/** Archives made on Unix hold the file type in the upper half of the attributes. */
-function isPlain({ versionMadeBy, externalFileAttributes }: Entry): boolean {
+/** Also true for folders. Archives made on Unix hold the file type in the upper half of the attributes. */
+function isRegularFile({ versionMadeBy, externalFileAttributes }: Entry): boolean {
   const isUnix = [3, 19].includes(versionMadeBy >>> 8)
   const kind = (externalFileAttributes >>> 16) & 0o170000
   return !isUnix || kind === 0 || kind === 0o100000 || kind === 0o040000
@@ -158,16 +158,16 @@ function checkSizes(entries: Entry[], size: number, shown: string, limits: ZipLi
         hint: `cut it into shorter files, or ${raiseLimitHint('zip-file-mib', largest.uncompressedSize / mebibyte)}`,
       },
     )
-  if (bytes > harmlessBytes && bytes > size * limits.ratio)
+  if (bytes > minBombBytes && bytes > size * limits.ratio)
     throw new UserError(`${shown} unpacks to ${Math.round(bytes / size)} times its size, more than ${limits.ratio}`, {
       hint: `audio does not compress that well; if it is intended, ${raiseLimitHint('zip-ratio', bytes / size)}`,
     })
 }
 
-/** yauzl stops when an entry yields more or fewer bytes than declared. */
+/** yauzl fails when an entry has more or fewer bytes than declared. */
 async function extract(archive: ZipFile, entry: Entry, file: string, shown: string) {
   try {
-    await pipeline(await archive.openReadStreamPromise(entry), checked(entry), createWriteStream(file))
+    await pipeline(await archive.openReadStreamPromise(entry), verifyChecksum(entry), createWriteStream(file))
   } catch (cause) {
     if (isDiskFull(cause))
       throw new UserError(`there is no room to extract ${shown}`, { hint: 'free some space or set TMPDIR', cause })
@@ -180,7 +180,7 @@ async function extract(archive: ZipFile, entry: Entry, file: string, shown: stri
   }
 }
 
-const checked = (entry: Entry) =>
+const verifyChecksum = (entry: Entry) =>
   async function* (chunks: AsyncIterable<Buffer>) {
     let sum = 0
     for await (const chunk of chunks) {
@@ -190,7 +190,7 @@ const checked = (entry: Entry) =>
     if (sum !== entry.crc32) throw new Error('its checksum is wrong')
   }
 
-function find(entries: Entry[], name: string): Entry {
+function findEntry(entries: Entry[], name: string): Entry {
   const entry = entries.find(({ fileName }) => fileName === name)
   if (!entry) throw new Error(`the archive has no ${name}`)
   return entry
@@ -205,8 +205,8 @@ const damaged = (shown: string, cause: unknown) =>
 const inMib = (bytes: number) => `${Math.ceil(bytes / mebibyte)} MiB`
 
 /**
- * The bytes of an archive for yauzl, which reads wherever the archive tells it to. An offset outside the file is an error here; yauzl's own reader
- * crashes. Closes the file when yauzl is done with it.
+ * Reads an archive for yauzl, at offsets that come from the archive. An offset outside the file is an error here, but a crash in yauzl's own reader. It
+ * closes the file when yauzl is done.
  */
 class ArchiveReader extends RandomAccessReader {
   constructor(
@@ -238,7 +238,8 @@ class ArchiveReader extends RandomAccessReader {
   }
 
   private async readAll(buffer: Buffer, offset: number, length: number, position: number) {
-    if (!(position >= 0 && position + length <= this.size)) throw new Error(`there is no byte ${position + length}`)
+    if (!(position >= 0 && position + length <= this.size))
+      throw new Error(`the archive refers to byte ${position + length}, but has ${this.size}`)
     for (let done = 0; done < length; ) {
       const { bytesRead } = await this.file.read(buffer, offset + done, length - done, position + done)
       if (bytesRead === 0) throw new Error('the file ended while it was read')

@@ -1,6 +1,6 @@
 /**
- * Rectified flow: the formulas that training and previews share (reference §6.7, §7.2, §7.3, §9.1, §9.2). Sigma is the noise level: clean latents have
- * sigma 0, pure noise has sigma 1.
+ * Rectified flow: the formulas that training and previews share, and the training objective (reference §6.7, §7.2, §7.3, §9.1, §9.2). Sigma is the noise
+ * level: clean latents have sigma 0, pure noise has sigma 1.
  *
  *   x_σ = (1 − σ)·x₀ + σ·ε     latents with noise
  *   v = ε − x₀                 velocity, which the model predicts
@@ -60,7 +60,7 @@ export function shiftedLogitNormal(draw: { normal: number; uniform: number; mixt
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
 
-/** A training example, or a batch of them. Latents are in token layout. */
+/** A training example of the objective, or a batch of them. Latents are in token layout. */
 export type Example = {
   /** `[B, T, 128]`, clean. */
   target: tf.Tensor3D

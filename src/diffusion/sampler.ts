@@ -1,6 +1,6 @@
 /**
- * The sampler: from noise to latents under guidance, as the reference implementation's validation does it (reference §9.2). The sequence is the target
- * followed by the clean reference; the positions of both start at 0.
+ * The sampler: from noise to latents under guidance, as the reference implementation's validation does it (reference §9.2, §9.3). The sequence is the
+ * target followed by the clean reference; the positions of both start at 0.
  */
 import * as tf from '@tensorflow/tfjs'
 import { capture } from '../engine/capture.ts'

@@ -1,6 +1,6 @@
 /**
- * What was encoded once need not be encoded again. An entry's name is the hash of everything it depends on: the sound or the words, and the
- * checkpoint that read them. Entries are never wrong, so they are never cleared here; the folder may be deleted at any time.
+ * The cache of latents and contexts on disk. The key of an entry is a hash of everything it depends on: the samples or the text, and the checkpoint.
+ * So entries never become outdated and are never removed here. Users may delete the folder at any time.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
@@ -12,20 +12,20 @@ import { openSafetensors, type Safetensors, writeSafetensors } from '../formats/
 import { UserError } from '../platform/errors.ts'
 import { replaceFile } from '../platform/files.ts'
 
-/** The encoding's own version: raise it when the same input would be encoded to other numbers. */
+/** The version of the encoding. Increase it when the same input is encoded to other values. */
 const version = 1
 
 export type Cache = {
   get(key: CacheKey): HostMatrix | undefined
   put(key: CacheKey, matrix: HostMatrix): void
-  /** A line of text, for what is too small to be a matrix. */
+  /** A line of text. */
   getText(key: CacheKey): string | undefined
   putText(key: CacheKey, line: string): void
 }
 
 export type CacheKey = string & { readonly kind: 'cache key' }
 
-/** The hash of all parts. */
+/** The hash of all parts, which depends on where one part ends and the next begins. */
 export function cacheKey(...parts: (string | number | Uint8Array)[]): CacheKey {
   const hash = createHash('sha256').update(`${version}`)
   for (const part of parts) {
@@ -35,7 +35,7 @@ export function cacheKey(...parts: (string | number | Uint8Array)[]): CacheKey {
   return hash.digest('hex').slice(0, 40) as CacheKey
 }
 
-/** `LTX_A2A_CACHE`, or the folder that the system sets aside for caches. */
+/** `LTX_A2A_CACHE`, or a subfolder of the system's cache folder. */
 export function defaultCacheFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
   if (env.LTX_A2A_CACHE) return env.LTX_A2A_CACHE
   if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local'), 'ltx-a2a', 'cache')
@@ -60,7 +60,7 @@ export function openCache(folder = defaultCacheFolder()): Cache {
   }
 }
 
-/** What a broken disk made of an entry is as good as none: it is encoded again. */
+/** A damaged entry counts as missing and is encoded again. */
 function readMatrix(path: string): HostMatrix | undefined {
   let file: Safetensors
   try {

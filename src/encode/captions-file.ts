@@ -1,8 +1,8 @@
-/** The captions and prompts of a job, encoded to a file that a machine without the text encoder can train with. */
+/** The command `encode-captions`: encodes the captions and prompts of a job to a file, for training on a machine without the text encoder. */
 import type { Limits } from '../config/limits.ts'
 import type { EncodeSettings } from '../config/settings.ts'
 import { composeCaption, decodeCaption, findPairs } from '../dataset/pairs.ts'
-import { openSource } from '../dataset/source.ts'
+import { openSource, type SourceOptions } from '../dataset/source.ts'
 import { startBackend } from '../engine/backend.ts'
 import { describeBase, openBase } from '../model/base-model.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
@@ -10,13 +10,16 @@ import { openCache } from './cache.ts'
 import { requireTextEncoderFor, writeTextEmbeddings } from './captions.ts'
 import { encodeTextsWithProgress } from './dataset.ts'
 
-/** @throws UserError when the data, the model or its text encoder cannot be read. */
+/**
+ * Writes the contexts of all captions and prompts to `settings.out`.
+ * @throws UserError when the data, the model or its text encoder cannot be read.
+ */
 export async function encodeCaptionsToFile(
   settings: EncodeSettings,
   { limits, ...options }: RunOptions<ProgressEvent> & { limits?: Limits | undefined } = {},
 ): Promise<void> {
   const reporter = createReporter<ProgressEvent>(options)
-  const texts = [...(await captionsOf(settings, limits)), ...settings.prompts]
+  const texts = [...(await captionsOf(settings, { limits, signal: options.signal })), ...settings.prompts]
   const base = openBase(settings)
   try {
     const cache = openCache()
@@ -31,9 +34,12 @@ export async function encodeCaptionsToFile(
   }
 }
 
-/** The captions of all pairs, also of those that are too short: the sound is not decoded. */
-async function captionsOf({ trainingDataUrl, triggerPhrase }: EncodeSettings, limits?: Limits): Promise<string[]> {
-  const source = await openSource(trainingDataUrl, { limits })
+/** The captions of all pairs. The audio is not decoded, so pairs that are too short for training are included. */
+async function captionsOf(
+  { trainingDataUrl, triggerPhrase }: EncodeSettings,
+  options: SourceOptions,
+): Promise<string[]> {
+  const source = await openSource(trainingDataUrl, options)
   try {
     const captions: string[] = []
     for (const { caption } of findPairs(source.paths).pairs) {

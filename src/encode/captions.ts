@@ -1,8 +1,7 @@
 /**
- * From captions and prompts to the contexts that the transformer attends to; each distinct text once. A context comes from the file of encoded
- * captions where there is one, else from the cache, and only for what neither has is the text encoder read.
+ * The contexts of captions and prompts. They come from the file of encoded captions if there is one, otherwise from the cache, and the text encoder is
+ * loaded only for the remaining texts. This file also reads and writes the files of encoded captions.
  */
-
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
@@ -16,7 +15,7 @@ import { UserError } from '../platform/errors.ts'
 import { type Cache, type CacheKey, cacheKey } from './cache.ts'
 
 /**
- * The context `[S, D]` of every text, by the text.
+ * The context `[S, D]` of every text, by the text. Each distinct text is encoded once.
  * @throws UserError when the text encoder is needed and there is none.
  */
 export async function encodeTexts(
@@ -42,9 +41,9 @@ export async function encodeTexts(
 }
 
 /**
- * Finds out before anything is written.
- * @returns how many of the texts the text encoder will be read for.
- * @throws UserError when there are some and it is not there.
+ * Checks that all texts can be encoded.
+ * @returns the number of texts that need the text encoder.
+ * @throws UserError when there are such texts and no text encoder.
  */
 export function requireTextEncoderFor(base: BaseModel, texts: Iterable<string>, cache: Cache): number {
   const { missing } = findContexts(base, texts, cache)
@@ -71,7 +70,7 @@ function findContexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {
   return { contexts, missing, keyOf }
 }
 
-/** A context's key holds the text encoder's fingerprint; without its folder, that of the one which last encoded for this base. */
+/** The cache key of a context includes the fingerprint of the text encoder. Without its folder, it is the one that was last used with this base. */
 function contextKeyFor(base: BaseModel, cache: Cache): (text: string) => CacheKey | undefined {
   const textEncoder = folderExists(base.textEncoder)
     ? textEncoderFingerprint(base.textEncoder)
@@ -89,21 +88,20 @@ function textEncoderFolder({ textEncoder, textEmbeddings, checkpoint }: BaseMode
     throw new UserError(`the text encoder folder ${textEncoder} does not exist`, { hint: 'check --text-encoder' })
   const [first = ''] = missing
   const others = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
-  const place = textEmbeddings === undefined ? '' : ` in ${textEmbeddings}`
+  const where = textEmbeddings === undefined ? '' : ` in ${textEmbeddings}`
   throw new UserError(
-    `${checkpoint.path} needs a text encoder: ${JSON.stringify(first)}${others} is not encoded yet${place}`,
+    `${checkpoint.path} needs a text encoder: ${JSON.stringify(first)}${others} is not encoded yet${where}`,
     {
-      hint: 'add --text-encoder <folder of Gemma 3 12B>, which ltx-a2a pull --text-encoder fetches, or --text-embeddings <file> from encode-captions',
+      hint: 'add --text-encoder <folder of Gemma 3 12B>, which ltx-a2a pull --text-encoder downloads, or --text-embeddings <file> made by encode-captions',
     },
   )
 }
 
 /**
- * Contexts of captions as a file, so that a machine without the 24 GB of the text encoder can train: made by `encode-captions` on one that has
- * them. A tensor is named after the hash of its text; the metadata says which base the contexts are for.
+ * Writes contexts to a file, for training on a machine without the text encoder. The name of a tensor contains the hash of its text; the metadata
+ * contains the fingerprint of the base. Values are float32, so a run gives the same bytes with the file as with the text encoder.
+ * @param base the fingerprint of the base.
  */
-
-/** Float32, so that a run is the same to the byte whether its contexts come from a file or from the text encoder itself. */
 export function writeTextEmbeddings(path: string, base: string, contexts: ReadonlyMap<string, HostMatrix>) {
   const tensors = new Map<string, StoredTensor>()
   for (const [text, { shape, values }] of contexts)
@@ -114,14 +112,15 @@ export function writeTextEmbeddings(path: string, base: string, contexts: Readon
 export type TextEmbeddings = {
   path: string
   has(text: string): boolean
-  /** `[S, D]`; undefined for a text that is not in the file. */
+  /** The context `[S, D]`, or undefined when the text is not in the file. */
   get(text: string): HostMatrix | undefined
   close(): void
 }
 
 /**
- * @param base the fingerprint of the base they must be for.
- * @throws UserError when the file is missing, is something else, or is for another base.
+ * Opens a file of encoded captions.
+ * @param base the fingerprint of the base.
+ * @throws UserError when the file is missing, is not such a file, or was made for another base.
  */
 export function openTextEmbeddings(path: string, base: string): TextEmbeddings {
   const file = openSafetensors(path)
@@ -130,7 +129,7 @@ export function openTextEmbeddings(path: string, base: string): TextEmbeddings {
     return new UserError(`${basename(path)} ${why}`, { hint })
   }
   if (file.metadata.kind !== kind)
-    throw refuse('does not hold encoded captions', 'make one with ltx-a2a encode-captions')
+    throw refuse('does not contain encoded captions', 'make one with ltx-a2a encode-captions')
   if (file.metadata.base_model !== base)
     throw refuse(
       `was encoded for another base model (${file.metadata.base_model}, this one is ${base})`,

@@ -1,4 +1,4 @@
-/** From fitted sound to latents, through the front end and the audio VAE's encoder. */
+/** Encodes fitted clips to latents, with the mel front end and the encoder of the audio VAE. */
 import * as tf from '@tensorflow/tfjs'
 import { logMel } from '../audio/mel.ts'
 import type { Waveform } from '../audio/waveform.ts'
@@ -11,14 +11,15 @@ import type { AudioVaeConfig } from '../model/config.ts'
 import { type Cache, cacheKey } from './cache.ts'
 
 export type ClipEncoder = {
-  /** A stereo waveform at the model's rate → its normalised latents as patches, `[T, 128]`, from the cache where they are. */
+  /** The normalized latents of a stereo waveform at 16 kHz as patches, `[T, 128]`, from the cache if they are there. */
   encode(waveform: Waveform): HostMatrix
+  /** Disposes of the encoder's weights. */
   close(): void
 }
 
 type EncodingBase = Pick<BaseModel, 'components' | 'config' | 'fingerprint'>
 
-/** Reads the encoder's weights only when a clip is not in the cache. */
+/** Loads the encoder's weights when the first clip that is not in the cache is encoded. */
 export function openClipEncoder({ components, config, fingerprint }: EncodingBase, cache: Cache): ClipEncoder {
   let vae: AudioVae | undefined
   return {

@@ -43,9 +43,12 @@ export async function startBackend(
   const passedOver: Backend['passedOver'] = []
   for (const name of choice === 'auto' ? (['tensorflow', 'wasm', 'cpu'] as const) : [choice]) {
     try {
-      const description = await starters[name]()
-      if (!(await tf.setBackend(name))) throw new Error('it did not start')
-      await tf.ready()
+      const description = await withoutNewListeners(async () => {
+        const description = await starters[name]()
+        if (!(await tf.setBackend(name))) throw new Error('it did not start')
+        await tf.ready()
+        return description
+      })
       return { name, description, passedOver }
     } catch (cause) {
       const reason = firstLine(cause)
@@ -58,6 +61,22 @@ export async function startBackend(
     }
   }
   throw new Error('no TensorFlow.js backend starts')
+}
+
+/**
+ * Removes the listeners for uncaught errors that `start` adds. Those of the WebAssembly backend throw the error again, which would end a program that
+ * handles its errors itself, and skip what is done when a process exits.
+ */
+async function withoutNewListeners<Result>(start: () => Promise<Result>): Promise<Result> {
+  const events = ['uncaughtException', 'unhandledRejection'] as const
+  const before = events.map((event) => new Set<unknown>(process.listeners(event as 'exit')))
+  try {
+    return await start()
+  } finally {
+    for (const [i, event] of events.entries())
+      for (const listener of process.listeners(event as 'exit'))
+        if (!before[i]?.has(listener)) process.off(event, listener)
+  }
 }
 
 export const currentBackend = () => tf.getBackend() as BackendName

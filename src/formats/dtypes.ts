@@ -1,4 +1,4 @@
-/** The number formats of safetensors files, and the way from their bytes to float32 and back. Little-endian throughout. */
+/** The number formats of safetensors files, and their conversion from and to float32. Little-endian throughout. */
 
 export const bytesPerElement = {
   F64: 8,
@@ -23,10 +23,10 @@ export type Dtype = keyof typeof bytesPerElement
 export const isDtype = (name: unknown): name is Dtype =>
   typeof name === 'string' && Object.hasOwn(bytesPerElement, name)
 
-/** How many elements a shape holds; 1 for a scalar. */
+/** The number of elements of a shape; 1 for a scalar. */
 export const elementCount = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
 
-/** The values of stored bytes as float32. Integers beyond 2²⁴ lose their last digits, as in any float32. */
+/** Stored bytes as float32 values. Integers beyond 2²⁴ are rounded. */
 export function toFloat32(bytes: Uint8Array, dtype: Dtype): Float32Array {
   const { buffer, byteOffset, length } =
     bytes.byteOffset % bytesPerElement[dtype] === 0 ? bytes : Uint8Array.from(bytes)
@@ -64,19 +64,19 @@ export function toFloat32(bytes: Uint8Array, dtype: Dtype): Float32Array {
   }
 }
 
-/** Float32 values as bfloat16 bytes, rounded to the nearest, ties to even; NaN stays NaN. */
+/** Float32 values as bfloat16 bytes, rounded to the nearest, ties to even. NaN stays NaN. */
 export function toBfloat16(values: Float32Array): Uint8Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   const halves = new Uint16Array(values.length)
   for (let i = 0; i < halves.length; i++) {
     const word = bits[i] as number
-    const notNumber = (word & 0x7fffffff) > 0x7f800000
-    halves[i] = notNumber ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
+    const isNotNumber = (word & 0x7fffffff) > 0x7f800000
+    halves[i] = isNotNumber ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
   }
   return new Uint8Array(halves.buffer)
 }
 
-/** The bytes of float32 values, as they lie in memory. */
+/** The bytes of float32 values, in the same memory. */
 export const float32Bytes = (values: Float32Array) =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 
@@ -96,7 +96,7 @@ function smallFloat(bits: number, exponentBits: number, mantissaBits: number): n
   return sign * (exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias))
 }
 
-/** E4M3 as checkpoints use it has no infinity: the top exponent counts on, and only all-ones is NaN. */
+/** E4M3 as in checkpoints (E4M3FN) has no infinity: the highest exponent is an ordinary one, and only all ones is NaN. */
 const e4m3 = Float32Array.from({ length: 256 }, (_, bits) => {
   if ((bits & 0x7f) === 0x7f) return Number.NaN
   const exponent = (bits >> 3) & 15

@@ -1,6 +1,6 @@
 /**
- * The head of a safetensors file: a little-endian u64 with the length of the JSON that follows, then the JSON. It says where every tensor lies,
- * so whoever has read it can fetch any of them alone.
+ * The header of a safetensors file: a little-endian u64 with the length of the JSON that follows, then the JSON. It has the position of every tensor, so
+ * that any tensor can be read alone.
  */
 import { UserError } from '../platform/errors.ts'
 import { bytesPerElement, type Dtype, elementCount, isDtype } from './dtypes.ts'
@@ -12,46 +12,46 @@ export type TensorInfo = { dtype: Dtype; shape: number[]; start: number; end: nu
 
 export type Header = {
   metadata: Metadata
-  /** In the order of the file's own JSON. */
+  /** In the order of the JSON. */
   tensors: Map<string, TensorInfo>
 }
 
-/** A file as far as its header can be checked against it; the name is for messages. */
-export type FileFacts = { name: string; size: number }
+/** What a header is checked against. The name is for messages. */
+export type FileInfo = { name: string; size: number }
 
-/** How many bytes say how long the JSON is. */
+/** The size of the length field. */
 export const lengthBytes = 8
 
-/** The reference implementation's own limit. */
+/** The limit of the reference implementation. */
 const maxHeaderBytes = 100_000_000
 
 /**
  * The length of the JSON.
  * @param start the first eight bytes, or as many as the file has.
- * @throws UserError when no file of this size has such a header.
+ * @throws UserError when the file is too small for it.
  */
-export function headerLength(start: Uint8Array, file: FileFacts): number {
-  if (start.length < lengthBytes) throw broken(file, `it has ${file.size} bytes, too few for a header`)
+export function headerLength(start: Uint8Array, file: FileInfo): number {
+  if (start.length < lengthBytes) throw invalidFile(file, `it has ${file.size} bytes, too few for a header`)
   const length = Number(Buffer.from(start.buffer, start.byteOffset, lengthBytes).readBigUInt64LE())
-  if (length > maxHeaderBytes) throw broken(file, `its header claims ${length} bytes`)
+  if (length > maxHeaderBytes) throw invalidFile(file, `its header claims ${length} bytes`)
   if (lengthBytes + length > file.size)
-    throw broken(file, `its header claims ${length} bytes but the file has ${file.size}`)
+    throw invalidFile(file, `its header claims ${length} bytes but the file has ${file.size}`)
   return length
 }
 
 /**
- * What the JSON says, checked against the file's size.
- * @throws UserError for JSON that is none, and for the first tensor that is impossible.
+ * Parses the JSON and checks it against the size of the file.
+ * @throws UserError for invalid JSON, and for the first invalid tensor.
  */
-export function parseHeader(json: Uint8Array, file: FileFacts): Header {
+export function parseHeader(json: Uint8Array, file: FileInfo): Header {
   const { __metadata__: metadata = {}, ...entries } = parseObject(json, file)
-  if (!isStringMap(metadata)) throw broken(file, 'its metadata is not a map of strings')
+  if (!isStringMap(metadata)) throw invalidFile(file, 'its metadata is not a map of strings')
   const tensors = new Map<string, TensorInfo>()
   for (const [name, entry] of Object.entries(entries)) {
     const info = tensorInfo(entry, lengthBytes + json.length)
-    if (typeof info === 'string') throw broken(file, `tensor ${name} ${info}`)
+    if (typeof info === 'string') throw invalidFile(file, `tensor ${name} ${info}`)
     if (info.end > file.size)
-      throw broken(file, `tensor ${name} ends at byte ${info.end} but the file has ${file.size}`)
+      throw invalidFile(file, `tensor ${name} ends at byte ${info.end} but the file has ${file.size}`)
     tensors.set(name, info)
   }
   requireGapless(tensors, lengthBytes + json.length, file)
@@ -60,7 +60,7 @@ export function parseHeader(json: Uint8Array, file: FileFacts): Header {
 
 export type HeaderEntry = { dtype: Dtype; shape: readonly number[] }
 
-/** The head of a file that holds these tensors end to end, padded so that they start at a multiple of eight. */
+/** The header of a file with these tensors end to end, padded so that they start at a multiple of eight. */
 export function encodeHeader(entries: ReadonlyMap<string, HeaderEntry>, metadata?: Metadata): Uint8Array {
   const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {}
   let offset = 0
@@ -75,26 +75,26 @@ export function encodeHeader(entries: ReadonlyMap<string, HeaderEntry>, metadata
   return Buffer.concat([length, json, Buffer.alloc(-json.length & 7, ' ')])
 }
 
-/** The one sentence for a file that cannot be read as what it should be. */
-export const broken = ({ name }: FileFacts, why: string, cause?: unknown) =>
+/** The error for a file that is damaged or of another format. */
+export const invalidFile = ({ name }: FileInfo, why: string, cause?: unknown) =>
   new UserError(`${name} is not a usable safetensors file: ${why}`, { hint: 'download or copy the file again', cause })
 
-function parseObject(json: Uint8Array, file: FileFacts): Record<string, unknown> {
+function parseObject(json: Uint8Array, file: FileInfo): Record<string, unknown> {
   let [text, header]: [string, unknown] = ['', undefined]
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(json)
     header = JSON.parse(text)
   } catch (cause) {
-    throw broken(file, 'its header is not JSON', cause)
+    throw invalidFile(file, 'its header is not JSON', cause)
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header))
-    throw broken(file, 'its header is not an object')
-  const twice = firstRepeatedKey(text)
-  if (twice !== undefined) throw broken(file, `its header names ${twice} twice`)
+    throw invalidFile(file, 'its header is not an object')
+  const repeated = firstRepeatedKey(text)
+  if (repeated !== undefined) throw invalidFile(file, `its header names ${repeated} twice`)
   return header as Record<string, unknown>
 }
 
-/** `JSON.parse` keeps the last of two equal keys and says nothing. @param json valid, an object. */
+/** `JSON.parse` silently keeps the last of two equal keys. @param json a valid object. */
 function firstRepeatedKey(json: string): string | undefined {
   const seen = new Set<string>()
   let depth = 0
@@ -122,16 +122,16 @@ function tensorInfo(entry: unknown, base: number): TensorInfo | string {
   return { dtype, shape, start: base + start, end: base + end }
 }
 
-/** The format's own rule: every byte behind the header belongs to exactly one tensor. */
-function requireGapless(tensors: ReadonlyMap<string, TensorInfo>, from: number, file: FileFacts) {
+/** The format requires that every byte after the header belongs to exactly one tensor. */
+function requireGapless(tensors: ReadonlyMap<string, TensorInfo>, from: number, file: FileInfo) {
   let before = { name: 'the header', end: from }
-  const hole = (start: number, end: number) => broken(file, `bytes ${start} to ${end} belong to no tensor`)
+  const gapError = (start: number, end: number) => invalidFile(file, `bytes ${start} to ${end} belong to no tensor`)
   for (const [name, { start, end }] of [...tensors].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
-    if (start < before.end) throw broken(file, `tensors ${before.name} and ${name} overlap`)
-    if (start > before.end) throw hole(before.end, start)
+    if (start < before.end) throw invalidFile(file, `tensors ${before.name} and ${name} overlap`)
+    if (start > before.end) throw gapError(before.end, start)
     before = { name, end }
   }
-  if (before.end < file.size) throw hole(before.end, file.size)
+  if (before.end < file.size) throw gapError(before.end, file.size)
 }
 
 const isSizes = (value: unknown): value is number[] =>

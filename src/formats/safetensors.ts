@@ -1,4 +1,7 @@
-/** Telling checkpoints apart without reading them whole. */
+/**
+ * Safetensors files: a header, then the bytes of the tensors end to end. Files are read by byte range, one tensor at a time, so a file of any size
+ * needs no more memory than its largest tensor.
+ */
 import { createHash } from 'node:crypto'
 import { closeSync, fstatSync, openSync, read as readAsync, readSync } from 'node:fs'
 import { basename } from 'node:path'
@@ -6,35 +9,17 @@ import { UserError } from '../platform/errors.ts'
 import { replaceFile } from '../platform/files.ts'
 import { bytesPerElement, type Dtype, elementCount, toFloat32 } from './dtypes.ts'
 import {
-  broken,
   encodeHeader,
   type Header,
   headerLength,
+  invalidFile,
   lengthBytes,
   type Metadata,
   parseHeader,
   type TensorInfo,
 } from './safetensors-header.ts'
 
-/**
- * A short name for weights: the hash of the name, type, shape and first kilobyte of every tensor that is a part. It is the same for a file that
- * carries other tensors too, and different for any fine-tune.
- */
-export function fingerprint(file: Safetensors, isPart: (name: string) => boolean): string {
-  const hash = createHash('sha256')
-  for (const name of [...file.tensors.keys()].filter(isPart).sort()) {
-    const { dtype, shape } = file.tensors.get(name) ?? {}
-    hash.update(JSON.stringify([name, dtype, shape])).update(file.readStart(name, 1024))
-  }
-  return hash.digest('hex').slice(0, 16)
-}
-
-/**
- * Safetensors files: a header, then the tensors' bytes end to end. Reading is by byte range, one tensor at a time, so a file of any size costs
- * no more memory than its largest tensor.
- */
-
-/** A tensor as it is stored: `bytes` little-endian and row-major. */
+/** A tensor as it is stored. `bytes` are little-endian and row-major. */
 export type StoredTensor = { dtype: Dtype; shape: number[]; bytes: Uint8Array }
 
 export type Safetensors = {
@@ -42,13 +27,13 @@ export type Safetensors = {
   readonly metadata: Metadata
   /** In the order of the header; `start` and `end` are positions in the file. */
   readonly tensors: ReadonlyMap<string, TensorInfo>
-  /** The stored tensor. Throws a plain Error for a name the file lacks: loaders ask `Weights`, which explains itself. */
+  /** @throws Error for a name that is not in the file. Loaders use `Weights`, which throws a UserError. */
   read(name: string): StoredTensor
-  /** The same, in memory that the next loan takes again: for whoever copies it at once. Gigabytes of fresh memory cost as much as reading them. */
-  lend(name: string): StoredTensor
-  /** Has these tensors fetched from the disk while something else is done, so that they are at hand when they are read. */
+  /** As `read`, in memory that the next call overwrites, for callers that copy it at once. Allocating gigabytes takes as long as reading them. */
+  readPooled(name: string): StoredTensor
+  /** Starts reading tensors into the page cache of the system, so that later reads do not wait for the disk. */
   readAhead(names: readonly string[]): void
-  /** Only these rows of a tensor's first axis, in the order given: `[rows.length, ...]`. */
+  /** Some rows of the first axis of a tensor, in the given order: `[rows.length, ...]`. */
   readRows(name: string, rows: readonly number[]): StoredTensor
   float32(name: string): Float32Array
   /** The first bytes of a tensor, at most `count`. */
@@ -73,14 +58,14 @@ export function openSafetensors(path: string): Safetensors {
       const info = infoOf(name)
       return { dtype: info.dtype, shape: info.shape, bytes: readRange(fd, info.start, info.end) }
     }
-    const loan = growingBuffer()
-    const lend = (name: string): StoredTensor => {
+    const pool = growingBuffer()
+    const readPooled = (name: string): StoredTensor => {
       const { dtype, shape, start, end } = infoOf(name)
-      return { dtype, shape, bytes: readRange(fd, start, end, loan(end - start)) }
+      return { dtype, shape, bytes: readRange(fd, start, end, pool(end - start)) }
     }
-    const fetching = startFetching(fd)
+    const prefetcher = createPrefetcher(fd)
     const readAhead = (names: readonly string[]) => {
-      for (const name of names) fetching.fetch(infoOf(name))
+      for (const name of names) prefetcher.prefetch(infoOf(name))
     }
     const readRows = (name: string, rows: readonly number[]): StoredTensor => {
       const { dtype, shape, start, end } = infoOf(name)
@@ -101,7 +86,18 @@ export function openSafetensors(path: string): Safetensors {
       const { start, end } = infoOf(name)
       return readRange(fd, start, Math.min(end, start + count))
     }
-    return { path, metadata, tensors, read, lend, readAhead, readRows, float32, readStart, close: fetching.close }
+    return {
+      path,
+      metadata,
+      tensors,
+      read,
+      readPooled,
+      readAhead,
+      readRows,
+      float32,
+      readStart,
+      close: prefetcher.close,
+    }
   } catch (error) {
     closeSync(fd)
     throw error
@@ -109,14 +105,14 @@ export function openSafetensors(path: string): Safetensors {
 }
 
 /**
- * Writes tensors in the order given, beside the target first and then renamed, so that no half file bears the name.
- * @param tensors the bytes of each are asked for once, when their turn comes: a getter can make them then.
+ * Writes tensors atomically, in the given order.
+ * @param tensors `bytes` of each is read once, when it is written, so that a getter can create it only then.
  */
 export function writeSafetensors(path: string, tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
-  replaceFile(path, partsOf(tensors, metadata))
+  replaceFile(path, encodeFile(tensors, metadata))
 }
 
-function* partsOf(tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
+function* encodeFile(tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
   yield encodeHeader(tensors, metadata)
   for (const [name, tensor] of tensors) {
     const { dtype, shape, bytes } = tensor
@@ -124,6 +120,19 @@ function* partsOf(tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadat
       throw new Error(`${name}: ${bytes.length} bytes do not fill ${dtype} [${shape}]`)
     yield bytes
   }
+}
+
+/**
+ * Identifies weights: the hash of the name, type, shape and first kilobyte of every tensor that `isPart` selects. Other tensors in the file do not change
+ * it; a fine-tune does.
+ */
+export function fingerprint(file: Safetensors, isPart: (name: string) => boolean): string {
+  const hash = createHash('sha256')
+  for (const name of [...file.tensors.keys()].filter(isPart).sort()) {
+    const { dtype, shape } = file.tensors.get(name) ?? {}
+    hash.update(JSON.stringify([name, dtype, shape])).update(file.readStart(name, 1024))
+  }
+  return hash.digest('hex').slice(0, 16)
 }
 
 function openForReading(path: string): number {
@@ -137,7 +146,7 @@ function openForReading(path: string): number {
 function readHeader(fd: number, path: string): Header {
   const stat = fstatSync(fd)
   const file = { name: basename(path), size: stat.size }
-  if (!stat.isFile()) throw broken(file, 'it is not a regular file')
+  if (!stat.isFile()) throw invalidFile(file, 'it is not a regular file')
   const length = headerLength(readRange(fd, 0, Math.min(lengthBytes, stat.size)), file)
   return parseHeader(readRange(fd, lengthBytes, lengthBytes + length), file)
 }
@@ -155,8 +164,8 @@ function readRange(fd: number, start: number, end: number, bytes = new Uint8Arra
 }
 
 /**
- * Memory that only ever grows. It begins where no vector may: TensorFlow shares arrays that are aligned, and copies others.
- * @returns as many bytes of it as are asked for, whatever they held.
+ * A buffer that is allocated again only to grow. It is not aligned, so that TensorFlow copies from it: it shares the memory of aligned arrays.
+ * @returns a function that gives its first `length` bytes, with whatever they contain.
  */
 function growingBuffer() {
   let buffer = new Uint8Array()
@@ -166,26 +175,26 @@ function growingBuffer() {
   }
 }
 
-/** Reads that are thrown away: what they fetch stays in the system's own memory for a while. They go on while JavaScript is busy. */
-function startFetching(fd: number) {
-  const discard = growingBuffer()
-  let underWay = 0
+/** Reads in the background and discards the bytes, which stay in the page cache of the system. */
+function createPrefetcher(fd: number) {
+  const discarded = growingBuffer()
+  let running = 0
   let isClosed = false
-  const closeWhenDone = () => {
-    if (isClosed && underWay === 0) closeSync(fd)
+  const closeWhenIdle = () => {
+    if (isClosed && running === 0) closeSync(fd)
   }
   return {
-    fetch: ({ start, end }: TensorInfo) => {
+    prefetch: ({ start, end }: TensorInfo) => {
       const length = Math.min(end - start, maxReadBytes)
-      underWay++
-      readAsync(fd, discard(length), 0, length, start, () => {
-        underWay--
-        closeWhenDone()
+      running++
+      readAsync(fd, discarded(length), 0, length, start, () => {
+        running--
+        closeWhenIdle()
       })
     },
     close: () => {
       isClosed = true
-      closeWhenDone()
+      closeWhenIdle()
     },
   }
 }

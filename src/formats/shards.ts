@@ -1,98 +1,95 @@
-/**
- * Weights that lie in several files: a folder in the Hugging Face layout, where an index says which tensor lies where, or files that each hold
- * a part of a model.
- */
+/** Weights in several files: a folder in the Hugging Face layout, whose index names the file of each tensor, or files that each hold a part of a model. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
 import { openSafetensors, type Safetensors } from './safetensors.ts'
 
-/** What the file is called that says which tensor lies in which file. */
-export const indexFile = 'model.safetensors.index.json'
+/** The index names the file of each tensor. */
+export const indexFileName = 'model.safetensors.index.json'
 
 /**
  * Opens the folder's weights as if they were one file.
  * @throws UserError when a file of the folder is missing or broken.
  */
 export function openShards(folder: string): Safetensors {
-  if (!existsSync(join(folder, indexFile))) return openSafetensors(join(folder, 'model.safetensors'))
-  const shards = openIndexed(folder, indexFile)
-  return joined(folder, shards)
+  if (!existsSync(join(folder, indexFileName))) return openSafetensors(join(folder, 'model.safetensors'))
+  return joinSafetensors(folder, openIndexed(folder, indexFileName))
 }
 
 /**
- * Every file of weights at these places: files, folders with an index, folders of safetensors files. The caller closes them.
- * @throws UserError when a place is missing, or a folder holds no weights.
+ * Opens every file of weights at these paths: files, folders with an index, and folders of safetensors files. The caller closes them.
+ * @throws UserError when a path does not exist, or a folder holds no weights.
  */
-export function openParts(places: readonly string[]): Safetensors[] {
-  const parts: Safetensors[] = []
+export function openWeightFiles(paths: readonly string[]): Safetensors[] {
+  const files: Safetensors[] = []
   try {
-    for (const place of places) parts.push(...openPlace(place))
-    return parts
+    for (const path of paths) files.push(...openPath(path))
+    return files
   } catch (error) {
-    for (const part of parts) part.close()
+    for (const file of files) file.close()
     throw error
   }
 }
 
 /**
- * Several files as one. Closes them all when closed, and when they cannot be joined.
+ * Several files as one. It closes them all when it is closed, and when they cannot be joined.
  * @param path for messages.
  * @throws UserError when two of them hold a tensor of the same name.
  */
-export function joined(path: string, parts: readonly Safetensors[]): Safetensors {
-  const homes = new Map<string, Safetensors>()
+export function joinSafetensors(path: string, parts: readonly Safetensors[]): Safetensors {
+  const partByName = new Map<string, Safetensors>()
   const close = () => {
     for (const part of parts) part.close()
   }
   for (const part of parts)
     for (const name of part.tensors.keys()) {
-      const other = homes.get(name)
+      const other = partByName.get(name)
       if (other) {
         close()
         throw new UserError(`${basename(other.path)} and ${basename(part.path)} both hold the tensor ${name}`, {
           hint: 'name only the files that belong together, separated by commas',
         })
       }
-      homes.set(name, part)
+      partByName.set(name, part)
     }
-  const homeOf = (name: string) => {
-    const home = homes.get(name)
-    if (!home) throw new Error(`${path} has no tensor ${name}`)
-    return home
+  const partWith = (name: string) => {
+    const part = partByName.get(name)
+    if (!part) throw new Error(`${path} has no tensor ${name}`)
+    return part
   }
   return {
     path,
     metadata: Object.assign({}, ...parts.map(({ metadata }) => metadata)),
     tensors: new Map(parts.flatMap(({ tensors }) => [...tensors])),
-    read: (name) => homeOf(name).read(name),
-    lend: (name) => homeOf(name).lend(name),
+    read: (name) => partWith(name).read(name),
+    readPooled: (name) => partWith(name).readPooled(name),
     readAhead: (names) => {
-      for (const name of names) homeOf(name).readAhead([name])
+      for (const name of names) partWith(name).readAhead([name])
     },
-    readRows: (name, rows) => homeOf(name).readRows(name, rows),
-    float32: (name) => homeOf(name).float32(name),
-    readStart: (name, count) => homeOf(name).readStart(name, count),
+    readRows: (name, rows) => partWith(name).readRows(name, rows),
+    float32: (name) => partWith(name).float32(name),
+    readStart: (name, count) => partWith(name).readStart(name, count),
     close,
   }
 }
 
-function openPlace(place: string): Safetensors[] {
-  if (!statSync(place, { throwIfNoEntry: false })?.isDirectory()) return [openSafetensors(place)]
-  const files = readdirSync(place).sort()
-  const [index] = files.filter((file) => file.endsWith('.safetensors.index.json'))
-  if (index !== undefined) return openIndexed(place, index)
-  const weights = files.filter((file) => file.endsWith('.safetensors'))
-  if (weights.length > 0) return openParts(weights.map((file) => join(place, file)))
-  throw new UserError(`${place} holds no safetensors files`, { hint: 'check the path of the folder' })
+function openPath(path: string): Safetensors[] {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [openSafetensors(path)]
+  const names = readdirSync(path).sort()
+  const index = names.find((name) => name.endsWith('.safetensors.index.json'))
+  if (index !== undefined) return openIndexed(path, index)
+  const weights = names.filter((name) => name.endsWith('.safetensors'))
+  if (weights.length > 0) return openWeightFiles(weights.map((name) => join(path, name)))
+  throw new UserError(`${path} holds no safetensors files`, { hint: 'check the path of the folder' })
 }
 
 function openIndexed(folder: string, index: string): Safetensors[] {
-  const homes = readIndex(join(folder, index))
-  const files = [...new Set(homes.values())]
-  const shards = openParts(files.map((file) => join(folder, file)))
-  for (const [name, file] of homes)
+  const path = join(folder, index)
+  const fileByTensor = parseIndex(readFileSync(path, 'utf8'), path)
+  const files = [...new Set(fileByTensor.values())]
+  const shards = openWeightFiles(files.map((file) => join(folder, file)))
+  for (const [name, file] of fileByTensor)
     if (!shards[files.indexOf(file)]?.tensors.has(name)) {
       for (const shard of shards) shard.close()
       throw new UserError(`${join(folder, file)} has no tensor ${name}, which ${index} says it holds`, {
@@ -104,7 +101,7 @@ function openIndexed(folder: string, index: string): Safetensors[] {
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
 
-/** Which file holds which tensor. @throws UserError when the text is not an index. */
+/** The file of each tensor. @throws UserError when the text is not an index. */
 export function parseIndex(text: string, path: string): Map<string, string> {
   try {
     return new Map(Object.entries(indexSchema.parse(JSON.parse(text)).weight_map))
@@ -112,5 +109,3 @@ export function parseIndex(text: string, path: string): Map<string, string> {
     throw new UserError(`${path} is not an index of safetensors files`, { hint: 'download the folder again', cause })
   }
 }
-
-const readIndex = (path: string) => parseIndex(readFileSync(path, 'utf8'), path)

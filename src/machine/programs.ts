@@ -1,7 +1,7 @@
 /** External programs other than ffmpeg: Python, npm, tar, a C++ compiler, nvidia-smi, and this tool itself. */
 import { execa } from 'execa'
 
-export type ProgramOptions = { cwd?: string; env?: Record<string, string> }
+export type ProgramOptions = { cwd?: string; env?: Record<string, string>; signal?: AbortSignal | undefined }
 
 /** A program that is missing, or that failed. The message is its last output. */
 export class ProgramError extends Error {
@@ -14,9 +14,19 @@ export class ProgramError extends Error {
   }
 }
 
-/** Runs a program until it ends. @returns its stdout. @throws ProgramError */
-export async function runProgram(program: string, args: readonly string[], options: ProgramOptions = {}) {
-  const result = await execa(program, args, { ...options, stdin: 'ignore', reject: false })
+/**
+ * Runs a program until it ends, or kills it when the signal is aborted.
+ * @returns its stdout.
+ * @throws ProgramError, or the reason of the signal.
+ */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  { signal, ...options }: ProgramOptions = {},
+): Promise<string> {
+  const cancel = signal && { cancelSignal: signal }
+  const result = await execa(program, args, { ...options, ...cancel, stdin: 'ignore', reject: false })
+  signal?.throwIfAborted()
   if (!result.failed) return String(result.stdout)
   const output = `${result.stdout}\n${result.stderr}`.split(/\r?\n/).filter((line) => line.trim() !== '')
   throw new ProgramError(output.slice(-3).join('\n') || String(result.shortMessage), result.code === 'ENOENT')

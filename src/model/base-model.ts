@@ -1,10 +1,9 @@
-/** The base: one checkpoint in the LTX-2.3 layout and what reads its captions, opened but not yet in memory. */
+/** The base model: a checkpoint of LTX-2.3 and its text encoder, opened without loading the weights. */
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Safetensors } from '../formats/safetensors.ts'
-import { fingerprint } from '../formats/safetensors.ts'
-import { openParts } from '../formats/shards.ts'
+import { fingerprint, type Safetensors } from '../formats/safetensors.ts'
+import { openWeightFiles } from '../formats/shards.ts'
 import { UserError } from '../platform/errors.ts'
 import {
   type Components,
@@ -17,42 +16,44 @@ import {
 import { type ModelConfig, readModelConfig } from './config.ts'
 
 export type BaseModel = {
+  /** The open file or files, in the layout of the released checkpoint. */
   checkpoint: Safetensors
+  /** The sizes of the model, from the checkpoint's metadata. */
   config: ModelConfig
+  /** The weights of each component; they are read when they are used. */
   components: Components
-  /** The folder of a Gemma 3 text encoder. Where every caption was encoded before, none is needed, and this may be absent. */
+  /** The folder of the Gemma 3 text encoder. It is not needed when all captions are already encoded. */
   textEncoder?: string
-  /** A file of captions that were encoded elsewhere. */
+  /** A file of encoded captions, made by `encode-captions`. */
   textEmbeddings?: string
-  /** The same for every checkpoint with the same audio path, whatever its layout. */
+  /** Identifies the weights of the audio path. It does not depend on the layout of the files. */
   fingerprint: string
-  /** The small base that comes with the package, for trying the tool. */
+  /** Whether this is the small base that comes with the package. */
   isBundled: boolean
   /** Closes the files. Weights that were loaded stay in memory. */
   close(): void
 }
 
 export type BaseOptions = {
-  /** A file, a folder, or several of them with commas between. */
+  /** A file, a folder, or several of them separated by commas. Without it, the bundled base is opened. */
   model?: string | undefined
+  /** The folder of a Gemma 3 download. */
   textEncoder?: string | undefined
+  /** A file of encoded captions. */
   textEmbeddings?: string | undefined
 }
 
-/** `LTX_A2A_BASE` puts another folder in the place of the bundled base. */
-const bundled = () => process.env.LTX_A2A_BASE ?? fileURLToPath(new URL('../../fixtures/base', import.meta.url))
-const bundledCheckpoint = () => join(bundled(), 'ltx-2.3-tiny-audio.safetensors')
-const bundledTextEncoder = () => join(bundled(), 'gemma3-tiny')
-
 /**
- * Opens a base; without paths the bundled one.
- * @throws UserError when a file is missing or is no LTX-2.3 checkpoint, naming the components it lacks.
+ * Opens a base model without loading its weights. Without options it is the small base that comes with the package. Call `close` when you no longer
+ * need its files.
+ * @throws UserError when a file is missing, is broken, is not an LTX-2.3 checkpoint, or lacks a component of the audio path. The existence of the text
+ * encoder is checked when it is used.
  */
 export function openBase({ model, textEncoder, textEmbeddings }: BaseOptions = {}): BaseModel {
   const isBundled = model === undefined
   if (isBundled && textEncoder !== undefined)
     throw new UserError(`--text-encoder ${textEncoder} needs a model`, { hint: 'add --model <ltx-2.3 checkpoint>' })
-  const checkpoint = normalizeLayout(openParts(isBundled ? [bundledCheckpoint()] : modelPaths(model)))
+  const checkpoint = normalizeLayout(openWeightFiles(isBundled ? [bundledCheckpoint()] : modelPaths(model)))
   try {
     requireKnownRelease(basename(checkpoint.path), checkpoint.metadata, checkpoint.tensors)
     requireComponents(checkpoint)
@@ -73,11 +74,16 @@ export function openBase({ model, textEncoder, textEmbeddings }: BaseOptions = {
   }
 }
 
-/** A name with a comma in it is one place where it exists as such. */
-const modelPaths = (model: string): string[] =>
-  existsSync(model) ? [model] : model.split(',').map((place) => place.trim())
+/** The environment variable `LTX_A2A_BASE` replaces the folder of the bundled base. */
+const bundledFolder = () => process.env.LTX_A2A_BASE ?? fileURLToPath(new URL('../../fixtures/base', import.meta.url))
+const bundledCheckpoint = () => join(bundledFolder(), 'ltx-2.3-tiny-audio.safetensors')
+const bundledTextEncoder = () => join(bundledFolder(), 'gemma3-tiny')
 
-/** One line about the base. */
+/** A path that exists is not split at its commas. */
+const modelPaths = (model: string): string[] =>
+  existsSync(model) ? [model] : model.split(',').map((path) => path.trim())
+
+/** One line about the base for the log. */
 export const describeBase = ({ isBundled, checkpoint, config }: BaseModel): string =>
   isBundled
     ? 'Base: the small bundled model, for trying the tool; --model chooses a real one'

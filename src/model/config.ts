@@ -1,4 +1,4 @@
-/** The model's sizes, read from the JSON that an LTX checkpoint carries in its own header (reference §1.4). Nothing here has a hidden default. */
+/** The sizes of the model, from the JSON in the metadata of the checkpoint (reference §1.4). Nothing else has hidden defaults. */
 import { basename } from 'node:path'
 import { z } from 'zod'
 import type { Safetensors } from '../formats/safetensors.ts'
@@ -24,7 +24,7 @@ const transformer = z.object({
   caption_channels: count,
   caption_proj_before_connector: z.literal(true),
   connector_num_layers: count,
-  audio_connector_num_layers: count.optional(), // absent in the released file: as many as the video's
+  audio_connector_num_layers: count.optional(), // absent in the released file: the same as for video
   audio_connector_num_attention_heads: count,
   audio_connector_attention_head_dim: count,
   connector_positional_embedding_max_pos: z.array(z.number().positive()).length(1),
@@ -93,23 +93,21 @@ export type BandwidthExtensionConfig = z.infer<typeof bandwidthExtension>
 
 /**
  * The config in a checkpoint's metadata.
- * @throws UserError naming the file, and the first setting that is missing or of a kind this tool does not compute.
+ * @throws UserError when it is missing, is not JSON, or has a value that is not supported; it names the first one.
  */
 export function readModelConfig(checkpoint: Safetensors): ModelConfig {
   const file = basename(checkpoint.path)
   const text = checkpoint.metadata.config
   if (!text)
-    throw new UserError(`${file} carries no model config in its metadata`, {
-      hint: 'use a unified LTX-2.3 checkpoint such as ltx-2.3-22b-dev.safetensors',
+    throw new UserError(`${file} has no model config in its metadata`, {
+      hint: 'use a complete LTX-2.3 checkpoint such as ltx-2.3-22b-dev.safetensors',
     })
   const parsed = schema.safeParse(parseJson(text, file))
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new UserError(
-    `the model config in ${file} is not one of LTX-2.3: ${issue?.path.join('.')}: ${issue?.message}`,
-    {
-      hint: 'this tool trains on LTX-2.3 checkpoints',
-    },
+    `the model config in ${file} is not that of LTX-2.3: ${issue?.path.join('.')}: ${issue?.message}`,
+    { hint: 'use an LTX-2.3 checkpoint' },
   )
 }
 

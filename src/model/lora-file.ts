@@ -1,39 +1,43 @@
-/** LoRA files as the reference writes and reads them (reference §8): A and B per layer, scale 1, everything else in the metadata. */
+/** LoRA files in the format of the LTX-2 trainer (reference §8): A and B of every layer, scale 1, facts about the training in the metadata. */
+
 import { basename } from 'node:path'
 import { toBfloat16 } from '../formats/dtypes.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
 import type { Metadata } from '../formats/safetensors-header.ts'
 import { UserError } from '../platform/errors.ts'
 
+/** The factors of one linear layer: `a` is `[rank, inputs]`, `b` is `[outputs, rank]`, both row-major. The layer's weight becomes W + B·A. */
 export type LoraModule = { rank: number; inputs: number; outputs: number; a: Float32Array; b: Float32Array }
 
+/** `modules` has the factors by the name of the layer, for example `transformer_blocks.0.audio_attn1.to_q`. */
 export type LoraFile = { path: string; modules: ReadonlyMap<string, LoraModule>; metadata: Metadata }
 
-/** What a run tells about its LoRA. Loaders elsewhere ignore metadata; our preview takes its defaults from it. */
+/** Facts about a training. `preview` takes its defaults from them; other loaders ignore them. */
 export type LoraMetadata = {
   rank: number
   alpha: number
   triggerPhrase: string
   /** Fingerprint of the base model's audio path. */
   baseModel: string
-  /** How reference and target stand in time: both start at 0. */
+  /** The positions of reference and target: both start at 0 (reference §7.2). */
   referencePositions: 'overlapping'
   durationSeconds: number
-  /** Whether every clip's peak was brought to one level; references of previews are treated alike. */
+  /** Whether the peak of every clip was normalized. The references of previews are normalized in the same way. */
   normalized: boolean
   steps: number
   toolVersion: string
 }
 
 /**
- * Writes factors `name → values` in bfloat16. `scale` (alpha / rank) is folded into B, because readers assume scale 1.
- * @param factors `diffusion_model.….lora_A.weight` `[rank, in]` and `lora_B.weight` `[out, rank]`; values are asked for when they are written.
+ * Writes trained factors in bfloat16. `scale` (alpha / rank) is multiplied into B, because readers assume scale 1.
+ * @param factors by key: `diffusion_model.….lora_A.weight` `[rank, in]` and `….lora_B.weight` `[out, rank]`. Values are read when they are written.
+ * @throws UserError when the file cannot be written.
  */
 export function writeTrainedLora(
   path: string,
   factors: ReadonlyMap<string, { shape: number[]; values: Float32Array }>,
   scale: number,
-  facts: LoraMetadata,
+  metadata: LoraMetadata,
 ) {
   const tensors = new Map<string, StoredTensor>()
   for (const [name, factor] of factors) {
@@ -46,11 +50,11 @@ export function writeTrainedLora(
       },
     })
   }
-  writeSafetensors(path, tensors, formatLoraMetadata(facts))
+  writeSafetensors(path, tensors, formatLoraMetadata(metadata))
 }
 
 /**
- * Writes a LoRA, for example one that `readLora` has read and a program has changed, in bfloat16 and with scale 1.
+ * Writes a LoRA in bfloat16 and with scale 1, for example a modified result of `readLora`.
  * @throws UserError when the file cannot be written.
  */
 export function writeLora(path: string, { modules, metadata }: Pick<LoraFile, 'modules' | 'metadata'>) {
@@ -63,39 +67,39 @@ export function writeLora(path: string, { modules, metadata }: Pick<LoraFile, 'm
   writeSafetensors(path, tensors, metadata)
 }
 
-/** The names of the factors of a module in a LoRA file. */
+/** The keys of a layer's factors in a LoRA file. */
 export const loraKeys = (module: string) => ({
   a: `diffusion_model.${module}.lora_A.weight`,
   b: `diffusion_model.${module}.lora_B.weight`,
 })
 
-const key = /^(?:diffusion_model\.)?(.+)\.lora_(A|B)\.weight$/
+const keyPattern = /^(?:diffusion_model\.)?(.+)\.lora_(A|B)\.weight$/
 
 /**
- * Reads a LoRA file, ours or another trainer's.
- * @throws UserError when tensors are not LoRA factors, a factor is alone, or the two do not fit together.
+ * Reads a LoRA file of this trainer or of another one with the same keys.
+ * @throws UserError when the file cannot be read, contains other tensors, or the factors of a layer do not match.
  */
 export function readLora(path: string): LoraFile {
   const file = openSafetensors(path)
   try {
-    const broken = (why: string) =>
-      new UserError(`${basename(path)} is not a LoRA this tool can use: ${why}`, {
-        hint: 'it needs pairs of lora_A.weight and lora_B.weight, as ltx-a2a and the LTX-2 trainer write them',
+    const invalid = (why: string) =>
+      new UserError(`${basename(path)} is not a LoRA that can be used here: ${why}`, {
+        hint: 'a LoRA of ltx-a2a or of the LTX-2 trainer has pairs of lora_A.weight and lora_B.weight',
       })
     const names = new Map<string, { A?: string; B?: string }>()
     for (const name of file.tensors.keys()) {
-      const [, module, side] = key.exec(name) ?? []
-      if (!module) throw broken(`it holds ${name}`)
+      const [, module, side] = keyPattern.exec(name) ?? []
+      if (!module) throw invalid(`it contains ${name}`)
       names.set(module, { ...names.get(module), [side as 'A' | 'B']: name })
     }
-    if (names.size === 0) throw broken('it is empty')
+    if (names.size === 0) throw invalid('it is empty')
     const modules = new Map<string, LoraModule>()
     for (const [module, { A, B }] of names) {
-      if (!A || !B) throw broken(`${module} has only its lora_${A ? 'A' : 'B'}`)
+      if (!A || !B) throw invalid(`${module} has only lora_${A ? 'A' : 'B'}`)
       const [rank = 0, inputs = 0, ...restA] = file.tensors.get(A)?.shape ?? []
       const [outputs = 0, rankB = 0, ...restB] = file.tensors.get(B)?.shape ?? []
       if (rank !== rankB || restA.length + restB.length > 0)
-        throw broken(`${module} has the shapes [${file.tensors.get(A)?.shape}] and [${file.tensors.get(B)?.shape}]`)
+        throw invalid(`${module} has the shapes [${file.tensors.get(A)?.shape}] and [${file.tensors.get(B)?.shape}]`)
       modules.set(module, { rank, inputs, outputs, a: file.float32(A), b: file.float32(B) })
     }
     return { path, modules, metadata: file.metadata }
@@ -104,19 +108,19 @@ export function readLora(path: string): LoraFile {
   }
 }
 
-const formatLoraMetadata = (facts: LoraMetadata): Metadata => ({
-  rank: String(facts.rank),
-  alpha: String(facts.alpha),
-  trigger_phrase: facts.triggerPhrase,
-  base_model: facts.baseModel,
-  reference_positions: facts.referencePositions,
-  duration_seconds: String(facts.durationSeconds),
-  audio_normalize: String(facts.normalized),
-  steps: String(facts.steps),
-  tool: `ltx-a2a ${facts.toolVersion}`,
+const formatLoraMetadata = (metadata: LoraMetadata): Metadata => ({
+  rank: String(metadata.rank),
+  alpha: String(metadata.alpha),
+  trigger_phrase: metadata.triggerPhrase,
+  base_model: metadata.baseModel,
+  reference_positions: metadata.referencePositions,
+  duration_seconds: String(metadata.durationSeconds),
+  audio_normalize: String(metadata.normalized),
+  steps: String(metadata.steps),
+  tool: `ltx-a2a ${metadata.toolVersion}`,
 })
 
-/** The facts that a file of ours carries; a file of another trainer carries none, or some. */
+/** The facts in a LoRA's metadata. Files of other trainers lack some or all of them. */
 export function parseLoraMetadata({
   rank,
   alpha,
@@ -126,12 +130,13 @@ export function parseLoraMetadata({
   audio_normalize,
 }: Metadata) {
   const number = (text?: string) => (text !== undefined && Number.isFinite(Number(text)) ? Number(text) : undefined)
+  const seconds = number(duration_seconds)
   return {
     rank: number(rank),
     alpha: number(alpha),
     triggerPhrase: trigger_phrase,
     baseModel: base_model,
-    durationSeconds: number(duration_seconds),
+    durationSeconds: seconds !== undefined && seconds > 0 ? seconds : undefined,
     normalized: audio_normalize === undefined ? undefined : audio_normalize === 'true',
   }
 }

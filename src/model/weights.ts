@@ -1,33 +1,34 @@
-/** A walk through a checkpoint's names: `weights.at('transformer_blocks.0')` knows its whole path and says it when something is missing. */
+/** Access to a checkpoint's tensors by relative name. `weights.at('transformer_blocks.0')` keeps the full path, so errors name the whole tensor. */
 import { basename } from 'node:path'
 import { float32Bytes, toFloat32 } from '../formats/dtypes.ts'
 import type { Safetensors, StoredTensor } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 
 export type Weights = {
-  /** The name walked so far, without the component's prefix: `transformer_blocks.0.audio_attn1`. */
+  /** The name up to here, without the component's prefix: `transformer_blocks.0.audio_attn1`. */
   readonly name: string
-  /** The same file, one name deeper: `at('attn1')` then reads `attn1.…`. */
+  /** The tensors below a name: `at('attn1').read('to_q.weight', …)` reads `attn1.to_q.weight`. */
   at(name: string): Weights
   has(name: string): boolean
-  /** The stored shape, for sizes that no config names. @throws UserError when the tensor is missing. */
+  /** The stored shape, for sizes that are not in the config. @throws UserError when the tensor is missing. */
   shape(name: string): readonly number[]
   /**
-   * The stored tensor, dequantised to float32 where the file keeps it as fp8.
-   * @param shape what it must be; `null` where any size will do.
-   * @throws UserError naming the tensor and the file when it is missing, and both shapes when they differ.
+   * The stored tensor; fp8 is dequantized to float32.
+   * @param shape the expected shape; `null` allows any size.
+   * @throws UserError when the tensor is missing or has another shape.
    */
   read(name: string, shape: readonly (number | null)[]): StoredTensor
-  /** The same, in memory that the next loan takes again: for whoever copies it at once. */
+  /** The same, in a buffer that the next `readPooled` overwrites: for callers that copy the bytes immediately. */
   readPooled(name: string, shape: readonly (number | null)[]): StoredTensor
-  /** Has all below this name fetched from the disk while something else is done. */
+  /** Starts reading all tensors below this name from the disk in the background. */
   readAhead(): void
+  /** The values of a tensor, converted to float32. Like `read` otherwise. */
   float32(name: string, shape: readonly (number | null)[]): Float32Array
-  /** How many numbered children there are: `count('transformer_blocks')` for `transformer_blocks.0`, `.1`, … */
+  /** The number of children of a list: `count('transformer_blocks')` for `transformer_blocks.0`, `.1`, … */
   count(name: string): number
 }
 
-/** @param prefix the component's outer name, with its dot where it has one: `'audio_vae.'` or `''`. */
+/** @param prefix the component's prefix, including its dot: `'audio_vae.'`, or `''`. */
 export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
   const dotted = name ? `${name}.` : ''
   const pathOf = (inner: string) => prefix + dotted + inner
@@ -35,27 +36,27 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
     const info = file.tensors.get(path)
     if (info) return info
     throw new UserError(`${basename(file.path)} has no tensor ${path}`, {
-      hint: 'this needs a checkpoint in the LTX-2.3 layout with its audio tensors',
+      hint: 'use an LTX-2.3 checkpoint that contains the audio tensors',
     })
   }
-  const stored = (inner: string, shape: readonly (number | null)[], take: (path: string) => StoredTensor) => {
+  const readWith = (inner: string, shape: readonly (number | null)[], readTensor: (path: string) => StoredTensor) => {
     const path = pathOf(inner)
     const info = infoOf(path)
     if (!fits(info.shape, shape))
       throw new UserError(`${path} in ${basename(file.path)} has the shape [${info.shape}], not [${describe(shape)}]`, {
         hint: 'the checkpoint does not match its own config, or is not an LTX-2.3 checkpoint',
       })
-    const tensor = take(path)
+    const tensor = readTensor(path)
     return tensor.dtype.startsWith('F8') ? dequantize(file, path, tensor) : tensor
   }
-  const read: Weights['read'] = (inner, shape) => stored(inner, shape, file.read)
+  const read: Weights['read'] = (inner, shape) => readWith(inner, shape, file.read)
   return {
     name,
     at: (inner) => weightsOf(file, prefix, dotted + inner),
     has: (inner) => file.tensors.has(pathOf(inner)),
     shape: (inner) => infoOf(pathOf(inner)).shape,
     read,
-    readPooled: (inner, shape) => stored(inner, shape, file.lend),
+    readPooled: (inner, shape) => readWith(inner, shape, file.readPooled),
     readAhead: () => file.readAhead([...file.tensors.keys()].filter((path) => path.startsWith(prefix + dotted))),
     float32: (inner, shape) => {
       const { bytes, dtype } = read(inner, shape)
@@ -70,23 +71,24 @@ const fits = (shape: readonly number[], wanted: readonly (number | null)[]) =>
 
 const describe = (shape: readonly (number | null)[]) => shape.map((size) => size ?? 'any').join(',')
 
-/** Scaled fp8 keeps factors beside the weight, one for all or one per row; plain fp8 keeps none (reference §1.7). */
+/** Scaled fp8 has a second tensor with one scale for the weight or one per row; plain fp8 has none (reference §1.7). */
 function dequantize(file: Safetensors, path: string, { bytes, dtype, shape }: StoredTensor): StoredTensor {
   const values = toFloat32(bytes, dtype)
   const name = scaleNames(path).find((name) => file.tensors.has(name))
   if (name !== undefined) {
     const scales = file.float32(name)
     if (scales.length !== 1 && scales.length !== shape[0])
-      throw new UserError(`${name} in ${basename(file.path)} has ${scales.length} factors for [${shape}]`, {
-        hint: 'this tool reads fp8 with one factor per tensor or per row; use the bf16 checkpoint',
+      throw new UserError(`${name} in ${basename(file.path)} has ${scales.length} scales for the shape [${shape}]`, {
+        hint: 'only fp8 with one scale per tensor or per row is supported; use the bf16 checkpoint',
       })
-    const run = values.length / scales.length
-    for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) * (scales[Math.floor(i / run)] as number)
+    const valuesPerScale = values.length / scales.length
+    for (let i = 0; i < values.length; i++)
+      values[i] = (values[i] as number) * (scales[Math.floor(i / valuesPerScale)] as number)
   }
   return { dtype: 'F32', shape, bytes: float32Bytes(values) }
 }
 
-/** As the reference names them, and as ComfyUI's older files do. */
+/** The names that the reference implementation and ComfyUI's older files use. */
 const scaleNames = (path: string) => [`${path}_scale`, path.replace(/(\.weight)?$/, '.scale_weight')]
 
 function countChildren(file: Safetensors, prefix: string): number {

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
-import { UserError } from '../platform/errors.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
 import { isDiskFull, makeTempFolder } from '../platform/files.ts'
 import {
   chunksOf,
@@ -15,8 +15,9 @@ import {
   isWebPage,
   requestFollowingRedirects,
   retryAfterSeconds,
+  shownUrl,
 } from './http-client.ts'
-import { fileNameOf, parseLocation, shownUrl } from './location.ts'
+import { fileNameOf, parseLocation } from './location.ts'
 import { createRetryPolicy, type IdleTimeout, startIdleTimeout, TransientError, withRetry } from './retry.ts'
 
 export type DownloadOptions = {
@@ -28,7 +29,7 @@ export type DownloadOptions = {
 
 /**
  * The file at a path, `file:` or `http(s):` location. `close` removes what was downloaded for it.
- * @throws UserError when it is missing, not a file, or cannot be downloaded.
+ * @throws UserError when it is missing, not a file, or cannot be downloaded; Interrupted when the signal is aborted during a download.
  */
 export async function openFile(
   location: string,
@@ -58,7 +59,8 @@ const attempts = 3
 
 /**
  * Downloads a file. A server that is busy or breaks off is tried again.
- * @throws UserError when the server cannot be reached, refuses, sends nothing for too long, or sends a web page, nothing, or too much.
+ * @throws UserError when the server cannot be reached, refuses, sends nothing for too long, or sends a web page, nothing, or too much. Interrupted when
+ * the signal is aborted.
  */
 export async function download(url: URL, path: string, options: DownloadOptions = {}): Promise<void> {
   const { limits = defaultLimits, signal = new AbortController().signal } = options
@@ -67,7 +69,12 @@ export async function download(url: URL, path: string, options: DownloadOptions 
     attempts,
     hint: 'check the URL and the network connection, or try again later',
   })
-  await withRetry(policy, () => attemptDownload(url, path, { client, limits, signal }))
+  try {
+    await withRetry(policy, () => attemptDownload(url, path, { client, limits, signal }))
+  } catch (error) {
+    if (signal.aborted) throw new Interrupted(`stopped during the download of ${shownUrl(url)}`)
+    throw error
+  }
 }
 
 async function attemptDownload(

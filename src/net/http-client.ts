@@ -1,6 +1,5 @@
 /** HTTP requests: through the proxies that the environment names, and with redirects followed here, so that a login never leaves its own server. */
 import { UserError } from '../platform/errors.ts'
-import { shownUrl } from './location.ts'
 import { type Sleep, sleepSeconds, TransientError } from './retry.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -87,6 +86,9 @@ function redirectTarget(start: URL, from: URL, location: string): URL {
     hint: 'download it yourself and give its path',
   })
 }
+
+/** For messages: without the user, password and query, which may be secret. */
+export const shownUrl = ({ origin, pathname }: URL) => `${origin}${pathname}`
 
 /** Whether the same request may succeed later. */
 export const isTransientStatus = (status: number) => status === 408 || status === 429 || status >= 500

@@ -10,8 +10,8 @@ import {
   request,
   requestFollowingRedirects,
   retryAfterSeconds,
+  shownUrl,
 } from './http-client.ts'
-import { shownUrl } from './location.ts'
 import { createRetryPolicy, startIdleTimeout, TransientError, withRetry } from './retry.ts'
 
 export type LocateOptions = {

@@ -1,7 +1,15 @@
-/** Locations as users write them: a path, a `file:` URL, or an `http(s):` URL. */
-import { basename, extname, resolve } from 'node:path'
+/**
+ * Locations as users write them. A dataset is at a path, a `file:` URL or an `http(s):` URL. A model to pull is at a path, at an `http(s):` URL or in a
+ * repository of the Hugging Face hub.
+ */
+import { existsSync } from 'node:fs'
+import { basename, extname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../platform/errors.ts'
+import { type ByteSource, openLocalSource } from './byte-source.ts'
+import { createHttpClient, type Environment, shownUrl } from './http-client.ts'
+import { openHttpSource } from './http-source.ts'
+import type { Sleep } from './retry.ts'
 
 export type Location = { kind: 'path'; path: string } | { kind: 'url'; url: URL }
 
@@ -20,8 +28,6 @@ export function parseLocation(text: string): Location {
 
 /** For messages: without the user, password and query of a URL, which may be secret. */
 export const shownLocation = (location: Location) => (location.kind === 'path' ? location.path : shownUrl(location.url))
-
-export const shownUrl = ({ origin, pathname }: URL) => `${origin}${pathname}`
 
 /** The last part of a path or URL, which may be empty. */
 export function fileNameOf(location: Location): string {
@@ -55,4 +61,94 @@ function parseUrl(text: string): URL {
   } catch (cause) {
     throw new UserError(`${text} is not a usable URL`, { hint: 'check it for typing errors', cause })
   }
+}
+
+/** A folder of files, local or remote. */
+export type Place = {
+  /** The name of the folder or repository. */
+  name: string
+  location: string
+  /** @throws NotFoundError when there is no such file; UserError when it cannot be read. */
+  open(file: string, signal: AbortSignal): Promise<ByteSource>
+}
+
+/** A place, and the file in it where one was named. */
+export type FileReference = { place: Place; file?: string }
+
+/** The environment that a pull runs in. `sleep` is how it waits before it retries. */
+export type PullEnv = { env: Environment; sleep?: Sleep }
+
+/** @throws UserError for text that is none of them. */
+export async function parsePlace(text: string, pullEnv: PullEnv): Promise<FileReference> {
+  if (existsSync(text)) return localReference(text)
+  if (/^https?:\/\//i.test(text)) return urlReference(text, pullEnv)
+  const [, owner, name, file] = /^([\w.-]+)\/([\w.-]+)(?:\/(.+))?$/.exec(text) ?? []
+  if (owner === undefined || /^\.|\.safetensors$/.test(`${name}`) || owner.startsWith('.'))
+    throw new UserError(`${text} does not exist here and is neither a URL nor a repository`, {
+      hint: 'give a file, an http(s) URL, owner/name, or owner/name/file.safetensors',
+    })
+  return hubReference(repositoryOn(pullEnv.env, `${owner}/${name}`), file, pullEnv)
+}
+
+function localReference(path: string): FileReference {
+  const slash = Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\'))
+  const isFile = /\.safetensors$/i.test(path) || !existsSync(join(path, '.'))
+  const folder = isFile ? path.slice(0, slash + 1) : path
+  const place = { name: folder.split(/[/\\]/).filter(Boolean).at(-1) ?? 'model', location: folder || '.' }
+  const open = (file: string) => openLocalSource(join(folder, file))
+  return { place: { ...place, open }, ...(isFile && { file: path.slice(slash + 1) }) }
+}
+
+async function urlReference(text: string, pullEnv: PullEnv): Promise<FileReference> {
+  const url = parseUrl(text)
+  const [, owner, name, file] = /^\/([^/]+)\/([^/]+)\/(?:blob|resolve)\/main\/(.+)$/.exec(url.pathname) ?? []
+  const hub = repositoryOn(pullEnv.env, `${owner}/${name}`)
+  if (file !== undefined && url.origin === new URL(hub.endpoint).origin)
+    return hubReference(hub, decodeURIComponent(file), pullEnv)
+  const slash = url.pathname.lastIndexOf('/')
+  const client = await createHttpClient(pullEnv.env, pullEnv.sleep)
+  const accessHint = () => 'give a URL that opens without a login, or one of the form https://user:password@host/file'
+  const place: Place = {
+    name: url.pathname.slice(0, slash).split('/').at(-1) || url.hostname,
+    location: `${url.origin}${url.pathname.slice(0, slash)}`,
+    open: (file, signal) => {
+      const target = new URL(url)
+      target.pathname = `${url.pathname.slice(0, slash)}/${file}`
+      return openHttpSource(target, signal, client, { accessHint })
+    },
+  }
+  return { place, ...(url.pathname.length > slash + 1 && { file: url.pathname.slice(slash + 1) }) }
+}
+
+async function hubReference(hub: Repository, file: string | undefined, pullEnv: PullEnv): Promise<FileReference> {
+  const client = await createHttpClient(pullEnv.env, pullEnv.sleep)
+  const options = { token: hub.token, accessHint: (reason: string | null) => hubAccessHint(hub, reason) }
+  const place: Place = {
+    name: hub.name.split('/').at(-1) as string,
+    location: hub.name,
+    open: (file, signal) => openHttpSource(fileUrl(hub, file), signal, client, options),
+  }
+  return { place, ...(file !== undefined && { file }) }
+}
+
+export type Repository = { name: string; endpoint: string; token?: string | undefined }
+
+/** @throws UserError when `HF_ENDPOINT` is no URL. */
+export function repositoryOn(env: Environment, name: string): Repository {
+  const endpoint = (env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
+  if (!URL.canParse(endpoint))
+    throw new UserError(`HF_ENDPOINT is not a URL: ${endpoint}`, { hint: 'write it as https://host, or unset it' })
+  return { name, endpoint, token: env.HF_TOKEN || undefined }
+}
+
+export const fileUrl = ({ endpoint, name }: Repository, file: string) =>
+  new URL(`${endpoint}/${name}/resolve/main/${file.split('/').map(encodeURIComponent).join('/')}`)
+
+/** @param reason the error code of the hub. */
+export function hubAccessHint({ endpoint, name, token }: Repository, reason: string | null): string {
+  if (reason === 'RepoNotFound')
+    return `check the name ${name}; if it is private, set HF_TOKEN to a token that may read it`
+  if (reason === 'GatedRepo' || token === undefined)
+    return `accept the licence at ${endpoint}/${name}, and set HF_TOKEN to a token of that account`
+  return `the token in HF_TOKEN may not read ${name}: accept its licence at ${endpoint}/${name}, or use another token`
 }

@@ -5,7 +5,15 @@ import { UserError } from '../platform/errors.ts'
 /** Waits, unless the signal is aborted. */
 export type Sleep = (seconds: number, signal: AbortSignal) => Promise<void>
 
-export const sleepSeconds: Sleep = (seconds, signal) => sleepMilliseconds(seconds * 1000, undefined, { signal })
+/** @throws the reason of the signal when it is aborted. */
+export async function sleepSeconds(seconds: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleepMilliseconds(seconds * 1000, undefined, { signal })
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
+  }
+}
 
 /** A failure that may not happen again. `retryAfter` is the number of seconds that the server asks to wait. */
 export class TransientError extends Error {

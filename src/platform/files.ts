@@ -3,6 +3,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSyn
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { UserError } from './errors.ts'
 
 /**
  * Writes the parts to a temporary file beside `path`, flushes it to disk, and renames it to `path`. Creates the folder.
@@ -62,8 +63,15 @@ export type TempFolder = {
 
 const open = new Set<string>()
 
+/** @throws UserError when the folder for temporary files does not exist. */
 export async function makeTempFolder(): Promise<TempFolder> {
-  const folder = await mkdtemp(join(tmpdir(), 'ltx-a2a-'))
+  const folder = await mkdtemp(join(tmpdir(), 'ltx-a2a-')).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw cause
+    throw new UserError(`there is no folder ${tmpdir()} for temporary files`, {
+      hint: 'set TMPDIR to a folder that exists, or unset it',
+      cause,
+    })
+  })
   if (open.size === 0) process.once('exit', removeAll)
   open.add(folder)
   let files = 0

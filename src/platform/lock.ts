@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from './errors.ts'
 
-export type RunLock = { release(): void }
+export type FolderLock = { release(): void }
 
 /** A process, distinguishable from a later one with the same pid. */
 export type Owner = { pid: number; host: string; boot: string; started: string }
@@ -13,15 +13,15 @@ export type Owner = { pid: number; host: string; boot: string; started: string }
 /** The content of a lock, and its age. */
 export type Lock = { text: string; seconds: number }
 
-export const lockFile = 'run.lock'
+export const lockFileName = 'run.lock'
 
 /**
  * Creates the folder and locks it.
  * @throws UserError when another process has locked it.
  */
-export function lockFolder(folder: string): RunLock {
+export function lockFolder(folder: string): FolderLock {
   makeFolder(folder)
-  const path = join(folder, lockFile)
+  const path = join(folder, lockFileName)
   const ours = JSON.stringify(thisProcess())
   claim(path, ours)
   const release = () => {
@@ -59,6 +59,11 @@ function makeFolder(folder: string) {
     mkdirSync(folder, { recursive: true })
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT')
+      throw new UserError(`${folder} cannot be created: it is a link to a place that does not exist`, {
+        hint: 'choose another folder with --out',
+        cause,
+      })
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw cause
     throw new UserError(`${folder} is a file`, { hint: 'choose a folder with --out', cause })
   }
@@ -106,7 +111,7 @@ function readLock(path: string): Lock | undefined {
 }
 
 /** Two processes may find the same lock abandoned. The one that moves it away checks that it was that lock, and otherwise puts it back. */
-function breakLock(path: string, expected: Lock) {
+export function breakLock(path: string, expected: Lock) {
   const aside = temporaryOf(path)
   try {
     renameSync(path, aside)

@@ -54,12 +54,19 @@ export type Reporter<in Event = ProgressEvent> = {
   throwIfAborted(): void
 }
 
-/** The caller's `onEvent` and `signal` as what the core works with. A listener that fails makes the next `emit` fail. */
+/** The caller's `onEvent` and `signal` as what the core works with. A listener that fails makes every later `emit` fail. */
 export function createReporter<Event>({ signal, onEvent }: RunOptions<Event | ProgressEvent> = {}): Reporter<Event> {
   const never = new AbortController().signal
   let pending: Promise<unknown> = Promise.resolve()
+  const resultOf = (event: Event | ProgressEvent) => {
+    try {
+      return onEvent?.(event)
+    } catch (error) {
+      return Promise.reject(error) // as if the listener were asynchronous
+    }
+  }
   const send = (event: Event | ProgressEvent) => {
-    const result = onEvent?.(event)
+    const result = resultOf(event)
     if (!result) return
     pending = Promise.all([pending, result])
     pending.catch(() => undefined) // the next emit rejects with it
@@ -86,7 +93,7 @@ export function createReporter<Event>({ signal, onEvent }: RunOptions<Event | Pr
       }
     },
     throwIfAborted: () => {
-      if (signal?.aborted) throw new Interrupted('stopped before training began')
+      if (signal?.aborted) throw new Interrupted('stopped')
     },
   }
 }

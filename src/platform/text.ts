@@ -1,6 +1,6 @@
-/** Numbers, sizes, durations and lists as text. */
+/** Numbers, sizes, durations, names and lists as text. */
 
-/** Names and captions come out of an archive: control characters in them must not reach the terminal. */
+/** Text of one line without control characters, which names and captions from an archive may contain: they must not reach the terminal. */
 export const plain = (text: string) => text.replace(/[\s\p{Cc}]+/gu, ' ').trim()
 
 /** A path as a shell takes it: quoted where it has to be. */
@@ -24,6 +24,9 @@ export function durationText(seconds: number): string {
 
 /** `1 pair`, `3 pairs` */
 export const countText = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
+
+/** A whole number with separators: `1,800`. */
+export const wholeText = (value: number) => Math.round(value).toLocaleString('en')
 
 /** A fixed number of decimals, with a minus sign instead of a hyphen: `−0.50`. */
 export const decimalText = (value: number, decimals: number) => value.toFixed(decimals).replace('-', '−')

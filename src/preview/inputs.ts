@@ -1,12 +1,12 @@
 /** What training and previews have in common: how they load the base, and how they read a reference recording. */
 
 import type { Waveform } from '../audio/waveform.ts'
-import { defaultLimits, type Limits } from '../config/limits.ts'
+import { defaultLimits } from '../config/limits.ts'
 import { fitReference } from '../dataset/clips.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { Checkpointing } from '../model/transformer/checkpointing.ts'
 import { loadTransformer, type Transformer } from '../model/transformer/transformer.ts'
-import { openFile } from '../net/download.ts'
+import { type DownloadOptions, openFile } from '../net/download.ts'
 import type { Reporter } from '../platform/progress.ts'
 
 /** The bundled base has learned little from captions: stronger guidance adds mostly noise. */
@@ -38,9 +38,9 @@ export function loadModel(
  */
 export async function readReference(
   location: string,
-  { seconds, normalize, limits = defaultLimits }: { seconds: number; normalize: boolean; limits?: Limits },
+  { seconds, normalize, limits = defaultLimits, signal }: { seconds: number; normalize: boolean } & DownloadOptions,
 ): Promise<Waveform> {
-  const file = await openFile(location, { limits })
+  const file = await openFile(location, { limits, signal })
   try {
     return await fitReference(file.path, seconds, { normalize, limits })
   } finally {

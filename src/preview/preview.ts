@@ -1,6 +1,7 @@
 /** From a reference recording, a prompt and LoRAs to sound. */
 import { durationOf, type Waveform } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
+import { maxClipSeconds } from '../config/parameters.ts'
 import { type PreviewOptions, type PreviewSettings, resolvePreviewSettings } from '../config/settings.ts'
 import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
 import { type Cache, openCache } from '../encode/cache.ts'
@@ -29,9 +30,6 @@ export type PreviewResult = {
   prompt: string
 }
 
-/** The longest clip that can be trained on: how much of a reference is used when neither the LoRA nor the caller names a duration. */
-const longestSeconds = 60
-
 /**
  * Transforms a recording. Nothing is written.
  * @throws UserError for a file that is missing, is not a LoRA, or belongs to another base. Interrupted when the signal was aborted.
@@ -59,11 +57,13 @@ async function renderWith(
   const loras = settings.loras.map(({ path, strength }) => ({ file: readLora(path), strength }))
   const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
   for (const { file } of loras) warnOfOtherBase(file, base, reporter)
+  const trainedSeconds = facts?.durationSeconds && Math.min(facts.durationSeconds, maxClipSeconds)
   const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
   const clip = await readReference(settings.reference, {
-    seconds: settings.duration ?? facts?.durationSeconds ?? longestSeconds,
+    seconds: settings.duration ?? trainedSeconds ?? maxClipSeconds,
     normalize: facts ? (facts.normalized ?? false) : true, // as the clips that the LoRA was trained on; without one, the default of training
     limits: runOptions.limits,
+    signal: runOptions.signal,
   })
   reporter.info(describeBase(base))
   adviseGuidance(base, '--cfg', settings.cfg, reporter)
@@ -86,7 +86,7 @@ async function renderWith(
           reference,
           context: contexts.get(prompt) as HostMatrix,
           negativeContext: contexts.get(settings.negativePrompt) as HostMatrix,
-          seconds: settings.duration ?? facts?.durationSeconds ?? durationOf(clip),
+          seconds: settings.duration ?? trainedSeconds ?? durationOf(clip),
           seed: settings.seed,
           steps: settings.steps,
           guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },

@@ -47,8 +47,8 @@ export type Build = {
 export const addonFile = 'tfjs_binding.node'
 
 /** Takes about ten seconds. @throws UserError with the last output of the compiler. */
-export async function buildAddon(compiler: string, build: Build): Promise<void> {
-  await runProgram(compiler, compilerArguments(build), { cwd: build.addon }).catch((cause) => {
+export async function buildAddon(compiler: string, build: Build, signal?: AbortSignal): Promise<void> {
+  await runProgram(compiler, compilerArguments(build), { cwd: build.addon, signal }).catch((cause) => {
     throw new UserError(`${compiler} could not build the addon against ${build.tensorflow.include}`, {
       hint: 'use another TensorFlow (--from), or a compiler that supports C++17 (CXX)',
       cause,
@@ -84,14 +84,14 @@ export function compilerArguments(
  * share the one of this tool.
  * @throws UserError when npm cannot fetch it.
  */
-export async function fetchTfjsNode(folder: string, version: string): Promise<void> {
+export async function fetchTfjsNode(folder: string, version: string, signal?: AbortSignal): Promise<void> {
   mkdirSync(folder, { recursive: true })
-  await npm(['pack', `@tensorflow/tfjs-node@${version}`], folder)
+  await npm(['pack', `@tensorflow/tfjs-node@${version}`], folder, signal)
   const archive = `tensorflow-tfjs-node-${version}.tgz`
-  await runProgram('tar', ['-xzf', archive, '--strip-components=1'], { cwd: folder })
+  await runProgram('tar', ['-xzf', archive, '--strip-components=1'], { cwd: folder, signal })
   rmSync(join(folder, archive))
   trimManifest(join(folder, 'package.json'))
-  await npm(['install', '--no-package-lock', '--omit=dev'], folder)
+  await npm(['install', '--no-package-lock', '--omit=dev'], folder, signal)
   replacePreGyp(folder)
 }
 
@@ -114,9 +114,9 @@ function replacePreGyp(folder: string) {
   replaceFile(replacement, [`const path = require('node:path')\nexports.find = () => ${path}\n`])
 }
 
-async function npm(args: readonly string[], cwd: string) {
+async function npm(args: readonly string[], cwd: string, signal: AbortSignal | undefined) {
   const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
-  await runProgram('npm', [...args, ...quiet, '--prefix', cwd], { cwd }).catch((cause) => {
+  await runProgram('npm', [...args, ...quiet, '--prefix', cwd], { cwd, signal }).catch((cause) => {
     if (cause.isMissing) throw new UserError('there is no npm to fetch tfjs-node with', { hint: 'install npm' })
     throw new UserError(`npm could not fetch tfjs-node (npm ${args.join(' ')})`, {
       hint: 'check the network, and the output of npm config get registry',

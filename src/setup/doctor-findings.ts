@@ -1,7 +1,6 @@
-/** What the facts of a machine mean to someone who wants to train on it. */
-
+/** What the facts about a machine mean for a training on it. */
 import type { MatMulProbe } from '../engine/precision.ts'
-import { countText, sizeText } from '../platform/text.ts'
+import { countText, sizeText, wholeText } from '../platform/text.ts'
 import type { DoctorReport } from './doctor.ts'
 
 export type Grade = 'good' | 'fair' | 'poor'
@@ -53,7 +52,7 @@ function card({ cards, native }: DoctorReport): Finding {
   }
 }
 
-/** The audio path of the released model, in bfloat16 and with what a step keeps. */
+/** The memory of the audio path of the released model in bfloat16, with the activations of a step. */
 const realModelBytes = 12e9
 
 function memory({ memory: { totalBytes, freeBytes } }: DoctorReport): Finding {
@@ -81,16 +80,16 @@ function products({ products }: DoctorReport): Finding[] {
   const { float32, bfloat16 } = products
   return [
     product('float32 products', float32, 'nothing can be computed here'),
-    product('bfloat16 products', bfloat16, 'products are float32; weights lie in memory as they are stored'),
+    product('bfloat16 products', bfloat16, 'products are float32; weights stay in memory as they are stored'),
   ]
 }
 
-/** The arithmetic of one step of the released model on a pair of five seconds, in units of 1e9 operations. */
+/** The operations of one step of the released model on a pair of 5 s, in billions. */
 const gigaflopsOfStep = 3600
 
 function product(about: string, probe: MatMulProbe, without: string): Finding {
   if (!probe.works) return { about, found: probe.reason, grade: 'fair', meaning: without }
-  const found = `${Math.round(probe.gigaflops).toLocaleString('en')} GFLOP/s`
+  const found = `${wholeText(probe.gigaflops)} GFLOP/s`
   if (!probe.roundsToNearest)
     return { about, found, grade: 'fair', meaning: `not used, since digits are cut off here: ${without}` }
   const seconds = gigaflopsOfStep / probe.gigaflops
@@ -129,12 +128,12 @@ function base({ base }: DoctorReport): Finding {
       about: 'Base',
       found: `the small bundled one: ${sizes}`,
       grade: 'fair',
-      meaning: 'it has learned from generated sound alone, for trying the tool; --model <file> looks at a real one',
+      meaning: 'it was trained on generated sound only, for trying the tool; --model <file> examines a real one',
     }
   return { about: 'Base', found: `${path}: ${sizes}`, grade: 'good', meaning: `fingerprint ${fingerprint}` }
 }
 
-/** Checkpoints of a LoRA, previews and encoded clips; the base itself is large, but lies where it lies. */
+/** Checkpoints of a LoRA, previews and encoded clips; the base itself stays where it is. */
 const comfortableBytes = 5e9
 
 function disk({ disk: { folder, freeBytes } }: DoctorReport): Finding {
@@ -164,6 +163,6 @@ const data = ({ data: { folder, bytes } }: DoctorReport): Finding => ({
 function proxies({ proxies }: DoctorReport): Finding {
   const given = Object.entries(proxies).map(([name, value]) => `${name}=${value}`)
   if (given.length === 0) return { about: 'Proxies', found: 'none', grade: 'good', meaning: '' }
-  const meaning = 'npm, pip and ltx-a2a pull use them; datasets are downloaded without'
-  return { about: 'Proxies', found: given.join(', '), grade: 'fair', meaning }
+  const meaning = 'npm, pip, ltx-a2a pull and downloads of datasets use them'
+  return { about: 'Proxies', found: given.join(', '), grade: 'good', meaning }
 }

@@ -1,5 +1,4 @@
-/** The examination of a machine. Nothing here fails: what is missing is part of the report. */
-
+/** The examination of a machine. What is missing is part of the report, not an error. */
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { defaultCacheFolder } from '../encode/cache.ts'
 import { type Backend, type BackendChoice, currentBackend, startBackend } from '../engine/backend.ts'
@@ -19,7 +18,8 @@ import {
 } from '../machine/hardware.ts'
 import { type BaseOptions, openBase } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/checkpoint-layout.ts'
-import { UserError } from '../platform/errors.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
+import type { ProgressEvent, RunOptions } from '../platform/progress.ts'
 import { sum } from '../platform/statistics.ts'
 import { toolVersion } from '../platform/version.ts'
 
@@ -56,7 +56,22 @@ export type BaseFacts = {
   parameters: number
 }
 
-export async function examineMachine(choice: BackendChoice, base: BaseOptions): Promise<DoctorReport> {
+export type DoctorSettings = BaseOptions & { backend?: BackendChoice | undefined }
+
+/** @throws Interrupted when the signal was aborted. */
+export async function examineMachine(
+  { backend: choice = 'auto', ...base }: DoctorSettings = {},
+  { signal }: RunOptions<ProgressEvent> = {},
+): Promise<DoctorReport> {
+  const found = async <Facts extends object>(look: () => Promise<Facts>): Promise<Found<Facts>> => {
+    if (signal?.aborted) throw new Interrupted('stopped')
+    try {
+      return await look()
+    } catch (error) {
+      if (error instanceof UserError) return { failure: error.message }
+      throw error
+    }
+  }
   const backend = await found(() => startBackend(choice))
   const computes = backend.failure === undefined
   return {
@@ -78,22 +93,13 @@ export async function examineMachine(choice: BackendChoice, base: BaseOptions): 
   }
 }
 
-async function found<Facts extends object>(look: () => Promise<Facts>): Promise<Found<Facts>> {
-  try {
-    return await look()
-  } catch (error) {
-    if (error instanceof UserError) return { failure: error.message }
-    throw error
-  }
-}
-
 async function ffmpegFacts() {
   const { filters, ...facts } = await findFfmpeg()
   return { ...facts, rubberband: filters.has('rubberband') }
 }
 
-function baseFacts(choice: BaseOptions): BaseFacts {
-  const { checkpoint, config, fingerprint, isBundled, close } = openBase(choice)
+function baseFacts(options: BaseOptions): BaseFacts {
+  const { checkpoint, config, fingerprint, isBundled, close } = openBase(options)
   try {
     const { num_layers, audio_num_attention_heads, audio_attention_head_dim } = config.transformer
     const sizes = [...checkpoint.tensors].map(([name, { shape }]) => (isAudioTensor(name) ? elementCount(shape) : 0))

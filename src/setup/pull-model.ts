@@ -1,12 +1,15 @@
-/** From nothing to the audio path of a real checkpoint, or its text encoder, without the rest of their files. */
+/** Downloads the audio path of a real checkpoint, or the folder of its text encoder, without the tensors that are not used. */
+import { existsSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
 import type { Header } from '../formats/safetensors-header.ts'
+import { indexFileName, parseIndex } from '../formats/shards.ts'
 import { isAudioTensor, nameNormalizer, requireKnownRelease } from '../model/checkpoint-layout.ts'
 import { isTextTensor } from '../model/text/gemma-folder.ts'
-import { type PullEnv, parsePlace } from '../net/place.ts'
+import { type ByteSource, NotFoundError, readAll } from '../net/byte-source.ts'
+import { type Place, type PullEnv, parsePlace } from '../net/location.ts'
 import { isPulled, type Plan, planPull, pull, requireSpace } from '../net/pull.ts'
-import { planTextEncoder } from '../net/text-encoder.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
+import { replaceFile, replaceJson } from '../platform/files.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { sum } from '../platform/statistics.ts'
 import { sizeText } from '../platform/text.ts'
@@ -34,20 +37,19 @@ export async function pullModel(
   options: RunOptions<ProgressEvent> = {},
   pullEnv: PullEnv = { env: process.env },
 ): Promise<string> {
-  const reporter = createReporter<ProgressEvent>({ ...options, signal: withReason(options.signal) })
-  return settings.textEncoder
-    ? await pullTextEncoder(settings, pullEnv, reporter)
-    : await pullAudioPath(settings, pullEnv, reporter)
-}
-
-/** A signal that is aborted with the error that the pull rejects with. */
-function withReason(signal: AbortSignal | undefined): AbortSignal {
-  const controller = new AbortController()
+  const controller = new AbortController() // aborted with the error that the pull rejects with
   const abort = () =>
     controller.abort(new Interrupted('stopped; what has arrived is kept', { hint: 'run the same command again' }))
-  if (signal?.aborted) abort()
-  signal?.addEventListener('abort', abort, { once: true })
-  return controller.signal
+  options.signal?.addEventListener('abort', abort, { once: true })
+  if (options.signal?.aborted) abort()
+  const reporter = createReporter<ProgressEvent>({ ...options, signal: controller.signal })
+  try {
+    return await (settings.textEncoder
+      ? pullTextEncoder(settings, pullEnv, reporter)
+      : pullAudioPath(settings, pullEnv, reporter))
+  } finally {
+    options.signal?.removeEventListener('abort', abort)
+  }
 }
 
 async function pullAudioPath({ from = releasedModel, out }: PullSettings, pullEnv: PullEnv, reporter: Reporter) {
@@ -70,26 +72,6 @@ async function pullAudioPath({ from = releasedModel, out }: PullSettings, pullEn
   }
 }
 
-async function pullTextEncoder(
-  { from = releasedTextEncoder, out }: PullSettings,
-  pullEnv: PullEnv,
-  reporter: Reporter,
-) {
-  const { signal } = reporter
-  const { place } = await parsePlace(from, pullEnv)
-  const folder = out ?? join('models', place.name)
-  const { plans, finish } = await planTextEncoder(place, folder, isTextTensor, signal)
-  try {
-    reporter.info(`${place.location}: the text encoder, ${sizeText(sum(plans.map(({ size }) => size)))}`)
-    await carryOut(plans, reporter)
-    await finish(signal)
-    reporter.info(`Use it with --text-encoder ${folder}`)
-    return folder
-  } finally {
-    for (const { source } of plans) await source.close()
-  }
-}
-
 /** @throws UserError for another release, and for a file without any part of the audio path: nothing of it is fetched. */
 const selectAudio = (file: string) => (header: Header) => {
   const unifiedName = nameNormalizer(header.tensors)
@@ -98,6 +80,112 @@ const selectAudio = (file: string) => (header: Header) => {
   if (![...names].some(isAudioTensor))
     throw new UserError(`${file} holds nothing of LTX's audio path`, { hint: 'use a checkpoint of LTX-2.3' })
   return (name: string) => isAudioTensor(unifiedName(name))
+}
+
+async function pullTextEncoder(
+  { from = releasedTextEncoder, out }: PullSettings,
+  pullEnv: PullEnv,
+  reporter: Reporter,
+) {
+  const { signal } = reporter
+  const { place } = await parsePlace(from, pullEnv)
+  const folder = out ?? join('models', place.name)
+  const { plans, finish, close } = await planTextEncoder(place, folder, isTextTensor, signal)
+  try {
+    reporter.info(`${place.location}: the text encoder, ${sizeText(sum(plans.map(({ size }) => size)))}`)
+    await carryOut(plans, reporter)
+    await finish(signal)
+    reporter.info(`Use it with --text-encoder ${folder}`)
+    return folder
+  } finally {
+    await close()
+  }
+}
+
+type TextEncoderPlan = {
+  /** One for each file of weights that holds a wanted tensor. */
+  plans: Plan[]
+  /** Copies the small files. The index comes last, as the sign that everything is complete. */
+  finish(signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+const requiredFiles = ['config.json', 'tokenizer.json', 'tokenizer_config.json']
+const optionalFiles = ['processor_config.json']
+
+/** Larger than any tokenizer. */
+const maxSmallFile = 256 * 2 ** 20
+
+/**
+ * Reads the index and the headers, and plans the rest.
+ * @throws UserError when the place is not a text encoder.
+ */
+async function planTextEncoder(
+  place: Place,
+  folder: string,
+  isWanted: (name: string) => boolean,
+  signal: AbortSignal,
+): Promise<TextEncoderPlan> {
+  const index = await readIndex(place, signal)
+  const wanted = index && new Map([...index].filter(([name]) => isWanted(name)))
+  const files = wanted ? [...new Set(wanted.values())].sort() : ['model.safetensors']
+  const sources: ByteSource[] = []
+  const plans: Plan[] = []
+  const close = async () => {
+    for (const source of sources) await source.close()
+  }
+  try {
+    for (const file of files) {
+      const source = await place.open(file, signal)
+      sources.push(source)
+      plans.push(await planPull(source, join(folder, file), () => isWanted, signal))
+    }
+    if (plans.every(({ tensors }) => tensors === 0))
+      throw new UserError(`${place.location} holds no text encoder`, { hint: 'use a Gemma 3 12B, as LTX-2.3 does' })
+  } catch (error) {
+    await close()
+    throw error
+  }
+  const finish = async (signal: AbortSignal) => {
+    for (const file of requiredFiles) await copySmall(place, file, folder, signal)
+    for (const file of optionalFiles) await copySmall(place, file, folder, signal).catch(unlessMissing)
+    if (wanted) replaceJson(join(folder, indexFileName), { metadata: {}, weight_map: Object.fromEntries(wanted) })
+  }
+  return { plans, finish, close }
+}
+
+/** The file of each tensor; undefined where one file holds all. */
+async function readIndex(place: Place, signal: AbortSignal): Promise<Map<string, string> | undefined> {
+  const bytes = await readSmall(place, indexFileName, signal).catch(unlessMissing)
+  if (bytes === undefined) return undefined
+  const path = `${place.location}/${indexFileName}`
+  const index = parseIndex(new TextDecoder().decode(bytes), path)
+  for (const file of index.values())
+    if (basename(file) !== file || !file.endsWith('.safetensors'))
+      // the name is used for a local file
+      throw new UserError(`${path} names the file ${JSON.stringify(file)}`, { hint: 'use another copy of the model' })
+  return index
+}
+
+async function copySmall(place: Place, file: string, folder: string, signal: AbortSignal) {
+  const path = join(folder, file)
+  if (!existsSync(path)) replaceFile(path, [await readSmall(place, file, signal)])
+}
+
+async function readSmall(place: Place, file: string, signal: AbortSignal): Promise<Uint8Array> {
+  const source = await place.open(file, signal)
+  try {
+    if (source.size > maxSmallFile)
+      throw new UserError(`${source.location} has ${source.size} bytes`, { hint: 'use another copy of the model' })
+    return await readAll(source, 0, source.size, signal)
+  } finally {
+    await source.close()
+  }
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (!(error instanceof NotFoundError)) throw error
+  return undefined
 }
 
 const megabyte = 1e6

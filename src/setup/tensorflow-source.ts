@@ -27,10 +27,12 @@ export type TensorFlowChoice = {
 export async function obtainTensorFlow(
   { from, python }: TensorFlowChoice,
   unpacked: string,
+  signal?: AbortSignal,
 ): Promise<TensorFlowSource> {
-  if (from !== undefined) return statSync(existing(from)).isDirectory() ? inFolder(from) : inFile(from, unpacked)
+  if (from !== undefined)
+    return statSync(existing(from)).isDirectory() ? inFolder(from) : inFile(from, unpacked, signal)
   const interpreter = await findPython(python)
-  return (await installedIn(interpreter)) ?? (await downloaded(interpreter, unpacked))
+  return (await installedIn(interpreter)) ?? (await downloaded(interpreter, unpacked, signal))
 }
 
 function existing(path: string): string {
@@ -46,10 +48,10 @@ function inFolder(folder: string): TensorFlowSource {
   })
 }
 
-async function inFile(file: string, unpacked: string): Promise<TensorFlowSource> {
+async function inFile(file: string, unpacked: string, signal?: AbortSignal): Promise<TensorFlowSource> {
   await mkdir(unpacked, { recursive: true })
   if (/\.whl$/i.test(file)) await unpackWheel(file, unpacked)
-  else if (/\.(tar(\.\w+)?|tgz|tbz2?|txz)$/i.test(file)) await unpackArchive(file, unpacked)
+  else if (/\.(tar(\.\w+)?|tgz|tbz2?|txz)$/i.test(file)) await unpackArchive(file, unpacked, signal)
   else
     throw new UserError(`${file} is neither a .tar.gz nor a .whl`, {
       hint: 'unpack it, and give --from the folder that holds include and lib',
@@ -64,8 +66,8 @@ async function inFile(file: string, unpacked: string): Promise<TensorFlowSource>
 /** `tensorflow_cpu-2.21.0-cp312-cp312-manylinux_2_27_x86_64.whl` → `tensorflow_cpu-2.21.0` */
 const shortName = (file: string) => file.replace(/^([^-]+-[^-]+)-.*\.whl$/i, '$1')
 
-async function unpackArchive(file: string, folder: string) {
-  await runProgram('tar', ['-xf', resolve(file), '-C', folder]).catch((cause) => {
+async function unpackArchive(file: string, folder: string, signal?: AbortSignal) {
+  await runProgram('tar', ['-xf', resolve(file), '-C', folder], { signal }).catch((cause) => {
     throw new UserError(`${file} could not be unpacked`, { hint: 'download it again, and check the free space', cause })
   })
 }
@@ -95,15 +97,15 @@ async function installedIn(python: string): Promise<TensorFlowSource | undefined
 /** The C library in a wheel does not depend on the version of Python, so a Python that is too new for TensorFlow works too. */
 const pythonVersion = '3.12'
 
-async function downloaded(python: string, unpacked: string): Promise<TensorFlowSource> {
+async function downloaded(python: string, unpacked: string, signal?: AbortSignal): Promise<TensorFlowSource> {
   const wheels = `${unpacked}.wheels`
   const options = ['--no-deps', '--only-binary=:all:', '--python-version', pythonVersion, '--dest', wheels, '--quiet']
   let firstError: unknown
   for (const name of ['tensorflow-cpu', 'tensorflow']) {
     try {
-      await runProgram(python, ['-m', 'pip', 'download', ...options, name])
+      await runProgram(python, ['-m', 'pip', 'download', ...options, name], { signal })
       const [wheel] = readdirSync(wheels)
-      const source = await inFile(join(wheels, wheel as string), unpacked)
+      const source = await inFile(join(wheels, wheel as string), unpacked, signal)
       await rm(wheels, { recursive: true })
       return source
     } catch (error) {

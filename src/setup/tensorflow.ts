@@ -2,7 +2,7 @@
  * Set-up of a current TensorFlow under tfjs-node. From npm, tfjs-node comes with TensorFlow 2.9, which is slow at bfloat16 and does not support recent
  * cards. Its addon is two C++ files on TensorFlow's stable C interface, which can be built against any later version.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
@@ -14,7 +14,7 @@ import {
   writeInstallation,
 } from '../engine/installation.ts'
 import { ProgramError, runProgram } from '../machine/programs.ts'
-import { UserError } from '../platform/errors.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { buildAddon, fetchTfjsNode, findCompiler, nodeHeaders } from './addon.ts'
 import type { DoctorReport } from './doctor.ts'
@@ -30,36 +30,37 @@ export async function setUpTensorFlow(
   { dataFolder = defaultDataFolder(), ...choice }: SetupSettings = {},
   options: RunOptions<ProgressEvent> = {},
 ): Promise<Installation & Examination> {
-  const reporter = createReporter<ProgressEvent>(options)
-  const stage = async <Result>(label: string, work: () => Result | Promise<Result>): Promise<Result> => {
-    reporter.throwIfAborted()
-    const { finish } = reporter.stage(label, undefined, 'files')
+  refuseWindows()
+  const { stage, signal } = createReporter<ProgressEvent>(options)
+  const inStage = async <Result>(label: string, work: () => Promise<Result>): Promise<Result> => {
+    signal.throwIfAborted()
+    const { finish } = stage(label, undefined, 'files')
     const result = await work()
     finish()
     return result
   }
-  refuseWindows()
   const compiler = await findCompiler()
   const trial = makeTrialFolder(dataFolder)
   try {
     const folder = installationFolder(trial)
     const addon = addonFolder(folder)
-    const { from, ...tensorflow } = await stage('Getting TensorFlow', () =>
-      obtainTensorFlow(choice, join(folder, 'libtensorflow')),
+    const { from, ...tensorflow } = await inStage('Getting TensorFlow', () =>
+      obtainTensorFlow(choice, join(folder, 'libtensorflow'), signal),
     )
     const { version } = ownTfjs()
-    await stage('Getting tfjs-node', () => fetchTfjsNode(addon, version))
-    await stage('Building the addon', () =>
-      buildAddon(compiler, { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movedFolder: folder }),
-    )
+    await inStage('Getting tfjs-node', () => fetchTfjsNode(addon, version, signal))
+    const build = { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movedFolder: folder }
+    await inStage('Building the addon', () => buildAddon(compiler, build, signal))
     if (liesIn(folder, tensorflow.include)) rmSync(tensorflow.include, { recursive: true })
     const libraries = tensorflow.libraries.map((path) => (liesIn(folder, path) ? relative(folder, path) : path))
     const installation: Installation = { tfjs: version, from, libraries }
     writeInstallation(folder, installation)
-    const examination = await stage('Checking', () => examine(trial))
-    removeTensorFlow(dataFolder)
-    renameSync(folder, installationFolder(dataFolder))
+    const examination = await inStage('Checking', () => examine(trial, signal))
+    moveIntoPlace(trial, dataFolder)
     return { ...installation, ...examination }
+  } catch (error) {
+    if (signal.aborted) throw new Interrupted('stopped; nothing was installed')
+    throw error
   } finally {
     rmSync(trial, { recursive: true, force: true })
   }
@@ -81,30 +82,50 @@ function refuseWindows() {
 }
 
 /** A temporary data folder inside the data folder, so that the result can be moved in one step. Each set-up has its own. */
-function makeTrialFolder(dataFolder: string): string {
-  removeAbandonedTrials(dataFolder)
+export function makeTrialFolder(dataFolder: string): string {
   mkdirSync(dataFolder, { recursive: true })
-  const trial = mkdtempSync(join(dataFolder, `trial-${process.pid}-`))
+  removeAbandonedTrials(dataFolder)
+  const trial = mkdtempSync(join(dataFolder, trialPrefix))
   mkdirSync(installationFolder(trial), { recursive: true })
   return trial
 }
 
-/** Removes what set-ups left behind whose process is gone. */
+const trialPrefix = 'trial-'
+
+/** A set-up takes minutes. Its folder is left behind only when it is killed. */
+const abandonedAfterMs = 24 * 3600 * 1000
+
 function removeAbandonedTrials(dataFolder: string) {
-  if (!existsSync(dataFolder)) return
   for (const name of readdirSync(dataFolder)) {
-    const [, pid] = /^trial(?:-(\d+)-.*)?$/.exec(name) ?? []
-    const isAbandoned = name === 'trial' || (pid !== undefined && !isRunning(Number(pid)))
-    if (isAbandoned) rmSync(join(dataFolder, name), { recursive: true, force: true })
+    const path = join(dataFolder, name)
+    const made = name.startsWith(trialPrefix) ? statSync(path, { throwIfNoEntry: false })?.mtimeMs : undefined
+    if (made !== undefined && Date.now() - made > abandonedAfterMs) rmSync(path, { recursive: true, force: true })
   }
 }
 
-function isRunning(pid: number): boolean {
+/**
+ * Moves the installation of a trial into the data folder. An earlier one is moved into the trial folder. Several set-ups may do this at the same time:
+ * one of their installations remains, and it is complete.
+ */
+export function moveIntoPlace(trial: string, dataFolder: string) {
+  const target = installationFolder(dataFolder)
+  for (let attempt = 1; ; attempt++) {
+    moveAway(target, join(trial, `replaced-${attempt}`))
+    try {
+      renameSync(installationFolder(trial), target)
+      return
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException
+      if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error // otherwise another set-up has moved its own there
+    }
+  }
+}
+
+function moveAway(path: string, target: string) {
   try {
-    process.kill(pid, 0)
-    return true
+    renameSync(path, target)
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
 }
 
@@ -112,28 +133,31 @@ const liesIn = (folder: string, path: string) => !relative(folder, path).startsW
 
 export type Examination = Required<Pick<DoctorReport, 'native' | 'products'>>
 
-const tool = fileURLToPath(new URL('../../bin/ltx-a2a.js', import.meta.url))
+const program = fileURLToPath(new URL('../../bin/ltx-a2a.js', import.meta.url))
 
-/** @throws UserError when the TensorFlow in the data folder does not start, or multiplies wrongly. */
-export async function examine(dataFolder: string): Promise<Examination> {
-  const { backend, native, products } = await askDoctor(dataFolder)
-  if (!native || !products) throw unfit('does not start', new Error(backend.failure))
-  if (!products.float32.works) throw unfit('does not multiply', new Error(products.float32.reason))
+/**
+ * Runs the doctor in another process, because a library that crashes ends its process.
+ * @throws UserError when the TensorFlow in the data folder does not start, or multiplies wrongly.
+ */
+export async function examine(dataFolder: string, signal?: AbortSignal): Promise<Examination> {
+  const { backend, native, products } = await runDoctor(dataFolder, signal)
+  if (!native || !products) throw unusable('does not start', new Error(backend.failure))
+  if (!products.float32.works) throw unusable('does not multiply correctly', new Error(products.float32.reason))
   return { native, products }
 }
 
-async function askDoctor(dataFolder: string): Promise<DoctorReport> {
-  const question = [tool, 'doctor', '--backend', 'tensorflow', '--json']
+async function runDoctor(dataFolder: string, signal: AbortSignal | undefined): Promise<DoctorReport> {
+  const command = [program, 'doctor', '--backend', 'tensorflow', '--json']
   try {
-    return JSON.parse(await runProgram(process.execPath, question, { env: { LTX_A2A_DATA: dataFolder } }))
+    return JSON.parse(await runProgram(process.execPath, command, { env: { LTX_A2A_DATA: dataFolder }, signal }))
   } catch (cause) {
-    if (cause instanceof ProgramError) throw unfit('crashes', cause)
+    if (cause instanceof ProgramError) throw unusable('crashes', cause)
     throw cause
   }
 }
 
-const unfit = (what: string, cause: unknown) =>
-  new UserError(`the TensorFlow that was set up ${what} on this machine`, {
+const unusable = (problem: string, cause: unknown) =>
+  new UserError(`the TensorFlow that was set up ${problem} on this machine`, {
     hint: 'use another build of TensorFlow: --from a folder, a .tar.gz or a .whl',
     cause,
   })

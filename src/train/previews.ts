@@ -3,13 +3,13 @@ import { existsSync, statSync } from 'node:fs'
 import { audioExtensions } from '../audio/decode.ts'
 import { encodeWav } from '../audio/wav.ts'
 import { concatenateWaveforms, type Waveform } from '../audio/waveform.ts'
-import { defaultLimits, type Limits } from '../config/limits.ts'
 import type { TrainSettings } from '../config/settings.ts'
 import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
 import type { EncodedPair } from '../encode/dataset.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
+import type { DownloadOptions } from '../net/download.ts'
 import { parseLocation } from '../net/location.ts'
 import { replaceFile } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
@@ -24,10 +24,10 @@ import type { RunFolder } from './run-folder.ts'
  */
 export async function readValidationClips(
   { validation, audioDurationSeconds, audioNormalize }: TrainSettings,
-  limits: Limits = defaultLimits,
+  options: DownloadOptions = {},
 ): Promise<ValidationClip[]> {
   const read = (location: string) =>
-    readReference(location, { seconds: audioDurationSeconds, normalize: audioNormalize, limits })
+    readReference(location, { seconds: audioDurationSeconds, normalize: audioNormalize, ...options })
   const clips: ValidationClip[] = []
   for (const { prompt, referenceAudioUrl } of validation) {
     const target = groundTruthOf(referenceAudioUrl)

@@ -14,7 +14,7 @@ import {
 import { dirname, join } from 'node:path'
 import { UserError } from '../platform/errors.ts'
 import { isLeftover, replaceFile, replaceJson } from '../platform/files.ts'
-import { lockFile } from '../platform/lock.ts'
+import { lockFileName } from '../platform/lock.ts'
 
 export type RunFolder = {
   path: string
@@ -139,7 +139,7 @@ const layout = (path: string): RunFolder => ({
 })
 
 /** Everything but the lock and unfinished files of a killed process. */
-const isContent = (name: string) => name !== lockFile && !isLeftover(name)
+const isContent = (name: string) => name !== lockFileName && !isLeftover(name)
 
 const digits = (step: number) => String(step).padStart(5, '0')
 

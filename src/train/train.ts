@@ -14,6 +14,7 @@ import { startBackend } from '../engine/backend.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { detachLora } from '../model/lora.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
+import { Interrupted } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { adviseGuidance, loadModel } from '../preview/inputs.ts'
@@ -23,7 +24,7 @@ import { createPreviewRenderer, readValidationClips, reconstructTargets } from '
 import { checkResources } from './resources.ts'
 import { refuseFixedChanges } from './resume-check.ts'
 import { createRunFolder, openRunFolder, type RunConfig, type RunFolder } from './run-folder.ts'
-import { runTraining } from './training-run.ts'
+import { resumeCommand, runTraining } from './training-run.ts'
 
 export type TrainRunOptions = RunOptions<TrainEvent> & {
   /** What input may cost at most. */
@@ -122,25 +123,31 @@ async function runToEnd(
   }
   const reporter = createReporter<TrainEvent>({ ...runOptions, onEvent })
   for (const notice of notices) reporter.info(notice)
+  let run = resumed?.run
   let lock = resumed && lockFolder(resumed.run.path)
   try {
     const prepared = await prepare(settings, resumed?.run.path ?? settings.out, runOptions.limits, reporter)
     try {
       lock ??= lockFolder(prepared.folder)
-      const run = resumed?.run ?? createRunFolder(prepared.folder, configOf(settings))
+      const folder = run ?? createRunFolder(prepared.folder, configOf(settings))
+      run = folder
       const steps = settings.numberOfSteps
       let state: 'finished' | 'stopped' = 'stopped'
       try {
         const { previousSettings } = resumed ?? {}
-        await trainPrepared(prepared, { run, settings, previousSettings }, runOptions, reporter)
+        await trainPrepared(prepared, { run: folder, settings, previousSettings }, runOptions, reporter)
         state = 'finished'
       } finally {
-        await reporter.emit({ type: 'done', state, step, steps, folder: run, seconds: secondsSoFar() })
+        await reporter.emit({ type: 'done', state, step, steps, folder, seconds: secondsSoFar() })
       }
-      return { folder: run, loraPath: run.lora, steps, seconds: secondsSoFar() }
+      return { folder, loraPath: folder.lora, steps, seconds: secondsSoFar() }
     } finally {
       await prepared.close()
     }
+  } catch (error) {
+    if (!(error instanceof Interrupted) || error.hint !== undefined || step > 0) throw error
+    const message = error.message === 'stopped' ? 'stopped before training began' : error.message
+    throw new Interrupted(message, run && { hint: resumeCommand(run.path) })
   } finally {
     lock?.release()
   }
@@ -179,7 +186,7 @@ async function prepare(
     const dataset = await inspect(source, settings, clips, reporter)
     base = openBase(settings)
     reporter.info(describeBase(base))
-    const validation = await readValidationClips(settings, limits)
+    const validation = await readValidationClips(settings, { limits, signal: reporter.signal })
     if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)
     const prompts = validation.map(({ prompt }) => prompt)
     if (validation.length > 0) prompts.push(settings.validationNegativePrompt)

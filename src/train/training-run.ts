@@ -121,4 +121,4 @@ function placeOf({ examples }: NonFiniteLoss): string {
   return places.length > 0 ? `, at ${places.join(' or ')}` : ''
 }
 
-const resumeCommand = (path: string) => `ltx-a2a train --resume ${shellQuote(path)}`
+export const resumeCommand = (path: string) => `ltx-a2a train --resume ${shellQuote(path)}`

@@ -48,7 +48,7 @@ describe('files that can be read', () => {
 })
 
 describe('measuring', () => {
-  test('agrees with decoding, and tells the head from the rest', async () => {
+  test('agrees with decoding, and measures the head separately', async () => {
     const waveform = tone(2, { level: 0.25 })
     for (const channel of waveform.channels) channel.fill(0.75, 60_000, 60_010)
     const path = writeWav(at('measured.wav'), waveform, 'float32')
@@ -62,7 +62,7 @@ describe('measuring', () => {
     expect((await measureAudio(path, { headSeconds: 1.5 })).headPeak).toBe(0.75)
   })
 
-  test('passes on what ffmpeg complained about in a file it could still decode', async () => {
+  test('returns the warnings of ffmpeg on a file that it could still decode', async () => {
     const path = await convert(writeWav(at('whole.wav'), tone(2)), at('damaged.flac'))
     const bytes = readFileSync(path)
     writeFileSync(path, bytes.fill(0x55, 30_000, 30_200))

@@ -8,7 +8,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** A program that answers as ffmpeg does. */
-function pretender(name: string, filters: string[]): string {
+function fakeFfmpeg(name: string, filters: string[]): string {
   const path = join(folder, name)
   const listing = filters.map((filter) => ` ..C ${filter}  A->A  Something.`).join('\n')
   writeFileSync(
@@ -32,15 +32,15 @@ test('the first candidate that exists and runs is taken', async () => {
   const found = await firstWorking([
     candidate('a', undefined),
     candidate('b', join(folder, 'absent')),
-    candidate('c', pretender('c', ['atempo'])),
-    candidate('d', pretender('d', ['atempo', 'rubberband'])),
+    candidate('c', fakeFfmpeg('c', ['atempo'])),
+    candidate('d', fakeFfmpeg('d', ['atempo', 'rubberband'])),
   ])
   expect(found).toEqual({ path: join(folder, 'c'), from: 'c', version: '9.c', filters: new Set(['atempo']) })
 })
 
-test('FFMPEG_PATH is meant: when it does not run, no other is taken', async () => {
+test('when FFMPEG_PATH does not run, no other is taken', async () => {
   const absent = join(folder, 'absent')
-  const search = firstWorking([candidate('FFMPEG_PATH', absent), candidate('e', pretender('e', []))])
+  const search = firstWorking([candidate('FFMPEG_PATH', absent), candidate('e', fakeFfmpeg('e', []))])
   await expect(search).rejects.toMatchObject({
     name: 'UserError',
     message: `FFMPEG_PATH is ${absent}, which does not run`,
@@ -55,7 +55,7 @@ test('without any ffmpeg the error says what to install', async () => {
   })
 })
 
-test('what ffmpeg said last is the error', async () => {
+test('the last lines of ffmpeg are the error', async () => {
   const run = runFfmpeg(['-i', join(folder, 'absent.wav'), '-f', 'null', '-'], { onOutput: () => {} })
   await expect(run).rejects.toThrow('No such file or directory')
 })

@@ -34,7 +34,7 @@ describe.each(available)('%s', (filter) => {
   })
 })
 
-test('nothing is done where nothing is to do', async () => {
+test('a waveform of the right length is returned as it is', async () => {
   const waveform = tone(0.5)
   expect(await stretchTo(waveform, 22_050)).toBe(waveform)
 })

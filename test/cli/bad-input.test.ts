@@ -26,6 +26,22 @@ async function refusal(args: readonly string[]): Promise<string> {
 
 const train = ['train', '--backend', 'wasm', '--data']
 
+it('a usage error is JSON where messages are', async () => {
+  const stderr = await refusal(['train', '--json-progress', '--nope'])
+  expect(
+    stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  ).toEqual([{ type: 'error', message: expect.stringContaining("unknown option '--nope'") }])
+})
+
+it('an output folder with a name that is too long is refused', async () => {
+  const name = 'x'.repeat(300)
+  const data = [zip('valid/ten-pairs'), '--audio-duration-seconds', '1', '--out', name]
+  expect(await refusal([...train, ...data])).toContain('name too long')
+})
+
 describe('a usage error names what was meant: ', () => {
   it.each<[args: string, sentence: string]>([
     ['trian', "error: unknown command 'trian'\n(Did you mean train?)"],

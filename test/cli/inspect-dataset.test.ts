@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { ltxA2a, newFolder, projectPath, spawnLtxA2a } from './bin.ts'
 
 const zip = (path: string) => projectPath(`fixtures/zips/${path}.zip`)
+const twoPairs = zip('valid/mac-leftovers-and-folders')
 const oneSecond = ['--audio-duration-seconds', '1']
 
 describe('inspect-dataset', () => {
@@ -33,7 +34,7 @@ describe('inspect-dataset', () => {
 
   it('takes its parameters from a job file, with flags on top, and ignores the rest of it', async () => {
     const cwd = newFolder()
-    copyFileSync(zip('valid/ten-pairs'), join(cwd, 'pairs.zip'))
+    copyFileSync(twoPairs, join(cwd, 'pairs.zip'))
     const job = {
       training_data_url: 'pairs.zip',
       audio_duration_seconds: 5,
@@ -46,13 +47,16 @@ describe('inspect-dataset', () => {
       cwd,
     })
     expect(code).toBe(0)
-    expect(JSON.parse(stdout).pairs[0].caption).toBe('bells tone 0')
+    expect(JSON.parse(stdout).pairs.map((pair: { caption: string }) => pair.caption)).toEqual([
+      'bells',
+      'bells dry drums',
+    ])
     expect(stderr).toContain('resolution: no effect: audio only\n')
   })
 
   it('says nothing but the result with --quiet, and writes nothing anywhere', async () => {
     const cwd = newFolder()
-    const { code, stderr } = await ltxA2a(['inspect-dataset', '-q', zip('valid/ten-pairs'), ...oneSecond], { cwd })
+    const { code, stderr } = await ltxA2a(['inspect-dataset', '-q', twoPairs, ...oneSecond], { cwd })
     expect([code, stderr, readdirSync(cwd)]).toEqual([0, '', []])
   })
 })
@@ -61,20 +65,20 @@ describe('inspect-dataset without a name', () => {
   const inspect = (cwd: string) => ltxA2a(['inspect-dataset', ...oneSecond], { cwd })
   const folderOf = (...names: string[]) => {
     const cwd = newFolder()
-    for (const name of names) copyFileSync(zip('valid/ten-pairs'), join(cwd, name))
+    for (const name of names) copyFileSync(twoPairs, join(cwd, name))
     return cwd
   }
 
   it('takes pairs.zip', async () => {
     const { code, stdout, stderr } = await inspect(folderOf('another.zip', 'pairs.zip'))
     expect([code, stderr.split('\n')[0]]).toEqual([0, 'Dataset: pairs.zip'])
-    expect(stdout).toContain('pairs: 10 of 10 pairs used')
+    expect(stdout).toContain('pairs: 2 of 2 pairs used')
   })
 
   it('takes the only zip', async () => {
     const { code, stdout } = await inspect(folderOf('Bells.ZIP', 'notes.txt'))
     expect(code).toBe(0)
-    expect(stdout).toContain('Bells: 10 of 10 pairs used')
+    expect(stdout).toContain('Bells: 2 of 2 pairs used')
   })
 
   it('does not guess between two', async () => {

@@ -1,4 +1,4 @@
-/** Advice on folders of sound made wrong on purpose. */
+/** Advice on a folder of recordings with deliberate defects. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,7 +49,7 @@ beforeAll(async () => {
 
 const named = (kind: string) => dataset.advice?.findings.find((finding) => finding.kind === kind)?.pairs
 
-describe('listening finds', () => {
+describe('the analysis finds', () => {
   const cases: [kind: string, pairs: { name: string; detail?: unknown }[]][] = [
     ['unrelated', [{ name: 'other' }]],
     ['out-of-sync', [{ name: 'late', detail: '+37 ms' }]],
@@ -67,7 +67,7 @@ describe('listening finds', () => {
   ]
   test.each(cases)('%s', (kind, pairs) => expect(named(kind)).toEqual(pairs))
 
-  test('the pair whose sides are exchanged', () => {
+  test('the pair whose sides are swapped', () => {
     expect(named('odd')).toContainEqual({ name: 'exchanged' })
     expect(named('odd')?.map(({ name }) => name)).not.toContain('good-1')
   })
@@ -102,13 +102,13 @@ test('a finding is one line with the names and numbers behind it', () => {
   expect(findingText(finding, 1)).toBe('Out of sync, 3 pairs: a +37 ms, 2 more')
 })
 
-test('who does not listen gets no advice', async () => {
+test('without analysis there is no advice', async () => {
   const source = await openSource(folder)
   const options = { triggerPhrase: '', seconds: 2, preservePitch: false, normalize: true }
-  const unheard = await inspectSource(source, options)
+  const withoutAnalysis = await inspectSource(source, options)
   await source.close()
-  expect(unheard).not.toHaveProperty('advice')
-  expect(unheard.pairs[0]).not.toHaveProperty('sound')
+  expect(withoutAnalysis).not.toHaveProperty('advice')
+  expect(withoutAnalysis.pairs[0]).not.toHaveProperty('sound')
 })
 
 function clip({ sampleRate, channels }: Waveform): Waveform {

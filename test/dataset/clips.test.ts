@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -134,6 +134,24 @@ describe('a fitted pair', () => {
   test('is not made of a pair that is to be skipped', async () => {
     await expect(fitWaveforms(tone(1), tone(0.5))).rejects.toThrow('the pair a was not fitted')
   })
+})
+
+test.runIf(existsSync('/dev/full'))('a full disk is reported with what to do about it', async () => {
+  const before = process.env.TMPDIR
+  process.env.TMPDIR = newFolder()
+  const store = await openClipStore()
+  try {
+    const [folder = ''] = readdirSync(process.env.TMPDIR)
+    symlinkSync('/dev/full', join(process.env.TMPDIR, folder, '1.f32'))
+    const clip = tone(1, { sampleRate: 16_000 })
+    expect(() => store.put({ name: 'a', caption: '', reference: clip, target: clip })).toThrow(
+      expect.objectContaining({ name: 'UserError', hint: 'free some space or set TMPDIR' }),
+    )
+  } finally {
+    await store.close()
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
+  }
 })
 
 describe('a reference clip', () => {

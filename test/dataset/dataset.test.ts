@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { assertTrainable, type Dataset, inspectSource } from '../../src/dataset/dataset.ts'
+import { assertTrainable, type Dataset, inspectDataset, inspectSource } from '../../src/dataset/dataset.ts'
 import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import { openSource } from '../../src/dataset/source.ts'
+import { Interrupted } from '../../src/platform/errors.ts'
+import type { ProgressEvent } from '../../src/platform/progress.ts'
 import { convert, tone, writeWav } from '../audio/signals.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
@@ -131,7 +133,7 @@ describe('what cannot be trained on', () => {
   test('several errors are shown together', async () => {
     const dataset = await inspect(fixture('invalid/drums-in-two-folders'))
     expect(() => assertTrainable(dataset)).toThrow(
-      /has 2 errors:\n {2}a\/drums_start.wav and b\/drums_start.wav claim .*\n {2}a\/drums_end.wav and b\/drums_end.wav claim /,
+      /has 2 errors:\n {2}the pair drums has 2 references: a\/drums_start.wav and b\/drums_start.wav .*\n {2}the pair drums has 2 targets: a\/drums_end.wav and b\/drums_end.wav /,
     )
   })
 
@@ -152,5 +154,32 @@ describe('what cannot be trained on', () => {
     )
     expect((await inspect(path, { seconds: 4.1 })).counts.used).toBe(1)
     expect((await inspect(path, { seconds: 3.2 })).counts.used).toBe(2)
+  })
+})
+
+describe('the function of the library', () => {
+  const data = fixture('valid/ten-pairs')
+
+  test('returns what the command prints, with an event for each pair', async () => {
+    const positions: number[] = []
+    const dataset = await inspectDataset(
+      { data, triggerPhrase: 'ping', audioDurationSeconds: 0.5 },
+      { onEvent: (event) => void (event.type === 'stage' && positions.push(event.position)) },
+    )
+    expect(dataset.options).toEqual({ triggerPhrase: 'ping', seconds: 0.5, preservePitch: true, normalize: true })
+    expect(dataset.counts).toMatchObject({ pairs: 10, used: 10, trimmed: 10 })
+    expect(dataset.advice).toBeDefined()
+    expect(positions).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10])
+  })
+
+  test('stops between two pairs when it is aborted', async () => {
+    const controller = new AbortController()
+    let last = 0
+    const onEvent = (event: ProgressEvent) => {
+      if (event.type === 'stage') last = event.position
+      if (last === 2) controller.abort()
+    }
+    await expect(inspectDataset({ data }, { signal: controller.signal, onEvent })).rejects.toThrow(Interrupted)
+    expect(last).toBeLessThan(5)
   })
 })

@@ -80,19 +80,19 @@ describe('errors', () => {
   })
 
   test.each([
-    ['b/1_start.wav', '1_start.wav and b/1_start.wav'],
-    ['1_start.mp3', '1_start.wav and 1_start.mp3'],
-    ['1_end.wav', '1_end.wav and 1_end.wav'],
+    ['b/1_start.wav', 'references: 1_start.wav and b/1_start.wav'],
+    ['1_start.mp3', 'references: 1_start.wav and 1_start.mp3'],
+    ['1_end.wav', 'targets: 1_end.wav and 1_end.wav'],
   ])('%s beside another of that name', (path, names) => {
     const [error, ...others] = problemsWith(path)
-    expect(error).toMatchObject({ severity: 'error', pair: '1', message: `${names} claim the same place in pair 1` })
+    expect(error).toMatchObject({ severity: 'error', pair: '1', message: `the pair 1 has 2 ${names}` })
     expect(others).toEqual([])
   })
 
   test('two captions of one pair, but not two notes of no pair', () => {
     const problems = problemsWith('a/1.txt', 'b/1.txt', 'a/notes.txt', 'b/notes.txt')
     expect(problems.map(({ severity, message }) => [severity, message])).toEqual([
-      ['error', 'a/1.txt and b/1.txt claim the same place in pair 1'],
+      ['error', 'the pair 1 has 2 captions: a/1.txt and b/1.txt'],
       ['warning', 'a/notes.txt is a caption without a pair'],
     ])
   })

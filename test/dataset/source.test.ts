@@ -34,28 +34,28 @@ afterEach(() => {
 })
 
 describe('a zip', () => {
-  test('lists its files and lends them one at a time', async () => {
+  test('lists its files and extracts them one at a time', async () => {
     const source = await openSource(fixture('valid/mac-leftovers-and-folders'))
     expect(source.name).toBe('mac-leftovers-and-folders')
     expect(source.paths).toHaveLength(9)
     const path = 'more takes/Snare_End.Wav'
     expect(source.paths).toContain(path)
-    const lent = await source.withFile(path, async (file) => {
+    const extracted = await source.withFile(path, async (file) => {
       expect(extname(file)).toBe('.wav')
       expect(readFileSync(file).subarray(0, 4).toString()).toBe('RIFF')
       return file
     })
-    expect(existsSync(lent)).toBe(false)
+    expect(existsSync(extracted)).toBe(false)
     expect(Buffer.from(await source.readText('captions/drums.TXT')).toString()).toContain('dry drums')
     await source.close()
   })
 
-  test('takes back what it lent even when the borrower fails', async () => {
+  test('removes an extracted file even when its use fails', async () => {
     const source = await openSource(fixture('valid/ten-pairs'))
     const failure = source.withFile('tone-1_end.wav', async () => {
-      throw new Error('borrower')
+      throw new Error('in use')
     })
-    await expect(failure).rejects.toThrow('borrower')
+    await expect(failure).rejects.toThrow('in use')
     expect(readdirSync(join(temp, readdirSync(temp)[0] ?? ''))).toEqual([])
     await source.close()
   })
@@ -76,7 +76,7 @@ describe('a zip', () => {
     })
   })
 
-  test('with damaged content opens, and names the file when it is wanted', async () => {
+  test('with damaged content opens, and names the file when it is read', async () => {
     const source = await openSource(fixture('invalid/content-damaged'))
     await expect(source.readText('drums_start.wav')).rejects.toMatchObject({
       name: 'UserError',
@@ -96,7 +96,7 @@ describe('a zip', () => {
 })
 
 describe('a folder', () => {
-  test('lists what lies below it, with links to files', async () => {
+  test('lists all files below it, with links to files', async () => {
     const home = join(folder, 'My Takes')
     mkdirSync(join(home, 'deep', 'er'), { recursive: true })
     writeFileSync(join(home, 'deep', 'er', 'a_start.wav'), 'one')
@@ -152,6 +152,6 @@ test('a file: URL is a path', async () => {
   await source.close()
 })
 
-test('what does not exist is named', async () => {
+test('a path that does not exist is named', async () => {
   await expect(openSource('nowhere/pairs.zip')).rejects.toThrow('nowhere/pairs.zip does not exist')
 })

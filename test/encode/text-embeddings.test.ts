@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodeWav } from '../../src/audio/wav.ts'
+import type { TrainOptions } from '../../src/config/settings.ts'
 import { openTextEmbeddings } from '../../src/encode/captions.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { openBase } from '../../src/model/base-model.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import { ltxA2a, projectPath } from '../cli/bin.ts'
+import { train } from '../../src/train/train.ts'
+import { inFolder, ltxA2a, projectPath } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-embeddings-'))
 const model = projectPath('test/base/ltx-2.3-tiny-audio.safetensors')
@@ -45,33 +47,18 @@ const lora = (out: string) => readFileSync(join(folder, out, 'lora.safetensors')
 
 describe('a run without a text encoder', () => {
   it('makes the same LoRA, with captions from a file or from the cache of an earlier run', async () => {
-    const whole = await run(
-      'a',
-      'train',
-      ...training,
-      '--model',
-      model,
-      '--text-encoder',
-      textEncoder,
-      '--out',
-      'whole',
-    )
-    expect(whole.code, whole.stderr).toBe(0)
-
-    const again = await run('a', 'train', ...training, '--model', model, '--out', 'again')
-    expect(again.code, again.stderr).toBe(0)
-    expect(lora('again').equals(lora('whole'))).toBe(true)
+    const trained = async (cache: string, out: string, texts: Pick<TrainOptions, 'textEncoder' | 'textEmbeddings'>) => {
+      const sizes = { audioDurationSeconds: 0.5, rank: 8, numberOfSteps: 3 } as const
+      const options = { data: 'pairs', triggerPhrase: 'n0ise', ...sizes, model, ...texts, out }
+      await inFolder({ cwd: folder, env: { LTX_A2A_CACHE: join(folder, cache) } }, () => train(options))
+      return lora(out)
+    }
+    const whole = await trained('a', 'whole', { textEncoder })
+    expect((await trained('a', 'again', {})).equals(whole)).toBe(true)
 
     const encoded = await run('b', 'encode-captions', ...job, '--model', model, '--text-encoder', textEncoder)
     expect([encoded.code, encoded.stdout], encoded.stderr).toEqual([0, 'captions.safetensors\n'])
-    const elsewhere = await run(
-      'c',
-      'train',
-      ...training,
-      ...['--model', model, '--text-embeddings', 'captions.safetensors', '--out', 'elsewhere'],
-    )
-    expect(elsewhere.code, elsewhere.stderr).toBe(0)
-    expect(lora('elsewhere').equals(lora('whole'))).toBe(true)
+    expect((await trained('c', 'elsewhere', { textEmbeddings: 'captions.safetensors' })).equals(whole)).toBe(true)
   })
 
   it('is refused, before anything is written, when a caption is not encoded yet', async () => {
@@ -125,7 +112,7 @@ describe('encoded captions', () => {
       /other\.safetensors was encoded for another base model \(0123, this one is [0-9a-f]{16}\)/,
     )
     expect(refused.code).toBe(2)
-    expect(() => openTextEmbeddings(model, fingerprint)).toThrow('does not hold encoded captions')
+    expect(() => openTextEmbeddings(model, fingerprint)).toThrow('does not contain encoded captions')
   })
 })
 

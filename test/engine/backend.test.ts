@@ -25,6 +25,13 @@ describe('one process', () => {
     }
   })
 
+  it('has no more listeners for uncaught errors than before', async () => {
+    const counts = () => [process.listenerCount('uncaughtException'), process.listenerCount('unhandledRejection')]
+    const before = counts()
+    await startBackend('wasm')
+    expect(counts()).toEqual(before)
+  })
+
   it('keeps the tensors of one backend usable when another is started', async () => {
     await startBackend('wasm')
     const x = tf.tensor1d([1, 2, 3])

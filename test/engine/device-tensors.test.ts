@@ -51,7 +51,7 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative,
       }
       writeSafetensors(path, new Map([1, 2, 3].map((value) => [`weight ${value}`, filledWith(value)])))
       const file = openSafetensors(path)
-      const matrices = [1, 2, 3].map((value) => frozenMatrix(file.lend(`weight ${value}`)))
+      const matrices = [1, 2, 3].map((value) => frozenMatrix(file.readPooled(`weight ${value}`)))
       file.close()
       const means = matrices.map(({ stored }) => tf.tidy(() => tf.mean(toFloat32(stored as tf.Tensor)).dataSync()[0]))
       expect(means).toEqual([1, 2, 3])

@@ -96,15 +96,15 @@ describe('what is written reads back', () => {
     expect(() => file.readRows('table', [4])).toThrow('table has 4 rows and none numbered 4')
     expect(file.readStart('table', 8)).toEqual(column(0, 1).bytes)
     expect(file.readStart('table', 1000)).toEqual(column(0, 1, 2, 3).bytes)
-    expect(file.lend('table')).toEqual(column(0, 1, 2, 3))
-    expect(file.lend('before')).toEqual(column(9))
+    expect(file.readPooled('table')).toEqual(column(0, 1, 2, 3))
+    expect(file.readPooled('before')).toEqual(column(9))
     expect(() => file.read('tabel')).toThrow('has no tensor tabel')
     file.close()
   })
 })
 
 describe('reading ahead', () => {
-  it('changes nothing, and a file may be closed while it goes on', async () => {
+  it('changes nothing, and the file may be closed during it', async () => {
     const tensors = Object.fromEntries(
       Array.from({ length: 40 }, (_, i) => [`t${i}`, column(...Array(500 + i).fill(i))]),
     )
@@ -119,7 +119,7 @@ describe('reading ahead', () => {
 })
 
 describe('writing', () => {
-  it('asks for the bytes of each tensor once, after those of the one before', () => {
+  it('reads the bytes of each tensor once, after those of the one before', () => {
     const asked: string[] = []
     const made = (name: string, ...values: number[]) => ({
       dtype: 'F32' as const,
@@ -208,7 +208,7 @@ describe('a broken file is refused in a sentence: ', () => {
     expect(open).toThrow(UserError)
   })
 
-  it('and its name is said', () => {
+  it('and the message has its name', () => {
     mkdirSync(join(folder, 'deep'))
     const path = join(folder, 'deep', 'lora.safetensors')
     writeFileSync(path, 'short')

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loraTargetModules } from '../../src/config/parameters.ts'
 import { type Example, pairInput, pairRope, velocityLoss, velocityTarget } from '../../src/diffusion/flow-matching.ts'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { patchify } from '../../src/model/audio-vae/latents.ts'
@@ -25,13 +26,6 @@ import { golden, goldenJson, goldenPath, numberAfter, startGoldenBackend } from 
 
 const train = golden('train.safetensors')
 const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
-const targets = [
-  ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
-    ['to_k', 'to_q', 'to_v', 'to_out.0'].map((layer) => `${attention}.${layer}`),
-  ),
-  'audio_ff.net.0.proj',
-  'audio_ff.net.2',
-]
 let model: Transformer
 
 beforeAll(async () => {
@@ -45,7 +39,7 @@ const tensor = <R extends tf.Rank>(name: string) =>
 /** Fresh factors, then the golden values where the set names some. */
 function attach(alpha: number, prefix: string): LoraParameters {
   detachLora(model)
-  const linears = findTargetLinears(model, targets)
+  const linears = findTargetLinears(model, loraTargetModules)
   const first = loraKeys(linears[0]?.name ?? '').a
   const [rank = 0] = train.shape(prefix + first)
   const parameters = attachNewLora(linears, rank, alpha, randomFor(1, 'lora'))
@@ -125,7 +119,9 @@ const trajectories = train.names
 
 describe.each(trajectories)('the steps of $name', ({ name, peak, maxNorm }) => {
   it('lose, clip and end as in the reference', () => {
-    const [rank = 0] = train.shape(`traj.init.${loraKeys(findTargetLinears(model, targets)[0]?.name ?? '').a}`)
+    const [rank = 0] = train.shape(
+      `traj.init.${loraKeys(findTargetLinears(model, loraTargetModules)[0]?.name ?? '').a}`,
+    )
     const parameters = attach(rank, 'traj.init.')
     const optimizer = startOptimizer(parameters)
     const target = patchify(tensor<tf.Rank.R4>('traj.latents'))
@@ -206,7 +202,7 @@ describe('the saved adapter', () => {
         Array.from({ length: count }, (_, i) => linearsOf(`transformer_blocks.${i}.`, names)),
       )
       .flat()
-    const shapes = matchTargets(linears, targets).flatMap((linear) => {
+    const shapes = matchTargets(linears, loraTargetModules).flatMap((linear) => {
       const { a, b } = loraShapes(linear, released.rank)
       return Object.entries({ [loraKeys(linear.name).a]: a, [loraKeys(linear.name).b]: b })
     })

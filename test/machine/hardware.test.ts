@@ -14,7 +14,7 @@ import {
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
 
-describe('the doctor reads', () => {
+describe('the machine report has', () => {
   it('which processors multiply bfloat16', () => {
     const cpuinfo =
       'processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16 amx_bf16 amx_int8\n\nprocessor\t: 1\nflags\t\t: fpu\n'

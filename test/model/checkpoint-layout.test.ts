@@ -16,7 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const whole = goldenPath('tiny-ltx-2.3.safetensors')
 const stored = openSafetensors(whole)
 const config = JSON.parse(stored.metadata.config as string) as Record<string, unknown>
-const unified = openBase({ model: whole })
+const released = openBase({ model: whole })
 
 let files = 0
 /** Some of the tensors under other names, with a part of the config or none. */
@@ -52,12 +52,12 @@ const projectionKeys = under('text_embedding_projection.', 'text_embedding_proje
 
 function expectSame(model: string) {
   const base = openBase({ model })
-  expect(base.fingerprint).toBe(unified.fingerprint)
-  expect(base.config).toEqual(unified.config)
+  expect(base.fingerprint).toBe(released.fingerprint)
+  expect(base.config).toEqual(released.config)
   for (const component of ['transformer', 'connector', 'textProjection', 'audioVae', 'vocoder'] as const)
     expect(base.components[component].name).toBe('')
   const name = `${dit}transformer_blocks.0.audio_attn1.to_q.weight`
-  expect(base.checkpoint.read(name)).toEqual(unified.checkpoint.read(name))
+  expect(base.checkpoint.read(name)).toEqual(released.checkpoint.read(name))
   base.checkpoint.close()
 }
 
@@ -189,7 +189,7 @@ describe('fp8', () => {
   })
 
   it('with blocks of scales is refused', () => {
-    expect(() => read((name) => [[`${name}_scale`, scalar(1, 2, 3)]])).toThrow(/has 3 factors for \[\d+,\d+\]/)
+    expect(() => read((name) => [[`${name}_scale`, scalar(1, 2, 3)]])).toThrow(/has 3 scales for the shape \[\d+,\d+\]/)
   })
 })
 
@@ -207,7 +207,7 @@ describe('a base is refused', () => {
   it('when components are missing, naming them all', () => {
     const transformer = write(under(dit, ''), ['transformer'])
     expect(refusal(transformer)).toMatch(
-      /^part-\d+\.safetensors has no text projection, audio VAE encoder, audio VAE decoder and no vocoder \/ add the files that hold them/,
+      /^part-\d+\.safetensors has no text projection, audio VAE encoder, audio VAE decoder and no vocoder \/ add the files that contain them/,
     )
     expect(refusal(`${transformer},${write(projectionKeys)}`)).toMatch(
       /^part-\d+\.safetensors \+ part-\d+\.safetensors has no audio VAE encoder, audio VAE decoder and no vocoder/,
@@ -219,7 +219,7 @@ describe('a base is refused', () => {
 
   it('when its parts say nothing of a component', () => {
     const parts = [write(under(dit, ''), ['transformer']), write(soundKeys), write(projectionKeys)]
-    expect(refusal(parts.join(','))).toMatch(/the model config in .* is not one of LTX-2\.3: audio_vae/)
+    expect(refusal(parts.join(','))).toMatch(/the model config in .* is not that of LTX-2\.3: audio_vae/)
   })
 
   it('when two parts hold the same tensor', () => {
@@ -231,7 +231,7 @@ describe('a base is refused', () => {
 
   it('when it is of LTX-2.0, by its tensors', () => {
     const path = write((name) => name.replace('audio_aggregate_embed', 'aggregate_embed'), ['transformer'])
-    expect(refusal(path)).toMatch(/is an LTX-2\.0 checkpoint \(19B\), whose captions and sound take another way/)
+    expect(refusal(path)).toMatch(/is an LTX-2\.0 checkpoint \(19B\), which has another text path and another vocoder/)
   })
 
   it.each([

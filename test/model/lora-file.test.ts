@@ -65,12 +65,12 @@ describe('the golden LoRA', () => {
     golden.close()
   })
 
-  it('carries no facts, and that is no error', () => {
+  it('may have no metadata', () => {
     expect(Object.values(parseLoraMetadata(lora.metadata)).every((fact) => fact === undefined)).toBe(true)
   })
 })
 
-describe('a LoRA of ours', () => {
+describe('a LoRA of this trainer', () => {
   const path = newPath()
   writeTrainedLora(path, factors, 2, facts)
   const lora = readLora(path)
@@ -92,7 +92,7 @@ describe('a LoRA of ours', () => {
     file.close()
   })
 
-  it('tells its facts in its metadata', () => {
+  it('describes the training in its metadata', () => {
     expect(lora.metadata).toEqual({
       rank: '2',
       alpha: '4',
@@ -115,8 +115,8 @@ describe('a LoRA of ours', () => {
   })
 })
 
-describe('facts of another trainer', () => {
-  it('that are no numbers are left out', () => {
+describe('the metadata of another trainer', () => {
+  it('is ignored where a number is expected and there is none', () => {
     expect(parseLoraMetadata({ rank: 'auto', duration_seconds: 'NaN' })).toMatchObject({
       rank: undefined,
       durationSeconds: undefined,
@@ -137,10 +137,10 @@ describe('a file is refused as a LoRA', () => {
 
   it.each<[when: string, shapes: Record<string, number[]>, sentence: string]>([
     ['when it is empty', {}, 'it is empty'],
-    ['when it holds weights', { 'x.weight': [1] }, 'it holds x.weight'],
-    ['when it holds alphas', { [keys.a]: [2, 3], [keys.b]: [1, 2], 'x.alpha': [] }, 'it holds x.alpha'],
-    ['when A is alone', { [keys.a]: [2, 3] }, `${module} has only its lora_A`],
-    ['when B is alone', { [keys.b]: [1, 2] }, `${module} has only its lora_B`],
+    ['when it holds weights', { 'x.weight': [1] }, 'it contains x.weight'],
+    ['when it holds alphas', { [keys.a]: [2, 3], [keys.b]: [1, 2], 'x.alpha': [] }, 'it contains x.alpha'],
+    ['when A is alone', { [keys.a]: [2, 3] }, `${module} has only lora_A`],
+    ['when B is alone', { [keys.b]: [1, 2] }, `${module} has only lora_B`],
     ['when the ranks differ', { [keys.a]: [2, 3], [keys.b]: [1, 4] }, `${module} has the shapes [2,3] and [1,4]`],
     [
       'when a factor is no matrix',
@@ -153,6 +153,18 @@ describe('a file is refused as a LoRA', () => {
     expect(read).toThrow(UserError)
   })
 })
+
+it.each([
+  ['5', 5],
+  ['60', 60],
+  ['0', undefined],
+  ['-1', undefined],
+  ['1e999', undefined],
+  ['long', undefined],
+  ['', undefined],
+])('a duration of %j in the metadata counts as %j', (duration_seconds, seconds) =>
+  expect(parseLoraMetadata({ duration_seconds }).durationSeconds).toBe(seconds),
+)
 
 describe('a LoRA that was read', () => {
   it('is written back as the same bytes of each tensor, under the same names and metadata', () => {

@@ -1,6 +1,7 @@
 /** The captured training step on native TensorFlow, compared with the same step run op by op, in each precision. */
 import * as tf from '@tensorflow/tfjs'
 import { afterEach, describe, expect, it } from 'vitest'
+import { loraTargetModules } from '../../src/config/parameters.ts'
 import { type Example, pairRope, velocityLoss } from '../../src/diffusion/flow-matching.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import { capture } from '../../src/engine/capture.ts'
@@ -18,14 +19,6 @@ import { hasNative } from '../engine/native.ts'
 import { goldenPath, relativeError } from '../golden/golden.ts'
 import { needs } from '../needs.ts'
 
-const targets = [
-  ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
-    ['to_k', 'to_q', 'to_v', 'to_out.0'].map((layer) => `${attention}.${layer}`),
-  ),
-  'audio_ff.net.0.proj',
-  'audio_ff.net.2',
-]
-
 type Loaded = { model: Transformer; parameters: LoraParameters }
 
 async function load(precision: Precision, checkpointing: Checkpointing = 'auto'): Promise<Loaded> {
@@ -33,7 +26,7 @@ async function load(precision: Precision, checkpointing: Checkpointing = 'auto')
   const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
   const config = readModelConfig(checkpoint).transformer
   const model = loadTransformer(ltxComponents(checkpoint).transformer, config, { checkpointing })
-  const parameters = attachNewLora(findTargetLinears(model, targets), 4, 8, randomFor(1, 'lora'))
+  const parameters = attachNewLora(findTargetLinears(model, loraTargetModules), 4, 8, randomFor(1, 'lora'))
   for (const [name, parameter] of parameters) parameter.assign(random(name, parameter.shape, 0.05))
   return { model, parameters }
 }

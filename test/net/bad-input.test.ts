@@ -1,4 +1,4 @@
-/** Everything that can be wrong with a place to pull from: a sentence, a hint, and nothing under the final name. */
+/** Everything that can be wrong with the source of a pull: a sentence, a hint, and no file under the final name. */
 import { spawnSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,7 @@ import { UserError } from '../../src/platform/errors.ts'
 import { sizeText } from '../../src/platform/text.ts'
 import { type PullSettings, pullModel } from '../../src/setup/pull-model.ts'
 import { projectPath } from '../cli/bin.ts'
-import { type Mischief, type RangeServer, serveRanges, textFile } from './range-server.ts'
+import { type Interceptor, type RangeServer, serveRanges, textFile } from './range-server.ts'
 import { syntheticCheckpoint } from './synthetic-checkpoint.ts'
 
 const checkpoint = syntheticCheckpoint(256)
@@ -32,11 +32,11 @@ beforeEach(() => {
   server.files.set('ltx.safetensors', good)
 })
 afterEach(() => {
-  Object.assign(server, { asked: [], mischief: undefined })
+  Object.assign(server, { requests: [], intercept: undefined })
   rmSync(folder, { recursive: true, force: true })
 })
 
-async function tryPull(
+async function pullError(
   settings: PullSettings = { from: server.url('ltx.safetensors') },
   env: Record<string, string> = {},
 ) {
@@ -50,8 +50,8 @@ async function tryPull(
   }
 }
 
-async function expectRefusal(sentence: string | RegExp, ...args: Parameters<typeof tryPull>) {
-  expect(await tryPull(...args)).toMatch(sentence)
+async function expectRefusal(sentence: string | RegExp, ...args: Parameters<typeof pullError>) {
+  expect(await pullError(...args)).toMatch(sentence)
   expect(existsSync(out)).toBe(false)
 }
 
@@ -113,30 +113,30 @@ describe('a file is refused that', () => {
 const escaped = (text: string) => new RegExp(text.replace(/[()[\]{}.*+?^$|\\]/g, '\\$&'))
 
 const answer =
-  (status: number, headers: Record<string, string> = {}): Mischief =>
+  (status: number, headers: Record<string, string> = {}): Interceptor =>
   (_, response) => {
     response.writeHead(status, headers).end('no')
     return true
   }
 
-/** Misbehaves from the n-th request on, so many times. */
+/** Intercepts some requests, counted over the life of the server. */
 const after =
-  (first: number, times: number, mischief: Mischief): Mischief =>
+  (first: number, times: number, intercept: Interceptor): Interceptor =>
   (request, response, count) =>
-    count >= first && count < first + times && mischief(request, response, count)
+    count >= first && count < first + times && intercept(request, response, count)
 
-/** Requests are counted over the life of the server. */
-const soon = (offset: number, times: number, mischief: Mischief): Mischief => {
+/** The same, counted from its first request. */
+const soon = (offset: number, times: number, intercept: Interceptor): Interceptor => {
   let base: number | undefined
   return (request, response, count) => {
     base ??= count
-    return after(base + offset, times, mischief)(request, response, count)
+    return after(base + offset, times, intercept)(request, response, count)
   }
 }
 
 describe('a server is not believed that', () => {
   it('sends whole files', async () => {
-    server.mischief = (_, response) => {
+    server.intercept = (_, response) => {
       response.writeHead(200, { 'content-length': 5 }).end('whole')
       return true
     }
@@ -144,12 +144,12 @@ describe('a server is not believed that', () => {
   })
 
   it('sends a web page', async () => {
-    server.mischief = answer(200, { 'content-type': 'text/html; charset=utf-8' })
+    server.intercept = answer(200, { 'content-type': 'text/html; charset=utf-8' })
     await expectRefusal(/is a web page, not a file \/ give the link of the file itself/)
   })
 
-  it('sends other bytes than asked for', async () => {
-    server.mischief = soon(2, 99, (_, response) => {
+  it('sends other bytes than requested', async () => {
+    server.intercept = soon(2, 99, (_, response) => {
       response.writeHead(206, { 'content-range': `bytes 5-14/${checkpoint.size}`, etag: '"one"' }).end('0123456789')
       return true
     })
@@ -157,7 +157,7 @@ describe('a server is not believed that', () => {
   })
 
   it('redirects in circles', async () => {
-    server.mischief = answer(302, { location: '/ltx.safetensors' })
+    server.intercept = answer(302, { location: '/ltx.safetensors' })
     await expectRefusal(/redirects in circles/)
   })
 
@@ -168,13 +168,13 @@ describe('a server is not believed that', () => {
     [416, /\(416\)/],
     [418, /answered 418/],
   ])('answers %i: there is no second try', async (status, sentence) => {
-    server.mischief = answer(status)
+    server.intercept = answer(status)
     await expectRefusal(sentence)
-    expect([server.asked.length, waits]).toEqual([1, []])
+    expect([server.requests.length, waits]).toEqual([1, []])
   })
 
   it.each([408, 429, 500, 502, 503])('answers %i six times, after longer and longer waits', async (status) => {
-    server.mischief = answer(status)
+    server.intercept = answer(status)
     await expectRefusal(new RegExp(`answered ${status} .*, 6 times in a row / try again later`))
     expect(waits).toEqual([1, 2, 4, 8, 16])
   })
@@ -188,19 +188,19 @@ describe('a server is not believed that', () => {
 
 describe('a pull goes on', () => {
   it('after a 429, when the server says', async () => {
-    server.mischief = soon(3, 1, answer(429, { 'retry-after': '7' }))
-    expect(await tryPull()).toBeUndefined()
+    server.intercept = soon(3, 1, answer(429, { 'retry-after': '7' }))
+    expect(await pullError()).toBeUndefined()
     expect(waits).toEqual([7])
   })
 
   it('after 503s in the middle', async () => {
-    server.mischief = soon(4, 3, answer(503))
-    expect(await tryPull()).toBeUndefined()
+    server.intercept = soon(4, 3, answer(503))
+    expect(await pullError()).toBeUndefined()
     expect(waits.length).toBe(3)
   })
 
   it('after a connection that breaks off, from the byte where it did', async () => {
-    server.mischief = soon(3, 1, (request, response) => {
+    server.intercept = soon(3, 1, (request, response) => {
       const [, start, end] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? []
       const half = checkpoint.bytes(Number(start), Math.floor((Number(start) + Number(end)) / 2))
       const length = Number(end) + 1 - Number(start)
@@ -209,10 +209,30 @@ describe('a pull goes on', () => {
       response.write(half, () => setTimeout(() => response.destroy(), 50))
       return true
     })
-    expect(await tryPull()).toBeUndefined()
-    const starts = server.asked.map(({ start }) => start)
-    const broken = server.asked[3]
+    expect(await pullError()).toBeUndefined()
+    const starts = server.requests.map(({ start }) => start)
+    const broken = server.requests[3]
     expect(starts).toContain(Math.floor(((broken?.start ?? 0) + (broken?.end ?? 0) - 1) / 2))
+  })
+})
+
+describe('a pull that is stopped while it waits for its next attempt', () => {
+  it.each([
+    ['for the header', 0],
+    ['in the middle', 4],
+  ])('%s rejects with Interrupted at once, and leaves nothing under the final name', async (_, offset) => {
+    const controller = new AbortController()
+    server.intercept = soon(offset, 99, (request, response, count) => {
+      setTimeout(() => controller.abort(), 50)
+      return answer(503, { 'retry-after': '1000' })(request, response, count)
+    })
+    const pulling = pullModel({ out, from: server.url('ltx.safetensors') }, { signal: controller.signal }, { env: {} })
+    await expect(pulling).rejects.toMatchObject({
+      name: 'Interrupted',
+      message: 'stopped; what has arrived is kept',
+      hint: 'run the same command again',
+    })
+    expect(existsSync(out)).toBe(false)
   })
 })
 
@@ -220,7 +240,7 @@ describe('a file that was replaced', () => {
   const other = (etag: string) => ({ ...syntheticCheckpoint(256, { content: 3 }), etag })
 
   it('during the pull is noticed', async () => {
-    server.mischief = soon(4, 99, () => {
+    server.intercept = soon(4, 99, () => {
       server.files.set('ltx.safetensors', other('"two"'))
       return false
     })
@@ -231,16 +251,16 @@ describe('a file that was replaced', () => {
     ['another tag', () => other('"two"')],
     ['another size', () => ({ ...syntheticCheckpoint(128), etag: '"one"' })],
   ])('between two pulls, with %s, is not mixed with what was there', async (_, replacement) => {
-    server.mischief = soon(5, 99, answer(404))
+    server.intercept = soon(5, 99, answer(404))
     await expectRefusal(/does not exist/)
     expect(readdirSync(folder).sort()).toEqual(['audio.safetensors.partial', 'audio.safetensors.partial.journal'])
-    server.mischief = undefined
+    server.intercept = undefined
     server.files.set('ltx.safetensors', replacement())
     await expectRefusal(
       /audio\.safetensors\.partial has changed since its download started \/ delete .*partial and .*journal/,
     )
     server.files.set('ltx.safetensors', good)
-    expect(await tryPull()).toBeUndefined()
+    expect(await pullError()).toBeUndefined()
   })
 })
 
@@ -251,29 +271,29 @@ describe('the hub', () => {
   it('serves the released file by default, with the token only for itself', async () => {
     server.files.set(released, good)
     const storage = await serveRanges({ blob: good })
-    server.mischief = (request, response) => {
+    server.intercept = (request, response) => {
       if (!request.url?.includes('/resolve/')) return false
       response.writeHead(302, { location: storage.url('blob?signed=1'), 'x-linked-etag': '"hash"' }).end()
       return true
     }
-    expect(await tryPull({}, { ...env(), HF_TOKEN: 'secret' })).toBeUndefined()
-    expect(server.asked.map(({ path, headers }) => [path, headers.authorization])).toEqual([
+    expect(await pullError({}, { ...env(), HF_TOKEN: 'secret' })).toBeUndefined()
+    expect(server.requests.map(({ path, headers }) => [path, headers.authorization])).toEqual([
       [released, 'Bearer secret'],
     ])
-    expect(storage.asked.every(({ headers }) => headers.authorization === undefined)).toBe(true)
-    expect(storage.asked.length).toBeGreaterThan(3)
+    expect(storage.requests.every(({ headers }) => headers.authorization === undefined)).toBe(true)
+    expect(storage.requests.length).toBeGreaterThan(3)
     await storage.close()
   })
 
-  it('is asked again when its link into the storage has expired', async () => {
+  it('is requested again when its link into the storage has expired', async () => {
     const storage = await serveRanges({ blob: good })
-    server.mischief = (_, response) => {
+    server.intercept = (_, response) => {
       response.writeHead(302, { location: storage.url('blob'), 'x-linked-etag': '"hash"' }).end()
       return true
     }
-    storage.mischief = soon(4, 1, answer(403))
-    expect(await tryPull({}, env())).toBeUndefined()
-    expect(server.asked.length).toBe(2)
+    storage.intercept = soon(4, 1, answer(403))
+    expect(await pullError({}, env())).toBeUndefined()
+    expect(server.requests.length).toBe(2)
     await storage.close()
   })
 
@@ -288,11 +308,11 @@ describe('the hub', () => {
     ['RepoNotFound', 401, {}, /check the name Lightricks\/LTX-2\.3; if it is private, set HF_TOKEN/],
     ['', 403, { HF_TOKEN: 'x' }, /the token in HF_TOKEN may not read Lightricks\/LTX-2\.3/],
   ])('explains %s (%i)', async (reason, status, more, sentence) => {
-    server.mischief = answer(status, { 'x-error-code': reason })
+    server.intercept = answer(status, { 'x-error-code': reason })
     await expectRefusal(sentence, {}, { ...env(), ...more })
   })
 
-  it('is not asked for what is neither a place here nor a repository', async () => {
+  it('is not requested for what is neither a local path nor a repository', async () => {
     await expectRefusal(/gone\/ltx\.safetensors does not exist here and is neither a URL nor a repository/, {
       from: 'gone/ltx.safetensors',
     })
@@ -332,21 +352,23 @@ describe('the disk', () => {
     expect(stderr).toContain('cannot be written: files on this disk may not be that large')
     expect(status).toBe(2)
     expect(existsSync(out)).toBe(false)
-    expect(await tryPull({ from: join(folder, 'big.safetensors') })).toBeUndefined()
+    expect(await pullError({ from: join(folder, 'big.safetensors') })).toBeUndefined()
     expect(existsSync(out)).toBe(true)
   })
 
   it('already holds something else under that name', async () => {
     writeFileSync(out, 'mine')
-    expect(await tryPull()).toMatch(/audio\.safetensors exists already, and is not what would be pulled/)
+    expect(await pullError()).toMatch(/audio\.safetensors exists already, and is not what would be pulled/)
     mkdirSync(join(folder, 'other'))
-    expect(await tryPull({ from: server.url('ltx.safetensors'), out: join(folder, 'other') })).toMatch(/exists already/)
+    expect(await pullError({ from: server.url('ltx.safetensors'), out: join(folder, 'other') })).toMatch(
+      /exists already/,
+    )
   })
 
   it('has a file where a folder should be', async () => {
     appendFileSync(join(folder, 'file'), 'x')
     const path = join(folder, 'file', 'audio.safetensors')
-    expect(await tryPull({ from: server.url('ltx.safetensors'), out: path })).toMatch(/a part of its path is a file/)
+    expect(await pullError({ from: server.url('ltx.safetensors'), out: path })).toMatch(/a part of its path is a file/)
   })
 })
 

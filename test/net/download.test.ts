@@ -93,10 +93,21 @@ test('a server that stays busy is named, with its answer', async () => {
   )
 })
 
-test('an aborted download rejects with the reason of its signal', async () => {
+test('an aborted download rejects with Interrupted, also between two attempts', async () => {
   answers['/endless.wav'] = (response) => void response.write('RIFF')
   const controller = new AbortController()
   const opening = openFile(`${origin}/endless.wav`, { signal: controller.signal })
-  setTimeout(() => controller.abort(new Error('enough')), 50)
-  await expect(opening).rejects.toThrow('enough')
+  setTimeout(() => controller.abort(), 50)
+  await expect(opening).rejects.toMatchObject({
+    name: 'Interrupted',
+    message: `stopped during the download of ${origin}/endless.wav`,
+  })
+  const retried = new AbortController()
+  answers['/soon.wav'] = (response) => {
+    response.writeHead(503, { 'retry-after': '100' }).end()
+    setTimeout(() => retried.abort(), 50)
+  }
+  await expect(openFile(`${origin}/soon.wav`, { signal: retried.signal })).rejects.toMatchObject({
+    name: 'Interrupted',
+  })
 })

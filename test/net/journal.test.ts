@@ -9,7 +9,7 @@ const identity = { version: '"etag"', result: 'abc' }
 const range = (start: number, end: number) => ({ start, end, pieces: [] })
 
 describe('a journal', () => {
-  it('knows after a restart what was done before', () => {
+  it('contains after a restart what was done before', () => {
     const path = newPath()
     const journal = startJournal(path, identity)
     journal.add(range(0, 10))
@@ -21,7 +21,7 @@ describe('a journal', () => {
     expect(readIdentity(path)).toEqual(identity)
   })
 
-  it('takes a line that was cut off for one that was never written, at whatever byte', () => {
+  it('ignores a line that was cut off', () => {
     const path = newPath()
     const journal = startJournal(path, identity)
     journal.add(range(0, 10))
@@ -38,7 +38,7 @@ describe('a journal', () => {
     third.close()
   })
 
-  it('does not mind a line that a power cut made up', () => {
+  it('ignores a line that a power failure left', () => {
     const path = newPath()
     startJournal(path, identity).close()
     appendFileSync(path, '\0\0\0\n{"done":[0,5]}\n')
@@ -47,7 +47,7 @@ describe('a journal', () => {
     journal.close()
   })
 
-  it('is none where its first line says no identity', () => {
+  it('does not exist where the first line has no identity', () => {
     const path = newPath()
     expect(readIdentity(path)).toBeUndefined()
     appendFileSync(path, '{"done":[0,5]}\n')

@@ -10,7 +10,7 @@ import { projectPath } from '../cli/bin.ts'
 import { type RangeServer, serveRanges } from './range-server.ts'
 import { type Synthetic, syntheticCheckpoint } from './synthetic-checkpoint.ts'
 
-/** The short version runs always; the long one is asked for by its number of kills. */
+/** How often the pull is killed; a longer test is run by setting the variable. */
 const kills = Number(process.env.LTX_A2A_PULL_KILLS ?? 4)
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-pull-'))
@@ -19,26 +19,26 @@ beforeAll(async () => {
   server = await serveRanges()
 })
 afterEach(() => {
-  Object.assign(server, { asked: [], sent: 0, pause: 0 })
+  Object.assign(server, { requests: [], sent: 0, pause: 0 })
 })
 afterAll(async () => {
   await server.close()
   rmSync(folder, { recursive: true })
 })
 
-const tellMemory = "process.on('exit',()=>process.stderr.write('peak '+process.resourceUsage().maxRSS+' kB'))"
+const reportMemory = "process.on('exit',()=>process.stderr.write('peak '+process.resourceUsage().maxRSS+' kB'))"
 
 function startPull(
   from: string,
   out: string,
-): { child: ChildProcess; ended: Promise<{ code: number | null; said: string }> } {
+): { child: ChildProcess; ended: Promise<{ code: number | null; output: string }> } {
   const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), 'pull', from, '--out', out], {
-    env: { ...process.env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(tellMemory)}` },
+    env: { ...process.env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(reportMemory)}` },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (said += text))
-  return { child, ended: new Promise((resolve) => child.on('close', (code) => resolve({ code, said }))) }
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (output += text))
+  return { child, ended: new Promise((resolve) => child.on('close', (code) => resolve({ code, output }))) }
 }
 
 const serve = (checkpoint: Synthetic) =>
@@ -48,8 +48,8 @@ async function extractLocally(checkpoint: Synthetic, name: string): Promise<Buff
   const [local, out] = [join(folder, name, 'ltx.safetensors'), join(folder, `${name}.safetensors`)]
   mkdirSync(join(folder, name))
   checkpoint.writeTo(local)
-  const { code, said } = await startPull(local, out).ended
-  expect(code, said).toBe(0)
+  const { code, output } = await startPull(local, out).ended
+  expect(code, output).toBe(0)
   rmSync(local)
   return readFileSync(out)
 }
@@ -60,11 +60,11 @@ describe('a pull from a server', () => {
     expect([checkpoint.names.length, checkpoint.audioNames.length]).toEqual([5947, 2917])
     serve(checkpoint)
     const out = join(folder, 'whole.safetensors')
-    const { code, said } = await startPull(server.url('ltx.safetensors'), out).ended
-    expect(code, said).toBe(0)
+    const { code, output } = await startPull(server.url('ltx.safetensors'), out).ended
+    expect(code, output).toBe(0)
     expect(server.sent / checkpoint.audioBytes).toBeLessThan(1.02)
     expect(server.sent).toBeGreaterThan(checkpoint.audioBytes)
-    expect(peakOf(said)).toBeLessThan(300e6)
+    expect(peakOf(output)).toBeLessThan(300e6)
     expect(readFileSync(out).equals(await extractLocally(checkpoint, 'whole-here'))).toBe(true)
   })
 
@@ -86,19 +86,19 @@ describe('a pull from a server', () => {
     file.close()
   })
 
-  it('is not repeated when everything is there', async () => {
+  it('is not repeated when everything was pulled', async () => {
     const checkpoint = syntheticCheckpoint(64)
     serve(checkpoint)
     const out = join(folder, 'twice.safetensors')
     await startPull(server.url('ltx.safetensors'), out).ended
     server.sent = 0
-    const { code, said } = await startPull(server.url('ltx.safetensors'), out).ended
-    expect(said).toContain('Everything has been pulled already')
+    const { code, output } = await startPull(server.url('ltx.safetensors'), out).ended
+    expect(output).toContain('Everything has been pulled already')
     expect(code).toBe(0)
     expect(server.sent).toBe(checkpoint.header.length + 1)
   })
 
-  it(`that is killed ${kills} times at random moments never asks for a finished range again, and ends the same to the byte`, async () => {
+  it(`that is killed ${kills} times at random moments never requests a finished range again, and ends in the same bytes`, async () => {
     const checkpoint = syntheticCheckpoint(16)
     serve(checkpoint)
     server.pause = 80 // longer, in all, than the kills wait
@@ -106,7 +106,7 @@ describe('a pull from a server', () => {
     const delays = uniforms(randomFor(Date.now(), 'kills'), kills, 0, 2000 / kills)
     for (const delay of delays) {
       const finished = journaled(out)
-      server.asked.length = 0
+      server.requests.length = 0
       const { child, ended } = startPull(server.url('ltx.safetensors'), out)
       await firstRange(checkpoint, ended)
       await new Promise((resolve) => setTimeout(resolve, delay))
@@ -117,16 +117,16 @@ describe('a pull from a server', () => {
     }
     const finished = journaled(out)
     expect(finished.length).toBeGreaterThan(0)
-    server.asked.length = 0
+    server.requests.length = 0
     server.pause = 0
-    const { code, said } = await startPull(server.url('ltx.safetensors'), out).ended
-    expect(code, said).toBe(0)
+    const { code, output } = await startPull(server.url('ltx.safetensors'), out).ended
+    expect(code, output).toBe(0)
     expectNoneAgain(finished)
     expect(readFileSync(out).equals(await extractLocally(checkpoint, 'killed-here'))).toBe(true)
     expect(readdirSync(folder).filter((name) => name.startsWith('killed.safetensors.'))).toEqual([])
   })
 
-  it('is stopped by Ctrl-C with a word on how to go on', async () => {
+  it('is stopped by Ctrl-C and says how to continue', async () => {
     const checkpoint = syntheticCheckpoint(16)
     serve(checkpoint)
     server.pause = 50
@@ -134,14 +134,14 @@ describe('a pull from a server', () => {
     const { child, ended } = startPull(server.url('ltx.safetensors'), out)
     await firstRange(checkpoint, ended)
     child.kill('SIGINT')
-    const { code, said } = await ended
-    expect(said).toMatch(/stopped; what has arrived is kept\n {2}to continue: run the same command again/)
+    const { code, output } = await ended
+    expect(output).toMatch(/stopped; what has arrived is kept\n {2}to continue: run the same command again/)
     expect(code).toBe(130)
     expect(existsSync(out)).toBe(false)
   })
 })
 
-const peakOf = (said: string) => 1024 * Number(/peak (\d+) kB/.exec(said)?.[1])
+const peakOf = (output: string) => 1024 * Number(/peak (\d+) kB/.exec(output)?.[1])
 
 type Done = [start: number, end: number]
 
@@ -162,13 +162,13 @@ function journaled(out: string): Done[] {
 
 function expectNoneAgain(finished: readonly Done[]) {
   for (const [start, end] of finished)
-    expect(server.asked.filter((asked) => asked.start < end && asked.end > start)).toEqual([])
+    expect(server.requests.filter((request) => request.start < end && request.end > start)).toEqual([])
 }
 
-/** Until the first bytes beyond the header are asked for. */
+/** Until the first bytes beyond the header are requested. */
 async function firstRange({ header }: Synthetic, ended: Promise<unknown>) {
   let isOver = false
   void ended.then(() => (isOver = true))
-  while (!isOver && !server.asked.some(({ start }) => start >= header.length))
+  while (!isOver && !server.requests.some(({ start }) => start >= header.length))
     await new Promise((resolve) => setTimeout(resolve, 5))
 }

@@ -1,4 +1,4 @@
-/** A server on this machine that sends parts of files, remembers what it was asked for, and misbehaves when told to. */
+/** A server on this machine that sends parts of files, records the requests, and lets tests intercept them. */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -10,19 +10,19 @@ export const textFile = (text: string | Uint8Array, etag = '"text"'): ServedFile
   return { size: content.length, bytes: (start, end) => content.subarray(start, end), etag }
 }
 
-export type Asked = { path: string; start: number; end: number; headers: IncomingMessage['headers'] }
+export type RangeRequest = { path: string; start: number; end: number; headers: IncomingMessage['headers'] }
 
-/** Answers in place of the file: return true when it did. */
-export type Mischief = (request: IncomingMessage, response: ServerResponse, count: number) => boolean
+/** Answers in place of the server. @returns whether it did. */
+export type Interceptor = (request: IncomingMessage, response: ServerResponse, count: number) => boolean
 
 export type RangeServer = {
   url(path: string): string
   /** Path to file; may be changed at any time. */
   files: Map<string, ServedFile>
-  asked: Asked[]
+  requests: RangeRequest[]
   /** Bytes of bodies that were written, of all answers. */
   sent: number
-  mischief?: Mischief
+  intercept?: Interceptor
   /** Milliseconds between the chunks of an answer. */
   pause: number
   close(): Promise<void>
@@ -36,8 +36,8 @@ export async function serveRanges(files: Record<string, ServedFile> = {}): Promi
     const path = decodeURI(new URL(request.url ?? '/', 'http://localhost').pathname).slice(1)
     const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
     if (from !== undefined)
-      server.asked.push({ path, start: Number(from), end: Number(to) + 1, headers: request.headers })
-    if (server.mischief?.(request, response, count++)) return
+      server.requests.push({ path, start: Number(from), end: Number(to) + 1, headers: request.headers })
+    if (server.intercept?.(request, response, count++)) return
     const file = server.files.get(path)
     if (!file) return void response.writeHead(404).end()
     if (Number(from) >= file.size)
@@ -65,7 +65,7 @@ export async function serveRanges(files: Record<string, ServedFile> = {}): Promi
   const server: RangeServer = {
     url: (path) => `http://127.0.0.1:${port}/${path}`,
     files: new Map(Object.entries(files)),
-    asked: [],
+    requests: [],
     sent: 0,
     pause: 0,
     close: () =>

@@ -61,9 +61,9 @@ describe('ranges', () => {
         const wanted = tensors.filter((one) => one.wanted)
         const result = Buffer.concat(wanted.map(({ start, end }) => source.subarray(start, end)))
         const brought = Buffer.alloc(result.length)
-        let asked = 0
+        let requested = 0
         for (const { start, end, pieces } of planRanges(wanted, 0, limits)) {
-          asked += end - start
+          requested += end - start
           expect(end - start).toBeLessThanOrEqual(limits.maxBytes)
           for (let position = start; position < end; position += 13)
             for (const [bytes, to] of partsOf(
@@ -74,7 +74,7 @@ describe('ranges', () => {
               brought.set(bytes, to)
         }
         expect(brought).toEqual(result)
-        expect(asked).toBeLessThanOrEqual(result.length * (1 + limits.maxWaste))
+        expect(requested).toBeLessThanOrEqual(result.length * (1 + limits.maxWaste))
       }),
     )
   })

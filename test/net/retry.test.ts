@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { createRetryPolicy, maxPause, startIdleTimeout, TransientError, withRetry } from '../../src/net/retry.ts'
+import {
+  createRetryPolicy,
+  maxPause,
+  sleepSeconds,
+  startIdleTimeout,
+  TransientError,
+  withRetry,
+} from '../../src/net/retry.ts'
 import { UserError } from '../../src/platform/errors.ts'
 
 const never = new AbortController().signal
@@ -49,6 +56,13 @@ describe('retries', () => {
     await expect(failing).rejects.toThrow(RangeError)
     expect(pauses).toEqual([])
   })
+})
+
+it('a pause ends with the reason of the signal that is aborted', async () => {
+  const controller = new AbortController()
+  const pause = sleepSeconds(60, controller.signal)
+  controller.abort(new Error('stopped'))
+  await expect(pause).rejects.toThrow('stopped')
 })
 
 describe('an idle timeout', () => {

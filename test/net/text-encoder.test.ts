@@ -60,8 +60,8 @@ async function pullTo(out: string, from?: string) {
   await pullModel({ textEncoder: true, out, from }, {}, { env, sleep: async () => {} })
 }
 
-describe('the text tower', () => {
-  it('comes from the hub by default, without the vision half, and reads like the whole', async () => {
+describe('the text encoder', () => {
+  it('comes from the hub by default, without the vision tower, and is read like the original', async () => {
     const out = join(folder, 'from-hub')
     await pullTo(out)
     expect(readdirSync(out).sort()).toEqual([
@@ -77,10 +77,10 @@ describe('the text tower', () => {
     pulled.close()
     openGemma(out).close()
     expect(textEncoderFingerprint(out)).toBe(textEncoderFingerprint(original))
-    expect(server.asked.every(({ headers }) => headers.authorization === 'Bearer secret')).toBe(true)
+    expect(server.requests.every(({ headers }) => headers.authorization === 'Bearer secret')).toBe(true)
   })
 
-  it('comes the same from a folder here', async () => {
+  it('comes in the same bytes from a local folder', async () => {
     const out = join(folder, 'from-here')
     await pullTo(out, join(folder, 'release'))
     const names = readdirSync(out)
@@ -89,21 +89,21 @@ describe('the text tower', () => {
     expect(names.length).toBe(6)
   })
 
-  it('has no index before everything is there, so that half of it is never taken for the whole', async () => {
+  it('has no index before it is complete, so that a part of it is never used', async () => {
     const out = join(folder, 'half')
-    server.mischief = (request, response) => {
+    server.intercept = (request, response) => {
       if (!request.url?.endsWith('tokenizer.json')) return false
       response.writeHead(403).end()
       return true
     }
     await expect(pullTo(out)).rejects.toThrow('may not be read (403)')
-    server.mischief = undefined
+    server.intercept = undefined
     expect(existsSync(join(out, 'model.safetensors.index.json'))).toBe(false)
     await pullTo(out)
     openGemma(out).close()
   })
 
-  it('is not written where a foreign index points', async () => {
+  it('is not written outside its folder, whatever the index says', async () => {
     const evil = join(folder, 'evil')
     mkdirSync(evil)
     writeFileSync(

@@ -1,11 +1,34 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, extname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { replaceFile, replaceJson } from '../../src/platform/files.ts'
+import { isDiskFull, isLeftover, makeTempFolder, replaceFile, replaceJson } from '../../src/platform/files.ts'
 import { needs } from '../needs.ts'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-files-'))
+
+it('a folder for temporary files that does not exist is named', async () => {
+  const { TMPDIR } = process.env
+  process.env.TMPDIR = '/nowhere'
+  try {
+    await expect(makeTempFolder()).rejects.toMatchObject({
+      name: 'UserError',
+      message: 'there is no folder /nowhere for temporary files',
+    })
+  } finally {
+    process.env.TMPDIR = TMPDIR
+  }
+})
 
 describe('replacing a file', () => {
   it('writes the parts one after another, in a folder that it makes', () => {
@@ -36,6 +59,28 @@ describe('replacing a file', () => {
     expect(readdirSync(folder)).toEqual(['file'])
   })
 
+  it.skipIf(!existsSync('/dev/full'))(
+    'keeps the old file and leaves no half one when the disk is full',
+    needs('/dev/full, a device without room'),
+    () => {
+      const folder = newFolder()
+      const path = join(folder, 'file')
+      writeFileSync(path, 'old')
+      symlinkSync('/dev/full', `${path}.${process.pid}.tmp`) // where the new file is written first
+      expect(() => replaceFile(path, ['new'])).toThrow(expect.toSatisfy(isDiskFull))
+      expect(readFileSync(path, 'utf8')).toBe('old')
+      expect(readdirSync(folder)).toEqual(['file'])
+    },
+  )
+
+  it('recognizes what a killed process left', () => {
+    expect(['state.safetensors.4711.tmp', 'notes.tmp', 'state.safetensors'].map(isLeftover)).toEqual([
+      true,
+      false,
+      false,
+    ])
+  })
+
   it('leaves no half file where the name is taken by a folder', () => {
     const folder = newFolder()
     mkdirSync(join(folder, 'taken', 'inside'), { recursive: true })
@@ -55,5 +100,39 @@ describe('replacing a file', () => {
     replaceJson(path, { rank: 32, name: 'ü' })
     expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ rank: 32, name: 'ü' })
     expect(readFileSync(path, 'utf8').endsWith('}\n')).toBe(true)
+  })
+})
+
+describe('a temporary folder', () => {
+  it('has a new path for every file, and is removed with what is in it', async () => {
+    const folder = await makeTempFolder()
+    const paths = [folder.newFile('.wav'), folder.newFile('.wav'), folder.newFile('')]
+    expect(new Set(paths).size).toBe(3)
+    expect(paths.map((path) => extname(path))).toEqual(['.wav', '.wav', ''])
+    for (const path of paths) writeFileSync(path, 'x')
+    await folder.remove()
+    expect(paths.some(existsSync)).toBe(false)
+    expect(existsSync(dirname(paths[0] as string))).toBe(false)
+  })
+
+  it('leaves no listener in the process that uses it', async () => {
+    const before = process.listenerCount('exit')
+    const folders = await Promise.all(Array.from({ length: 20 }, makeTempFolder))
+    expect(process.listenerCount('exit')).toBeLessThanOrEqual(before + 1)
+    for (const folder of folders) await folder.remove()
+    expect(process.listenerCount('exit')).toBe(before)
+  })
+
+  it('is removed at the latest when the process exits', () => {
+    const temporary = newFolder()
+    const program = `
+      import { makeTempFolder } from ${JSON.stringify(new URL('../../src/platform/files.ts', import.meta.url).href)}
+      await makeTempFolder()
+      process.exit(7)`
+    const { status } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+      env: { ...process.env, TMPDIR: temporary },
+    })
+    expect(status).toBe(7)
+    expect(readdirSync(temporary).filter((name) => name.startsWith('ltx-a2a-'))).toEqual([])
   })
 })

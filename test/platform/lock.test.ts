@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync,
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
-import { holderOf, lockFile, lockFolder, type Owner, thisProcess } from '../../src/platform/lock.ts'
+import { breakLock, holderOf, lockFileName, lockFolder, type Owner, thisProcess } from '../../src/platform/lock.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(home, { recursive: true }))
@@ -11,7 +11,7 @@ let folder: string
 beforeEach(() => {
   folder = mkdtempSync(join(home, 'run-'))
 })
-const lockPath = () => join(folder, lockFile)
+const lockPath = () => join(folder, lockFileName)
 const lockOf = (owner: Partial<Owner>) => JSON.stringify({ ...thisProcess(), ...owner })
 
 describe('a lock', () => {
@@ -36,6 +36,23 @@ describe('a lock', () => {
     expect(() => lockFolder(join(folder, 'file'))).toThrow(/is a file/)
   })
 
+  it('leaves no listener in the process that held it', () => {
+    const before = process.listenerCount('exit')
+    lockFolder(folder).release()
+    expect(process.listenerCount('exit')).toBe(before)
+    lockFolder(folder).release()
+    expect(process.listenerCount('exit')).toBe(before)
+  })
+
+  it('is kept when another process could not take it', () => {
+    const lock = lockFolder(folder)
+    const content = readFileSync(lockPath(), 'utf8')
+    expect(() => lockFolder(folder)).toThrow('is being written by')
+    expect(readFileSync(lockPath(), 'utf8')).toBe(content)
+    expect(readdirSync(folder)).toEqual([lockFileName])
+    lock.release()
+  })
+
   it('is not released by one who lost it', () => {
     const lock = lockFolder(folder)
     writeFileSync(lockPath(), lockOf({ pid: 1 }))
@@ -44,32 +61,32 @@ describe('a lock', () => {
   })
 })
 
-describe('a lock of a process that is dead is broken', () => {
+describe('a lock of a process that is gone is broken', () => {
   const expectBroken = () => {
     const lock = lockFolder(folder)
     expect(readFileSync(lockPath(), 'utf8')).toBe(lockOf({}))
-    expect(readdirSync(folder)).toEqual([lockFile])
+    expect(readdirSync(folder)).toEqual([lockFileName])
     lock.release()
   }
 
-  it('when nobody has its number', async () => {
+  it('when no process has its pid', async () => {
     const child = spawn(process.execPath, ['-e', ''])
     await new Promise((resolve) => child.on('exit', resolve))
     writeFileSync(lockPath(), lockOf({ pid: child.pid as number }))
     expectBroken()
   })
 
-  it('when its number is that of a later one', () => {
+  it('when a later process has its pid', () => {
     writeFileSync(lockPath(), lockOf({ started: '1' }))
     expectBroken()
   })
 
-  it('when the machine was started again since', () => {
+  it('when the machine was restarted since', () => {
     writeFileSync(lockPath(), lockOf({ boot: 'another' }))
     expectBroken()
   })
 
-  it('when it was killed before it could say who it is', () => {
+  it('when the process was killed before it wrote its owner', () => {
     writeFileSync(lockPath(), '')
     expect(() => lockFolder(folder)).toThrow(/a process that is just starting/)
     utimesSync(lockPath(), 1, 1)
@@ -77,11 +94,20 @@ describe('a lock of a process that is dead is broken', () => {
   })
 })
 
-it('of another machine nobody can say that it is dead', () => {
+it('a lock of another machine is kept: whether its process still runs is unknown here', () => {
   expect(holderOf({ text: lockOf({ host: 'elsewhere', pid: 7 }), seconds: 1e6 })).toBe('process 7 on elsewhere')
 })
 
-it('of many who want a dead one, one gets it', async () => {
+it('a lock that another process has replaced in the meantime is put back', () => {
+  const [abandoned, replacement] = [lockOf({ started: '1' }), lockOf({ pid: 1 })]
+  writeFileSync(lockPath(), replacement)
+  breakLock(lockPath(), { text: abandoned, seconds: 0 })
+  expect(readFileSync(lockPath(), 'utf8')).toBe(replacement)
+  breakLock(lockPath(), { text: replacement, seconds: 0 })
+  expect(readdirSync(folder)).toEqual([])
+})
+
+it('of several processes that want an abandoned lock, one gets it', async () => {
   writeFileSync(lockPath(), lockOf({ started: '1' }))
   const program = `
     import { lockFolder } from ${JSON.stringify(new URL('../../src/platform/lock.ts', import.meta.url).href)}

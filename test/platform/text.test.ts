@@ -1,5 +1,14 @@
 import { expect, it } from 'vitest'
-import { countText, decimalText, durationText, listText, plain, shellQuote, sizeText } from '../../src/platform/text.ts'
+import {
+  countText,
+  decimalText,
+  durationText,
+  listText,
+  plain,
+  shellQuote,
+  sizeText,
+  wholeText,
+} from '../../src/platform/text.ts'
 
 it.each([
   [0, '0 bytes'],
@@ -18,6 +27,8 @@ it.each([
 
 it('counts have their plural', () =>
   expect([countText(0, 'pair'), countText(1, 'pair'), countText(2, 'pair')]).toEqual(['0 pairs', '1 pair', '2 pairs']))
+
+it('whole numbers have separators', () => expect([wholeText(1799.6), wholeText(12)]).toEqual(['1,800', '12']))
 
 it('negative numbers have a minus sign', () => expect(decimalText(-0.5, 2)).toBe('−0.50'))
 

@@ -86,14 +86,14 @@ it.each([
 
 it('a login goes to the server it is for, and not to where that redirects', async () => {
   const withLogin = origin.replace('//', '//me:secret@')
-  const said = async (path: string) => {
+  const contentOf = async (path: string) => {
     const file = await openFile(withLogin + path, { limits })
     const text = readFileSync(file.path, 'utf8')
     await file.close()
     return text
   }
-  expect(await said('/here.wav')).toBe(`Basic ${btoa('me:secret')}`)
-  expect(await said('/there.wav')).toBe('nobody')
+  expect(await contentOf('/here.wav')).toBe(`Basic ${btoa('me:secret')}`)
+  expect(await contentOf('/there.wav')).toBe('nobody')
 })
 
 it.each(['ftp://127.0.0.1/pairs.zip', 'data://x', 'javascript://x', 'gopher://127.0.0.1:1/x'])(

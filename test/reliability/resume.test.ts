@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
 import { noise, tinyOptions, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import type { TrainOptions } from '../../src/config/settings.ts'
-import { lockFile, lockFolder } from '../../src/platform/lock.ts'
+import { lockFileName, lockFolder } from '../../src/platform/lock.ts'
 import { resumeTraining, train } from '../../src/train/train.ts'
 import { inFolder, ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
 
@@ -86,11 +86,11 @@ describe('a resumed run', () => {
   it('is refused while another process writes it, wherever the folder lies now', async () => {
     renameSync(join(folder, 'runs/short'), join(folder, 'moved'))
     const lock = lockFolder(join(folder, 'moved'))
-    const text = readFileSync(join(folder, 'moved', lockFile), 'utf8')
+    const text = readFileSync(join(folder, 'moved', lockFileName), 'utf8')
     const { code, stderr } = await spawnLtxA2a(['train', '--resume', 'moved'], { cwd: folder })
     expect(stderr).toMatch(new RegExp(`^error: moved is being written by process ${process.pid}`)) // first of all
     expect(code).toBe(2)
-    expect(readFileSync(join(folder, 'moved', lockFile), 'utf8')).toBe(text)
+    expect(readFileSync(join(folder, 'moved', lockFileName), 'utf8')).toBe(text)
     lock.release()
     expect(remainsOf(join(folder, 'moved'))).toEqual([])
     expect(existsSync(join(folder, 'runs/short'))).toBe(false)

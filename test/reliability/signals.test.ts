@@ -17,24 +17,46 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 const train = (out: string) => ['train', ...tinyRun, '--rank', '4', '--number-of-steps', '200', '--out', out]
 
-it('SIGTERM saves, says how to continue, and exits with 143', async () => {
-  const interrupt = { at: 'Training: ', signal: 'SIGTERM' } as const
-  const { code, stderr } = await spawnLtxA2a(train('ended'), { cwd: folder, interrupt })
-  expect(stderr).toMatch(
-    /stopped after step \d+ of 200; the run is saved\n {2}to continue: ltx-a2a train --resume ended/,
-  )
-  expect(code).toBe(143)
-  expect(readdirSync(join(folder, 'ended'))).toContain('state.safetensors')
-  expect(remainsOf(join(folder, 'ended'))).toEqual([])
+it.each([
+  ['SIGTERM', 143],
+  ['SIGHUP', 129], // the terminal is closed
+] as const)('%s saves, says how to continue, and exits with %i', async (signal, expectedCode) => {
+  const interrupt = { at: 'Training: ', signal }
+  const { code, stderr } = await spawnLtxA2a(train(signal), { cwd: folder, interrupt })
+  expect(stderr).toMatch(/stopped after step \d+ of 200; the run is saved\n {2}to continue: ltx-a2a train --resume SIG/)
+  expect(code).toBe(expectedCode)
+  expect(readdirSync(join(folder, signal))).toContain('state.safetensors')
+  expect(remainsOf(join(folder, signal))).toEqual([])
 })
 
-it.skipIf(process.platform === 'win32')(
-  'Ctrl-C while the dataset is read reaches no ffmpeg, makes no recording unreadable, and makes no folder',
+it('Ctrl-C saves although the reader of the messages is gone', async () => {
+  const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), ...train('unread')], {
+    cwd: folder,
+    env: { ...process.env, LTX_A2A_CACHE: folder },
+  })
+  const closed = new Promise((resolve) => child.on('close', resolve))
+  await new Promise<void>((resolve) => {
+    child.stderr.on('data', (text) => String(text).includes('Training: ') && resolve())
+    child.on('close', () => resolve())
+  })
+  child.stderr.destroy() // as when `tee` is stopped by the same Ctrl-C
+  child.kill('SIGINT')
+  expect(await closed).toBe(130)
+  expect(readdirSync(join(folder, 'unread'))).toContain('state.safetensors')
+  expect(remainsOf(join(folder, 'unread'))).toEqual([])
+})
+
+it.skipIf(process.platform === 'win32').for([
+  ['the dataset is read', '*-version*|*-filters*) ;; *'],
+  ['ffmpeg is looked for', '*-version*'],
+] as const)(
+  'Ctrl-C while %s reaches no ffmpeg, makes no recording unreadable, and makes no folder',
   needs('process groups, which Windows does not have'),
-  async () => {
+  async ([_, slowCase]) => {
     const { path } = await findFfmpeg()
-    const [slow, marker] = [join(folder, 'slow-ffmpeg'), join(folder, 'marker')]
-    const script = `case "$*" in *-version*|*-filters*) ;; *) touch '${marker}'; sleep 1;; esac; exec '${path}' "$@"`
+    const home = mkdtempSync(join(folder, 'slow-'))
+    const [slow, marker] = [join(home, 'slow-ffmpeg'), join(home, 'marker')]
+    const script = `case "$*" in ${slowCase}) touch '${marker}'; sleep 1;; esac; exec '${path}' "$@"`
     writeFileSync(slow, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
     const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), ...train('group')], {
       cwd: folder,

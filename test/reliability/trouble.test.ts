@@ -1,12 +1,12 @@
 /** What can go wrong during a run: a loss that is not finite, a preview that fails, a disk that is full. */
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
-import { tinyOptions, tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
+import { tinyOptions, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { float32Bytes } from '../../src/formats/dtypes.ts'
 import { writeSafetensors } from '../../src/formats/safetensors.ts'
 import { openBase } from '../../src/model/base-model.ts'
@@ -20,11 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const cache = newFolder()
 const env = { ...process.env, LTX_A2A_CACHE: cache }
 const place = { cwd: folder, env: { LTX_A2A_CACHE: cache } }
-const steps = 10
-const options = { ...tinyOptions, rank: 8, numberOfSteps: steps } as const
-const command = (out: string) => [
-  ...['train', ...tinyRun, '--rank', '8', '--number-of-steps', String(steps), '--out', out],
-]
+const options = { ...tinyOptions, rank: 8, numberOfSteps: 10, checkpointInterval: 5 } as const
 const loraOf = (name: string) => readFileSync(join(folder, name, 'lora.safetensors'))
 
 beforeAll(async () => {
@@ -70,26 +66,44 @@ it('a preview that fails does not stop the training', async () => {
 const namespace = process.getuid?.() === 0 ? '-m' : '-rm'
 const canMount = spawnSync('unshare', [namespace, 'mount', '-t', 'tmpfs', 'none', tmpdir()]).status === 0
 
+/** Trains, and fills the disk after step 7: of the later writes, the state at step 10 is the first that needs room. Prints the error. */
+const trainUntilFull = `
+import { writeFileSync } from 'node:fs'
+import { train } from ${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)}
+const fill = () => {
+  for (let bytes = 2 ** 20, files = 0; bytes >= 1; )
+    try {
+      writeFileSync('disk/filler-' + files++, Buffer.alloc(bytes))
+    } catch {
+      bytes = Math.floor(bytes / 2)
+    }
+}
+const onEvent = (event) => event.type === 'step' && event.step === 7 && fill()
+const options = ${JSON.stringify({ ...options, out: 'disk/run' })}
+await train(options, { onEvent }).catch(({ name, message, hint }) => console.log([name, message, hint].join('\\n')))`
+
 it.skipIf(!canMount)(
   'a disk that fills up stops the run in one sentence, and with room it ends in the same bytes',
   needs('the right to mount a disk with unshare'),
   async () => {
     mkdirSync(join(folder, 'disk'))
-    const tool = `node ${projectPath('bin/ltx-a2a.js')}`
+    writeFileSync(join(folder, 'train-until-full.mjs'), trainUntilFull)
     const script = `
     mount -t tmpfs -o size=8m none disk
-    (until [ -s disk/run/metrics.jsonl ]; do sleep 0.05; done; cat /dev/zero > disk/filler) 2> /dev/null &
-    ${tool} ${command('disk/run').join(' ')}; echo "exit $?"
-    wait; rm disk/filler
-    ${tool} train --resume disk/run; echo "exit $?"
+    node train-until-full.mjs
+    rm disk/filler-*
+    ls disk/run/checkpoints
+    node ${projectPath('bin/ltx-a2a.js')} train --resume disk/run; echo "exit $?"
     cp -r disk/run real`
-    const { stdout, stderr } = await promisify(execFile)('unshare', [namespace, 'bash', '-c', script], {
-      cwd: folder,
-      env,
-    })
-    expect(stdout).toBe('exit 2\nexit 0\n')
-    expect(stderr).toMatch(/error: there is no room for disk\/run: the run stops after step \d+\n/)
-    expect(stderr).toContain('make room, then resume from the last state: ltx-a2a train --resume disk/run')
+    const { stdout } = await promisify(execFile)('unshare', [namespace, 'bash', '-c', script], { cwd: folder, env })
+    expect(stdout.split('\n')).toEqual([
+      'UserError',
+      'there is no room for disk/run: the run stops after step 10',
+      'make room, then resume from the last state: ltx-a2a train --resume disk/run',
+      'lora-00005.safetensors',
+      'exit 0',
+      '',
+    ])
     expect(essenceOf(join(folder, 'real'))).toEqual(essenceOf(join(folder, 'whole')))
     expect(remainsOf(join(folder, 'real'))).toEqual([])
   },

@@ -146,10 +146,10 @@ describe('an archive is read', () => {
     )
   })
 
-  it('and what it is called there never becomes a name on the disk', async () => {
+  it('and its names never become names on the disk', async () => {
     const source = await openSource(save(rawZip([file('CON_end.wav'), file('aux.txt')])))
-    const lent = await source.withFile('CON_end.wav', async (path) => path)
-    expect(lent).toMatch(/[/\\]1\.wav$/)
+    const extracted = await source.withFile('CON_end.wav', async (path) => path)
+    expect(extracted).toMatch(/[/\\]1\.wav$/)
     await source.close()
   })
 
@@ -177,12 +177,20 @@ describe('an archive is read', () => {
 
 describe('names that are the same to some systems', () => {
   it.each<[what: string, names: string[], message: RegExp]>([
-    ['twice the same', ['a_start.wav', 'a_end.wav', 'a_end.wav'], /a_end\.wav and a_end\.wav claim the same place/],
-    ['in two folders', ['x/a_start.wav', 'y/a_start.wav', 'a_end.wav'], /x\/a_start\.wav and y\/a_start\.wav claim/],
+    [
+      'twice the same',
+      ['a_start.wav', 'a_end.wav', 'a_end.wav'],
+      /the pair a has 2 targets: a_end\.wav and a_end\.wav/,
+    ],
+    [
+      'in two folders',
+      ['x/a_start.wav', 'y/a_start.wav', 'a_end.wav'],
+      /the pair a has 2 references: x\/a_start\.wav and y\/a_start\.wav/,
+    ],
     [
       'written with two kinds of é',
       ['\u00e9_start.wav', 'e\u0301_start.wav', '\u00e9_end.wav'],
-      /claim the same place in pair \u00e9/,
+      /the pair \u00e9 has 2 references: /,
     ],
     [
       'in upper and lower case',

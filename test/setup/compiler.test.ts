@@ -10,7 +10,7 @@ const build = (home: string) => ({
 const runPath = (args: readonly string[]) => args.find((arg) => arg.startsWith('-Wl,-rpath,'))
 
 describe('the addon finds TensorFlow', () => {
-  it('where it was found, if that is not ours', () => {
+  it('where it was found, if that is outside the data folder', () => {
     const args = compilerArguments(build('/python/tensorflow'), 'linux')
     expect(runPath(args)).toBe('-Wl,-rpath,/python/tensorflow')
     expect(args).toContain('/python/tensorflow/libtensorflow_cc.so.2')
@@ -38,6 +38,6 @@ describe('without a compiler, the command that installs one is that of', () => {
   ] as const)('%s', (_, platform, release, command) => expect(compilerCommand(platform, release)).toBe(command))
 })
 
-it('a CXX that does not run is not passed over', async () => {
+it('a CXX that does not run is an error', async () => {
   await expect(findCompiler({ CXX: '/nowhere/c++' })).rejects.toThrow('CXX is /nowhere/c++, which does not run')
 })

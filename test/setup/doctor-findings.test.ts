@@ -73,17 +73,17 @@ describe('the doctor says', () => {
     expect(finding('bfloat16 products')).toMatchObject({ grade: 'fair', found: 'only native' })
   })
 
-  it('that a format is foreign to this processor', () => {
-    const foreign = { works: true, gigaflops: 100, roundsToNearest: false } as const
-    const products = { float32: { ...foreign, roundsToNearest: true }, bfloat16: foreign }
+  it('that a format is emulated on this processor', () => {
+    const emulated = { works: true, gigaflops: 100, roundsToNearest: false } as const
+    const products = { float32: { ...emulated, roundsToNearest: true }, bfloat16: emulated }
     expect(finding('bfloat16 products', { ...native, products })).toMatchObject({
       found: '100 GFLOP/s',
       grade: 'fair',
-      meaning: expect.stringMatching(/^not used.*weights lie in memory as they are stored$/),
+      meaning: expect.stringMatching(/^not used.*weights stay in memory as they are stored$/),
     })
   })
 
-  it('that a card lies idle, and how it would not', () => {
+  it('that a card is not used, and how it would be', () => {
     expect(finding('Graphics card')).toMatchObject({ found: 'no NVIDIA card', meaning: '' })
     expect(finding('Graphics card', { ...native, cards: ['H200'] })).toMatchObject({
       grade: 'poor',
@@ -104,7 +104,7 @@ describe('the doctor says', () => {
     expect(finding('Memory', { memory: { totalBytes: 24e9, freeBytes: 20e9 } })?.meaning).toBe('')
   })
 
-  it('that the Node is too old', () => {
+  it('that Node is too old', () => {
     expect(finding('Node', { node: '18.20.4' })).toMatchObject({
       grade: 'poor',
       meaning: 'ltx-a2a needs Node 20 or later',

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { DoctorReport } from '../../src/setup/doctor.ts'
+import { type DoctorReport, examineMachine } from '../../src/setup/doctor.ts'
 import { ltxA2a } from '../cli/bin.ts'
 import { needs } from '../needs.ts'
 
@@ -42,7 +42,12 @@ describe('the doctor', () => {
     expect(base).toMatchObject({ isBundled: true, blocks: expect.any(Number) })
   })
 
-  it('does not fail for what is missing, but tells', async () => {
+  it('stops when it is asked to', async () => {
+    const stopped = examineMachine({ backend: 'wasm' }, { signal: AbortSignal.abort() })
+    await expect(stopped).rejects.toMatchObject({ name: 'Interrupted' })
+  })
+
+  it('does not fail for what is missing, but reports it', async () => {
     const { base, ffmpeg } = await report(['--backend', 'wasm', '--model', '/nowhere/ltx.safetensors'], {
       FFMPEG_PATH: '/nowhere/ffmpeg',
     })

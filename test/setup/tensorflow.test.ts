@@ -33,7 +33,7 @@ describe.skipIf(tensorflow === '')('with the TensorFlow of Python', needs('Tenso
     expect(stdout).toMatch(/^TensorFlow \d+\.\d+\.\d+ from the folder .*, computing on the [CG]PU\n$/)
   })
 
-  it('native TensorFlow is what computes, with float32 products that are right, and bfloat16 ones unless they are foreign to the processor', async () => {
+  it('native TensorFlow is what computes, with correct float32 products, and bfloat16 ones unless the processor emulates them', async () => {
     const { backend, native, products } = await doctor()
     expect(backend).toMatchObject({ name: 'tensorflow', passedOver: [] })
     expect(native?.version).toMatch(/^\d+\.\d+/)

@@ -38,7 +38,7 @@ describe('of a wheel', () => {
     await expect(unpackWheel(wheel, newFolder())).rejects.toThrow('holds no TensorFlow libraries')
   })
 
-  it('what is no zip is refused', async () => {
+  it('a file that is not a zip is refused', async () => {
     const path = join(newFolder(), 'page.whl')
     writeFileSync(path, '<html>')
     await expect(unpackWheel(path, newFolder())).rejects.toThrow(`${path} is not a wheel`)

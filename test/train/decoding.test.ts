@@ -2,12 +2,11 @@
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { execa } from 'execa'
 import { afterAll, expect, it } from 'vitest'
 import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { performance, radio } from '../audio/analysis/sounds.ts'
 import { writeWav } from '../audio/signals.ts'
+import { ltxA2a } from '../cli/bin.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-decoding-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -21,18 +20,17 @@ it('a training decodes each of its recordings once', async () => {
   const pairs = join(folder, 'pairs')
   mkdirSync(pairs)
   const recordings = [1, 2].flatMap((seed) => {
-    const reference = performance(seed, { seconds: 1.3 })
+    const reference = performance(seed, { seconds: 0.6 })
     return [
       writeWav(join(pairs, `take${seed}_start.wav`), reference),
       writeWav(join(pairs, `take${seed}_end.wav`), radio(reference)),
     ]
   })
-  const bin = fileURLToPath(new URL('../../bin/ltx-a2a.js', import.meta.url))
-  const size = ['--audio-duration-seconds', '1.2', '--rank', '8', '--number-of-steps', '1', '--dev-allow-few-steps']
+  const size = ['--audio-duration-seconds', '0.5', '--rank', '8', '--number-of-steps', '1', '--dev-allow-few-steps']
   const args = ['train', '--data', pairs, ...size, '--preview-interval', '0', '--backend', 'wasm']
-  await execa(process.execPath, [bin, ...args, '--out', join(folder, 'run')], {
-    env: { FFMPEG_PATH: wrapper, LTX_A2A_CACHE: join(folder, 'cache') },
-  })
+  const env = { FFMPEG_PATH: wrapper, LTX_A2A_CACHE: join(folder, 'cache') }
+  const { code, stderr } = await ltxA2a([...args, '--out', join(folder, 'run')], { env })
+  expect(code, stderr).toBe(0)
   const runs = readFileSync(log, 'utf8').split('\n')
   const timesDecoded = recordings.map((path) => runs.filter((line) => line.includes(`file:${path} `)).length)
   expect(timesDecoded).toEqual([1, 1, 1, 1])

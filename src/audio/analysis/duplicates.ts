@@ -1,4 +1,5 @@
 /** Finds recordings that occur twice, even where one of them was cut, encoded or leveled differently. */
+import { mean } from '../../platform/statistics.ts'
 import { pearson } from './correlation.ts'
 import { bandGroupStatistics, bandGroups, dropFrames, maxOf, type Spectrogram } from './spectrogram.ts'
 
@@ -61,8 +62,7 @@ function isSame(first: Fingerprint, second: Fingerprint): boolean {
 }
 
 /** The mean over the band groups of their standard deviation over time. */
-const temporalSpread = ({ statistics }: Fingerprint) =>
-  statistics.subarray(bandGroups).reduce((sum, deviation) => sum + deviation, 0) / bandGroups
+const temporalSpread = ({ statistics }: Fingerprint) => mean(statistics.subarray(bandGroups))
 
 const rootMeanSquareDistance = (a: Float32Array, b: Float32Array) =>
   Math.sqrt(a.reduce((sum, value, i) => sum + (value - (b[i] as number)) ** 2, 0) / a.length)

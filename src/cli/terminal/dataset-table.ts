@@ -1,5 +1,4 @@
-/** A dataset as text for the terminal: a line for every pair, then the problems, then the advice, then one line that sums up. */
-
+/** A dataset as text for the terminal: a table of the pairs, the problems, the advice, and a summary line. */
 import { Chalk, type ChalkInstance } from 'chalk'
 import Table from 'cli-table3'
 import { type Advice, consistencyText, lengthAdvice } from '../../dataset/advice.ts'
@@ -8,16 +7,17 @@ import { type DatasetOptions, type FitPlan, sampleBuckets } from '../../dataset/
 import type { DatasetPair, DatasetSide } from '../../dataset/pair-inspection.ts'
 import { countProblems, type Finding, findingText, type Problem, type Severity } from '../../dataset/problem.ts'
 import { lagText, tolerableLagSeconds } from '../../dataset/sound-findings.ts'
+import { sum } from '../../platform/statistics.ts'
 import { countText, decimalText, plain } from '../../platform/text.ts'
 
-/** `columns` is the width to keep to; less than 80 counts as 80. */
+/** `columns` is the width of the terminal; less than 80 counts as 80. */
 export type TableOptions = { columns?: number; color?: boolean }
 
 export function datasetTable(dataset: Dataset, { columns = 100, color = false }: TableOptions = {}): string {
   const chalk = new Chalk({ level: color ? 1 : 0 })
   const parts = [
     dataset.pairs.length > 0
-      ? pairLines(dataset.pairs, { columns: Math.max(80, columns), chalk, ...dataset.options })
+      ? pairTable(dataset.pairs, { columns: Math.max(80, columns), chalk, ...dataset.options })
       : '',
     dataset.problems.map((problem) => problemLines(problem, chalk)).join('\n'),
     dataset.advice ? adviceText(dataset.advice, dataset, chalk) : '',
@@ -32,39 +32,39 @@ function problemLines({ severity, message, hint }: Problem, chalk: ChalkInstance
 }
 
 function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInstance): string {
-  const how = [
+  const fits = [
     [counts.asIs, 'as they are'],
     [counts.stretched, 'stretched'],
     [counts.trimmed, 'trimmed'],
   ].flatMap(([count, word]) => (count ? [`${count} ${word}`] : []))
-  const found = (['error', 'warning', 'hint'] satisfies Severity[]).flatMap((severity) => {
+  const problemCounts = (['error', 'warning', 'hint'] satisfies Severity[]).flatMap((severity) => {
     const count = countProblems(problems, severity)
     return count > 0 ? [countText(count, severity)] : []
   })
   const used = `${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s`
-  const detail = how.length > 0 ? ` (${how.join(', ')})` : ''
+  const detail = fits.length > 0 ? ` (${fits.join(', ')})` : ''
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
-  return `${chalk.bold(name)}: ${used}${detail}${skipped}${found.length > 0 ? ` · ${found.join(', ')}` : ''}`
+  return `${chalk.bold(name)}: ${used}${detail}${skipped}${problemCounts.length > 0 ? ` · ${problemCounts.join(', ')}` : ''}`
 }
-
-/** The pairs of a dataset, one line each. What does not fit is cut with an ellipsis; whole columns that tell least go first. */
 
 type Cell = { text: string; paint?: (text: string) => string }
 
-/** Columns of a lower rank go first where the line is too short. */
-type Column = { title: string; rank: number; alignRight?: boolean; cells: Cell[] }
+/** Where a line is too long, the columns with the lowest priority are left out. */
+type Column = { title: string; priority: number; alignRight?: boolean; cells: Cell[] }
 
+/** Widths in characters. */
 const gap = 2
-const shortestCaption = 12
-const longestName = 24
+const minCaptionWidth = 12
+const maxNameWidth = 24
 
-export type PairLinesOptions = { columns: number; chalk: ChalkInstance; triggerPhrase: string }
+type PairTableOptions = { columns: number; chalk: ChalkInstance; triggerPhrase: string }
 
-export function pairLines(pairs: readonly DatasetPair[], { columns, chalk, triggerPhrase }: PairLinesOptions): string {
-  const shown = thatFit(describe(pairs, triggerPhrase.trim(), chalk), columns)
+/** One line for each pair; what does not fit is cut and ends in an ellipsis. */
+function pairTable(pairs: readonly DatasetPair[], { columns, chalk, triggerPhrase }: PairTableOptions): string {
+  const shown = columnsThatFit(allColumns(pairs, triggerPhrase.trim(), chalk), columns)
   const table = new Table({
     head: shown.map(({ title }) => chalk.bold(title)),
-    colWidths: widths(shown, columns),
+    colWidths: columnWidths(shown, columns),
     colAligns: shown.map(({ alignRight }) => (alignRight ? 'right' : 'left')),
     chars: noBorders,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': gap },
@@ -83,14 +83,14 @@ export function pairLines(pairs: readonly DatasetPair[], { columns, chalk, trigg
     .join('\n')
 }
 
-function describe(pairs: readonly DatasetPair[], trigger: string, chalk: ChalkInstance): Column[] {
-  const column = (title: string, rank: number, cell: (pair: DatasetPair) => Cell, alignRight = false): Column => ({
+function allColumns(pairs: readonly DatasetPair[], trigger: string, chalk: ChalkInstance): Column[] {
+  const column = (title: string, priority: number, cell: (pair: DatasetPair) => Cell, alignRight = false): Column => ({
     title,
-    rank,
+    priority,
     alignRight,
     cells: pairs.map(cell),
   })
-  const both = (text: (side: Audio) => string) => (pair: DatasetPair) => ({ text: bothSides(pair, text) })
+  const both = (text: (audio: Audio) => string) => (pair: DatasetPair) => ({ text: bothSides(pair, text) })
   return [
     column('pair', 9, ({ name }) => ({ text: plain(name) })),
     column(
@@ -107,33 +107,33 @@ function describe(pairs: readonly DatasetPair[], trigger: string, chalk: ChalkIn
     column(
       'channels',
       1,
-      both(({ channelCount }) => layout(channelCount)),
+      both(({ channelCount }) => channelLayout(channelCount)),
     ),
     column('LUFS', 4, (pair) => loudness(pair, chalk)),
     column('lag', 6, (pair) => lag(pair, chalk), true),
     column('outcome', 7, ({ plan }) => outcome(plan, chalk)),
     column(trigger ? `caption after "${plain(trigger)}"` : 'caption', 9, ({ caption }) => ({
-      text: plain(ownWords(caption, trigger)) || '–',
+      text: plain(withoutTrigger(caption, trigger)) || '–',
       paint: chalk.dim,
     })),
   ]
 }
 
-/** Without the trigger phrase, which is the same in every line. */
-const ownWords = (caption: string, trigger: string) =>
+/** The trigger phrase is the same in every line. */
+const withoutTrigger = (caption: string, trigger: string) =>
   caption.startsWith(trigger) ? caption.slice(trigger.length) : caption
 
 type Audio = NonNullable<DatasetSide['audio']>
 
-/** Once where both sides are alike. */
-const bothSides = ({ reference, target }: DatasetPair, text: (side: Audio) => string) =>
+/** `reference → target`, or one text where both are the same. */
+const bothSides = ({ reference, target }: DatasetPair, text: (audio: Audio) => string) =>
   arrow(...([reference, target].map(({ audio }) => (audio ? text(audio) : '?')) as [string, string]))
 
 const arrow = (reference: string, target: string) => (reference === target ? reference : `${reference} → ${target}`)
 
 const extension = ({ path }: DatasetSide) => path.slice(path.lastIndexOf('.') + 1).toLowerCase()
 
-const layout = (channels: number) => ({ 1: 'mono', 2: 'stereo', 6: '5.1', 8: '7.1' })[channels] ?? `${channels}`
+const channelLayout = (channels: number) => ({ 1: 'mono', 2: 'stereo', 6: '5.1', 8: '7.1' })[channels] ?? `${channels}`
 
 function loudness(pair: DatasetPair, chalk: ChalkInstance): Cell {
   const text = bothSides(pair, ({ sound, silent }) =>
@@ -142,12 +142,12 @@ function loudness(pair: DatasetPair, chalk: ChalkInstance): Cell {
   return { text, ...(text.includes('silent') && { paint: chalk.yellow }) }
 }
 
-/** The target's, against its reference. */
+/** How much later the target is than its reference. */
 function lag({ sound }: DatasetPair, chalk: ChalkInstance): Cell {
   if (sound?.common === 'nothing') return { text: 'unrelated', paint: chalk.yellow }
   if (sound?.lagSeconds == null) return { text: '–', paint: chalk.dim }
-  const isLate = Math.abs(sound.lagSeconds) >= tolerableLagSeconds
-  return { text: lagText(sound.lagSeconds), paint: isLate ? chalk.yellow : chalk.dim }
+  const isOutOfSync = Math.abs(sound.lagSeconds) >= tolerableLagSeconds
+  return { text: lagText(sound.lagSeconds), paint: isOutOfSync ? chalk.yellow : chalk.dim }
 }
 
 function outcome(plan: FitPlan, chalk: ChalkInstance): Cell {
@@ -162,35 +162,38 @@ function outcome(plan: FitPlan, chalk: ChalkInstance): Cell {
   return { text: `trimmed${only}` }
 }
 
-/** What a column would like to have; the caption takes what is left, and a reason to skip may be cut. */
-const natural = ({ title, cells }: Column) => {
+/** The width at which nothing in a column is cut, except long names. */
+const fullWidth = ({ title, cells }: Column) => {
   const longest = Math.max(title.length, ...cells.map(({ text }) => text.length))
-  return gap + (title === 'pair' ? Math.min(longest, longestName) : longest)
+  return gap + (title === 'pair' ? Math.min(longest, maxNameWidth) : longest)
 }
 
-const withoutCaption = (shown: readonly Column[]) =>
-  shown.slice(0, -1).reduce((sum, column) => sum + natural(column), 0)
+const widthWithoutCaption = (shown: readonly Column[]) => sum(shown.slice(0, -1).map(fullWidth))
 
-function thatFit(all: Column[], columns: number): Column[] {
-  if (withoutCaption(all) + shortestCaption <= columns) return all
-  const least = Math.min(...all.map(({ rank }) => rank))
-  return least > 5
+/** Columns with a higher priority are never left out. */
+const maxOmittedPriority = 5
+
+function columnsThatFit(all: Column[], columns: number): Column[] {
+  if (widthWithoutCaption(all) + minCaptionWidth <= columns) return all
+  const lowest = Math.min(...all.map(({ priority }) => priority))
+  return lowest > maxOmittedPriority
     ? all
-    : thatFit(
-        all.filter(({ rank }) => rank !== least),
+    : columnsThatFit(
+        all.filter(({ priority }) => priority !== lowest),
         columns,
       )
 }
 
-function widths(shown: readonly Column[], columns: number): number[] {
+/** The caption gets the width that is left. Where that is too little, the outcome is cut. */
+function columnWidths(shown: readonly Column[], columns: number): number[] {
   const caption = shown.at(-1) as Column
-  const rest = Math.max(shortestCaption, columns - withoutCaption(shown))
-  const taken = shown.slice(0, -1).map(natural)
-  const over = taken.reduce((sum, width) => sum + width, rest) - columns
+  const captionWidth = Math.max(minCaptionWidth, columns - widthWithoutCaption(shown))
+  const widths = shown.slice(0, -1).map(fullWidth)
+  const excess = sum(widths) + captionWidth - columns
   const outcomeAt = shown.findIndex(({ title }) => title === 'outcome')
   return [
-    ...taken.map((width, i) => (i === outcomeAt ? width - Math.max(0, over) : width)),
-    Math.min(rest, natural(caption)),
+    ...widths.map((width, i) => (i === outcomeAt ? width - Math.max(0, excess) : width)),
+    Math.min(captionWidth, fullWidth(caption)),
   ]
 }
 
@@ -201,33 +204,37 @@ const noBorders = Object.fromEntries(
     .map((name) => [name, '']),
 )
 
-const mostBars = 6
+const maxBars = 6
 const barWidth = 24
-const mostNames = 6
+const maxNames = 6
 
-/** What to fix first, how many pairs each clip length keeps, and how consistent the pairs are. */
+/** The findings, how many pairs each clip length keeps, and how consistent the pairs are. */
 function adviceText(advice: Advice, { options }: { options: DatasetOptions }, chalk: ChalkInstance): string {
   const parts = [
-    advice.findings.length > 0 ? findings(advice.findings, chalk) : '',
-    advice.buckets.length > 0 ? lengths(advice, options, chalk) : '',
+    advice.findings.length > 0 ? findingLines(advice.findings, chalk) : '',
+    advice.buckets.length > 0 ? lengthLines(advice, options, chalk) : '',
     advice.agreement === null ? '' : consistencyText(advice.agreement),
   ]
   return parts.filter((part) => part !== '').join('\n\n')
 }
 
-function findings(found: readonly Finding[], chalk: ChalkInstance): string {
-  const lines = found.map((finding, i) => {
+function findingLines(findings: readonly Finding[], chalk: ChalkInstance): string {
+  const lines = findings.map((finding, i) => {
     const number = `${i + 1}.`.padStart(4)
-    const text = plain(findingText(finding, mostNames))
+    const text = plain(findingText(finding, maxNames))
     return `${finding.severity === 'warning' ? chalk.yellow(number) : number} ${text}\n     ${chalk.dim(plain(finding.hint))}`
   })
   return [chalk.bold('What to fix first'), ...lines].join('\n')
 }
 
-function lengths({ buckets, recommendedSeconds }: Advice, { seconds }: DatasetOptions, chalk: ChalkInstance): string {
-  const most = buckets[0]?.pairs ?? 1
-  const bars = sampleBuckets(buckets, mostBars).map((bucket) => {
-    const filled = Math.round((barWidth * bucket.pairs) / most)
+function lengthLines(
+  { buckets, recommendedSeconds }: Advice,
+  { seconds }: DatasetOptions,
+  chalk: ChalkInstance,
+): string {
+  const maxPairs = buckets[0]?.pairs ?? 1
+  const bars = sampleBuckets(buckets, maxBars).map((bucket) => {
+    const filled = Math.round((barWidth * bucket.pairs) / maxPairs)
     return `${`${bucket.seconds.toFixed(1)} s`.padStart(8)} ${'█'.repeat(filled)}${chalk.dim('░'.repeat(barWidth - filled))} ${bucket.pairs}`
   })
   return [

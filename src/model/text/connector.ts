@@ -1,4 +1,4 @@
-/** The connector: a small bidirectional transformer between the text features and the audio stream (reference §5.5). */
+/** The connector, a small bidirectional transformer that turns the text features into the context of the audio stream (reference §5.5). */
 import * as tf from '@tensorflow/tfjs'
 import { constant } from '../../engine/device-tensors.ts'
 import { type Attention, attention, loadAttention } from '../attention.ts'
@@ -17,7 +17,7 @@ export type Connector = {
   normalizeOutput: boolean
 }
 
-/** @param weights the component's, as `ltxComponents` finds it. */
+/** @param weights the component's weights, from `ltxComponents`. */
 export function loadConnector(weights: Weights, config: TransformerConfig): Connector {
   const [heads, headDim] = [config.audio_connector_num_attention_heads, config.audio_connector_attention_head_dim]
   const [maxPosition] = config.connector_positional_embedding_max_pos as [number]
@@ -39,21 +39,21 @@ export function loadConnector(weights: Weights, config: TransformerConfig): Conn
   }
 }
 
-/** One caption's features to its context: `[S, D] → [contextLength, D]`. */
+/** The context of one caption: `[S, D] → [contextLength, D]`. */
 export function runConnector(connector: Connector, features: tf.Tensor2D): tf.Tensor2D {
   const norm = (x: tf.Tensor3D) => rmsNorm(x, connector.epsilon)
   const output = connector.blocks.reduce(
     (x, block) => {
       const normed = norm(x)
-      const mixed = tf.add<tf.Tensor3D>(x, attention(block.attention, normed, normed, connector))
-      return tf.add<tf.Tensor3D>(mixed, feedForward(block.feedForward, norm(mixed)))
+      const afterAttn = tf.add<tf.Tensor3D>(x, attention(block.attention, normed, normed, connector))
+      return tf.add<tf.Tensor3D>(afterAttn, feedForward(block.feedForward, norm(afterAttn)))
     },
     appendRegisters(features, connector.registers),
   )
   return tf.squeeze(connector.normalizeOutput ? norm(output) : output, [0])
 }
 
-/** Registers stand behind the caption, each at its own absolute position: `[S, D] → [1, contextLength, D]`. */
+/** Fills the positions p ≥ S with the learnable registers p mod 128: `[S, D] → [1, contextLength, D]`. */
 function appendRegisters(features: tf.Tensor2D, registers: tf.Tensor2D): tf.Tensor3D {
   const [tokens] = features.shape
   const rows = Array.from({ length: contextLength - tokens }, (_, i) => (tokens + i) % registers.shape[0])

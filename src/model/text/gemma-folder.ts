@@ -1,5 +1,4 @@
-/** The text tower's sizes, from the `config.json` beside its weights (reference §5.3). */
-
+/** The folder of a text encoder, a Gemma 3 download: the sizes of its text tower (reference §5.3), its JSON files and its fingerprint. */
 import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +7,7 @@ import { fingerprint } from '../../formats/safetensors.ts'
 import { openShards } from '../../formats/shards.ts'
 import { UserError } from '../../platform/errors.ts'
 
-/** Sliding layers see the last tokens only, full ones all before; each kind turns positions in its own way. */
+/** Sliding layers attend to the last tokens only, full layers to all earlier ones. Each kind has its own rotary positions. */
 export type LayerKind = 'sliding_attention' | 'full_attention'
 
 export type GemmaConfig = {
@@ -19,14 +18,14 @@ export type GemmaConfig = {
   keyValueHeads: number
   headDim: number
   normEpsilon: number
-  /** What query · key is multiplied by. */
+  /** The factor of query · key. */
   scoreScale: number
   slidingWindow: number
   /** Positions are divided by `factor`. */
   rope: Record<LayerKind, { theta: number; factor: number }>
 }
 
-/** @throws UserError when the folder has no config, or not one of a Gemma 3. */
+/** @throws UserError when the folder has no config.json or it does not describe a Gemma 3. */
 export function readGemmaConfig(folder: string): GemmaConfig {
   const whole = readFolderJson(folder, 'config.json') as { text_config?: unknown }
   const parsed = schema.safeParse(whole.text_config ?? whole)
@@ -34,7 +33,7 @@ export function readGemmaConfig(folder: string): GemmaConfig {
   const [issue] = parsed.error.issues
   throw new UserError(
     `config.json in ${folder} does not describe a Gemma 3 text encoder: ${issue?.path.join('.')}: ${issue?.message}`,
-    { hint: 'LTX-2.3 reads its captions with Gemma 3 12B' },
+    { hint: 'LTX-2.3 needs the text encoder Gemma 3 12B' },
   )
 }
 
@@ -42,7 +41,7 @@ const count = z.number().int().positive()
 const kind = z.enum(['sliding_attention', 'full_attention'])
 const ropeParameters = z.object({ rope_theta: z.number().positive(), factor: z.number().positive().default(1) })
 
-/** The defaults are the format's own: a published config leaves out what equals them. */
+/** The defaults are those of the format: published configs omit values that equal them. */
 const schema = z.object({
   model_type: z.enum(['gemma3_text', 'gemma3']),
   hidden_size: count,
@@ -64,7 +63,7 @@ const schema = z.object({
   attn_logit_softcapping: z.null().default(null),
 })
 
-/** Newer configs list the layers' kinds and their rope one by one; older ones give a pattern and two bases. */
+/** Newer configs list the kind of every layer and the rope of every kind; older ones have a pattern and two base frequencies. */
 function toGemmaConfig(config: z.infer<typeof schema>): GemmaConfig {
   const { sliding_attention: sliding, full_attention: full } = config.rope_parameters ?? {
     sliding_attention: { rope_theta: config.rope_local_base_freq, factor: 1 },
@@ -88,12 +87,10 @@ function toGemmaConfig(config: z.infer<typeof schema>): GemmaConfig {
   }
 }
 
-/** The text encoder's folder: what a Gemma 3 download holds beside its weights. */
-
 const hint =
-  'name the folder of a Gemma 3 download: config.json, tokenizer.json, tokenizer_config.json and model*.safetensors'
+  'pass the folder of a Gemma 3 download, with config.json, tokenizer.json, tokenizer_config.json and model*.safetensors'
 
-/** One JSON file of the folder. @throws UserError when the folder or the file is missing, or is not JSON. */
+/** Reads a JSON file of the folder. @throws UserError when the folder or the file is missing, or is not JSON. */
 export function readFolderJson(folder: string, file: string): unknown {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new UserError(`the text encoder ${folder} is not a folder`, { hint })
@@ -104,23 +101,21 @@ export function readFolderJson(folder: string, file: string): unknown {
   }
 }
 
-/** Which text encoder made a context. */
-
-/** Whether a tensor of a Gemma 3 download belongs to its text tower. The head that predicts tokens is not read either. */
+/** Whether a tensor of a Gemma 3 download is part of its text tower. The output head is not needed. */
 export const isTextTensor = (name: string) => !/vision|multi_modal_projector|^(language_model\.)?lm_head\./.test(name)
 
 /**
- * Changes with the text tower's weights and with the tokenizer.
- * @throws UserError when the folder lacks them.
+ * Identifies a text encoder: it depends on the weights of the text tower and on the tokenizer.
+ * @throws UserError when the folder has no weights or no tokenizer.
  */
 export function textEncoderFingerprint(folder: string): string {
   readFolderJson(folder, 'tokenizer.json')
   const weights = openShards(folder)
   try {
-    const tokenizer = createHash('sha256')
+    const tokenizerHash = createHash('sha256')
       .update(readFileSync(join(folder, 'tokenizer.json')))
       .digest('hex')
-    return `${fingerprint(weights, isTextTensor)}-${tokenizer.slice(0, 8)}`
+    return `${fingerprint(weights, isTextTensor)}-${tokenizerHash.slice(0, 8)}`
   } finally {
     weights.close()
   }

@@ -29,20 +29,20 @@ export type Gemma = { folder: string; file: Safetensors; prefix: string; config:
 /** The prefix of the tower's tensors differs between exports. */
 const prefixes = ['language_model.model.', 'model.language_model.', 'model.']
 
-/** @throws UserError when the folder does not hold a Gemma 3. */
+/** Opens the weight files of a text encoder. @throws UserError when the folder does not contain a Gemma 3. */
 export function openGemma(folder: string): Gemma {
   const config = readGemmaConfig(folder)
   const file = openShards(folder)
   const prefix = prefixes.find((start) => file.tensors.has(`${start}embed_tokens.weight`))
-  const stored = prefix === undefined ? 0 : weightsOf(file, prefix).count('layers')
-  if (prefix !== undefined && stored === config.layers.length)
+  const storedLayers = prefix === undefined ? 0 : weightsOf(file, prefix).count('layers')
+  if (prefix !== undefined && storedLayers === config.layers.length)
     return { folder, file, prefix, config, close: file.close }
   file.close()
   throw new UserError(
     prefix === undefined
       ? `the text encoder folder ${folder} has no weights of a Gemma 3 text tower`
-      : `the text encoder ${basename(folder)} has ${stored} layers, but its config.json names ${config.layers.length}`,
-    { hint: 'download the text encoder again, or name the folder of another Gemma 3' },
+      : `the text encoder ${basename(folder)} has ${storedLayers} layers, but its config.json lists ${config.layers.length}`,
+    { hint: 'download the text encoder again, or pass the folder of another Gemma 3' },
   )
 }
 
@@ -97,8 +97,6 @@ function embeddingRows(file: Safetensors, name: string, ids: number[]) {
   if (unknownId === undefined) return file.readRows(name, ids)
   throw new UserError(
     `the tokenizer produces token ${unknownId}, but ${basename(file.path)} has embeddings for only ${rows} tokens`,
-    {
-      hint: "use the text encoder's own tokenizer.json",
-    },
+    { hint: 'use the tokenizer.json that belongs to this text encoder' },
   )
 }

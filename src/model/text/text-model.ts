@@ -1,4 +1,4 @@
-/** From captions to what the transformer attends to (reference §5): tokens, hidden states, features, context. */
+/** The text path (reference §5): captions → token ids → hidden states → features → the contexts that the transformer attends to. */
 import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
@@ -15,14 +15,14 @@ import { loadTokenizer } from './tokenizer.ts'
 export type TextModel = { checkpoint: Safetensors; config: ModelConfig; textEncoder: string }
 
 export type EncodeCaptionsOptions = {
-  /** After each layer of the text encoder and after each caption's way through the connector. */
+  /** Called after each layer of the text encoder, and after each caption in the connector. */
   onProgress?: (done: number, total: number) => void
 }
 
 /**
- * The context of each caption, `[contextLength, D]`. All captions go through a layer before the next is read, so give them together,
- * and each only once. Nothing stays in memory afterwards.
- * @throws UserError when the text encoder is missing, broken, or not the one that the checkpoint reads.
+ * The context of each caption, `[contextLength, D]`. Every layer of the text encoder is read once and applied to all captions, so pass all captions
+ * together, without duplicates. No tensor stays in memory afterwards.
+ * @throws UserError when the text encoder is missing, broken, or does not match the checkpoint.
  */
 export async function encodeCaptions(
   model: TextModel,
@@ -41,7 +41,7 @@ export async function encodeCaptions(
   }
 }
 
-/** `[S, D]` per caption. */
+/** The features of each caption, `[S, D]`. */
 async function captionFeatures(
   { checkpoint, config }: TextModel,
   gemma: Gemma,
@@ -54,13 +54,13 @@ async function captionFeatures(
   const extractor = loadFeatureExtractor(textProjection, gemma.config.hiddenSize, heads * headDim)
   try {
     requireSameDepth(gemma, checkpoint, extractor.stateCount)
-    return await extractFeatures(extractor, hiddenStates(gemma, ids), (level) => level > 0 && onLayer(level))
+    return await extractFeatures(extractor, hiddenStates(gemma, ids), (state) => state > 0 && onLayer(state))
   } finally {
     extractor.bias.dispose()
   }
 }
 
-/** Disposes of the features. */
+/** The context of each caption. Disposes of the features. */
 async function captionContexts(
   { checkpoint, config }: TextModel,
   features: tf.Tensor2D[],
@@ -82,20 +82,20 @@ async function captionContexts(
   }
 }
 
-const hint = 'LTX-2.3 reads its captions with Gemma 3 12B; a small base brings its own text encoder'
+const hint = 'LTX-2.3 needs the text encoder Gemma 3 12B; a small base needs the text encoder that comes with it'
 
 function requireSameWidth({ folder, config }: Gemma, checkpoint: Safetensors, captionChannels: number) {
   if (config.hiddenSize === captionChannels) return
   throw new UserError(
-    `the text encoder ${basename(folder)} is ${config.hiddenSize} wide, but ${basename(checkpoint.path)} reads captions ${captionChannels} wide`,
+    `the text encoder ${basename(folder)} has the width ${config.hiddenSize}, but ${basename(checkpoint.path)} needs ${captionChannels}`,
     { hint },
   )
 }
 
-function requireSameDepth({ folder, config }: Gemma, checkpoint: Safetensors, levels: number) {
-  if (config.layers.length + 1 === levels) return
+function requireSameDepth({ folder, config }: Gemma, checkpoint: Safetensors, stateCount: number) {
+  if (config.layers.length + 1 === stateCount) return
   throw new UserError(
-    `the text encoder ${basename(folder)} has ${config.layers.length} layers, but ${basename(checkpoint.path)} reads ${levels - 1} of them`,
+    `the text encoder ${basename(folder)} has ${config.layers.length} layers, but ${basename(checkpoint.path)} needs ${stateCount - 1}`,
     { hint },
   )
 }

@@ -1,30 +1,30 @@
-/** Captions to token ids (reference §5.2): no chat template, no end marker. Marker strings inside a caption become their special tokens. */
+/** The tokenizer (reference §5.2): no chat template, no end token. Names of special tokens inside a caption become those tokens. */
 import { Tokenizer } from '@huggingface/tokenizers'
 import { z } from 'zod'
 import { UserError } from '../../platform/errors.ts'
 import { readFolderJson } from './gemma-folder.ts'
 
-/** How many tokens the transformer sees per caption: always as many, registers fill what the caption leaves (reference §5.5). */
+/** The number of tokens in every context. Registers fill the positions after the caption (reference §5.5). */
 export const contextLength = 1024
 
-/** A caption's ids: the beginning marker, then at most `contextLength − 1` tokens. */
+/** The ids of a caption: the start token `<bos>`, then at most `contextLength − 1` tokens. */
 export type Tokenize = (caption: string) => number[]
 
 const settingsSchema = z.object({ bos_token: z.union([z.string(), z.object({ content: z.string() })]) })
 
-/** @throws UserError when the folder has no tokenizer, or one without a beginning marker. */
+/** @throws UserError when the folder has no tokenizer, or the tokenizer has no start token. */
 export function loadTokenizer(folder: string): Tokenize {
   const definition = readFolderJson(folder, 'tokenizer.json') as object
   const settings = readFolderJson(folder, 'tokenizer_config.json') as object
   const tokenizer = new Tokenizer(definition, settings)
-  const begin = bosIdOf(tokenizer, settings)
-  if (begin === undefined)
-    throw new UserError(`the tokenizer in ${folder} has no beginning marker (bos_token)`, {
-      hint: "use the text encoder's own tokenizer.json and tokenizer_config.json",
+  const bosId = bosIdOf(tokenizer, settings)
+  if (bosId === undefined)
+    throw new UserError(`the tokenizer in ${folder} has no start token (bos_token)`, {
+      hint: 'use the tokenizer.json and tokenizer_config.json that belong to this text encoder',
     })
   return (caption) => {
     const { ids } = tokenizer.encode(caption.trim(), { add_special_tokens: false })
-    return [begin, ...ids].slice(0, contextLength)
+    return [bosId, ...ids].slice(0, contextLength)
   }
 }
 

@@ -51,7 +51,7 @@ test('different performances have nothing in common', () => {
   expect(align(noise(1), noise(2)).common).toBe('nothing')
 })
 
-test('a sound that repeats itself matches but tells no lag', () => {
+test('a sound that repeats itself matches, but has no clear lag', () => {
   const once = performance(1, { seconds: 0.5 }).channels[0] as Float32Array
   const repeated = {
     sampleRate: 16_000,

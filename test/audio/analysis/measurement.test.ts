@@ -3,13 +3,13 @@ import { createSideMeter } from '../../../src/audio/analysis/measurement.ts'
 import { interleave, type Waveform } from '../../../src/audio/waveform.ts'
 import { tone } from '../signals.ts'
 
-function listen(waveform: Waveform, { longest = 10, blockFrames = 777 } = {}) {
-  const listener = createSideMeter(longest)
+function measure(waveform: Waveform, { headSeconds = 10, blockFrames = 777 } = {}) {
+  const meter = createSideMeter(headSeconds)
   const format = { sampleRate: waveform.sampleRate, channelCount: waveform.channels.length }
   const samples = interleave(waveform)
   const step = blockFrames * format.channelCount
-  for (let at = 0; at < samples.length; at += step) listener.add(samples.subarray(at, at + step), format)
-  return listener
+  for (let at = 0; at < samples.length; at += step) meter.add(samples.subarray(at, at + step), format)
+  return meter
 }
 
 const changed = ({ sampleRate, channels }: Waveform, change: (sample: number, i: number) => number): Waveform => ({
@@ -18,7 +18,7 @@ const changed = ({ sampleRate, channels }: Waveform, change: (sample: number, i:
 })
 
 test('a clean tone has no defects', () => {
-  const { loudness, ...defects } = listen(tone(1)).read()
+  const { loudness, ...defects } = measure(tone(1)).read()
   expect(defects).toMatchObject({ clippedPlaces: 0, silentShare: 0, silentStartSeconds: 0, silentEndSeconds: 0 })
   expect(Math.abs(defects.offset)).toBeLessThan(1e-3)
   expect(loudness).toBeLessThan(-5)
@@ -26,16 +26,16 @@ test('a clean tone has no defects', () => {
 
 test('every flat top at full scale is one clipped place per channel', () => {
   const clipped = changed(tone(1, { hertz: 100, channels: 1, level: 1.5 }), (x) => Math.max(-1, Math.min(1, x)))
-  expect(listen(clipped).read().clippedPlaces).toBe(200)
-  expect(listen(clipped, { blockFrames: 2 }).read().clippedPlaces).toBe(200)
+  expect(measure(clipped).read().clippedPlaces).toBe(200)
+  expect(measure(clipped, { blockFrames: 2 }).read().clippedPlaces).toBe(200)
 })
 
 test('two samples at full scale are an honest peak', () => {
   const { sampleRate, channels } = tone(1, { channels: 1 })
   channels[0]?.set([1, 1], 1000)
-  expect(listen({ sampleRate, channels }).read().clippedPlaces).toBe(0)
+  expect(measure({ sampleRate, channels }).read().clippedPlaces).toBe(0)
   channels[0]?.set([1, 1, 1], 2000)
-  expect(listen({ sampleRate, channels }).read().clippedPlaces).toBe(1)
+  expect(measure({ sampleRate, channels }).read().clippedPlaces).toBe(1)
 })
 
 test('silence is measured at both ends and in between', () => {
@@ -43,7 +43,7 @@ test('silence is measured at both ends and in between', () => {
     const seconds = i / 44_100
     return seconds < 0.5 || seconds >= 3 || (seconds >= 1 && seconds < 1.5) ? 0 : x
   })
-  const sound = listen(gappy).read()
+  const sound = measure(gappy).read()
   expect(sound.silentStartSeconds).toBeCloseTo(0.5, 1)
   expect(sound.silentEndSeconds).toBeCloseTo(1, 1)
   expect(sound.silentShare).toBeCloseTo(0.5, 2)
@@ -52,14 +52,14 @@ test('silence is measured at both ends and in between', () => {
 test('an offset is that of the worst channel, with its sign', () => {
   const { sampleRate, channels } = tone(1)
   const [left, right] = channels as [Float32Array, Float32Array]
-  const sound = listen({ sampleRate, channels: [left.map((x) => x + 0.01), right.map((x) => x - 0.1)] }).read()
+  const sound = measure({ sampleRate, channels: [left.map((x) => x + 0.01), right.map((x) => x - 0.1)] }).read()
   expect(sound.offset).toBeCloseTo(-0.1, 3)
 })
 
 test('the beginning is kept as one channel, and no more of it than asked', () => {
-  const { sampleRate, channels } = listen(tone(2), { longest: 0.5 }).head()
+  const { sampleRate, channels } = measure(tone(2), { headSeconds: 0.5 }).head()
   expect([sampleRate, channels.length, channels[0]?.length]).toEqual([44_100, 1, 22_050])
   const [left, right] = tone(2).channels as [Float32Array, Float32Array]
   expect(channels[0]?.[1234]).toBeCloseTo(((left[1234] as number) + (right[1234] as number)) / 2, 6)
-  expect(listen(tone(0.2), { longest: 0.5 }).head().channels[0]?.length).toBe(8820)
+  expect(measure(tone(0.2), { headSeconds: 0.5 }).head().channels[0]?.length).toBe(8820)
 })

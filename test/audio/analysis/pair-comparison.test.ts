@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { type Fingerprint, findDuplicates } from '../../../src/audio/analysis/duplicates.ts'
+import { type Fingerprint, findDuplicates, fingerprintOf } from '../../../src/audio/analysis/duplicates.ts'
 import { comparePair, consistencyOf } from '../../../src/audio/analysis/pair-comparison.ts'
-import type { Waveform } from '../../../src/audio/waveform.ts'
+import { spectrogramOf } from '../../../src/audio/analysis/spectrogram.ts'
+import { concatenateWaveforms, type Waveform } from '../../../src/audio/waveform.ts'
 import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 
 const compare = (reference: Waveform, target: Waveform) => comparePair(reference, target)
@@ -55,6 +56,21 @@ describe('recordings that occur twice', () => {
   })
 })
 
+describe('a fingerprint', () => {
+  const fingerprint = (...parts: number[]) =>
+    fingerprintOf(spectrogramOf(concatenateWaveforms(parts.map((seed) => performance(seed)))))
+
+  test('covers the first 15 seconds, 20 times a second', () => {
+    expect([fingerprint(1, 2).frames, fingerprint(1, 2, 3, 4, 5, 6).frames]).toEqual([120, 300])
+  })
+
+  test('tells recordings apart that begin alike, and not those that differ only at the end', () => {
+    const recording = fingerprint(1, 2, 3, 4, 5)
+    expect(findDuplicates([recording, fingerprint(1, 2, 3, 4, 9)])).toEqual([])
+    expect(findDuplicates([recording, fingerprint(1, 2, 3, 4, 5, 9)])).toEqual([[0, 1]])
+  })
+})
+
 describe('what pairs do to their sounds', () => {
   const features = (change: (sound: Waveform) => Waveform, seed: number) =>
     compare(performance(seed), change(performance(seed))).features.transformation
@@ -62,14 +78,14 @@ describe('what pairs do to their sounds', () => {
   const radios = seeds.map((seed) => features(radio, seed))
 
   test('is nearly the same when all become radios', () => {
-    const agreement = consistencyOf(radios)
-    expect(agreement?.share).toBeGreaterThan(0.7)
-    expect(Math.min(...(agreement?.similarities ?? []))).toBeGreaterThan(0.5)
+    const consistency = consistencyOf(radios)
+    expect(consistency?.share).toBeGreaterThan(0.7)
+    expect(Math.min(...(consistency?.similarities ?? []))).toBeGreaterThan(0.5)
   })
 
-  test('shows the pair whose sides are exchanged', () => {
-    const exchanged = compare(radio(performance(9)), performance(9)).features.transformation
-    expect(consistencyOf([...radios, exchanged])?.similarities.at(-1)).toBeLessThan(-0.5)
+  test('shows the pair whose sides are swapped', () => {
+    const swapped = compare(radio(performance(9)), performance(9)).features.transformation
+    expect(consistencyOf([...radios, swapped])?.similarities.at(-1)).toBeLessThan(-0.5)
   })
 
   test('has less in common when it is of two kinds', () => {
@@ -77,7 +93,7 @@ describe('what pairs do to their sounds', () => {
     expect(consistencyOf(mixed)?.share).toBeLessThan((consistencyOf(radios)?.share ?? 0) - 0.2)
   })
 
-  test('cannot be told of two pairs', () => {
+  test('is unknown for two pairs', () => {
     expect(consistencyOf(radios.slice(0, 2))).toBeUndefined()
   })
 })

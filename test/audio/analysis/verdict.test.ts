@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { bestCheckpoint, judge, type Verdict, verdictWord } from '../../../src/audio/analysis/verdict.ts'
+import { bands, logMelDistance, type Spectrogram } from '../../../src/audio/analysis/spectrogram.ts'
+import {
+  bestCheckpoint,
+  envelopeCorrelation,
+  judge,
+  type Verdict,
+  verdictWord,
+} from '../../../src/audio/analysis/verdict.ts'
 import type { Waveform } from '../../../src/audio/waveform.ts'
 import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 
@@ -34,6 +41,34 @@ describe('the thresholds of a verdict', () => {
     expect(verdict.word).toBe(word)
     expect(verdict.timing).toBeCloseTo(timing, 1)
     expect(verdict.lagSeconds).toBeCloseTo(Math.min(seconds, 0.1), 6)
+  })
+})
+
+describe('cells far below the loudest one', () => {
+  /** Four bands at 0 dB, and all others at `level(frame)` decibels. */
+  const spectrogram = (level: (frame: number) => number): Spectrogram => {
+    const frames = 200
+    const cells = (frame: number) => Array.from({ length: bands }, (_, band) => (band < 4 ? 0 : level(frame)))
+    return { frames, bands, decibels: Float32Array.from(Array.from({ length: frames }, (_, i) => cells(i)).flat()) }
+  }
+  const pulsing = (loud: number) => spectrogram((frame) => (frame % 50 < 25 ? loud : -90))
+
+  test.each([
+    [-49, 1],
+    [-51, 0],
+  ])('are part of the envelopes at %d dB, with a correlation of %d', (loud, correlation) => {
+    expect(envelopeCorrelation(pulsing(loud), pulsing(loud)).correlation).toBeCloseTo(correlation, 6)
+  })
+
+  test.each([
+    [-59, true],
+    [-61, false],
+  ])('are compared at %d dB: %s', (level, isCompared) => {
+    const distance = logMelDistance(
+      spectrogram(() => level),
+      spectrogram(() => -90),
+    ) as number
+    expect(distance > 0).toBe(isCompared)
   })
 })
 

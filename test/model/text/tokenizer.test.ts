@@ -8,12 +8,12 @@ import { goldenJson, goldenPath } from '../../golden/golden.ts'
 
 const folder = goldenPath('tiny-gemma3')
 const tokenize = loadTokenizer(folder)
-const { bos_token_id: begin } = goldenJson('tiny-gemma3/config.json')
+const { bos_token_id: bosId } = goldenJson('tiny-gemma3/config.json')
 
 describe('a caption becomes token ids', () => {
-  it('of which the first is the beginning marker, also where there is no text', () => {
-    expect(tokenize('')).toEqual([begin])
-    expect(tokenize('soft rain')[0]).toBe(begin)
+  it('the first of which is the start token, also without text', () => {
+    expect(tokenize('')).toEqual([bosId])
+    expect(tokenize('soft rain')[0]).toBe(bosId)
   })
 
   it('without the white space around it', () => expect(tokenize('\n  soft rain\t ')).toEqual(tokenize('soft rain')))
@@ -41,11 +41,11 @@ describe('a folder without a usable tokenizer is named', () => {
     expect(() => loadTokenizer(empty())).toThrow('has no readable tokenizer.json')
   })
 
-  it('when the tokenizer knows no beginning marker', () => {
+  it('when the tokenizer has no start token', () => {
     const path = join(empty(), 'gemma')
     mkdirSync(path)
     writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(goldenJson('tiny-gemma3/tokenizer.json')))
     writeFileSync(join(path, 'tokenizer_config.json'), '{"bos_token": "<nothing>"}')
-    expect(() => loadTokenizer(path)).toThrow('has no beginning marker')
+    expect(() => loadTokenizer(path)).toThrow('has no start token')
   })
 })

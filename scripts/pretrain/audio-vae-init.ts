@@ -1,36 +1,37 @@
 /**
- * Where the audio VAE begins to learn: as nearly the best linear map, principal components of patches of four frames by four bins. Residual blocks
- * begin as identities. A constant channel, larger than all others together, keeps the norms from forgetting levels, and a SiLU of x less one of −x
- * is x.
+ * Initializes the audio VAE as a nearly linear map: the encoder computes the principal components of patches of 4 frames × 4 bins × 2 channels.
+ * Residual blocks are identities. The last channel of every layer is a constant that is larger than the others, so that PixelNorm scales all frames and
+ * bins alike. SiLU is made linear by SiLU(x) − SiLU(−x) = x.
  */
 import { randomFor } from '../../src/platform/random.ts'
-import { changeValues, replaceValues, type Tensors } from '../base/tensors.ts'
-import type { Mels } from './autoencoder.ts'
-import { principalAxes } from './principal.ts'
+import { mapValues, replaceValues, type Tensors } from '../base/tensors.ts'
+import type { LogMels } from './audio-vae.ts'
+import { principalAxes } from './pca.ts'
 
 const components = 8
+/** The value of the constant channel. */
 const constant = 3
 const melScale = 2.5
 const melMean = -5
 
-/** `[out, in, time, bins]` filled by a few taps. */
+/** One element of a kernel `[out, in, time, bins]`; all others are zero. */
 type Tap = [out: number, into: number, time: number, bin: number, value: number]
 
-export function startLinearly(tensors: Tensors, mels: Mels) {
+export function initAudioVae(tensors: Tensors, logMels: LogMels) {
   for (const name of tensors.keys()) if (/^audio_vae.*\.conv2\.conv\.(weight|bias)$/.test(name)) fill(tensors, name, [])
-  encoder(tensors, principalAxes(patches(mels)))
-  decoder(tensors)
+  initEncoder(tensors, principalAxes(melPatches(logMels)))
+  initDecoder(tensors)
 }
 
-/** Channel 2·(bin parity) + 4·(time parity) + side of a patch's half, and so on down: what `halving` gathers. */
-function encoder(tensors: Tensors, { mean, axes, deviations }: ReturnType<typeof principalAxes>) {
+/** Each downsampling convolution gathers 2 × 2 frames and bins as channels, in the order (time · 2 + bin) · channels + channel. */
+function initEncoder(tensors: Tensors, { mean, axes, deviations }: ReturnType<typeof principalAxes>) {
   const at = (name: string) => `audio_vae.encoder.${name}`
   const last = (name: string) => (tensors.get(at(name))?.shape[0] as number) - 1
   const inputs = last('conv_in.conv.weight')
   fill(
     tensors,
     at('conv_in.conv.weight'),
-    [0, 1].map((side): Tap => [side, side, 2, 1, 1 / melScale]),
+    [0, 1].map((channel): Tap => [channel, channel, 2, 1, 1 / melScale]),
   )
   fillBias(tensors, at('conv_in.conv.bias'), (i) => (i === inputs ? constant : i < 2 ? -melMean / melScale : 0))
   fill(tensors, at('down.0.downsample.conv.weight'), [
@@ -44,7 +45,7 @@ function encoder(tensors: Tensors, { mean, axes, deviations }: ReturnType<typeof
     [middle, inputs, 0, 0, 1],
   ])
   fillBias(tensors, at('down.1.block.0.nin_shortcut.conv.bias'), () => 0)
-  // all axes are as loud as each other, and together as loud as 1
+  // all components have the same variance, and their sum of squares is about 1/2
   const gain = (k: number) => 1 / ((deviations[k] as number) * Math.sqrt(2 * components))
   const axis = (k: number) => axes[k] as Float64Array
   fill(tensors, at('down.1.downsample.conv.weight'), [
@@ -66,37 +67,37 @@ function encoder(tensors: Tensors, { mean, axes, deviations }: ReturnType<typeof
     [deep, middle, 0, 0, 1],
   ])
   fillBias(tensors, at('down.2.block.0.nin_shortcut.conv.bias'), () => 0)
-  const undo = (Math.sqrt(constant ** 2 + 1) / Math.sqrt(deep + 1)) * Math.sqrt(2 * components)
+  const unscale = (Math.sqrt(constant ** 2 + 1) / Math.sqrt(deep + 1)) * Math.sqrt(2 * components)
   fill(
     tensors,
     at('conv_out.conv.weight'),
     Array.from({ length: components }, (_, k): Tap[] => [
-      [k, k, 2, 1, undo],
-      [k, components + k, 2, 1, -undo],
+      [k, k, 2, 1, unscale],
+      [k, components + k, 2, 1, -unscale],
     ]).flat(),
   )
   fillBias(tensors, at('conv_out.conv.bias'), () => 0)
 }
 
-/** Latents reach the last level as they are, with some of their neighbours: the rest is for learning. */
-function decoder(tensors: Tensors) {
+/** The layers copy their inputs and add a little noise, so the latents reach the last level; the rest is left to training. */
+function initDecoder(tensors: Tensors) {
   const at = (name: string) => `audio_vae.decoder.${name}`
-  const widthOf = (name: string) => tensors.get(at(name))?.shape as [number, number, number, number]
-  const through = (name: string) => {
-    const [outputs, inputs, times] = widthOf(`${name}.weight`)
+  const shapeOf = (name: string) => tensors.get(at(name))?.shape as [number, number, number, number]
+  const initNearIdentity = (name: string) => {
+    const [outputs, inputs, times] = shapeOf(`${name}.weight`)
     const random = randomFor(1, 'linear start', name)
-    const centre = times - 1
-    changeValues(tensors, at(`${name}.weight`), (_, i) => {
+    const lastTap = times - 1
+    mapValues(tensors, at(`${name}.weight`), (_, i) => {
       const [into, time, bin] = [Math.floor(i / times ** 2) % inputs, Math.floor(i / times) % times, i % times]
       const out = Math.floor(i / (inputs * times ** 2))
-      const isCentre = time === centre && bin === Math.floor(times / 2)
+      const isCenter = time === lastTap && bin === Math.floor(times / 2)
       if (out === outputs - 1 || into === inputs - 1)
-        return out === outputs - 1 && into === inputs - 1 && isCentre ? 1 : 0
-      return (isCentre && out === into ? 1 : 0) + (0.3 * random.normal()) / Math.sqrt(inputs * times)
+        return out === outputs - 1 && into === inputs - 1 && isCenter ? 1 : 0
+      return (isCenter && out === into ? 1 : 0) + (0.3 * random.normal()) / Math.sqrt(inputs * times)
     })
     fillBias(tensors, at(`${name}.bias`), () => 0)
   }
-  const [deep, latent] = widthOf('conv_in.conv.weight')
+  const [deep, latent] = shapeOf('conv_in.conv.weight')
   const random = randomFor(1, 'linear start', 'decoder input')
   fill(
     tensors,
@@ -115,11 +116,11 @@ function decoder(tensors: Tensors) {
     'up.1.upsample.conv.conv',
     'up.0.block.0.nin_shortcut.conv',
   ])
-    through(name)
+    initNearIdentity(name)
   fillBias(tensors, at('conv_out.conv.bias'), () => melMean)
 }
 
-/** The four places of a patch's half, for so many channels: what comes out where, from which channel, by which tap of a halving. */
+/** The taps with which a downsampling convolution gathers the four frames and bins of all channels. */
 const quarters = (channels: number): [out: number, into: number, time: number, bin: number][] =>
   [0, 1].flatMap((time) =>
     [0, 1].flatMap((bin) =>
@@ -132,16 +133,16 @@ const quarters = (channels: number): [out: number, into: number, time: number, b
     ),
   )
 
-/** Normalised patches in the order in which two halvings gather them. */
-function patches({ count, frames, values }: Mels): Float32Array[] {
+/** Normalized patches of every fourth log-mel, in the order in which the two downsampling convolutions gather them. */
+function melPatches({ count, frames, values }: LogMels): Float32Array[] {
   const bins = 64
-  const found: Float32Array[] = []
-  for (let sound = 0; sound < count; sound += 4)
+  const patches: Float32Array[] = []
+  for (let clip = 0; clip < count; clip += 4)
     for (let t = 1; 4 * t < frames; t += 3)
       for (let f = 0; f < bins / 4; f++) {
         const patch = new Float32Array(32)
         for (let i = 0; i < 32; i++) {
-          const [side, bin, time, coarseBin, coarseTime] = [
+          const [channel, bin, time, coarseBin, coarseTime] = [
             i & 1,
             (i >> 1) & 1,
             (i >> 2) & 1,
@@ -149,14 +150,15 @@ function patches({ count, frames, values }: Mels): Float32Array[] {
             (i >> 4) & 1,
           ]
           const frame = 4 * t - 3 + 2 * coarseTime + time
-          const value = values[((sound * 2 + side) * frames + frame) * bins + 4 * f + 2 * coarseBin + bin] as number
+          const value = values[((clip * 2 + channel) * frames + frame) * bins + 4 * f + 2 * coarseBin + bin] as number
           patch[i] = (value - melMean) / melScale
         }
-        found.push(patch)
+        patches.push(patch)
       }
-  return found
+  return patches
 }
 
+/** Sets a kernel to these taps and zeros. */
 function fill(tensors: Tensors, name: string, taps: readonly Tap[]) {
   const shape = tensors.get(name)?.shape as [number, number, number, number]
   const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
@@ -166,4 +168,4 @@ function fill(tensors: Tensors, name: string, taps: readonly Tap[]) {
 }
 
 const fillBias = (tensors: Tensors, name: string, at: (i: number) => number) =>
-  changeValues(tensors, name, (_, i) => at(i))
+  mapValues(tensors, name, (_, i) => at(i))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { device, deviceCount, drawChange } from '../../scripts/learn/changes.ts'
+import { deviceCount, deviceEffect, sampleEffect } from '../../scripts/pretrain/effects.ts'
 import { randomFor } from '../../src/platform/random.ts'
 
 const noise = Float64Array.from({ length: 8000 }, (_, i) => 0.3 * randomFor(1, 'sample', i).normal())
@@ -7,20 +7,20 @@ const loudness = (sound: Float64Array) => Math.sqrt(sound.reduce((sum, x) => sum
 
 describe('a device', () => {
   it('is the same every time it is made', () => {
-    const [once, again] = [device(5), device(5)]
+    const [once, again] = [deviceEffect(5), deviceEffect(5)]
     expect(again.caption).toBe(once.caption)
     expect(again.apply(noise, randomFor(2))).toEqual(once.apply(noise, randomFor(2)))
   })
 
   it('has a name of its own', () => {
-    const names = Array.from({ length: deviceCount }, (_, i) => device(i).caption)
+    const names = Array.from({ length: deviceCount }, (_, i) => deviceEffect(i).caption)
     expect(new Set(names).size).toBe(deviceCount)
   })
 })
 
 it('no change silences a sound, bursts it, or leaves the numbers', () => {
   for (let i = 0; i < 60; i++) {
-    const change = drawChange(randomFor(3, 'change', i))
+    const change = sampleEffect(randomFor(3, 'change', i))
     const changed = loudness(change.apply(noise, randomFor(3, 'apply', i)))
     expect(changed, change.caption).toBeGreaterThan(0.003)
     expect(changed, change.caption).toBeLessThan(10)

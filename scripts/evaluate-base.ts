@@ -1,6 +1,6 @@
 /**
- * What the bundled base makes of sound it has never heard: the held-out references through the audio VAE and the vocoder and back.
- * `npx tsx scripts/judge-base.ts [--out <folder>]`; the folder gets the sounds and pictures of them.
+ * Evaluates how well the audio VAE and the vocoder of the bundled base reconstruct held-out recordings:
+ * `npx tsx scripts/evaluate-base.ts [--out <folder>]`. The folder gets the reconstructions and their spectrograms.
  */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -32,24 +32,26 @@ const vocoder = loadVocoder(components.vocoder, config.vocoder)
 
 const rows: Record<string, Record<string, number>> = {}
 for (const file of readdirSync(heldOut).sort()) {
-  const sound = toStereo(resample(await decodeAudio(join(heldOut, file)), rate))
-  const mel = melTensor(sound)
-  const back = tf.tidy(() => decodeLatents(vae, encodeMel(vae, mel)))
-  const same = tf.tidy(() => tf.slice(mel, [0, 0, 0, 0], [-1, -1, Math.min(mel.shape[2], back.shape[2]), -1]))
-  const alone = await vocode(vocoder, mel)
-  const both = await vocode(vocoder, back)
-  const error = tf.tidy(() => tf.mean(tf.abs(tf.sub(same, tf.slice(back, [0, 0, 0, 0], same.shape)))).dataSync()[0])
+  const original = toStereo(resample(await decodeAudio(join(heldOut, file)), rate))
+  const mel = melTensor(original)
+  const decoded = tf.tidy(() => decodeLatents(vae, encodeMel(vae, mel)))
+  const target = tf.tidy(() => tf.slice(mel, [0, 0, 0, 0], [-1, -1, Math.min(mel.shape[2], decoded.shape[2]), -1]))
+  const vocoded = await vocode(vocoder, mel)
+  const both = await vocode(vocoder, decoded)
+  const error = tf.tidy(
+    () => tf.mean(tf.abs(tf.sub(target, tf.slice(decoded, [0, 0, 0, 0], target.shape)))).dataSync()[0],
+  )
   rows[file] = {
     'VAE, nats': round(error as number),
-    'vocoder, nats': round(logMelDistance(sound, alone)),
-    'both, nats': round(logMelDistance(sound, both)),
-    'SI-SDR of both, dB': round(scaleInvariantRatio(sound, both)),
+    'vocoder, nats': round(logMelDistance(original, vocoded)),
+    'both, nats': round(logMelDistance(original, both)),
+    'SI-SDR of both, dB': round(siSdr(original, both)),
   }
-  if (values.out) write(values.out, file.replace('.flac', ''), { true: sound, vocoder: alone, both })
+  if (values.out) write(values.out, file.replace('.flac', ''), { true: original, vocoder: vocoded, both })
 }
 console.table(rows)
 
-/** A wav and a picture of each. */
+/** Writes a wav and a spectrogram of each. */
 function write(folder: string, name: string, sounds: Record<string, Waveform>) {
   mkdirSync(folder, { recursive: true })
   for (const [kind, sound] of Object.entries(sounds)) {
@@ -63,10 +65,10 @@ function melTensor(sound: Waveform): tf.Tensor4D {
   return tf.tensor4d(data, [1, channels, frames, melBins])
 }
 
-/** How much of a sound is the other one, whatever its level, in decibels. */
-function scaleInvariantRatio(sound: Waveform, other: Waveform): number {
-  const [x] = sound.channels as [Float32Array]
-  const [y] = resample(other, rate).channels as [Float32Array]
+/** The scale-invariant signal-to-distortion ratio in dB, of the first channel. */
+function siSdr(original: Waveform, estimate: Waveform): number {
+  const [x] = original.channels as [Float32Array]
+  const [y] = resample(estimate, rate).channels as [Float32Array]
   const length = Math.min(x.length, y.length)
   let [xy, xx, yy] = [0, 0, 0]
   for (let i = 0; i < length; i++) {

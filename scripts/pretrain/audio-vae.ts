@@ -1,38 +1,38 @@
-/** Teaches the audio VAE: log-mels through sixteen times fewer numbers and back, with some noise on the way so that near latents sound alike. */
+/** Trains the audio VAE to reconstruct log-mels. Noise on the latents makes similar latents decode to similar sounds. */
 import * as tf from '@tensorflow/tfjs'
 import { type Decoder, decode, type Encoder, encode, loadAudioVae } from '../../src/model/audio-vae/audio-vae.ts'
 import { randomFor } from '../../src/platform/random.ts'
-import type { Loader } from './learnable.ts'
+import type { Loader } from './trainable.ts'
 
-/** Log-mels `[2, M, 64]` of whole sounds. */
-export type Mels = { count: number; frames: number; values: Float32Array }
+/** The log-mels `[2, M, 64]` of whole clips. */
+export type LogMels = { count: number; frames: number; values: Float32Array }
 
-export const loadHalves: Loader<{ encoder: Encoder; decoder: Decoder }> = ({ audioVae }, config) => {
+export const loadEncoderAndDecoder: Loader<{ encoder: Encoder; decoder: Decoder }> = ({ audioVae }, config) => {
   const { encoder, decoder } = loadAudioVae(audioVae, config.audio_vae)
   return { encoder: encoder as Encoder, decoder: decoder as Decoder }
 }
 
 export const isVaeWeight = (name: string) => /^audio_vae\.(en|de)coder/.test(name)
 
-/** Sixteen latent frames decode to as many mel frames. */
+/** 16 latent frames decode to 61 mel frames. */
 const [latentFrames, cropFrames, bins] = [16, 61, 64]
 const batch = 16
-/** Of the noise on latents, whose own deviation the penalty keeps near 1. */
+/** The standard deviation of the noise on the latents. A small penalty keeps that of the latents near 1. */
 export const latentNoise = 0.05
 
-export type VaeInputs = { mel: tf.Tensor4D; noise: tf.Tensor4D }
+export type VaeBatch = { mel: tf.Tensor4D; noise: tf.Tensor4D }
 
-/** Random pieces of random sounds, channels last. */
-export function vaeInputs({ count, frames, values }: Mels, seed: number, step: number): VaeInputs {
+/** Random crops of random clips, channels-last. */
+export function vaeBatch({ count, frames, values }: LogMels, seed: number, step: number): VaeBatch {
   const random = randomFor(seed, 'autoencoder', step)
   const size = cropFrames * bins
   const crops = new Float32Array(batch * 2 * size)
   for (let b = 0; b < batch; b++) {
-    const sound = Math.floor(random.uniform() * count)
-    // now and then the very beginning, where the latents see silence before
+    const clip = Math.floor(random.uniform() * count)
+    // 15 % are the beginning of a clip, which the encoder pads with zeros
     const start = random.uniform() < 0.15 ? 0 : Math.floor(random.uniform() * (frames - cropFrames))
     for (let channel = 0; channel < 2; channel++) {
-      const from = ((sound * 2 + channel) * frames + start) * bins
+      const from = ((clip * 2 + channel) * frames + start) * bins
       crops.set(values.subarray(from, from + size), (b * 2 + channel) * size)
     }
   }
@@ -48,8 +48,8 @@ export function vaeInputs({ count, frames, values }: Mels, seed: number, step: n
   }
 }
 
-/** Mean absolute error in nats, and a little of its square; `deviation` of latents is only watched. */
-export function vaeLoss({ encoder, decoder }: { encoder: Encoder; decoder: Decoder }, { mel, noise }: VaeInputs) {
+/** The mean absolute error in nats plus 0.3 times its mean square. `deviation`, the standard deviation of the latents, is reported only. */
+export function vaeLoss({ encoder, decoder }: { encoder: Encoder; decoder: Decoder }, { mel, noise }: VaeBatch) {
   const latents = encode(encoder, mel)
   const error = tf.sub(decode(decoder, tf.add(latents, noise)), mel)
   const absolute = tf.mean(tf.abs(error)) as tf.Scalar

@@ -1,4 +1,6 @@
-/** A training of everything, not of a LoRA: the same capture and the same AdamW as the product's, with a warm-up, a decay to zero, and a state to resume from. */
+/**
+ * The training loop for whole components: the captured step and the AdamW of `src`, with a warm-up, a cosine schedule, and a state to resume from.
+ */
 import { existsSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'
 import { capture, type NamedTensors } from '../../src/engine/capture.ts'
@@ -12,45 +14,45 @@ import {
   updateScalars,
 } from '../../src/train/optimizer.ts'
 import { float32Tensor } from '../base/tensors.ts'
-import type { Learnable } from './learnable.ts'
+import type { Trainable } from './trainable.ts'
 
-export type LearningOptions<I extends NamedTensors> = {
-  learnable: Pick<Learnable<unknown>, 'parameters' | 'masks'>
-  /** The inputs of a step, the same for the same number. They are disposed of after it. */
+export type TrainingLoopOptions<I extends NamedTensors> = {
+  trainable: Pick<Trainable<unknown>, 'parameters' | 'masks'>
+  /** The inputs of a step, the same for the same number. They are disposed of after the step. */
   inputsAt(step: number): I
-  /** What becomes small, and anything else worth watching. */
+  /** The loss, and other measures to be reported. */
   lossOf(inputs: I): { loss: tf.Scalar } & { [measure: string]: tf.Scalar }
   steps: number
   learningRate: number
-  /** A longest time in seconds, after which it stops as if all steps were done. The decay follows whichever is nearer. */
+  /** The longest time. The schedule ends with the steps or with the time, whichever comes first. */
   seconds?: number
-  /** The state's file. */
+  /** The file of the state. */
   state: string
   onStep(step: number, measures: Record<string, number>): void
 }
 
-const warmUp = 100
+const warmUpSteps = 100
 const saveEvery = 250
 const maxNorm = 1
 
-/** Resumes from the state where there is one. */
-export function learn<I extends NamedTensors>(options: LearningOptions<I>) {
-  const { learnable, inputsAt, lossOf, steps, learningRate, seconds = Infinity, state, onStep } = options
-  const optimizer = startOptimizer(learnable.parameters)
-  const variables = [...learnable.parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()]
+/** Resumes from the state if there is one. */
+export function runTrainingLoop<I extends NamedTensors>(options: TrainingLoopOptions<I>) {
+  const { trainable, inputsAt, lossOf, steps, learningRate, seconds = Infinity, state, onStep } = options
+  const optimizer = startOptimizer(trainable.parameters)
+  const variables = [...trainable.parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()]
   const started = performance.now()
   const { step: first, spent } = restore(state, variables)
   const elapsed = () => spent + (performance.now() - started) / 1000
-  const update = captureUpdate(learnable, optimizer, variables, lossOf)
+  const update = captureUpdate(trainable, optimizer, variables, lossOf)
   optimizer.updates = first
   let step = first
   while (step < steps && elapsed() < seconds) {
-    const rate = learningRate * rateFactor(step, Math.max(step / steps, elapsed() / seconds))
+    const rate = learningRate * learningRateFactor(step, Math.max(step / steps, elapsed() / seconds))
     const inputs = { ...inputsAt(step), ...updateScalars(optimizer, rate) }
     const outputs = update.run(inputs)
     const measures = Object.fromEntries(Object.entries(outputs).map(([name, x]) => [name, x.dataSync()[0] as number]))
     tf.dispose([inputs, outputs])
-    if (Number.isFinite(measures.loss)) optimizer.updates++ // otherwise it changed nothing
+    if (Number.isFinite(measures.loss)) optimizer.updates++ // otherwise nothing was updated
     onStep(++step, measures)
     if (step % saveEvery === 0) save(state, variables, step, elapsed())
   }
@@ -58,16 +60,16 @@ export function learn<I extends NamedTensors>(options: LearningOptions<I>) {
   update.dispose()
 }
 
-/** Up in a hundred steps, then half a cosine down to zero. @param progress from 0 to 1. */
-const rateFactor = (step: number, progress: number) =>
-  Math.min(1, (step + 1) / warmUp) * (0.5 + 0.5 * Math.cos(Math.PI * progress))
+/** A linear warm-up, and half a cosine down to zero. @param progress from 0 to 1. */
+const learningRateFactor = (step: number, progress: number) =>
+  Math.min(1, (step + 1) / warmUpSteps) * (0.5 + 0.5 * Math.cos(Math.PI * progress))
 
-/** Gradients of everything that is learned, clipped, and AdamW, as one graph. */
+/** Gradients, clipping and AdamW as one graph. */
 function captureUpdate<I extends NamedTensors>(
-  { parameters, masks }: LearningOptions<I>['learnable'],
+  { parameters, masks }: TrainingLoopOptions<I>['trainable'],
   optimizer: OptimizerState,
   variables: readonly tf.Variable[],
-  lossOf: LearningOptions<I>['lossOf'],
+  lossOf: TrainingLoopOptions<I>['lossOf'],
 ) {
   const masked = ([name, gradient]: [string, tf.Tensor]): [string, tf.Tensor] => {
     const mask = masks.get(name)
@@ -75,16 +77,16 @@ function captureUpdate<I extends NamedTensors>(
   }
   return capture(
     (inputs: I & UpdateScalars): NamedTensors => {
-      let watched: NamedTensors = {}
+      let measures: NamedTensors = {}
       const { value: loss, grads } = tf.variableGrads(() => {
         const { loss, ...others } = lossOf(inputs)
-        watched = Object.fromEntries(Object.entries(others).map(([name, x]) => [name, tf.keep(x)]))
+        measures = Object.fromEntries(Object.entries(others).map(([name, x]) => [name, tf.keep(x)]))
         return loss
       }, [...parameters.values()])
       const gradients = new Map(Object.entries(grads).map(masked))
       const norm = globalNormInGraph(gradients)
       adamWInGraph(parameters, optimizer, gradients, { ...inputs, loss, norm, maxNorm: tf.scalar(maxNorm) })
-      return { ...watched, loss, norm }
+      return { ...measures, loss, norm }
     },
     { variables },
   )

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { principalAxes } from '../../scripts/learn/principal.ts'
+import { principalAxes } from '../../scripts/pretrain/pca.ts'
 import { randomFor } from '../../src/platform/random.ts'
 
 it('finds the axes along which vectors were spread', () => {

@@ -1,4 +1,4 @@
-/** All lessons of the corpus: latents of the learned audio VAE, contexts of the captions. */
+/** The training pairs of the transformer: latents from the trained audio VAE, and contexts of the captions. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
@@ -11,21 +11,19 @@ import { readModelConfig } from '../../src/model/config.ts'
 import { encodeCaptions } from '../../src/model/text/text-model.ts'
 import { contextLength } from '../../src/model/text/tokenizer.ts'
 import { asCheckpoint, float32Tensor, replaceValues, type Tensors } from '../base/tensors.ts'
-import type { Mels } from './autoencoder.ts'
+import type { LogMels } from './audio-vae.ts'
 import { captionFor } from './captions.ts'
-import type { Entry } from './mels.ts'
-import type { Lesson } from './stream.ts'
-import { baseMetadata } from './unfinished.ts'
+import type { LogMelCorpus } from './log-mels.ts'
+import { baseMetadata } from './stage-checkpoints.ts'
+import type { TrainingPair } from './transformer.ts'
 
-type Heard = Mels & { entries: Entry[] }
-
-/** Makes the latents of all sounds have mean 0 and deviation 1 in every channel and bin. */
-export function measureLatents(base: Tensors, heard: Heard) {
+/** Sets the statistics so that normalized latents have mean 0 and standard deviation 1 in every channel and bin. A quarter of the log-mels is used. */
+export function fitLatentStatistics(base: Tensors, corpus: LogMelCorpus) {
   const vae = loadVae(base)
   const [mean, square] = [new Float64Array(128), new Float64Array(128)]
-  const all = every(heard, 4, (mel) => encodeMel(vae, mel))
+  const latents = encodeMels(corpus, 4, (mel) => encodeMel(vae, mel))
   let rows = 0
-  for (const { values, shape } of all) {
+  for (const { values, shape } of latents) {
     rows += shape[0]
     values.forEach((x, i) => {
       mean[i % 128] = (mean[i % 128] as number) + x
@@ -39,55 +37,60 @@ export function measureLatents(base: Tensors, heard: Heard) {
 }
 
 /**
- * @param work where latents and contexts are kept, for they take minutes.
+ * @param work the folder in which latents and contexts are cached, because computing them takes minutes.
  * @param textEncoder the folder of the base's text encoder.
  */
-export async function lessons(base: Tensors, heard: Heard, work: string, textEncoder: string): Promise<Lesson[]> {
+export async function trainingPairs(
+  base: Tensors,
+  corpus: LogMelCorpus,
+  work: string,
+  textEncoder: string,
+): Promise<TrainingPair[]> {
   const vae = loadVae(base)
-  const patches = await keptMatrices(join(work, 'latents.safetensors'), async () =>
-    every(heard, 1, (mel) => encodeMel(vae, mel)).map((matrix, i): [string, HostMatrix] => [String(i), matrix]),
+  const patches = await cachedMatrices(join(work, 'latents.safetensors'), async () =>
+    encodeMels(corpus, 1, (mel) => encodeMel(vae, mel)).map((matrix, i): [string, HostMatrix] => [String(i), matrix]),
   )
-  const pairs: { before: HostMatrix; after: HostMatrix; caption: string }[] = []
-  let before = patches.get('0') as HostMatrix
-  heard.entries.forEach(({ caption }, i) => {
+  const pairs: { reference: HostMatrix; target: HostMatrix; caption: string }[] = []
+  let reference = patches.get('0') as HostMatrix
+  corpus.entries.forEach(({ caption }, i) => {
     const latents = patches.get(String(i)) as HostMatrix
-    if (caption === undefined) before = latents
-    else pairs.push({ before, after: latents, caption: captionFor(caption, i) })
+    if (caption === undefined) reference = latents
+    else pairs.push({ reference, target: latents, caption: captionFor(caption, i) })
   })
   const captions = [...new Set(pairs.map(({ caption }) => caption))]
-  console.log(`${pairs.length} lessons, ${captions.length} captions`)
-  const contexts = await keptMatrices(join(work, 'contexts.safetensors'), async () => {
+  console.log(`${pairs.length} training pairs, ${captions.length} captions`)
+  const contexts = await cachedMatrices(join(work, 'contexts.safetensors'), async () => {
     const checkpoint = asCheckpoint(base, baseMetadata)
     const config = readModelConfig(checkpoint)
     const width = config.transformer.audio_cross_attention_dim
     const encoded = await encodeCaptions({ checkpoint, config, textEncoder }, captions)
     return encoded.map((values, i) => [`"${captions[i]}"`, { shape: [contextLength, width], values }])
   })
-  return pairs.map(({ before, after, caption }) => ({
-    before,
-    after,
+  return pairs.map(({ reference, target, caption }) => ({
+    reference,
+    target,
     context: contexts.get(`"${caption}"`) as HostMatrix,
   }))
 }
 
-/** From the file, or made and written into it. */
-async function keptMatrices(path: string, make: () => Promise<[string, HostMatrix][]>) {
+/** Reads the matrices from the file, or computes and writes them. */
+async function cachedMatrices(path: string, compute: () => Promise<[string, HostMatrix][]>) {
   if (!existsSync(path)) {
-    const made = await make()
-    const tensors = made.map(([name, { shape, values }]) => [name, float32Tensor(values, shape)] as const)
+    const computed = await compute()
+    const tensors = computed.map(([name, { shape, values }]) => [name, float32Tensor(values, shape)] as const)
     writeSafetensors(path, new Map(tensors), {})
   }
   const file = openSafetensors(path)
-  const read = new Map<string, HostMatrix>()
+  const matrices = new Map<string, HostMatrix>()
   for (const [name, { shape }] of file.tensors)
-    read.set(name, { shape: shape as [number, number], values: file.float32(name) })
+    matrices.set(name, { shape: shape as [number, number], values: file.float32(name) })
   file.close()
-  return read
+  return matrices
 }
 
-/** Patches of every so-manieth mel. */
-function every(heard: Mels, step: number, encode: (mel: tf.Tensor4D) => tf.Tensor4D): HostMatrix[] {
-  const { count, frames, values } = heard
+/** The patches of every `step`-th log-mel. */
+function encodeMels(logMels: LogMels, step: number, encode: (mel: tf.Tensor4D) => tf.Tensor4D): HostMatrix[] {
+  const { count, frames, values } = logMels
   const size = 2 * frames * 64
   return Array.from({ length: Math.ceil(count / step) }, (_, i) => {
     const mel = values.subarray(i * step * size, (i * step + 1) * size)
@@ -98,6 +101,5 @@ function every(heard: Mels, step: number, encode: (mel: tf.Tensor4D) => tf.Tenso
 function loadVae(base: Tensors): AudioVae {
   const checkpoint = asCheckpoint(base, baseMetadata)
   const { audio_vae: config } = readModelConfig(checkpoint)
-  const vae = loadAudioVae(ltxComponents(checkpoint).audioVae, config, { decoder: false })
-  return vae
+  return loadAudioVae(ltxComponents(checkpoint).audioVae, config, { decoder: false })
 }

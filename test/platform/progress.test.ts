@@ -1,0 +1,38 @@
+import { expect, it } from 'vitest'
+import { Interrupted } from '../../src/platform/errors.ts'
+import { createReporter, type ProgressEvent } from '../../src/platform/progress.ts'
+
+const failing = {
+  throws: () => {
+    throw new Error('the listener failed')
+  },
+  rejects: () => Promise.reject(new Error('the listener failed')),
+}
+
+it.each(Object.entries(failing))('a listener that %s makes every later event fail', async (_, onEvent) => {
+  const reporter = createReporter<ProgressEvent>({ onEvent })
+  reporter.info('an event that is not awaited')
+  await expect(reporter.emit({ type: 'info', message: 'second' })).rejects.toThrow('the listener failed')
+  await expect(reporter.emit({ type: 'info', message: 'third' })).rejects.toThrow('the listener failed')
+})
+
+it('work waits for the listener, and events come in order', async () => {
+  const seen: string[] = []
+  const reporter = createReporter<ProgressEvent>({
+    onEvent: async (event) => {
+      await Promise.resolve()
+      if (event.type === 'info') seen.push(event.message)
+    },
+  })
+  reporter.info('first')
+  await reporter.emit({ type: 'info', message: 'second' })
+  expect(seen).toEqual(['first', 'second'])
+})
+
+it('an aborted signal is an interruption', () => {
+  const controller = new AbortController()
+  const reporter = createReporter({ signal: controller.signal })
+  reporter.throwIfAborted()
+  controller.abort()
+  expect(() => reporter.throwIfAborted()).toThrow(Interrupted)
+})
