@@ -1,19 +1,15 @@
 /** The configs of the checkpoint and of the text encoder, with the keys of the released files (reference §1.4, §5.3). */
 import type { BaseSize } from './sizes.ts'
 
-const generator = {
+const generatorConfig = ({ vocoderKernels }: BaseSize) => ({
   resblock: 'AMP1',
-  resblock_kernel_sizes: [3, 7, 11],
-  resblock_dilation_sizes: [
-    [1, 3, 5],
-    [1, 3, 5],
-    [1, 3, 5],
-  ],
+  resblock_kernel_sizes: vocoderKernels,
+  resblock_dilation_sizes: vocoderKernels.map(() => [1, 3, 5]),
   stereo: true,
   use_tanh_at_final: false,
   activation: 'snakebeta',
   use_bias_at_final: false,
-}
+})
 
 /** The mel of the bandwidth extension. */
 export const bandwidthExtension = {
@@ -115,13 +111,13 @@ export function checkpointConfig(size: BaseSize) {
     },
     vocoder: {
       vocoder: {
-        ...generator,
+        ...generatorConfig(size),
         upsample_initial_channel: size.vocoderWidth,
         upsample_rates: [5, 2, 2, 2, 2, 2],
         upsample_kernel_sizes: [11, 4, 4, 4, 4, 4],
       },
       bwe: {
-        ...generator,
+        ...generatorConfig(size),
         upsample_initial_channel: size.bandwidthExtensionWidth,
         upsample_rates: [6, 5, 2, 2, 2],
         upsample_kernel_sizes: [12, 11, 4, 4, 4],

@@ -1,7 +1,7 @@
 /** The tensors of a small base: names and types of the released files, with smaller shapes. */
 import { readFileSync } from 'node:fs'
 import type { Dtype } from '../../src/formats/dtypes.ts'
-import { type BaseSize, sizeMappings } from './sizes.ts'
+import { type BaseSize, releasedKernels, sizeMappings } from './sizes.ts'
 
 export type Layout = Map<string, { dtype: Dtype; shape: number[] }>
 
@@ -27,13 +27,23 @@ export function checkpointLayout(size: BaseSize): Layout {
     ).flat(),
   )
   return new Map(
-    [...grouped, ...Object.entries(tensors)]
+    [...grouped, ...withKernels(Object.entries(tensors), size.vocoderKernels)]
       .map(([name, [dtype, shape]]) => [name, { dtype, shape: resize(size, name, shape) }] as const)
       .sort(([a, { dtype: dtypeA }], [b, { dtype: dtypeB }]) =>
         dtypeA === dtypeB ? compare(a, b) : compare(dtypeB, dtypeA),
       ),
   )
 }
+
+/** The tensors without the vocoder's residual blocks of other kernel sizes. The remaining blocks are renumbered. */
+export const withKernels = <T>(tensors: readonly [name: string, T][], kernels: readonly number[]) =>
+  tensors.flatMap(([name, entry]): [string, T][] => {
+    const [, prefix, block, rest] = /^(.*\.resblocks\.)(\d+)(\..*)$/.exec(name) ?? []
+    if (block === undefined) return [[name, entry]]
+    const kernel = kernels.indexOf(releasedKernels[Number(block) % releasedKernels.length] as number)
+    const stage = Math.floor(Number(block) / releasedKernels.length)
+    return kernel < 0 ? [] : [[`${prefix}${stage * kernels.length + kernel}${rest}`, entry]]
+  })
 
 /** The tensors of Gemma 3's text tower, with the names of the Hugging Face release. */
 export function textEncoderLayout({ gemma }: BaseSize, vocabularySize: number): Layout {

@@ -9,21 +9,26 @@ export type BaseSize = {
   vaeWidth: number
   vocoderWidth: number
   bandwidthExtensionWidth: number
+  /** The kernel sizes of the vocoder's residual blocks, from those of the released model. */
+  vocoderKernels: number[]
   gemma: { hidden: number; layers: number; heads: number; keyValueHeads: number; headDim: number; inner: number }
 }
 
+/** The kernel sizes of the released vocoder's residual blocks. Each stage has a block of each size. */
+export const releasedKernels = [3, 7, 11]
+
 const gemma = { hidden: 64, layers: 6, heads: 4, keyValueHeads: 2, headDim: 16, inner: 128 }
 
-/** The base of the tests, with random weights: a training step takes a fraction of a second. Rates, kernels and lengths are those of the released model. */
+/** The base of the tests, with random weights: a training step takes a fraction of a second. Rates and lengths are those of the released model. */
 export const tinySize: BaseSize = {
-  ...{ heads: 4, headDim: 16, transformerBlocks: 4, connectorBlocks: 2, registers: 128 },
-  ...{ vaeWidth: 12, vocoderWidth: 64, bandwidthExtensionWidth: 32, gemma },
+  ...{ heads: 2, headDim: 32, transformerBlocks: 2, connectorBlocks: 1, registers: 128 },
+  ...{ vaeWidth: 12, vocoderWidth: 64, bandwidthExtensionWidth: 32, vocoderKernels: [3], gemma },
 }
 
 /** The bundled base, which is trained: as large as fits into 12 MB. The width must exceed that of a latent frame, or velocities cannot be represented. */
 export const trainedSize: BaseSize = {
   ...{ heads: 6, headDim: 32, transformerBlocks: 4, connectorBlocks: 1, registers: 128 },
-  ...{ vaeWidth: 12, vocoderWidth: 128, bandwidthExtensionWidth: 32, gemma },
+  ...{ vaeWidth: 12, vocoderWidth: 128, bandwidthExtensionWidth: 32, vocoderKernels: releasedKernels, gemma },
 }
 
 /** The number of tokens that the tokenizer learns, besides bytes and single characters. */

@@ -18,7 +18,7 @@ beforeAll(() => {
 
 /** Exit code 2, nothing on stdout, one sentence and a hint on stderr, no stack. */
 async function refusal(args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await ltxA2a(args, { cwd })
+  const { code, stdout, stderr } = await ltxA2a(args, { cwd, env: { LTX_A2A_CACHE: join(cwd, 'cache') } })
   expect([code, stdout], stderr).toEqual([2, ''])
   expect(stderr).not.toMatch(/^\s+at /m)
   return stderr

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { checkpointMetadata } from '../../scripts/base/configs.ts'
 import { checkpointLayout } from '../../scripts/base/layout.ts'
-import { tinySize } from '../../scripts/base/sizes.ts'
+import { releasedKernels, tinySize } from '../../scripts/base/sizes.ts'
 import { valuesOf } from '../../scripts/base/tensors.ts'
 import { initWeights } from '../../scripts/base/weights.ts'
 import { isVaeWeight, loadEncoderAndDecoder } from '../../scripts/pretrain/audio-vae.ts'
@@ -11,7 +11,9 @@ import { isTransformerWeight, loadAudioStream } from '../../scripts/pretrain/tra
 import { isVocoderWeight, loadMainGenerator } from '../../scripts/pretrain/vocoder.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 
-const metadata = checkpointMetadata(tinySize, 'a test')
+/** The pretrained vocoder has all kernel sizes. */
+const size = { ...tinySize, vocoderKernels: releasedKernels }
+const metadata = checkpointMetadata(size, 'a test')
 
 beforeAll(() => startBackend('wasm'))
 afterEach(() => tf.disposeVariables())
@@ -25,7 +27,7 @@ const components: [name: string, load: Loader<object>, isLearned: (name: string)
 
 describe.each(components)('%s while it learns', (_, load, isLearned, idle) => {
   it('stores what it was loaded from as long as nothing was learned', () => {
-    const tensors = initWeights(checkpointLayout(tinySize))
+    const tensors = initWeights(checkpointLayout(size))
     const before = new Map([...tensors.keys()].map((name) => [name, valuesOf(tensors, name)]))
     makeTrainable(tensors, metadata, load, isLearned).store()
     const learned = [...before].filter(([name]) => isLearned(name) && !idle.test(name))
@@ -34,7 +36,7 @@ describe.each(components)('%s while it learns', (_, load, isLearned, idle) => {
   })
 
   it('puts every change where its loader finds it again', () => {
-    const tensors = initWeights(checkpointLayout(tinySize))
+    const tensors = initWeights(checkpointLayout(size))
     const first = makeTrainable(tensors, metadata, load, isLearned)
     for (const [path, variable] of first.parameters) {
       const mask = first.masks.get(path) ?? tf.onesLike(variable)
@@ -49,6 +51,6 @@ describe.each(components)('%s while it learns', (_, load, isLearned, idle) => {
 })
 
 it('zeros that stand for no weight are masked', () => {
-  const { masks } = makeTrainable(initWeights(checkpointLayout(tinySize)), metadata, loadMainGenerator, isVocoderWeight)
+  const { masks } = makeTrainable(initWeights(checkpointLayout(size)), metadata, loadMainGenerator, isVocoderWeight)
   expect([...masks.keys()]).toContain('stages.0.up.kernel') // eleven taps do not fill three rows of five
 })
