@@ -2,7 +2,7 @@
 import { logMel } from '../../src/audio/mel.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import { type Cache, openCache } from '../../src/encode/cache.ts'
-import { openClipEncoder } from '../../src/encode/clips.ts'
+import { openClipEncoder } from '../../src/encode/dataset.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { syntheticBase } from './synthetic-base.ts'

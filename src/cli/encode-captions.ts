@@ -23,7 +23,7 @@ export function addEncodeCaptions(program: Command) {
     runCommand(flags, async ({ output, signal, limits }) => {
       const { settings, notices } = resolveEncodeSettings({ flags, configFile: config, out })
       for (const notice of notices) output.info(notice)
-      const { encodeCaptionsToFile } = await import('../encode/captions-file.ts')
+      const { encodeCaptionsToFile } = await import('../encode/captions.ts')
       await encodeCaptionsToFile(settings, { signal, limits, onEvent: output.onEvent })
       output.info(`Use them with --text-embeddings ${settings.out}`)
       output.result(settings.out)

@@ -1,10 +1,8 @@
 /** How a command runs: its output, the signals that stop it, its errors and its exit code. */
-
 import { type Limits, parseLimits } from '../config/limits.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { toolVersion } from '../platform/version.ts'
-import { createEventPrinter } from './terminal/event-printer.ts'
-import { createJsonOutput } from './terminal/json-lines.ts'
+import { createEventPrinter, createJsonOutput } from './terminal/event-printer.ts'
 import { createTerminal, type Output } from './terminal/terminal.ts'
 
 export type CommandContext = {

@@ -4,7 +4,7 @@
  * that it does not have.
  */
 import { choice, integer, listOf, number, path, paths, positive, text, toggle } from './parameter.ts'
-import { validationFlags, validationList } from './validation.ts'
+import { validationFlags, validationList } from './values.ts'
 
 /** The default negative prompt: defects of a recording, whatever was recorded. */
 export const qualityNegativePrompt = [

@@ -18,8 +18,16 @@ import {
   trainParameters,
   videoFields,
 } from './parameters.ts'
-import { type Validation, validationFromFlags } from './validation.ts'
-import { checkValues, type Flags, type GivenValues, nearestName, unknownParameter, valuesFromFlags } from './values.ts'
+import {
+  checkValues,
+  type Flags,
+  type GivenValues,
+  nearestName,
+  unknownParameter,
+  type Validation,
+  validationFromFlags,
+  valuesFromFlags,
+} from './values.ts'
 
 type TrainValues = CamelCased<Values<typeof trainParameters>>
 

@@ -1,8 +1,19 @@
 /** From values as they were given, in a job file, as flags or by a program, to values that can be trusted. */
 import { closest } from 'fastest-levenshtein'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
-import { camelCase, flagName, type Parameter, type Parameters, snakeCase, type Values } from './parameter.ts'
+import { countText } from '../platform/text.ts'
+import {
+  camelCase,
+  flagName,
+  type Parameter,
+  type Parameters,
+  path,
+  snakeCase,
+  text,
+  type Values,
+  type ValueType,
+} from './parameter.ts'
 
 /** Values by their names in a job file, each with the place where a person would correct it: `--rank` or `job.json`. */
 export type GivenValues = ReadonlyMap<string, GivenValue>
@@ -90,4 +101,40 @@ function shownValue(value: unknown): string {
   if (typeof value === 'object' && value !== null) return 'an object'
   const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}
+
+type ValidationEntry = { prompt?: string | undefined; reference_audio_url: string }
+
+/** One reference recording and the prompt that it is previewed with. */
+export type Validation = { prompt: string; referenceAudioUrl: string }
+
+const entry = z.strictObject(
+  { prompt: text().schema.optional(), reference_audio_url: path('<file | URL>').schema },
+  {
+    error: ({ code }) => (code === 'invalid_type' ? 'must be an object {prompt, reference_audio_url}' : undefined),
+  },
+)
+
+export const validationList: ValueType<ValidationEntry[]> = {
+  schema: z.array(entry, 'must be a list of {prompt, reference_audio_url}').max(2, 'must have at most 2 entries'),
+  placeholder: '',
+  keys: Object.keys(entry.shape),
+  parseText: (text) => text,
+}
+
+/** The help of the two flags. */
+export const validationFlags = {
+  '--validation-reference <file>': 'a recording to transform, a file or URL; may be given twice',
+  '--validation-prompt <text>': 'for the reference in the same place (default: the trigger phrase)',
+}
+
+/** The list that the two flags stand for; undefined where neither was given. */
+export function validationFromFlags(references: readonly string[] = [], prompts: readonly string[] = []) {
+  if (prompts.length > references.length)
+    throw new UserError(
+      `${countText(prompts.length, 'validation prompt')} but ${countText(references.length, 'validation reference')} were given`,
+      { hint: 'give one --validation-reference <file> for each --validation-prompt' },
+    )
+  if (references.length === 0) return undefined
+  return references.map((reference, i) => ({ prompt: prompts[i], reference_audio_url: reference }))
 }

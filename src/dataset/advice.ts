@@ -1,11 +1,10 @@
 /** Advice on a dataset: how long its clips should be, how consistent its pairs are, and what to fix first. */
 import { consistencyOf } from '../audio/analysis/pair-comparison.ts'
 import { sum } from '../platform/statistics.ts'
-import { duplicateFindings, outlierFindings } from './consistency-findings.ts'
+import { duplicateFindings, outlierFindings, soundFindings } from './findings.ts'
 import { type Bucket, type DatasetOptions, pairsPerClipLength, recommendedSeconds } from './fit-plan.ts'
 import type { DatasetPair, InspectedPair } from './pair-inspection.ts'
 import { type Finding, findingIn } from './problem.ts'
-import { soundFindings } from './sound-findings.ts'
 
 export type Advice = {
   /** How many pairs each clip length keeps, and the length to take; `null` where no pair is long enough. */

@@ -5,14 +5,20 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
+import type { Limits } from '../config/limits.ts'
+import type { EncodeSettings } from '../config/settings.ts'
+import { composeCaption, decodeCaption, findPairs } from '../dataset/pairs.ts'
+import { openSource, type SourceOptions } from '../dataset/source.ts'
+import { startBackend } from '../engine/backend.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
-import type { BaseModel } from '../model/base-model.ts'
+import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { textEncoderFingerprint } from '../model/text/gemma-folder.ts'
 import { encodeCaptions } from '../model/text/text-model.ts'
 import { UserError } from '../platform/errors.ts'
-import { type Cache, type CacheKey, cacheKey } from './cache.ts'
+import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
+import { type Cache, type CacheKey, cacheKey, openCache } from './cache.ts'
 
 /**
  * The context `[S, D]` of every text, by the text. Each distinct text is encoded once.
@@ -37,6 +43,23 @@ export async function encodeTexts(
     cache.put(keyOf(text) as CacheKey, context)
     contexts.set(text, context)
   })
+  return contexts
+}
+
+/** The contexts of texts, each distinct text encoded once, as a stage of the work. */
+export async function encodeTextsWithProgress(
+  base: BaseModel,
+  all: readonly string[],
+  cache: Cache,
+  reporter: Reporter,
+): Promise<ReadonlyMap<string, HostMatrix>> {
+  const texts = new Set(all)
+  const stage = reporter.stage('Encoding captions', texts.size, 'captions')
+  const contexts = await encodeTexts(base, texts, cache, (done, total) => {
+    stage.update((done / total) * texts.size)
+    reporter.throwIfAborted()
+  })
+  stage.finish(`${texts.size} distinct captions and prompts`)
   return contexts
 }
 
@@ -152,3 +175,45 @@ export function openTextEmbeddings(path: string, base: string): TextEmbeddings {
 const kind = 'ltx-a2a text embeddings'
 
 const tensorName = (text: string) => `context.${createHash('sha256').update(text).digest('hex').slice(0, 40)}`
+
+/**
+ * Writes the contexts of all captions and prompts to `settings.out`.
+ * @throws UserError when the data, the model or its text encoder cannot be read.
+ */
+export async function encodeCaptionsToFile(
+  settings: EncodeSettings,
+  { limits, ...options }: RunOptions<ProgressEvent> & { limits?: Limits | undefined } = {},
+): Promise<void> {
+  const reporter = createReporter<ProgressEvent>(options)
+  const texts = [...(await captionsOf(settings, { limits, signal: options.signal })), ...settings.prompts]
+  const base = openBase(settings)
+  try {
+    const cache = openCache()
+    requireTextEncoderFor(base, texts, cache)
+    reporter.info(describeBase(base))
+    const backend = await startBackend(settings.backend)
+    reporter.info(`Backend: ${backend.name}, ${backend.description}`)
+    const contexts = await encodeTextsWithProgress(base, texts, cache, reporter)
+    writeTextEmbeddings(settings.out, base.fingerprint, contexts)
+  } finally {
+    base.close()
+  }
+}
+
+/** The captions of all pairs. The audio is not decoded, so pairs that are too short for training are included. */
+async function captionsOf(
+  { trainingDataUrl, triggerPhrase }: EncodeSettings,
+  options: SourceOptions,
+): Promise<string[]> {
+  const source = await openSource(trainingDataUrl, options)
+  try {
+    const captions: string[] = []
+    for (const { caption } of findPairs(source.paths).pairs) {
+      const text = caption === undefined ? '' : (decodeCaption(await source.readText(caption)) ?? '')
+      captions.push(composeCaption(triggerPhrase, text))
+    }
+    return captions
+  } finally {
+    await source.close()
+  }
+}

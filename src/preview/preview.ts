@@ -6,7 +6,7 @@ import { type PreviewOptions, type PreviewSettings, resolvePreviewSettings } fro
 import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
 import { type Cache, openCache } from '../encode/cache.ts'
 import { encodeTexts } from '../encode/captions.ts'
-import { openClipEncoder } from '../encode/clips.ts'
+import { openClipEncoder } from '../encode/dataset.ts'
 import { startBackend } from '../engine/backend.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'

@@ -1,7 +1,7 @@
 /** The page of a run: previews at each checkpoint with their verdicts, loss, reconstructions, settings, data and files. */
 import type { BestCheckpoint, Verdict, VerdictWord } from '../audio/analysis/verdict.ts'
 import type { Dataset } from '../dataset/dataset.ts'
-import { lagText } from '../dataset/sound-findings.ts'
+import { lagText } from '../dataset/findings.ts'
 import { sum } from '../platform/statistics.ts'
 import { durationText, sizeText } from '../platform/text.ts'
 import { lossCharts, type StepMetrics } from './loss-curves.ts'

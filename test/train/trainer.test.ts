@@ -8,7 +8,7 @@ import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors
 import { detachLora, type LoraParameters } from '../../src/model/lora.ts'
 import type { Transformer } from '../../src/model/transformer/transformer.ts'
 import { resumeCheckOf } from '../../src/train/resume-check.ts'
-import { restoreState, saveState } from '../../src/train/state.ts'
+import { restoreState, saveState } from '../../src/train/run-writer.ts'
 import { NonFiniteLoss } from '../../src/train/step.ts'
 import { createTrainer, type StepReport, type Trainer } from '../../src/train/trainer.ts'
 import { startGoldenBackend } from '../golden/golden.ts'

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { fitClip } from '../../../src/dataset/clips.ts'
 import type { Cache } from '../../../src/encode/cache.ts'
-import { openClipEncoder } from '../../../src/encode/clips.ts'
+import { openClipEncoder } from '../../../src/encode/dataset.ts'
 import { openSafetensors } from '../../../src/formats/safetensors.ts'
 import {
   clipLatentFrames,

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import { positionTables, truncatePositions } from '../../../src/model/text/gemma.ts'
 import type { GemmaConfig } from '../../../src/model/text/gemma-folder.ts'
-import { positionTables, truncatePositions } from '../../../src/model/text/gemma-layer.ts'
 import { startGoldenBackend } from '../../golden/golden.ts'
 
 const config = {

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
-import { createJsonOutput } from '../../../src/cli/terminal/json-lines.ts'
+import { createJsonOutput } from '../../../src/cli/terminal/event-printer.ts'
 import type { TrainEvent } from '../../../src/train/events.ts'
 import type { RunFolder } from '../../../src/train/run-folder.ts'
 
