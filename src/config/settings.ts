@@ -23,6 +23,7 @@ import {
   type Flags,
   type GivenValues,
   nearestName,
+  shownValue,
   unknownParameter,
   type Validation,
   validationFromFlags,
@@ -187,8 +188,11 @@ function valuesFromJob(job: Job, from: string, table: Parameters = trainParamete
 }
 
 /** A program gives the same names in camelCase, and may give one value in place of a list. */
+/** @throws UserError when the options are not an object, as a program without types may pass. */
 function valuesFromOptions(table: Parameters, options: object): GivenValues {
-  const given = valuesFromJob(snakeCased(options), 'the options', table)
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new UserError(`the options are ${shownValue(options)}, not an object`)
+  const given = valuesFromJob(snakeCased(options), 'the options object', table)
   const listed = (name: string, value: unknown) =>
     Array.isArray(table[name]?.default) && !Array.isArray(value) ? [value] : value
   return new Map([...given].map(([name, { value, from }]) => [name, { value: listed(name, value), from }]))

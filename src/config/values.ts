@@ -96,7 +96,7 @@ const pathOf = (name: string, keys: readonly PropertyKey[]) =>
   name + keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('')
 
 /** A value in a message, however long it is. */
-function shownValue(value: unknown): string {
+export function shownValue(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${value.length}`
   if (typeof value === 'object' && value !== null) return 'an object'
   const text = typeof value === 'string' ? JSON.stringify(value) : String(value)

@@ -1,7 +1,7 @@
 /** Fitted clips: made from recordings, stored until they are encoded, and written as a dataset of their own. Two channels, 16 kHz, all of one length. */
 import { once } from 'node:events'
 import { createWriteStream, readFileSync, writeFileSync } from 'node:fs'
-import { rename } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import yazl from 'yazl'
 import { decodeAudio } from '../audio/decode.ts'
 import { resample } from '../audio/resample.ts'
@@ -126,13 +126,19 @@ export async function openClipStore(): Promise<ClipStore> {
 }
 
 /** The clips as the model is trained on them, their captions and the plan, as a zip that is itself a dataset. */
-export type DebugDataset = { add(pair: FittedPair): void; finish(): Promise<void> }
+export type DebugDataset = {
+  add(pair: FittedPair): void
+  finish(): Promise<void>
+  /** Removes the temporary file of a dataset that was not finished. */
+  close(): Promise<void>
+}
 
 /** @param plan is written as plan.json. */
 export function createDebugDataset(path: string, plan: object): DebugDataset {
   const zip = new yazl.ZipFile()
   const temporary = `${path}.${process.pid}.tmp`
-  const written = once(zip.outputStream.pipe(createWriteStream(temporary)), 'close')
+  const file = createWriteStream(temporary)
+  const written = once(zip.outputStream.pipe(file), 'close')
   written.catch(() => undefined) // an error such as a full disk is thrown by `finish`
   const mtime = new Date(1980, 0, 1) // the same clips give the same bytes
   const add = (name: string, bytes: Uint8Array | string) => zip.addBuffer(Buffer.from(bytes), name, { mtime })
@@ -147,6 +153,11 @@ export function createDebugDataset(path: string, plan: object): DebugDataset {
       zip.end()
       await written
       await rename(temporary, path)
+    },
+    close: async () => {
+      file.destroy()
+      await written.catch(() => undefined)
+      await rm(temporary, { force: true })
     },
   }
 }

@@ -159,6 +159,7 @@ export type InspectRunOptions = RunOptions<ProgressEvent> & {
  */
 export async function inspectDataset(options: InspectOptions, runOptions: InspectRunOptions = {}): Promise<Dataset> {
   const { settings } = resolveInspectSettings({ options })
+  if (options?.data === undefined) throw new UserError('there is no dataset', { hint: 'give its path or URL as data' })
   const { limits, signal } = runOptions
   const source = await openSource(options.data, { limits, signal })
   try {

@@ -1,4 +1,4 @@
-/** What a run would take: a few real training steps on made-up pairs. Nothing is written. */
+/** What a run would take: a few real training steps on synthetic pairs. Nothing is written. */
 import type { TrainSettings } from '../config/settings.ts'
 import { passesPerStep } from '../diffusion/sampler.ts'
 import type { EncodedPair } from '../encode/dataset.ts'
@@ -70,7 +70,7 @@ async function measureStep(base: BaseModel, model: Transformer, settings: TrainS
     trainer.dispose()
     detachLora(model)
   }
-  stage.finish(`${probeSteps} steps on made-up sound`)
+  stage.finish(`${probeSteps} steps on synthetic clips`)
   return Math.min(...seconds.slice(1))
 }
 
@@ -83,7 +83,7 @@ function madeUpPair({ config }: BaseModel, seconds: number): EncodedPair {
   })
   const { audio_in_channels: patchWidth, audio_cross_attention_dim: width } = config.transformer
   return {
-    name: 'made up',
+    name: 'synthetic',
     target: matrix('target', frames, patchWidth),
     reference: matrix('reference', frames, patchWidth),
     context: matrix('context', contextLength, width),

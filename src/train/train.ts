@@ -9,7 +9,7 @@ import { findingText } from '../dataset/problem.ts'
 import { openSource, type Source } from '../dataset/source.ts'
 import { type Cache, openCache } from '../encode/cache.ts'
 import { requireTextEncoderFor } from '../encode/captions.ts'
-import { encodeDataset } from '../encode/dataset.ts'
+import { type EncodedDataset, encodeDataset } from '../encode/dataset.ts'
 import { startBackend } from '../engine/backend.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { detachLora } from '../model/lora.ts'
@@ -80,7 +80,7 @@ export async function resumeTraining(
 }
 
 /**
- * Runs a few training steps on made-up pairs and estimates the time and memory of the whole run. Nothing is written.
+ * Runs a few training steps on synthetic pairs and estimates the time and memory of the whole run. Nothing is written.
  * @throws UserError as `train` does.
  */
 export async function dryRun(
@@ -231,23 +231,28 @@ async function trainPrepared(
   })
   const debug = settings.debugDataset ? createDebugDataset(run.debugDataset, dataset) : undefined
   const reconstructed: { name: string; target: ValidationClip['reference'] }[] = []
-  const encoded = await encodeDataset(
-    {
-      dataset,
-      base,
-      cache,
-      clips,
-      references: validation.map(({ reference }) => reference),
-      prompts,
-      onClip: async (pair) => {
-        debug?.add(pair)
-        if (reconstructed.length < reconstructions) reconstructed.push(pair)
-        await reporter.emit({ type: 'clip', pair })
+  let encoded: EncodedDataset
+  try {
+    encoded = await encodeDataset(
+      {
+        dataset,
+        base,
+        cache,
+        clips,
+        references: validation.map(({ reference }) => reference),
+        prompts,
+        onClip: async (pair) => {
+          debug?.add(pair)
+          if (reconstructed.length < reconstructions) reconstructed.push(pair)
+          await reporter.emit({ type: 'clip', pair })
+        },
       },
-    },
-    reporter,
-  )
-  await debug?.finish()
+      reporter,
+    )
+    await debug?.finish()
+  } finally {
+    await debug?.close()
+  }
   await reconstructTargets(base, reconstructed, encoded.pairs, reporter)
 
   const model = loadModel(base, settings, reporter)

@@ -85,6 +85,15 @@ describe('the defaults', () => {
 })
 
 describe('settings', () => {
+  it.each([
+    [null, 'the options are null, not an object'],
+    ['pairs.zip', 'the options are "pairs.zip", not an object'],
+    [[1], 'the options are a list of 1, not an object'],
+  ])('are refused when a program passes %j', (options, message) => {
+    for (const resolve of [resolveTrainSettings, resolveInspectSettings])
+      expect(refusal(() => resolve({ options: options as never })).message).toBe(message)
+  })
+
   it('are frozen', () => expect(Object.isFrozen(byFlags({}))).toBe(true))
 
   it('hold the parts of a model in one text, however they were given', () => {

@@ -172,6 +172,13 @@ describe('the function of the library', () => {
     expect(positions).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10])
   })
 
+  test.each([undefined, {}])('needs data, not %j', async (options) => {
+    await expect(inspectDataset(options as never)).rejects.toMatchObject({
+      name: 'UserError',
+      message: 'there is no dataset',
+    })
+  })
+
   test('stops between two pairs when it is aborted', async () => {
     const controller = new AbortController()
     let last = 0

@@ -20,7 +20,8 @@ import { openSource } from '../../src/dataset/source.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { openBase } from '../../src/model/base-model.ts'
 import { readLora } from '../../src/model/lora-file.ts'
-import { train } from '../../src/train/train.ts'
+import type { TrainEvent } from '../../src/train/events.ts'
+import { resumeTraining, train } from '../../src/train/train.ts'
 import { inFolder, ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
 
 const demo = fileURLToPath(new URL('../../fixtures/demo', import.meta.url))
@@ -161,6 +162,20 @@ describe('train', () => {
     )
     expect(Math.abs(peak)).toBeLessThanOrEqual(0.892)
     await source.close()
+  })
+
+  it('removes the unfinished debug dataset when it is stopped while clips are encoded, and can be resumed', async () => {
+    const stop = new AbortController()
+    const onEvent = ({ type }: TrainEvent) => {
+      if (type === 'clip') stop.abort()
+    }
+    const options = { ...tinyOptions, debugDataset: true, numberOfSteps: 2, previewInterval: 0, out: 'no-debug' }
+    await inFolder({ cwd: folder }, async () => {
+      await expect(train(options, { onEvent, signal: stop.signal })).rejects.toThrow('stopped before training began')
+      expect(readdirSync(join(folder, 'no-debug'))).toEqual(['config.json'])
+      await resumeTraining('no-debug')
+    })
+    expect(readdirSync(join(folder, 'no-debug'))).toContain('debug_dataset.zip')
   })
 
   it('saves at Ctrl-C and says how to continue; then it ends in the same bytes as the same run that was not stopped', async () => {
