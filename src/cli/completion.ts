@@ -9,7 +9,7 @@ export type Shell = (typeof shells)[number]
 export function addCompletion(program: Command) {
   program
     .command('completion')
-    .summary('a script that completes commands and flags')
+    .summary('print a script that completes commands and flags')
     .description('Prints a script that makes a shell complete commands and flags.')
     .addArgument(new Argument('<shell>').choices(shells))
     .addHelpText('after', examples)

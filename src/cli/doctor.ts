@@ -13,7 +13,7 @@ type DoctorFlags = DoctorSettings & { json?: true; quiet?: true }
 export function addDoctor(program: Command) {
   const command = program
     .command('doctor')
-    .summary('what this machine has for a training, and what is missing')
+    .summary('check what this machine has for training, and what is missing')
     .description('Shows what the model runs on here and how fast, and what is missing. It changes nothing.')
     .addOption(
       new Option('--model <file>', 'examine this LTX-2.3 checkpoint (default: the small bundled base)').argParser(

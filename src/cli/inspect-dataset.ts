@@ -14,8 +14,8 @@ type InspectFlags = CommandOptions & { config?: string; json?: true; html?: stri
 export function addInspectDataset(program: Command) {
   const command = program
     .command('inspect-dataset')
-    .summary('what would be used, skipped, trimmed, stretched, and why')
-    .description('Shows what a training would use, skip, trim and stretch, and why. Needs no model.')
+    .summary('report which pairs would be used, skipped, trimmed or stretched')
+    .description('Shows what a training run would use, skip, trim and stretch, and why. Needs no model.')
     .argument('[dataset]', 'zip, folder or URL; otherwise pairs.zip, or the only zip, in the current folder')
     .addOption(configOption())
     .addHelpText('after', examples)

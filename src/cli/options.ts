@@ -50,7 +50,7 @@ function optionOf(flags: string, help: string, { group, combineTexts, compositeF
 
 const collect = (text: string, before: readonly string[] = []) => [...before, text]
 
-/** `size of the LoRA (8, 16, 32, 64 or 128; default: 32)` */
+/** `rank of the LoRA matrices (8, 16, 32, 64 or 128; default: 32)` */
 function description(name: string, parameter: Parameter): string {
   const { help, range, required } = parameter
   const defaultText = parameter.defaultText ?? String(parameter.default ?? '')

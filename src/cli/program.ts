@@ -62,5 +62,5 @@ function exitWithoutReader(error: NodeJS.ErrnoException): never {
   process.exit(error.code === 'EPIPE' ? undefined : reportError(error, openOutput({})))
 }
 
-/** Nobody reads the messages any more, or the disk of the log is full. The work goes on. */
+/** An error of stderr, such as a closed pipe or a full disk, does not end the command. */
 function ignore() {}

@@ -1,5 +1,5 @@
 /**
- * How large input may be: far above what people train with, far below what fills a disk or takes a whole evening. A limit is raised by its name,
+ * How large input may be: far above what people train with, far below what fills a disk or runs for hours. A limit is raised by its name,
  * with `--limit zip-files=50000` or with the same text in `LTX_A2A_LIMITS`, several separated by commas.
  */
 import { UserError } from '../platform/errors.ts'

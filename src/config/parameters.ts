@@ -57,7 +57,11 @@ const machine = { group: 'Model and machine' }
 export const maxClipSeconds = 60
 
 const seconds = number(0.5, maxClipSeconds)
-const stgScale = { ...number(0, 3), default: 1, help: 'spatio-temporal guidance; 0 is faster' }
+const stgScale = {
+  ...number(0, 3),
+  default: 1,
+  help: 'scale of spatio-temporal guidance; 0 turns it off, which is faster',
+}
 const samplingSteps = { ...integer(1, 1000), default: 30, help: 'sampling steps' }
 const cfg = { ...number(1, 30), default: 7, help: 'how closely the prompt is followed' }
 const seed = { ...integer(0, 2 ** 32 - 1), default: 42, extension, help: 'the same seed gives the same result' }
@@ -139,7 +143,7 @@ export const trainParameters = {
     ...choice([8, 16, 32, 64, 128]),
     relaxedType: integer(1, 1024),
     default: 32,
-    help: 'size of the LoRA',
+    help: 'rank of the LoRA matrices',
   },
   alpha: {
     ...lora,
@@ -186,7 +190,7 @@ export const trainParameters = {
     ...previews,
     ...number(8, 60),
     default: 24,
-    help: 'frames per second in which the length of a preview is counted',
+    help: 'the length of a preview is rounded to whole frames at this rate',
   },
   stg_scale: { ...previews, ...stgScale },
   preview_interval: {
@@ -268,7 +272,7 @@ export const previewParameters = {
     ...listOf(number(-10, 10)),
     default: [],
     defaultText: '1',
-    help: 'strength of the --lora in the same place; may be repeated',
+    help: 'strength of the corresponding --lora; may be repeated',
   },
   reference: {
     ...sound,

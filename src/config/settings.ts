@@ -166,8 +166,11 @@ function collectValues(table: Parameters, sources: SettingsSources) {
     ...valuesFromFlags({ ...trainParameters, ...table }, flags),
     ...validationOf(flags),
   ])
-  const idle = new Set([...Object.keys(job), ...Object.keys(snakeCased(flags))].filter(isVideoField))
-  return { given, notices: idle.size > 0 ? [`${[...idle].join(', ')}: no effect: audio only`] : [] }
+  const ignored = new Set([...Object.keys(job), ...Object.keys(snakeCased(flags))].filter(isVideoField))
+  return {
+    given,
+    notices: ignored.size > 0 ? [`no effect, because only audio is trained: ${[...ignored].join(', ')}`] : [],
+  }
 }
 
 const noJob = { job: {}, file: '' }

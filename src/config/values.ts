@@ -125,7 +125,7 @@ export const validationList: ValueType<ValidationEntry[]> = {
 /** The help of the two flags. */
 export const validationFlags = {
   '--validation-reference <file>': 'a recording to transform, a file or URL; may be given twice',
-  '--validation-prompt <text>': 'for the reference in the same place (default: the trigger phrase)',
+  '--validation-prompt <text>': 'prompt for the corresponding --validation-reference (default: the trigger phrase)',
 }
 
 /** The list that the two flags stand for; undefined where neither was given. */

@@ -149,12 +149,12 @@ function countPairs(pairs: DatasetPair[]): Dataset['counts'] {
 }
 
 export type InspectRunOptions = RunOptions<ProgressEvent> & {
-  /** What input may cost at most. */
+  /** Limits on the size of input and on the time to decode it. */
   limits?: Limits | undefined
 }
 
 /**
- * What a training would use, skip, trim and stretch, and why. It needs no model and writes nothing.
+ * What a training run would use, skip, trim and stretch, and why. It needs no model and writes nothing.
  * @throws UserError when the dataset cannot be opened; problems with its files are part of the result. Interrupted when the signal was aborted.
  */
 export async function inspectDataset(options: InspectOptions, runOptions: InspectRunOptions = {}): Promise<Dataset> {
@@ -185,6 +185,7 @@ export async function inspectOpenSource(
     },
   })
   stage.finish(countText(dataset.pairs.length, 'pair'))
+  await reporter.settled()
   return dataset
 }
 

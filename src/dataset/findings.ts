@@ -165,7 +165,7 @@ function unevenLoudness(pairs: readonly DatasetPair[]): Finding[] {
 
 type AnalyzedPair = { name: string; features: PairFeatures }
 
-/** A duplicate reference with another target is a contradiction. A duplicate pair merely counts twice. */
+/** A duplicate reference with another target is a contradiction. A duplicate pair only counts twice. */
 export function duplicateFindings(pairs: readonly AnalyzedPair[]): Finding[] {
   const duplicatesOf = (side: 'reference' | 'target') => findDuplicates(pairs.map(({ features }) => features[side]))
   const key = ([original, copy]: readonly [number, number]) => `${original} ${copy}`

@@ -88,9 +88,12 @@ async function denoise(predictor: Predictor, input: SamplerInput): Promise<tf.Te
         const clean = tf.concat([tf.slice(guided, [0, 0, 0], [1, frames, -1]), reference], 1)
         return { predictions, denoised: clean, tokens: eulerStep(tokens, clean, sigma, nextSigma) }
       })
-      await input.onStep?.(step, state)
-      tf.dispose([tokens, state.denoised, ...Object.values(state.predictions)])
-      tokens = state.tokens
+      try {
+        await input.onStep?.(step, state)
+      } finally {
+        tf.dispose([tokens, state.denoised, ...Object.values(state.predictions)])
+        tokens = state.tokens
+      }
     }
     return tf.slice(tokens, [0, 0, 0], [1, frames, -1])
   } finally {

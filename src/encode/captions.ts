@@ -9,7 +9,7 @@ import type { Limits } from '../config/limits.ts'
 import type { EncodeSettings } from '../config/settings.ts'
 import { composeCaption, decodeCaption, findPairs } from '../dataset/pairs.ts'
 import { openSource, type SourceOptions } from '../dataset/source.ts'
-import { startBackend } from '../engine/backend.ts'
+import { leaseBackend } from '../engine/backend.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { openSafetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
@@ -191,10 +191,15 @@ export async function encodeCaptionsToFile(
     const cache = openCache()
     requireTextEncoderFor(base, texts, cache)
     reporter.info(describeBase(base))
-    const backend = await startBackend(settings.backend)
-    reporter.info(`Backend: ${backend.name}, ${backend.description}`)
-    const contexts = await encodeTextsWithProgress(base, texts, cache, reporter)
-    writeTextEmbeddings(settings.out, base.fingerprint, contexts)
+    const backend = await leaseBackend(settings.backend)
+    try {
+      reporter.info(`Backend: ${backend.name}, ${backend.description}`)
+      const contexts = await encodeTextsWithProgress(base, texts, cache, reporter)
+      writeTextEmbeddings(settings.out, base.fingerprint, contexts)
+      await reporter.settled()
+    } finally {
+      backend.release()
+    }
   } finally {
     base.close()
   }

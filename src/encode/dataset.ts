@@ -39,7 +39,7 @@ export type EncodeDatasetInput = {
   onClip?: (pair: FittedPair) => void | Promise<void>
 }
 
-/** Everything that training and its previews need of the data. When this returns, the encoders have left memory. */
+/** Everything that training and its previews need of the data. When this returns, the memory of the encoders is freed. */
 export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporter): Promise<EncodedDataset> {
   const { dataset, base, cache, onClip } = input
   const used = dataset.pairs.filter(({ plan }) => plan.use)

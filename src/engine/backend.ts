@@ -63,9 +63,41 @@ export async function startBackend(
   throw new Error('no TensorFlow.js backend starts')
 }
 
+/** A backend that a run uses. It must be released. */
+export type BackendLease = Backend & { release(): void }
+
+let starting: Promise<unknown> = Promise.resolve()
+let shared: { backend: Backend; choice: BackendChoice; users: number } | undefined
+
 /**
- * Removes the listeners for uncaught errors that `start` adds. Those of the WebAssembly backend throw the error again, which would end a program that
- * handles its errors itself, and skip what is done when a process exits.
+ * Starts a backend for a run, or shares the one of the other runs in this process: TensorFlow.js has one backend for all of them.
+ * @throws UserError when the named backend does not work here, or when other runs use another one.
+ */
+export function leaseBackend(choice: BackendChoice = 'auto'): Promise<BackendLease> {
+  const lease = starting.then(async () => {
+    if (!shared || shared.users === 0) shared = { backend: await startBackend(choice), choice, users: 0 }
+    const { backend } = shared
+    const isSame =
+      choice === 'auto' ? shared.choice === 'auto' || backend.name === 'tensorflow' : choice === backend.name
+    if (!isSame)
+      throw new UserError(`another run in this process uses the ${backend.name} backend, not ${choice}`, {
+        hint: 'start this run after that one, or in another process',
+      })
+    const lessee = shared
+    lessee.users++
+    let release = () => {
+      lessee.users--
+      release = () => undefined
+    }
+    return { ...backend, release: () => release() }
+  })
+  starting = lease.catch(() => undefined)
+  return lease
+}
+
+/**
+ * Removes the listeners for uncaught errors that the WebAssembly backend adds when it starts. They throw the error again, which would end a program
+ * that handles its errors itself, and skip what is done when a process exits. Listeners that the program adds meanwhile are kept.
  */
 async function withoutNewListeners<Result>(start: () => Promise<Result>): Promise<Result> {
   const events = ['uncaughtException', 'unhandledRejection'] as const
@@ -75,9 +107,12 @@ async function withoutNewListeners<Result>(start: () => Promise<Result>): Promis
   } finally {
     for (const [i, event] of events.entries())
       for (const listener of process.listeners(event as 'exit'))
-        if (!before[i]?.has(listener)) process.off(event, listener)
+        if (!before[i]?.has(listener) && rethrows.test(String(listener))) process.off(event, listener)
   }
 }
+
+/** The source of Emscripten's listeners, minified or not. */
+const rethrows = /ExitStatus|^function\s*\((\w+)\)\s*\{\s*throw \1;?\s*\}$/
 
 export const currentBackend = () => tf.getBackend() as BackendName
 

@@ -31,7 +31,7 @@ export type LoraMetadata = {
 /**
  * Writes trained factors in bfloat16. `scale` (alpha / rank) is multiplied into B, because readers assume scale 1.
  * @param factors by key: `diffusion_model.….lora_A.weight` `[rank, in]` and `….lora_B.weight` `[out, rank]`. Values are read when they are written.
- * @throws UserError when the file cannot be written.
+ * @throws UserError when the factors of a layer do not match its sizes. Errors of the file system are thrown as they are.
  */
 export function writeTrainedLora(
   path: string,
@@ -61,10 +61,20 @@ export function writeLora(path: string, { modules, metadata }: Pick<LoraFile, 'm
   const tensors = new Map<string, StoredTensor>()
   for (const [module, { rank, inputs, outputs, a, b }] of modules) {
     const names = loraKeys(module)
+    requireFactor(names.a, a, [rank, inputs])
+    requireFactor(names.b, b, [outputs, rank])
     tensors.set(names.a, { dtype: 'BF16', shape: [rank, inputs], bytes: toBfloat16(a) })
     tensors.set(names.b, { dtype: 'BF16', shape: [outputs, rank], bytes: toBfloat16(b) })
   }
   writeSafetensors(path, tensors, metadata)
+}
+
+/** Programs without types may pass anything. */
+function requireFactor(name: string, values: unknown, shape: [number, number]) {
+  const expected = `${name} must be a Float32Array of the shape [${shape}]`
+  if (!(values instanceof Float32Array)) throw new UserError(expected)
+  if (!shape.every((size) => Number.isInteger(size) && size > 0) || values.length !== shape[0] * shape[1])
+    throw new UserError(`${expected}, but has ${values.length} values`)
 }
 
 /** The keys of a layer's factors in a LoRA file. */

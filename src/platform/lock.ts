@@ -1,4 +1,4 @@
-/** Only one process at a time may write into a folder. A lock whose process is gone is broken, because a killed process cannot remove it. */
+/** Only one process at a time may write into a folder. A lock is removed when its process no longer exists, because a killed process cannot remove it. */
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -25,11 +25,21 @@ export function lockFolder(folder: string): FolderLock {
   const ours = JSON.stringify(thisProcess())
   claim(path, ours)
   const release = () => {
-    process.off('exit', release)
+    held.delete(release)
+    if (held.size === 0) process.off('exit', releaseAll)
     if (readLock(path)?.text === ours) rmSync(path, { force: true })
   }
-  process.once('exit', release) // for a process that exits without releasing it
+  if (held.size === 0) process.once('exit', releaseAll)
+  held.add(release)
   return { release }
+}
+
+/** The functions that release the locks of this process. */
+const held = new Set<() => void>()
+
+/** For a process that exits without releasing its locks. */
+function releaseAll() {
+  for (const release of [...held]) release()
 }
 
 function claim(path: string, ours: string) {

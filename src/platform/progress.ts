@@ -10,7 +10,7 @@ export type StageEvent = {
   /** For people: "Encoding clips". The events of one stage share it. */
   stage: string
   status: 'started' | 'running' | 'finished'
-  /** In `unit`, counted from the very beginning of the work: a resumed run starts at where it was. */
+  /** In `unit`, counted from the beginning of the work. A resumed run starts at the position where it was stopped. */
   position: number
   /** Undefined where it is unknown. */
   total?: number
@@ -24,7 +24,7 @@ export type StageEvent = {
 /** Something that people should know although nothing stops. */
 export type WarningEvent = { type: 'warning'; message: string; hint?: string }
 
-/** A fact worth a line. */
+/** A message for the log. */
 export type InfoEvent = { type: 'info'; message: string }
 
 export type ProgressEvent = StageEvent | WarningEvent | InfoEvent
@@ -33,7 +33,7 @@ export type ProgressEvent = StageEvent | WarningEvent | InfoEvent
 export type RunOptions<Event> = {
   /** Stops the work at the next safe point: what is done is kept, and the promise is rejected with `Interrupted`. */
   signal?: AbortSignal | undefined
-  /** Called with every event, in order. Work goes on when the promise it may return is fulfilled. */
+  /** Called with every event, in order. The work waits for a promise that it returns, and ends with its error when it throws or rejects. */
   onEvent?: ((event: Event) => void | Promise<void>) | undefined
 }
 
@@ -47,17 +47,20 @@ export type Reporter<in Event = ProgressEvent> = {
   emit: (event: Event | ProgressEvent) => Promise<void>
   info(message: string): void
   warn(message: string, hint?: string): void
-  /** @param total undefined where it is unknown. */
-  stage(label: string, total: number | undefined, unit: string): Stage
+  /** @param total undefined where it is unknown. @param start the position at the start of the stage. */
+  stage(label: string, total: number | undefined, unit: string, start?: number): Stage
   signal: AbortSignal
-  /** @throws Interrupted once the signal was aborted. */
+  /** @throws Interrupted once the signal was aborted; the error of a listener that failed. */
   throwIfAborted(): void
+  /** Waits for the listeners. @throws the error of one that failed. */
+  settled(): Promise<void>
 }
 
 /** The caller's `onEvent` and `signal` as what the core works with. A listener that fails makes every later `emit` fail. */
 export function createReporter<Event>({ signal, onEvent }: RunOptions<Event | ProgressEvent> = {}): Reporter<Event> {
   const never = new AbortController().signal
   let pending: Promise<unknown> = Promise.resolve()
+  let failure: { error: unknown } | undefined
   const resultOf = (event: Event | ProgressEvent) => {
     try {
       return onEvent?.(event)
@@ -69,7 +72,9 @@ export function createReporter<Event>({ signal, onEvent }: RunOptions<Event | Pr
     const result = resultOf(event)
     if (!result) return
     pending = Promise.all([pending, result])
-    pending.catch(() => undefined) // the next emit rejects with it
+    pending.catch((error) => {
+      failure ??= { error } // the next emit rejects with it
+    })
   }
   return {
     signal: signal ?? never,
@@ -79,10 +84,10 @@ export function createReporter<Event>({ signal, onEvent }: RunOptions<Event | Pr
     },
     info: (message) => send({ type: 'info', message }),
     warn: (message, hint) => send({ type: 'warning', message, ...(hint !== undefined && { hint }) }),
-    stage: (label, total, unit) => {
+    stage: (label, total, unit, start = 0) => {
       const common = { type: 'stage' as const, stage: label, unit, ...(total !== undefined && { total }) }
-      let last = 0
-      send({ ...common, status: 'started', position: 0 })
+      let last = start
+      send({ ...common, status: 'started', position: start })
       return {
         update: (position, values) => {
           last = position
@@ -93,7 +98,11 @@ export function createReporter<Event>({ signal, onEvent }: RunOptions<Event | Pr
       }
     },
     throwIfAborted: () => {
+      if (failure) throw failure.error
       if (signal?.aborted) throw new Interrupted('stopped')
+    },
+    settled: async () => {
+      await pending
     },
   }
 }

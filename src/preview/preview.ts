@@ -7,7 +7,7 @@ import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
 import { type Cache, openCache } from '../encode/cache.ts'
 import { encodeTexts } from '../encode/captions.ts'
 import { openClipEncoder } from '../encode/dataset.ts'
-import { startBackend } from '../engine/backend.ts'
+import { leaseBackend } from '../engine/backend.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { attachSavedLoras, detachLora } from '../model/lora.ts'
@@ -19,7 +19,7 @@ import { adviseGuidance, loadModel, readReference } from './inputs.ts'
 import { generateLatents, renderLatents } from './render.ts'
 
 export type PreviewRunOptions = RunOptions<ProgressEvent> & {
-  /** What input may cost at most. */
+  /** Limits on the size of input and on the time to decode it. */
   limits?: Limits | undefined
 }
 
@@ -67,42 +67,56 @@ async function renderWith(
   })
   reporter.info(describeBase(base))
   adviseGuidance(base, '--cfg', settings.cfg, reporter)
-  const backend = await startBackend(settings.backend)
-  reporter.info(`Backend: ${backend.name}, ${backend.description}`)
+  const seconds = settings.duration ?? trainedSeconds ?? durationOf(clip)
+  const backend = await leaseBackend(settings.backend)
+  try {
+    reporter.info(`Backend: ${backend.name}, ${backend.description}`)
+    const waveform = await sampleWith(base, settings, { loras, prompt, clip, seconds }, reporter)
+    await reporter.settled()
+    return { waveform, prompt }
+  } finally {
+    backend.release()
+  }
+}
 
+type PreviewInputs = { loras: Parameters<typeof attachSavedLoras>[1]; prompt: string; clip: Waveform; seconds: number }
+
+async function sampleWith(
+  base: BaseModel,
+  settings: PreviewSettings,
+  { loras, prompt, clip, seconds }: PreviewInputs,
+  reporter: Reporter,
+): Promise<Waveform> {
   const cache = openCache()
   const reference = encodeClip(base, cache, clip)
   const contexts = await encodeTexts(base, [prompt, settings.negativePrompt], cache)
   reporter.throwIfAborted()
   const model = loadModel(base, {}, reporter)
+  const sampler = openSampler(model)
   try {
     attachSavedLoras(model, loras)
     const stage = reporter.stage('Sampling', settings.steps, 'steps')
-    const sampler = openSampler(model)
-    try {
-      const latents = await generateLatents(
-        sampler,
-        {
-          reference,
-          context: contexts.get(prompt) as HostMatrix,
-          negativeContext: contexts.get(settings.negativePrompt) as HostMatrix,
-          seconds: settings.duration ?? trainedSeconds ?? durationOf(clip),
-          seed: settings.seed,
-          steps: settings.steps,
-          guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },
-        },
-        (done) => {
-          stage.update(done)
-          reporter.throwIfAborted()
-        },
-      )
-      const waveform = await renderLatents(base, latents)
-      stage.finish(`${durationOf(waveform).toFixed(2)} s of sound from the prompt ${JSON.stringify(prompt)}`)
-      return { waveform, prompt }
-    } finally {
-      sampler.close()
-    }
+    const latents = await generateLatents(
+      sampler,
+      {
+        reference,
+        context: contexts.get(prompt) as HostMatrix,
+        negativeContext: contexts.get(settings.negativePrompt) as HostMatrix,
+        seconds,
+        seed: settings.seed,
+        steps: settings.steps,
+        guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },
+      },
+      (done) => {
+        stage.update(done)
+        reporter.throwIfAborted()
+      },
+    )
+    const waveform = await renderLatents(base, latents)
+    stage.finish(`${durationOf(waveform).toFixed(2)} s of sound from the prompt ${JSON.stringify(prompt)}`)
+    return waveform
   } finally {
+    sampler.close()
     detachLora(model)
     disposeTransformer(model)
   }

@@ -39,17 +39,20 @@ export async function generateLatents(
     context: toBatch(request.context),
     negativeContext: toBatch(request.negativeContext),
   }
-  const latents = await sampler.sample({
-    ...inputs,
-    steps,
-    guidance,
-    onStep: async (step) => {
-      onStep?.(step + 1)
-      await setImmediate()
-    },
-  })
-  tf.dispose(inputs)
-  return fromBatch(latents)
+  try {
+    const latents = await sampler.sample({
+      ...inputs,
+      steps,
+      guidance,
+      onStep: async (step) => {
+        onStep?.(step + 1)
+        await setImmediate()
+      },
+    })
+    return fromBatch(latents)
+  } finally {
+    tf.dispose(inputs)
+  }
 }
 
 type RenderingBase = Pick<BaseModel, 'components' | 'config'>
@@ -62,7 +65,7 @@ export async function renderLatents(base: RenderingBase, latents: HostMatrix): P
   return waveform
 }
 
-/** Latents as patches to a log-mel, `[T, 128] → [1, 2, M, 64]`. The decoder is read for this and leaves memory again. */
+/** Latents as patches to a log-mel, `[T, 128] → [1, 2, M, 64]`. The decoder is loaded for this and freed afterwards. */
 export function decodePatches({ components, config }: RenderingBase, latents: HostMatrix): tf.Tensor4D {
   const vae = loadAudioVae(components.audioVae, config.audio_vae, { encoder: false })
   const channels = config.audio_vae.model.params.ddconfig.z_channels
@@ -71,7 +74,7 @@ export function decodePatches({ components, config }: RenderingBase, latents: Ho
   return mel
 }
 
-/** The sound of a log-mel. The vocoder is read for this and leaves memory again. */
+/** The sound of a log-mel. The vocoder is loaded for this and freed afterwards. */
 export async function soundOf({ components, config }: RenderingBase, mel: tf.Tensor4D): Promise<Waveform> {
   const vocoder = loadVocoder(components.vocoder, config.vocoder)
   const waveform = await vocode(vocoder, mel)

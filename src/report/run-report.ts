@@ -24,7 +24,7 @@ export type ReportOptions = {
   onWarning?: (message: string) => void
 }
 
-/** How old the page may become, in seconds, while there is nothing new to hear. */
+/** The page is written again after so many seconds, even without new audio. */
 const maxAge = 30
 
 /** A listener for `onEvent` that keeps `report.html` and `verdicts.json` in the folder of the run up to date. It never rejects. */
@@ -67,7 +67,7 @@ export function createRunReport({ onInfo, onWarning }: ReportOptions = {}): (eve
 type OpenReport = {
   addReconstruction(event: Extract<TrainEvent, { type: 'reconstruction' }>): Promise<void>
   addPreview(event: Extract<TrainEvent, { type: 'preview' }>): Promise<void>
-  /** Whether there is something new to hear, or the page is old. */
+  /** Whether there is new audio, or the page is old. */
   isOutdated(): boolean
   write(state: 'running' | 'finished' | 'stopped'): BestCheckpoint | undefined
 }

@@ -9,20 +9,9 @@ import { contextLength } from '../model/text/tokenizer.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
-import { previewTimes } from './requirements.ts'
+import { previewTimes, type RunEstimate } from './requirements.ts'
 import { createTrainer } from './trainer.ts'
 import { trainerSettingsOf } from './training-run.ts'
-
-export type RunEstimate = {
-  steps: number
-  secondsPerStep: number
-  trainingSeconds: number
-  /** How many previews the run renders, and how long that takes in all. */
-  previews: number
-  previewSeconds: number
-  /** The peak of this process so far. */
-  peakMemoryBytes: number
-}
 
 /** The first step prepares what the others use again, so it is not counted. */
 const probeSteps = 4

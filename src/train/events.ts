@@ -1,4 +1,4 @@
-/** Everything that a training run tells its caller. The terminal, the run's page, TensorBoard and `--json-progress` are listeners of these events. */
+/** The events of a training run. The terminal, the run's page, TensorBoard and `--json-progress` are listeners of these events. */
 import type { Waveform } from '../audio/waveform.ts'
 import type { TrainSettings } from '../config/settings.ts'
 import type { FittedPair } from '../dataset/clips.ts'
@@ -68,7 +68,7 @@ export type StepEvent = {
   memoryBytes: number
 }
 
-/** The loss over the same pairs, noise and noise levels each time: it shows learning without the luck of the draw. */
+/** The loss over the same pairs, noise and noise levels each time: it does not depend on the sampled noise levels. */
 export type EvaluationEvent = { type: 'evaluation'; step: number; fixedLoss: number }
 
 /** A preview was rendered and written. Step 0 is the base without a LoRA. */
@@ -84,7 +84,7 @@ export type PreviewEvent = {
 /** The run can be resumed from here. `loraPath` is set where the LoRA was saved as well. */
 export type CheckpointEvent = { type: 'checkpoint'; step: number; statePath: string; loraPath?: string }
 
-/** The last event of a run that began, whatever ended it. */
+/** The last event of a run, also when it was stopped or failed. */
 export type DoneEvent = {
   type: 'done'
   state: 'finished' | 'stopped'

@@ -1,4 +1,4 @@
-/** What can be heard of a run: previews with the same references, prompts and noise at every checkpoint, and reconstructions of a few targets. */
+/** The audio of a run: previews with the same references, prompts and noise at every checkpoint, and reconstructions of a few targets. */
 import { existsSync, statSync } from 'node:fs'
 import { audioExtensions } from '../audio/decode.ts'
 import { encodeWav } from '../audio/wav.ts'

@@ -30,6 +30,18 @@ export type RunSize = Pick<
   previews: number
 }
 
+/** What a dry run has measured. */
+export type RunEstimate = {
+  steps: number
+  secondsPerStep: number
+  trainingSeconds: number
+  /** How many previews the run renders, and how long that takes in all. */
+  previews: number
+  previewSeconds: number
+  /** The peak of this process so far. */
+  peakMemoryBytes: number
+}
+
 /** All in bytes. */
 export type RunRequirements = {
   weights: number

@@ -1,4 +1,4 @@
-/** The folder of a run: its files, and whether it is one. */
+/** The folder of a run: the paths of its files, and the check that a folder is a run. */
 import {
   appendFileSync,
   closeSync,

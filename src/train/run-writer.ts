@@ -181,6 +181,18 @@ export function restoreState(path: string, trainer: Trainer, check: ResumeCheck)
   }
 }
 
+/** The number of steps of a saved state; 0 where there is none that can be read. */
+export function savedStep(path: string): number {
+  if (!existsSync(path)) return 0
+  try {
+    const file = openSafetensors(path)
+    file.close()
+    return countIn(file, 'step')
+  } catch {
+    return 0 // restoring the state reports what is wrong with it
+  }
+}
+
 function stateVariables({ parameters, optimizer }: Trainer): [string, tf.Variable][] {
   const moment = (of: string, variables: ReadonlyMap<string, tf.Variable>): [string, tf.Variable][] =>
     [...variables].map(([name, variable]) => [`${of}.${name}`, variable])

@@ -1,4 +1,4 @@
-/** From a dataset of pairs to a LoRA: the story of a training run, and the functions that other programs call. */
+/** From a dataset of pairs to a LoRA: the sequence of a training run, and the functions that other programs call. */
 import { join } from 'node:path'
 import { defaultLimits, type Limits } from '../config/limits.ts'
 import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } from '../config/settings.ts'
@@ -10,24 +10,26 @@ import { openSource, type Source } from '../dataset/source.ts'
 import { type Cache, openCache } from '../encode/cache.ts'
 import { requireTextEncoderFor } from '../encode/captions.ts'
 import { type EncodedDataset, encodeDataset } from '../encode/dataset.ts'
-import { startBackend } from '../engine/backend.ts'
+import { type BackendLease, leaseBackend } from '../engine/backend.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { detachLora } from '../model/lora.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
-import { Interrupted } from '../platform/errors.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { adviseGuidance, loadModel } from '../preview/inputs.ts'
-import { estimateRun, type RunEstimate } from './dry-run.ts'
+import { estimateRun } from './dry-run.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
 import { createPreviewRenderer, readValidationClips, reconstructTargets } from './previews.ts'
+import type { RunEstimate } from './requirements.ts'
 import { checkResources } from './resources.ts'
 import { refuseFixedChanges } from './resume-check.ts'
 import { createRunFolder, openRunFolder, type RunConfig, type RunFolder } from './run-folder.ts'
-import { resumeCommand, runTraining } from './training-run.ts'
+import { savedStep } from './run-writer.ts'
+import { resumeCommand, runTraining, stoppedMessage } from './training-run.ts'
 
 export type TrainRunOptions = RunOptions<TrainEvent> & {
-  /** What input may cost at most. */
+  /** Limits on the size of input and on the time to decode it. */
   limits?: Limits | undefined
   /** How many targets of the dataset to reconstruct for `reconstruction` events; 0 by default. */
   reconstructions?: number | undefined
@@ -71,6 +73,9 @@ export async function resumeTraining(
   changes: { options?: Partial<TrainOptions>; flags?: Flags } = {},
   runOptions: TrainRunOptions = {},
 ): Promise<TrainResult> {
+  const unknown = Object.keys(changes).find((name) => name !== 'options' && name !== 'flags')
+  if (unknown !== undefined)
+    throw new UserError(`resumeTraining has no setting ${JSON.stringify(unknown)}`, { hint: 'put it into options' })
   const { run, config } = openRunFolder(path)
   const savedJob = { job: config.parameters, file: run.config }
   const previous = resolveTrainSettings({ savedJob }).settings
@@ -116,7 +121,7 @@ async function runToEnd(
 ): Promise<TrainResult> {
   const started = performance.now()
   const secondsSoFar = () => (performance.now() - started) / 1000
-  let step = 0
+  let step = resumed ? savedStep(resumed.run.state) : 0
   const onEvent = (event: TrainEvent) => {
     if (event.type === 'step' || event.type === 'checkpoint') step = event.step
     return runOptions.onEvent?.(event)
@@ -145,9 +150,12 @@ async function runToEnd(
       await prepared.close()
     }
   } catch (error) {
-    if (!(error instanceof Interrupted) || error.hint !== undefined || step > 0) throw error
-    const message = error.message === 'stopped' ? 'stopped before training began' : error.message
-    throw new Interrupted(message, run && { hint: resumeCommand(run.path) })
+    if (!(error instanceof Interrupted) || error.hint !== undefined) throw error
+    const message = step > 0 ? stoppedMessage(step, settings.numberOfSteps) : 'stopped before training began'
+    throw new Interrupted(
+      error.message === 'stopped' ? message : error.message,
+      run && { hint: resumeCommand(run.path) },
+    )
   } finally {
     lock?.release()
   }
@@ -177,7 +185,9 @@ async function prepare(
   const source = await openSource(settings.trainingDataUrl, { limits, signal: reporter.signal })
   const clips = await openClipStore()
   let base: BaseModel | undefined
+  let backend: BackendLease | undefined
   const close = async () => {
+    backend?.release()
     base?.close()
     await clips.close()
     await source.close()
@@ -193,7 +203,7 @@ async function prepare(
     const texts = new Set([...usedCaptions(dataset), ...prompts])
     const cache = openCache()
     const unknownTexts = requireTextEncoderFor(base, texts, cache)
-    const backend = await startBackend(settings.backend)
+    backend = await leaseBackend(settings.backend)
     reporter.info(`Backend: ${backend.name}, ${backend.description}`)
     const folder = out ?? defaultFolder(dataset)
     const counts = { clips: 2 * dataset.counts.used, texts: texts.size, unknownTexts, previews: validation.length }

@@ -45,7 +45,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       if (arePreviewsDue(trainer.step) && !previews.isDoneAt(trainer.step))
         await tryPreviews(previews, trainer.step, reporter)
     } else if (settings.previewInterval > 0 && !previews.isDoneAt(0)) await tryPreviews(previews, 0, reporter) // the base
-    const stage = reporter.stage('Training', steps, 'steps')
+    const stage = reporter.stage('Training', steps, 'steps', trainer.step)
     let smoothedLoss: number | undefined
     const onStep = async (report: StepReport) => {
       const { step, loss, seconds } = report
@@ -65,9 +65,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state })
     }
     if (isStopped() && (trainer.step < steps || !previews.isDoneAt(steps)))
-      throw new Interrupted(`stopped after step ${trainer.step} of ${steps}; the run is saved`, {
-        hint: resumeCommand(run.path),
-      })
+      throw new Interrupted(stoppedMessage(trainer.step, steps), { hint: resumeCommand(run.path) })
     stage.finish(`${steps} steps, loss ${smoothedLoss?.toFixed(4) ?? 'unchanged'}`)
   } catch (error) {
     throw withResumeHint(error, trainer, run)
@@ -120,5 +118,8 @@ function placeOf({ examples }: NonFiniteLoss): string {
   const places = examples.map(({ sigma, pair }) => `sigma ${sigma.toFixed(3)} of the pair ${pair}`)
   return places.length > 0 ? `, at ${places.join(' or ')}` : ''
 }
+
+export const stoppedMessage = (step: number, steps: number) =>
+  `stopped after step ${step} of ${steps}; the run is saved`
 
 export const resumeCommand = (path: string) => `ltx-a2a train --resume ${shellQuote(path)}`

@@ -10,15 +10,15 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 const at = (name: string) => join(folder, name)
 
-describe('files that can be read', () => {
-  test('a float wav is decoded bit for bit, with all its channels', async () => {
+describe('decoding a valid file', () => {
+  test('returns the exact samples of all channels of a float wav file', async () => {
     for (const channels of [1, 2, 3, 6, 8]) {
       const waveform = tone(0.1, { channels, hertz: 100, sampleRate: 22_050 })
       expect(await decodeAudio(writeWav(at(`${channels}.wav`), waveform, 'float32'))).toEqual(waveform)
     }
   })
 
-  test('16-bit samples are divided by 32768', async () => {
+  test('divides 16-bit samples by 32768', async () => {
     const decoded = await decodeAudio(
       writeWav(at('levels.wav'), { sampleRate: 8000, channels: [Float32Array.of(1, -1, 0.5)] }),
     )
@@ -26,7 +26,7 @@ describe('files that can be read', () => {
   })
 
   test.each(['flac', 'mp3', 'ogg', 'm4a', 'aac'])(
-    'a tone in %s comes back as that tone, at its own rate',
+    'preserves the pitch and sample rate of a tone in %s',
     async (extension) => {
       const waveform = tone(1, { sampleRate: 44_100 })
       const path = await convert(writeWav(at(`for-${extension}.wav`), waveform), at(`tone.${extension.toUpperCase()}`))
@@ -40,7 +40,7 @@ describe('files that can be read', () => {
     },
   )
 
-  test('decoding stops at maxSeconds without changing what comes before', async () => {
+  test('stops at maxSeconds without changing the samples before', async () => {
     const path = writeWav(at('long.wav'), tone(2))
     const [whole, part] = [await decodeAudio(path), await decodeAudio(path, { maxSeconds: 0.5 })]
     expect(part.channels[0]).toEqual(whole.channels[0]?.subarray(0, 22_050))
@@ -48,7 +48,7 @@ describe('files that can be read', () => {
 })
 
 describe('measuring', () => {
-  test('agrees with decoding, and measures the head separately', async () => {
+  test('agrees with decoding and also measures the peak of the head', async () => {
     const waveform = tone(2, { level: 0.25 })
     for (const channel of waveform.channels) channel.fill(0.75, 60_000, 60_010)
     const path = writeWav(at('measured.wav'), waveform, 'float32')
@@ -62,7 +62,7 @@ describe('measuring', () => {
     expect((await measureAudio(path, { headSeconds: 1.5 })).headPeak).toBe(0.75)
   })
 
-  test('returns the warnings of ffmpeg on a file that it could still decode', async () => {
+  test('returns the warnings of ffmpeg for a damaged file that it can decode', async () => {
     const path = await convert(writeWav(at('whole.wav'), tone(2)), at('damaged.flac'))
     const bytes = readFileSync(path)
     writeFileSync(path, bytes.fill(0x55, 30_000, 30_200))
@@ -71,14 +71,14 @@ describe('measuring', () => {
     expect(facts.seconds).toBeGreaterThan(1)
   })
 
-  test('counts what is there, not what the header claims', async () => {
+  test('returns the duration of the data present, not the one in the header', async () => {
     const path = writeWav(at('cut.wav'), tone(1, { sampleRate: 8000, channels: 1 }))
     truncateSync(path, 44 + 8000)
     expect((await measureAudio(path, { headSeconds: 1 })).seconds).toBe(0.5)
   })
 })
 
-describe('files that cannot be read are named, with what ffmpeg said as the cause', () => {
+describe('reading is refused for', () => {
   test('text in a wav file', async () => {
     writeFileSync(at('text.wav'), 'this is not audio')
     await expect(decodeAudio(at('text.wav'))).rejects.toMatchObject({
@@ -89,27 +89,27 @@ describe('files that cannot be read are named, with what ffmpeg said as the caus
     })
   })
 
-  test('one format under the name of another', async () => {
+  test('a wav file with a .flac extension', async () => {
     writeFileSync(at('really-wav.flac'), readFileSync(writeWav(at('plain.wav'), tone(0.5))))
     await expect(decodeAudio(at('really-wav.flac'))).rejects.toThrow('really-wav.flac cannot be read as .flac audio')
   })
 
-  test('a playlist that points elsewhere', async () => {
+  test('a playlist that refers to another file', async () => {
     writeFileSync(at('list.wav'), `ffconcat version 1.0\nfile '${writeWav(at('secret.wav'), tone(0.5))}'\n`)
     await expect(decodeAudio(at('list.wav'))).rejects.toThrow('list.wav cannot be read as .wav audio')
   })
 
-  test('a wav without samples', async () => {
+  test('a wav file without samples', async () => {
     const path = writeWav(at('nothing.wav'), { sampleRate: 8000, channels: [new Float32Array()] })
     await expect(measureAudio(path, { headSeconds: 1 })).rejects.toThrow('nothing.wav')
   })
 
-  test('more than an hour', async () => {
+  test('a recording longer than an hour', async () => {
     const path = writeWav(at('opera.wav'), { sampleRate: 1000, channels: [new Float32Array(3_600_001)] })
     await expect(measureAudio(path, { headSeconds: 1 })).rejects.toThrow('opera.wav is longer than 60 minutes')
   })
 
-  test('an extension that is not audio', async () => {
+  test('a file without an audio extension', async () => {
     await expect(decodeAudio(at('notes.docx'), { name: 'notes.docx' })).rejects.toThrow(
       'notes.docx is not audio of a known type',
     )

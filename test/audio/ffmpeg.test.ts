@@ -7,7 +7,7 @@ import { findFfmpeg, firstWorking, runFfmpeg } from '../../src/audio/ffmpeg.ts'
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** A program that answers as ffmpeg does. */
+/** A shell script that prints a version and a filter list as ffmpeg does. */
 function fakeFfmpeg(name: string, filters: string[]): string {
   const path = join(folder, name)
   const listing = filters.map((filter) => ` ..C ${filter}  A->A  Something.`).join('\n')
@@ -21,14 +21,14 @@ function fakeFfmpeg(name: string, filters: string[]): string {
 
 const candidate = (from: string, path: string | undefined) => ({ from, path: async () => path })
 
-test('an ffmpeg is found once, with its version and the stretching filters', async () => {
+test('ffmpeg is looked up once, with its version and its filters', async () => {
   const ffmpeg = await findFfmpeg()
   expect(ffmpeg.version).not.toBe('unknown')
   expect(ffmpeg.filters).toContain('atempo')
   expect(await findFfmpeg()).toBe(ffmpeg)
 })
 
-test('the first candidate that exists and runs is taken', async () => {
+test('the first candidate that exists and runs is used', async () => {
   const found = await firstWorking([
     candidate('a', undefined),
     candidate('b', join(folder, 'absent')),
@@ -38,7 +38,7 @@ test('the first candidate that exists and runs is taken', async () => {
   expect(found).toEqual({ path: join(folder, 'c'), from: 'c', version: '9.c', filters: new Set(['atempo']) })
 })
 
-test('when FFMPEG_PATH does not run, no other is taken', async () => {
+test('an FFMPEG_PATH that does not run is an error, even if another candidate runs', async () => {
   const absent = join(folder, 'absent')
   const search = firstWorking([candidate('FFMPEG_PATH', absent), candidate('e', fakeFfmpeg('e', []))])
   await expect(search).rejects.toMatchObject({
@@ -47,7 +47,7 @@ test('when FFMPEG_PATH does not run, no other is taken', async () => {
   })
 })
 
-test('without any ffmpeg the error says what to install', async () => {
+test('a missing ffmpeg is reported with a hint on installing it', async () => {
   await expect(firstWorking([candidate('a', undefined)])).rejects.toMatchObject({
     name: 'UserError',
     message: 'no ffmpeg was found',
@@ -55,7 +55,7 @@ test('without any ffmpeg the error says what to install', async () => {
   })
 })
 
-test('the last lines of ffmpeg are the error', async () => {
+test('the error of a failed run contains the last lines of ffmpeg', async () => {
   const run = runFfmpeg(['-i', join(folder, 'absent.wav'), '-f', 'null', '-'], { onOutput: () => {} })
   await expect(run).rejects.toThrow('No such file or directory')
 })

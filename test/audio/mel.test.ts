@@ -4,7 +4,7 @@ import { tone } from './signals.ts'
 
 const options = { sampleRate: 16_000, nFft: 1024, hop: 160, melBins: 64 }
 
-test('the filterbank has the published entries', () => {
+test('the filterbank has the published values', () => {
   const bank = melFilterbank(options)
   expect(bank[1 * 64]).toBeCloseTo(0.0072556408, 9)
   expect(bank[3 * 64]).toBeCloseTo(0.0213311523, 9)
@@ -12,7 +12,7 @@ test('the filterbank has the published entries', () => {
   expect(bank.reduce((sum, weight) => sum + weight)).toBeCloseTo(4.095880161, 7)
 })
 
-test('a second has 101 frames, in the order channel, frame, mel', () => {
+test('one second has 101 frames, ordered by channel, frame and mel bin', () => {
   const [low, high] = [418, 3950].map((hertz) => tone(1, { sampleRate: 16_000, channels: 1, hertz }))
   const mel = logMel({ sampleRate: 16_000, channels: [low, high].flatMap((side) => side?.channels ?? []) }, options)
   expect(mel).toMatchObject({ channels: 2, frames: 101, melBins: 64 })
@@ -20,13 +20,13 @@ test('a second has 101 frames, in the order channel, frame, mel', () => {
   expect(loudestBin(mel.data.subarray((101 + 50) * 64, (101 + 51) * 64))).toBe(49) // at (15 + ln(3.95) · 27 / ln 6.4) / 0.696087 − 1 = 49.25
 })
 
-test('other sizes that a checkpoint may name work alike', () => {
+test('other mel configurations of a checkpoint are supported', () => {
   const mel = logMel(tone(1, { sampleRate: 24_000 }), { sampleRate: 24_000, nFft: 512, hop: 240, melBins: 20 })
   expect(mel).toMatchObject({ channels: 2, frames: 101, melBins: 20 })
   expect(mel.data.every(Number.isFinite)).toBe(true)
 })
 
-test('a waveform of another rate or too short for its reflected edges is our mistake', () => {
+test('a waveform with another sample rate or too short for reflection padding throws an error', () => {
   expect(() => logMel(tone(1), options)).toThrow('the waveform has 44100 Hz, the log-mel front end needs 16000 Hz')
   expect(() => logMel(tone(0.032, { sampleRate: 16_000 }), options)).toThrow('the waveform has 512 samples')
 })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { resample } from '../../src/audio/resample.ts'
 import { tone } from './signals.ts'
 
-test('the same rate is the same waveform', () => {
+test('resampling to the same rate returns the same waveform', () => {
   const waveform = tone(0.1, { sampleRate: 16_000 })
   expect(resample(waveform, 16_000)).toBe(waveform)
 })
@@ -13,13 +13,13 @@ test.each([
   [44_100, 220_500, 80_000],
   [48_000, 1, 1],
   [96_000, 13, 3],
-])('%i Hz, %i samples become %i', (sampleRate, samples, expected) => {
+])('at %i Hz, %i samples become %i samples at 16 kHz', (sampleRate, samples, expected) => {
   const resampled = resample({ sampleRate, channels: [new Float32Array(samples)] }, 16_000)
   expect(resampled.channels[0]?.length).toBe(expected)
   expect(resampled.sampleRate).toBe(16_000)
 })
 
-test.each([8000, 22_050, 44_100, 48_000, 192_000])('a tone of 440 Hz at %i Hz stays that tone', (sampleRate) => {
+test.each([8000, 22_050, 44_100, 48_000, 192_000])('a 440 Hz tone sampled at %i Hz is preserved', (sampleRate) => {
   const [resampled] = resample(tone(0.2, { sampleRate, channels: 1 }), 16_000).channels as [Float32Array]
   const [expected] = tone(0.2, { sampleRate: 16_000, channels: 1 }).channels as [Float32Array]
   const inner = [...resampled].slice(200, -200)
@@ -27,7 +27,7 @@ test.each([8000, 22_050, 44_100, 48_000, 192_000])('a tone of 440 Hz at %i Hz st
   expect(Math.max(...errors)).toBeLessThan(2e-3)
 })
 
-test('what the lower rate cannot carry is removed', () => {
+test('frequencies above the new Nyquist frequency are removed', () => {
   const [resampled] = resample(tone(0.2, { sampleRate: 48_000, channels: 1, hertz: 12_000 }), 16_000).channels as [
     Float32Array,
   ]

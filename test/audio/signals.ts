@@ -1,10 +1,10 @@
-/** Sounds for tests. */
+/** Test signals and audio files. */
 import { writeFileSync } from 'node:fs'
 import { runFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { encodeWav } from '../../src/audio/wav.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
 
-/** A tone per channel; channel c sounds at `hertz · (c + 1)`. */
+/** A sine wave per channel; channel c has the frequency `hertz · (c + 1)`. */
 export const tone = (
   seconds: number,
   { sampleRate = 44_100, channels = 2, hertz = 440, level = 0.5 } = {},
@@ -25,7 +25,7 @@ export function writeWav(path: string, waveform: Waveform, format: 'pcm16' | 'fl
 
 const codecs: Record<string, string> = { ogg: 'libvorbis', m4a: 'aac' }
 
-/** Another file of the same sound, in the format of its extension. */
+/** Converts a wav file to the format of the extension of `path`. */
 export async function convert(wav: string, path: string): Promise<string> {
   const codec = codecs[path.split('.').at(-1) ?? '']
   await runFfmpeg(['-y', '-i', wav, ...(codec ? ['-c:a', codec] : []), path], { onOutput: () => {} })

@@ -12,7 +12,7 @@ describe.each(available)('%s', (filter) => {
     [44_100, 5.3, 5],
     [48_000, 1.07, 1],
     [16_000, 2.01, 2],
-  ])('at %i Hz, %f s become exactly %f s of the same pitch', async (sampleRate, before, after) => {
+  ])('at %i Hz stretches %f s to exactly %f s at the same pitch', async (sampleRate, before, after) => {
     const stretched = await stretchTo(tone(before, { sampleRate }), after * sampleRate, { filter })
     expect(stretched.sampleRate).toBe(sampleRate)
     expect(stretched.channels.map(({ length }) => length)).toEqual([after * sampleRate, after * sampleRate])
@@ -21,25 +21,25 @@ describe.each(available)('%s', (filter) => {
     expect(risesPerSecond(inner(1), sampleRate) / 880).toBeCloseTo(1, 1)
   })
 
-  test('events keep their place, from the first to the last', async () => {
+  test('preserves the relative position of events', async () => {
     const places = [0.1, 2, 3.7, 5.1]
     const stretched = await stretchTo(bursts(5.3, places), 5 * 44_100, { filter })
     for (const place of places) expect(burstNear(stretched, (place * 5) / 5.3)).toBeLessThan(0.02)
   })
 
-  test('the sound reaches to the very end: no silence is left there', async () => {
+  test('leaves no silence at the start or the end', async () => {
     const [channel] = (await stretchTo(tone(5.3), 5 * 44_100, { filter })).channels as [Float32Array]
     expect(Math.max(...channel.subarray(-441).map(Math.abs))).toBeGreaterThan(0.2)
     expect(Math.max(...channel.subarray(0, 441).map(Math.abs))).toBeGreaterThan(0.2)
   })
 })
 
-test('a waveform of the right length is returned as it is', async () => {
+test('a waveform that already has the requested length is returned unchanged', async () => {
   const waveform = tone(0.5)
   expect(await stretchTo(waveform, 22_050)).toBe(waveform)
 })
 
-/** Bells of a tenth of a second centred on the places. */
+/** Tone bursts of a tenth of a second centred on the places. */
 function bursts(seconds: number, places: number[]): Waveform {
   const samples = new Float32Array(seconds * 44_100)
   for (const place of places)
@@ -48,7 +48,7 @@ function bursts(seconds: number, places: number[]): Waveform {
   return { sampleRate: 44_100, channels: [samples] }
 }
 
-/** How many seconds the energy around a place is off that place. */
+/** The distance in seconds between a place and the centre of the energy around it. */
 function burstNear({ channels }: Waveform, place: number): number {
   let [energy, moment] = [0, 0]
   for (let i = Math.floor(Math.max(0, place - 0.1) * 44_100); i < (place + 0.1) * 44_100; i++) {

@@ -4,11 +4,11 @@ import { deinterleave } from '../../src/audio/waveform.ts'
 
 const mono = (...samples: number[]) => ({ sampleRate: 8000, channels: [Float32Array.from(samples)] })
 
-/** The 16-bit integers of a wav file of ours. */
+/** The 16-bit samples of a wav file written by `encodeWav`. */
 const integers = (bytes: Uint8Array) => [...new Int16Array(bytes.slice(44).buffer)]
 
 describe('writing', () => {
-  test('16-bit samples are clamped, times 32767, and truncated toward zero', () => {
+  test('16-bit samples are clamped, multiplied by 32767 and truncated toward zero', () => {
     expect(integers(encodeWav(mono(0, 1, -1, 2, -7, 0.5, -0.5)))).toEqual([
       0, 32767, -32767, 32767, -32767, 16383, -16383,
     ])
@@ -19,7 +19,7 @@ describe('writing', () => {
     expect(integers(encodeWav(stereo))).toEqual([32767, -32767, 32767, 0])
   })
 
-  test('float files keep every bit', () => {
+  test('float32 samples are preserved exactly', () => {
     const waveform = deinterleave(Float32Array.of(0.1, -1.5, 1e-9, 0.3, 3, -0.7), 3, 48_000)
     expect(decodeWav(encodeWav(waveform, { format: 'float32' }))).toEqual(waveform)
   })
@@ -45,23 +45,23 @@ describe('reading', () => {
     expect(decodeWav(riff(format(1, 32), [0, 0, 0, 0x80, 0, 0, 0, 0x40]))).toEqual(mono(-1, 0.5))
   })
 
-  test('the real format of an extensible header is found', () => {
+  test('the subformat of an extensible header is used', () => {
     const extension = [22, 0, 16, 0, 0, 0, 0, 0, 1, 0, ...new Array(14).fill(0)]
     expect(decodeWav(riff([...format(0xfffe, 16), ...extension], [0, 0x40]))).toEqual(mono(0.5))
   })
 
-  test('unknown chunks are skipped, with the byte that pads odd ones', () => {
+  test('unknown chunks are skipped, including the padding byte of odd sizes', () => {
     const list = [...Buffer.from('LIST'), 3, 0, 0, 0, 1, 2, 3, 0]
     expect(decodeWav(riff(format(1, 16), [0, 0x40], list))).toEqual(mono(0.5))
   })
 
-  test('a header in pieces is not a header yet, whatever the piece', () => {
+  test('an incomplete header of any length is not parsed', () => {
     const whole = riff(format(1, 16), [0, 0x40])
     for (let length = 0; length < 44; length++) expect(parseWavHeader(whole.subarray(0, length))).toBeUndefined()
     expect(parseWavHeader(whole)).toMatchObject({ dataStart: 44, dataBytes: 2, sampleRate: 8000, channelCount: 1 })
   })
 
-  test('other formats are named', () => {
+  test('an unsupported format is named in the error', () => {
     expect(() => decodeWav(riff(format(6, 8), [1]))).toThrow('wav format 6')
     expect(() => decodeWav(riff(format(1, 8), [1]))).toThrow('8 bits')
     expect(() => decodeWav(Buffer.from('not a wav file'))).toThrow('not a RIFF/WAVE file')

@@ -11,7 +11,7 @@ import {
 
 const waveform = { sampleRate: 4, channels: [Float32Array.of(0.1, 0.2, 0.3), Float32Array.of(-0.5, 0, 0.25)] }
 
-test('interleaving puts the channels of a moment side by side, and back', () => {
+test('interleaving orders samples by frame and is reversed by deinterleaving', () => {
   const mixed = interleave(waveform)
   expect(mixed).toEqual(Float32Array.of(0.1, -0.5, 0.2, 0, 0.3, 0.25))
   expect(deinterleave(mixed, 2, 4)).toEqual(waveform)
@@ -21,7 +21,7 @@ test('an incomplete last frame is dropped', () => {
   expect(deinterleave(Float32Array.of(1, 2, 3), 2, 4).channels).toEqual([Float32Array.of(1), Float32Array.of(2)])
 })
 
-test('the peak is the loudest sample of any channel, whatever its sign', () => {
+test('the peak is the largest absolute sample of all channels', () => {
   expect(peak(waveform)).toBe(0.5)
   expect(peak({ sampleRate: 4, channels: [] })).toBe(0)
 })
@@ -31,23 +31,23 @@ test('levels are decibels relative to full scale', () => {
   expect(toDbfs(0.5)).toBeCloseTo(-6.0206, 4)
 })
 
-test('the first samples are a part of the whole, or the whole where it is shorter', () => {
+test('firstSamples returns the requested samples, or all of a shorter waveform', () => {
   expect(firstSamples(waveform, 1).channels).toEqual([Float32Array.of(0.1), Float32Array.of(-0.5)])
   expect(durationOf(firstSamples(waveform, 9))).toBe(0.75)
 })
 
-test('normalising brings the peak to −1 dBFS and keeps the balance of the channels', () => {
+test('normalizing sets the peak to −1 dBFS and preserves the channel balance', () => {
   const normalized = normalizePeak(waveform)
   expect(toDbfs(peak(normalized))).toBeCloseTo(-1, 5)
   const [left, right] = normalized.channels as [Float32Array, Float32Array]
   expect((left[2] as number) / (right[2] as number)).toBeCloseTo(1.2, 5)
 })
 
-test('normalising turns down what is louder', () => {
+test('normalizing attenuates a louder waveform', () => {
   expect(toDbfs(peak(normalizePeak({ sampleRate: 4, channels: [Float32Array.of(2, -3)] })))).toBeCloseTo(-1, 5)
 })
 
-test('silence and dither below −80 dBFS are not lifted', () => {
+test('silence and dither below −80 dBFS are not amplified', () => {
   const dither = { sampleRate: 4, channels: [Float32Array.of(1 / 32768, -1 / 32768, 0)] }
   expect(normalizePeak(dither)).toBe(dither)
 })

@@ -16,7 +16,7 @@ beforeAll(() => {
   writeFileSync(join(cwd, 'not-weights.safetensors'), 'not weights')
 })
 
-/** Exit code 2, nothing on stdout, one sentence and a hint on stderr, no stack. */
+/** Expects exit code 2, an empty stdout and no stack trace. @returns stderr. */
 async function refusal(args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await ltxA2a(args, { cwd, env: { LTX_A2A_CACHE: join(cwd, 'cache') } })
   expect([code, stdout], stderr).toEqual([2, ''])
@@ -26,7 +26,7 @@ async function refusal(args: readonly string[]): Promise<string> {
 
 const train = ['train', '--backend', 'wasm', '--data']
 
-it('a usage error is JSON where messages are', async () => {
+it('a usage error is printed as JSON with --json-progress', async () => {
   const stderr = await refusal(['train', '--json-progress', '--nope'])
   expect(
     stderr
@@ -42,7 +42,7 @@ it('an output folder with a name that is too long is refused', async () => {
   expect(await refusal([...train, ...data])).toContain('name too long')
 })
 
-describe('a usage error names what was meant: ', () => {
+describe('a usage error names the problem or suggests the intended name: ', () => {
   it.each<[args: string, sentence: string]>([
     ['trian', "error: unknown command 'trian'\n(Did you mean train?)"],
     ['train --rnak 32', "error: unknown option '--rnak'\n(Did you mean --rank?)"],
@@ -54,7 +54,7 @@ describe('a usage error names what was meant: ', () => {
   ])('%s', async (line, sentence) => expect(await refusal(line.split(' '))).toContain(sentence))
 })
 
-describe('wrong parameters are one sentence and a hint: ', () => {
+describe('invalid parameters are reported in one sentence with a hint: ', () => {
   it.each<[args: string[], sentence: string, hint: string]>([
     [['train'], 'training_data_url is missing', 'give it as --data <zip>'],
     [
@@ -117,7 +117,7 @@ describe('wrong parameters are one sentence and a hint: ', () => {
   })
 })
 
-describe('data that cannot be trained on is told before anything is written: ', () => {
+describe('invalid training data is reported before anything is written: ', () => {
   it.each<[sentence: string, args: string[]]>([
     ['gone.zip', ['gone.zip']],
     ['web-page.zip', [zip('invalid/web-page')]],
@@ -133,7 +133,7 @@ describe('data that cannot be trained on is told before anything is written: ', 
   })
 })
 
-describe('models and folders that do not fit are told before training: ', () => {
+describe('an invalid model, file or folder is reported before training: ', () => {
   const data = [...train, zip('valid/mac-leftovers-and-folders'), '--audio-duration-seconds', '1']
   const textEncoder = ['--text-encoder', projectPath('test/base/gemma3-tiny')]
   const preview = ['preview', '--backend', 'wasm', '--ref', projectPath('fixtures/demo/held-out/voice_start.flac')]

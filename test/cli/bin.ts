@@ -1,4 +1,4 @@
-/** `ltx-a2a` as people run it: most tests call its `main` in this process, those of signals, exit codes and kills start the built tool. */
+/** Runs `ltx-a2a`: most tests call its `main` in this process; tests of signals, exit codes and kills start the built tool. */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,13 +20,13 @@ export type RunOptions = {
 
 const cache = newFolder()
 
-/** What an earlier test run left in the user's cache is not found, and no variable of the caller chooses colors. */
+/** The environment of a test: a separate cache, and without the variables of the caller that control colors and limits. */
 const environment = (env: Record<string, string>): NodeJS.ProcessEnv => {
   const { NO_COLOR: _, FORCE_COLOR: __, LTX_A2A_LIMITS: ___, ...inherited } = process.env
   return { ...inherited, LTX_A2A_CACHE: cache, ...env }
 }
 
-/** `ltx-a2a …args` in this process, with its output collected. */
+/** Runs `ltx-a2a …args` in this process and collects its output. */
 export function ltxA2a(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return inFolder(options, async () => {
     const { exitCode } = process
@@ -43,7 +43,7 @@ export function ltxA2a(args: readonly string[], options: RunOptions = {}): Promi
   })
 }
 
-/** Works in a folder and an environment. Calls wait for each other: a process has one of each. */
+/** Runs `work` in a folder and with an environment. Calls run one after another, because both belong to the whole process. */
 export function inFolder<T>({ cwd = newFolder(), env = {} }: RunOptions, work: () => Promise<T>): Promise<T> {
   const result = previous.then(async () => {
     const [folder, before] = [process.cwd(), process.env]
@@ -62,7 +62,7 @@ export function inFolder<T>({ cwd = newFolder(), env = {} }: RunOptions, work: (
 
 let previous: Promise<unknown> = Promise.resolve()
 
-/** Collects what is written to a stream, which meanwhile is no terminal. */
+/** Collects the text written to a stream, which is not a terminal until it is restored. */
 function collect(stream: NodeJS.WriteStream) {
   const before = { write: stream.write, isTTY: stream.isTTY, columns: stream.columns }
   const listeners = stream.listeners('error')
@@ -84,7 +84,7 @@ function collect(stream: NodeJS.WriteStream) {
   }
 }
 
-/** `ltx-a2a …args`, the built tool in a process of its own. @param interrupt sends a signal as soon as stderr contains the text. */
+/** Runs the built tool as `ltx-a2a …args` in a separate process. @param interrupt sends a signal as soon as stderr contains the text. */
 export function spawnLtxA2a(
   args: readonly string[],
   { cwd = newFolder(), env = {}, interrupt }: RunOptions & { interrupt?: { at: string; signal: NodeJS.Signals } } = {},

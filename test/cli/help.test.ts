@@ -16,21 +16,21 @@ describe('help', () => {
     expect([code, stderr]).toEqual([0, ''])
   })
 
-  it('is quick, because it loads no TensorFlow', async () => {
+  it('does not load TensorFlow', async () => {
     const { code, stderr } = await spawnLtxA2a(['train', '--help'], { env: { NODE_DEBUG: 'esm' } })
     expect(code).toBe(0)
     expect(stderr).toContain('commander')
     expect(stderr).not.toContain('@tensorflow')
   })
 
-  it('goes to stderr when no command was given, and that is an error', async () => {
+  it('is printed to stderr with exit code 2 when no command is given', async () => {
     const { code, stdout, stderr } = await ltxA2a([])
     expect([code, stdout]).toEqual([2, ''])
     expect(stderr).toContain('Usage: ltx-a2a')
   })
 })
 
-it('the version is the one of the package', async () => {
+it('--version prints the version of package.json', async () => {
   const { version } = JSON.parse(readFileSync(projectPath('package.json'), 'utf8'))
   expect(await ltxA2a(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
 })

@@ -8,7 +8,7 @@ const twoPairs = zip('valid/mac-leftovers-and-folders')
 const oneSecond = ['--audio-duration-seconds', '1']
 
 describe('inspect-dataset', () => {
-  it('prints a table to stdout and its progress to stderr, both plain', async () => {
+  it('prints a table to stdout and its progress to stderr, both without escape sequences', async () => {
     const { code, stdout, stderr } = await ltxA2a(['inspect-dataset', zip('valid/ten-pairs'), ...oneSecond])
     expect(code).toBe(0)
     expect(stdout).toContain('tone-0')
@@ -17,13 +17,13 @@ describe('inspect-dataset', () => {
     expect(stdout + stderr).not.toContain('\u001B')
   })
 
-  it('prints JSON alone to stdout with --json', async () => {
+  it('prints only JSON to stdout with --json', async () => {
     const { code, stdout } = await ltxA2a(['inspect-dataset', '--json', '--data', zip('valid/ten-pairs'), ...oneSecond])
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ name: 'ten-pairs', counts: { pairs: 10, used: 10 } })
   })
 
-  it('shows everything and exits with 2 when nothing can be trained on it', async () => {
+  it('prints the full report and exits with 2 when no pair is usable', async () => {
     const { code, stdout, stderr } = await ltxA2a(['inspect-dataset', zip('valid/ten-pairs'), '--json'])
     expect(code).toBe(2)
     expect(JSON.parse(stdout)).toMatchObject({ counts: { pairs: 10, used: 0 } })
@@ -32,7 +32,7 @@ describe('inspect-dataset', () => {
     )
   })
 
-  it('takes its parameters from a job file, with flags on top, and ignores the rest of it', async () => {
+  it('reads the dataset parameters of a job file, overridden by flags', async () => {
     const cwd = newFolder()
     copyFileSync(twoPairs, join(cwd, 'pairs.zip'))
     const job = {
@@ -51,17 +51,17 @@ describe('inspect-dataset', () => {
       'bells',
       'bells dry drums',
     ])
-    expect(stderr).toContain('resolution: no effect: audio only\n')
+    expect(stderr).toContain('no effect, because only audio is trained: resolution\n')
   })
 
-  it('says nothing but the result with --quiet, and writes nothing anywhere', async () => {
+  it('prints only the result with --quiet and writes no files', async () => {
     const cwd = newFolder()
     const { code, stderr } = await ltxA2a(['inspect-dataset', '-q', twoPairs, ...oneSecond], { cwd })
     expect([code, stderr, readdirSync(cwd)]).toEqual([0, '', []])
   })
 })
 
-describe('inspect-dataset without a name', () => {
+describe('inspect-dataset without a dataset argument', () => {
   const inspect = (cwd: string) => ltxA2a(['inspect-dataset', ...oneSecond], { cwd })
   const folderOf = (...names: string[]) => {
     const cwd = newFolder()
@@ -69,25 +69,25 @@ describe('inspect-dataset without a name', () => {
     return cwd
   }
 
-  it('takes pairs.zip', async () => {
+  it('uses pairs.zip', async () => {
     const { code, stdout, stderr } = await inspect(folderOf('another.zip', 'pairs.zip'))
     expect([code, stderr.split('\n')[0]]).toEqual([0, 'Dataset: pairs.zip'])
     expect(stdout).toContain('pairs: 2 of 2 pairs used')
   })
 
-  it('takes the only zip', async () => {
+  it('uses the only zip file', async () => {
     const { code, stdout } = await inspect(folderOf('Bells.ZIP', 'notes.txt'))
     expect(code).toBe(0)
     expect(stdout).toContain('Bells: 2 of 2 pairs used')
   })
 
-  it('does not guess between two', async () => {
+  it('is refused when there are two zip files', async () => {
     const { code, stdout, stderr } = await inspect(folderOf('b.zip', 'a.zip'))
     expect([code, stdout]).toEqual([2, ''])
     expect(stderr).toContain('error: the current folder holds 2 zips: a.zip, b.zip\n  hint: name the dataset')
   })
 
-  it('says what it saw where there is none', async () => {
+  it('is refused with the names of the files when there is no zip file', async () => {
     expect((await inspect(folderOf('notes.txt'))).stderr).toContain(
       'error: the current folder holds no zip, only notes.txt\n',
     )
@@ -95,8 +95,8 @@ describe('inspect-dataset without a name', () => {
   })
 })
 
-describe('an error of ours', () => {
-  it('exits with 1, shows where it happened and takes the blame', async () => {
+describe('an internal error', () => {
+  it('exits with 1, prints its stack trace and is reported as a bug', async () => {
     const sabotage =
       "const { stringify } = JSON; JSON.stringify = (...args) => { if (args[2] === 2) throw new TypeError('boom'); return stringify(...args) }"
     const { code, stdout, stderr } = await spawnLtxA2a(

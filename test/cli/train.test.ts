@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { ltxA2a, newFolder, projectPath } from './bin.ts'
 
-it('a run without --out and without a window talks in plain lines on stderr and goes to a folder of its own', async () => {
+it('a run without --out is written to a new folder in runs and prints plain lines to stderr', async () => {
   const cwd = newFolder()
   copyFileSync(projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip'), join(cwd, 'Two pairs.zip'))
   writeFileSync(
@@ -14,7 +14,7 @@ it('a run without --out and without a window talks in plain lines on stderr and 
   const { code, stdout, stderr } = await ltxA2a(['train', '--config', 'job.json', ...few], { cwd })
   expect([code, stdout], stderr).toEqual([0, ''])
   expect(stderr).not.toContain('\u001B')
-  expect(stderr.split('\n')[0]).toBe('frame_rate: no effect: audio only')
+  expect(stderr.split('\n')[0]).toBe('no effect, because only audio is trained: frame_rate')
   expect(stderr).toMatch(/^Training: 1 steps?, loss /m)
   const [run = '', ...others] = readdirSync(join(cwd, 'runs'))
   expect(others).toEqual([])
@@ -22,7 +22,7 @@ it('a run without --out and without a window talks in plain lines on stderr and 
   expect(stderr.trimEnd().split('\n').at(-1)).toContain(join('runs', run, 'lora.safetensors'))
 })
 
-it('a quiet run says nothing', async () => {
+it('a run with -q prints nothing', async () => {
   const args = ['train', '-q', '--data', projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip')]
   const few = ['--dev-allow-few-steps', '--number-of-steps', '1', '--rank', '2', '--audio-duration-seconds', '0.5']
   expect(await ltxA2a([...args, ...few, '--backend', 'wasm'])).toEqual({ code: 0, stdout: '', stderr: '' })

@@ -21,32 +21,32 @@ const read = (content: string | Uint8Array, path = 'job.json') => {
 }
 
 describe('a job file', () => {
-  it('is an object of parameters', () =>
+  it('is a JSON object of parameters', () =>
     expect(read('{ "rank": 8, "validation": [] }')).toEqual({ rank: 8, validation: [] }))
 
   it('may begin with a byte order mark', () => expect(read('\uFEFF{ "rank": 8 }')).toEqual({ rank: 8 }))
 
   it.each<[what: string, content: string | Uint8Array, sentence: string]>([
-    ['no JSON', '{ "rank": 8, }', 'job.json is not JSON'],
+    ['not JSON', '{ "rank": 8, }', 'job.json is not JSON'],
     ['empty', '', 'job.json is not JSON'],
     ['a list', '[1]', 'job.json is not a JSON object but a list'],
     ['null', 'null', 'job.json is not a JSON object but null'],
-    ['a text', '"x"', 'job.json is not a JSON object but "x"'],
+    ['a string', '"x"', 'job.json is not a JSON object but "x"'],
     ['in another encoding', Uint8Array.of(0x7b, 0xff, 0x7d), 'job.json is not UTF-8 text'],
-    ['huge', ' '.repeat(1_000_001), 'job.json has more than 1000000 bytes'],
+    ['too large', ' '.repeat(1_000_001), 'job.json has more than 1000000 bytes'],
   ])('is refused when it is %s', (_, content, sentence) => {
     expect(() => read(content)).toThrow(sentence)
     expect(() => read(content)).toThrow(UserError)
   })
 
-  it('is refused when it is missing, or a folder, or never ends', () => {
+  it('is refused when it is missing, a folder or endless', () => {
     expect(() => readJobFile('gone.json')).toThrow('gone.json cannot be read')
     expect(() => readJobFile(folder)).toThrow('cannot be read')
     expect(() => readJobFile('/dev/zero')).toThrow('/dev/zero has more than 1000000 bytes')
   })
 })
 
-describe('a relative path in a job file', () => {
+describe('a path in a job file', () => {
   const job = JSON.stringify({
     training_data_url: 'pairs.zip',
     model: 'base.safetensors',
@@ -60,7 +60,7 @@ describe('a relative path in a job file', () => {
     for (const name of ['pairs.zip', 'base.safetensors', 'ref.wav', 'run']) writeFileSync(join('jobs', name), '')
   })
 
-  it('is looked for beside the file where the current folder has no such thing', () => {
+  it('is resolved against the folder of the job file when the current folder has no such file', () => {
     expect(read(job, 'jobs/job.json')).toEqual({
       training_data_url: join('jobs', 'pairs.zip'),
       model: join('jobs', 'base.safetensors'),
@@ -70,7 +70,7 @@ describe('a relative path in a job file', () => {
     })
   })
 
-  it('is looked for in the current folder first', () => {
+  it('is resolved against the current folder first', () => {
     writeFileSync('pairs.zip', '')
     expect(read(job, 'jobs/job.json')).toMatchObject({
       training_data_url: 'pairs.zip',
@@ -78,11 +78,11 @@ describe('a relative path in a job file', () => {
     })
   })
 
-  it('stays as it is where there is nothing in either', () => {
+  it('is unchanged when neither folder has the file', () => {
     expect(read('{ "training_data_url": "gone.zip" }', 'jobs/job.json')).toEqual({ training_data_url: 'gone.zip' })
   })
 
-  it('is not what a URL or an absolute path is', () => {
+  it('is unchanged when it is a URL or absolute', () => {
     for (const path of ['https://example.com/pairs.zip', 'file:///pairs.zip', join(folder, 'pairs.zip')])
       expect(read(JSON.stringify({ training_data_url: path }), 'jobs/job.json')).toEqual({ training_data_url: path })
   })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { readJobFile } from '../../src/config/job-file.ts'
 
-it('the files of a model that lie beside a job are found, each of them', () => {
+it('each relative model file in a job file is resolved against the folder of the job file', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-job-'))
   mkdirSync(join(folder, 'models'))
   for (const name of ['dit', 'sound']) writeFileSync(join(folder, 'models', `${name}.safetensors`), '')

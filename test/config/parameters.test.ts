@@ -7,21 +7,21 @@ const tables: [name: string, table: Parameters][] = [
   ['preview', previewParameters],
 ]
 
-describe.each(tables)('every parameter of %s', (_, table) => {
+describe.each(tables)('the parameter of %s is valid:', (_, table) => {
   it.each(Object.entries(table))('%s', (name, parameter) => {
     expect(name).toMatch(/^[a-z]+(_[a-z]+)*$/)
-    expect(snakeCase(camelCase(name)), 'the name survives both spellings').toBe(name)
-    expect(parameter.help, 'the help is a clause without a full stop').toMatch(/^\S.*[^.\s]$/)
+    expect(snakeCase(camelCase(name)), 'the name survives conversion to camel case and back').toBe(name)
+    expect(parameter.help, 'the help text has no full stop').toMatch(/^\S.*[^.\s]$/)
     expect(parameter.group).not.toBe('')
     if (parameter.default !== undefined && !(parameter.combineTexts && String(parameter.default) === ''))
-      expect(parameter.schema.safeParse(parameter.default).success, 'the default is allowed').toBe(true)
-    expect(parameter.required && parameter.default !== undefined, 'what is required has no default').toBeFalsy()
+      expect(parameter.schema.safeParse(parameter.default).success, 'the default is valid').toBe(true)
+    expect(parameter.required && parameter.default !== undefined, 'a required parameter has no default').toBeFalsy()
   })
 })
 
 describe('the table of training parameters', () => {
-  it('has every name of the hosted trainer, and marks the others as extensions', () => {
-    const shared = Object.entries<Parameters[string]>(trainParameters).filter(([, { extension: ours }]) => !ours)
+  it('contains the parameters of the hosted trainer and marks all others as extensions', () => {
+    const shared = Object.entries<Parameters[string]>(trainParameters).filter(([, { extension }]) => !extension)
     expect(shared.map(([name]) => name).sort()).toEqual([
       'audio_duration_seconds',
       'audio_normalize',

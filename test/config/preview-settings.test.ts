@@ -4,8 +4,8 @@ import type { Flags } from '../../src/config/values.ts'
 
 const resolve = (flags: Flags) => resolvePreviewSettings({ flags: { reference: 'ref.wav', ...flags } })
 
-describe('a preview', () => {
-  it('has the reference’s defaults, and leaves to the LoRA what the LoRA knows', () => {
+describe('the settings of a preview', () => {
+  it('have the documented defaults and leave undefined what the LoRA file specifies', () => {
     const settings = resolve({ lora: ['lora.safetensors'] })
     expect(settings).toMatchObject({
       reference: 'ref.wav',
@@ -25,9 +25,9 @@ describe('a preview', () => {
     expect(Object.isFrozen(settings)).toBe(true)
   })
 
-  it('of the base alone has no LoRA', () => expect(resolve({}).loras).toEqual([]))
+  it('contain no LoRA by default', () => expect(resolve({}).loras).toEqual([]))
 
-  it('gives each LoRA the strength in the same place', () => {
+  it('assign the strengths to the LoRAs in order', () => {
     expect(resolve({ lora: ['a', 'b, c', 'd'], loraStrength: ['0.5', '-1'] }).loras).toEqual([
       { path: 'a', strength: 0.5 },
       { path: 'b, c', strength: -1 },
@@ -35,7 +35,7 @@ describe('a preview', () => {
     ])
   })
 
-  it('may have an empty prompt, which is not the same as none', () => expect(resolve({ prompt: '' }).prompt).toBe(''))
+  it('distinguish an empty prompt from a missing one', () => expect(resolve({ prompt: '' }).prompt).toBe(''))
 
   it.each<[Flags, string]>([
     [{ reference: undefined }, 'reference is missing'],
@@ -48,5 +48,5 @@ describe('a preview', () => {
     [{ duration: '0.1' }, 'duration must be a number from 0.5 to 60, not 0.1'],
     [{ seed: '1.5' }, 'seed must be a whole number from 0 to 4294967295, not 1.5'],
     [{ backend: 'cuda' }, 'backend must be one of auto, tensorflow, wasm, cpu, not "cuda"'],
-  ])('is refused for %j', (flags, message) => expect(() => resolve(flags)).toThrow(message))
+  ])('are refused for %j', (flags, message) => expect(() => resolve(flags)).toThrow(message))
 })

@@ -28,11 +28,11 @@ function refusal(resolve: () => unknown): { message: string; hint?: string | und
     if (!(error instanceof UserError)) throw error
     return { message: error.message, hint: error.hint }
   }
-  throw new Error('nothing was refused')
+  throw new Error('no UserError was thrown')
 }
 
 describe('the defaults', () => {
-  it('are those of the hosted trainer', () => {
+  it('of shared parameters are those of the hosted trainer', () => {
     expect(byFlags({})).toMatchObject({
       trainingDataUrl: 'pairs.zip',
       triggerPhrase: '',
@@ -51,7 +51,7 @@ describe('the defaults', () => {
     })
   })
 
-  it('and ours beyond those', () => {
+  it('of the extensions are as documented', () => {
     expect(byFlags({})).toMatchObject({
       seed: 42,
       alpha: 32,
@@ -71,7 +71,7 @@ describe('the defaults', () => {
     expect(byFlags({}).targetModules).toHaveLength(10)
   })
 
-  it('follow each other: alpha the rank, a prompt the trigger phrase', () => {
+  it('of alpha and of prompts are the rank and the trigger phrase', () => {
     expect(byFlags({ rank: '64' }).alpha).toBe(64)
     expect(byFlags({ rank: '64', alpha: '16' }).alpha).toBe(16)
     expect(byFlags({ triggerPhrase: 'tonech4nge', validationReference: ['a.wav'] }).validation).toEqual([
@@ -79,7 +79,7 @@ describe('the defaults', () => {
     ])
   })
 
-  it('hold a negative prompt of comma-separated defects', () => {
+  it('contain a negative prompt of comma-separated defects', () => {
     expect(byFlags({}).validationNegativePrompt.split(', ').length).toBeGreaterThan(10)
   })
 })
@@ -89,21 +89,21 @@ describe('settings', () => {
     [null, 'the options are null, not an object'],
     ['pairs.zip', 'the options are "pairs.zip", not an object'],
     [[1], 'the options are a list of 1, not an object'],
-  ])('are refused when a program passes %j', (options, message) => {
+  ])('are refused when the options are %j', (options, message) => {
     for (const resolve of [resolveTrainSettings, resolveInspectSettings])
       expect(refusal(() => resolve({ options: options as never })).message).toBe(message)
   })
 
   it('are frozen', () => expect(Object.isFrozen(byFlags({}))).toBe(true))
 
-  it('hold the parts of a model in one text, however they were given', () => {
+  it('join the files of a model into one comma-separated string', () => {
     expect(byFlags({ model: 'a,b' }).model).toBe('a,b')
     expect(byFlags({ model: ['a'] }).model).toBe('a')
     expect(byFlags({ model: ['a', 'b,c'] }).model).toBe('a,b,c')
     expect(refusal(() => byFlags({ model: [''] })).message).toBe('model must be a path that is not empty, not ""')
   })
 
-  it('written as a job resolve to the same settings', () => {
+  it('are unchanged after a round trip through a job file', () => {
     const settings = byFlags({
       rank: '8',
       alpha: '4',
@@ -124,7 +124,7 @@ describe('settings', () => {
     })
   })
 
-  it('of a run that was begun are accepted as they once were, with flags on top', () => {
+  it('of a resumed run keep developer values and are overridden by flags', () => {
     const job = jobOf(byFlags({ devAllowFewSteps: true, numberOfSteps: '4', rank: '3' }))
     const { settings } = resolveTrainSettings({
       flags: { checkpointInterval: '2' },
@@ -135,7 +135,7 @@ describe('settings', () => {
 })
 
 describe('a job file', () => {
-  it('as people know it from the hosted trainer runs as it is', () => {
+  it('of the hosted trainer is accepted unchanged', () => {
     const job = `{ "training_data_url": "pairs.zip", "trigger_phrase": "tonech4nge", "rank": 32, "number_of_steps": 2000, "learning_rate": 0.0002, "audio_duration_seconds": 5.0,
       "validation": [ { "prompt": "tonech4nge", "reference_audio_url": "ref.wav" } ] }`
     const { settings, notices } = resolveTrainSettings({ flags: {}, configFile: jobFile(job) })
@@ -151,7 +151,7 @@ describe('a job file', () => {
     expect(notices).toEqual([])
   })
 
-  it('yields to flags, also where its own value would be refused', () => {
+  it('is overridden by flags, even where its own value is invalid', () => {
     const { settings } = byJob(
       { rank: 24, seed: 1, debug_dataset: true },
       { rank: '16', trainingDataUrl: 'b.zip', debugDataset: false },
@@ -162,7 +162,7 @@ describe('a job file', () => {
     ).toEqual([{ prompt: '', referenceAudioUrl: 'b' }])
   })
 
-  it('may say data for training_data_url, but not both', () => {
+  it('accepts data as a short name of training_data_url, but not both', () => {
     expect(resolveTrainSettings({ flags: {}, configFile: jobFile({ data: 'a.zip' }) }).settings.trainingDataUrl).toBe(
       'a.zip',
     )
@@ -171,16 +171,18 @@ describe('a job file', () => {
     )
   })
 
-  it('may have video fields, of any value, which are noted', () => {
+  it('accepts video fields of any value and reports that they have no effect', () => {
     const { notices } = byJob({ resolution: 'high', number_of_frames: null, first_frame_conditioning_p: { x: 1 } })
-    expect(notices).toEqual(['resolution, number_of_frames, first_frame_conditioning_p: no effect: audio only'])
+    expect(notices).toEqual([
+      'no effect, because only audio is trained: resolution, number_of_frames, first_frame_conditioning_p',
+    ])
   })
 })
 
 describe('video flags', () => {
-  it('are noted like video fields, once', () => {
+  it('are reported together with video fields, once each', () => {
     expect(byJob({ frame_rate: 24 }, { frameRate: '25', withAudio: true }).notices).toEqual([
-      'frame_rate, with_audio: no effect: audio only',
+      'no effect, because only audio is trained: frame_rate, with_audio',
     ])
   })
 })
@@ -232,15 +234,15 @@ describe('a value of a job file is refused: ', () => {
     [{ trigger_phrase: 5, rank: 32 }, 'trigger_phrase must be text, not 5'],
   ])('%j', (job, message) => expect(refusal(() => byJob(job)).message).toBe(message))
 
-  it('with a hint that says where, and what goes without saying', () => {
+  it('with a hint that names the file and the default', () => {
     expect(refusal(() => byJob({ rank: 24 })).hint).toMatch(/^correct it in .*job-\d+\.json, or leave it out for 32$/)
   })
 
-  it('however long it is, in a short sentence', () => {
+  it('with a short message for a long value', () => {
     expect(refusal(() => byJob({ audio_normalize: 'x'.repeat(100_000) })).message.length).toBeLessThan(150)
   })
 
-  it('1e999, which JSON reads as infinity', () => {
+  it('1e999, which is parsed as Infinity', () => {
     const configFile = jobFile('{ "training_data_url": "a.zip", "learning_rate": 1e999 }')
     expect(refusal(() => resolveTrainSettings({ flags: {}, configFile })).message).toBe(
       'learning_rate must be a number above 0 and at most 1, not Infinity',
@@ -248,7 +250,7 @@ describe('a value of a job file is refused: ', () => {
   })
 })
 
-describe('an unknown name is refused, and the nearest known one named: ', () => {
+describe('an unknown name is refused with a suggestion: ', () => {
   it.each([
     ['numbr_of_steps', 'number_of_steps'],
     ['numberOfSteps', 'number_of_steps'],
@@ -263,30 +265,27 @@ describe('an unknown name is refused, and the nearest known one named: ', () => 
     expect(hint).toBe(`did you mean ${known}?`)
   })
 
-  it('also inside validation', () => {
+  it('inside validation', () => {
     const { message, hint } = refusal(() => byJob({ validation: [{ reference_audio_url: 'a', promt: 'x' }] }))
     expect(message).toMatch(/has the unknown parameter "validation\[0\]\.promt"$/)
     expect(hint).toBe('did you mean validation[0].prompt?')
   })
 
-  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
-    'also where it is the language’s own: %s',
-    (name) => {
-      const configFile = jobFile(`{ "training_data_url": "a.zip", "${name}": { "rank": 8 } }`)
-      expect(refusal(() => resolveTrainSettings({ flags: {}, configFile })).message).toContain(
-        `unknown parameter "${name}"`,
-      )
-      const nested = jobFile(
-        `{ "training_data_url": "a.zip", "validation": [{ "reference_audio_url": "a", "${name}": {} }] }`,
-      )
-      expect(refusal(() => resolveTrainSettings({ flags: {}, configFile: nested })).message).toContain(name)
-      expect(({} as { rank?: number }).rank).toBeUndefined()
-    },
-  )
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])('for the name %s of Object.prototype', (name) => {
+    const configFile = jobFile(`{ "training_data_url": "a.zip", "${name}": { "rank": 8 } }`)
+    expect(refusal(() => resolveTrainSettings({ flags: {}, configFile })).message).toContain(
+      `unknown parameter "${name}"`,
+    )
+    const nested = jobFile(
+      `{ "training_data_url": "a.zip", "validation": [{ "reference_audio_url": "a", "${name}": {} }] }`,
+    )
+    expect(refusal(() => resolveTrainSettings({ flags: {}, configFile: nested })).message).toContain(name)
+    expect(({} as { rank?: number }).rank).toBeUndefined()
+  })
 })
 
 describe('a flag', () => {
-  it('spells numbers in decimal', () => {
+  it('accepts decimal numbers', () => {
     expect(byFlags({ learningRate: '5e-5', seed: '007', stgScale: '.5', audioDurationSeconds: '+3.' })).toMatchObject({
       learningRate: 5e-5,
       seed: 7,
@@ -296,7 +295,7 @@ describe('a flag', () => {
   })
 
   it.each(['', ' ', '0x10', '1_000', 'many', '12 ', 'NaN', 'Infinity', '1e', '--5'])(
-    'is refused as a number when it says "%s"',
+    'is refused as a number when it is "%s"',
     (seed) => {
       const { message, hint } = refusal(() => byFlags({ seed }))
       expect(message).toBe(`seed must be a whole number from 0 to 4294967295, not "${seed}"`)
@@ -304,7 +303,7 @@ describe('a flag', () => {
     },
   )
 
-  it('spells true and false, or stands for true alone', () => {
+  it('accepts true and false, and means true without a value', () => {
     expect(byFlags({ audioNormalize: 'false', audioPreservePitch: false, debugDataset: true })).toMatchObject({
       audioNormalize: false,
       audioPreservePitch: false,
@@ -315,11 +314,11 @@ describe('a flag', () => {
     )
   })
 
-  it('lists target modules with commas, repeated, or both', () => {
+  it('accepts target modules separated by commas, repeated, or both', () => {
     expect(byFlags({ targetModules: ['to_q, to_k', 'to_v'] }).targetModules).toEqual(['to_q', 'to_k', 'to_v'])
   })
 
-  it('may ask for few steps and any rank only with the developer flag', () => {
+  it('accepts few steps and any rank only with the developer flag', () => {
     expect(byFlags({ devAllowFewSteps: true, numberOfSteps: '1', rank: '1' })).toMatchObject({
       numberOfSteps: 1,
       rank: 1,
@@ -332,7 +331,7 @@ describe('a flag', () => {
     expect(refusal(() => byJob({ dev_allow_few_steps: true })).message).toContain('unknown parameter')
   })
 
-  it('pairs validation references with prompts in their order', () => {
+  it('combines validation references and prompts in order', () => {
     expect(byFlags({ validationReference: ['a.wav', 'b.wav'], validationPrompt: ['one', 'two'] }).validation).toEqual([
       { prompt: 'one', referenceAudioUrl: 'a.wav' },
       { prompt: 'two', referenceAudioUrl: 'b.wav' },
@@ -347,15 +346,15 @@ describe('a flag', () => {
   })
 })
 
-describe('what cannot be', () => {
-  it('is training without data', () => {
+describe('training is refused', () => {
+  it('without data', () => {
     expect(refusal(() => resolveTrainSettings({ flags: {} }))).toEqual({
       message: 'training_data_url is missing',
       hint: 'give it as --data <zip>',
     })
   })
 
-  it('is splitting recordings into scenes', () => {
+  it('with splitting into scenes', () => {
     const { message, hint } = refusal(() => byJob({ split_input_into_scenes: true }))
     expect(message).toMatch(/^split_input_into_scenes cannot be true: .*sync/)
     expect(hint).toMatch(/beforehand/)
@@ -363,14 +362,14 @@ describe('what cannot be', () => {
 })
 
 describe('inspecting a dataset', () => {
-  it('takes the same job, looks at the data alone, and needs no name', () => {
+  it('accepts a training job, validates only its dataset parameters and needs no dataset', () => {
     const job = { rank: 24, audio_duration_seconds: 3, aspect_ratio: '1:1' }
     const { settings, notices } = resolveInspectSettings({ flags: { triggerPhrase: 'x' }, configFile: jobFile(job) })
     expect(settings).toMatchObject({ trainingDataUrl: undefined, audioDurationSeconds: 3, triggerPhrase: 'x' })
-    expect(notices).toEqual(['aspect_ratio: no effect: audio only'])
+    expect(notices).toEqual(['no effect, because only audio is trained: aspect_ratio'])
   })
 
-  it('refuses what a training would refuse of the data', () => {
+  it('refuses the dataset parameters that training refuses', () => {
     expect(refusal(() => resolveInspectSettings({ flags: { audioDurationSeconds: '0' } })).message).toContain(
       'from 0.5 to 60',
     )

@@ -1,4 +1,4 @@
-/** Advice on a folder of recordings with deliberate defects. */
+/** The audio analysis of a folder of recordings with deliberate defects. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,7 +49,7 @@ beforeAll(async () => {
 
 const named = (kind: string) => dataset.advice?.findings.find((finding) => finding.kind === kind)?.pairs
 
-describe('the analysis finds', () => {
+describe('the audio analysis reports', () => {
   const cases: [kind: string, pairs: { name: string; detail?: unknown }[]][] = [
     ['unrelated', [{ name: 'other' }]],
     ['out-of-sync', [{ name: 'late', detail: '+37 ms' }]],
@@ -67,42 +67,42 @@ describe('the analysis finds', () => {
   ]
   test.each(cases)('%s', (kind, pairs) => expect(named(kind)).toEqual(pairs))
 
-  test('the pair whose sides are swapped', () => {
+  test('the pair with swapped sides as odd', () => {
     expect(named('odd')).toContainEqual({ name: 'exchanged' })
     expect(named('odd')?.map(({ name }) => name)).not.toContain('good-1')
   })
 
-  test('nothing else', () => {
+  test('no other problems', () => {
     const known = [...cases.map(([kind]) => kind), 'odd']
     expect(dataset.advice?.findings.map(({ kind }) => kind).filter((kind) => !known.includes(kind))).toEqual([])
   })
 })
 
-test('warnings come before hints', () => {
+test('warnings are listed before hints', () => {
   const severities = dataset.advice?.findings.map(({ severity }) => severity) ?? []
   expect(severities).toEqual([...severities].sort().reverse())
 })
 
-test('each side is measured, each pair compared, and all of it can be written as JSON', () => {
+test('the measurements of sides and pairs can be serialized as JSON', () => {
   const late = dataset.pairs.find(({ name }) => name === 'late')
   expect(late?.sound).toMatchObject({ common: 'waveform', lagSeconds: expect.closeTo(0.037, 3) })
   expect(late?.reference.audio?.sound).toMatchObject({ clippedPlaces: 0, loudness: expect.any(Number) })
   expect(JSON.parse(JSON.stringify(dataset))).toEqual(dataset)
 })
 
-test('a length that keeps nearly all pairs is recommended', () => {
+test('a clip length that keeps nearly all pairs is recommended', () => {
   expect(dataset.advice?.recommendedSeconds).toBe(3)
   expect(dataset.advice?.buckets[0]).toEqual({ seconds: 1.5, pairs: 16 })
 })
 
-test('a finding is one line with the names and numbers behind it', () => {
+test('a finding is printed in one line with the pairs and their values', () => {
   const pairs = [{ name: 'a', detail: '+37 ms' }, { name: 'b' }, { name: 'c' }]
   const finding = { kind: 'x', severity: 'hint', what: 'Out of sync', hint: '', pairs } as const
   expect(findingText(finding)).toBe('Out of sync, 3 pairs: a +37 ms, b, c')
   expect(findingText(finding, 1)).toBe('Out of sync, 3 pairs: a +37 ms, 2 more')
 })
 
-test('without analysis there is no advice', async () => {
+test('the dataset contains no advice without the audio analysis', async () => {
   const source = await openSource(folder)
   const options = { triggerPhrase: '', seconds: 2, preservePitch: false, normalize: true }
   const withoutAnalysis = await inspectSource(source, options)

@@ -3,7 +3,7 @@ import { pairsPerClipLength, recommendedSeconds, sampleBuckets } from '../../src
 
 const both = (...seconds: number[]) => seconds.map((length) => ({ reference: length, target: length }))
 
-test('each length keeps the pairs whose shorter side fills it', () => {
+test('each clip length counts the pairs whose shorter side is long enough', () => {
   const kept = pairsPerClipLength([...both(2.29, 2.2, 5), { reference: 9, target: 3.04 }])
   expect(kept).toEqual([
     { seconds: 2.2, pairs: 4 },
@@ -12,18 +12,18 @@ test('each length keeps the pairs whose shorter side fills it', () => {
   ])
 })
 
-test('what is shorter than half a second counts nowhere, what is longer than a minute counts as a minute', () => {
+test('sides shorter than half a second are not counted, sides longer than a minute count as a minute', () => {
   expect(pairsPerClipLength(both(0.4, 61, 600))).toEqual([{ seconds: 60, pairs: 2 }])
 })
 
-test('the longest length that keeps nearly all is recommended, but no more than ten seconds', () => {
+test('the longest clip length that keeps nearly all pairs is recommended, up to ten seconds', () => {
   expect(recommendedSeconds(pairsPerClipLength(both(1, ...Array<number>(19).fill(4), 6)))).toBe(4)
   expect(recommendedSeconds(pairsPerClipLength(both(3, 4, 6)))).toBe(3)
   expect(recommendedSeconds(pairsPerClipLength(both(30, 40)))).toBe(10)
   expect(recommendedSeconds(pairsPerClipLength(both(0.1)))).toBeNull()
 })
 
-test('a chart keeps its ends when it is thinned', () => {
+test('sampleBuckets keeps the first and the last bucket', () => {
   const kept = pairsPerClipLength(both(...Array.from({ length: 30 }, (_, i) => 1 + i / 10)))
   const few = sampleBuckets(kept, 6)
   expect([few.length, few[0], few.at(-1)]).toEqual([6, kept[0], kept.at(-1)])

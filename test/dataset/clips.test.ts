@@ -15,7 +15,7 @@ import { convert, risesPerSecond, tone, writeWav } from '../audio/signals.ts'
 const root = mkdtempSync(join(tmpdir(), 'ltx-test-'))
 afterAll(() => rmSync(root, { recursive: true }))
 
-/** Fits the one pair of a folder. */
+/** Fits the only pair of a folder. */
 async function fit(folder: string, changed: Partial<DatasetOptions> = {}): Promise<FittedPair> {
   const options = { triggerPhrase: 'ping', seconds: 1, preservePitch: true, normalize: false, ...changed }
   const source = await openSource(folder)
@@ -46,14 +46,14 @@ const lengths = ({ reference, target }: FittedPair) =>
   [reference, target].flatMap(({ channels }) => channels.map(({ length }) => length))
 
 describe('a fitted pair', () => {
-  test('is trimmed at its own rate and resampled by our filter, sample for sample', async () => {
+  test('is trimmed at its own sample rate, then resampled to 16 kHz', async () => {
     const [start, end] = [tone(2, { sampleRate: 48_000 }), tone(3, { sampleRate: 44_100 })]
     const { reference, target } = await fitWaveforms(start, end)
     expect(reference).toEqual(resample(firstSamples(start, 48_000), 16_000))
     expect(target).toEqual(resample(firstSamples(end, 44_100), 16_000))
   })
 
-  test('at 16 kHz and the length of the bucket is what the files hold', async () => {
+  test('is unchanged when the files already have 16 kHz and the length of the bucket', async () => {
     const waveform = tone(1, { sampleRate: 16_000 })
     expect(await fitWaveforms(waveform, waveform)).toEqual({
       name: 'a',
@@ -70,12 +70,12 @@ describe('a fitted pair', () => {
     [44_100, 1.01],
     [48_000, 1.00003],
     [192_000, 0.5],
-  ])('from %i Hz has exactly the samples of %f s on both sides', async (sampleRate, seconds) => {
+  ])('from %i Hz has exactly %f s on both sides', async (sampleRate, seconds) => {
     const pair = await fitWaveforms(tone(1.7, { sampleRate }), tone(seconds + 0.03, { sampleRate }), { seconds })
     expect(lengths(pair)).toEqual(new Array(4).fill(Math.floor(seconds * 16_000)))
   })
 
-  test('is stretched with its pitch kept where that is asked for, else trimmed', async () => {
+  test('is stretched when pitch preservation is on, else trimmed', async () => {
     const [start, end] = [tone(1.08, { hertz: 1000 }), tone(1.03, { hertz: 500 })]
     const stretched = await fitWaveforms(start, end)
     expect(lengths(stretched)).toEqual([16_000, 16_000, 16_000, 16_000])
@@ -86,7 +86,7 @@ describe('a fitted pair', () => {
     expect(trimmed.reference).toEqual(resample(firstSamples(start, 44_100), 16_000))
   })
 
-  test('is stretched as a whole: what sounded at its end still does', async () => {
+  test('is stretched as a whole, including the end of the recording', async () => {
     const end = tone(1.08, { level: 0 })
     for (const channel of end.channels) channel.set(tone(0.08, { channels: 1 }).channels[0] as Float32Array, 44_100)
     const { target } = await fitWaveforms(tone(1.08), end)
@@ -95,14 +95,14 @@ describe('a fitted pair', () => {
     )
   })
 
-  test('is stretched to the last sample when it is just short enough to be stretched', async () => {
+  test('is stretched completely at the maximum stretch factor', async () => {
     const long = tone(1.243, { sampleRate: 48_000 }) // 1.1 · 1.13 s, which in floating point is a little less
     const { reference } = await fitWaveforms(long, long, { seconds: 1.13 })
     const stretched = resample(await stretchTo(long, Math.floor(1.13 * 48_000)), 16_000)
     expect(reference).toEqual(firstSamples(stretched, Math.floor(1.13 * 16_000)))
   })
 
-  test('has its peaks at −1 dBFS on each side when normalised, and silence as it was', async () => {
+  test('has a peak of −1 dBFS on each side when normalized, except for silence', async () => {
     const { reference, target } = await fitWaveforms(tone(2, { level: 0.01 }), tone(2, { level: 0 }), {
       normalize: true,
     })
@@ -110,7 +110,7 @@ describe('a fitted pair', () => {
     expect(peak(target)).toBe(0)
   })
 
-  test('has two channels, from mono and from 5.1', async () => {
+  test('is converted to stereo from mono and 5.1', async () => {
     const { reference, target } = await fitWaveforms(tone(1, { channels: 1 }), tone(1, { channels: 6 }))
     expect(reference.channels).toHaveLength(2)
     expect(reference.channels[0]).toEqual(reference.channels[1])
@@ -118,7 +118,7 @@ describe('a fitted pair', () => {
     expect(target.channels[0]).not.toEqual(target.channels[1])
   })
 
-  test('may come from two formats, with a caption', async () => {
+  test('can combine two file formats and a caption', async () => {
     const folder = newFolder()
     const wav = writeWav(join(root, 'source.wav'), tone(1.5))
     await convert(wav, join(folder, 'a_start.ogg'))
@@ -131,12 +131,12 @@ describe('a fitted pair', () => {
     expect(Math.max(...(difference ?? []))).toBeLessThan(0.1)
   })
 
-  test('is not made of a pair that is to be skipped', async () => {
+  test('does not exist for a skipped pair', async () => {
     await expect(fitWaveforms(tone(1), tone(0.5))).rejects.toThrow('the pair a was not fitted')
   })
 })
 
-test.runIf(existsSync('/dev/full'))('a full disk is reported with what to do about it', async () => {
+test.runIf(existsSync('/dev/full'))('a full disk is reported with a hint', async () => {
   const before = process.env.TMPDIR
   process.env.TMPDIR = newFolder()
   const store = await openClipStore()
@@ -157,7 +157,7 @@ test.runIf(existsSync('/dev/full'))('a full disk is reported with what to do abo
 describe('a reference clip', () => {
   const file = (name: string, waveform: Waveform) => writeWav(join(root, name), waveform, 'float32')
 
-  test('is cut to the duration, stereo, 16 kHz, at its own level', async () => {
+  test('is cut to the duration, stereo, at 16 kHz and not normalized', async () => {
     const waveform = tone(3, { channels: 1, level: 0.1 })
     const clip = await fitReference(file('long.wav', waveform), 2)
     const [expected] = resample(firstSamples(waveform, 88_200), 16_000).channels
@@ -165,7 +165,7 @@ describe('a reference clip', () => {
   })
 
   test.each(['mp3', 'm4a', 'ogg', 'flac'])(
-    'from %s begins and ends where the whole recording does',
+    'from %s equals the start of the fully decoded recording',
     async (extension) => {
       const path = join(root, `whole.${extension}`)
       await convert(file(`whole-${extension}.wav`, tone(3)), path)
@@ -175,16 +175,16 @@ describe('a reference clip', () => {
     },
   )
 
-  test('stays short when it is short', async () => {
+  test('is not extended when the recording is shorter', async () => {
     expect(sampleCount(await fitReference(file('short.wav', tone(0.25)), 2))).toBe(4000)
   })
 
-  test('is normalised when asked', async () => {
+  test('is normalized on request', async () => {
     const clip = await fitReference(file('quiet.wav', tone(0.5, { level: 0.01 })), 2, { normalize: true })
     expect(toDbfs(peak(clip))).toBeCloseTo(-1, 4)
   })
 
-  test('of some milliseconds is refused', async () => {
+  test('of 50 ms is refused', async () => {
     await expect(fitReference(file('blip.wav', tone(0.05)), 2)).rejects.toThrow('blip.wav has only 0.050 s')
   })
 })

@@ -28,7 +28,7 @@ const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/zips/${n
 
 const messages = ({ problems }: Dataset) => problems.map(({ severity, message }) => `${severity}: ${message}`)
 
-test('a good dataset has no problems, and is the same after a trip through JSON', async () => {
+test('a valid dataset has no problems and is unchanged after serialization as JSON', async () => {
   const dataset = await inspect(fixture('valid/ten-pairs'), { triggerPhrase: 'ping' })
   expect(dataset.problems).toEqual([])
   expect(dataset.counts).toEqual({ pairs: 10, used: 10, skipped: 0, stretched: 0, trimmed: 0, asIs: 10 })
@@ -44,7 +44,7 @@ test('a good dataset has no problems, and is the same after a trip through JSON'
   expect(() => assertTrainable(dataset)).not.toThrow()
 })
 
-test('folders, leftovers, upper case and byte-order marks are no obstacle', async () => {
+test('subfolders, macOS metadata files, upper-case extensions and byte order marks are accepted', async () => {
   const dataset = await inspect(fixture('valid/mac-leftovers-and-folders'))
   expect(dataset.pairs.map(({ name, caption }) => [name, caption])).toEqual([
     ['Snare', ''],
@@ -56,7 +56,7 @@ test('folders, leftovers, upper case and byte-order marks are no obstacle', asyn
   ])
 })
 
-describe('a folder of every kind of pair', () => {
+describe('in a folder with every kind of pair', () => {
   let dataset: Dataset
   test('every pair is measured, planned and counted', async () => {
     const at = (name: string) => join(folder, name)
@@ -82,11 +82,11 @@ describe('a folder of every kind of pair', () => {
     expect(dataset.counts).toEqual({ pairs: 5, used: 4, skipped: 1, stretched: 1, trimmed: 2, asIs: 1 })
   })
 
-  test('a lossy coder adds some milliseconds, which are stretched away', () => {
+  test('the milliseconds added by a lossy codec are removed by stretching', () => {
     expect(dataset.pairs[0]).toMatchObject({ name: 'coded', plan: { use: true, target: { how: 'stretch' } } })
   })
 
-  test('one side decides for both', () => {
+  test('both sides are trimmed when one of them is too long to be stretched', () => {
     expect(dataset.pairs.find(({ name }) => name === 'long')?.plan).toEqual({
       use: true,
       reference: { how: 'trim' },
@@ -94,7 +94,7 @@ describe('a folder of every kind of pair', () => {
     })
   })
 
-  test('a short side leaves the pair out, which is no problem as long as others are left', () => {
+  test('a pair with a short side is skipped, and the other pairs remain trainable', () => {
     expect(dataset.pairs.find(({ name }) => name === 'short')?.plan).toEqual({
       use: false,
       reason: 'target has 0.8 s of 1 s',
@@ -102,7 +102,7 @@ describe('a folder of every kind of pair', () => {
     expect(() => assertTrainable(dataset)).not.toThrow()
   })
 
-  test('silence is judged by the part that is used', () => {
+  test('silence is detected in the part that is used', () => {
     expect(dataset.pairs.find(({ name }) => name === 'late')?.reference.audio).toMatchObject({
       peakDbfs: null,
       silent: true,
@@ -117,7 +117,7 @@ describe('a folder of every kind of pair', () => {
   })
 })
 
-describe('what cannot be trained on', () => {
+describe('an invalid dataset is refused', () => {
   test.each([
     ['reference-missing-for-drums', 'drums_end.wav has no reference drums_start'],
     ['drums-end-is-text', 'drums_end.wav cannot be read as .wav audio'],

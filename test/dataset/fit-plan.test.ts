@@ -21,43 +21,43 @@ describe('how a pair is fitted', () => {
     expect(plan(reference, target)).toEqual({ use: true, reference: expectedReference, target: expectedTarget })
   })
 
-  test('without preserving pitch everything longer is trimmed', () => {
+  test('everything longer is trimmed without pitch preservation', () => {
     expect(plan(5.2, 5.4, false)).toEqual({ use: true, reference: trim, target: trim })
   })
 
-  test('a sample of rounding is no difference', () => {
+  test('rounding errors are ignored', () => {
     expect(plan(4.9999999, 5.0000001)).toEqual({ use: true, reference: asIs, target: asIs })
     expect(plan(3.3 * 1.1, 3.3, true, 3.3)).toMatchObject({ reference: { how: 'stretch' } })
   })
 
-  test('a sample short is short, and the reason does not round it up', () => {
+  test('a side one sample too short is skipped, and its duration is rounded down in the reason', () => {
     expect(plan(5, 239_999 / 48_000)).toEqual({ use: false, reason: 'target has 4.99 s of 5 s' })
     expect(plan(2.8, 1, false)).toEqual({ use: false, reason: 'reference has 2.8 s of 5 s, target has 1 s of 5 s' })
   })
 })
 
-describe('the buckets that could be used', () => {
+describe('the usable clip lengths', () => {
   const both = (...seconds: number[]) => seconds.map((side) => ({ reference: side, target: side + 1 }))
 
-  test('the shorter side counts, rounded down to a tenth', () => {
+  test('are those of the shorter side, rounded down to a tenth', () => {
     expect(usableBuckets([{ reference: 9, target: 3.29 }])?.longest).toEqual({ seconds: 3.2, pairs: 1 })
     expect(usableBuckets(both(3.2, 4.05))?.longest).toEqual({ seconds: 4, pairs: 1 })
   })
 
-  test('the longest that one pair fills, and the longest that all fill', () => {
+  test('include the longest for at least one pair and the longest for all pairs', () => {
     expect(usableBuckets(both(0.3, 3.2, 3.21, 4.7, 4.75))).toEqual({
       longest: { seconds: 4.7, pairs: 2 },
       all: { seconds: 3.2, pairs: 4 },
     })
   })
 
-  test('stay within what the option allows', () => {
+  test('are within the range of the option', () => {
     expect(usableBuckets(both(100))?.longest).toEqual({ seconds: 60, pairs: 1 })
     expect(usableBuckets(both(0.49, 0.1))).toBeUndefined()
     expect(usableBuckets(both(0.5))?.longest).toEqual({ seconds: 0.5, pairs: 1 })
   })
 
-  test('are such that their pairs would be used', () => {
+  test('are long enough for their pairs to be used', () => {
     for (let tenths = 5; tenths <= 600; tenths++) {
       const { longest } = usableBuckets(both(tenths / 10)) as { longest: { seconds: number } }
       expect(longest.seconds).toBe(tenths / 10)
@@ -66,13 +66,9 @@ describe('the buckets that could be used', () => {
   })
 })
 
-test.each([0.5, 5, 20, 60])(
-  'all of a recording that is stretched to %d s is kept, and more than all that is trimmed',
-  (seconds) => {
-    const isStretched = (duration: number) =>
-      JSON.stringify(plan(duration, duration, true, seconds)).includes('stretch')
-    expect(isStretched(1.1 * seconds)).toBe(true)
-    expect(isStretched(headSeconds(seconds))).toBe(false)
-    expect(headSeconds(seconds)).toBeGreaterThan(1.1 * seconds + 0.5)
-  },
-)
+test.each([0.5, 5, 20, 60])('for %d s the decoded head contains all of a recording that is stretched', (seconds) => {
+  const isStretched = (duration: number) => JSON.stringify(plan(duration, duration, true, seconds)).includes('stretch')
+  expect(isStretched(1.1 * seconds)).toBe(true)
+  expect(isStretched(headSeconds(seconds))).toBe(false)
+  expect(headSeconds(seconds)).toBeGreaterThan(1.1 * seconds + 0.5)
+})

@@ -4,11 +4,11 @@ import { findPairs } from '../../src/dataset/pairs.ts'
 
 const ten = Array.from({ length: 10 }, (_, i) => [`${i}_start.wav`, `${i}_end.wav`]).flat()
 
-/** Problems beside those of ten good pairs. */
+/** The problems of ten valid pairs and other files. */
 const problemsWith = (...paths: string[]) => findPairs([...ten, ...paths]).problems
 
 describe('pairs', () => {
-  test('are found by their suffixes, whatever the formats, folders, and the case of the extensions', () => {
+  test('are found by their suffixes in any format, folder and case of the extension', () => {
     const { pairs } = findPairs([
       'a/kick_start.WAV',
       'b/c/kick_end.Mp3',
@@ -22,7 +22,7 @@ describe('pairs', () => {
     ])
   })
 
-  test('may have names that look like suffixes or hold dots', () => {
+  test('can have names that resemble suffixes or contain dots', () => {
     const names = findPairs([
       'start_start.wav',
       'start_end.wav',
@@ -35,11 +35,11 @@ describe('pairs', () => {
     expect(names.problems.map(({ severity }) => severity)).toEqual(['hint'])
   })
 
-  test('are found whichever way accents are written', () => {
+  test('are matched regardless of Unicode normalization', () => {
     expect(findPairs(['e\u0301_start.wav', '\u00e9_end.wav']).pairs).toHaveLength(1)
   })
 
-  test('come in the same order whatever the order of the files', () => {
+  test('are ordered independently of the order of the files', () => {
     fc.assert(
       fc.property(fc.shuffledSubarray(ten, { minLength: ten.length }), (paths) => {
         expect(findPairs(paths)).toEqual(findPairs(ten))
@@ -48,7 +48,7 @@ describe('pairs', () => {
   })
 })
 
-test('leftovers and other files are ignored without a word', () => {
+test('system and unrelated files are ignored without a problem', () => {
   const leftovers = [
     '__MACOSX/._0_start.wav',
     'a/._0_end.wav',
@@ -61,7 +61,7 @@ test('leftovers and other files are ignored without a word', () => {
   expect(problemsWith(...leftovers)).toEqual([])
 })
 
-describe('errors', () => {
+describe('an error is reported for', () => {
   test('a target without its reference', () => {
     expect(problemsWith('x/drums_end.wav')).toEqual([
       {
@@ -74,7 +74,7 @@ describe('errors', () => {
     ])
   })
 
-  test('a reference whose name differs only in case is pointed at', () => {
+  test('a target whose reference differs only in case, with a hint', () => {
     const [error] = problemsWith('drums_end.wav', 'Drums_start.wav')
     expect(error?.hint).toBe('Drums_start.wav differs only in upper and lower case: rename one of them')
   })
@@ -83,13 +83,13 @@ describe('errors', () => {
     ['b/1_start.wav', 'references: 1_start.wav and b/1_start.wav'],
     ['1_start.mp3', 'references: 1_start.wav and 1_start.mp3'],
     ['1_end.wav', 'targets: 1_end.wav and 1_end.wav'],
-  ])('%s beside another of that name', (path, names) => {
+  ])('%s next to another file of that name', (path, names) => {
     const [error, ...others] = problemsWith(path)
     expect(error).toMatchObject({ severity: 'error', pair: '1', message: `the pair 1 has 2 ${names}` })
     expect(others).toEqual([])
   })
 
-  test('two captions of one pair, but not two notes of no pair', () => {
+  test('two captions of one pair, but not for two captions without a pair', () => {
     const problems = problemsWith('a/1.txt', 'b/1.txt', 'a/notes.txt', 'b/notes.txt')
     expect(problems.map(({ severity, message }) => [severity, message])).toEqual([
       ['error', 'the pair 1 has 2 captions: a/1.txt and b/1.txt'],
@@ -97,25 +97,25 @@ describe('errors', () => {
     ])
   })
 
-  test('no pair at all', () => {
+  test('a dataset without pairs', () => {
     expect(findPairs(['cover.jpg']).problems).toMatchObject([{ severity: 'error', message: 'there is no pair' }])
   })
 })
 
-describe('warnings and hints', () => {
+describe('a warning or hint is reported for', () => {
   test('a reference without a target', () => {
     expect(problemsWith('drums_start.wav')).toMatchObject([
       { severity: 'warning', message: 'drums_start.wav has no target drums_end and is not used' },
     ])
   })
 
-  test('a caption without a pair, with a word on suffixes', () => {
+  test('a caption without a pair, with a hint on suffixes', () => {
     expect(problemsWith('1_end.txt')).toMatchObject([
       { severity: 'warning', message: '1_end.txt is a caption without a pair', hint: expect.stringContaining('1.txt') },
     ])
   })
 
-  test('audio that is neither', () => {
+  test('audio that is neither a reference nor a target', () => {
     expect(problemsWith('mix.wav', '_start.wav').map(({ message }) => message)).toEqual([
       'mix.wav ends in neither _start nor _end and is not used',
       '_start.wav ends in neither _start nor _end and is not used',

@@ -20,7 +20,7 @@ const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/zips/${n
 const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** Each test has a temporary directory of its own, which it must leave empty. */
+/** Each test has its own temporary directory, which must be empty at its end. */
 const realTemp = process.env.TMPDIR
 let temp = ''
 beforeEach(() => {
@@ -30,11 +30,11 @@ beforeEach(() => {
 afterEach(() => {
   if (realTemp === undefined) delete process.env.TMPDIR
   else process.env.TMPDIR = realTemp
-  expect(readdirSync(temp), 'what was left behind').toEqual([])
+  expect(readdirSync(temp), 'files left behind').toEqual([])
 })
 
-describe('a zip', () => {
-  test('lists its files and extracts them one at a time', async () => {
+describe('a zip file', () => {
+  test('lists its entries and extracts them one at a time', async () => {
     const source = await openSource(fixture('valid/mac-leftovers-and-folders'))
     expect(source.name).toBe('mac-leftovers-and-folders')
     expect(source.paths).toHaveLength(9)
@@ -50,7 +50,7 @@ describe('a zip', () => {
     await source.close()
   })
 
-  test('removes an extracted file even when its use fails', async () => {
+  test('removes an extracted file even when the callback fails', async () => {
     const source = await openSource(fixture('valid/ten-pairs'))
     const failure = source.withFile('tone-1_end.wav', async () => {
       throw new Error('in use')
@@ -76,7 +76,7 @@ describe('a zip', () => {
     })
   })
 
-  test('with damaged content opens, and names the file when it is read', async () => {
+  test('with damaged content can be opened, and the damaged file is named when it is read', async () => {
     const source = await openSource(fixture('invalid/content-damaged'))
     await expect(source.readText('drums_start.wav')).rejects.toMatchObject({
       name: 'UserError',
@@ -96,7 +96,7 @@ describe('a zip', () => {
 })
 
 describe('a folder', () => {
-  test('lists all files below it, with links to files', async () => {
+  test('lists all files recursively, including symbolic links to files', async () => {
     const home = join(folder, 'My Takes')
     mkdirSync(join(home, 'deep', 'er'), { recursive: true })
     writeFileSync(join(home, 'deep', 'er', 'a_start.wav'), 'one')
@@ -111,22 +111,25 @@ describe('a folder', () => {
     expect(existsSync(join(home, 'b.txt'))).toBe(true)
   })
 
-  test.each(['folder', 'zip'])('behind a link, with a temporary folder behind a link: a %s', async (kind) => {
-    const link = join(folder, `link-to-${kind}`)
-    const linkedTemp = join(folder, `temp-for-${kind}`)
-    mkdirSync(join(folder, `real-${kind}`))
-    symlinkSync(join(folder, `real-${kind}`), link)
-    symlinkSync(temp, linkedTemp)
-    process.env.TMPDIR = linkedTemp
-    if (kind === 'folder') writeFileSync(join(link, 'a_start.txt'), 'one')
-    else cpSync(fixture('valid/ten-pairs'), join(link, 'ten.zip'))
-    const source = await openSource(kind === 'folder' ? link : join(link, 'ten.zip'))
-    if (kind === 'folder') expect(source.paths).toEqual(['a_start.txt'])
-    const [path] = source.paths
-    const size = await source.withFile(path as string, async (file) => readFileSync(file).length)
-    expect(size).toBeGreaterThan(0)
-    await source.close()
-  })
+  test.each(['folder', 'zip'])(
+    'can be reached through symbolic links, as can the temporary folder: a %s',
+    async (kind) => {
+      const link = join(folder, `link-to-${kind}`)
+      const linkedTemp = join(folder, `temp-for-${kind}`)
+      mkdirSync(join(folder, `real-${kind}`))
+      symlinkSync(join(folder, `real-${kind}`), link)
+      symlinkSync(temp, linkedTemp)
+      process.env.TMPDIR = linkedTemp
+      if (kind === 'folder') writeFileSync(join(link, 'a_start.txt'), 'one')
+      else cpSync(fixture('valid/ten-pairs'), join(link, 'ten.zip'))
+      const source = await openSource(kind === 'folder' ? link : join(link, 'ten.zip'))
+      if (kind === 'folder') expect(source.paths).toEqual(['a_start.txt'])
+      const [path] = source.paths
+      const size = await source.withFile(path as string, async (file) => readFileSync(file).length)
+      expect(size).toBeGreaterThan(0)
+      await source.close()
+    },
+  )
 
   test('without files is refused', async () => {
     const empty = join(folder, 'empty')
@@ -134,7 +137,7 @@ describe('a folder', () => {
     await expect(openSource(empty)).rejects.toThrow(`${empty} has no files`)
   })
 
-  test('a caption of more than a mebibyte is refused', async () => {
+  test('with a caption larger than 1 MiB is refused when it is read', async () => {
     const home = join(folder, 'large')
     mkdirSync(home)
     writeFileSync(join(home, 'novel.txt'), Buffer.alloc(2 ** 20 + 1, 'a'))
@@ -144,7 +147,7 @@ describe('a folder', () => {
   })
 })
 
-test('a file: URL is a path', async () => {
+test('a file: URL is accepted', async () => {
   const path = join(folder, 'a b.zip')
   cpSync(fixture('valid/ten-pairs'), path)
   const source = await openSource(pathToFileURL(path).href)
@@ -152,6 +155,6 @@ test('a file: URL is a path', async () => {
   await source.close()
 })
 
-test('a path that does not exist is named', async () => {
+test('a path that does not exist is reported', async () => {
   await expect(openSource('nowhere/pairs.zip')).rejects.toThrow('nowhere/pairs.zip does not exist')
 })

@@ -13,7 +13,12 @@ import { loadSmallModel, smallPairs, smallSettings } from '../train/small-model.
 const guidance: Guidance = { cfg: 3, stg: 1, rescale: 0.7 }
 const pairs = smallPairs(2)
 
-async function latentsOf(sampler: Sampler, [pair] = pairs, settings = guidance): Promise<number[]> {
+async function latentsOf(
+  sampler: Sampler,
+  [pair] = pairs,
+  settings = guidance,
+  onStep?: () => void,
+): Promise<number[]> {
   const { reference, context } = pair as (typeof pairs)[number]
   const input = {
     noise: toBatch({ shape: [5, 128], values: normals(randomFor(3, 'noise'), 5 * 128) }),
@@ -21,10 +26,14 @@ async function latentsOf(sampler: Sampler, [pair] = pairs, settings = guidance):
     context: toBatch(context),
     negativeContext: toBatch({ ...context, values: context.values.map((value) => -value) }),
   }
-  const latents = await sampler.sample({ ...input, steps: 2, guidance: settings })
-  const values = [...latents.dataSync()]
-  tf.dispose([input, latents])
-  return values
+  try {
+    const latents = await sampler.sample({ ...input, steps: 2, guidance: settings, ...(onStep && { onStep }) })
+    const values = [...latents.dataSync()]
+    latents.dispose()
+    return values
+  } finally {
+    tf.dispose(input)
+  }
 }
 
 async function latentsOfNewSampler(model: Transformer, ...rest: [typeof pairs?, Guidance?]) {
@@ -59,6 +68,18 @@ describe('a sampler that is used several times', () => {
     sampler.close()
     trainer.dispose()
     detachLora(model)
+  })
+
+  it('keeps no tensors when it is stopped between two steps', async () => {
+    const sampler = openSampler(model)
+    await latentsOf(sampler)
+    const before = tf.memory().numTensors
+    const onStep = () => {
+      throw new Error('stopped')
+    }
+    await expect(latentsOf(sampler, pairs, guidance, onStep)).rejects.toThrow('stopped')
+    expect(tf.memory().numTensors).toBe(before)
+    sampler.close()
   })
 
   it('uses the guidance of each sample, whatever that of earlier ones was', async () => {

@@ -10,7 +10,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 describe('the cache', () => {
   const cache = openCache(folder)
 
-  it('gives back what was put, bit by bit', () => {
+  it('returns a stored matrix bit for bit', () => {
     const matrix = { shape: [2, 3] as [number, number], values: Float32Array.of(1, -0, 1e-40, Number.NaN, 3.5, -7) }
     const key = cacheKey('test', 1)
     expect(cache.get(key)).toBeUndefined()
@@ -18,7 +18,7 @@ describe('the cache', () => {
     expect(cache.get(key)).toEqual(matrix)
   })
 
-  it('has nothing where an entry is broken, and takes it anew', () => {
+  it('treats a corrupt entry as missing and can overwrite it', () => {
     const matrix = { shape: [1, 2] as [number, number], values: Float32Array.of(1, 2) }
     const key = cacheKey('broken')
     cache.put(key, matrix)
@@ -31,18 +31,18 @@ describe('the cache', () => {
     expect(cache.get(key)).toEqual(matrix)
   })
 
-  it('tells apart what only looks alike when joined', () => {
+  it('uses different keys for parts that are equal when concatenated', () => {
     expect(cacheKey('ab', 'c')).not.toBe(cacheKey('a', 'bc'))
     expect(cacheKey('a', Uint8Array.of(1))).not.toBe(cacheKey('a', Uint8Array.of(2)))
   })
 })
 
 describe('the cache folder', () => {
-  it('is the one in LTX_A2A_CACHE', () => {
+  it('is LTX_A2A_CACHE if it is set', () => {
     expect(defaultCacheFolder({ LTX_A2A_CACHE: '/x' }, 'linux')).toBe('/x')
   })
 
-  it('is else where the system keeps caches', () => {
+  it('is otherwise in the cache folder of the operating system', () => {
     expect(defaultCacheFolder({ XDG_CACHE_HOME: '/c' }, 'linux')).toBe(join('/c', 'ltx-a2a'))
     expect(defaultCacheFolder({ LOCALAPPDATA: 'L' }, 'win32')).toBe(join('L', 'ltx-a2a', 'cache'))
     expect(defaultCacheFolder({}, 'darwin')).toMatch(/Caches/)

@@ -1,4 +1,4 @@
-/** Training where the text encoder is not: with captions from a file, or with those that an earlier run has left in the cache. */
+/** Training without a text encoder: with encoded captions from a file or from the cache of an earlier run. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const noise = (name: string) =>
   encodeWav({ sampleRate: 16_000, channels: [normals(randomFor(1, name), 9600).map((value) => value / 10)] })
 
-/** With a cache of its own where one is named. */
+/** Runs `ltx-a2a` with the named cache folder. */
 const run = (cache: string, ...args: string[]) =>
   ltxA2a(args, { cwd: folder, env: { LTX_A2A_CACHE: join(folder, cache) } })
 
@@ -46,7 +46,7 @@ const training = [
 const lora = (out: string) => readFileSync(join(folder, out, 'lora.safetensors'))
 
 describe('a run without a text encoder', () => {
-  it('makes the same LoRA, with captions from a file or from the cache of an earlier run', async () => {
+  it('produces the same LoRA with encoded captions from a file or from the cache of an earlier run', async () => {
     const trained = async (cache: string, out: string, texts: Pick<TrainOptions, 'textEncoder' | 'textEmbeddings'>) => {
       const sizes = { audioDurationSeconds: 0.5, rank: 8, numberOfSteps: 3 } as const
       const options = { data: 'pairs', triggerPhrase: 'n0ise', ...sizes, model, ...texts, out }
@@ -61,7 +61,7 @@ describe('a run without a text encoder', () => {
     expect((await trained('c', 'elsewhere', { textEmbeddings: 'captions.safetensors' })).equals(whole)).toBe(true)
   })
 
-  it('is refused, before anything is written, when a caption is not encoded yet', async () => {
+  it('is refused before anything is written when a caption is not encoded yet', async () => {
     const { code, stderr } = await run('d', 'train', ...training, '--model', model, '--out', 'refused')
     expect(stderr).toMatch(/needs a text encoder: "n0ise some hiss" and 1 more is not encoded yet\n/)
     expect(stderr).toMatch(/hint: add --text-encoder .* ltx-a2a pull --text-encoder .* or --text-embeddings <file>/)
@@ -69,7 +69,7 @@ describe('a run without a text encoder', () => {
     expect(existsSync(join(folder, 'refused'))).toBe(false)
   })
 
-  it('is refused when the folder it names is gone and something is missing', async () => {
+  it('is refused when the text encoder folder does not exist and captions are not encoded', async () => {
     const { code, stderr } = await run('d', 'train', ...training, '--model', model, '--text-encoder', 'gone')
     expect(stderr).toContain('the text encoder folder gone does not exist')
     expect(code).toBe(2)
@@ -79,7 +79,7 @@ describe('a run without a text encoder', () => {
 describe('encoded captions', () => {
   const { fingerprint } = openBase()
 
-  it('are those of all pairs, the trigger phrase, the negative prompt and what else was asked for', async () => {
+  it('include those of all pairs, the trigger phrase and the extra prompts', async () => {
     const { code } = await run('b', 'encode-captions', ...job, '--prompt', 'one more', '--out', 'more.safetensors')
     expect(code).toBe(0)
     const embeddings = openTextEmbeddings(join(folder, 'more.safetensors'), fingerprint)
@@ -89,7 +89,7 @@ describe('encoded captions', () => {
     embeddings.close()
   })
 
-  it('follow a job file, its previews included', async () => {
+  it('include the validation prompts of a job file', async () => {
     const validation = [{ prompt: 'a whisper', reference_audio_url: 'ref.wav' }]
     writeFileSync(join(folder, 'job.json'), JSON.stringify({ training_data_url: 'pairs', rank: 8, validation }))
     const { code, stderr } = await run('b', 'encode-captions', '--config', 'job.json', '--out', 'job.safetensors')
@@ -99,7 +99,7 @@ describe('encoded captions', () => {
     embeddings.close()
   })
 
-  it('are refused for another base, and when they are something else', async () => {
+  it('are refused for another base model, and when the file contains something else', async () => {
     const path = join(folder, 'other.safetensors')
     const made = openSafetensors(join(folder, 'captions.safetensors'))
     writeSafetensors(path, new Map([...made.tensors.keys()].map((name) => [name, made.read(name)])), {
@@ -117,7 +117,7 @@ describe('encoded captions', () => {
 })
 
 describe('a dry run', () => {
-  it('says what the run would take, and writes nothing', async () => {
+  it('prints the time, memory and disk space of the run and writes nothing', async () => {
     const before = readdirSync(folder)
     const { code, stdout, stderr } = await run('a', 'train', ...training, '--dry-run', '--out', 'dry')
     expect(code, stderr).toBe(0)

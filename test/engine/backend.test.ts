@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { type BackendName, currentBackend, startBackend } from '../../src/engine/backend.ts'
+import { type BackendName, currentBackend, leaseBackend, startBackend } from '../../src/engine/backend.ts'
 import { matMul } from '../../src/engine/matmul.ts'
 import { isNative } from '../../src/engine/native.ts'
 import { currentPrecision, isEmulated, probeMatMul } from '../../src/engine/precision.ts'
@@ -13,8 +13,8 @@ const product = () => [
   ...matMul(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([5, 6, 7, 8], [2, 2]), { transposeB: true }).dataSync(),
 ]
 
-describe('one process', () => {
-  it('can compute with one backend after the other, and with the first again', async () => {
+describe('a process', () => {
+  it('can switch between backends and back to the first one', async () => {
     const names: BackendName[] = ['wasm', 'cpu', ...(hasNative ? (['tensorflow'] as const) : []), 'wasm']
     for (const name of names) {
       const { passedOver } = await startBackend(name)
@@ -25,11 +25,20 @@ describe('one process', () => {
     }
   })
 
-  it('has no more listeners for uncaught errors than before', async () => {
+  it('has no additional listeners for uncaught errors after starting a backend', async () => {
     const counts = () => [process.listenerCount('uncaughtException'), process.listenerCount('unhandledRejection')]
     const before = counts()
     await startBackend('wasm')
     expect(counts()).toEqual(before)
+  })
+
+  it('keeps a listener for uncaught errors that the program adds while a backend starts', async () => {
+    const listener = () => undefined
+    const started = startBackend('wasm')
+    process.on('uncaughtException', listener)
+    await started
+    expect(process.listeners('uncaughtException')).toContain(listener)
+    process.off('uncaughtException', listener)
   })
 
   it('keeps the tensors of one backend usable when another is started', async () => {
@@ -40,9 +49,9 @@ describe('one process', () => {
     expect([...tf.add(doubled, x).dataSync()]).toEqual([3, 6, 9])
   })
 
-  it('can have another precision each time native TensorFlow starts', async () => {
+  it('can change the precision each time native TensorFlow is started', async () => {
     await startBackend('wasm', { precision: 'bfloat16' })
-    expect(currentPrecision()).toBe('float32') // the only one of wasm
+    expect(currentPrecision()).toBe('float32') // the only precision of wasm
     if (!hasNative) return
     await startBackend('tensorflow', { precision: 'half' })
     expect(currentPrecision()).toBe('half')
@@ -58,15 +67,46 @@ describe('one process', () => {
     expect(currentPrecision()).toBe(isEmulated('bfloat16') ? 'float32' : 'bfloat16')
   })
 
-  it.skipIf(!hasNative)('refuses a precision that does not exist', needsNative, async () => {
+  it.skipIf(!hasNative)('refuses an unknown precision', needsNative, async () => {
     vi.stubEnv('LTX_A2A_PRECISION', 'float16')
     await startBackend('tensorflow')
     expect(currentPrecision).toThrow('LTX_A2A_PRECISION is float16')
   })
 })
 
+describe('runs in one process', () => {
+  it('share a backend that they start at the same time', async () => {
+    const leases = await Promise.all([leaseBackend('wasm'), leaseBackend('wasm'), leaseBackend('wasm')])
+    expect(leases.map(({ name }) => name)).toEqual(['wasm', 'wasm', 'wasm'])
+    expect(currentBackend()).toBe('wasm')
+    expect(product()).toEqual([17, 23, 39, 53])
+    for (const { release } of leases) release()
+  })
+
+  it('cannot use different backends at the same time', async () => {
+    const first = await leaseBackend('wasm')
+    const second = await leaseBackend('wasm')
+    first.release()
+    first.release() // counts once
+    const refused = { message: 'another run in this process uses the wasm backend, not cpu' }
+    await expect(leaseBackend('cpu')).rejects.toMatchObject(refused)
+    expect(currentBackend()).toBe('wasm')
+    second.release()
+    const third = await leaseBackend('cpu')
+    expect(currentBackend()).toBe('cpu')
+    await expect(leaseBackend('auto')).rejects.toThrow('another run in this process uses the cpu backend, not auto')
+    third.release()
+  })
+
+  it('share the backend that was chosen automatically', async () => {
+    const leases = [await leaseBackend('auto'), await leaseBackend('auto')]
+    expect(leases[0]?.name).toBe(leases[1]?.name)
+    for (const { release } of leases) release()
+  })
+})
+
 describe('the probe of matrix products', () => {
-  it('measures float32 on every backend', async () => {
+  it('measures the speed of float32 on every backend', async () => {
     for (const name of ['wasm', ...(hasNative ? (['tensorflow'] as const) : [])] as BackendName[]) {
       await startBackend(name)
       const probe = probeMatMul('float32')
@@ -75,7 +115,7 @@ describe('the probe of matrix products', () => {
     }
   })
 
-  it('finds bfloat16 on native TensorFlow alone', async () => {
+  it('finds bfloat16 only on native TensorFlow', async () => {
     await startBackend('wasm')
     expect(probeMatMul('bfloat16')).toEqual({ works: false, reason: 'only native TensorFlow has it' })
     if (!hasNative) return

@@ -6,7 +6,7 @@ import { nativeBackend } from '../../src/engine/native.ts'
 import { needsNative } from '../needs.ts'
 import { hasNative } from './native.ts'
 
-/** A step of gradient descent, in a function that reads no values of tensors. */
+/** A step of gradient descent as a function that does not read tensor values. */
 function descent(w: tf.Variable) {
   return ({ x, rate }: { x: tf.Tensor; rate: tf.Tensor }) => {
     const { value, grads } = tf.variableGrads(
@@ -39,7 +39,7 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     await startBackend('tensorflow')
   })
 
-  it('computes the same as op by op, call after call', () => {
+  it('computes the same as eager execution in repeated calls', () => {
     const [captured, plain] = [fresh(), fresh()]
     const replay = capture(descent(captured), { variables: [captured] })
     const run = descent(plain)
@@ -54,7 +54,7 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     replay.dispose()
   })
 
-  it('runs the function itself once for each set of shapes', () => {
+  it('calls the function once per set of input shapes', () => {
     let runs = 0
     const sum = capture(({ x }: { x: tf.Tensor }) => {
       runs++
@@ -66,7 +66,7 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     sum.dispose()
   })
 
-  it('keeps at most maxGraphs graphs, the ones used last', () => {
+  it('keeps the maxGraphs most recently used graphs', () => {
     let runs = 0
     const sum = capture(
       ({ x }: { x: tf.Tensor }) => {
@@ -112,7 +112,7 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     replay.dispose()
   })
 
-  it('gives the variables their last values when it is disposed of', () => {
+  it('writes the current values back to the variables on dispose', () => {
     const w = fresh()
     const replay = capture(descent(w), { variables: [w] })
     replay.run(example())
@@ -122,7 +122,7 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     expect(numbers(w)).not.toEqual(last)
   })
 
-  it('frees the values of the variables on release, and continues with their present values', () => {
+  it('writes the values back to the variables on release, and uses their current values afterwards', () => {
     const w = fresh()
     const x = tf.scalar(2)
     const multiply = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.mul(x, w) }), { variables: [w] })
@@ -139,13 +139,13 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     expect(numbers(w)).toEqual([3, 3, 3, 3])
   })
 
-  it('refuses a function that reads values of tensors', () => {
+  it('refuses a function that reads tensor values', () => {
     const multiply = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.scalar(x.dataSync()[0] as number) }))
     expect(() => multiply.run({ x: tf.scalar(1) })).toThrow(/cannot read the values of tensors/)
-    expect(numbers(tf.add(1, 1))).toEqual([2]) // and the backend is as it was
+    expect(numbers(tf.add(1, 1))).toEqual([2]) // the backend still works
   })
 
-  it('leaves no tensor behind', () => {
+  it('leaks no tensors', () => {
     const w = fresh()
     const inputs = example()
     nativeBackend().getInputTensorIds([w, ...Object.values(inputs)]) // values no longer wait in JavaScript
@@ -162,7 +162,7 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
 })
 
 describe('a captured function on other backends', () => {
-  it('runs op by op', async () => {
+  it('runs eagerly', async () => {
     await startBackend('wasm')
     const w = fresh()
     const run = capture(descent(w), { variables: [w] })

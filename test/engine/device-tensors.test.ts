@@ -23,11 +23,11 @@ const half: StoredTensor = { dtype: 'F16', shape: [2, 2], bytes: Uint8Array.of(0
 
 describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative, () => {
   const formats: [string, StoredTensor, Precision, string][] = [
-    ['a bfloat16 weight stays bfloat16 where products are float32', bfloat16, 'float32', 'bfloat16'],
-    ['a half weight stays half where products are float32', half, 'float32', 'half'],
-    ['a float32 weight stays float32 where products are float32', float32, 'float32', 'float32'],
-    ['a float32 weight becomes bfloat16 where products are bfloat16', float32, 'bfloat16', 'bfloat16'],
-    ['a half weight becomes bfloat16 where products are bfloat16', half, 'bfloat16', 'bfloat16'],
+    ['in bfloat16 stays bfloat16 when products are float32', bfloat16, 'float32', 'bfloat16'],
+    ['in half stays half when products are float32', half, 'float32', 'half'],
+    ['in float32 stays float32 when products are float32', float32, 'float32', 'float32'],
+    ['in float32 becomes bfloat16 when products are bfloat16', float32, 'bfloat16', 'bfloat16'],
+    ['in half becomes bfloat16 when products are bfloat16', half, 'bfloat16', 'bfloat16'],
   ]
   it.each(formats)('%s', async (_, stored, precision, expected) => {
     await startBackend('tensorflow', { precision })
@@ -59,7 +59,7 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative,
     }
   })
 
-  it('is cast in place to the precision of products, and stays the same tensor where it has that already', async () => {
+  it('is cast in place to the precision of products, without a new tensor if it already has that precision', async () => {
     for (const precision of ['float32', 'bfloat16'] as const) {
       await startBackend('tensorflow', { precision })
       const before = tf.memory().numTensors
@@ -74,7 +74,7 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative,
     }
   })
 
-  it('is multiplied in float32 with the exact values of a bfloat16 weight, forward and backward', async () => {
+  it('in bfloat16 is multiplied exactly in float32, forward and backward', async () => {
     await startBackend('tensorflow', { precision: 'float32' })
     const matrix = frozenMatrix(bfloat16)
     const weight = tf.tensor2d(decode(bfloat16.bytes, 'BF16'), [outputs, inputs])

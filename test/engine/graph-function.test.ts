@@ -30,7 +30,7 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
     await startBackend('tensorflow')
   })
 
-  it('is recorded once, and computes the same as op by op', () => {
+  it('is recorded once and computes the same as eager execution', () => {
     const { runs, layer } = counted()
     const stack = [weightsOf(2, 1), weightsOf(3, 5), weightsOf(-1, 4)]
     const body = ({ x }: { x: tf.Tensor }) => {
@@ -53,7 +53,7 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
     replay.dispose()
   })
 
-  it('is another function where numbers or shapes differ, or one tensor is given for two inputs', () => {
+  it('is recorded again for other numbers or shapes, or when one tensor is passed for two inputs', () => {
     const { runs, layer } = counted()
     const [weights, w] = [weightsOf(2, 1), tf.tensor1d([3, 4])]
     const replay = capture(({ x }: { x: tf.Tensor }) => ({
@@ -64,7 +64,7 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
       again: layer(x, { w: weights.b, b: weights.b }).y,
     }))
     const { plain, squared, scalar, twice, again } = replay.run({ x: tf.tensor1d([1, 2]) })
-    expect(runs.count).toBe(4) // `again` is `twice` with another tensor
+    expect(runs.count).toBe(4) // `again` reuses the function of `twice` with another tensor
     expect([plain, squared, scalar, twice, again].map((y) => numbers(y as tf.Tensor))).toEqual([
       [3, 5],
       [5, 35],
@@ -75,7 +75,7 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
     replay.dispose()
   })
 
-  it('may call graph functions itself', () => {
+  it('can call other graph functions', () => {
     const { runs, layer } = counted()
     const pairs = [1, 2].map((n) => [weightsOf(n, 1), weightsOf(n, 2)] as const)
     const replay = capture(({ x }: { x: tf.Tensor }) => {
@@ -88,7 +88,7 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
     replay.dispose()
   })
 
-  it('is called once for the same tensors', () => {
+  it('is called once for repeated calls with the same tensors', () => {
     const { layer } = counted()
     const weights = weightsOf(2, 1)
     let calls = 0
@@ -107,7 +107,7 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
     replay.dispose()
   })
 
-  it('waits for the tensor of the option `after`', () => {
+  it('has a control dependency on the tensor of the option `after`', () => {
     const weights = weightsOf(2, 1)
     const waiting: string[] = []
     const replay = capture(({ x }: { x: tf.Tensor }) => {
@@ -123,7 +123,7 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
     replay.dispose()
   })
 
-  it('updates the variables that each call is given', () => {
+  it('updates the variables passed to each call', () => {
     const variables = [tf.variable(tf.scalar(1)), tf.variable(tf.scalar(10))]
     const replay = capture(
       ({ x }: { x: tf.Tensor }) => {
@@ -143,17 +143,17 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
     replay.dispose()
   })
 
-  it('may use nothing but its inputs and variables', () => {
+  it('refuses tensors and variables that are not passed to it', () => {
     const [w, x] = [upload(tf.tensor1d([1, 2])), tf.tensor1d([3, 4])]
     const variable = tf.variable(tf.scalar(1))
     const refused = capture(({ x }: { x: tf.Tensor }) => ({
-      y: graphFunction('secret', { inputs: { x } }, () => tf.mul(x, w)),
+      y: graphFunction('invalid', { inputs: { x } }, () => tf.mul(x, w)),
     }))
     expect(() => refused.run({ x })).toThrow(/uses a tensor that is not one of its inputs/)
     const changing = capture(
       ({ x }: { x: tf.Tensor }) => {
         const dtype = typeAttribute('dtype', 'float32')
-        graphFunction('secret', { inputs: { x } }, () => {
+        graphFunction('invalid', { inputs: { x } }, () => {
           updateInPlace('AssignSubVariableOp', [variable], [tf.sum(x)], [dtype])
           return []
         })
@@ -162,17 +162,17 @@ describe.skipIf(!hasNative)('a graph function on native TensorFlow', needsNative
       { variables: [variable] },
     )
     expect(() => changing.run({ x })).toThrow(/updates a variable that is not one of its variables/)
-    expect(numbers(tf.add(1, 1))).toEqual([2]) // and the backend is as it was
+    expect(numbers(tf.add(1, 1))).toEqual([2]) // the backend still works
   })
 
   it('refuses ops whose output names are unknown', () => {
     const replay = capture(({ x }: { x: tf.Tensor }) => ({
-      y: graphFunction('odd', { inputs: { x } }, () => runOp('Digamma', [x], [typeAttribute('T', 'float32')])),
+      y: graphFunction('unsupported', { inputs: { x } }, () => runOp('Digamma', [x], [typeAttribute('T', 'float32')])),
     }))
     expect(() => replay.run({ x: tf.scalar(1) })).toThrow(/cannot use Digamma/)
   })
 
-  it('leaves no tensor behind', () => {
+  it('leaks no tensors', () => {
     const { layer } = counted()
     const [x, weights] = [tf.tensor1d([1, 2]), weightsOf(2, 1)]
     for (const tensor of [x, weights.w, weights.b]) upload(tensor)

@@ -13,10 +13,10 @@ import {
 
 describe('the data folder', () => {
   it.each([
-    ['the one in LTX_A2A_DATA', { LTX_A2A_DATA: '/x', XDG_DATA_HOME: '/y' }, 'linux', '/x'],
+    ['LTX_A2A_DATA if it is set', { LTX_A2A_DATA: '/x', XDG_DATA_HOME: '/y' }, 'linux', '/x'],
     ['below XDG_DATA_HOME', { XDG_DATA_HOME: '/y' }, 'linux', '/y/ltx-a2a'],
     ['in the home folder', {}, 'linux', join(homedir(), '.local/share/ltx-a2a')],
-    ['in the library of macOS', {}, 'darwin', join(homedir(), 'Library/Application Support/ltx-a2a')],
+    ['in the Library folder on macOS', {}, 'darwin', join(homedir(), 'Library/Application Support/ltx-a2a')],
   ] as const)('is %s', (_, env, platform, folder) => expect(defaultDataFolder({ ...env }, platform)).toBe(folder))
 })
 
@@ -27,24 +27,24 @@ describe('an installation of TensorFlow', () => {
     return folder
   }
 
-  it('is recorded', () => {
+  it('is read back as it was written', () => {
     const installation = { tfjs: '4.22.0', from: 'a test', libraries: ['lib/a.so'] }
     expect(readInstallation(folderWith(installation))).toEqual(installation)
   })
 
-  it('is absent where there is no record', () => {
+  it('is undefined in a folder without a record', () => {
     const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-installation-'))
     expect(readInstallation(folder)).toBeUndefined()
     expect(loadInstallation(folder)).toBeUndefined()
   })
 
-  it('is refused when it belongs to another tfjs, since the two would not share their kernels', () => {
+  it('is refused when it belongs to another version of tfjs', () => {
     expect(() => loadInstallation(folderWith({ tfjs: '3.0.0' }))).toThrow(
       `TensorFlow was set up for tfjs 3.0.0, not ${ownTfjs().version}: run ltx-a2a setup-tensorflow again`,
     )
   })
 
-  it('is refused when one of its libraries was removed', () => {
+  it('is refused when one of its libraries is missing', () => {
     const folder = folderWith({ libraries: ['/nowhere/libtensorflow_cc.so.2'] })
     expect(() => loadInstallation(folder)).toThrow('set up with /nowhere/libtensorflow_cc.so.2, which is gone')
   })

@@ -6,13 +6,13 @@ import { hasWideVectors } from '../../src/machine/hardware.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { hasNative } from './native.ts'
 
-describe('the rows that make oneDNN use its faster kernel', () => {
-  it('are the smallest number beyond its threshold', () => {
+describe('the padded row count for the faster oneDNN kernel', () => {
+  it('is the smallest one above the threshold of the kernel', () => {
     expect(paddedRows(252, 2048)).toBe(304)
     expect(paddedRows(252, 8192)).toBe(272)
   })
 
-  it('are the existing rows where they are enough, where no number would be, and where it would be too many', () => {
+  it('is unchanged when the rows suffice, when no count would, and when it would be too large', () => {
     expect(paddedRows(304, 2048)).toBe(304)
     expect(paddedRows(1502, 8192)).toBe(1502)
     expect(paddedRows(252, 192)).toBe(252)
@@ -21,7 +21,7 @@ describe('the rows that make oneDNN use its faster kernel', () => {
 })
 
 for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const))
-  describe(`a product with padded rows on ${backend}`, () => {
+  describe(`a matrix product with padded rows on ${backend}`, () => {
     beforeAll(async () => {
       await startBackend(backend)
     })
@@ -35,7 +35,7 @@ for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] 
       [1, 0],
       [1, 1],
     ] as const)(
-      'equals the product without padding: tokens along axis %i, of the result along axis %i',
+      'equals the product without padding, with tokens along axis %i of the input and axis %i of the result',
       (axis, resultAxis) => {
         const [tokens, features, sums] = [200, 2048, 24]
         const x = axis === 0 ? random('x', tokens, sums) : random('x', sums, tokens)

@@ -31,7 +31,7 @@ const original = fingerprintOf([
 ])
 
 describe('the fingerprint of a checkpoint', () => {
-  it('does not depend on the order of the tensors, nor on those that are no part', () => {
+  it('does not depend on the order of the tensors or on excluded tensors', () => {
     expect(
       fingerprintOf([
         ['b', tensor()],
@@ -50,7 +50,7 @@ describe('the fingerprint of a checkpoint', () => {
 
   it.each<[what: string, tensors: [string, StoredTensor][]]>([
     [
-      'a first byte',
+      'the first byte of a tensor',
       [
         ['a', tensor([0, 255])],
         ['b', tensor()],
@@ -64,21 +64,21 @@ describe('the fingerprint of a checkpoint', () => {
       ],
     ],
     [
-      'a shape',
+      'the shape of a tensor',
       [
         ['a', tensor(undefined, [16, 40])],
         ['b', tensor()],
       ],
     ],
     [
-      'a name',
+      'the name of a tensor',
       [
         ['a', tensor()],
         ['c', tensor()],
       ],
     ],
     [
-      'a tensor more',
+      'an additional tensor',
       [
         ['a', tensor()],
         ['b', tensor()],

@@ -42,8 +42,8 @@ const anyName = fc
   .string({ minLength: 1, maxLength: 20, unit: 'binary' })
   .filter((name) => !name.startsWith('__') && Number.isNaN(Number(name)))
 
-describe('what is written reads back', () => {
-  it('whatever the names, types, shapes and metadata', () => {
+describe('a safetensors file', () => {
+  it('is read back with any names, types, shapes and metadata', () => {
     const path = newPath()
     fc.assert(
       fc.property(
@@ -65,7 +65,7 @@ describe('what is written reads back', () => {
     )
   })
 
-  it('as the format asks: a length, a header padded to eight, the bytes end to end', () => {
+  it('has a length, a header padded to eight bytes and contiguous data', () => {
     const bytes = readFileSync(written({ b: column(1), a: column(2, 3) }, { rank: '32' }))
     const length = Number(bytes.readBigUInt64LE())
     expect(length % 8).toBe(0)
@@ -77,12 +77,12 @@ describe('what is written reads back', () => {
     expect(new Float32Array(Uint8Array.from(bytes.subarray(8 + length)).buffer)).toEqual(Float32Array.of(1, 2, 3))
   })
 
-  it('the same twice: the same tensors, the same bytes', () => {
+  it('is written with the same bytes for the same tensors', () => {
     const tensors = { a: column(1, 2), b: column(3) }
     expect(readFileSync(written(tensors))).toEqual(readFileSync(written(tensors)))
   })
 
-  it('without metadata where none was given', () => {
+  it('is written without metadata by default', () => {
     const path = written({ a: column(1) })
     expect(readFileSync(path, 'latin1')).not.toContain('__metadata__')
     const file = openSafetensors(path)
@@ -90,7 +90,7 @@ describe('what is written reads back', () => {
     file.close()
   })
 
-  it('in parts: some rows, the first bytes', () => {
+  it('can be read in parts: selected rows or the first bytes', () => {
     const file = openSafetensors(written({ before: column(9), table: column(0, 1, 2, 3) }))
     expect(file.readRows('table', [3, 1, 1])).toEqual(column(3, 1, 1))
     expect(() => file.readRows('table', [4])).toThrow('table has 4 rows and none numbered 4')
@@ -104,7 +104,7 @@ describe('what is written reads back', () => {
 })
 
 describe('reading ahead', () => {
-  it('changes nothing, and the file may be closed during it', async () => {
+  it('does not change the data, and the file can be closed during it', async () => {
     const tensors = Object.fromEntries(
       Array.from({ length: 40 }, (_, i) => [`t${i}`, column(...Array(500 + i).fill(i))]),
     )
@@ -119,22 +119,22 @@ describe('reading ahead', () => {
 })
 
 describe('writing', () => {
-  it('reads the bytes of each tensor once, after those of the one before', () => {
-    const asked: string[] = []
-    const made = (name: string, ...values: number[]) => ({
+  it('reads the bytes of each tensor once, in order', () => {
+    const accessed: string[] = []
+    const lazy = (name: string, ...values: number[]) => ({
       dtype: 'F32' as const,
       shape: [values.length, 1],
       get bytes() {
-        asked.push(name)
+        accessed.push(name)
         return column(...values).bytes
       },
     })
-    const path = written({ first: made('first', 1, 2), second: made('second', 3) })
-    expect(asked).toEqual(['first', 'second'])
+    const path = written({ first: lazy('first', 1, 2), second: lazy('second', 3) })
+    expect(accessed).toEqual(['first', 'second'])
     expect(readFileSync(path)).toEqual(readFileSync(written({ first: column(1, 2), second: column(3) })))
   })
 
-  it('leaves no file when the bytes do not fill the shape', () => {
+  it('leaves no file when the bytes do not match the shape', () => {
     const path = newPath()
     const wrong = { ...column(1, 2), shape: [3, 1] }
     expect(() => writeSafetensors(path, new Map([['a', wrong]]))).toThrow('a: 8 bytes do not fill F32 [3,1]')
@@ -142,7 +142,7 @@ describe('writing', () => {
   })
 })
 
-/** A file of any header, broken or not. */
+/** A file with the given header, which can be invalid. */
 function fileOf(header: unknown, { dataBytes = 0, length }: { dataBytes?: number; length?: bigint } = {}): string {
   const json = typeof header === 'string' ? Buffer.from(header, 'latin1') : Buffer.from(JSON.stringify(header))
   const start = Buffer.alloc(8)
@@ -160,7 +160,7 @@ function emptyFile(): string {
 
 const entry = (dtype: unknown, shape: unknown, offsets: unknown) => ({ x: { dtype, shape, data_offsets: offsets } })
 
-describe('a broken file is refused in a sentence: ', () => {
+describe('an invalid file is refused: ', () => {
   it.each<[what: string, path: () => string, sentence: string | RegExp]>([
     ['a missing file', () => join(folder, 'gone.safetensors'), /gone\.safetensors cannot be opened$/],
     ['a folder', () => folder, 'it is not a regular file'],
@@ -171,11 +171,11 @@ describe('a broken file is refused in a sentence: ', () => {
       'its header claims 100 bytes but the file has 10',
     ],
     [
-      'a header longer than any',
+      'a header length of 2^63',
       () => fileOf('{}', { length: 2n ** 63n }),
       'its header claims 9223372036854776000 bytes',
     ],
-    ['a web page', () => fileOf('<html>'), 'its header is not JSON'],
+    ['an HTML page', () => fileOf('<html>'), 'its header is not JSON'],
     ['a header that is not UTF-8', () => fileOf('{"\xff":1}'), 'its header is not JSON'],
     ['a header that is a list', () => fileOf([]), 'its header is not an object'],
     ['a header that is null', () => fileOf('null'), 'its header is not an object'],
@@ -184,21 +184,21 @@ describe('a broken file is refused in a sentence: ', () => {
     ['an unknown type', () => fileOf(entry('F4', [1], [0, 1])), 'tensor x has the unknown type "F4"'],
     ['no type', () => fileOf({ x: null }), 'tensor x has the unknown type undefined'],
     ['a negative size', () => fileOf(entry('U8', [-1], [0, 1])), 'tensor x has the shape [-1]'],
-    ['a broken size', () => fileOf(entry('U8', [1.5], [0, 1])), 'tensor x has the shape [1.5]'],
+    ['a fractional size', () => fileOf(entry('U8', [1.5], [0, 1])), 'tensor x has the shape [1.5]'],
     ['no shape', () => fileOf(entry('U8', 1, [0, 1])), 'tensor x has the shape 1'],
     ['one offset', () => fileOf(entry('U8', [1], [0])), 'tensor x has the offsets [0]'],
     [
-      'offsets backwards',
+      'descending offsets',
       () => fileOf(entry('U8', [1], [1, 0]), { dataBytes: 4 }),
       'tensor x has -1 bytes, which do not fill U8 [1]',
     ],
     [
-      'offsets of another shape',
+      'offsets that do not match the shape',
       () => fileOf(entry('F32', [2, 3], [0, 20]), { dataBytes: 24 }),
       'tensor x has 20 bytes, which do not fill F32 [2, 3]',
     ],
     [
-      'a cut-off file',
+      'a truncated file',
       () => fileOf(entry('F32', [2], [0, 8]), { dataBytes: 7 }),
       /tensor x ends at byte (\d+) but the file has \d+$/,
     ],
@@ -208,7 +208,7 @@ describe('a broken file is refused in a sentence: ', () => {
     expect(open).toThrow(UserError)
   })
 
-  it('and the message has its name', () => {
+  it('the message contains the file name', () => {
     mkdirSync(join(folder, 'deep'))
     const path = join(folder, 'deep', 'lora.safetensors')
     writeFileSync(path, 'short')

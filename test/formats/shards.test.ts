@@ -23,8 +23,8 @@ function twoShards(): string {
   return folder
 }
 
-describe('a folder of weights reads like one file', () => {
-  it('when it holds one file', () => {
+describe('a folder of weights is read like a single file', () => {
+  it('when it contains one file', () => {
     const folder = newFolder()
     writeSafetensors(join(folder, 'model.safetensors'), new Map([['only', column(1, 2)]]))
     const weights = openShards(folder)
@@ -32,7 +32,7 @@ describe('a folder of weights reads like one file', () => {
     weights.close()
   })
 
-  it('when an index names several', () => {
+  it('when an index lists several files', () => {
     const weights = openShards(twoShards())
     expect([...weights.tensors.keys()]).toEqual(['first', 'second'])
     expect([...weights.float32('first')]).toEqual([1, 2])
@@ -40,7 +40,7 @@ describe('a folder of weights reads like one file', () => {
     weights.close()
   })
 
-  it('also row by row', () => {
+  it('also by rows', () => {
     const weights = openShards(twoShards())
     const rows = weights.readRows('second', [2, 0, 2])
     expect(rows).toEqual(column(5, 3, 5))
@@ -50,7 +50,8 @@ describe('a folder of weights reads like one file', () => {
 })
 
 describe('a folder of weights is refused', () => {
-  it('when it holds none', () => expect(() => openShards(newFolder())).toThrow('model.safetensors cannot be opened'))
+  it('when it contains no weights', () =>
+    expect(() => openShards(newFolder())).toThrow('model.safetensors cannot be opened'))
 
   it('when a file of the index is missing', () => {
     const folder = newFolder()
@@ -58,7 +59,7 @@ describe('a folder of weights is refused', () => {
     expect(() => openShards(folder)).toThrow('gone.safetensors cannot be opened')
   })
 
-  it('when its index is not one', () => {
+  it('when its index is invalid', () => {
     const folder = newFolder()
     writeFileSync(join(folder, 'model.safetensors.index.json'), '[]')
     expect(() => openShards(folder)).toThrow('is not an index of safetensors files')

@@ -14,12 +14,12 @@ import {
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))
 
-describe('the machine report has', () => {
-  it('which processors multiply bfloat16', () => {
+describe('the machine report contains', () => {
+  it('the bfloat16 instruction sets of the processor', () => {
     const cpuinfo =
       'processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16 amx_bf16 amx_int8\n\nprocessor\t: 1\nflags\t\t: fpu\n'
     expect(readProcessor(instructionSets(cpuinfo)).bfloat16).toEqual(['avx512_bf16', 'amx_bf16'])
-    expect(instructionSets('')).toBeUndefined() // no x86, or no Linux
+    expect(instructionSets('')).toBeUndefined() // not x86 or not Linux
     expect(readProcessor([]).bfloat16).toEqual([])
   })
 
@@ -31,21 +31,21 @@ describe('the machine report has', () => {
     expect(readCards(join(folder, 'none'))).toEqual([])
   })
 
-  it('how much memory the first card has', () => {
+  it('the memory of the first graphics card', () => {
     expect(parseVideoMemory('24564, 23010\n8192, 100\n')).toEqual({
       totalBytes: 24_564 * 2 ** 20,
       freeBytes: 23_010 * 2 ** 20,
     })
-    expect(parseVideoMemory('[N/A], [N/A]\n')).toBeUndefined() // it shares the machine's
+    expect(parseVideoMemory('[N/A], [N/A]\n')).toBeUndefined() // it shares the memory of the machine
     expect(parseVideoMemory('')).toBeUndefined()
   })
 
-  it('proxies, without their passwords', () => {
+  it('proxies without their passwords', () => {
     const env = { HTTPS_PROXY: 'http://me:secret@proxy:3128', no_proxy: 'localhost', all_proxy: '', PATH: '/bin' }
     expect(readProxies(env)).toEqual({ HTTPS_PROXY: 'http://…@proxy:3128', no_proxy: 'localhost' })
   })
 
-  it('how large a folder is, with all that is in it', () => {
+  it('the total size of a folder', () => {
     const folder = newFolder()
     mkdirSync(join(folder, 'a', 'b'), { recursive: true })
     writeFileSync(join(folder, 'one'), Buffer.alloc(10))

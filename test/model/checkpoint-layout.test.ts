@@ -1,4 +1,4 @@
-/** The same model in the files that people have: whole, audio only, split in the community's ways, in shards, in fp8. */
+/** The same model in common file layouts: complete, audio only, split into components, in shards, in fp8. */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ const config = JSON.parse(stored.metadata.config as string) as Record<string, un
 const released = openBase({ model: whole })
 
 let files = 0
-/** Some of the tensors under other names, with a part of the config or none. */
+/** Writes the chosen tensors under new names, with the given sections of the config. */
 function write(
   choose: (name: string) => string | undefined,
   sections: readonly string[] = [],
@@ -61,15 +61,15 @@ function expectSame(model: string) {
   base.checkpoint.close()
 }
 
-describe('the same base is read from', () => {
+describe('the same base model is read from', () => {
   it('an audio-only pack', () =>
     expectSame(write((name) => (isAudioTensor(name) ? name : undefined), ['transformer', 'audio_vae', 'vocoder'])))
 
   it.each([
-    ['with its prefix', dit],
-    ['with a shorter one', 'diffusion_model.'],
-    ['with none', ''],
-  ])('a transformer %s, an audio VAE with the vocoder, a text projection', (_, prefix) => {
+    ['with its full prefix', dit],
+    ['with a shorter prefix', 'diffusion_model.'],
+    ['without a prefix', ''],
+  ])('separate files: a transformer %s, the audio VAE with the vocoder, and the text projection', (_, prefix) => {
     const parts = [
       write(under(dit, prefix), ['transformer']),
       write(soundKeys, ['audio_vae', 'vocoder']),
@@ -79,7 +79,7 @@ describe('the same base is read from', () => {
     expectSame(parts.reverse().join(', '))
   })
 
-  it('parts that carry no outer names at all, the connector beside the projection', () => {
+  it('separate files without prefixes, the connector in the file of the text projection', () => {
     const connector = `${dit}audio_embeddings_connector.`
     expectSame(
       [
@@ -91,7 +91,7 @@ describe('the same base is read from', () => {
     )
   })
 
-  it('a folder of such parts', () => {
+  it('a folder of separate files', () => {
     const parts = join(folder, 'parts')
     mkdirSync(parts)
     copyFileSync(write(under(dit, ''), ['transformer']), join(parts, 'dit.safetensors'))
@@ -113,15 +113,18 @@ describe('the same base is read from', () => {
       write((name) => (isFirst(name) ? undefined : name)),
       join(shards, 'b.safetensors'),
     )
-    const homes = [...stored.tensors.keys()].map((name) => [name, isFirst(name) ? 'a.safetensors' : 'b.safetensors'])
+    const shardFiles = [...stored.tensors.keys()].map((name) => [
+      name,
+      isFirst(name) ? 'a.safetensors' : 'b.safetensors',
+    ])
     writeFileSync(
       join(shards, 'diffusion_pytorch_model.safetensors.index.json'),
-      JSON.stringify({ weight_map: Object.fromEntries(homes) }),
+      JSON.stringify({ weight_map: Object.fromEntries(shardFiles) }),
     )
     expectSame(shards)
     writeFileSync(
       join(shards, 'diffusion_pytorch_model.safetensors.index.json'),
-      JSON.stringify({ weight_map: { ...Object.fromEntries(homes), 'not.there': 'a.safetensors' } }),
+      JSON.stringify({ weight_map: { ...Object.fromEntries(shardFiles), 'not.there': 'a.safetensors' } }),
     )
     expect(() => openBase({ model: shards })).toThrow(
       /a\.safetensors has no tensor not\.there, which .*index\.json says/,
@@ -135,10 +138,10 @@ describe('the same base is read from', () => {
   })
 })
 
-describe('fp8', () => {
+describe('an fp8 weight', () => {
   const isLarge = (name: string) => /audio_attn1\.to_q\.weight$/.test(name)
-  /** Every byte a number of e4m3. */
-  const quantised = ({ shape, bytes }: StoredTensor): StoredTensor => ({
+  /** Each byte is a finite E4M3 number. */
+  const quantized = ({ shape, bytes }: StoredTensor): StoredTensor => ({
     dtype: 'F8_E4M3',
     shape,
     bytes: Uint8Array.from({ length: bytes.length / 2 }, (_, i) => (i * 7) % 127),
@@ -153,7 +156,7 @@ describe('fp8', () => {
     const path = write(
       (name) => name,
       sections,
-      (name, tensor) => (isLarge(name) ? [[name, quantised(tensor)], ...extra(name, tensor)] : [[name, tensor]]),
+      (name, tensor) => (isLarge(name) ? [[name, quantized(tensor)], ...extra(name, tensor)] : [[name, tensor]]),
     )
     const { components, checkpoint } = openBase({ model: path })
     const weights = components.transformer.at('transformer_blocks.0.audio_attn1.to_q')
@@ -165,9 +168,9 @@ describe('fp8', () => {
   }
   const plain = () => read(() => [])
 
-  it('without scales is what its bytes say', () => {
+  it('without a scale is decoded directly', () => {
     const original = stored.read(`${dit}transformer_blocks.0.audio_attn1.to_q.weight`)
-    expect(plain()).toEqual(toFloat32(quantised(original).bytes, 'F8_E4M3'))
+    expect(plain()).toEqual(toFloat32(quantized(original).bytes, 'F8_E4M3'))
   })
 
   it.each([
@@ -188,12 +191,12 @@ describe('fp8', () => {
     expect(scaled).toEqual(plain().map((value, i) => value * (Math.floor(i / width) + 1)))
   })
 
-  it('with blocks of scales is refused', () => {
+  it('with scales per block is refused', () => {
     expect(() => read((name) => [[`${name}_scale`, scalar(1, 2, 3)]])).toThrow(/has 3 scales for the shape \[\d+,\d+\]/)
   })
 })
 
-describe('a base is refused', () => {
+describe('a base model is refused', () => {
   const refusal = (model: string) => {
     try {
       openBase({ model })
@@ -201,10 +204,10 @@ describe('a base is refused', () => {
       if (error instanceof UserError) return `${error.message} / ${error.hint}`
       throw error
     }
-    return 'it was not refused'
+    return 'no UserError was thrown'
   }
 
-  it('when components are missing, naming them all', () => {
+  it('when components are missing, with the names of all of them', () => {
     const transformer = write(under(dit, ''), ['transformer'])
     expect(refusal(transformer)).toMatch(
       /^part-\d+\.safetensors has no text projection, audio VAE encoder, audio VAE decoder and no vocoder \/ add the files that contain them/,
@@ -217,19 +220,19 @@ describe('a base is refused', () => {
     )
   })
 
-  it('when its parts say nothing of a component', () => {
+  it('when the config has no section for a component', () => {
     const parts = [write(under(dit, ''), ['transformer']), write(soundKeys), write(projectionKeys)]
     expect(refusal(parts.join(','))).toMatch(/the model config in .* is not that of LTX-2\.3: audio_vae/)
   })
 
-  it('when two parts hold the same tensor', () => {
+  it('when two files contain the same tensor', () => {
     const part = write(projectionKeys)
     expect(refusal(`${whole},${part}`)).toMatch(
       /tiny-ltx-2\.3\.safetensors and part-\d+\.safetensors both hold the tensor/,
     )
   })
 
-  it('when it is of LTX-2.0, by its tensors', () => {
+  it('when its tensors are those of LTX-2.0', () => {
     const path = write((name) => name.replace('audio_aggregate_embed', 'aggregate_embed'), ['transformer'])
     expect(refusal(path)).toMatch(/is an LTX-2\.0 checkpoint \(19B\), which has another text path and another vocoder/)
   })
@@ -238,14 +241,14 @@ describe('a base is refused', () => {
     [{ model_version: '2.0.1' }, 'LTX-2.0'],
     [{ model_version: '2.5.0-rc1' }, 'LTX-2.5'],
     [{ gemma_source_checkpoint: 'gemma' }, 'LTX-2.5'],
-  ])('when it says %o of itself', (metadata, release) => {
+  ])('when its metadata are %o', (metadata, release) => {
     const path = join(folder, 'release.safetensors')
     const tensors = new Map([...stored.tensors.keys()].map((name) => [name, stored.read(name)]))
     writeSafetensors(path, tensors, { config: stored.metadata.config as string, ...metadata })
     expect(refusal(path)).toContain(`release.safetensors is an ${release} checkpoint`)
   })
 
-  it('when its folder is empty, or a part is missing', () => {
+  it('when its folder is empty or a file is missing', () => {
     mkdirSync(join(folder, 'nothing'))
     expect(refusal(join(folder, 'nothing'))).toMatch(/nothing holds no safetensors files/)
     expect(refusal(`${whole},${join(folder, 'gone.safetensors')}`)).toMatch(/gone\.safetensors cannot be opened/)

@@ -5,24 +5,24 @@ import { savedActivationBytes, shouldCheckpoint } from '../../src/model/transfor
 afterEach(() => void vi.restoreAllMocks())
 
 describe('activation checkpointing', () => {
-  it('is used where it is on, and not where it is off, whatever the size', () => {
+  it('can be turned on and off for any size', () => {
     expect([0, 1e15].map((bytes) => shouldCheckpoint('on', bytes))).toEqual([true, true])
     expect([0, 1e15].map((bytes) => shouldCheckpoint('off', bytes))).toEqual([false, false])
   })
 
-  it('is used automatically where activations would take more than a third of the memory that the process may use', () => {
+  it('is used automatically when activations need more than 35 % of the memory limit of the process', () => {
     vi.spyOn(process, 'constrainedMemory').mockReturnValue(1000)
     expect([0, 350, 351].map((bytes) => shouldCheckpoint('auto', bytes))).toEqual([false, false, true])
   })
 
-  it('goes by the memory of the machine where the process may use all of it', () => {
+  it('uses the memory of the machine when the process has no limit', () => {
     for (const unlimited of [0, 2 ** 63]) {
       vi.spyOn(process, 'constrainedMemory').mockReturnValue(unlimited)
       expect([0.3, 0.4].map((share) => shouldCheckpoint('auto', share * totalmem()))).toEqual([false, true])
     }
   })
 
-  it('saves, in float32, eleven matrices of the residual stream, the inner one, keys and values of the text, and attention weights', () => {
+  it('estimates the float32 activations of eleven residual matrices, the feed-forward, text keys and values, and attention weights', () => {
     const [heads, width, inner, tokens, textTokens] = [2, 8, 32, 5, 3]
     const elements =
       11 * tokens * width + tokens * inner + 2 * textTokens * width + heads * tokens * (tokens + textTokens)

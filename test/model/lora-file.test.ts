@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs'
+import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -6,6 +6,7 @@ import { float32Bytes, toBfloat16, toFloat32 } from '../../src/formats/dtypes.ts
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import {
   type LoraMetadata,
+  type LoraModule,
   parseLoraMetadata,
   readLora,
   writeLora,
@@ -41,7 +42,7 @@ describe('the golden LoRA', () => {
   const lora = readLora(goldenPath('lora-rank4-bf16.safetensors'))
   const train = golden('train.safetensors')
 
-  it('reads back as the factors of the gradient cases, rounded to bfloat16', () => {
+  it('is read as the factors of the golden gradients, rounded to bfloat16', () => {
     const rounded = (name: string) => toFloat32(toBfloat16(train.float32(name)), 'BF16')
     expect(lora.modules.size).toBe(train.names.filter((name) => /^diffusion_model\..*lora_A/.test(name)).length)
     expect(lora.modules.size).toBeGreaterThan(0)
@@ -51,21 +52,21 @@ describe('the golden LoRA', () => {
     }
   })
 
-  it('comes out of our writer with the same tensors, byte for byte', () => {
+  it('is reproduced byte for byte by writeTrainedLora', () => {
     const golden = openSafetensors(goldenPath('lora-rank4-bf16.safetensors'))
-    const ours = newPath()
+    const path = newPath()
     const factors = new Map(
       [...golden.tensors].map(([name, { shape }]) => [name, { shape, values: train.float32(name) }]),
     )
-    writeTrainedLora(ours, factors, 1, facts)
-    const file = openSafetensors(ours)
+    writeTrainedLora(path, factors, 1, facts)
+    const file = openSafetensors(path)
     expect([...file.tensors.keys()]).toEqual([...golden.tensors.keys()])
     for (const name of golden.tensors.keys()) expect(file.read(name)).toEqual(golden.read(name))
     file.close()
     golden.close()
   })
 
-  it('may have no metadata', () => {
+  it('has no metadata', () => {
     expect(Object.values(parseLoraMetadata(lora.metadata)).every((fact) => fact === undefined)).toBe(true)
   })
 })
@@ -75,7 +76,7 @@ describe('a LoRA of this trainer', () => {
   writeTrainedLora(path, factors, 2, facts)
   const lora = readLora(path)
 
-  it('has alpha / rank folded into B, because readers assume scale 1', () => {
+  it('has alpha / rank folded into B', () => {
     expect(lora.modules.get(module)).toEqual({
       rank: 2,
       inputs: 3,
@@ -85,7 +86,7 @@ describe('a LoRA of this trainer', () => {
     })
   })
 
-  it('has no tensor but the factors, which other loaders would refuse', () => {
+  it('contains only the factors', () => {
     const file = openSafetensors(path)
     expect([...file.tensors.keys()]).toEqual([keys.a, keys.b])
     expect([...file.tensors.values()].map(({ dtype }) => dtype)).toEqual(['BF16', 'BF16'])
@@ -116,7 +117,7 @@ describe('a LoRA of this trainer', () => {
 })
 
 describe('the metadata of another trainer', () => {
-  it('is ignored where a number is expected and there is none', () => {
+  it('is ignored where a number is invalid', () => {
     expect(parseLoraMetadata({ rank: 'auto', duration_seconds: 'NaN' })).toMatchObject({
       rank: undefined,
       durationSeconds: undefined,
@@ -137,13 +138,13 @@ describe('a file is refused as a LoRA', () => {
 
   it.each<[when: string, shapes: Record<string, number[]>, sentence: string]>([
     ['when it is empty', {}, 'it is empty'],
-    ['when it holds weights', { 'x.weight': [1] }, 'it contains x.weight'],
-    ['when it holds alphas', { [keys.a]: [2, 3], [keys.b]: [1, 2], 'x.alpha': [] }, 'it contains x.alpha'],
-    ['when A is alone', { [keys.a]: [2, 3] }, `${module} has only lora_A`],
-    ['when B is alone', { [keys.b]: [1, 2] }, `${module} has only lora_B`],
+    ['when it contains other weights', { 'x.weight': [1] }, 'it contains x.weight'],
+    ['when it contains alphas', { [keys.a]: [2, 3], [keys.b]: [1, 2], 'x.alpha': [] }, 'it contains x.alpha'],
+    ['when B is missing', { [keys.a]: [2, 3] }, `${module} has only lora_A`],
+    ['when A is missing', { [keys.b]: [1, 2] }, `${module} has only lora_B`],
     ['when the ranks differ', { [keys.a]: [2, 3], [keys.b]: [1, 4] }, `${module} has the shapes [2,3] and [1,4]`],
     [
-      'when a factor is no matrix',
+      'when a factor is not a matrix',
       { [keys.a]: [2, 3, 1], [keys.b]: [1, 2] },
       `${module} has the shapes [2,3,1] and [1,2]`,
     ],
@@ -162,12 +163,12 @@ it.each([
   ['1e999', undefined],
   ['long', undefined],
   ['', undefined],
-])('a duration of %j in the metadata counts as %j', (duration_seconds, seconds) =>
+])('a duration of %j in the metadata is parsed as %j', (duration_seconds, seconds) =>
   expect(parseLoraMetadata({ duration_seconds }).durationSeconds).toBe(seconds),
 )
 
-describe('a LoRA that was read', () => {
-  it('is written back as the same bytes of each tensor, under the same names and metadata', () => {
+describe('a LoRA file that was read', () => {
+  it('is written back with the same tensors and metadata', () => {
     const [before, after] = [newPath(), newPath()]
     writeTrainedLora(before, factors, 2, facts)
     writeLora(after, readLora(before))
@@ -179,7 +180,21 @@ describe('a LoRA that was read', () => {
     second.close()
   })
 
-  it('may be changed in between', () => {
+  it.each([
+    [{ a: [1, 2, 3, 4] }, /lora_A.weight must be a Float32Array of the shape \[\d+,\d+\]$/],
+    [{ b: new Float64Array(4) }, /lora_B.weight must be a Float32Array/],
+    [{ a: new Float32Array(3) }, /lora_A.weight must be .*, but has 3 values$/],
+    [{ rank: -1 }, /lora_A.weight must be .*\[-1,\d+\], but has \d+ values$/],
+  ])('is not written with factors that do not match: %j', (change, message) => {
+    const [before, after] = [newPath(), newPath()]
+    writeTrainedLora(before, factors, 1, facts)
+    const { modules, metadata } = readLora(before)
+    const changed = new Map([...modules].map(([name, module]) => [name, { ...module, ...change } as LoraModule]))
+    expect(() => writeLora(after, { modules: changed, metadata })).toThrow(message)
+    expect(existsSync(after)).toBe(false)
+  })
+
+  it('can be modified before it is written back', () => {
     const [before, after] = [newPath(), newPath()]
     writeTrainedLora(before, factors, 1, facts)
     const { modules, metadata } = readLora(before)

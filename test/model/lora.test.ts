@@ -8,17 +8,17 @@ import { randomFor } from '../../src/platform/random.ts'
 describe('a target module', () => {
   const name = 'transformer_blocks.0.audio_attn1.to_out.0'
 
-  it('is the whole name of a layer, or its end after a dot', () => {
+  it('is the full name of a layer or a suffix of it after a dot', () => {
     for (const target of [name, 'audio_attn1.to_out.0', 'to_out.0', '0'])
       expect(isTargetModule(name, target)).toBe(true)
   })
 
   it.each(['audio_attn1', 'audio_attn1.to_out', 'to_out', 'attn1.to_out.0', 'out.0', 'transformer_blocks.0', '', '.0'])(
-    'is not %j, which is elsewhere in the name',
+    'is not the string %j within the name',
     (target) => expect(isTargetModule(name, target)).toBe(false),
   )
 
-  it('selects the layers in the order of the model, each once', () => {
+  it('selects each matching layer once, in the order of the model', () => {
     const layers = ['blocks.0.attn.to_k', 'blocks.0.attn.to_q', 'blocks.1.attn.to_q', 'blocks.1.attn.to_q.norm']
     const found = matchTargets(
       layers.map((name) => ({ name })),
@@ -38,14 +38,14 @@ describe('a new LoRA', () => {
     weight: tf.zeros<tf.Rank.R2>([outputs, inputs]),
   })
 
-  /** Of two layers whose inputs, outputs and rank are all different. */
+  /** Attaches a LoRA to two layers whose inputs, outputs and rank are all different. */
   const attach = (seed = 1) => {
     const linears = [linear('blocks.0.up', 200, 25), linear('blocks.0.down', 25, 100)]
     const parameters = attachNewLora(linears, 64, 16, randomFor(seed, 'lora'))
     return { linears, parameters, values: [...parameters.values()].map((variable) => [...variable.dataSync()]) }
   }
 
-  it('has an A that is uniform between ±1/√inputs', () => {
+  it('has a uniform A between ±1/√inputs', () => {
     const { values } = attach()
     for (const [factor, inputs] of [
       [values[0], 25],
@@ -61,7 +61,7 @@ describe('a new LoRA', () => {
     }
   })
 
-  it('has a B of zeros, and the scale alpha / rank', () => {
+  it('has a zero B and the scale alpha / rank', () => {
     const { linears, values } = attach()
     expect(new Set([...(values[1] ?? []), ...(values[3] ?? [])])).toEqual(new Set([0]))
     expect(linears.map(({ lora }) => [lora?.a.shape, lora?.b.shape, lora?.scale])).toEqual([
@@ -70,7 +70,7 @@ describe('a new LoRA', () => {
     ])
   })
 
-  it('has its keys of the file as names, with other values for each layer and seed', () => {
+  it('has parameter names as in the file, and different values for each layer and seed', () => {
     const { parameters, values } = attach()
     expect([...parameters.keys()]).toEqual(
       ['up', 'down'].flatMap((name) =>

@@ -16,7 +16,7 @@ describe('the plain and the perturbed velocity', () => {
   /** The number of softmaxes: one per attention, except for perturbed self-attention. */
   async function softmaxes(isPerturbed: (block: number) => boolean): Promise<number> {
     const [pair] = smallPairs(1)
-    if (!pair) throw new Error('there is a pair')
+    if (!pair) throw new Error('there is no pair')
     const frames = pair.target.shape[0]
     const { kernels } = await tf.profile(() => {
       const { plain } = velocities(

@@ -40,7 +40,7 @@ afterAll(() => file.close())
 const weights = () => weightsOf(file, 'model.')
 
 describe('weights', () => {
-  it('are found by walking their names, whose prefix is left out', () => {
+  it('are found by their names without the prefix', () => {
     const toQ = weights().at('blocks.0').at('to_q')
     expect(toQ.name).toBe('blocks.0.to_q')
     expect([...toQ.float32('weight', [2, 3])]).toEqual([1, 2, 3, 4, 5, 6])
@@ -49,30 +49,30 @@ describe('weights', () => {
     expect(toQ.shape('weight')).toEqual([2, 3])
   })
 
-  it('take any size where the loader has none in mind', () => {
+  it('are accepted with any size where the expected size is null', () => {
     expect(weights().read('blocks.0.to_q.weight', [null, 3]).shape).toEqual([2, 3])
   })
 
-  it('are counted up to the first gap', () => {
+  it('are counted up to the first missing index', () => {
     expect(weights().count('blocks')).toBe(2)
     expect(weights().count('gone')).toBe(0)
   })
 
-  it('kept as fp8 come as float32, times the scale beside them', () => {
+  it('in fp8 are read as float32, multiplied by their scale', () => {
     expect(weights().read('quantized', [2])).toEqual(tensor([2], 1, -1.5))
     expect(weights().read('scaled', [2])).toEqual(tensor([2], 0.25, -0.375))
   })
 })
 
 describe('weights are refused', () => {
-  it('when missing, by their whole name and the file', () => {
+  it('when missing, with the full name and the file', () => {
     const read = () => weights().at('blocks.0').at('to_k').read('weight', [2, 3])
     expect(read).toThrow('base.safetensors has no tensor model.blocks.0.to_k.weight')
     expect(read).toThrow(UserError)
     expect(() => weights().shape('gone')).toThrow('base.safetensors has no tensor model.gone')
   })
 
-  it('of another shape, with both shapes', () => {
+  it('with another shape, with both shapes in the message', () => {
     const read = () => weights().at('blocks.0.to_q').read('weight', [3, null])
     expect(read).toThrow('model.blocks.0.to_q.weight in base.safetensors has the shape [2,3], not [3,any]')
     expect(read).toThrow(UserError)

@@ -1,4 +1,4 @@
-/** Attention of the native block in float32, compared with TensorFlow.js's own gradients of the portable attention. */
+/** Attention of the native block in float32, compared with the automatic gradients of the portable attention. */
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
@@ -72,7 +72,7 @@ describe.skipIf(!hasNative)('attention on native TensorFlow in float32', () => {
     ['without gates', { gate: false }],
     ['without LoRA', { rank: 0 }],
     ['without biases', { bias: false }],
-  ])('over positions, %s, has the value and gradients of the portable one', (_, options) =>
+  ])('with positions, %s, has the value and gradients of the portable attention', (_, options) =>
     expectSame({ layer: randomAttention({ heads, width, ...options }), x, context, options: { rope } }),
   )
 
@@ -80,11 +80,11 @@ describe.skipIf(!hasNative)('attention on native TensorFlow in float32', () => {
     ['with gates and LoRA', {}],
     ['without gates', { gate: false }],
     ['without LoRA', { rank: 0 }],
-  ])('to a text of another width, %s, has the value and gradients of the portable one', (_, options) =>
+  ])('to a text of another width, %s, has the value and gradients of the portable attention', (_, options) =>
     expectSame({ layer: randomAttention({ heads, width, contextWidth, ...options }), x, context: text }),
   )
 
-  it('needs no gradient of the context where nothing before it is trained', () => {
+  it('omits the gradient of the context on request', () => {
     const layer = randomAttention({ heads, width, contextWidth })
     const keyValue = projectKeyValue(layer, text)
     const { saved } = attention(layer, x, keyValue)
@@ -97,7 +97,7 @@ describe.skipIf(!hasNative)('attention on native TensorFlow in float32', () => {
     expectAllClose([sum(without.dx), ...without.factors], [sum(full.dx), ...full.factors])
   })
 
-  it.each(['key', 'value'] as const)('has the gradients of a LoRA on %s alone', (name) => {
+  it.each(['key', 'value'] as const)('has the gradients of a LoRA on only the %s layer', (name) => {
     const layer = randomAttention({ heads, width, contextWidth, rank: 0 })
     const adapted = randomAttention({ heads, width, contextWidth })[name]
     Object.assign(layer, { [name]: adapted })
@@ -112,7 +112,7 @@ describe.skipIf(!hasNative)('attention on native TensorFlow in float32', () => {
   it.each([
     ['with gates', {}],
     ['without gates', { gate: false }],
-  ])('that is skipped, %s, has the value and gradients of the portable one', (_, options) => {
+  ])('that is skipped, %s, has the value and gradients of the portable attention', (_, options) => {
     const layer = randomAttention({ heads, width, ...options })
     const skipped = { layer, x, context, options: { rope, skipSelfAttention: true } }
     const { gradient, dx, dContext, factors } = compare(skipped)

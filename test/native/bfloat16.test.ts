@@ -1,4 +1,4 @@
-/** bfloat16 on native TensorFlow: conversions, products, and the way through a captured graph. */
+/** bfloat16 on native TensorFlow: conversions, products and captured graphs. */
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
@@ -17,12 +17,12 @@ const rounded = (values: ArrayLike<number>) => [...decode(toBfloat16(Float32Arra
 /** The processors that emulate bfloat16 truncate instead of rounding. */
 const hasBfloat16 = hasNative && isNative() && !isEmulated('bfloat16')
 
-describe.skipIf(!hasBfloat16)('bfloat16 on native TensorFlow', needs('a processor that computes bfloat16'), () => {
+describe.skipIf(!hasBfloat16)('on native TensorFlow', needs('a processor that computes bfloat16'), () => {
   beforeAll(async () => {
     await startBackend('tensorflow', { precision: 'bfloat16' })
   })
 
-  it('and back to float32 rounds to nearest, ties to even', () => {
+  it('conversion to bfloat16 rounds to nearest, ties to even', () => {
     const values = [0, 1, -1, 1 / 3, -2 / 3, 3.3, 1e-30, -1e30, 257, 258, 259, 1.00390625, 1.01171875, 65504]
     const x = tf.tensor1d([...values, ...randomTensor('x', [100]).dataSync()])
     const converted = toComputeDtype(x)
@@ -33,14 +33,14 @@ describe.skipIf(!hasBfloat16)('bfloat16 on native TensorFlow', needs('a processo
     expect([...toFloat32(toComputeDtype(back)).dataSync()]).toEqual([...back.dataSync()]) // nothing is lost the second time
   })
 
-  it('is not converted again', () => {
+  it('a tensor that already has the requested type is not converted', () => {
     const x = toComputeDtype(randomTensor('x', [3]))
     expect(toComputeDtype(x)).toBe(x)
     const float = randomTensor('y', [3])
     expect(toFloat32(float)).toBe(float)
   })
 
-  it('sums, differences and products are rounded results of the exact ones', () => {
+  it('bfloat16 sums, differences and products are the rounded exact results', () => {
     const [a, b] = [randomTensor('a', [50]), randomTensor('b', [50])].map(toComputeDtype) as [tf.Tensor, tf.Tensor]
     const [x, y] = [a, b].map((tensor) => [...toFloat32(tensor).dataSync()]) as [number[], number[]]
     const expected = (operation: (x: number, y: number) => number) =>
@@ -50,7 +50,7 @@ describe.skipIf(!hasBfloat16)('bfloat16 on native TensorFlow', needs('a processo
     expect([...toFloat32(mul(a, b)).dataSync()]).toEqual(expected((x, y) => x * y))
   })
 
-  it('matrix products are float32 sums of exact products, rounded', () => {
+  it('bfloat16 matrix products are rounded float32 sums of exact products', () => {
     const [a, b] = [randomTensor('a', [2, 4, 64]), randomTensor('b', [2, 5, 64])]
     const [x, y] = [a, b].map(toComputeDtype) as [tf.Tensor, tf.Tensor]
     const exact = tf.matMul(toFloat32(x) as tf.Tensor3D, toFloat32(y) as tf.Tensor3D, false, true)
@@ -61,7 +61,7 @@ describe.skipIf(!hasBfloat16)('bfloat16 on native TensorFlow', needs('a processo
     expect(tf.max(relative).dataSync()[0]).toBeGreaterThan(0)
   })
 
-  it('passes through a captured graph and a function of it', () => {
+  it('bfloat16 tensors can be used in a captured graph and a graph function', () => {
     const w = tf.keep(toComputeDtype(randomTensor('w', [4, 4])))
     const body = ({ x }: { x: tf.Tensor }) => {
       const half = toComputeDtype(x)

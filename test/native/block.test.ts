@@ -1,4 +1,4 @@
-/** The native block in float32, compared with TensorFlow.js's own gradients of the portable block. */
+/** The native block in float32, compared with the automatic gradients of the portable block. */
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
@@ -90,13 +90,13 @@ describe.skipIf(!hasNative)('the block on native TensorFlow in float32', () => {
       [false, true].map((skipSelfAttention) => ({ batch, checkpointing, skipSelfAttention, captured: false })),
     ),
   )
-  // a captured graph has all inputs of its functions, and none of another sample
+  // a captured graph gets the inputs of each sample, and none of another sample
   const captured = eager.filter(({ batch }) => batch === 2).map((options) => ({ ...options, captured: true }))
   it.each([...eager, ...captured])(
-    'has the value and gradients of the portable one: captured $captured, checkpointing $checkpointing, batch $batch, skipSelfAttention $skipSelfAttention',
+    'has the value and gradients of the portable block: captured $captured, checkpointing $checkpointing, batch $batch, skipSelfAttention $skipSelfAttention',
     (options) => {
       const layer = randomBlock()
-      // queries and keys of self-attention are not used where it is skipped
+      // queries and keys of self-attention are not used when it is skipped
       expectAllClose(native(layer, options), portable(layer, options), { zeros: options.skipSelfAttention ? 4 : 0 })
     },
   )
@@ -119,7 +119,7 @@ describe.skipIf(!hasNative)('the block on native TensorFlow in float32', () => {
     }
   })
 
-  it('computes its activations twice with checkpointing, and once without', async () => {
+  it('recomputes its activations only with checkpointing', async () => {
     const layer = randomBlock()
     const softmaxes = async (checkpointing: Checkpointing) => {
       const { kernels } = await tf.profile(() => native(layer, { checkpointing })[0] as tf.Tensor)

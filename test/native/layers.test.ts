@@ -1,4 +1,4 @@
-/** The layers of the native block in float32, compared with TensorFlow.js's own gradients of the portable layers. */
+/** The layers of the native block in float32, compared with the automatic gradients of the portable layers. */
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
@@ -65,7 +65,7 @@ describe.skipIf(!hasNative)('on native TensorFlow in float32', () => {
       expectAllClose([inLayout(gradient.dx as tf.Tensor, from), ...gradient.factors], expected)
     })
 
-    it('computes no gradient of the input where none is needed', () => {
+    it('omits the gradient of the input on request', () => {
       const layer = randomLinear('linear', [inputs, outputs])
       const [x, dy] = [randomTensor('x', [tokens, inputs]), randomTensor('dy', [tokens, outputs])]
       const { saved } = linear(layer, inLayout(x, from), layout)
@@ -79,7 +79,7 @@ describe.skipIf(!hasNative)('on native TensorFlow in float32', () => {
   it.each([
     ['with LoRA', {}],
     ['without LoRA', { rank: 0 }],
-  ])('a feed-forward %s has the value and gradients of the portable one', (_, options) => {
+  ])('a feed-forward layer %s has the value and gradients of the portable layer', (_, options) => {
     const layer = randomFeedForward(inputs, 24, options)
     const layers = [layer.up, layer.down]
     const x = randomTensor<tf.Rank.R2>('x', [tokens, inputs], 2)
@@ -96,7 +96,7 @@ describe.skipIf(!hasNative)('on native TensorFlow in float32', () => {
     expectAllClose([dx, ...factors], expected)
   })
 
-  it('norm and modulation have the value and gradient of the portable ones', () => {
+  it('the modulated norm has the value and gradient of the portable norm', () => {
     const x = randomTensor('x', [tokens, inputs], 3)
     const [shift, scale] = [randomTensor('shift', [tokens, inputs]), randomTensor('scale', [tokens, inputs])]
     const dy = randomTensor('dy', [tokens, inputs])

@@ -1,4 +1,4 @@
-/** Random layers and tensors, and the comparison of a gradient written by hand with TensorFlow.js's own. */
+/** Random layers and tensors, and the comparison of a hand-written gradient with the automatic gradient of TensorFlow.js. */
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'vitest'
 import { frozenMatrix } from '../../src/engine/device-tensors.ts'
@@ -17,13 +17,13 @@ const randomValues = (name: string, shape: readonly number[], scale: number) =>
     (x) => x * scale,
   )
 
-/** Normal with the given deviation. The same name gives the same values. */
+/** Normally distributed values with the given deviation. The same name gives the same values. */
 export const randomTensor = <R extends tf.Rank>(name: string, shape: readonly number[], scale = 1) =>
   tf.tensor(randomValues(name, shape, scale), shape as never) as tf.Tensor<R>
 
 export type LinearOptions = { bias?: boolean; rank?: number; scale?: number }
 
-/** The LoRA has the rank; 0 is none. */
+/** A rank of 0 means no LoRA. */
 export function randomLinear(
   name: string,
   [inputs, outputs]: readonly [inputs: number, outputs: number],
@@ -71,7 +71,7 @@ export function randomAttention({ heads, width, contextWidth = width, gate = tru
 export const factorsOf = (layers: readonly Linear[]): tf.Tensor2D[] =>
   layers.flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
 
-/** Runs `compute` with other factors in the layers, as a function of which it can be differentiated. */
+/** Runs `compute` with the given LoRA factors in the layers, so that it can be differentiated with respect to them. */
 export function withFactors<T>(layers: readonly Linear[], factors: readonly tf.Tensor[], compute: () => T): T {
   const remaining = [...factors]
   const before = layers.map(({ lora }) => lora)
@@ -91,7 +91,7 @@ export function withFactors<T>(layers: readonly Linear[], factors: readonly tf.T
 }
 
 /**
- * TensorFlow.js's own gradients of Σ dy · y with respect to the inputs, which are the arguments of `compute`. They are zero for inputs that it does not
+ * The automatic gradients of Σ dy · y with respect to the inputs, which are the arguments of `compute`. They are zero for inputs that it does not
  * use.
  */
 export const autodiff = (inputs: readonly tf.Tensor[], dy: tf.Tensor, compute: (...inputs: tf.Tensor[]) => tf.Tensor) =>
@@ -101,7 +101,7 @@ export const autodiff = (inputs: readonly tf.Tensor[], dy: tf.Tensor, compute: (
   })([...inputs])
 
 /**
- * Compares tensor by tensor, so that an error in a small one is not hidden by large ones.
+ * Compares tensor by tensor, so that large tensors do not hide an error in a small tensor.
  * @param options.zeros how many of the tensors must be zero.
  */
 export function expectAllClose(

@@ -1,4 +1,4 @@
-/** Pretraining of the audio stream, which needs native TensorFlow because it captures the step. */
+/** Pretraining of the audio stream; it captures the step, which needs native TensorFlow. */
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -62,7 +62,7 @@ async function train(tensors: Tensors, runs: readonly number[]): Promise<number[
 afterEach(() => tf.disposeVariables())
 
 describe('pretraining the audio stream', () => {
-  it.skipIf(!hasNative)('reduces the loss, and resumes where it was interrupted', needsNative, async () => {
+  it.skipIf(!hasNative)('reduces the loss and can be resumed', needsNative, async () => {
     const tensors = initWeights(checkpointLayout(tinySize))
     const before = new Map([...tensors.keys()].map((name) => [name, valuesOf(tensors, name)]))
     const losses = await train(tensors, [15, 30])

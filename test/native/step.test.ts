@@ -1,4 +1,4 @@
-/** The captured training step on native TensorFlow, compared with the same step run op by op, in each precision. */
+/** The captured training step on native TensorFlow, compared with eager execution of the same step, in each precision. */
 import * as tf from '@tensorflow/tfjs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { loraTargetModules } from '../../src/config/parameters.ts'
@@ -50,7 +50,7 @@ const lossIn =
   (example: Example): tf.Scalar =>
     velocityLoss(model, example, pairRope(model, example.reference.shape[1], example.target.shape[1]))
 
-/** Loss and gradients of one example, captured. */
+/** The loss and gradients of one example, computed by a captured function. */
 function capturedGradients(model: Transformer, parameters: LoraParameters, example: Example) {
   const variables = [...parameters.values()]
   const replay = capture(
@@ -68,16 +68,16 @@ function capturedGradients(model: Transformer, parameters: LoraParameters, examp
 
 const flat = (gradients: Iterable<tf.Tensor>) => [...gradients].flatMap((gradient) => [...gradient.dataSync()])
 
-describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
+describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
   afterEach(() => tf.disposeVariables())
 
-  /** In float32 only the last digits differ; bfloat16 has eight bits, about three digits of a sum. */
+  /** In float32 only the last digits differ; bfloat16 has a significand of eight bits. */
   const tolerances: [Precision, number][] = [
     ['float32', 1e-5],
     ['bfloat16', 2e-2],
   ]
 
-  it.each(tolerances)('has the loss and gradients of the step run op by op, in %s', async (precision, tolerance) => {
+  it.each(tolerances)('has the loss and gradients of eager execution in %s', async (precision, tolerance) => {
     const { model, parameters } = await load(precision)
     const example = exampleFor(model, 'a')
     const eager = meanGradients(parameters, [() => lossIn(model)(example)])
@@ -90,7 +90,7 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
   })
 
   it.skipIf(hasNative && isEmulated('bfloat16'))(
-    'has in bfloat16 the loss and gradients of float32, within three hundredths',
+    'in bfloat16 has the gradients of float32 within 3 %',
     needs('a processor that computes bfloat16'),
     async () => {
       const outcomeIn = async (precision: Precision) => {
@@ -103,7 +103,7 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
       expect(Math.abs(rounded.loss - exact.loss) / exact.loss).toBeLessThan(3e-3)
       const { l2 } = relativeError(rounded.gradients, exact.gradients)
       expect(l2).toBeLessThan(3e-2)
-      expect(l2).toBeGreaterThan(1e-5) // it was another precision
+      expect(l2).toBeGreaterThan(1e-5) // the precision was different
     },
   )
 
@@ -117,7 +117,7 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
     expect(relativeError(await gradientsWith('on'), await gradientsWith('off')).max).toBeLessThan(1e-6)
   })
 
-  it('computes the activations of each block twice with checkpointing, and once without', async () => {
+  it('recomputes the activations of each block only with checkpointing', async () => {
     const softmaxesPerBlock = async (checkpointing: Checkpointing) => {
       const { model, parameters } = await load('float32', checkpointing)
       const example = exampleFor(model, 'a')
@@ -130,10 +130,10 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
     }
     expect(await softmaxesPerBlock('off')).toBe(2)
     expect(await softmaxesPerBlock('on')).toBe(4)
-    expect(await softmaxesPerBlock('auto')).toBe(2) // there is room for a model as small as this
+    expect(await softmaxesPerBlock('auto')).toBe(2) // this small model fits into memory
   })
 
-  it.each([1, 2])('updates parameters and moments as op by op, %i examples at a time', async (count) => {
+  it.each([1, 2])('updates parameters and moments as eager execution with %i examples per step', async (count) => {
     const train = async (captured: boolean) => {
       const { model, parameters } = await load('float32')
       const optimizer = startOptimizer(parameters)
@@ -160,7 +160,7 @@ describe.skipIf(!hasNative)('a step captured on native TensorFlow', () => {
     expect(captured.updates).toBe(3)
   })
 
-  it('changes nothing where the loss is not a number', async () => {
+  it('changes nothing when the loss is NaN', async () => {
     const { model, parameters } = await load('float32')
     const optimizer = startOptimizer(parameters)
     const step = createStep(parameters, optimizer, lossIn(model))

@@ -36,3 +36,19 @@ it('an aborted signal is an interruption', () => {
   controller.abort()
   expect(() => reporter.throwIfAborted()).toThrow(Interrupted)
 })
+
+it.each(Object.entries(failing))('a listener that %s ends work that does not wait for it', async (_, onEvent) => {
+  const reporter = createReporter({ onEvent })
+  reporter.info('an event that is not awaited')
+  await expect(reporter.settled()).rejects.toThrow('the listener failed')
+  expect(() => reporter.throwIfAborted()).toThrow('the listener failed')
+})
+
+it('a resumed stage starts at its position', () => {
+  const positions: number[] = []
+  const onEvent = (event: ProgressEvent) => void (event.type === 'stage' && positions.push(event.position))
+  const stage = createReporter({ onEvent }).stage('Training', 5, 'steps', 3)
+  stage.update(4)
+  stage.finish()
+  expect(positions).toEqual([3, 4, 5])
+})

@@ -178,6 +178,29 @@ describe('train', () => {
     expect(readdirSync(join(folder, 'no-debug'))).toContain('debug_dataset.zip')
   })
 
+  it('reports the saved step when a resumed run is stopped before its next step', async () => {
+    const stop = new AbortController()
+    const events: TrainEvent[] = []
+    const onEvent = (event: TrainEvent) => {
+      events.push(event)
+      if (event.type === 'clip') stop.abort()
+    }
+    const longer = { options: { numberOfSteps: 3 } }
+    await inFolder({ cwd: folder }, () =>
+      expect(resumeTraining('no-debug', longer, { onEvent, signal: stop.signal })).rejects.toMatchObject({
+        message: 'stopped after step 2 of 3; the run is saved',
+        hint: expect.stringContaining('--resume no-debug'),
+      }),
+    )
+    expect(events.at(-1)).toMatchObject({ type: 'done', state: 'stopped', step: 2, steps: 3 })
+  })
+
+  it('is not resumed with settings outside of options', async () => {
+    const misplaced = { numberOfSteps: 5 } as object
+    const refused = { name: 'UserError', message: 'resumeTraining has no setting "numberOfSteps"' }
+    await expect(resumeTraining('no-debug', misplaced)).rejects.toMatchObject(refused)
+  })
+
   it('saves at Ctrl-C and says how to continue; then it ends in the same bytes as the same run that was not stopped', async () => {
     const args = [...small, '--rank', '8', '--number-of-steps', '10', '--checkpoint-interval', '4']
     await inFolder({ cwd: folder }, () =>
@@ -220,7 +243,7 @@ describe('train', () => {
     const few = ['--number-of-steps', '3', '--dev-allow-few-steps', '--preview-steps', '2', '--preview-interval', '0']
     const { code, stderr } = await run(['train', '--config', 'job.json', ...few, '--out', 'job'])
     expect(code).toBe(0)
-    expect(stderr).toMatch(/resolution.*no effect: audio only/)
+    expect(stderr).toMatch(/no effect, because only audio is trained: .*resolution/)
     expect(existsSync(join(folder, 'job', 'audio.wav'))).toBe(true)
     expect(JSON.parse(read('job', 'config.json').toString()).parameters).toMatchObject({
       ...parameters,

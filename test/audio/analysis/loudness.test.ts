@@ -20,7 +20,7 @@ function loudnessOf(waveform: Waveform, blockFrames = 1000): number | null {
   return meter.integrated()
 }
 
-/** The last value that ffmpeg's own meter prints. */
+/** The last integrated loudness that the ebur128 filter of ffmpeg prints. */
 async function ffmpegLoudness(waveform: Waveform): Promise<number> {
   const path = writeWav(join(folder, 'sound.wav'), waveform, 'float32')
   let printed = ''
@@ -37,7 +37,7 @@ const joined = (...parts: Waveform[]): Waveform => ({
   channels: [Float32Array.from(parts.flatMap(({ channels }) => [...(channels[0] as Float32Array)]))],
 })
 
-describe('agrees with ffmpeg within 0.2 LU', () => {
+describe('the measured loudness agrees with ffmpeg within 0.2 LU for', () => {
   const music = performance(1, { seconds: 5, sampleRate: 48_000 })
   const cases: [what: string, waveform: Waveform][] = [
     ['a stereo tone', tone(3, { sampleRate: 48_000, level: 0.1 })],
@@ -52,22 +52,22 @@ describe('agrees with ffmpeg within 0.2 LU', () => {
     ['loud after quiet', joined(louder(music, 0.05), music)],
   ]
   test.each(cases)('%s', async (_, waveform) => {
-    const theirs = await ffmpegLoudness(waveform)
-    expect(theirs).toBeGreaterThan(-60)
-    expect(Math.abs((loudnessOf(waveform) ?? Number.NaN) - theirs)).toBeLessThan(0.2)
+    const expected = await ffmpegLoudness(waveform)
+    expect(expected).toBeGreaterThan(-60)
+    expect(Math.abs((loudnessOf(waveform) ?? Number.NaN) - expected)).toBeLessThan(0.2)
   })
 })
 
-test('a full-scale tone of 997 Hz in one channel has −3.01 LUFS, as the standard says', () => {
+test('a full-scale 997 Hz tone in one channel has −3.01 LUFS, as the standard specifies', () => {
   expect(loudnessOf(tone(2, { sampleRate: 48_000, hertz: 997, channels: 1, level: 1 }))).toBeCloseTo(-3.01, 1)
 })
 
-test('the size of the blocks does not matter', () => {
+test('the loudness does not depend on the block size', () => {
   const music = performance(1, { sampleRate: 44_100 })
   expect(loudnessOf(music, 7)).toBe(loudnessOf(music, 44_100))
 })
 
-test('silence, and less than 400 ms, have no loudness', () => {
+test('silence and sounds shorter than 400 ms have no loudness', () => {
   expect(loudnessOf(tone(2, { level: 0 }))).toBeNull()
   expect(loudnessOf(tone(0.39))).toBeNull()
   expect(loudnessOf(tone(0.41))).not.toBeNull()

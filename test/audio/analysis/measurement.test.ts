@@ -24,13 +24,13 @@ test('a clean tone has no defects', () => {
   expect(loudness).toBeLessThan(-5)
 })
 
-test('every flat top at full scale is one clipped place per channel', () => {
+test('each run of clipped samples is counted once per channel', () => {
   const clipped = changed(tone(1, { hertz: 100, channels: 1, level: 1.5 }), (x) => Math.max(-1, Math.min(1, x)))
   expect(measure(clipped).read().clippedPlaces).toBe(200)
   expect(measure(clipped, { blockFrames: 2 }).read().clippedPlaces).toBe(200)
 })
 
-test('two samples at full scale are an honest peak', () => {
+test('two consecutive samples at full scale do not count as clipping, three do', () => {
   const { sampleRate, channels } = tone(1, { channels: 1 })
   channels[0]?.set([1, 1], 1000)
   expect(measure({ sampleRate, channels }).read().clippedPlaces).toBe(0)
@@ -38,7 +38,7 @@ test('two samples at full scale are an honest peak', () => {
   expect(measure({ sampleRate, channels }).read().clippedPlaces).toBe(1)
 })
 
-test('silence is measured at both ends and in between', () => {
+test('silence is measured at the start, at the end and in total', () => {
   const gappy = changed(tone(4, { channels: 1 }), (x, i) => {
     const seconds = i / 44_100
     return seconds < 0.5 || seconds >= 3 || (seconds >= 1 && seconds < 1.5) ? 0 : x
@@ -49,14 +49,14 @@ test('silence is measured at both ends and in between', () => {
   expect(sound.silentShare).toBeCloseTo(0.5, 2)
 })
 
-test('an offset is that of the worst channel, with its sign', () => {
+test('the DC offset is the signed offset of the worst channel', () => {
   const { sampleRate, channels } = tone(1)
   const [left, right] = channels as [Float32Array, Float32Array]
   const sound = measure({ sampleRate, channels: [left.map((x) => x + 0.01), right.map((x) => x - 0.1)] }).read()
   expect(sound.offset).toBeCloseTo(-0.1, 3)
 })
 
-test('the beginning is kept as one channel, and no more of it than asked', () => {
+test('the head is kept in mono, up to the requested duration', () => {
   const { sampleRate, channels } = measure(tone(2), { headSeconds: 0.5 }).head()
   expect([sampleRate, channels.length, channels[0]?.length]).toEqual([44_100, 1, 22_050])
   const [left, right] = tone(2).channels as [Float32Array, Float32Array]

@@ -1,8 +1,8 @@
-/** Performances for tests: notes of random pitch, length and loudness, and what may happen to them. */
+/** Synthetic performances for tests (notes of random pitch, length and loudness), and effects applied to them. */
 import type { Waveform } from '../../../src/audio/waveform.ts'
 import { randomFor } from '../../../src/platform/random.ts'
 
-/** One channel. The same seed is the same performance, at any rate and `pitch`. */
+/** A mono performance. The same seed gives the same performance at any sample rate and `pitch`. */
 export function performance(seed: number, { seconds = 3, sampleRate = 16_000, pitch = 1 } = {}): Waveform {
   const random = randomFor(seed, 'performance')
   const samples = new Float32Array(Math.round(seconds * sampleRate))
@@ -29,13 +29,13 @@ export function performance(seed: number, { seconds = 3, sampleRate = 16_000, pi
   return { sampleRate, channels: [samples] }
 }
 
-/** Later by `seconds`, or earlier; the length stays. */
+/** Delays by `seconds`, or advances if negative; the length is unchanged. */
 export function delayed({ sampleRate, channels }: Waveform, seconds: number): Waveform {
   const lag = Math.round(seconds * sampleRate)
   return { sampleRate, channels: channels.map((channel) => channel.map((_, i) => channel[i - lag] ?? 0)) }
 }
 
-/** Narrow, distorted and noisy. */
+/** A radio effect: band-limited, distorted and noisy. */
 export function radio({ sampleRate, channels }: Waveform, seed = 0): Waveform {
   const random = randomFor(seed, 'radio')
   const share = (hertz: number) => 1 - Math.exp((-2 * Math.PI * hertz) / sampleRate)
@@ -55,7 +55,7 @@ export function radio({ sampleRate, channels }: Waveform, seed = 0): Waveform {
   }
 }
 
-/** A room: the sound and its decaying echoes. */
+/** A room effect: adds decaying echoes. */
 export function room({ sampleRate, channels }: Waveform): Waveform {
   const echoes = [0.011, 0.023, 0.031, 0.047, 0.071].map((seconds, i) => [
     Math.round(seconds * sampleRate),

@@ -24,9 +24,9 @@ describe('the thresholds of a verdict', () => {
     [{ toReference: 3.5 }, 'transformed'],
     [{ toReference: 3.499 }, 'copied'],
     [{ toReference: null }, 'ignored'],
-  ] as const)('%j is %s', (measured, word) => expect(verdictWord({ ...same, ...measured })).toBe(word))
+  ] as const)('classify %j as %s', (measured, word) => expect(verdictWord({ ...same, ...measured })).toBe(word))
 
-  test('lie in the middle between a reconstruction and the target', () => {
+  test('place the limit for a copy halfway between the reconstruction and the target', () => {
     const distances = { targetDistance: 12, reconstructionDistance: 4 }
     expect(verdictWord({ ...same, toReference: 7.99 }, distances)).toBe('copied')
     expect(verdictWord({ ...same, toReference: 8 }, distances)).toBe('transformed')
@@ -34,9 +34,9 @@ describe('the thresholds of a verdict', () => {
 
   test.each([
     [0.09, 'copied', 1],
-    [0.11, 'copied', 0], // the envelopes are still alike
+    [0.11, 'copied', 0], // the envelopes still correlate
     [0.2, 'ignored', 0],
-  ])('in time: a copy that is %d s late is %s', (seconds, word, timing) => {
+  ])('classify a copy delayed by %d s as %s', (seconds, word, timing) => {
     const verdict = judge({ preview: delayed(reference, seconds), reference })
     expect(verdict.word).toBe(word)
     expect(verdict.timing).toBeCloseTo(timing, 1)
@@ -44,7 +44,7 @@ describe('the thresholds of a verdict', () => {
   })
 })
 
-describe('cells far below the loudest one', () => {
+describe('spectrogram cells far below the loudest cell', () => {
   /** Four bands at 0 dB, and all others at `level(frame)` decibels. */
   const spectrogram = (level: (frame: number) => number): Spectrogram => {
     const frames = 200
@@ -56,14 +56,14 @@ describe('cells far below the loudest one', () => {
   test.each([
     [-49, 1],
     [-51, 0],
-  ])('are part of the envelopes at %d dB, with a correlation of %d', (loud, correlation) => {
+  ])('at %d dB give an envelope correlation of %d', (loud, correlation) => {
     expect(envelopeCorrelation(pulsing(loud), pulsing(loud)).correlation).toBeCloseTo(correlation, 6)
   })
 
   test.each([
     [-59, true],
     [-61, false],
-  ])('are compared at %d dB: %s', (level, isCompared) => {
+  ])('at %d dB are included in the distance: %s', (level, isCompared) => {
     const distance = logMelDistance(
       spectrogram(() => level),
       spectrogram(() => -90),
@@ -72,34 +72,34 @@ describe('cells far below the loudest one', () => {
   })
 })
 
-describe('a preview', () => {
+describe('the verdict on a preview', () => {
   const at48 = performance(1, { sampleRate: 48_000 })
   const cases: [word: Verdict['word'], what: string, preview: Waveform][] = [
     ['copied', 'the reference itself', reference],
-    ['copied', 'the reference at another rate and level', louder(at48, 0.3)],
-    ['copied', 'the reference, a little late and a little noisy', delayed(withNoise(reference, 0.0002), 0.02)],
+    ['copied', 'the reference at another sample rate and level', louder(at48, 0.3)],
+    ['copied', 'the reference, slightly delayed and noisy', delayed(withNoise(reference, 0.0002), 0.02)],
     ['ignored', 'another performance', performance(7)],
-    ['ignored', 'another performance, transformed', radio(performance(8))],
+    ['ignored', 'another performance with the radio effect', radio(performance(8))],
     ['ignored', 'noise', noise(3)],
     ['ignored', 'silence', louder(reference, 0)],
-    ['transformed', 'a radio', radio(reference, 5)],
-    ['transformed', 'a radio, late, at 48 kHz', delayed(radio(at48), 0.04)],
-    ['transformed', 'another instrument', performance(1, { pitch: 1.5 })],
+    ['transformed', 'the reference with the radio effect', radio(reference, 5)],
+    ['transformed', 'the reference with the radio effect, delayed, at 48 kHz', delayed(radio(at48), 0.04)],
+    ['transformed', 'the reference at another pitch', performance(1, { pitch: 1.5 })],
   ]
-  test.each(cases)('is %s when it is %s', (word, _, preview) => expect(judge({ preview, reference }).word).toBe(word))
+  test.each(cases)('is %s for %s', (word, _, preview) => expect(judge({ preview, reference }).word).toBe(word))
 
-  test.each(cases)('is %s when it is %s, the target known', (word, _, preview) =>
+  test.each(cases)('is %s for %s with a known target', (word, _, preview) =>
     expect(judge({ preview, reference, target }).word).toBe(word),
   )
 
-  test.each([30, 31, 32, 33, 34, 35, 36, 37, 38, 39])('of performance %i is judged right', (seed) => {
+  test.each([30, 31, 32, 33, 34, 35, 36, 37, 38, 39])('is correct for performance %i', (seed) => {
     const reference = performance(seed)
     expect(judge({ preview: radio(reference), reference }).word).toBe('transformed')
     expect(judge({ preview: withNoise(reference, 0.0002), reference }).word).toBe('copied')
     expect(judge({ preview: radio(performance(seed + 100)), reference }).word).toBe('ignored')
   })
 
-  test('half way between a round trip and what the pairs do, a copy becomes a transformation', () => {
+  test('changes from copied to transformed halfway between the reconstruction distance and the pair distance', () => {
     const preview = radio(reference)
     const { toReference } = judge({ preview, reference })
     const word = (pairDistance: number, reconstructionDistance?: number) =>
@@ -112,7 +112,7 @@ describe('a preview', () => {
     ])
   })
 
-  test('comes with the numbers behind the word', () => {
+  test('includes the measured values', () => {
     const base = noise(1)
     const verdict = judge({ preview: delayed(radio(reference, 5), 0.02), reference, target, base })
     expect(verdict.follows).toBeGreaterThan(0.7)
@@ -121,7 +121,7 @@ describe('a preview', () => {
     expect(verdict.toBase).toBeGreaterThan(verdict.toTarget as number)
   })
 
-  test('that is half way to a known target is transformed, though it is near the reference', () => {
+  test('is transformed for a preview equal to a known target that is near the reference', () => {
     const verdict = judge({ preview: room(reference), reference, target: room(reference) })
     expect(verdict).toMatchObject({ word: 'transformed', toTarget: 0 })
   })
@@ -138,7 +138,7 @@ describe('the best checkpoint', () => {
   })
   const transformed = verdict('transformed')
 
-  test('transforms most references', () => {
+  test('has the most transformed previews', () => {
     const best = bestCheckpoint([
       { step: 250, verdicts: [transformed, transformed], fixedLoss: 0.5 },
       { step: 500, verdicts: [transformed, verdict('copied')], fixedLoss: 0.4 },
@@ -146,24 +146,24 @@ describe('the best checkpoint', () => {
     expect(best).toEqual({ step: 250, reason: '2 of 2 previews transformed, fixed loss 0.5000' })
   })
 
-  test('then comes nearest to the target', () => {
+  test('is the one nearest to the target among equals', () => {
     const steps = [5, 3, 4].map((distance, i) => ({ step: i + 1, verdicts: [verdict('transformed', distance)] }))
     expect(bestCheckpoint(steps)).toEqual({ step: 2, reason: '1 of 1 preview transformed, 3.0 dB from the target' })
   })
 
-  test('then has the lowest loss, then the most steps', () => {
+  test('has the lowest loss, then the highest step, when no target is known', () => {
     const steps = [0.4, 0.3, 0.3].map((fixedLoss, i) => ({ step: i + 1, verdicts: [transformed], fixedLoss }))
     expect(bestCheckpoint(steps)?.step).toBe(3)
     expect(bestCheckpoint([{ step: 100, verdicts: [], fixedLoss: 0.2 }])?.reason).toBe('fixed loss 0.2000')
   })
 
-  test('is never the base', () => {
+  test('is never step 0', () => {
     expect(bestCheckpoint([{ step: 0, verdicts: [transformed] }])).toBeUndefined()
   })
 })
 
 function withNoise(waveform: Waveform, level: number): Waveform {
-  const [hiss] = noise(9, { level }).channels as [Float32Array]
-  const channels = waveform.channels.map((channel) => channel.map((sample, i) => sample + (hiss[i] as number)))
+  const [added] = noise(9, { level }).channels as [Float32Array]
+  const channels = waveform.channels.map((channel) => channel.map((sample, i) => sample + (added[i] as number)))
   return { ...waveform, channels }
 }

@@ -51,7 +51,7 @@ const dataset: Dataset = {
   counts: { pairs: 3, used: 2, skipped: 1, stretched: 1, trimmed: 1, asIs: 0 },
 }
 
-test('shows each pair with what becomes of it, the problems, and the sum', () => {
+test('the table shows each pair and its outcome, the problems and the totals', () => {
   expect(`\n${datasetTable(dataset)}`).toMatchInlineSnapshot(`
     "
     pair                      seconds      kHz        LUFS        lag  outcome              caption a…
@@ -68,7 +68,7 @@ test('shows each pair with what becomes of it, the problems, and the sum', () =>
   `)
 })
 
-test('shows what listening found, and colours only what is wrong', () => {
+test('the table shows the results of the audio analysis and highlights only problems', () => {
   const [drums] = pairs as [DatasetPair]
   const sound = { ...alignment, lagSeconds: 0.0374 }
   const findings: Finding[] = [
@@ -89,7 +89,7 @@ test('shows what listening found, and colours only what is wrong', () => {
     agreement: 0.57,
     findings,
   }
-  const heard = {
+  const analyzed = {
     ...dataset,
     problems: [],
     pairs: [
@@ -98,7 +98,7 @@ test('shows what listening found, and colours only what is wrong', () => {
     ],
     advice,
   }
-  const lines = datasetTable(heard, { columns: 130 })
+  const lines = datasetTable(analyzed, { columns: 130 })
   expect(`\n${lines}`).toMatchInlineSnapshot(`
     "
     pair   seconds      format  kHz   channels  LUFS     lag  outcome          caption after "tonech4nge"
@@ -119,12 +119,12 @@ test('shows what listening found, and colours only what is wrong', () => {
     takes: 2 of 3 pairs used at 5 s (1 stretched, 1 trimmed), 1 skipped
     "
   `)
-  const yellow = datasetTable(heard, { columns: 130, color: true })
-  expect(yellow).toContain('\u001b[33m+37 ms\u001b[39m')
-  expect(yellow).not.toContain('\u001b[33m0 ms')
+  const colored = datasetTable(analyzed, { columns: 130, color: true })
+  expect(colored).toContain('\u001b[33m+37 ms\u001b[39m')
+  expect(colored).not.toContain('\u001b[33m0 ms')
 })
 
-test.each([80, 100, 160])('keeps to %i columns, a line per pair', (columns) => {
+test.each([80, 100, 160])('the table fits into %i columns with one line per pair', (columns) => {
   const { name, plan } = pairs[2] as DatasetPair
   const lines = datasetTable({ ...dataset, problems: [] }, { columns }).split('\n')
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns)
@@ -136,7 +136,7 @@ test.each([80, 100, 160])('keeps to %i columns, a line per pair', (columns) => {
   expect(plan.use).toBe(false)
 })
 
-test('colours add nothing but colour', () => {
+test('colors do not change the text', () => {
   const colored = datasetTable(dataset, { color: true })
   expect(colored).not.toBe(datasetTable(dataset))
   expect(stripVTControlCharacters(colored)).toBe(datasetTable(dataset))
@@ -151,7 +151,7 @@ test('control characters in names, captions and messages do not reach the termin
   expect(text).toContain('warning: drums [2J next')
 })
 
-test('without pairs there is no table', () => {
+test('no table is shown without pairs', () => {
   const counts = { pairs: 0, used: 0, skipped: 0, stretched: 0, trimmed: 0, asIs: 0 }
   const problems: Dataset['problems'] = [{ severity: 'error', message: 'there is no pair' }]
   expect(datasetTable({ ...dataset, pairs: [], problems, counts })).toBe(

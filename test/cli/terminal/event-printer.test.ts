@@ -4,7 +4,7 @@ import type { Terminal } from '../../../src/cli/terminal/terminal.ts'
 import type { TrainEvent } from '../../../src/train/events.ts'
 import type { MachineResources } from '../../../src/train/requirements.ts'
 
-/** What the terminal was told. */
+/** The calls of the terminal for the given events, one line each. */
 function print(...events: TrainEvent[]): string[] {
   const lines: string[] = []
   const terminal: Partial<Terminal> = {
@@ -31,7 +31,7 @@ const resources: MachineResources = {
 }
 
 describe('the terminal shows', () => {
-  it('messages as lines, a warning with its hint', () => {
+  it('messages as lines, and warnings with their hint', () => {
     expect(
       print(
         { type: 'info', message: 'Base: small' },
@@ -41,7 +41,7 @@ describe('the terminal shows', () => {
     ).toEqual(['Base: small', 'warning: too loud', 'warning: two pairs are short (record more)'])
   })
 
-  it('stages with their values, one inside another', () => {
+  it('stages with their values, including nested stages', () => {
     const training = { type: 'stage', stage: 'Training', total: 8, unit: 'steps' } as const
     const preview = { type: 'stage', stage: 'Preview 1 at step 4', total: 2, unit: 'steps' } as const
     const values = { loss: 3.12345, secondsPerStep: 0.304, memoryBytes: 331e6 }
@@ -64,19 +64,19 @@ describe('the terminal shows', () => {
     ])
   })
 
-  it('what a run needs, in two lines', () => {
+  it('the requirements of a run in two lines', () => {
     expect(print({ type: 'requirements', requirements, resources })).toEqual([
       'Memory: about 344 MB of 32.00 GB (weights 3.0 MB, LoRA and optimizer 900 kB, a step 90 MB)',
       'Disk: about 2.9 MB for the run, 5.6 MB for the cache, of 500.00 GB',
     ])
   })
 
-  it('the captions where they are still to be encoded, and graphics memory where a card computes', () => {
+  it('the memory for captions still to be encoded, and graphics memory when training on a graphics card', () => {
     const [memory] = requirementLines({ ...requirements, captions: 4e5 }, { ...resources, place: 'the graphics card' })
     expect(memory).toMatch(/^Graphics memory: about .* \(encoding captions 400 kB, then weights 3\.0 MB,/)
   })
 
-  it('nothing of events that only programs need', () => {
+  it('nothing for events that are only meant for programs', () => {
     expect(print({ type: 'evaluation', step: 0, fixedLoss: 1 })).toEqual([])
   })
 })

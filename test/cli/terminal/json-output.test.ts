@@ -18,7 +18,7 @@ function open(quiet = false) {
   }
 }
 
-test('every message is an object of its own, whatever is in it', () => {
+test('each message is printed as one JSON object, including quotes and line breaks', () => {
   const { output, lines, result } = open()
   output.info('a "note"\nof two lines')
   output.warn('careful')
@@ -32,7 +32,7 @@ test('every message is an object of its own, whatever is in it', () => {
   expect(result()).toBe('the result\n')
 })
 
-test('events are printed as they are', () => {
+test('events are printed unchanged', () => {
   const { output, lines } = open()
   const events: TrainEvent[] = [
     { type: 'warning', message: 'short', hint: 'record more' },
@@ -46,7 +46,7 @@ test('events are printed as they are', () => {
   expect(lines()).toEqual(events)
 })
 
-test('a waveform is printed as its rate, channels and duration', () => {
+test('a waveform is printed as its sample rate, channel count and duration', () => {
   const { output, lines } = open()
   const waveform = { sampleRate: 8000, channels: [new Float32Array(4000), new Float32Array(4000)] }
   output.onEvent({ type: 'preview', number: 1, step: 4, path: 'run/previews/a.wav', waveform })
@@ -58,7 +58,7 @@ test('a waveform is printed as its rate, channels and duration', () => {
   ])
 })
 
-test('a running stage is printed a few times a second, and always at its end', () => {
+test('progress of a stage is printed a few times a second and at its end', () => {
   const { output, lines } = open()
   for (let position = 1; position <= 1000; position++)
     output.onEvent({ type: 'stage', stage: 'Training', status: 'running', position, total: 1000, unit: 'steps' })
@@ -68,7 +68,7 @@ test('a running stage is printed a few times a second, and always at its end', (
   expect(positions.at(-1)).toBe(1000)
 })
 
-test('quiet leaves errors', () => {
+test('only errors are printed in quiet mode', () => {
   const { output, lines } = open(true)
   output.info('a')
   output.onEvent({ type: 'evaluation', step: 0, fixedLoss: 1 })

@@ -12,35 +12,35 @@ const progress = (part: Partial<Progress>): Progress => ({
   ...part,
 })
 
-describe('progress in words', () => {
-  it('says how far, how fast, how long still, and what else there is', () => {
+describe('the progress text', () => {
+  it('shows the position, speed, time left and values', () => {
     expect(progressText(progress({ values: { loss: '0.4312', 's/step': 1.2 } }))).toBe(
       '412/2000 steps · 0.82 steps/s · 32 min 7 s left · loss 0.4312 · s/step 1.2',
     )
   })
 
-  it('counts the pace of a resumed run from where it went on', () => {
+  it('computes the speed of a resumed run from its starting step', () => {
     expect(progressText(progress({ position: 1010, startPosition: 1000, seconds: 10 }))).toBe(
       '1010/2000 steps · 1.0 steps/s · 16 min 30 s left',
     )
   })
 
-  it('says nothing of the pace before there is one', () => {
+  it('omits the speed while it is unknown', () => {
     expect(progressText(progress({ position: 1, startPosition: 1, seconds: 0 }))).toBe('1/2000 steps')
     expect(progressText(progress({ position: 0, seconds: 3 }))).toBe('0/2000 steps')
     expect(progressText(progress({ position: 5, seconds: 0 }))).toBe('5/2000 steps')
   })
 
-  it('has nothing left at the end, and no end where none is known', () => {
+  it('omits the time left at the end, and the total when it is unknown', () => {
     expect(progressText(progress({ position: 2000 }))).toBe('2000/2000 steps · 4.0 steps/s')
     expect(progressText(progress({ total: 0, position: 1000, seconds: 2 }))).toBe('1000 steps · 500 steps/s')
   })
 
-  it('counts whole things only', () =>
+  it('rounds the position down', () =>
     expect(progressText(progress({ position: 3.7, seconds: 0 }))).toBe('3/2000 steps'))
 })
 
-it('a duration has its two largest units', () => {
+it('a duration is shown in its two largest units', () => {
   expect([0, 59.4, 59.6, 61, 3599.6, 3600, 100_000].map(durationText)).toEqual([
     '0 s',
     '59 s',

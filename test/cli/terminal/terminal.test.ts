@@ -5,7 +5,7 @@ import { createTerminal, type TerminalStream } from '../../../src/cli/terminal/t
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout', 'Date'] }))
 afterEach(() => void vi.useRealTimers())
 
-/** A stream that remembers; a window where `isTTY`. */
+/** A stream that records its text, optionally as a terminal. */
 function stream(isTTY: boolean): TerminalStream & { text(): string } {
   const chunks: string[] = []
   const through = new PassThrough()
@@ -29,7 +29,7 @@ function open({
 const esc = '\u001B'
 const tokens = new RegExp(`${esc}\\[\\??(\\d*)([A-Za-z])|${esc}[78]|[\\s\\S]`, 'g')
 
-/** What a window shows after these characters: enough of a terminal for our bar. */
+/** The screen after these characters; emulates the escape sequences that the progress bar uses. */
 function screen(text: string): string[] {
   const rows: string[] = ['']
   let [row, column, saved] = [0, 0, { row: 0, column: 0 }]
@@ -48,8 +48,8 @@ function screen(text: string): string[] {
   return Array.from(rows, (line) => (line ?? '').trimEnd())
 }
 
-describe('without a window', () => {
-  it('the result goes to stdout and the conversation to stderr, each as plain lines', () => {
+describe('output to a stream that is not a terminal:', () => {
+  it('the result is printed to stdout and messages to stderr, as plain lines', () => {
     const { terminal, stdout, stderr } = open()
     terminal.info('a note')
     terminal.warn('careful')
@@ -60,7 +60,7 @@ describe('without a window', () => {
     expect(stderr.text()).toBe('a note\nwarning: careful\nerror: it broke\n')
   })
 
-  it('a stage is a line every tenth of its way, but not more than one a second, and at least one in ten', () => {
+  it('a stage prints a line per tenth of its length, at most once a second and at least every ten seconds', () => {
     const { terminal, stderr } = open()
     const stage = terminal.stage('Training', 1000, 'steps')
     for (let step = 1; step <= 100; step++) {
@@ -85,7 +85,7 @@ describe('without a window', () => {
     expect(lines[0]).toMatch(/^Training: 34\/1000 steps · \d\.\d steps\/s · .* left · loss 0\.5$/)
   })
 
-  it('a quick stage is one line', () => {
+  it('a short stage prints one line', () => {
     const { terminal, stderr } = open()
     const stage = terminal.stage('Measuring', 3, 'pairs')
     for (const done of [1, 2, 3]) stage.update(done)
@@ -93,15 +93,15 @@ describe('without a window', () => {
     expect(stderr.text()).toBe('Measuring: 3 pairs\n')
   })
 
-  it('nothing that others say can steer the terminal', () => {
+  it('control characters are removed from messages', () => {
     const { terminal, stderr } = open()
     terminal.warn(`a${esc}[2Jb\u0007c\r\u009Bd\n  e\tf`)
     expect(stderr.text()).toBe('warning: a[2Jbcd\n  e\tf\n')
   })
 })
 
-describe('in a window', () => {
-  it('a stage moves on one line, and is one line when it is done', () => {
+describe('output to a terminal:', () => {
+  it('a stage updates a single line and leaves one line when it is finished', () => {
     const { terminal, stderr } = open({ tty: true })
     const stage = terminal.stage('Training', 4, 'steps')
     vi.advanceTimersByTime(1000)
@@ -116,7 +116,7 @@ describe('in a window', () => {
     expect(screen(stderr.text())).toEqual(['Training: 4 steps'])
   })
 
-  it('lines stand above the bar, and stay when it goes', () => {
+  it('messages are printed above the bar and remain after it', () => {
     const { terminal, stderr } = open({ tty: true })
     const stage = terminal.stage('Training', 4, 'steps')
     stage.update(1)
@@ -127,7 +127,7 @@ describe('in a window', () => {
     expect(screen(stderr.text())).toEqual(['first', 'warning: second', 'Training: 4 steps'])
   })
 
-  it('a stage within a stage takes its place for a while', () => {
+  it('a nested stage replaces the outer stage until it is finished', () => {
     const { terminal, stderr } = open({ tty: true })
     const outer = terminal.stage('Training', 4, 'steps')
     outer.update(2)
@@ -142,7 +142,7 @@ describe('in a window', () => {
     expect(screen(stderr.text())).toEqual(['Preview: preview.wav', 'Training: done'])
   })
 
-  it('an error, or the end, takes every bar down and gives cursor and timer back', () => {
+  it('an error or closing removes all bars, shows the cursor and stops the timer', () => {
     for (const end of ['error', 'close'] as const) {
       const { terminal, stderr } = open({ tty: true })
       terminal.stage('Training', 4, 'steps').update(1)
@@ -154,26 +154,26 @@ describe('in a window', () => {
     }
   })
 
-  it('words have colour, unless NO_COLOR is set to anything', () => {
-    const coloured = open({ tty: true })
-    coloured.terminal.warn('careful')
-    expect(coloured.stderr.text()).toBe(`${esc}[33mwarning: ${esc}[39mcareful\n`)
-    expect(coloured.terminal.resultStyle).toEqual({ color: true, columns: 80 })
+  it('messages are colored unless NO_COLOR is set', () => {
+    const colored = open({ tty: true })
+    colored.terminal.warn('careful')
+    expect(colored.stderr.text()).toBe(`${esc}[33mwarning: ${esc}[39mcareful\n`)
+    expect(colored.terminal.resultStyle).toEqual({ color: true, columns: 80 })
     const plain = open({ tty: true, env: { NO_COLOR: '1' } })
     plain.terminal.warn('careful')
     expect(plain.stderr.text()).toBe('warning: careful\n')
     expect(plain.terminal.resultStyle).toEqual({ color: false, columns: 80 })
   })
 
-  it('that is dumb, nothing moves and nothing has colour', () => {
+  it('progress bars and colors are not used when TERM is dumb', () => {
     const { terminal, stderr } = open({ tty: true, env: { TERM: 'dumb' } })
     terminal.stage('Training', 4, 'steps').finish('4 steps')
     expect(stderr.text()).toBe('Training: 4 steps\n')
   })
 })
 
-describe('quiet', () => {
-  it.each([true, false])('is errors and the result only, in a window or not: %s', (tty) => {
+describe('quiet mode', () => {
+  it.each([true, false])('prints only errors and the result (on a terminal: %s)', (tty) => {
     const { terminal, stdout, stderr } = open({ tty, quiet: true, env: { NO_COLOR: '1' } })
     terminal.info('a note')
     terminal.warn('careful')

@@ -16,7 +16,7 @@ const level = (value: number, frames: number) =>
 describe('the audio VAE', () => {
   beforeAll(startGoldenBackend)
 
-  it('goes from mel to latents and back, and leaves nothing behind', () => {
+  it('encodes mels to latents and decodes them without leaking tensors', () => {
     const before = tf.memory().numTensors
     const vae = loadAudioVae(weights, config)
     const mel = level(-4, 13)
@@ -32,7 +32,7 @@ describe('the audio VAE', () => {
     expect(tf.memory().numTensors).toBe(before)
   })
 
-  it('does not hear the future', () => {
+  it('has a causal encoder', () => {
     tf.tidy(() => {
       const vae = loadAudioVae(weights, config)
       const past = level(-4, 9)
@@ -45,7 +45,7 @@ describe('the audio VAE', () => {
     })
   })
 
-  it('loads only the half that is asked for', () => {
+  it('can be loaded with only its encoder or decoder', () => {
     const encoder = loadAudioVae(weights, config, { decoder: false })
     const decoder = loadAudioVae(weights, config, { encoder: false })
     tf.tidy(() => {
@@ -58,7 +58,7 @@ describe('the audio VAE', () => {
     disposeAudioVae(decoder)
   })
 
-  it('names a missing tensor in full', () => {
+  it('reports the full name of a missing tensor', () => {
     const elsewhere = weightsOf(checkpoint, 'vae_of_pictures.')
     expect(() => loadAudioVae(elsewhere, config)).toThrow(
       'tiny-ltx-2.3.safetensors has no tensor vae_of_pictures.encoder',

@@ -18,8 +18,8 @@ import { goldenPath, startGoldenBackend } from '../../golden/golden.ts'
 
 beforeAll(startGoldenBackend)
 
-describe('patches', () => {
-  it('have the bins of channel 0, then those of channel 1', () => {
+describe('patchify', () => {
+  it('concatenates the bins of all channels per frame and is reversed by unpatchify', () => {
     tf.tidy(() => {
       const latents = tf.tensor4d([111, 112, 121, 122, 211, 212, 221, 222], [1, 2, 2, 2]) // channel, frame, bin
       const patches = patchify(latents)
@@ -54,7 +54,7 @@ describe('the number of latent frames', () => {
     [89 / 24, 93], // 92.7
     [5, 125],
     [60, 1500],
-  ])('to generate for %d s is %i', (seconds, frames) => {
+  ])('generated for %d s is %i', (seconds, frames) => {
     expect(targetLatentFrames(seconds)).toBe(frames)
   })
 
@@ -66,7 +66,7 @@ describe('the number of latent frames', () => {
     [1.2, 31],
     [89 / 24, 93],
     [5, 126],
-  ])('of a clip of %d s is %i, as many as the encoder makes', async (seconds, frames) => {
+  ])('of a clip of %d s is %i, as in the output of the encoder', async (seconds, frames) => {
     expect(clipLatentFrames(seconds)).toBe(frames)
     const clip = await fitClip(recording(seconds), { how: 'trim' }, { seconds, normalize: false })
     const encoder = openClipEncoder({ ...base, fingerprint: 'test' }, noCache)

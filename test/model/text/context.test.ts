@@ -19,22 +19,22 @@ const encode = (folder: string, captions: string[], onProgress?: (done: number, 
 
 beforeAll(startGoldenBackend)
 
-describe('captions become contexts', () => {
-  it('of the fixed length, the same alone and together with others', async () => {
+describe('encoding captions', () => {
+  it('returns a context of fixed length that does not depend on other captions', async () => {
     const [alone] = await encode(textEncoder, ['soft rain'])
     const [, together] = await encode(textEncoder, ['a much longer caption about a warm voice', 'soft rain'])
     expect(alone?.length).toBe(contextLength * config.transformer.audio_cross_attention_dim)
     expect(together).toEqual(alone)
   })
 
-  it('and leave nothing in memory', async () => {
+  it('leaks no tensors', async () => {
     await encode(textEncoder, ['soft rain'])
     const before = tf.memory().numTensors
     await encode(textEncoder, ['soft rain', ''])
     expect(tf.memory().numTensors).toBe(before)
   })
 
-  it('and report every layer and every caption', async () => {
+  it('reports the progress of every layer and caption', async () => {
     const seen: number[] = []
     await encode(textEncoder, ['soft rain', ''], (done, total) => {
       expect(total).toBe(layers + 2)
@@ -43,16 +43,16 @@ describe('captions become contexts', () => {
     expect(seen).toEqual(Array.from({ length: layers + 2 }, (_, i) => i + 1))
   })
 
-  it('is nothing to do for no captions', async () => expect(await encode('/nowhere', [])).toEqual([]))
+  it('does not load the text encoder for no captions', async () => expect(await encode('/nowhere', [])).toEqual([]))
 })
 
 describe('a text encoder gives the same contexts', () => {
-  it.each(['model.language_model.', 'model.'])('when its names begin with %s', async (prefix) => {
+  it.each(['model.language_model.', 'model.'])('when its tensor names begin with %s', async (prefix) => {
     const folder = copyWith((name) => name.replace('language_model.model.', prefix))
     expect(await encode(folder, ['soft rain'])).toEqual(await encode(textEncoder, ['soft rain']))
   })
 
-  it('when it lies in several files', async () => {
+  it('when it is split into several files', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-shards-'))
     cpSync(textEncoder, folder, { recursive: true, filter: (path) => !path.endsWith('.safetensors') })
     const names = [...stored.tensors.keys()]
@@ -69,29 +69,29 @@ describe('a text encoder gives the same contexts', () => {
 })
 
 describe('a text encoder is refused', () => {
-  it('when its width is not the one the checkpoint reads', async () => {
+  it('when its width does not match the checkpoint', async () => {
     const width = config.transformer.caption_channels
     const folder = copyWith((name) => name, { hidden_size: width + 16 })
     await expect(encode(folder, ['x'])).rejects.toThrow(new RegExp(`has the width ${width + 16}, .* needs ${width}$`))
   })
 
-  it('when it has fewer layers than the checkpoint reads', async () => {
+  it('when it has fewer layers than the checkpoint needs', async () => {
     const last = `layers.${layers - 1}.`
     const folder = copyWith((name) => (name.includes(last) ? undefined : name), { num_hidden_layers: layers - 1 })
     await expect(encode(folder, ['x'])).rejects.toThrow(new RegExp(`has ${layers - 1} layers, .* needs ${layers}$`))
   })
 
-  it('when it has fewer layers than it says', async () => {
+  it('when it has fewer layers than its config.json lists', async () => {
     const folder = copyWith((name) => (name.includes(`layers.${layers - 1}.`) ? undefined : name))
     await expect(encode(folder, ['x'])).rejects.toThrow(`has ${layers - 1} layers, but its config.json lists ${layers}`)
   })
 
-  it('when it holds no text tower', async () => {
+  it('when it contains no text tower', async () => {
     const folder = copyWith((name) => (name.startsWith('language_model.') ? undefined : name))
     await expect(encode(folder, ['x'])).rejects.toThrow('has no weights of a Gemma 3 text tower')
   })
 
-  it('when its tokenizer knows more tokens than it has embeddings', async () => {
+  it('when its tokenizer has more tokens than the embedding table', async () => {
     const table = 'language_model.model.embed_tokens.weight'
     const folder = copyWith(
       (name) => name,
@@ -104,7 +104,7 @@ describe('a text encoder is refused', () => {
   })
 })
 
-/** A copy of the text encoder with other tensor names, other settings, or other tensors. */
+/** A copy of the text encoder with other tensor names, settings or tensors. */
 function copyWith(
   rename: (name: string) => string | undefined,
   settings: object = {},

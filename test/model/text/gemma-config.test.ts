@@ -11,7 +11,7 @@ const read = (config: object) => {
   return readGemmaConfig(folder)
 }
 
-/** What the released 12B model says; the rest it leaves to the format's defaults. */
+/** The config of the released 12B model, which relies on the defaults of the format for the rest. */
 const released = {
   model_type: 'gemma3_text',
   hidden_size: 3840,
@@ -23,7 +23,7 @@ const released = {
 }
 
 describe('the config of a text encoder', () => {
-  it('may leave out what the format defines', () => {
+  it('has the defaults of the format', () => {
     expect(read({ model_type: 'gemma3', text_config: released })).toEqual({
       hiddenSize: 3840,
       layers: Array.from({ length: 48 }, (_, i) => (i % 6 === 5 ? 'full_attention' : 'sliding_attention')),
@@ -37,9 +37,9 @@ describe('the config of a text encoder', () => {
     })
   })
 
-  it('may be flat', () => expect(read(released)).toEqual(read({ model_type: 'gemma3', text_config: released })))
+  it('can be flat', () => expect(read(released)).toEqual(read({ model_type: 'gemma3', text_config: released })))
 
-  it('may list layers and rope one by one, as newer files do', () => {
+  it('can list the layer types and RoPE parameters individually', () => {
     const { rope_scaling: _, ...rest } = released
     const newer = {
       ...rest,
@@ -52,7 +52,7 @@ describe('the config of a text encoder', () => {
     expect(read(newer)).toEqual(read(released))
   })
 
-  it('must be that of a Gemma 3', () => {
+  it('is refused when it is not that of a Gemma 3 model', () => {
     expect(() => read({ model_type: 'llama', hidden_size: 4096 })).toThrow(UserError)
     expect(() => read({ ...released, hidden_size: undefined })).toThrow(/config\.json.*hidden_size/)
     expect(() => read({ ...released, attn_logit_softcapping: 50 })).toThrow(/attn_logit_softcapping/)

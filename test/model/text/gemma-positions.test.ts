@@ -13,8 +13,8 @@ const no = Number.NEGATIVE_INFINITY
 
 beforeAll(startGoldenBackend)
 
-describe('the positions of a caption', () => {
-  it('let a token of a full layer see all before it', () => {
+describe('the position tables of a caption', () => {
+  it('have a causal mask for full attention', () => {
     expect(positionTables(config, 'full_attention', 3).mask.arraySync()).toEqual([
       [0, no, no],
       [0, 0, no],
@@ -22,7 +22,7 @@ describe('the positions of a caption', () => {
     ])
   })
 
-  it('let a token of a sliding layer see as many as the window holds', () => {
+  it('have a causal mask limited to the window for sliding attention', () => {
     expect(positionTables(config, 'sliding_attention', 4).mask.arraySync()).toEqual([
       [0, no, no, no],
       [0, 0, no, no],
@@ -31,7 +31,7 @@ describe('the positions of a caption', () => {
     ])
   })
 
-  it('turn by position · theta^(−2j/d), divided by the factor', () => {
+  it('have the RoPE angles position · theta^(−2j/d) / factor', () => {
     const [, first, second] = [0, 1, 2].map((position) => [
       Math.fround(Math.cos(position / 8)),
       Math.fround(Math.cos(position / 80)),
@@ -40,7 +40,7 @@ describe('the positions of a caption', () => {
     expect(cos).toEqual([[[[1, 1], first, second]]])
   })
 
-  it('of a shorter caption are the first of a longer one', () => {
+  it('of a shorter caption equal the truncated tables of a longer one', () => {
     const short = positionTables(config, 'sliding_attention', 3)
     const cut = truncatePositions(positionTables(config, 'sliding_attention', 7), 3)
     expect(cut.mask.arraySync()).toEqual(short.mask.arraySync())

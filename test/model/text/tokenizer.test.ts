@@ -10,22 +10,22 @@ const folder = goldenPath('tiny-gemma3')
 const tokenize = loadTokenizer(folder)
 const { bos_token_id: bosId } = goldenJson('tiny-gemma3/config.json')
 
-describe('a caption becomes token ids', () => {
-  it('the first of which is the start token, also without text', () => {
+describe('the token ids of a caption', () => {
+  it('begin with the start token, even without text', () => {
     expect(tokenize('')).toEqual([bosId])
     expect(tokenize('soft rain')[0]).toBe(bosId)
   })
 
-  it('without the white space around it', () => expect(tokenize('\n  soft rain\t ')).toEqual(tokenize('soft rain')))
+  it('do not include surrounding whitespace', () => expect(tokenize('\n  soft rain\t ')).toEqual(tokenize('soft rain')))
 
-  it('cut at the end when it is too long', () => {
+  it('are truncated at the end when the caption is too long', () => {
     const long = 'soft rain '.repeat(contextLength)
     expect(tokenize(long)).toHaveLength(contextLength)
     expect(tokenize(long).slice(0, 100)).toEqual(tokenize('soft rain '.repeat(100)).slice(0, 100))
   })
 })
 
-describe('a folder without a usable tokenizer is named', () => {
+describe('a tokenizer folder is refused', () => {
   const empty = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-tokenizer-'))
 
   it('when it does not exist', () => {
@@ -33,11 +33,11 @@ describe('a folder without a usable tokenizer is named', () => {
     expect(() => loadTokenizer('/nowhere/gemma')).toThrow('/nowhere/gemma is not a folder')
   })
 
-  it('when a file stands in its place', () => {
+  it('when it is a file', () => {
     expect(() => loadTokenizer(join(folder, 'config.json'))).toThrow('is not a folder')
   })
 
-  it('when it lacks the tokenizer', () => {
+  it('when it has no tokenizer.json', () => {
     expect(() => loadTokenizer(empty())).toThrow('has no readable tokenizer.json')
   })
 

@@ -9,7 +9,7 @@ const kernel = () => tf.tensor3d(normals(randomFor(1, 'kernel'), (reach + 1) * 2
 const signal = (batch: number, length: number) =>
   tf.tensor3d(normals(randomFor(1, 'signal', length), batch * length * 2), [batch, length, 2])
 
-describe('a filter in pieces', () => {
+describe('a filter applied in chunks', () => {
   beforeAll(() => startBackend('wasm'))
   afterAll(() => startBackend('auto'))
 
@@ -18,30 +18,30 @@ describe('a filter in pieces', () => {
     { batch: 2, length: 6145, stride: 1 },
     { batch: 3, length: 8190, stride: 2 },
     { batch: 1, length: 12_287, stride: 2 },
-  ])('equals the filter over the whole: $batch × $length samples, stride $stride', ({ batch, length, stride }) => {
+  ])('equals the filter of the whole signal: $batch × $length samples, stride $stride', ({ batch, length, stride }) => {
     tf.tidy(() => {
       const [x, w] = [signal(batch, length + reach), kernel()]
-      const heard: number[] = []
+      const chunkLengths: number[] = []
       const filter = (y: tf.Tensor3D) => {
-        heard.push(y.shape[1])
+        chunkLengths.push(y.shape[1])
         return tf.conv1d(y, w, stride, 'valid')
       }
-      const pieced = inChunks(x, reach, filter, stride)
+      const chunked = inChunks(x, reach, filter, stride)
       const whole = tf.conv1d(x, w, stride, 'valid')
-      expect(Math.max(...heard)).toBeLessThan(length)
-      expect(pieced.shape).toEqual(whole.shape)
-      expect(tf.max(tf.abs(tf.sub(pieced, whole))).dataSync()[0]).toBeLessThan(1e-5)
+      expect(Math.max(...chunkLengths)).toBeLessThan(length)
+      expect(chunked.shape).toEqual(whole.shape)
+      expect(tf.max(tf.abs(tf.sub(chunked, whole))).dataSync()[0]).toBeLessThan(1e-5)
     })
   })
 
-  it('leaves a short signal whole', () => {
+  it('does not split a short signal', () => {
     tf.tidy(() => {
-      let heard = 0
+      let chunkLength = 0
       inChunks(signal(1, 500), reach, (x) => {
-        heard = x.shape[1]
+        chunkLength = x.shape[1]
         return x
       })
-      expect(heard).toBe(500)
+      expect(chunkLength).toBe(500)
     })
   })
 })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { polyphase } from '../../../src/model/vocoder/resampling.ts'
 
-/** A transposed convolution as the textbook has it: every input sample lays down a copy of the kernel. */
+/** A direct transposed convolution: adds a scaled copy of the kernel for each input sample. */
 function transposed(x: number[], kernel: number[], rate: number, padding: number): number[] {
   const full = new Array<number>((x.length - 1) * rate + kernel.length + rate).fill(0)
   x.forEach((sample, i) => {
@@ -25,7 +25,7 @@ function byPhases(x: number[], kernel: number[], rate: number, padding: number):
 }
 
 describe('polyphase', () => {
-  it('takes a kernel of four taps at twice the rate apart', () => {
+  it('splits a kernel of four taps at rate 2 into its phases', () => {
     expect(polyphase({ taps: 4, rate: 2, padding: 1 })).toEqual({ before: 1, after: 1, taps: [3, 4, 1, 2, 4, 0] })
   })
 
@@ -36,9 +36,12 @@ describe('polyphase', () => {
     { taps: 12, rate: 2, padding: 5 },
     { taps: 43, rate: 3, padding: 21 },
     { taps: 3, rate: 3, padding: 0 },
-  ])('is the transposed convolution with $taps taps, rate $rate and padding $padding', ({ taps, rate, padding }) => {
-    const kernel = Array.from({ length: taps }, (_, k) => k + 1)
-    const x = [2, -1, 3, 5, -4, 1, 7]
-    expect(byPhases(x, kernel, rate, padding)).toEqual(transposed(x, kernel, rate, padding))
-  })
+  ])(
+    'equals the transposed convolution with $taps taps, rate $rate and padding $padding',
+    ({ taps, rate, padding }) => {
+      const kernel = Array.from({ length: taps }, (_, k) => k + 1)
+      const x = [2, -1, 3, 5, -4, 1, 7]
+      expect(byPhases(x, kernel, rate, padding)).toEqual(transposed(x, kernel, rate, padding))
+    },
+  )
 })

@@ -18,7 +18,7 @@ const samplesPerFrame =
 describe('the vocoder', () => {
   beforeAll(startGoldenBackend)
 
-  it('gives as many samples for each mel frame in both channels as its rates say, and leaves nothing behind', async () => {
+  it('outputs the expected number of samples per mel frame in both channels without leaking tensors', async () => {
     const before = tf.memory().numTensors
     const vocoder = loadVocoder(weights, config)
     const mel = level(-3, 11)
@@ -32,7 +32,7 @@ describe('the vocoder', () => {
     expect(tf.memory().numTensors).toBe(before)
   })
 
-  it('treats the rows of a batch apart', () => {
+  it('processes the rows of a batch independently', () => {
     tf.tidy(() => {
       const vocoder = loadVocoder(weights, config)
       const mels = [level(-2, 3), level(-4, 3)]
@@ -43,7 +43,7 @@ describe('the vocoder', () => {
     })
   })
 
-  it('names the tensor and both shapes when the config asks for another width', () => {
+  it('reports the tensor and both shapes when its width does not match the config', () => {
     const wider = {
       ...config,
       vocoder: { ...config.vocoder, upsample_initial_channel: 2 * width },
