@@ -20,7 +20,7 @@ const cli = [
   'test/dataset/{advice,clips,dataset,source}.test.ts',
   'test/encode/text-embeddings.test.ts',
   'test/platform/lock.test.ts',
-  'test/reliability/{audio,download,fuzz,kill,leaks,resume,signals,trouble}.test.ts',
+  'test/reliability/{audio,download,fuzz,kill,leaks,resume,run-failures,signals}.test.ts',
   'test/report/run-report.test.ts',
   'test/train/{decoding,train}.test.ts',
 ]

@@ -4,17 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Growth } from './reliability/growth.ts'
-import { type Sample, watchLeaks } from './reliability/leaks.ts'
+import { leakTest, type Sample } from './reliability/leaks.ts'
 
 const { values } = parseArgs({
   options: { steps: { type: 'string', default: '20000' }, backend: { type: 'string', default: 'auto' } },
 })
-/** The test fails above this share. */
+/** The test fails if memory grows by more than this fraction. */
 const maxGrowth = 0.05
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-leaks-'))
 const started = performance.now()
-const { backend, tensors, resident, held, samples } = await watchLeaks({
+const { backend, tensors, rss, heapAndExternal, samples } = await leakTest({
   folder,
   steps: Number(values.steps),
   backend: values.backend as 'auto',
@@ -26,17 +26,17 @@ rmSync(folder, { recursive: true })
 const minutes = ((performance.now() - started) / 60_000).toFixed(1)
 console.log(`${samples.at(-1)?.step} steps on ${backend} in ${minutes} min`)
 console.log(`numbers of tensors that occurred: ${tensors.join(', ')}`)
-console.log(`growth after the first 1000 steps: resident memory ${growthText(resident)};`)
-console.log(`memory of JavaScript and TensorFlow.js ${growthText(held)}`)
-const largestGrowth = Math.max(resident.ofMedians, resident.ofTrend, held.ofMedians, held.ofTrend)
+console.log(`growth after the first 1000 steps: RSS ${growthText(rss)};`)
+console.log(`heap and external memory ${growthText(heapAndExternal)}`)
+const largestGrowth = Math.max(rss.ofMedians, rss.ofTrend, heapAndExternal.ofMedians, heapAndExternal.ofTrend)
 process.exitCode = tensors.length === 1 && largestGrowth < maxGrowth ? 0 : 1
 
-function sampleText({ step, tensors, found, resident, ...held }: Sample) {
-  const parts = Object.entries(held).map(([name, mib]) => `${name} ${mib.toFixed(1)}`)
-  return `step ${step}: ${tensors} tensors, ${resident.toFixed(0)} MiB resident (${found.toFixed(0)} before the collection; ${parts.join(', ')})`
+function sampleText({ step, tensors, rssBefore, rss, ...other }: Sample) {
+  const parts = Object.entries(other).map(([name, mib]) => `${name} ${mib.toFixed(1)}`)
+  return `step ${step}: ${tensors} tensors, ${rss.toFixed(0)} MiB RSS (${rssBefore.toFixed(0)} before garbage collection; ${parts.join(', ')})`
 }
 
 function growthText({ ofMedians, ofTrend }: Growth) {
-  const [medians, trend] = [ofMedians, ofTrend].map((share) => `${(100 * share).toFixed(1)} %`)
+  const [medians, trend] = [ofMedians, ofTrend].map((fraction) => `${(100 * fraction).toFixed(1)} %`)
   return `${medians} between medians and ${trend} along the trend`
 }

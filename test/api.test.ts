@@ -1,4 +1,4 @@
-/** The examples of docs/api.md, run as written in a project that has installed the package. */
+/** Runs the examples of docs/api.md unchanged in a project with the package installed. */
 
 import { once } from 'node:events'
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const project = mkdtempSync(join(tmpdir(), 'ltx-a2a-api-'))
 afterAll(() => rmSync(project, { recursive: true }))
 
-/** Each example with the heading that it stands under. */
+/** Each example with the heading of its section. */
 const examples = readFileSync(join(root, 'docs/api.md'), 'utf8')
   .split(/^## /m)
   .flatMap((section) => {
@@ -31,7 +31,7 @@ beforeAll(async () => {
   const installed = join(project, 'node_modules', 'ltx-a2a')
   mkdirSync(installed, { recursive: true })
   await execa('tar', ['-xzf', join(project, filename), '-C', installed, '--strip-components', '1'])
-  symlinkSync(join(root, 'node_modules'), join(installed, 'node_modules')) // as if npm had installed the dependencies
+  symlinkSync(join(root, 'node_modules'), join(installed, 'node_modules')) // the dependencies, as npm would install them
   mkdirSync(join(project, 'node_modules', '@types'))
   symlinkSync(join(root, 'node_modules/@types/node'), join(project, 'node_modules/@types/node'))
   writeFileSync(join(project, 'package.json'), JSON.stringify({ type: 'module' }))
@@ -55,9 +55,9 @@ async function writePairs(path: string) {
 }
 
 describe('the examples of docs/api.md', () => {
-  it('are there for every part of the interface', () => expect(examples.length).toBeGreaterThanOrEqual(8))
+  it('cover every part of the API', () => expect(examples.length).toBeGreaterThanOrEqual(8))
 
-  it('have types', async () => {
+  it('pass type checking', async () => {
     for (const [i, { code }] of examples.entries()) writeFileSync(join(project, `example${i}.ts`), code)
     const options = {
       module: 'nodenext',
@@ -81,10 +81,10 @@ describe('the examples of docs/api.md', () => {
     writeFileSync(file, code)
     const { stdout, stderr } = await execa(process.execPath, [file], { cwd: project })
     expect(stdout).not.toBe('')
-    expect(stderr).not.toMatch(/\bat .+:\d+:\d+/) // a stack
+    expect(stderr).not.toMatch(/\bat .+:\d+:\d+/) // a stack trace
   })
 
-  it('train the same bytes in one process, one after the other or at the same time, as in two', async () => {
+  it('train the same LoRA in sequential and parallel runs of one process', async () => {
     const run = (out: string) =>
       `train({ data: 'pairs.zip', audioDurationSeconds: 0.5, rank: 8, numberOfSteps: 2, previewInterval: 0, out: '${out}' })`
     const execute = (name: string, ...runs: string[]) => {

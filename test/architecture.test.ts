@@ -1,4 +1,4 @@
-/** The rules of docs/architecture.md, checked on the import lines: which folder may import which, and which may use the terminal, processes and signals. */
+/** Checks the rules of docs/architecture.md: which folder may import which, and which may use the terminal, processes and signals. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 
 const src = fileURLToPath(new URL('../src', import.meta.url))
 
-/** Each folder of src, from the bottom up, and the folders it may import. Imports point down only. `index` is `src/index.ts`. */
+/** The folders of src from the bottom up, and the lower folders that each may import. `index` is `src/index.ts`. */
 const layers: Readonly<Record<string, readonly string[] | 'all below'>> = {
   platform: [],
   config: ['platform'],
@@ -30,20 +30,20 @@ const layers: Readonly<Record<string, readonly string[] | 'all below'>> = {
 const order = Object.keys(layers)
 const below = (layer: string) => order.slice(0, order.indexOf(layer))
 
-/** Packages, and Node's own modules, that only some places may import. */
+/** Packages and Node modules that only some folders may import. */
 const confined: { what: RegExp; places: readonly string[] }[] = [
   { what: /^@tensorflow\//, places: ['engine', 'model', 'diffusion', 'encode', 'train', 'preview'] },
-  { what: /^yauzl$/, places: ['dataset', 'setup'] }, // a Python wheel is a zip
+  { what: /^yauzl$/, places: ['dataset', 'setup'] }, // a Python wheel is a zip file
   { what: /^(execa|(node:)?(child_process|cluster))$/, places: ['audio/ffmpeg.ts', 'machine'] },
   { what: /^(commander|chalk|cli-progress|cli-table3)$/, places: ['cli'] },
   { what: /^(node:)?(process|console|readline(\/promises)?|tty)$/, places: ['cli'] },
 ]
 
-/** What only the command line does. */
+/** Code that is only allowed in the command line interface. */
 const cliOnly: { what: RegExp; does: string }[] = [
   { what: /\bprocess\s*\.\s*(stdout|stderr|stdin)\b|\bconsole\s*[.[]/, does: 'writes to the terminal' },
   { what: /\{[^{}]*\b(stdout|stderr|stdin)\b[^{}]*\}\s*=\s*process\b/, does: 'writes to the terminal' },
-  // a lock is removed when the process exits: the one event of the process that the core may listen to
+  // exit is the only process event that the core may listen to: locks are removed on exit
   {
     what: /\bprocess\s*\.\s*(on|once|addListener|prepend(Once)?Listener)\s*\((?!\s*'exit')/,
     does: 'listens to signals',
@@ -52,7 +52,7 @@ const cliOnly: { what: RegExp; does: string }[] = [
   { what: /\{[^{}]*\b(exit|exitCode)\b[^{}]*\}\s*=\s*process\b/, does: 'ends the process' },
 ]
 
-/** What a file does that these rules forbid. @param path relative to src. */
+/** The violations of these rules in a file. @param path relative to src. */
 function violations(path: string, source: string): string[] {
   const isIn = (places: readonly string[]) => places.some((place) => path === place || path.startsWith(`${place}/`))
   const [from, code] = [layerOf(path), withoutComments(source)]
@@ -76,7 +76,7 @@ function mayImport(from: string, to: string): boolean {
 
 const layerOf = (path: string) => basename(path.split('/')[0] ?? '', '.ts')
 
-/** Every module that a file names: in imports of values and of types, in exports from elsewhere, and in dynamic imports. */
+/** All modules that a file imports or re-exports, including types and dynamic imports. */
 const importsOf = (source: string) =>
   [...withoutComments(source).matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(['"`])([^'"`]+)\1/g)].map(
     ([, , name]) => name as string,
@@ -86,7 +86,7 @@ const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\//g, 
 
 type Files = ReadonlyMap<string, string>
 
-/** Files that import each other in a circle: one list per circle, in the order of the imports. Imports of types and dynamic ones count. */
+/** Import cycles, one list per cycle in import order, including type-only and dynamic imports. */
 function importCycles(files: Files): string[][] {
   const done = new Set<string>()
   const cycles: string[][] = []
@@ -112,18 +112,18 @@ const files: Files = new Map(
 )
 
 describe('the sources', () => {
-  it('lie in the folders that the table of layers names', () => {
+  it('are in the folders of the table of layers', () => {
     expect(files.size).toBeGreaterThan(100)
     expect([...new Set([...files.keys()].map(layerOf))].sort()).toEqual([...order].sort())
   })
 
-  it('import downwards only', () => {
+  it('may import only lower layers', () => {
     for (const [layer, allowed] of Object.entries(layers))
       if (allowed !== 'all below')
         expect([layer, allowed.filter((to) => !below(layer).includes(to))]).toEqual([layer, []])
   })
 
-  it('keep to the rules', () => {
+  it('follow the rules', () => {
     expect([...files].flatMap(([path, source]) => violations(path, source))).toEqual([])
   })
 
@@ -131,7 +131,7 @@ describe('the sources', () => {
     expect(importCycles(files).map((cycle) => cycle.join(' → '))).toEqual([])
   })
 
-  it('import files that exist, by their full names', () => {
+  it('import existing files with their extension', () => {
     const missing = [...files].flatMap(([path, source]) =>
       importsOf(source)
         .filter((name) => name.startsWith('.') && !existsSync(join(src, dirname(path), name)))
@@ -147,39 +147,44 @@ describe('the sources', () => {
   })
 })
 
-describe('a file is found when it', () => {
+describe('a violation is found when a file', () => {
   const cases: [does: string, path: string, source: string, found: string][] = [
     ['imports upwards', 'model/rope.ts', "import { x } from '../train/step.ts'", 'model/rope.ts (model) imports train'],
-    ['imports a neighbor', 'dataset/zip.ts', "import type { X } from '../diffusion/sampler.ts'", 'imports diffusion'],
     [
-      'imports further down than it may',
+      'imports a folder of the same level',
+      'dataset/zip.ts',
+      "import type { X } from '../diffusion/sampler.ts'",
+      'imports diffusion',
+    ],
+    [
+      'imports a lower layer that is not allowed',
       'report/page/page.ts',
       "import { x } from '../../engine/a.ts'",
       'imports engine',
     ],
+    ['imports upwards in several lines', 'audio/mel.ts', "import {\n  x,\n} from '../model/rope.ts'", 'imports model'],
+    ['imports for side effects', 'audio/mel.ts', "import '../model/rope.ts'", 'imports model'],
+    ['uses a type of a higher layer', 'audio/mel.ts', "let x: import('../model/rope.ts').X", 'imports model'],
     [
-      'imports upwards over several lines',
-      'audio/mel.ts',
-      "import {\n  x,\n} from '../model/rope.ts'",
-      'imports model',
+      're-exports from a higher layer',
+      'config/values.ts',
+      "export { x } from '../dataset/pairs.ts'",
+      'imports dataset',
     ],
-    ['imports an effect', 'audio/mel.ts', "import '../model/rope.ts'", 'imports model'],
-    ['names a type of a layer above', 'audio/mel.ts', "let x: import('../model/rope.ts').X", 'imports model'],
-    ['exports from above', 'config/values.ts', "export { x } from '../dataset/pairs.ts'", 'imports dataset'],
     ['imports the entry point', 'cli/train.ts', "import { train } from '../index.ts'", 'imports index'],
     ['uses TensorFlow', 'audio/mel.ts', "import * as tf from '@tensorflow/tfjs'", 'imports @tensorflow/tfjs'],
-    ['loads TensorFlow later', 'cli/train.ts', "await import('@tensorflow/tfjs')", 'imports @tensorflow/tfjs'],
+    ['imports TensorFlow dynamically', 'cli/train.ts', "await import('@tensorflow/tfjs')", 'imports @tensorflow/tfjs'],
     ['starts a process', 'audio/decode.ts', "import { spawn } from 'node:child_process'", 'imports node:child_process'],
     ['opens a zip', 'cli/train.ts', "import yauzl from 'yauzl'", 'imports yauzl'],
     ['uses commander', 'config/values.ts', "import { Option } from 'commander'", 'imports commander'],
-    ['colors its text', 'report/run-report.ts', "import chalk from 'chalk'", 'imports chalk'],
-    ['prints', 'train/step.ts', 'console.log(1)', 'writes to the terminal'],
-    ['writes', 'report/run-report.ts', "process.stderr.write('x')", 'writes to the terminal'],
-    ['takes the terminal apart', 'train/train.ts', 'const { stdout, env } = process', 'writes to the terminal'],
-    ['reads the terminal', 'train/train.ts', "import { stdin } from 'node:process'", 'imports node:process'],
+    ['uses chalk', 'report/run-report.ts', "import chalk from 'chalk'", 'imports chalk'],
+    ['uses console', 'train/step.ts', 'console.log(1)', 'writes to the terminal'],
+    ['writes to stderr', 'report/run-report.ts', "process.stderr.write('x')", 'writes to the terminal'],
+    ['destructures process', 'train/train.ts', 'const { stdout, env } = process', 'writes to the terminal'],
+    ['imports stdin', 'train/train.ts', "import { stdin } from 'node:process'", 'imports node:process'],
     ['handles a signal', 'train/train.ts', "process.on('SIGINT', stop)", 'listens to signals'],
     [
-      'handles signals of any name',
+      'handles signals with a variable name',
       'train/train.ts',
       'for (const s of all) process.once(s, stop)',
       'listens to signals',
@@ -191,7 +196,7 @@ describe('a file is found when it', () => {
     expect(violations(path, source)).toEqual([expect.stringContaining(found)]),
   )
 
-  it('but not for words in a comment, nor for what its place allows', () => {
+  it('does not contain comments or allowed code', () => {
     expect(violations('model/rope.ts', "/** as in import('../train/step.ts') */\n// console.log\n")).toEqual([])
     expect(violations('cli/signals.ts', "process.on('SIGINT', () => process.exit(130))")).toEqual([])
     expect(violations('platform/lock.ts', "process.once('exit', release)")).toEqual([])
@@ -199,7 +204,7 @@ describe('a file is found when it', () => {
   })
 })
 
-describe('a cycle is found', () => {
+describe('an import cycle is found', () => {
   const cyclesOf = (sources: Record<string, string>) => importCycles(new Map(Object.entries(sources)))
 
   it.each<[of: string, sources: Record<string, string>]>([
@@ -209,7 +214,7 @@ describe('a cycle is found', () => {
     ['the type of an import', { 'a.ts': "type B = import('./b.ts').B", 'b.ts': "import type { A } from './a.ts'" }],
   ])('of %s', (_, sources) => expect(cyclesOf(sources)).toEqual([['a.ts', 'b.ts', 'a.ts']]))
 
-  it('of three files in two folders, and behind a file that is in none', () => {
+  it('of three files in two folders that is reached from another file', () => {
     const sources = {
       'start.ts': "import './x/a.ts'",
       'x/a.ts': "import '../y/b.ts'",
@@ -219,7 +224,7 @@ describe('a cycle is found', () => {
     expect(cyclesOf(sources)).toEqual([['x/a.ts', 'y/b.ts', 'x/c.ts', 'x/a.ts']])
   })
 
-  it('but not where two files import a third', () => {
+  it('but not when two files import a third', () => {
     expect(cyclesOf({ 'a.ts': "import './b.ts'\nimport './c.ts'", 'b.ts': "import './c.ts'", 'c.ts': '' })).toEqual([])
   })
 })

@@ -1,6 +1,6 @@
 /**
- * What a test needs of the machine: `it.skipIf(!hasStrace)('…', needs('strace'), () => …)`. Where it is missing the test is skipped, and `.ci/run` lists
- * it with what it needs.
+ * A requirement of a test on the machine: `it.skipIf(!hasStrace)('…', needs('strace'), () => …)`. `.ci/run` lists each skipped test with its
+ * requirement.
  */
 declare module 'vitest' {
   interface TaskMeta {
@@ -10,5 +10,5 @@ declare module 'vitest' {
 
 export const needs = (what: string) => ({ meta: { needs: what } })
 
-/** Native TensorFlow, which the project `native` has. */
+/** Native TensorFlow, which is used by the project `native`. */
 export const needsNative = needs('native TensorFlow')

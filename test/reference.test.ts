@@ -6,7 +6,7 @@ const sections = new Set(
   [...readFileSync('docs/reference.md', 'utf8').matchAll(/^#{2,3} (\d+(?:\.\d+)?) /gm)].map(([, number]) => number),
 )
 
-/** All sections that comments cite, by file: "reference §6.4" or "(reference §6.3, §6.4)". */
+/** The sections cited in comments, by file: "reference §6.4" or "(reference §6.3, §6.4)". */
 const citations = ['src', 'scripts', 'test'].flatMap((folder) =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && name !== 'reference.test.ts')
@@ -20,9 +20,9 @@ const citations = ['src', 'scripts', 'test'].flatMap((folder) =>
 describe('docs/reference.md', () => {
   it('is cited by the source', () => expect(citations.length).toBeGreaterThan(30))
 
-  it('has every section that a comment cites', () =>
+  it('contains every cited section', () =>
     expect(citations.filter(({ section }) => !sections.has(section))).toEqual([]))
 
-  it('is what a comment with a section sign cites', () =>
+  it('is the only document cited with a section sign', () =>
     expect(citations.filter(({ word }) => word !== undefined && word !== 'reference')).toEqual([]))
 })

@@ -1,4 +1,4 @@
-/** Vitest's global setup: the tests have one temporary folder of their own, which is removed after the run. Vitest calls it once for each project. */
+/** The global setup of Vitest: creates a temporary folder for all tests and removes it after the run. Vitest calls it once per project. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'

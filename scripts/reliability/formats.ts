@@ -9,17 +9,17 @@ export const formatNames = ['zip', 'safetensors', 'wav', 'audio', 'config'] as c
 
 export type FormatName = (typeof formatNames)[number]
 
-/** @param elsewhere paths and URLs that no input may make the tool open. */
-export async function makeFormat(name: FormatName, folder: string, elsewhere: readonly string[]): Promise<Format> {
+/** @param forbidden paths and URLs that the tool must not open. */
+export async function makeFormat(name: FormatName, folder: string, forbidden: readonly string[]): Promise<Format> {
   switch (name) {
     case 'zip':
       return zipFormat()
     case 'safetensors':
       return safetensorsFormat()
     case 'wav':
-      return wavFormat(elsewhere)
+      return wavFormat(forbidden)
     case 'audio':
-      return allAudioFormat(folder, elsewhere)
+      return allAudioFormat(folder, forbidden)
     case 'config':
       return configFormat()
   }

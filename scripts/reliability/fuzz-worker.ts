@@ -1,4 +1,4 @@
-/** The process that meets hostile input, so that another can watch it hang or die. It tells of each input before it touches it. */
+/** The worker process of the fuzzer. It announces each input before it reads it, so that the parent can attribute hangs and crashes. */
 import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { UserError } from '../../src/platform/errors.ts'
@@ -11,7 +11,7 @@ export type WorkerTask = {
   from: number
   to: number
   folder: string
-  elsewhere: string[]
+  forbidden: string[]
 }
 
 export type WorkerMessage =
@@ -21,11 +21,11 @@ export type WorkerMessage =
   | { kind: 'end' }
 
 const task = JSON.parse(process.argv[2] ?? '') as WorkerTask
-const tell = (message: WorkerMessage) => process.send?.(message)
+const send = (message: WorkerMessage) => process.send?.(message)
 
 let index = task.from
 process.on('uncaughtException', (error) => {
-  tell({ kind: 'finding', index, what: `crashed: ${error.stack}` })
+  send({ kind: 'finding', index, what: `crashed: ${error.stack}` })
   process.exitCode = 1
   process.disconnect?.()
 })
@@ -36,12 +36,13 @@ mkdirSync(inputs, { recursive: true })
 mkdirSync(temp, { recursive: true })
 process.env.TMPDIR = temp
 
-const format = await makeFormat(task.format, join(task.folder, 'seeds'), task.elsewhere)
-const world = () => JSON.stringify([Object.getOwnPropertyNames(Object.prototype), readdirSync(task.folder).sort()])
-const before = world()
+const format = await makeFormat(task.format, join(task.folder, 'seeds'), task.forbidden)
+const environment = () =>
+  JSON.stringify([Object.getOwnPropertyNames(Object.prototype), readdirSync(task.folder).sort()])
+const before = environment()
 
 for (; index < task.to; index++) {
-  tell({ kind: 'next', index })
+  send({ kind: 'next', index })
   const path = write(format.make(randomFor(task.seed, task.format, index)))
   const started = performance.now()
   let refused = false
@@ -49,21 +50,21 @@ for (; index < task.to; index++) {
     await format.use(path)
   } catch (error) {
     refused = error instanceof UserError
-    if (!refused) tell({ kind: 'finding', index, what: String((error as Error)?.stack ?? error) })
+    if (!refused) send({ kind: 'finding', index, what: String((error as Error)?.stack ?? error) })
   }
   const seconds = (performance.now() - started) / 1000
-  if (seconds > 5) tell({ kind: 'finding', index, what: `took ${seconds.toFixed(1)} s` })
+  if (seconds > 5) send({ kind: 'finding', index, what: `took ${seconds.toFixed(1)} s` })
   rmSync(path, { force: true })
   const left = readdirSync(temp)
   if (left.length > 0) {
-    tell({ kind: 'finding', index, what: `left ${left.join(', ')} in the temporary folder` })
+    send({ kind: 'finding', index, what: `left ${left.join(', ')} in the temporary folder` })
     for (const name of left) rmSync(join(temp, name), { recursive: true })
   }
-  if (world() !== before) tell({ kind: 'finding', index, what: `changed the world: ${world()}` })
+  if (environment() !== before) send({ kind: 'finding', index, what: `changed the environment: ${environment()}` })
   const peakMib = process.resourceUsage().maxRSS / 1024
-  tell({ kind: 'done', index, refused, seconds, peakMib })
+  send({ kind: 'done', index, refused, seconds, peakMib })
 }
-tell({ kind: 'end' })
+send({ kind: 'end' })
 
 function write({ bytes, name, size }: { bytes: Uint8Array; name: string; size?: number }): string {
   const path = join(inputs, name)

@@ -1,15 +1,15 @@
-/** How a measured value grows, told so that single samples count for little. */
+/** The growth of a measured value, estimated so that outliers have little effect. */
 
 export type Measured = { step: number; value: number }
 
 export type Growth = {
-  /** From the median of the first samples to that of the last. */
+  /** From the median of the first samples to the median of the last. */
   ofMedians: number
-  /** Of the straight line through all of them, from its beginning to its end. */
+  /** Of a line fitted to all samples, from its start to its end. */
   ofTrend: number
 }
 
-/** Both as shares: 0.05 is five percent. @param window how many samples make a median. */
+/** Both are fractions: 0.05 is five percent. @param window the number of samples in a median. */
 export function growthOf(samples: readonly Measured[], window: number): Growth {
   const values = samples.map(({ value }) => value)
   const first = median(values.slice(0, window))
@@ -19,7 +19,7 @@ export function growthOf(samples: readonly Measured[], window: number): Growth {
   return { ofMedians: median(values.slice(-window)) / first - 1, ofTrend: (slope * steps) / start }
 }
 
-/** The median slope between any two samples: a third of them may lie far off without moving it much. */
+/** The Theil–Sen estimator: the median slope between any two samples. It is robust if at most 29 % of the samples are outliers. */
 function theilSen(samples: readonly Measured[]): number {
   const slopes = samples.flatMap((a, i) => samples.slice(i + 1).map((b) => (b.value - a.value) / (b.step - a.step)))
   return median(slopes)

@@ -1,4 +1,4 @@
-/** A dataset that trains in seconds: three pairs of 0.6 s of noise, and a recording to preview with. */
+/** A dataset that trains in seconds: three pairs of 0.6 s of noise, and a reference recording for previews. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeWav } from '../../src/audio/wav.ts'
@@ -14,7 +14,7 @@ export function writeTinyData(folder: string) {
   writeFileSync(join(folder, 'ref.wav'), noise('reference'))
 }
 
-/** A run on it that takes seconds, as options and as flags. */
+/** The settings of a run on this dataset that takes seconds, as options and as flags. */
 export const tinyOptions = { data: 'pairs', audioDurationSeconds: 0.5 }
 
 export const tinyRun = ['--data', 'pairs', '--audio-duration-seconds', '0.5', '--dev-allow-few-steps']

@@ -43,14 +43,14 @@ async function latentsOfNewSampler(model: Transformer, ...rest: [typeof pairs?, 
   return values
 }
 
-describe('a sampler that is used several times', () => {
+describe('a reused sampler', () => {
   let model: Transformer
   beforeAll(async () => {
     await startGoldenBackend()
     model = loadSmallModel()
   })
 
-  it('uses the present values of the LoRA each time, for references of any length', async () => {
+  it('uses the current LoRA parameters for references of any length', async () => {
     const sampler = openSampler(model)
     const trainer = createTrainer(model, pairs, { ...smallSettings, steps: 4 })
     const sampled: number[][] = []
@@ -70,7 +70,7 @@ describe('a sampler that is used several times', () => {
     detachLora(model)
   })
 
-  it('keeps no tensors when it is stopped between two steps', async () => {
+  it('leaks no tensors when it is stopped between two steps', async () => {
     const sampler = openSampler(model)
     await latentsOf(sampler)
     const before = tf.memory().numTensors
@@ -82,7 +82,7 @@ describe('a sampler that is used several times', () => {
     sampler.close()
   })
 
-  it('uses the guidance of each sample, whatever that of earlier ones was', async () => {
+  it('uses the guidance of each call, independent of earlier calls', async () => {
     const [cfg, stg] = [
       [1, 3],
       [0, 1],
@@ -100,7 +100,7 @@ describe('a sampler that is used several times', () => {
     }
   })
 
-  it('uses the LoRA that is attached, and none where it was detached', async () => {
+  it('uses the attached LoRA, and none after it is detached', async () => {
     const sampler = openSampler(model)
     const base = await latentsOf(sampler)
     const linears = findTargetLinears(model, smallSettings.targetModules)

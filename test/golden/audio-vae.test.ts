@@ -16,7 +16,7 @@ import { golden, goldenPath, startGoldenBackend } from './golden.ts'
 const reference = golden('audio-vae.safetensors')
 const tensor = (name: string) =>
   tf.tensor4d(reference.float32(name), reference.shape(name) as [number, number, number, number])
-/** The names before the dot of all tensors called `….${kind}`. */
+/** The case names of all tensors named `<case>.${kind}`. */
 const cases = (kind: string, pattern: RegExp) =>
   reference.names
     .filter((name) => name.endsWith(`.${kind}`))
@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => disposeAudioVae(vae))
 
 describe('the audio VAE against the reference', () => {
-  it('has mels to encode and latents to decode', () => {
+  it('has cases to encode and to decode', () => {
     expect(encoded.length).toBeGreaterThan(0)
     expect(decoded.length).toBeGreaterThan(0)
   })
@@ -55,14 +55,14 @@ describe('the audio VAE against the reference', () => {
     mel.dispose()
   })
 
-  it('lays latents out as tokens like the reference, and back', () => {
+  it('patchifies latents as the reference does, and unpatchify reverses it', () => {
     const latents = tensor('patchify.latent')
     const patches = patchify(latents)
     expect(patches.shape).toEqual(reference.shape('patchify.tokens'))
     reference.expectClose('patchify.tokens', patches.dataSync())
-    const back = unpatchify(patches, latents.shape[1])
-    expect(back.shape).toEqual(latents.shape)
-    expect(back.dataSync()).toEqual(reference.float32('patchify.latent'))
-    tf.dispose([latents, patches, back])
+    const restored = unpatchify(patches, latents.shape[1])
+    expect(restored.shape).toEqual(latents.shape)
+    expect(restored.dataSync()).toEqual(reference.float32('patchify.latent'))
+    tf.dispose([latents, patches, restored])
   })
 })

@@ -20,10 +20,10 @@ const sampler = goldenJson('timestep-sampler.json') as {
 describe.each(sampler.cases)(
   'the sigma of a target of $L latent frames',
   ({ L, normal, U, U2, sigma, quantile_probs, quantiles }) => {
-    it('is that of the reference for the same draws', () => {
-      sigma.forEach((wanted, i) => {
+    it('equals that of the reference for the same random numbers', () => {
+      sigma.forEach((expected, i) => {
         const draw = { normal: normal[i] as number, uniform: U[i] as number, mixture: U2[i] as number }
-        expect(Math.abs(shiftedLogitNormal(draw, L) - wanted)).toBeLessThanOrEqual(sampler.tolerance.sigma_abs)
+        expect(Math.abs(shiftedLogitNormal(draw, L) - expected)).toBeLessThanOrEqual(sampler.tolerance.sigma_abs)
       })
     })
 
@@ -33,16 +33,16 @@ describe.each(sampler.cases)(
       const sorted = Float64Array.from({ length: draws }, () => drawSigma(random, L)).sort()
       const tolerance = sampler.tolerance.quantile_abs * Math.sqrt(1_000_000 / draws)
       quantile_probs.forEach((probability, i) => {
-        const ours = sorted[Math.min(Math.floor(probability * draws), draws - 1)] as number
-        expect(Math.abs(ours - (quantiles[i] as number)), `quantile ${probability}`).toBeLessThanOrEqual(tolerance)
+        const actual = sorted[Math.min(Math.floor(probability * draws), draws - 1)] as number
+        expect(Math.abs(actual - (quantiles[i] as number)), `quantile ${probability}`).toBeLessThanOrEqual(tolerance)
       })
     })
   },
 )
 
-describe('the schedule of a preview', () => {
+describe('the sigma schedule of a preview', () => {
   const schedules = golden('sampler.safetensors')
-  it.each(schedules.names.filter((name) => /^sigmas\d+$/.test(name)))('%s is that of the reference', (name) => {
+  it.each(schedules.names.filter((name) => /^sigmas\d+$/.test(name)))('equals %s of the reference', (name) => {
     schedules.expectClose(name, sigmaSchedule(Number(name.slice('sigmas'.length))))
   })
 })

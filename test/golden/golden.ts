@@ -14,7 +14,7 @@ const bundled = fileURLToPath(new URL('data', import.meta.url))
 export const goldenPath = (file: string) => join(process.env.LTX_A2A_GOLDEN ?? bundled, file)
 export const goldenJson = (file: string) => JSON.parse(readFileSync(goldenPath(file), 'utf8'))
 
-/** Starts the backend under test, `LTX_A2A_BACKEND` or the default, in float32 as the reference's numbers are. */
+/** Starts the backend under test, `LTX_A2A_BACKEND` or the default, in float32 like the reference. */
 export function startGoldenBackend() {
   return startBackend((process.env.LTX_A2A_BACKEND ?? 'auto') as BackendChoice, { precision: 'float32' })
 }
@@ -24,7 +24,7 @@ export type Golden = {
   names: string[]
   float32(name: string): Float32Array
   shape(name: string): number[]
-  /** The description of a tensor in the set's README, which contains its settings: `cfg 7.0, stg 1.0 in block 1`. */
+  /** The description of a tensor in the README of the set, with its settings: `cfg 7.0, stg 1.0 in block 1`. */
   meaning(name: string): string
   /** Fails unless max |a − b| / max |b|, and the same in L2, are within the tolerances of the set's README. */
   expectClose(name: string, values: ArrayLike<number>): void
@@ -44,11 +44,11 @@ export function golden(fileName: string): Golden {
     return info.shape
   }
   const expectClose = (name: string, values: ArrayLike<number>) => {
-    const wanted = file.float32(name)
+    const expected = file.float32(name)
     const { tolerance } = rowOf(name)
     if (!tolerance) throw new Error(`the README gives no tolerance for ${name}`)
-    expect(values.length, `${name} has ${wanted.length} values`).toBe(wanted.length)
-    const error = relativeError(values, wanted)
+    expect(values.length, `${name} has ${expected.length} values`).toBe(expected.length)
+    const error = relativeError(values, expected)
     expect(error.max, `${name}: largest error relative to the largest value`).toBeLessThanOrEqual(tolerance.max)
     expect(error.l2, `${name}: relative error in L2`).toBeLessThanOrEqual(tolerance.l2)
   }
@@ -56,24 +56,24 @@ export function golden(fileName: string): Golden {
   return { file, names: [...file.tensors.keys()], float32: file.float32, shape, meaning, expectClose }
 }
 
-export function relativeError(values: ArrayLike<number>, wanted: ArrayLike<number>) {
-  let [maxError, maxWanted, squaredError, squaredWanted] = [0, 0, 0, 0]
-  for (let i = 0; i < wanted.length; i++) {
-    const b = wanted[i] as number
+export function relativeError(values: ArrayLike<number>, expected: ArrayLike<number>) {
+  let [maxError, maxExpected, squaredError, squaredExpected] = [0, 0, 0, 0]
+  for (let i = 0; i < expected.length; i++) {
+    const b = expected[i] as number
     const error = Math.abs((values[i] as number) - b)
     if (Number.isNaN(error)) return { max: Number.NaN, l2: Number.NaN }
     maxError = Math.max(maxError, error)
-    maxWanted = Math.max(maxWanted, Math.abs(b))
+    maxExpected = Math.max(maxExpected, Math.abs(b))
     squaredError += error * error
-    squaredWanted += b * b
+    squaredExpected += b * b
   }
   const ratio = (error: number, scale: number) => (error === 0 ? 0 : error / scale)
-  return { max: ratio(maxError, maxWanted), l2: ratio(Math.sqrt(squaredError), Math.sqrt(squaredWanted)) }
+  return { max: ratio(maxError, maxExpected), l2: ratio(Math.sqrt(squaredError), Math.sqrt(squaredExpected)) }
 }
 
 type Row = { pattern: RegExp; meaning: string; tolerance?: { max: number; l2: number } }
 
-/** The rows of the file's table in the README. Literal names come before patterns. */
+/** The rows of the table of a file in the README, literal names before patterns. */
 function readRows(fileName: string): Row[] {
   const readme = goldenPath('README.md')
   const text = readFileSync(existsSync(readme) ? readme : join(bundled, 'README.md'), 'utf8')

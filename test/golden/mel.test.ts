@@ -10,7 +10,7 @@ const mel = golden('mel.safetensors')
 const options = melOptions()
 const [, melBins] = mel.shape('filterbank')
 
-describe('the log-mel front end computes what the reference computes', () => {
+describe('the log-mel front end matches the reference:', () => {
   test('window', () => mel.expectClose('window', hannWindow(options.nFft)))
 
   test('filterbank', () => {
@@ -24,7 +24,7 @@ describe('the log-mel front end computes what the reference computes', () => {
     })
 })
 
-describe('the resampler computes what the reference computes', () => {
+describe('the resampler matches the reference:', () => {
   for (const name of namesEndingIn('.in').filter((name) => name.startsWith('resample'))) {
     const input = () => waveform(mel, `${name}.in`, Number(name.slice('resample'.length)))
     test(`${name} to ${options.sampleRate}`, () => {
@@ -37,19 +37,19 @@ describe('the resampler computes what the reference computes', () => {
   }
 })
 
-describe('channel layouts become stereo as in the reference', () => {
+describe('conversion to stereo matches the reference:', () => {
   for (const name of namesEndingIn('.in').filter((name) => name.startsWith('channels')))
     test(name, () => mel.expectClose(`${name}.out`, flat(toStereo(waveform(mel, `${name}.in`, options.sampleRate)))))
 })
 
-/** Absolute errors, as the set's README asks: `loud` where the golden value is above −6, `quiet` elsewhere. */
+/** Absolute errors, as specified in the README of the set: `loud` where the golden value is above −6, `quiet` elsewhere. */
 function expectLogMel(name: string, input: Waveform, tolerance: { loud: number; quiet: number }) {
   const { data, channels, frames, melBins } = logMel(input, options)
   expect([channels, frames, melBins]).toEqual(mel.shape(name))
   const errors = { loud: 0, quiet: 0 }
-  mel.float32(name).forEach((wanted, i) => {
-    const level = wanted > -6 ? 'loud' : 'quiet'
-    errors[level] = Math.max(errors[level], Math.abs((data[i] as number) - wanted))
+  mel.float32(name).forEach((expected, i) => {
+    const level = expected > -6 ? 'loud' : 'quiet'
+    errors[level] = Math.max(errors[level], Math.abs((data[i] as number) - expected))
   })
   expect(errors.loud, 'largest error above −6').toBeLessThanOrEqual(tolerance.loud)
   expect(errors.quiet, 'largest error elsewhere').toBeLessThanOrEqual(tolerance.quiet)
@@ -70,7 +70,7 @@ function waveform({ float32, shape }: Golden, name: string, sampleRate: number):
 
 const flat = ({ channels }: Waveform) => channels.flatMap((channel) => [...channel])
 
-/** As the checkpoint of the set names them. */
+/** The mel options in the config of the golden checkpoint. */
 function melOptions(): MelOptions {
   const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
   const { stft, mel } = JSON.parse(checkpoint.metadata.config ?? '').audio_vae.preprocessing

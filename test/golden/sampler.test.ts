@@ -8,7 +8,7 @@ import { readModelConfig } from '../../src/model/config.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
 import { golden, goldenPath, numberAfter, startGoldenBackend } from './golden.ts'
 
-const walked = golden('sampler.safetensors')
+const reference = golden('sampler.safetensors')
 const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
 let model: Transformer
 
@@ -18,13 +18,13 @@ beforeAll(async () => {
 })
 
 const tensor = <R extends tf.Rank>(name: string) =>
-  tf.tensor(walked.float32(name), walked.shape(name) as never) as tf.Tensor<R>
+  tf.tensor(reference.float32(name), reference.shape(name) as never) as tf.Tensor<R>
 
-/** Every case of the set, with the settings that its README gives it. */
-const cases = walked.names
+/** The cases of the golden set with their settings from its README. */
+const cases = reference.names
   .filter((name) => name.endsWith('.latent'))
   .map((name) => {
-    const meaning = walked.meaning(name)
+    const meaning = reference.meaning(name)
     const [, steps = ''] = /(\d+) steps/.exec(meaning) ?? []
     const everywhere = meaning.includes('in all blocks')
     const block = everywhere ? -1 : numberAfter(meaning, 'in block')
@@ -41,7 +41,7 @@ const cases = walked.names
   })
 
 describe.each(cases)('guided sampling, case $name', ({ name, perturbed, ...settings }) => {
-  it('walks as the reference does, step by step', async () => {
+  it('matches the reference at every step', async () => {
     const sampler = openSampler(model, perturbed)
     const latent = await sampler.sample({
       noise: tensor('noise'),
@@ -59,16 +59,16 @@ describe.each(cases)('guided sampling, case $name', ({ name, perturbed, ...setti
         }
         for (const [part, values] of Object.entries(state)) {
           const key = `${name}.step${step}.${part}`
-          if (values && walked.names.includes(key)) walked.expectClose(key, values.dataSync())
+          if (values && reference.names.includes(key)) reference.expectClose(key, values.dataSync())
         }
       },
     })
     sampler.close()
-    const [, channels = 0] = walked.shape(`${name}.latent`)
-    walked.expectClose(`${name}.latent`, unpatchify(latent, channels).dataSync())
+    const [, channels = 0] = reference.shape(`${name}.latent`)
+    reference.expectClose(`${name}.latent`, unpatchify(latent, channels).dataSync())
   })
 
-  it('leaves no tensor behind', async () => {
+  it('leaks no tensors', async () => {
     const input = {
       noise: tensor<tf.Rank.R3>('noise'),
       reference: tf.tidy(() => patchify(tensor('ref_latents'))),

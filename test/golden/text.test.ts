@@ -18,7 +18,7 @@ const tokenize = loadTokenizer(textEncoder)
 
 beforeAll(startGoldenBackend)
 
-describe('the text path gives the numbers of the reference', () => {
+describe('the text path matches the reference', () => {
   it.each([...captions.entries()])('for the token ids of caption %i', (k, caption) => {
     const ids = tokenize(caption)
     expect(text.names).toContain(`c${k}.ids`)
@@ -47,7 +47,7 @@ describe('the text path gives the numbers of the reference', () => {
     }
   })
 
-  it('and leaves no stored tensor without a comparison', () => {
+  it('in all tensors of the golden set', () => {
     const outputs = text.names.filter((name) => !name.endsWith('rows'))
     expect(outputs.filter((name) => !compared.has(name))).toEqual([])
   })
@@ -55,14 +55,14 @@ describe('the text path gives the numbers of the reference', () => {
 
 const compared = new Set<string>()
 
-/** The set stores only some of the outputs. */
+/** Compares an output if the golden set contains it. */
 function compare(name: string, values: ArrayLike<number>) {
   if (!text.names.includes(name)) return
   text.expectClose(name, values)
   compared.add(name)
 }
 
-/** Of a long caption the set stores some tokens only. */
+/** Compares the tokens that the golden set contains; of a long caption, only some. */
 const compareTokens = (name: string, k: number, tensor: tf.Tensor2D) =>
   compare(name, chosenRows(tensor.dataSync(), tensor.shape[1], text.float32(`c${k}.rows`)))
 

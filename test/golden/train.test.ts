@@ -36,7 +36,7 @@ beforeAll(async () => {
 const tensor = <R extends tf.Rank>(name: string) =>
   tf.tensor(train.float32(name), train.shape(name) as never) as tf.Tensor<R>
 
-/** Fresh factors, then the golden values where the set names some. */
+/** Attaches a new LoRA and assigns the golden values of the set. */
 function attach(alpha: number, prefix: string): LoraParameters {
   detachLora(model)
   const linears = findTargetLinears(model, loraTargetModules)
@@ -59,7 +59,7 @@ const caseExample = (): Example => ({
 const ropeOf = ({ reference, target }: Example) => pairRope(model, reference.shape[1], target.shape[1])
 
 describe('a training example', () => {
-  it('is laid out as in the reference', () => {
+  it('has the layout of the reference', () => {
     const example = caseExample()
     const { tokens, noisy } = pairInput(example, ropeOf(example))
     train.expectClose('in.tokens', tokens.dataSync())
@@ -72,7 +72,7 @@ describe('a training example', () => {
 const alphas = train.names.flatMap((name) => /^alpha(\d+)\.loss$/.exec(name)?.slice(1).map(Number) ?? [])
 
 describe.each(alphas)('adapters with alpha %i', (alpha) => {
-  it('predict, err and learn as in the reference', () => {
+  it('have the predictions, loss and gradients of the reference', () => {
     const parameters = attach(alpha, '')
     const example = caseExample()
     const rope = ropeOf(example)
@@ -91,7 +91,7 @@ describe.each(alphas)('adapters with alpha %i', (alpha) => {
     }
   })
 
-  it('weigh every sample of the batch alike', () => {
+  it('have the loss of the reference for each sample of the batch', () => {
     attach(alpha, '')
     const example = caseExample()
     const losses = example.sigma.arraySync().map((_, i) => {
@@ -117,8 +117,8 @@ const trajectories = train.names
     maxNorm: numberAfter(train.meaning(name), 'clip'),
   }))
 
-describe.each(trajectories)('the steps of $name', ({ name, peak, maxNorm }) => {
-  it('lose, clip and end as in the reference', () => {
+describe.each(trajectories)('the training steps of $name', ({ name, peak, maxNorm }) => {
+  it('have the losses, gradient norms and final parameters of the reference', () => {
     const [rank = 0] = train.shape(
       `traj.init.${loraKeys(findTargetLinears(model, loraTargetModules)[0]?.name ?? '').a}`,
     )
@@ -163,8 +163,8 @@ describe.each(trajectories)('the steps of $name', ({ name, peak, maxNorm }) => {
   })
 })
 
-describe('the base alone', () => {
-  it('errs as in the reference', () => {
+describe('the base model without a LoRA', () => {
+  it('has the loss of the reference', () => {
     detachLora(model)
     const example = caseExample()
     const losses = example.sigma.arraySync().map((_, i) => {
@@ -177,23 +177,23 @@ describe('the base alone', () => {
   })
 })
 
-describe('the saved adapter', () => {
+describe('the saved LoRA', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
   afterAll(() => rmSync(folder, { recursive: true }))
 
-  it("is the reference trainer's own file, tensor by tensor", () => {
+  it('has the same tensors as the file of the reference trainer', () => {
     const saved = openSafetensors(goldenPath('lora-rank4-bf16.safetensors'))
     const factors = new Map(
       [...saved.tensors].map(([name, { shape }]) => [name, { shape, values: train.float32(name) }]),
     )
     const path = join(folder, 'lora.safetensors')
     writeTrainedLora(path, factors, 1, facts)
-    const ours = openSafetensors(path)
-    expect([...ours.tensors.keys()]).toEqual([...saved.tensors.keys()])
-    for (const name of saved.tensors.keys()) expect(ours.read(name)).toEqual(saved.read(name))
+    const written = openSafetensors(path)
+    expect([...written.tensors.keys()]).toEqual([...saved.tensors.keys()])
+    for (const name of saved.tensors.keys()) expect(written.read(name)).toEqual(saved.read(name))
   })
 
-  it("has the names and shapes of the released model's adapters, none missing and none more", () => {
+  it('has exactly the tensor names and shapes of a LoRA of the released model', () => {
     const { groups } = goldenJson('manifest-22b-audio.json') as Manifest
     const released = goldenJson('lora-keys.json') as { rank: number; tensors: Record<string, number[]> }
     const linears = groups

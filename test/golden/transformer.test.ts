@@ -28,16 +28,16 @@ beforeAll(async () => {
 const tensor = <R extends tf.Rank>(name: string, file = dit) =>
   tf.tensor(file.float32(name), file.shape(name) as never) as tf.Tensor<R>
 
-describe('timesteps', () => {
+describe('the timestep embedding', () => {
   const sigmas = () => tensor<tf.Rank.R1>('time.t')
 
-  it('become cosines and sines as in the reference', () => {
+  it('has the cosines and sines of the reference', () => {
     const timesteps = tf.mul<tf.Tensor1D>(sigmas(), config.timestep_scale_multiplier)
     dit.expectClose('time.sinusoid', timestepEmbedding(timesteps, dit.shape('time.sinusoid')[1] as number).dataSync())
   })
 
   it.each(['audio_adaln_single', 'audio_prompt_adaln_single'] as const)(
-    'are modulated by %s as in the reference',
+    'has the modulation of %s of the reference',
     (name) => {
       const layer = name === 'audio_adaln_single' ? model.adaLn : model.contextAdaLn
       const { embedding, modulation } = timestepModulation(layer, sigmas())
@@ -47,7 +47,7 @@ describe('timesteps', () => {
   )
 })
 
-describe('rotary positions', () => {
+describe('the RoPE tables', () => {
   const middles = (name: string) => {
     const edges = dit.float32(name)
     return Float64Array.from(
@@ -56,22 +56,22 @@ describe('rotary positions', () => {
     )
   }
 
-  it.each(['short', 'concat'])('of the %s sequence stand where the reference puts them', (name) => {
-    const wanted = middles(`rope.${name}.positions`)
-    const starts = Array.from(wanted, (_, i) => i).filter(
-      (i) => i === 0 || (wanted[i] as number) < (wanted[i - 1] as number),
+  it.each(['short', 'concat'])('of the %s sequence match the reference', (name) => {
+    const expected = middles(`rope.${name}.positions`)
+    const starts = Array.from(expected, (_, i) => i).filter(
+      (i) => i === 0 || (expected[i] as number) < (expected[i - 1] as number),
     )
-    const lengths = starts.map((start, i) => (starts[i + 1] ?? wanted.length) - start)
-    const ours = lengths.flatMap((length) => [...frameCenterSeconds(length)])
-    ours.forEach((seconds, i) => {
-      expect(seconds).toBeCloseTo(wanted[i] as number, 5)
+    const lengths = starts.map((start, i) => (starts[i + 1] ?? expected.length) - start)
+    const actual = lengths.flatMap((length) => [...frameCenterSeconds(length)])
+    actual.forEach((seconds, i) => {
+      expect(seconds).toBeCloseTo(expected[i] as number, 5)
     })
-    const { cos, sin } = tokenRope(config, ours)
+    const { cos, sin } = tokenRope(config, actual)
     dit.expectClose(`rope.${name}.cos`, cos.dataSync())
     dit.expectClose(`rope.${name}.sin`, sin.dataSync())
   })
 
-  it('of the released size turn as in the reference', () => {
+  it('of the released size match the reference', () => {
     const [, heads = 0, , half = 0] = dit.shape('rope.real.cos')
     const index = dit.float32('rope.real.index')
     const all = frameCenterSeconds(Math.max(...index) + 1)
@@ -81,7 +81,7 @@ describe('rotary positions', () => {
     dit.expectClose('rope.real.sin', sin.dataSync())
   })
 
-  it('of the connector turn as in the reference', () => {
+  it('of the connector match the reference', () => {
     const [, heads = 0, , half = 0] = dit.shape('rope.connector.cos')
     const fractions = Array.from(
       dit.float32('rope.connector.index'),
@@ -97,7 +97,7 @@ describe('rotary positions', () => {
   })
 })
 
-describe('velocity', () => {
+describe('the velocity', () => {
   const target = (sigma: tf.Tensor1D, context: tf.Tensor3D) => {
     const tokens = tensor<tf.Rank.R3>('a.latent')
     const frames = tokens.shape[1]
@@ -105,15 +105,15 @@ describe('velocity', () => {
     return velocity(model, { tokens, sigma, noisy: Array<1>(frames).fill(1), rope, context }).dataSync()
   }
 
-  it('of a target alone is that of the reference', () => {
+  it('of a target without a reference clip matches the reference implementation', () => {
     dit.expectClose('a.velocity', target(tensor('a.sigma'), tensor('a.context')))
   })
 
-  it('of pure noise is that of the reference', () => {
+  it('of pure noise matches the reference implementation', () => {
     dit.expectClose('a.velocity_sigma1', target(tf.ones([1]), tensor('a.context')))
   })
 
-  it('with a caption of full length is that of the reference', () => {
+  it('with a caption of full length matches the reference implementation', () => {
     const context = tensor<tf.Rank.R2>('c1.context', golden('text.safetensors'))
     dit.expectClose('a.velocity_ctx1024', target(tensor('a.sigma'), tf.expandDims(context, 0)))
   })
@@ -127,24 +127,24 @@ describe('velocity', () => {
     return { tokens: tensor('b.latent'), sigma: tensor('b.sigma'), noisy, rope, context: tensor('b.context') }
   }
 
-  it('of reference and target is that of the reference implementation, block by block', () => {
+  it('of reference clip and target matches the reference implementation in every block', () => {
     const onBlock = (i: number, x: tf.Tensor3D) => dit.expectClose(i < 0 ? 'b.patchified' : `b.block${i}`, x.dataSync())
     const result = velocity(model, { ...withReference(), onBlock })
     dit.expectClose('b.velocity', result.dataSync())
   })
 
-  it('with perturbed self-attention in one block is that of the reference, beside the plain one', () => {
+  it('with and without perturbed self-attention in one block matches the reference implementation', () => {
     const block = numberAfter(dit.meaning('b.velocity_stg'), 'in block')
     const { plain, perturbed } = velocities(model, withReference(), (i) => i === block)
     dit.expectClose('b.velocity_stg', perturbed.dataSync())
     dit.expectClose('b.velocity', plain.dataSync())
   })
 
-  it('with perturbed self-attention everywhere is that of the reference', () => {
+  it('with perturbed self-attention in all blocks matches the reference implementation', () => {
     dit.expectClose('b.velocity_stg_all', velocities(model, withReference(), () => true).perturbed.dataSync())
   })
 
-  it('is the plain one where no block is perturbed', () => {
+  it('is unchanged when no block is perturbed', () => {
     const { plain, perturbed } = velocities(model, withReference(), () => false)
     expect(perturbed.dataSync()).toEqual(plain.dataSync())
   })

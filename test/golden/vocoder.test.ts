@@ -13,7 +13,7 @@ const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
 const weights = weightsOf(checkpoint, 'vocoder.')
 const config = readModelConfig(checkpoint).vocoder
 
-/** The stage that a tensor of the reference holds, per mel: `m9.stage.up0` is stage `up0` of `m9`. */
+/** The stage and mel of each reference tensor: `m9.stage.up0` is stage `up0` of `m9`. */
 const stages = reference.names.flatMap((name) => {
   const [, mel, stage] = /^(m\d+)\.(?:stage\.)?(.+)$/.exec(name) ?? []
   return mel && stage && stage !== 'mel' ? [{ name, mel, stage }] : []
@@ -22,7 +22,7 @@ const mels = [...new Set(stages.map(({ mel }) => mel))]
 const inputs = (pattern: RegExp) =>
   reference.names.flatMap((name) => (name.endsWith('.in') && pattern.test(name) ? [name.slice(0, -3)] : []))
 
-/** The reference's signals are `[B, C, N]`, ours `[B, N, C]`. */
+/** The signals are `[B, C, N]` in the reference and `[B, N, C]` here. */
 const swapped = (x: tf.Tensor3D): tf.Tensor3D => tf.transpose(x, [0, 2, 1])
 const signal = (name: string) =>
   tf.tidy(() => swapped(tf.tensor3d(reference.float32(name), reference.shape(name) as [number, number, number])))
@@ -38,17 +38,17 @@ beforeAll(async () => {
 afterAll(() => disposeVocoder(vocoder))
 
 describe('the vocoder against the reference', () => {
-  it.each(mels)('goes through the reference stages for %s', (name) => {
-    const heard = new Map<string, ArrayLike<number>>()
-    tf.tidy(() => vocodeBatch(vocoder, mel(name), (stage, x) => heard.set(stage, valuesOf(x))))
+  it.each(mels)('matches every stage for %s', (name) => {
+    const outputs = new Map<string, ArrayLike<number>>()
+    tf.tidy(() => vocodeBatch(vocoder, mel(name), (stage, x) => outputs.set(stage, valuesOf(x))))
     for (const { name: tensor, stage } of stages.filter((stage) => stage.mel === name)) {
-      const values = heard.get(stage)
+      const values = outputs.get(stage)
       if (!values) throw new Error(`the vocoder has no stage ${stage}`)
       reference.expectClose(tensor, values)
     }
   })
 
-  it.each(mels)('makes the reference sound of %s', async (name) => {
+  it.each(mels)('generates the same waveform for %s', async (name) => {
     const input = mel(name)
     const { sampleRate, channels } = await vocode(vocoder, input)
     input.dispose()
@@ -59,7 +59,7 @@ describe('the vocoder against the reference', () => {
     )
   })
 
-  it.each(inputs(/^act/))('activates the input of %s', (name) => {
+  it.each(inputs(/^act/))('computes the same activation of %s', (name) => {
     tf.tidy(() => {
       const layer = loadActivation(
         weights.at('vocoder.resblocks.0.acts1.0'),
@@ -70,7 +70,7 @@ describe('the vocoder against the reference', () => {
     })
   })
 
-  it.each(inputs(/^up3_/))('resamples the input of %s', (name) => {
+  it.each(inputs(/^up3_/))('computes the same resampling of %s', (name) => {
     tf.tidy(() => {
       const layer = createSincUpsampler(3, reference.shape(`${name}.in`)[1] as number)
       reference.expectClose(`${name}.out`, valuesOf(upsample(layer, signal(`${name}.in`))))
@@ -78,11 +78,11 @@ describe('the vocoder against the reference', () => {
     })
   })
 
-  it("computes the resampler's taps", () => {
+  it('computes the same resampling filter', () => {
     reference.expectClose('up3.filter', sincTaps(3))
   })
 
-  it('leaves no tensor of the reference uncompared', () => {
+  it('is compared in all tensors of the golden set', () => {
     const compared = new Set(['up3.filter', ...stages.map(({ name }) => name), ...mels.map((name) => `${name}.mel`)])
     for (const name of inputs(/^(act|up3_)/)) compared.add(`${name}.in`).add(`${name}.out`)
     expect(reference.names.filter((name) => !compared.has(name))).toEqual([])

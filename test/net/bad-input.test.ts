@@ -1,4 +1,4 @@
-/** Everything that can be wrong with the source of a pull: a sentence, a hint, and no file under the final name. */
+/** Invalid sources of a pull: each is reported in one sentence with a hint, and the output file is not created. */
 import { spawnSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -55,7 +55,7 @@ async function expectRefusal(sentence: string | RegExp, ...args: Parameters<type
   expect(existsSync(out)).toBe(false)
 }
 
-/** A file of any header. */
+/** A file with the given header. */
 function fileOf(header: unknown, dataBytes = 0, length?: number): Uint8Array {
   const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header))
   const start = Buffer.alloc(8)
@@ -66,10 +66,10 @@ function fileOf(header: unknown, dataBytes = 0, length?: number): Uint8Array {
 const name = 'model.diffusion_model.audio_patchify_proj.weight'
 const entry = (dtype: string, shape: number[], offsets: number[]) => ({ dtype, shape, data_offsets: offsets })
 
-describe('a file is refused that', () => {
+describe('pull refuses a file that', () => {
   it.each<[does: string, file: Uint8Array, sentence: string]>([
     ['is empty', fileOf('').subarray(0, 0), 'is empty, or shorter than it was (416)'],
-    ['is cut off', fileOf({ [name]: entry('F32', [4], [0, 16]) }, 12), `tensor ${name} ends at byte`],
+    ['is truncated', fileOf({ [name]: entry('F32', [4], [0, 16]) }, 12), `tensor ${name} ends at byte`],
     ['has a header larger than itself', fileOf('{}', 0, 5000), 'its header claims 5000 bytes but the file has 10'],
     [
       'has tensors that overlap',
@@ -88,15 +88,19 @@ describe('a file is refused that', () => {
       ),
       'its header names a twice',
     ],
-    ['is a web page by its content', Buffer.from('<!DOCTYPE html><html>…</html>'), 'its header claims'],
-    ['has nothing of the audio path', fileOf({ x: entry('U8', [1], [0, 1]) }, 1), "holds nothing of LTX's audio path"],
+    ['is an HTML page', Buffer.from('<!DOCTYPE html><html>…</html>'), 'its header claims'],
     [
-      'is of LTX-2.0',
+      'has no tensors of the audio path',
+      fileOf({ x: entry('U8', [1], [0, 1]) }, 1),
+      "holds nothing of LTX's audio path",
+    ],
+    [
+      'belongs to LTX-2.0',
       fileOf({ [name.replace('patchify_proj', 'caption_projection.linear_1')]: entry('U8', [1], [0, 1]) }, 1),
       'is an LTX-2.0 checkpoint (19B)',
     ],
     [
-      'is of LTX-2.5',
+      'belongs to LTX-2.5',
       fileOf({ __metadata__: { model_version: '2.5.0' }, [name]: entry('U8', [1], [0, 1]) }, 1),
       'is an LTX-2.5 checkpoint',
     ],
@@ -119,14 +123,14 @@ const answer =
     return true
   }
 
-/** Intercepts some requests, counted over the life of the server. */
+/** Intercepts `times` requests from request number `first` of the server. */
 const after =
   (first: number, times: number, intercept: Interceptor): Interceptor =>
   (request, response, count) =>
     count >= first && count < first + times && intercept(request, response, count)
 
-/** The same, counted from its first request. */
-const soon = (offset: number, times: number, intercept: Interceptor): Interceptor => {
+/** Intercepts `times` requests, starting `offset` requests after its first call. */
+const afterFirst = (offset: number, times: number, intercept: Interceptor): Interceptor => {
   let base: number | undefined
   return (request, response, count) => {
     base ??= count
@@ -134,8 +138,8 @@ const soon = (offset: number, times: number, intercept: Interceptor): Intercepto
   }
 }
 
-describe('a server is not believed that', () => {
-  it('sends whole files', async () => {
+describe('pull refuses a server that', () => {
+  it('ignores range requests', async () => {
     server.intercept = (_, response) => {
       response.writeHead(200, { 'content-length': 5 }).end('whole')
       return true
@@ -143,20 +147,20 @@ describe('a server is not believed that', () => {
     await expectRefusal(/sends only whole files \/ download the whole file, then: ltx-a2a pull <the file>/)
   })
 
-  it('sends a web page', async () => {
+  it('sends an HTML page', async () => {
     server.intercept = answer(200, { 'content-type': 'text/html; charset=utf-8' })
     await expectRefusal(/is a web page, not a file \/ give the link of the file itself/)
   })
 
-  it('sends other bytes than requested', async () => {
-    server.intercept = soon(2, 99, (_, response) => {
+  it('sends other bytes than the requested range', async () => {
+    server.intercept = afterFirst(2, 99, (_, response) => {
       response.writeHead(206, { 'content-range': `bytes 5-14/${checkpoint.size}`, etag: '"one"' }).end('0123456789')
       return true
     })
     await expectRefusal(/sends other bytes than asked for/)
   })
 
-  it('redirects in circles', async () => {
+  it('redirects in a loop', async () => {
     server.intercept = answer(302, { location: '/ltx.safetensors' })
     await expectRefusal(/redirects in circles/)
   })
@@ -167,40 +171,40 @@ describe('a server is not believed that', () => {
     [404, /does not exist \(404\)/],
     [416, /\(416\)/],
     [418, /answered 418/],
-  ])('answers %i: there is no second try', async (status, sentence) => {
+  ])('responds with %i, without a retry', async (status, sentence) => {
     server.intercept = answer(status)
     await expectRefusal(sentence)
     expect([server.requests.length, waits]).toEqual([1, []])
   })
 
-  it.each([408, 429, 500, 502, 503])('answers %i six times, after longer and longer waits', async (status) => {
+  it.each([408, 429, 500, 502, 503])('responds with %i six times, with exponential backoff', async (status) => {
     server.intercept = answer(status)
     await expectRefusal(new RegExp(`answered ${status} .*, 6 times in a row / try again later`))
     expect(waits).toEqual([1, 2, 4, 8, 16])
   })
 
-  it('does not answer', async () => {
-    const gone = await serveRanges()
-    await gone.close()
-    await expectRefusal(/cannot be reached \(ECONNREFUSED\), 6 times in a row/, { from: gone.url('x') })
+  it('cannot be reached', async () => {
+    const closedServer = await serveRanges()
+    await closedServer.close()
+    await expectRefusal(/cannot be reached \(ECONNREFUSED\), 6 times in a row/, { from: closedServer.url('x') })
   })
 })
 
-describe('a pull goes on', () => {
-  it('after a 429, when the server says', async () => {
-    server.intercept = soon(3, 1, answer(429, { 'retry-after': '7' }))
+describe('a pull continues', () => {
+  it('after a 429 response, after the time in Retry-After', async () => {
+    server.intercept = afterFirst(3, 1, answer(429, { 'retry-after': '7' }))
     expect(await pullError()).toBeUndefined()
     expect(waits).toEqual([7])
   })
 
-  it('after 503s in the middle', async () => {
-    server.intercept = soon(4, 3, answer(503))
+  it('after several 503 responses', async () => {
+    server.intercept = afterFirst(4, 3, answer(503))
     expect(await pullError()).toBeUndefined()
     expect(waits.length).toBe(3)
   })
 
-  it('after a connection that breaks off, from the byte where it did', async () => {
-    server.intercept = soon(3, 1, (request, response) => {
+  it('after a lost connection, from the byte where it was lost', async () => {
+    server.intercept = afterFirst(3, 1, (request, response) => {
       const [, start, end] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? []
       const half = checkpoint.bytes(Number(start), Math.floor((Number(start) + Number(end)) / 2))
       const length = Number(end) + 1 - Number(start)
@@ -216,13 +220,13 @@ describe('a pull goes on', () => {
   })
 })
 
-describe('a pull that is stopped while it waits for its next attempt', () => {
+describe('a pull that is aborted while waiting for a retry', () => {
   it.each([
-    ['for the header', 0],
-    ['in the middle', 4],
-  ])('%s rejects with Interrupted at once, and leaves nothing under the final name', async (_, offset) => {
+    ['of the header', 0],
+    ['of the data', 4],
+  ])('%s rejects with Interrupted immediately and does not create the output file', async (_, offset) => {
     const controller = new AbortController()
-    server.intercept = soon(offset, 99, (request, response, count) => {
+    server.intercept = afterFirst(offset, 99, (request, response, count) => {
       setTimeout(() => controller.abort(), 50)
       return answer(503, { 'retry-after': '1000' })(request, response, count)
     })
@@ -236,11 +240,11 @@ describe('a pull that is stopped while it waits for its next attempt', () => {
   })
 })
 
-describe('a file that was replaced', () => {
+describe('a file that is replaced on the server', () => {
   const other = (etag: string) => ({ ...syntheticCheckpoint(256, { content: 3 }), etag })
 
-  it('during the pull is noticed', async () => {
-    server.intercept = soon(4, 99, () => {
+  it('during the pull is detected', async () => {
+    server.intercept = afterFirst(4, 99, () => {
       server.files.set('ltx.safetensors', other('"two"'))
       return false
     })
@@ -248,10 +252,10 @@ describe('a file that was replaced', () => {
   })
 
   it.each([
-    ['another tag', () => other('"two"')],
+    ['another ETag', () => other('"two"')],
     ['another size', () => ({ ...syntheticCheckpoint(128), etag: '"one"' })],
-  ])('between two pulls, with %s, is not mixed with what was there', async (_, replacement) => {
-    server.intercept = soon(5, 99, answer(404))
+  ])('between two pulls, with %s, is not combined with the partial file', async (_, replacement) => {
+    server.intercept = afterFirst(5, 99, answer(404))
     await expectRefusal(/does not exist/)
     expect(readdirSync(folder).sort()).toEqual(['audio.safetensors.partial', 'audio.safetensors.partial.journal'])
     server.intercept = undefined
@@ -264,11 +268,11 @@ describe('a file that was replaced', () => {
   })
 })
 
-describe('the hub', () => {
+describe('the Hugging Face Hub', () => {
   const env = () => ({ HF_ENDPOINT: server.url('').replace(/\/$/, '') })
   const released = 'Lightricks/LTX-2.3/resolve/main/ltx-2.3-22b-dev.safetensors'
 
-  it('serves the released file by default, with the token only for itself', async () => {
+  it('is the default source, and its token is not sent to other hosts', async () => {
     server.files.set(released, good)
     const storage = await serveRanges({ blob: good })
     server.intercept = (request, response) => {
@@ -285,13 +289,13 @@ describe('the hub', () => {
     await storage.close()
   })
 
-  it('is requested again when its link into the storage has expired', async () => {
+  it('is requested again when its storage URL has expired', async () => {
     const storage = await serveRanges({ blob: good })
     server.intercept = (_, response) => {
       response.writeHead(302, { location: storage.url('blob'), 'x-linked-etag': '"hash"' }).end()
       return true
     }
-    storage.intercept = soon(4, 1, answer(403))
+    storage.intercept = afterFirst(4, 1, answer(403))
     expect(await pullError({}, env())).toBeUndefined()
     expect(server.requests.length).toBe(2)
     await storage.close()
@@ -307,12 +311,12 @@ describe('the hub', () => {
     ['GatedRepo', 401, {}, /accept the licence/],
     ['RepoNotFound', 401, {}, /check the name Lightricks\/LTX-2\.3; if it is private, set HF_TOKEN/],
     ['', 403, { HF_TOKEN: 'x' }, /the token in HF_TOKEN may not read Lightricks\/LTX-2\.3/],
-  ])('explains %s (%i)', async (reason, status, more, sentence) => {
+  ])('errors are explained: "%s" (%i)', async (reason, status, more, sentence) => {
     server.intercept = answer(status, { 'x-error-code': reason })
     await expectRefusal(sentence, {}, { ...env(), ...more })
   })
 
-  it('is not requested for what is neither a local path nor a repository', async () => {
+  it('is not requested for an invalid source', async () => {
     await expectRefusal(/gone\/ltx\.safetensors does not exist here and is neither a URL nor a repository/, {
       from: 'gone/ltx.safetensors',
     })
@@ -321,14 +325,14 @@ describe('the hub', () => {
   })
 })
 
-describe('the disk', () => {
-  it('is looked at before anything is fetched', () => {
+describe('pull checks the disk:', () => {
+  it('missing space is reported before the download', () => {
     const plans = [{ path: join(folder, 'a'), size: 8.5e9 }]
     expect(() => requireSpace(plans, () => 2e9)).toThrow(/needs 8\.50 GB for it, but its disk has 2\.00 GB free$/)
     expect(() => requireSpace(plans, () => 9e9)).not.toThrow()
   })
 
-  it('counts what an interrupted pull has already written', () => {
+  it('the size of a partial file is subtracted from the needed space', () => {
     writeFileSync(join(folder, 'a.partial'), Buffer.alloc(2 ** 20, 1))
     const plans = [{ path: join(folder, 'a'), size: 2 ** 20 + 1000 }]
     expect(() => requireSpace(plans, () => 1000)).not.toThrow()
@@ -338,12 +342,12 @@ describe('the disk', () => {
   it.each([
     ['ENOSPC', 'the disk is full'],
     ['EROFS', 'the disk is read-only'],
-  ])('says %s in words', async (code, words) => {
+  ])('%s is reported in words', async (code, words) => {
     const failing = withDiskErrors('x.partial', () => Promise.reject(Object.assign(new Error(code), { code })))
     await expect(failing).rejects.toThrow(`x.partial cannot be written: ${words}`)
   })
 
-  it('may allow no file that large: what has arrived is kept, and the next pull goes on', async () => {
+  it('a file size limit is reported, and the next pull continues the partial file', async () => {
     const limited = spawnAsync(
       `ulimit -f 20 && "${process.execPath}" "${projectPath('bin/ltx-a2a.js')}" pull "${folder}/big.safetensors" --out "${out}"`,
     )
@@ -356,7 +360,7 @@ describe('the disk', () => {
     expect(existsSync(out)).toBe(true)
   })
 
-  it('already holds something else under that name', async () => {
+  it('another existing file or folder is not overwritten', async () => {
     writeFileSync(out, 'mine')
     expect(await pullError()).toMatch(/audio\.safetensors exists already, and is not what would be pulled/)
     mkdirSync(join(folder, 'other'))
@@ -365,7 +369,7 @@ describe('the disk', () => {
     )
   })
 
-  it('has a file where a folder should be', async () => {
+  it('a file in place of a parent folder is reported', async () => {
     appendFileSync(join(folder, 'file'), 'x')
     const path = join(folder, 'file', 'audio.safetensors')
     expect(await pullError({ from: server.url('ltx.safetensors'), out: path })).toMatch(/a part of its path is a file/)
@@ -374,6 +378,6 @@ describe('the disk', () => {
 
 const spawnAsync = (command: string) => () => spawnSync('bash', ['-c', command], { encoding: 'utf8' })
 
-it('sizes are told as disks count', () => {
+it('sizes are shown in decimal units', () => {
   expect([1_500_000, 158_000_000, 8_517_602_036].map(sizeText)).toEqual(['1.5 MB', '158 MB', '8.52 GB'])
 })

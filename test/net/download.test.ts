@@ -35,7 +35,7 @@ beforeAll(async () => {
 })
 afterAll(() => server.close())
 
-test('a zip on the web is a source, also behind a redirect', async () => {
+test('a zip file is downloaded as a dataset, with or without a redirect', async () => {
   for (const path of ['/pairs.zip?token=secret', '/moved.zip']) {
     const source = await openSource(origin + path)
     expect(source.paths).toHaveLength(30)
@@ -44,7 +44,7 @@ test('a zip on the web is a source, also behind a redirect', async () => {
   }
 })
 
-test('a single file keeps its extension and is removed when closed', async () => {
+test('a downloaded file has a lower-case extension and is removed when it is closed', async () => {
   const file = await openFile(`${origin}/ref.WAV`)
   expect(file.path).toMatch(/\.wav$/)
   expect(readFileSync(file.path, 'utf8')).toBe('RIFF')
@@ -66,11 +66,11 @@ test.each([
   })
 })
 
-test('a download that breaks off is no dataset', async () => {
+test('an incomplete download is refused', async () => {
   await expect(openSource(`${origin}/broken.zip`)).rejects.toThrow(/^the download of .*broken\.zip broke off after/)
 })
 
-test('a server that is not there is named', async () => {
+test('an unreachable server is reported', async () => {
   await expect(openSource('http://127.0.0.1:1/pairs.zip')).rejects.toThrow(
     'http://127.0.0.1:1/pairs.zip cannot be reached',
   )
@@ -78,7 +78,7 @@ test('a server that is not there is named', async () => {
 
 const noPause = async () => ({ fetch, sleep: async () => {} })
 
-test('a server that is busy for a moment is tried again', async () => {
+test('a download is retried after 503 responses', async () => {
   let requests = 0
   answers['/busy.wav'] = (response) => (++requests < 3 ? response.writeHead(503).end() : response.end('RIFF'))
   const file = await openFile(`${origin}/busy.wav`, { client: await noPause() })
@@ -86,14 +86,14 @@ test('a server that is busy for a moment is tried again', async () => {
   await file.close()
 })
 
-test('a server that stays busy is named, with its answer', async () => {
+test('a server that keeps responding with 503 is reported', async () => {
   answers['/overloaded.wav'] = (response) => response.writeHead(503, 'Service Unavailable').end()
   await expect(openFile(`${origin}/overloaded.wav`, { client: await noPause() })).rejects.toThrow(
     `${origin}/overloaded.wav answered 503 Service Unavailable, 3 times in a row`,
   )
 })
 
-test('an aborted download rejects with Interrupted, also between two attempts', async () => {
+test('an aborted download rejects with Interrupted, also while waiting for a retry', async () => {
   answers['/endless.wav'] = (response) => void response.write('RIFF')
   const controller = new AbortController()
   const opening = openFile(`${origin}/endless.wav`, { signal: controller.signal })

@@ -9,7 +9,7 @@ const identity = { version: '"etag"', result: 'abc' }
 const range = (start: number, end: number) => ({ start, end, pieces: [] })
 
 describe('a journal', () => {
-  it('contains after a restart what was done before', () => {
+  it('contains the finished ranges after it is reopened', () => {
     const path = newPath()
     const journal = startJournal(path, identity)
     journal.add(range(0, 10))
@@ -21,7 +21,7 @@ describe('a journal', () => {
     expect(readIdentity(path)).toEqual(identity)
   })
 
-  it('ignores a line that was cut off', () => {
+  it('ignores a truncated last line', () => {
     const path = newPath()
     const journal = startJournal(path, identity)
     journal.add(range(0, 10))
@@ -38,7 +38,7 @@ describe('a journal', () => {
     third.close()
   })
 
-  it('ignores a line that a power failure left', () => {
+  it('ignores a corrupt line', () => {
     const path = newPath()
     startJournal(path, identity).close()
     appendFileSync(path, '\0\0\0\n{"done":[0,5]}\n')
@@ -47,7 +47,7 @@ describe('a journal', () => {
     journal.close()
   })
 
-  it('does not exist where the first line has no identity', () => {
+  it('has no identity when the file is missing or its first line has none', () => {
     const path = newPath()
     expect(readIdentity(path)).toBeUndefined()
     appendFileSync(path, '{"done":[0,5]}\n')

@@ -6,7 +6,7 @@ test.each([
   ['file:///data/my%20pairs.zip', '/', { kind: 'path', path: '/data/my pairs.zip' }],
   ['C:\\data\\pairs.zip', '\\', { kind: 'path', path: 'C:\\data\\pairs.zip' }],
   ['https://example.com/a.zip', '/', { kind: 'url', url: new URL('https://example.com/a.zip') }],
-])('%s', (text, _, expected) => {
+])('the location %s is parsed', (text, _, expected) => {
   expect(parseLocation(text)).toEqual(expected)
 })
 
@@ -16,11 +16,11 @@ test.each([
   ['https://', 'is not a usable URL'],
   ['file://elsewhere/a.zip', 'is not a usable file: URL'],
   [' ', 'the location is empty'],
-])('%j is refused', (text, message) => {
+])('the location %j is refused', (text, message) => {
   expect(() => parseLocation(text)).toThrow(message)
 })
 
-test('passwords and signatures in URLs are not shown', () => {
+test('credentials and query strings of URLs are not shown', () => {
   const location = parseLocation('https://me:secret@example.com/a/pairs.zip?signature=secret#part')
   expect(shownLocation(location)).toBe('https://example.com/a/pairs.zip')
   expect(fileNameOf(location)).toBe('pairs.zip')
@@ -34,6 +34,6 @@ test.each([
   ['https://example.com/', 'dataset'],
   ['https://example.com/%2e%2e%2fup.zip', 'up'],
   ['/data/Gesänge.zip', 'Gesänge'],
-])('the dataset at %s is called %s', (location, name) => {
+])('the dataset at %s is named %s', (location, name) => {
   expect(datasetName(parseLocation(location))).toBe(name)
 })

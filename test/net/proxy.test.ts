@@ -6,7 +6,7 @@ import { openFile } from '../../src/net/download.ts'
 import { fetchThroughProxies, proxyFor } from '../../src/net/http-client.ts'
 import { type RangeServer, serveRanges, textFile } from './range-server.ts'
 
-/** A proxy that opens tunnels and remembers where to. */
+/** A proxy that opens tunnels and records their targets. */
 async function startProxy() {
   const tunnels: string[] = []
   const http = createServer()
@@ -38,7 +38,7 @@ afterAll(async () => {
 
 const far = () => server.url('file').replace('127.0.0.1', 'far.invalid')
 
-describe('the proxy of a URL', () => {
+describe('the proxy for', () => {
   const env = { HTTPS_PROXY: 'http://proxy:3128', NO_PROXY: 'localhost, .inside.org near.org:8443' }
   it.each([
     ['https://huggingface.co/x', 'http://proxy:3128'],
@@ -50,21 +50,21 @@ describe('the proxy of a URL', () => {
     ['https://near.org/x', 'http://proxy:3128'],
   ])('%s is %s', (url, proxy) => expect(proxyFor(new URL(url), env)).toBe(proxy))
 
-  it('is none for anything when NO_PROXY is *', () =>
+  it('any URL is undefined when NO_PROXY is *', () =>
     expect(proxyFor(new URL('https://a.b'), { ...env, NO_PROXY: '*' })).toBeUndefined())
 
-  it('must be a URL', () =>
+  it('any URL is refused when it is not itself a URL', () =>
     expect(() => proxyFor(new URL('https://a.b'), { HTTPS_PROXY: 'proxy:3128' })).toThrow(
       'HTTPS_PROXY is not the URL of a proxy: proxy:3128',
     ))
 })
 
 describe('requests', () => {
-  it("are Node's own where no proxy is named", async () => {
+  it('use the fetch function of Node without a proxy', async () => {
     expect(await fetchThroughProxies({ HTTPS_PROXY: '' })).toBe(fetch)
   })
 
-  it.each(['HTTP_PROXY', 'http_proxy'])('go through the proxy that %s names', async (name) => {
+  it.each(['HTTP_PROXY', 'http_proxy'])('use the proxy in %s', async (name) => {
     proxy.tunnels.length = 0
     const proxied = await fetchThroughProxies({ [name]: proxy.url })
     const response = await proxied(new URL(far()), { headers: { range: 'bytes=8-10' }, redirect: 'manual' })
@@ -72,7 +72,7 @@ describe('requests', () => {
     expect(proxy.tunnels).toEqual([new URL(far()).host])
   })
 
-  it('do not go there for what NO_PROXY names', async () => {
+  it('do not use the proxy for hosts in NO_PROXY', async () => {
     proxy.tunnels.length = 0
     const proxied = await fetchThroughProxies({ HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.1' })
     expect(await (await proxied(new URL(server.url('file')))).text()).toBe('through the proxy')
@@ -81,7 +81,7 @@ describe('requests', () => {
 })
 
 describe('a dataset', () => {
-  it.each(['HTTP_PROXY', 'http_proxy'])('is downloaded through the proxy that %s names', async (name) => {
+  it.each(['HTTP_PROXY', 'http_proxy'])('is downloaded through the proxy in %s', async (name) => {
     proxy.tunnels.length = 0
     const before = process.env[name]
     process.env[name] = proxy.url

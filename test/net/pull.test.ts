@@ -1,4 +1,4 @@
-/** A pull as a process of its own, from a server on this machine: what it transfers, what it holds in memory, and what it does when it is killed. */
+/** A pull in a separate process from a local server: transferred bytes, peak memory, and resuming after a kill. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,7 @@ import { projectPath } from '../cli/bin.ts'
 import { type RangeServer, serveRanges } from './range-server.ts'
 import { type Synthetic, syntheticCheckpoint } from './synthetic-checkpoint.ts'
 
-/** How often the pull is killed; a longer test is run by setting the variable. */
+/** How often the pull is killed; set the variable for a longer test. */
 const kills = Number(process.env.LTX_A2A_PULL_KILLS ?? 4)
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-pull-'))
@@ -55,7 +55,7 @@ async function extractLocally(checkpoint: Synthetic, name: string): Promise<Buff
 }
 
 describe('a pull from a server', () => {
-  it('transfers at most 2 % more than the audio tensors, in little memory, and brings what a local extraction brings', async () => {
+  it('transfers at most 2 % more than the audio tensors, uses less than 300 MB, and equals a local extraction', async () => {
     const checkpoint = syntheticCheckpoint(8)
     expect([checkpoint.names.length, checkpoint.audioNames.length]).toEqual([5947, 2917])
     serve(checkpoint)
@@ -68,7 +68,7 @@ describe('a pull from a server', () => {
     expect(readFileSync(out).equals(await extractLocally(checkpoint, 'whole-here'))).toBe(true)
   })
 
-  it('names exactly the audio tensors, with their bytes, the metadata and where they are from', async () => {
+  it('writes exactly the audio tensors with the metadata and their provenance', async () => {
     const checkpoint = syntheticCheckpoint(64)
     serve(checkpoint)
     const out = join(folder, 'small.safetensors')
@@ -86,7 +86,7 @@ describe('a pull from a server', () => {
     file.close()
   })
 
-  it('is not repeated when everything was pulled', async () => {
+  it('is not repeated when the output file is complete', async () => {
     const checkpoint = syntheticCheckpoint(64)
     serve(checkpoint)
     const out = join(folder, 'twice.safetensors')
@@ -98,7 +98,7 @@ describe('a pull from a server', () => {
     expect(server.sent).toBe(checkpoint.header.length + 1)
   })
 
-  it(`that is killed ${kills} times at random moments never requests a finished range again, and ends in the same bytes`, async () => {
+  it(`that is killed ${kills} times never requests a finished range again and writes the same bytes`, async () => {
     const checkpoint = syntheticCheckpoint(16)
     serve(checkpoint)
     server.pause = 80 // longer, in all, than the kills wait
@@ -108,11 +108,11 @@ describe('a pull from a server', () => {
       const finished = journaled(out)
       server.requests.length = 0
       const { child, ended } = startPull(server.url('ltx.safetensors'), out)
-      await firstRange(checkpoint, ended)
+      await firstRangeRequested(checkpoint, ended)
       await new Promise((resolve) => setTimeout(resolve, delay))
       child.kill('SIGKILL')
       await ended
-      expectNoneAgain(finished)
+      expectNotRequested(finished)
       expect(existsSync(out)).toBe(false)
     }
     const finished = journaled(out)
@@ -121,18 +121,18 @@ describe('a pull from a server', () => {
     server.pause = 0
     const { code, output } = await startPull(server.url('ltx.safetensors'), out).ended
     expect(code, output).toBe(0)
-    expectNoneAgain(finished)
+    expectNotRequested(finished)
     expect(readFileSync(out).equals(await extractLocally(checkpoint, 'killed-here'))).toBe(true)
     expect(readdirSync(folder).filter((name) => name.startsWith('killed.safetensors.'))).toEqual([])
   })
 
-  it('is stopped by Ctrl-C and says how to continue', async () => {
+  it('is stopped by Ctrl-C and prints how to continue', async () => {
     const checkpoint = syntheticCheckpoint(16)
     serve(checkpoint)
     server.pause = 50
     const out = join(folder, 'stopped.safetensors')
     const { child, ended } = startPull(server.url('ltx.safetensors'), out)
-    await firstRange(checkpoint, ended)
+    await firstRangeRequested(checkpoint, ended)
     child.kill('SIGINT')
     const { code, output } = await ended
     expect(output).toMatch(/stopped; what has arrived is kept\n {2}to continue: run the same command again/)
@@ -145,7 +145,7 @@ const peakOf = (output: string) => 1024 * Number(/peak (\d+) kB/.exec(output)?.[
 
 type Done = [start: number, end: number]
 
-/** The ranges that the journal of an unfinished file says are done. */
+/** The finished ranges in the journal of a partial file. */
 function journaled(out: string): Done[] {
   const path = `${out}.partial.journal`
   if (!existsSync(path)) return []
@@ -160,13 +160,13 @@ function journaled(out: string): Done[] {
   })
 }
 
-function expectNoneAgain(finished: readonly Done[]) {
+function expectNotRequested(finished: readonly Done[]) {
   for (const [start, end] of finished)
     expect(server.requests.filter((request) => request.start < end && request.end > start)).toEqual([])
 }
 
-/** Until the first bytes beyond the header are requested. */
-async function firstRange({ header }: Synthetic, ended: Promise<unknown>) {
+/** Resolves when the first bytes after the header are requested. */
+async function firstRangeRequested({ header }: Synthetic, ended: Promise<unknown>) {
   let isOver = false
   void ended.then(() => (isOver = true))
   while (!isOver && !server.requests.some(({ start }) => start >= header.length))

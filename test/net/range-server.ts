@@ -1,4 +1,4 @@
-/** A server on this machine that sends parts of files, records the requests, and lets tests intercept them. */
+/** A local server that supports range requests, records the requests, and lets tests intercept them. */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,18 +12,18 @@ export const textFile = (text: string | Uint8Array, etag = '"text"'): ServedFile
 
 export type RangeRequest = { path: string; start: number; end: number; headers: IncomingMessage['headers'] }
 
-/** Answers in place of the server. @returns whether it did. */
+/** Responds in place of the server. @returns whether it did. */
 export type Interceptor = (request: IncomingMessage, response: ServerResponse, count: number) => boolean
 
 export type RangeServer = {
   url(path: string): string
-  /** Path to file; may be changed at any time. */
+  /** The served files by path; can be changed at any time. */
   files: Map<string, ServedFile>
   requests: RangeRequest[]
-  /** Bytes of bodies that were written, of all answers. */
+  /** The body bytes sent in all responses. */
   sent: number
   intercept?: Interceptor
-  /** Milliseconds between the chunks of an answer. */
+  /** Milliseconds between the chunks of a response. */
   pause: number
   close(): Promise<void>
 }

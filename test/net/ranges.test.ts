@@ -8,14 +8,14 @@ const tensor = (start: number, end: number): TensorInfo => ({ dtype: 'U8', shape
 
 const limits: RangeLimits = { maxBytes: 100, maxWaste: 0.1, maxGap: 20 }
 
-describe('ranges', () => {
-  it('of neighbours become one request', () => {
+describe('the planned ranges', () => {
+  it('of adjacent tensors are merged', () => {
     expect(planRanges([tensor(30, 40), tensor(10, 20), tensor(20, 30)], 8, limits)).toEqual([
       { start: 10, end: 40, pieces: [{ start: 10, end: 40, at: 8 }] },
     ])
   })
 
-  it('reach over the smallest gaps while the waste is small', () => {
+  it('include the smallest gaps up to the waste limit', () => {
     expect(planRanges([tensor(0, 40), tensor(42, 60), tensor(66, 80)], 0, limits)).toEqual([
       {
         start: 0,
@@ -29,11 +29,11 @@ describe('ranges', () => {
     ])
   })
 
-  it('never reach over a long gap, however much is wanted', () => {
+  it('never include a gap longer than maxGap', () => {
     expect(planRanges([tensor(0, 1000), tensor(1021, 2000)], 0, { ...limits, maxBytes: 5000 })).toHaveLength(2)
   })
 
-  it('are cut where they are long', () => {
+  it('are split at maxBytes', () => {
     const ranges = planRanges([tensor(0, 250)], 0, limits)
     expect(ranges.map(({ start, end }) => [start, end])).toEqual([
       [0, 100],
@@ -42,8 +42,8 @@ describe('ranges', () => {
     ])
   })
 
-  it('bring every wanted byte to its place, once, whatever the tensors and limits', () => {
-    const sizes = fc.array(fc.record({ gap: fc.nat(30), size: fc.nat(300), wanted: fc.boolean() }), { maxLength: 30 })
+  it('cover every selected byte exactly once for any tensors and limits', () => {
+    const sizes = fc.array(fc.record({ gap: fc.nat(30), size: fc.nat(300), selected: fc.boolean() }), { maxLength: 30 })
     const anyLimits = fc.record({
       maxBytes: fc.integer({ min: 1, max: 200 }),
       maxWaste: fc.constantFrom(0, 0.05, 0.5),
@@ -52,17 +52,17 @@ describe('ranges', () => {
     fc.assert(
       fc.property(sizes, anyLimits, (sizes, limits) => {
         let at = 5
-        const tensors = sizes.map(({ gap, size, wanted }) => {
+        const tensors = sizes.map(({ gap, size, selected }) => {
           const start = at + gap
           at = start + size
-          return { ...tensor(start, at), wanted }
+          return { ...tensor(start, at), selected }
         })
         const source = Uint8Array.from({ length: at }, (_, i) => (i * 7) % 251)
-        const wanted = tensors.filter((one) => one.wanted)
-        const result = Buffer.concat(wanted.map(({ start, end }) => source.subarray(start, end)))
-        const brought = Buffer.alloc(result.length)
+        const selected = tensors.filter((one) => one.selected)
+        const result = Buffer.concat(selected.map(({ start, end }) => source.subarray(start, end)))
+        const assembled = Buffer.alloc(result.length)
         let requested = 0
-        for (const { start, end, pieces } of planRanges(wanted, 0, limits)) {
+        for (const { start, end, pieces } of planRanges(selected, 0, limits)) {
           requested += end - start
           expect(end - start).toBeLessThanOrEqual(limits.maxBytes)
           for (let position = start; position < end; position += 13)
@@ -71,9 +71,9 @@ describe('ranges', () => {
               source.subarray(position, Math.min(position + 13, end)),
               position,
             ))
-              brought.set(bytes, to)
+              assembled.set(bytes, to)
         }
-        expect(brought).toEqual(result)
+        expect(assembled).toEqual(result)
         expect(requested).toBeLessThanOrEqual(result.length * (1 + limits.maxWaste))
       }),
     )

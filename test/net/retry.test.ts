@@ -11,14 +11,14 @@ import { UserError } from '../../src/platform/errors.ts'
 
 const never = new AbortController().signal
 
-/** A policy whose pauses are recorded instead of waited for. */
+/** A policy that records its pauses instead of waiting. */
 function policyWith(pauses: number[], attempts = 6) {
   const sleep = async (seconds: number) => void pauses.push(seconds)
   return createRetryPolicy(never, sleep, { attempts, hint: 'try again later' })
 }
 
 describe('retries', () => {
-  it('pause for 1, 2, 4, 8 and 16 s, and then give up', async () => {
+  it('pause for 1, 2, 4, 8 and 16 s before the last failure', async () => {
     const pauses: number[] = []
     const failing = withRetry(policyWith(pauses), async () => {
       throw new TransientError('busy')
@@ -27,7 +27,7 @@ describe('retries', () => {
     expect(pauses).toEqual([1, 2, 4, 8, 16])
   })
 
-  it('wait as long as the server asks, but never longer than two minutes', async () => {
+  it('pause for the requested Retry-After time, up to two minutes', async () => {
     const pauses: number[] = []
     const answers = [30, 86_400, Number.MAX_SAFE_INTEGER]
     const result = await withRetry(policyWith(pauses), async () => {
@@ -38,7 +38,7 @@ describe('retries', () => {
     expect([result, pauses, maxPause]).toEqual(['done', [30, 120, 120], 120])
   })
 
-  it('start over after something arrived', async () => {
+  it('start with the first pause again after progress', async () => {
     const pauses: number[] = []
     const policy = policyWith(pauses, 3)
     for (let i = 0; i < 2; i++) await policy.afterFailure(new TransientError('busy'))
@@ -48,7 +48,7 @@ describe('retries', () => {
     expect(pauses).toEqual([1, 2, 1, 2])
   })
 
-  it('are for transient failures only', async () => {
+  it('are limited to transient errors', async () => {
     const pauses: number[] = []
     const failing = withRetry(policyWith(pauses), async () => {
       throw new RangeError('a bug')
@@ -58,7 +58,7 @@ describe('retries', () => {
   })
 })
 
-it('a pause ends with the reason of the signal that is aborted', async () => {
+it('an aborted pause rejects with the reason of the signal', async () => {
   const controller = new AbortController()
   const pause = sleepSeconds(60, controller.signal)
   controller.abort(new Error('stopped'))
@@ -66,7 +66,7 @@ it('a pause ends with the reason of the signal that is aborted', async () => {
 })
 
 describe('an idle timeout', () => {
-  it('expires when nothing arrives, and not while something does', async () => {
+  it('expires only without restarts', async () => {
     const timeout = startIdleTimeout(0.1)
     for (let i = 0; i < 4; i++) {
       await new Promise((resolve) => setTimeout(resolve, 50))
@@ -78,7 +78,7 @@ describe('an idle timeout', () => {
     timeout.close()
   })
 
-  it('is aborted with the outer signal, without having expired', () => {
+  it('is aborted by the outer signal without expiring', () => {
     const controller = new AbortController()
     const timeout = startIdleTimeout(60, controller.signal)
     controller.abort(new Error('stopped'))

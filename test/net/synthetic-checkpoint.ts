@@ -1,6 +1,6 @@
 /**
- * A unified checkpoint with all 5,947 names of the released one and smaller shapes. Its bytes are a function of their position, so that it can be
- * served, checked and extracted without lying anywhere whole.
+ * A complete checkpoint with all 5,947 tensor names of the released one and smaller shapes. Its bytes are a function of their position, so that it can be
+ * served, checked and extracted without being stored.
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { bytesPerElement, type Dtype, elementCount } from '../../src/formats/dtypes.ts'
@@ -13,7 +13,7 @@ type Manifest = {
   tensors: Record<string, [Dtype, number[]]>
 }
 
-/** The audio path's real names and shapes. */
+/** The released names and shapes of the audio path. */
 function audioEntries(): [string, HeaderEntry][] {
   const { groups, tensors } = JSON.parse(readFileSync(goldenPath('manifest-22b-audio.json'), 'utf8')) as Manifest
   const grouped = groups.flatMap(({ prefix, count, names }) =>
@@ -24,7 +24,7 @@ function audioEntries(): [string, HeaderEntry][] {
   return [...grouped, ...Object.entries(tensors)].map(([name, [dtype, shape]]) => [name, { dtype, shape }])
 }
 
-/** The video half: what mirrors the audio half twice as wide, the attention between the two, and a video VAE. */
+/** The video tensors: the counterparts of the audio tensors at twice the width, the cross-modal attention, and a video VAE. */
 function videoEntries(audio: readonly [string, HeaderEntry][]): [string, HeaderEntry][] {
   const wide = (shape: readonly number[]) => shape.map((size) => (size >= 2048 && size !== 188160 ? 2 * size : size))
   const mirrored = audio
@@ -70,7 +70,7 @@ const shrunk = ({ dtype, shape }: HeaderEntry, factor: number): HeaderEntry => (
   shape: shape.map((size) => (size >= 256 ? Math.ceil(size / factor) : size)),
 })
 
-/** The order of files that the Python library writes: wide types first, then by name. */
+/** The tensor order of the Python safetensors library: wide types first, then by name. */
 const inFileOrder = ([a, { dtype: dtypeA }]: [string, HeaderEntry], [b, { dtype: dtypeB }]: [string, HeaderEntry]) =>
   dtypeA === dtypeB ? (a < b ? -1 : 1) : dtypeA === 'F32' ? -1 : 1
 
@@ -83,11 +83,11 @@ export type Synthetic = {
   placeOf(name: string): { start: number; end: number }
   /** Bytes `start` to `end` of the file. */
   bytes(start: number, end: number): Uint8Array
-  /** A local file with the same header and the same audio tensors; where the video lies there is nothing. */
+  /** Writes a local file with the same header and audio tensors; the video tensors are left sparse. */
   writeTo(path: string): void
 }
 
-/** @param factor what every width of at least 256 is divided by. */
+/** @param factor the divisor of every width of at least 256. */
 export function syntheticCheckpoint(factor: number, { content = 1 } = {}): Synthetic {
   const audio = audioEntries()
   const entries: Entries = new Map(
@@ -131,7 +131,7 @@ export function syntheticCheckpoint(factor: number, { content = 1 } = {}): Synth
   }
 }
 
-/** A prime length, so that no two tensors hold the same bytes by chance. */
+/** The length is prime, so that tensors do not have the same bytes by chance. */
 const pattern = new Uint8Array(1_048_573)
 let word = 1
 for (let i = 0; i < pattern.length; i++) {

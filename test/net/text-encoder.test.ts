@@ -15,7 +15,7 @@ const repository = 'google/gemma-3-12b-it-qat-q4_0-unquantized'
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-text-'))
 let server: RangeServer
 
-/** The same weights as a download of the hub holds them: in shards with an index, the picture half among them. */
+/** The same weights in the layout of the Hugging Face Hub: in shards with an index, including the vision tower. */
 function writeRelease(to: string) {
   mkdirSync(to)
   const stored = openSafetensors(join(original, 'model.safetensors'))
@@ -61,7 +61,7 @@ async function pullTo(out: string, from?: string) {
 }
 
 describe('the text encoder', () => {
-  it('comes from the hub by default, without the vision tower, and is read like the original', async () => {
+  it('is pulled from the hub by default without the vision tower and has the original fingerprint', async () => {
     const out = join(folder, 'from-hub')
     await pullTo(out)
     expect(readdirSync(out).sort()).toEqual([
@@ -80,7 +80,7 @@ describe('the text encoder', () => {
     expect(server.requests.every(({ headers }) => headers.authorization === 'Bearer secret')).toBe(true)
   })
 
-  it('comes in the same bytes from a local folder', async () => {
+  it('pulled from a local folder has the same bytes', async () => {
     const out = join(folder, 'from-here')
     await pullTo(out, join(folder, 'release'))
     const names = readdirSync(out)
@@ -89,7 +89,7 @@ describe('the text encoder', () => {
     expect(names.length).toBe(6)
   })
 
-  it('has no index before it is complete, so that a part of it is never used', async () => {
+  it('has no index before it is complete', async () => {
     const out = join(folder, 'half')
     server.intercept = (request, response) => {
       if (!request.url?.endsWith('tokenizer.json')) return false
@@ -103,7 +103,7 @@ describe('the text encoder', () => {
     openGemma(out).close()
   })
 
-  it('is not written outside its folder, whatever the index says', async () => {
+  it('is refused when the index contains a path outside its folder', async () => {
     const evil = join(folder, 'evil')
     mkdirSync(evil)
     writeFileSync(
@@ -114,7 +114,7 @@ describe('the text encoder', () => {
     expect(existsSync(join(folder, 'out'))).toBe(false)
   })
 
-  it('is refused where there is none', async () => {
+  it('is refused when the source contains none', async () => {
     const empty = join(folder, 'empty')
     mkdirSync(empty)
     await expect(pullTo(join(folder, 'out'), empty)).rejects.toThrow('model.safetensors cannot be opened')

@@ -1,11 +1,11 @@
-/** A real browser, where there is one: pages are opened in it as a reader would open them. */
+/** Opens pages in an installed Chromium. */
 import { existsSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { type Browser, chromium, type Page } from 'playwright-core'
 
 const paths = [process.env.CHROMIUM_PATH, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
-/** Undefined where none is installed (Debian: `apt install chromium`). */
+/** Undefined if Chromium is not installed (Debian: `apt install chromium`). */
 export const chromiumPath = paths.find((path) => path !== undefined && existsSync(path))
 
 export const openBrowser = (): Promise<Browser> =>
@@ -16,13 +16,13 @@ export const openBrowser = (): Promise<Browser> =>
 
 export type Opened = {
   page: Page
-  /** Everything the page complained about. */
-  complaints: string[]
-  /** Every request that is not the page itself or data inside it. */
+  /** Console errors, console warnings and uncaught errors. */
+  problems: string[]
+  /** Requests other than the page itself and data URLs. */
   requests: string[]
 }
 
-/** Opens a file. The network is watched, not blocked: a request is a failure of the page. */
+/** Opens a file. Network requests are recorded, not blocked. */
 export async function openPage(
   browser: Browser,
   path: string,
@@ -31,19 +31,19 @@ export async function openPage(
   const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme })
   const page = await context.newPage()
   const url = pathToFileURL(path).href
-  const [complaints, requests]: [string[], string[]] = [[], []]
+  const [problems, requests]: [string[], string[]] = [[], []]
   page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
+    if (['error', 'warning'].includes(message.type())) problems.push(message.text())
   })
-  page.on('pageerror', (error) => complaints.push(String(error)))
+  page.on('pageerror', (error) => problems.push(String(error)))
   page.on('request', (request) => {
     if (request.url() !== url && !request.url().startsWith('data:')) requests.push(request.url())
   })
   await page.goto(url)
-  return { page, complaints, requests }
+  return { page, problems, requests }
 }
 
-/** Seconds of every player, once each has read its own beginning. */
+/** The duration in seconds of each audio player, after its metadata are loaded. */
 export const durations = (page: Page): Promise<number[]> =>
   page.$$eval('audio', (players) =>
     Promise.all(
@@ -59,11 +59,11 @@ export const durations = (page: Page): Promise<number[]> =>
     ),
   )
 
-/** How far the page reaches beyond its window to the right; 0 is readable without scrolling. */
+/** The horizontal overflow of the page in pixels; 0 without horizontal scrolling. */
 export const overflow = (page: Page): Promise<number> =>
   page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
 
-/** The smallest text on the screen in pixels; text in pictures is scaled with them. */
+/** The smallest font size on the page in pixels; text in SVG images is scaled with the image. */
 export const smallestText = (page: Page): Promise<number> =>
   page.evaluate(`Math.min(...[...document.querySelectorAll('main *')].flatMap((element) => {
     if (![...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())) return []
@@ -72,13 +72,13 @@ export const smallestText = (page: Page): Promise<number> =>
     return [parseFloat(getComputedStyle(element).fontSize) * scale]
   }))`)
 
-/** Of what is written and of what it is written on, 0 to 765. */
-export async function brightness(page: Page): Promise<{ ink: number; paper: number }> {
+/** The brightness of text and background, 0 to 765. */
+export async function brightness(page: Page): Promise<{ text: number; background: number }> {
   const colors: string[] = await page.evaluate(
     '(({ color, backgroundColor }) => [color, backgroundColor])(getComputedStyle(document.body))',
   )
-  const [ink = 0, paper = 0] = colors.map((color) =>
+  const [text = 0, background = 0] = colors.map((color) =>
     (color.match(/\d+/g) ?? []).slice(0, 3).reduce((sum, part) => sum + Number(part), 0),
   )
-  return { ink, paper }
+  return { text, background }
 }

@@ -11,7 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
 const path = join(folder, 'pages', 'dataset.html')
 afterAll(() => rmSync(folder, { recursive: true }))
 
-test('writes the page beside the table, and says where', async () => {
+test('inspect-dataset --html writes a page and prints its path', async () => {
   const zip = projectPath('fixtures/zips/valid/ten-pairs.zip')
   const args = ['inspect-dataset', zip, '--audio-duration-seconds', '1', '--html', path]
   const { code, stdout, stderr } = await ltxA2a(args)
@@ -21,13 +21,13 @@ test('writes the page beside the table, and says where', async () => {
 })
 
 test.skipIf(chromiumPath === undefined)(
-  'the page plays every recording, without errors and without the network',
+  'the page plays every recording without errors or network requests',
   needs('Chromium (apt install chromium)'),
   async () => {
     const browser = await openBrowser()
-    const { page, complaints, requests } = await openPage(browser, path)
+    const { page, problems, requests } = await openPage(browser, path)
     expect(await durations(page)).toEqual(Array(20).fill(expect.closeTo(1, 2)))
-    expect([complaints, requests]).toEqual([[], []])
+    expect([problems, requests]).toEqual([[], []])
     await browser.close()
   },
 )

@@ -1,4 +1,4 @@
-/** Pages, opened in a real browser. Without one (Debian: `apt install chromium`) these tests are skipped. */
+/** Pages opened in a browser. These tests are skipped without one (Debian: `apt install chromium`). */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,7 +31,7 @@ test('the report of 2000 steps on 20 pairs is smaller than 5 MB', () => {
   expect(statSync(runFile).size).toBeLessThan(5e6)
 })
 
-test('a page of hundreds of pairs has players for those with findings, and no more than it can carry', () => {
+test('a page of hundreds of pairs has at most maxPlayers players, including the pairs with findings', () => {
   const [pair] = dataset.pairs
   const many = Array.from({ length: 600 }, (_, i) => ({
     ...(pair as (typeof dataset.pairs)[number]),
@@ -40,12 +40,16 @@ test('a page of hundreds of pairs has players for those with findings, and no mo
   const findings = [
     { kind: 'out-of-sync', severity: 'warning', what: '', hint: '', pairs: [{ name: 'pair-555' }] },
   ] as const
-  const heard = pairsWithPlayers({
+  const withPlayers = pairsWithPlayers({
     ...dataset,
     pairs: many,
     advice: { ...(dataset.advice as object), findings } as never,
   })
-  expect([heard.length, heard[0]?.name, heard.at(-1)?.name]).toEqual([maxPlayers, 'pair-1', 'pair-555'])
+  expect([withPlayers.length, withPlayers[0]?.name, withPlayers.at(-1)?.name]).toEqual([
+    maxPlayers,
+    'pair-1',
+    'pair-555',
+  ])
 })
 
 describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt install chromium)'), () => {
@@ -58,7 +62,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
     ['the report of a run', runFile, 2 * (1 + 9) + 3 * 2],
     ['the page of a dataset', datasetFile, 2 * 20],
   ]
-  const looks = [
+  const layouts = [
     { width: 1280, colorScheme: 'light' },
     { width: 1280, colorScheme: 'dark' },
     { width: 400, colorScheme: 'light' },
@@ -66,18 +70,18 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
   ] as const
 
   describe.each(pages)('%s', (_, path, players) => {
-    test.each(looks)('is quiet, complete and readable at $width px, $colorScheme', async (look) => {
-      const { page, complaints, requests } = await openPage(browser, path, look)
+    test.each(layouts)('has no errors, requests, overflow or tiny text at $width px, $colorScheme', async (layout) => {
+      const { page, problems, requests } = await openPage(browser, path, layout)
       expect(await durations(page)).toEqual(Array(players).fill(expect.closeTo(clipSeconds, 1)))
-      expect([complaints, requests]).toEqual([[], []])
+      expect([problems, requests]).toEqual([[], []])
       expect(await overflow(page)).toBe(0)
       expect(await smallestText(page)).toBeGreaterThanOrEqual(10)
-      const { ink, paper } = await brightness(page)
-      expect(ink > paper).toBe(look.colorScheme === 'dark')
+      const { text, background } = await brightness(page)
+      expect(text > background).toBe(layout.colorScheme === 'dark')
       await page.context().close()
     })
 
-    test('shows pictures, and no markup that came with the data', async () => {
+    test('shows its images and does not execute markup in the data', async () => {
       const { page } = await openPage(browser, path)
       expect(await page.$$eval('img', (images) => images.filter(({ naturalWidth }) => naturalWidth === 0).length)).toBe(
         0,
@@ -86,8 +90,8 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
       await page.context().close()
     })
 
-    test('plays one sound at a time, from where its picture is clicked', async () => {
-      const { page, complaints } = await openPage(browser, path)
+    test('plays one sound at a time, from the clicked position of its image', async () => {
+      const { page, problems } = await openPage(browser, path)
       await durations(page)
       const pictures = await page.$$('.picture')
       await pictures[0]?.click({ position: { x: 10, y: 10 } })
@@ -98,12 +102,12 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
       const position = await page.$$eval('audio', (all) => all[1]?.currentTime ?? 0)
       expect(Math.abs(position - clipSeconds / 2)).toBeLessThan(1)
       await expect.poll(() => page.evaluate(`document.querySelectorAll('.picture i')[1].style.opacity`)).toBe('1')
-      expect(complaints).toEqual([])
+      expect(problems).toEqual([])
       await page.context().close()
     })
   })
 
-  test('captions are shown as they were written', async () => {
+  test('shows captions with special characters unchanged', async () => {
     const { page } = await openPage(browser, datasetFile)
     expect(await page.textContent('tbody tr:first-child td:last-child')).toBe(dataset.pairs[0]?.caption)
   })

@@ -1,4 +1,4 @@
-/** A run of 2000 steps on 20 pairs, with two previews at every 250 steps: as large as runs usually get. */
+/** A run of 2000 steps on 20 pairs with two previews every 250 steps, a typical large run. */
 import { bestCheckpoint, type CheckpointCandidate, judge } from '../../src/audio/analysis/verdict.ts'
 import { compressAudio } from '../../src/audio/compress.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'

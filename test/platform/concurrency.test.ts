@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { mapConcurrently } from '../../src/platform/concurrency.ts'
 
-describe('items that are mapped concurrently', () => {
-  it('have their results in order, whichever is ready first', async () => {
+describe('mapConcurrently', () => {
+  it('returns the results in order', async () => {
     const results = await mapConcurrently([30, 10, 20], 3, async (milliseconds) => {
       await sleep(milliseconds)
       return milliseconds / 10
@@ -11,17 +11,17 @@ describe('items that are mapped concurrently', () => {
     expect(results).toEqual([3, 1, 2])
   })
 
-  it('are never more at a time than the concurrency', async () => {
-    let [running, most] = [0, 0]
+  it('never exceeds the concurrency', async () => {
+    let [running, maximum] = [0, 0]
     await mapConcurrently([1, 2, 3, 4, 5], 2, async () => {
-      most = Math.max(most, ++running)
+      maximum = Math.max(maximum, ++running)
       await sleep(2)
       running--
     })
-    expect(most).toBe(2)
+    expect(maximum).toBe(2)
   })
 
-  it('fail with the first error, when none is running any more and without starting another', async () => {
+  it('rejects with the first error after the running items end, without starting others', async () => {
     const [started, ended]: number[][] = [[], []]
     const mapped = mapConcurrently([0, 1, 2, 3], 2, async (i) => {
       started?.push(i)

@@ -17,7 +17,7 @@ import { needs } from '../needs.ts'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-files-'))
 
-it('a folder for temporary files that does not exist is named', async () => {
+it('a missing folder for temporary files is reported', async () => {
   const { TMPDIR } = process.env
   process.env.TMPDIR = '/nowhere'
   try {
@@ -31,13 +31,13 @@ it('a folder for temporary files that does not exist is named', async () => {
 })
 
 describe('replacing a file', () => {
-  it('writes the parts one after another, in a folder that it makes', () => {
+  it('writes the parts in order and creates the folder', () => {
     const path = join(newFolder(), 'a', 'b', 'file')
     replaceFile(path, ['one ', new Uint8Array([116, 119, 111]), ' ü'])
     expect(readFileSync(path, 'utf8')).toBe('one two ü')
   })
 
-  it('leaves nothing beside the file', () => {
+  it('leaves no temporary file', () => {
     const folder = newFolder()
     replaceFile(join(folder, 'file'), ['old'])
     replaceFile(join(folder, 'file'), ['new'])
@@ -45,7 +45,7 @@ describe('replacing a file', () => {
     expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('new')
   })
 
-  it('keeps the old file and leaves no half one when a part cannot be written', () => {
+  it('keeps the old file and leaves no partial file when a part cannot be written', () => {
     const folder = newFolder()
     const path = join(folder, 'file')
     writeFileSync(path, 'old')
@@ -60,7 +60,7 @@ describe('replacing a file', () => {
   })
 
   it.skipIf(!existsSync('/dev/full'))(
-    'keeps the old file and leaves no half one when the disk is full',
+    'keeps the old file and leaves no partial file when the disk is full',
     needs('/dev/full, a device without room'),
     () => {
       const folder = newFolder()
@@ -73,7 +73,7 @@ describe('replacing a file', () => {
     },
   )
 
-  it('recognizes what a killed process left', () => {
+  it('recognizes temporary files of a killed process', () => {
     expect(['state.safetensors.4711.tmp', 'notes.tmp', 'state.safetensors'].map(isLeftover)).toEqual([
       true,
       false,
@@ -81,21 +81,21 @@ describe('replacing a file', () => {
     ])
   })
 
-  it('leaves no half file where the name is taken by a folder', () => {
+  it('leaves no partial file when the path is a folder', () => {
     const folder = newFolder()
     mkdirSync(join(folder, 'taken', 'inside'), { recursive: true })
     expect(() => replaceFile(join(folder, 'taken'), ['new'])).toThrow()
     expect(readdirSync(folder)).toEqual(['taken'])
   })
 
-  it.skipIf(process.getuid?.() === 0)('says so where it may not write', needs('a user who is not root'), () => {
+  it.skipIf(process.getuid?.() === 0)('reports missing write permission', needs('a user who is not root'), () => {
     const folder = newFolder()
     chmodSync(folder, 0o500)
     expect(() => replaceFile(join(folder, 'file'), ['new'])).toThrow('EACCES')
     expect(existsSync(join(folder, 'file'))).toBe(false)
   })
 
-  it('writes JSON that reads back, with a line break at its end', () => {
+  it('writes JSON with a trailing line break', () => {
     const path = join(newFolder(), 'file.json')
     replaceJson(path, { rank: 32, name: 'ü' })
     expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ rank: 32, name: 'ü' })
@@ -104,7 +104,7 @@ describe('replacing a file', () => {
 })
 
 describe('a temporary folder', () => {
-  it('has a new path for every file, and is removed with what is in it', async () => {
+  it('returns a new path for each file and is removed with its files', async () => {
     const folder = await makeTempFolder()
     const paths = [folder.newFile('.wav'), folder.newFile('.wav'), folder.newFile('')]
     expect(new Set(paths).size).toBe(3)
@@ -115,7 +115,7 @@ describe('a temporary folder', () => {
     expect(existsSync(dirname(paths[0] as string))).toBe(false)
   })
 
-  it('leaves no listener in the process that uses it', async () => {
+  it('leaves no listeners on the process', async () => {
     const before = process.listenerCount('exit')
     const folders = await Promise.all(Array.from({ length: 20 }, makeTempFolder))
     expect(process.listenerCount('exit')).toBeLessThanOrEqual(before + 1)
@@ -123,7 +123,7 @@ describe('a temporary folder', () => {
     expect(process.listenerCount('exit')).toBe(before)
   })
 
-  it('is removed at the latest when the process exits', () => {
+  it('is removed when the process exits', () => {
     const temporary = newFolder()
     const program = `
       import { makeTempFolder } from ${JSON.stringify(new URL('../../src/platform/files.ts', import.meta.url).href)}

@@ -15,7 +15,7 @@ const lockPath = () => join(folder, lockFileName)
 const lockOf = (owner: Partial<Owner>) => JSON.stringify({ ...thisProcess(), ...owner })
 
 describe('a lock', () => {
-  it('keeps everyone else out until it is released', () => {
+  it('is exclusive until it is released', () => {
     const lock = lockFolder(folder)
     expect(() => lockFolder(folder)).toThrow(
       expect.objectContaining({
@@ -29,14 +29,14 @@ describe('a lock', () => {
     lockFolder(folder).release()
   })
 
-  it('makes the folder, and refuses a file', () => {
+  it('creates the folder and refuses a file', () => {
     lockFolder(join(folder, 'a', 'b')).release()
     expect(existsSync(join(folder, 'a', 'b'))).toBe(true)
     writeFileSync(join(folder, 'file'), '')
     expect(() => lockFolder(join(folder, 'file'))).toThrow(/is a file/)
   })
 
-  it('leaves no listener in the process that held it', () => {
+  it('leaves no listeners on the process', () => {
     const before = process.listenerCount('exit')
     lockFolder(folder).release()
     expect(process.listenerCount('exit')).toBe(before)
@@ -44,7 +44,7 @@ describe('a lock', () => {
     expect(process.listenerCount('exit')).toBe(before)
   })
 
-  it('is kept when another process could not take it', () => {
+  it('is unchanged when a second attempt fails', () => {
     const lock = lockFolder(folder)
     const content = readFileSync(lockPath(), 'utf8')
     expect(() => lockFolder(folder)).toThrow('is being written by')
@@ -53,7 +53,7 @@ describe('a lock', () => {
     lock.release()
   })
 
-  it('is not released by one who lost it', () => {
+  it('is not released by a previous owner', () => {
     const lock = lockFolder(folder)
     writeFileSync(lockPath(), lockOf({ pid: 1 }))
     lock.release()
@@ -61,7 +61,7 @@ describe('a lock', () => {
   })
 })
 
-describe('a lock of a process that is gone is broken', () => {
+describe('a stale lock is broken', () => {
   const expectBroken = () => {
     const lock = lockFolder(folder)
     expect(readFileSync(lockPath(), 'utf8')).toBe(lockOf({}))
@@ -69,24 +69,24 @@ describe('a lock of a process that is gone is broken', () => {
     lock.release()
   }
 
-  it('when no process has its pid', async () => {
+  it('when no process has its PID', async () => {
     const child = spawn(process.execPath, ['-e', ''])
     await new Promise((resolve) => child.on('exit', resolve))
     writeFileSync(lockPath(), lockOf({ pid: child.pid as number }))
     expectBroken()
   })
 
-  it('when a later process has its pid', () => {
+  it('when another process has its PID', () => {
     writeFileSync(lockPath(), lockOf({ started: '1' }))
     expectBroken()
   })
 
-  it('when the machine was restarted since', () => {
+  it('when the machine was restarted', () => {
     writeFileSync(lockPath(), lockOf({ boot: 'another' }))
     expectBroken()
   })
 
-  it('when the process was killed before it wrote its owner', () => {
+  it('when it has no owner and is old', () => {
     writeFileSync(lockPath(), '')
     expect(() => lockFolder(folder)).toThrow(/a process that is just starting/)
     utimesSync(lockPath(), 1, 1)
@@ -94,11 +94,11 @@ describe('a lock of a process that is gone is broken', () => {
   })
 })
 
-it('a lock of another machine is kept: whether its process still runs is unknown here', () => {
+it('a lock of another machine is kept', () => {
   expect(holderOf({ text: lockOf({ host: 'elsewhere', pid: 7 }), seconds: 1e6 })).toBe('process 7 on elsewhere')
 })
 
-it('a lock that another process has replaced in the meantime is put back', () => {
+it('a lock that another process has replaced is restored', () => {
   const [abandoned, replacement] = [lockOf({ started: '1' }), lockOf({ pid: 1 })]
   writeFileSync(lockPath(), replacement)
   breakLock(lockPath(), { text: abandoned, seconds: 0 })
@@ -107,18 +107,18 @@ it('a lock that another process has replaced in the meantime is put back', () =>
   expect(readdirSync(folder)).toEqual([])
 })
 
-it('of several processes that want an abandoned lock, one gets it', async () => {
+it('exactly one of several processes acquires an abandoned lock', async () => {
   writeFileSync(lockPath(), lockOf({ started: '1' }))
   const program = `
     import { lockFolder } from ${JSON.stringify(new URL('../../src/platform/lock.ts', import.meta.url).href)}
     try { lockFolder(${JSON.stringify(folder)}); console.log('got it') } catch (error) { console.log(error.name) }
-    process.stdin.resume()` // until the last has tried
+    process.stdin.resume()` // keeps the process alive until all have tried
   const children = Array.from({ length: 4 }, () =>
     spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program]),
   )
-  const said = await Promise.all(
+  const results = await Promise.all(
     children.map((child) => new Promise<string>((resolve) => child.stdout.on('data', (text) => resolve(String(text))))),
   )
   for (const child of children) child.stdin.end()
-  expect(said.map((text) => text.trim()).sort()).toEqual(['UserError', 'UserError', 'UserError', 'got it'])
+  expect(results.map((text) => text.trim()).sort()).toEqual(['UserError', 'UserError', 'UserError', 'got it'])
 })

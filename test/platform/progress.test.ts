@@ -9,14 +9,14 @@ const failing = {
   rejects: () => Promise.reject(new Error('the listener failed')),
 }
 
-it.each(Object.entries(failing))('a listener that %s makes every later event fail', async (_, onEvent) => {
+it.each(Object.entries(failing))('all events fail after a listener that %s', async (_, onEvent) => {
   const reporter = createReporter<ProgressEvent>({ onEvent })
   reporter.info('an event that is not awaited')
   await expect(reporter.emit({ type: 'info', message: 'second' })).rejects.toThrow('the listener failed')
   await expect(reporter.emit({ type: 'info', message: 'third' })).rejects.toThrow('the listener failed')
 })
 
-it('work waits for the listener, and events come in order', async () => {
+it('events are awaited and delivered in order', async () => {
   const seen: string[] = []
   const reporter = createReporter<ProgressEvent>({
     onEvent: async (event) => {
@@ -29,7 +29,7 @@ it('work waits for the listener, and events come in order', async () => {
   expect(seen).toEqual(['first', 'second'])
 })
 
-it('an aborted signal is an interruption', () => {
+it('throwIfAborted throws Interrupted after an abort', () => {
   const controller = new AbortController()
   const reporter = createReporter({ signal: controller.signal })
   reporter.throwIfAborted()

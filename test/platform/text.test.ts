@@ -17,29 +17,29 @@ it.each([
   [3_200_000, '3.2 MB'],
   [450_000_000, '450 MB'],
   [8_500_000_000, '8.50 GB'],
-])('%d bytes are %s', (bytes, text) => expect(sizeText(bytes)).toBe(text))
+])('%d bytes are shown as %s', (bytes, text) => expect(sizeText(bytes)).toBe(text))
 
 it.each([
   [4.4, '4 s'],
   [200, '3 min 20 s'],
   [3900, '1 h 5 min'],
-])('%d seconds are %s', (seconds, text) => expect(durationText(seconds)).toBe(text))
+])('%d seconds are shown as %s', (seconds, text) => expect(durationText(seconds)).toBe(text))
 
-it('counts have their plural', () =>
+it('counts have singular and plural nouns', () =>
   expect([countText(0, 'pair'), countText(1, 'pair'), countText(2, 'pair')]).toEqual(['0 pairs', '1 pair', '2 pairs']))
 
-it('whole numbers have separators', () => expect([wholeText(1799.6), wholeText(12)]).toEqual(['1,800', '12']))
+it('whole numbers have thousands separators', () => expect([wholeText(1799.6), wholeText(12)]).toEqual(['1,800', '12']))
 
 it('negative numbers have a minus sign', () => expect(decimalText(-0.5, 2)).toBe('−0.50'))
 
-it('long lists are cut', () => {
+it('long lists are abbreviated', () => {
   expect(listText(['a', 'b'], 2)).toBe('a, b')
   expect(listText(['a', 'b', 'c'], 2)).toBe('a, b and 1 more')
 })
 
-it('paths are quoted for a shell only where it needs that', () => {
+it('paths are quoted for a shell only where necessary', () => {
   expect(shellQuote('runs/pairs-1')).toBe('runs/pairs-1')
   expect(shellQuote("it's here")).toBe(`'it'\\''s here'`)
 })
 
-it('control characters and line breaks become blanks', () => expect(plain('a\n\u001b[2Jb\t')).toBe('a [2Jb'))
+it('control characters and line breaks become spaces', () => expect(plain('a\n\u001b[2Jb\t')).toBe('a [2Jb'))

@@ -25,8 +25,8 @@ const components: [name: string, load: Loader<object>, isLearned: (name: string)
   ['the audio stream', loadAudioStream, isTransformerWeight, /nothing/],
 ]
 
-describe.each(components)('%s while it learns', (_, load, isLearned, idle) => {
-  it('stores what it was loaded from as long as nothing was learned', () => {
+describe.each(components)('%s, made trainable,', (_, load, isLearned, idle) => {
+  it('stores the weights it was loaded from if they were not trained', () => {
     const tensors = initWeights(checkpointLayout(size))
     const before = new Map([...tensors.keys()].map((name) => [name, valuesOf(tensors, name)]))
     makeTrainable(tensors, metadata, load, isLearned).store()
@@ -35,7 +35,7 @@ describe.each(components)('%s while it learns', (_, load, isLearned, idle) => {
     for (const [name, values] of learned) expect(valuesOf(tensors, name), name).toEqual(values)
   })
 
-  it('puts every change where its loader finds it again', () => {
+  it('stores every change where its loader reads it', () => {
     const tensors = initWeights(checkpointLayout(size))
     const first = makeTrainable(tensors, metadata, load, isLearned)
     for (const [path, variable] of first.parameters) {
@@ -50,7 +50,7 @@ describe.each(components)('%s while it learns', (_, load, isLearned, idle) => {
   })
 })
 
-it('zeros that stand for no weight are masked', () => {
+it('padding zeros of kernels are masked', () => {
   const { masks } = makeTrainable(initWeights(checkpointLayout(size)), metadata, loadMainGenerator, isVocoderWeight)
   expect([...masks.keys()]).toContain('stages.0.up.kernel') // eleven taps do not fill three rows of five
 })

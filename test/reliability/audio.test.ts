@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { disguises } from '../../scripts/reliability/formats/disguises.ts'
+import { scriptInputs } from '../../scripts/reliability/formats/script-inputs.ts'
 import { audioExtensions, decodeAudio, measureAudio } from '../../src/audio/decode.ts'
 import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
@@ -28,7 +28,7 @@ function save(name: string, bytes: Uint8Array | string): string {
 const measure = (path: string, changedLimits: string[] = []) =>
   measureAudio(path, { headSeconds: 1, limits: parseLimits(changedLimits) })
 
-describe('what is no sound is refused by its name', () => {
+describe('a file that is not audio is refused with its name', () => {
   const wav = Buffer.from(encodeWav(tone(0.1, { channels: 1, sampleRate: 8000 })))
   const changed = (change: (bytes: Buffer) => void) => {
     const bytes = Buffer.from(wav)
@@ -36,12 +36,12 @@ describe('what is no sound is refused by its name', () => {
     return bytes
   }
   it.each<[what: string, bytes: Uint8Array]>([
-    ['nothing', new Uint8Array()],
-    ['a header without sound', wav.subarray(0, 44)],
-    ['half a header', wav.subarray(0, 20)],
-    ['a rate of zero', changed((bytes) => bytes.writeUInt32LE(0, 24))],
+    ['an empty file', new Uint8Array()],
+    ['a header without samples', wav.subarray(0, 44)],
+    ['a truncated header', wav.subarray(0, 20)],
+    ['a sample rate of zero', changed((bytes) => bytes.writeUInt32LE(0, 24))],
     ['no channels', changed((bytes) => bytes.writeUInt16LE(0, 22))],
-    ['a codec that nobody knows', changed((bytes) => bytes.writeUInt16LE(0x4242, 20))],
+    ['an unknown codec', changed((bytes) => bytes.writeUInt16LE(0x4242, 20))],
     ['a picture', Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')],
     ['a program', readFileSync(process.execPath).subarray(0, 5000)],
   ])('%s', async (what, bytes) => {
@@ -53,7 +53,7 @@ describe('what is no sound is refused by its name', () => {
       })
   })
 
-  it('but a header that lies about its length is not believed', async () => {
+  it('but a wrong length in the header is ignored', async () => {
     for (const claimed of [0xffffffff, 2 ** 31, wav.length * 3]) {
       const path = save(
         'long.wav',
@@ -65,7 +65,7 @@ describe('what is no sound is refused by its name', () => {
 })
 
 describe('a limit', () => {
-  it('on channels and on the rate is told, with the flag that raises it', async () => {
+  it('on channels and on the sample rate is reported with the flag that raises it', async () => {
     const wide = save(
       'wide.wav',
       encodeWav({ sampleRate: 8000, channels: Array.from({ length: 33 }, () => new Float32Array(80)) }),
@@ -81,7 +81,7 @@ describe('a limit', () => {
     })
   })
 
-  it('on what a few bytes decode to stops ffmpeg', async () => {
+  it('on the number of decoded samples stops ffmpeg', async () => {
     const silence = { sampleRate: 48_000, channels: [new Float32Array(48_000 * 60), new Float32Array(48_000 * 60)] }
     const path = await convert(writeWav(at('silence.wav'), silence), at('silence.flac'))
     expect(readFileSync(path).length).toBeLessThan(50_000)
@@ -91,39 +91,39 @@ describe('a limit', () => {
     await expect(measure(path, ['audio-minutes=0.5'])).rejects.toThrow('silence.flac is longer than 0.5 minutes')
   })
 
-  it('on the time that decoding takes stops ffmpeg', async () => {
+  it('on the decoding time stops ffmpeg', async () => {
     const path = writeWav(at('slow.wav'), { sampleRate: 48_000, channels: [new Float32Array(48_000 * 300)] })
     await expect(measure(path, ['decoding-seconds=0.01'])).rejects.toThrow('slow.wav takes more than 0.01 s to decode')
   })
 })
 
-describe('a script in disguise', () => {
+describe('a script with the extension of an audio file', () => {
   let server: Server
-  let calls = 0
+  let connections = 0
   beforeAll(async () => {
     server = createServer((socket) => {
-      calls++
+      connections++
       socket.destroy()
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   })
   afterAll(() => server.close())
 
-  const elsewhere = () => [
+  const forbidden = () => [
     writeWav(at('canary.wav'), tone(0.5)),
     `http://127.0.0.1:${(server.address() as AddressInfo).port}/x.wav`,
   ]
 
-  it('makes ffmpeg open no other file and no connection, under any of the six extensions', async () => {
-    for (const script of elsewhere().flatMap(disguises))
+  it('does not make ffmpeg open other files or connections, with any of the six extensions', async () => {
+    for (const script of forbidden().flatMap(scriptInputs))
       for (const extension of audioExtensions)
         await expect(decodeAudio(save(`script${extension}`, script))).rejects.toThrow(`script${extension}`)
-    expect(calls).toBe(0)
+    expect(connections).toBe(0)
   })
 
-  it('would do so if its own demuxer were let near it', async () => {
-    const [canary = ''] = elsewhere()
-    const [script = ''] = disguises(canary)
+  it('would make ffmpeg open the other file if the concat demuxer were allowed', async () => {
+    const [canary = ''] = forbidden()
+    const [script = ''] = scriptInputs(canary)
 
     const { path } = await findFfmpeg()
     const input = ['-f', 'concat', '-safe', '0', '-i', save('script.txt', script)]
@@ -132,26 +132,30 @@ describe('a script in disguise', () => {
 
   const hasStrace = spawnSync('strace', ['-V']).status === 0
 
-  it.skipIf(!hasStrace)('is all that ffmpeg opens, as the system calls show', needs('strace'), () => {
-    const [canary = ''] = elsewhere()
-    const files = disguises(canary).flatMap((script, i) =>
-      audioExtensions.map((extension) => save(`traced-${i}${extension}`, script)),
-    )
-    const genuine = writeWav(at('genuine.wav'), tone(0.1))
-    const log = at('strace.log')
-    const decoder = fileURLToPath(new URL('decode-each.ts', import.meta.url))
-    const trace = ['-f', '-e', 'trace=open,openat,connect', '-o', log, process.execPath, '--import', 'tsx', decoder]
-    execFileSync('strace', [...trace, genuine, ...files.slice(0, 24)])
-    const opened = readFileSync(log, 'utf8')
-    expect(opened).toContain('genuine.wav')
-    expect(opened).toContain('traced-0.wav')
-    expect(opened).not.toContain('canary.wav')
-    expect(opened).not.toMatch(/connect\(.*AF_INET/)
-  })
+  it.skipIf(!hasStrace)(
+    'does not make ffmpeg open the canary file or connect, according to strace',
+    needs('strace'),
+    () => {
+      const [canary = ''] = forbidden()
+      const files = scriptInputs(canary).flatMap((script, i) =>
+        audioExtensions.map((extension) => save(`traced-${i}${extension}`, script)),
+      )
+      const genuine = writeWav(at('genuine.wav'), tone(0.1))
+      const log = at('strace.log')
+      const decoder = fileURLToPath(new URL('decode-each.ts', import.meta.url))
+      const trace = ['-f', '-e', 'trace=open,openat,connect', '-o', log, process.execPath, '--import', 'tsx', decoder]
+      execFileSync('strace', [...trace, genuine, ...files.slice(0, 24)])
+      const opened = readFileSync(log, 'utf8')
+      expect(opened).toContain('genuine.wav')
+      expect(opened).toContain('traced-0.wav')
+      expect(opened).not.toContain('canary.wav')
+      expect(opened).not.toMatch(/connect\(.*AF_INET/)
+    },
+  )
 })
 
-describe('our own wav files', () => {
-  it('are read back as they were written, whatever the samples', () => {
+describe('wav files that were written by this tool', () => {
+  it('are read back with the same samples', () => {
     const sample = fc.float({ noNaN: true, min: -1, max: 1 })
     const channel = (length: number) =>
       fc.array(sample, { minLength: length, maxLength: length }).map((values) => Float32Array.from(values))
@@ -166,7 +170,7 @@ describe('our own wav files', () => {
   })
 })
 
-it('a sound is refused or read, whatever one of its bytes becomes', async () => {
+it('an audio file with one changed byte is read or refused, without a crash', async () => {
   const wav = encodeWav(tone(0.05, { channels: 2, sampleRate: 8000 }))
   await fc.assert(
     fc.asyncProperty(fc.nat(60), fc.nat(255), async (position, value) => {

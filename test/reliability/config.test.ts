@@ -18,24 +18,28 @@ const resolve = (text: string | Uint8Array) => {
 }
 
 describe('a job file is refused', () => {
-  it.each<[what: string, text: string, says: RegExp]>([
-    ['of two megabytes', JSON.stringify({ trigger_phrase: 'x'.repeat(2e6) }), /has more than 1000000 bytes/],
-    ['of a hundred thousand brackets', '['.repeat(1e5), /is not JSON/],
-    ['that is as deep, and closed', `{"rank":${'['.repeat(2e5)}${']'.repeat(2e5)}}`, /rank must be one of/],
+  it.each<[what: string, text: string, message: RegExp]>([
+    ['of 2 MB', JSON.stringify({ trigger_phrase: 'x'.repeat(2e6) }), /has more than 1000000 bytes/],
+    ['with 100,000 open brackets', '['.repeat(1e5), /is not JSON/],
+    ['with 200,000 nested arrays', `{"rank":${'['.repeat(2e5)}${']'.repeat(2e5)}}`, /rank must be one of/],
     ['with __proto__', '{"__proto__":{"rank":8},"data":"x.zip"}', /unknown parameter "__proto__"/],
     ['with constructor', '{"constructor":{},"data":"x.zip"}', /unknown parameter "constructor"/],
-    ['with __proto__ inside', '{"data":"x","validation":[{"reference_audio_url":"x","__proto__":{}}]}', /__proto__/],
-    ['with a name of half a megabyte', JSON.stringify({ ['x'.repeat(5e5)]: 1 }), /unknown parameter/],
-    ['with a number beyond all', '{"data":"x","number_of_steps":1e999}', /number_of_steps must be/],
-    ['with a path that holds a NUL', '{"data":"x\\u0000.zip"}', /must be a path/],
-  ])('%s', (_, text, says) => {
+    [
+      'with __proto__ in a nested object',
+      '{"data":"x","validation":[{"reference_audio_url":"x","__proto__":{}}]}',
+      /__proto__/,
+    ],
+    ['with a parameter name of 0.5 MB', JSON.stringify({ ['x'.repeat(5e5)]: 1 }), /unknown parameter/],
+    ['with a number that overflows', '{"data":"x","number_of_steps":1e999}', /number_of_steps must be/],
+    ['with a NUL in a path', '{"data":"x\\u0000.zip"}', /must be a path/],
+  ])('%s', (_, text, message) => {
     const started = performance.now()
-    expect(() => resolve(text)).toThrow(says)
+    expect(() => resolve(text)).toThrow(message)
     expect(performance.now() - started).toBeLessThan(5000)
     expect(({} as { rank?: unknown }).rank).toBeUndefined()
   })
 
-  it('or accepted, whatever JSON it is', () => {
+  it('or accepted, for any JSON', () => {
     const names = fc.constantFrom(
       'data',
       'rank',
@@ -60,7 +64,7 @@ describe('a job file is refused', () => {
   })
 })
 
-it("a run's config of any size or shape is no run", () => {
+it('a folder with an invalid or oversized config.json is not a run', () => {
   for (const text of ['{}', 'null', '[]', '"x"', '[[[', `{"tool":"ltx-a2a","x":"${'x'.repeat(11e6)}"}`]) {
     writeFileSync(join(folder, 'config.json'), text)
     expect(() => openRunFolder(folder)).toThrow(/is not a run of ltx-a2a/)
@@ -74,7 +78,7 @@ describe('a limit', () => {
     expect(rows).toEqual(limitNames.map((name) => [name, defaultLimits[name]]))
   })
 
-  it('is raised by its name, one or several at once, the last wins', () => {
+  it('is raised by its name; of several values the last is used', () => {
     const limits = parseLimits(['zip-files=7, audio-minutes=1.5', 'zip-files=8', ''])
     expect(limits).toEqual({ ...defaultLimits, 'zip-files': 8, 'audio-minutes': 1.5 })
     expect(parseLimits(['zip-files=9'], limits)).toEqual({ ...limits, 'zip-files': 9 })
@@ -91,7 +95,7 @@ describe('a limit', () => {
     '__proto__=1',
     '=1',
     'zip-files=1e9',
-  ])('%s is none', (text) => {
+  ])('%s is refused', (text) => {
     expect(() => parseLimits([text])).toThrow(
       expect.objectContaining({ name: 'UserError', hint: expect.stringContaining(limitNames.join(', ')) }),
     )

@@ -9,33 +9,33 @@ import { openFile } from '../../src/net/download.ts'
 
 const limits = parseLimits(['download-mib=8', 'download-silence-seconds=0.5'])
 
-type Answer = (response: ServerResponse, authorization: string | undefined) => void
+type Handler = (response: ServerResponse, authorization: string | undefined) => void
 
-const to =
+const redirectTo =
   (location: string, status = 302) =>
   (response: ServerResponse) =>
     response.writeHead(status, { location }).end()
 
-const answers: Record<string, Answer> = {
-  '/circle.zip': to('/circle-2.zip'),
-  '/circle-2.zip': to('/circle.zip', 307),
-  '/file.zip': to('file:///etc/passwd'),
-  '/ftp.zip': to('ftp://127.0.0.1/pairs.zip'),
-  '/data.zip': to('data:application/zip;base64,UEsFBg=='),
-  '/nowhere.zip': to('http://[broken'),
+const handlers: Record<string, Handler> = {
+  '/redirect-loop.zip': redirectTo('/redirect-loop-2.zip'),
+  '/redirect-loop-2.zip': redirectTo('/redirect-loop.zip', 307),
+  '/file.zip': redirectTo('file:///etc/passwd'),
+  '/ftp.zip': redirectTo('ftp://127.0.0.1/pairs.zip'),
+  '/data.zip': redirectTo('data:application/zip;base64,UEsFBg=='),
+  '/invalid-redirect.zip': redirectTo('http://[broken'),
   '/large.zip': (response) => response.writeHead(200, { 'content-length': 2 ** 40 }).end(),
   '/endless.zip': (response) => {
-    const pour = () => {
+    const fill = () => {
       while (!response.destroyed && response.write(Buffer.alloc(2 ** 16)));
     }
-    response.on('drain', pour)
-    pour()
+    response.on('drain', fill)
+    fill()
   },
-  '/silent.zip': () => {},
-  '/falls-silent.zip': (response) => void response.write('PK'),
-  '/page.zip': (response) => response.setHeader('content-type', 'TEXT/HTML').end('<html></html>'),
-  '/here.wav': (response, authorization) => response.end(authorization ?? 'nobody'),
-  '/there.wav': (response) => to(`${otherOrigin}/here.wav`)(response),
+  '/no-response.zip': () => {},
+  '/stalled-body.zip': (response) => void response.write('PK'),
+  '/web-page.zip': (response) => response.setHeader('content-type', 'TEXT/HTML').end('<html></html>'),
+  '/authorization.wav': (response, authorization) => response.end(authorization ?? 'no credentials'),
+  '/other-origin.wav': (response) => redirectTo(`${otherOrigin}/authorization.wav`)(response),
 }
 
 const servers: Server[] = []
@@ -50,14 +50,14 @@ afterAll(() => {
   if (before === undefined) delete process.env.TMPDIR
   else process.env.TMPDIR = before
   for (const server of servers) server.close().closeAllConnections()
-  expect(readdirSync(folder), 'what was left behind').toEqual([])
+  expect(readdirSync(folder), 'leftover files').toEqual([])
   rmSync(folder, { recursive: true })
 })
 
 async function serve(): Promise<string> {
   const server = createServer(({ url = '', headers }, response) => {
-    const answer = answers[url]
-    if (answer) answer(response, headers.authorization)
+    const handler = handlers[url]
+    if (handler) handler(response, headers.authorization)
     else response.writeHead(404).end()
   })
   servers.push(server)
@@ -66,16 +66,16 @@ async function serve(): Promise<string> {
 }
 
 it.each([
-  ['/circle.zip', 'redirects in circles', 'browser'],
+  ['/redirect-loop.zip', 'redirects in circles', 'browser'],
   ['/file.zip', 'redirects to file:, which is not the web', 'give its path'],
   ['/ftp.zip', 'redirects to ftp:, which is not the web', 'give its path'],
   ['/data.zip', 'redirects to data:, which is not the web', 'give its path'],
-  ['/nowhere.zip', 'redirects to nowhere, which is not the web', 'give its path'],
+  ['/invalid-redirect.zip', 'redirects to nowhere, which is not the web', 'give its path'],
   ['/large.zip', 'has more than 8 MiB', '--limit download-mib=1048576'],
   ['/endless.zip', 'has more than 8 MiB', '--limit download-mib=16'],
-  ['/silent.zip', 'sent nothing for 0.5 s', 'later'],
-  ['/falls-silent.zip', 'sent nothing for 0.5 s', 'later'],
-  ['/page.zip', 'sent a web page instead of a file', 'direct download link'],
+  ['/no-response.zip', 'sent nothing for 0.5 s', 'later'],
+  ['/stalled-body.zip', 'sent nothing for 0.5 s', 'later'],
+  ['/web-page.zip', 'sent a web page instead of a file', 'direct download link'],
 ])('%s %s', async (path, message, hint) => {
   await expect(openFile(origin + path, { limits })).rejects.toMatchObject({
     name: 'UserError',
@@ -84,7 +84,7 @@ it.each([
   })
 })
 
-it('a login goes to the server it is for, and not to where that redirects', async () => {
+it('credentials are not sent to another origin after a redirect', async () => {
   const withLogin = origin.replace('//', '//me:secret@')
   const contentOf = async (path: string) => {
     const file = await openFile(withLogin + path, { limits })
@@ -92,12 +92,12 @@ it('a login goes to the server it is for, and not to where that redirects', asyn
     await file.close()
     return text
   }
-  expect(await contentOf('/here.wav')).toBe(`Basic ${btoa('me:secret')}`)
-  expect(await contentOf('/there.wav')).toBe('nobody')
+  expect(await contentOf('/authorization.wav')).toBe(`Basic ${btoa('me:secret')}`)
+  expect(await contentOf('/other-origin.wav')).toBe('no credentials')
 })
 
 it.each(['ftp://127.0.0.1/pairs.zip', 'data://x', 'javascript://x', 'gopher://127.0.0.1:1/x'])(
-  '%s is no location',
+  '%s is not a valid location',
   async (location) => {
     await expect(openFile(location)).rejects.toThrow(/locations are not supported/)
   },

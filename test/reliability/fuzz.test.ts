@@ -15,7 +15,7 @@ it.each<[FormatName, number]>([
   ['wav', 100],
   ['audio', 120],
   ['config', 300],
-])('%s: %i mutated inputs are refused in our words or read, and nothing else is touched', async (format, count) => {
+])('%s: %i mutated inputs are read or refused with a UserError, without other effects', async (format, count) => {
   const report = await fuzz({ format, count, seed: 2, folder: join(folder, format) })
   expect(report.findings).toEqual([])
   expect(report.inputs).toBe(count)

@@ -8,7 +8,7 @@ import { killTest } from '../../scripts/reliability/kills.ts'
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-it('a training that is killed three times and resumed ends in the same bytes as one that was left alone', async () => {
+it('a run that is killed three times and resumed gives the same bytes as an uninterrupted run', async () => {
   const { kills, runs, failures } = await killTest({ folder, kills: 3, killsPerRun: 3, steps: 8 })
   expect(failures).toEqual([])
   expect(runs).toBeGreaterThan(0)

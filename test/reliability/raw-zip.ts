@@ -1,18 +1,18 @@
-/** Archives byte by byte, so that they can lie. */
+/** Builds zip files byte by byte, so that their fields can be invalid. */
 import { deflateRawSync } from 'node:zlib'
 import { crc32 } from '../../src/formats/crc.ts'
 
 export type RawEntry = {
   name: string | Buffer
   content?: Buffer | string
-  /** 0 is stored, 8 deflated. */
+  /** The compression method: 0 is store, 8 is deflate. */
   method?: number
   flags?: number
-  /** As the list claims; by default the truth. */
+  /** The values in the headers. Default: the correct values. */
   crc?: number
   size?: number
   packedSize?: number
-  /** Of Unix: what `ls -l` shows. */
+  /** The Unix file mode. */
   mode?: number
   comment?: Buffer
 }
@@ -22,7 +22,7 @@ export function rawZip(entries: readonly RawEntry[], { zip64 = false, count = en
   const list: Buffer[] = []
   let at = 0
   for (const entry of entries) {
-    const body = packed(entry)
+    const body = compressed(entry)
     const local = Buffer.concat([header(0x04034b50, entry, body, undefined), body])
     list.push(header(0x02014b50, entry, body, at))
     parts.push(local)
@@ -37,7 +37,7 @@ export function rawZip(entries: readonly RawEntry[], { zip64 = false, count = en
   ])
 }
 
-function packed({ content = '', method = 8 }: RawEntry): Buffer {
+function compressed({ content = '', method = 8 }: RawEntry): Buffer {
   const bytes = Buffer.from(content as string)
   return method === 8 ? deflateRawSync(bytes) : bytes
 }

@@ -1,9 +1,9 @@
-/** What a resumed run may change and what it may not. */
+/** Which parameters of a resumed run may change. */
 import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
+import { comparableContent, leftoverFiles } from '../../scripts/reliability/run-content.ts'
 import { noise, tinyOptions, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import type { TrainOptions } from '../../src/config/settings.ts'
 import { lockFileName, lockFolder } from '../../src/platform/lock.ts'
@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 describe('a resumed run', () => {
-  it.each<[flags: string[], says: RegExp]>([
+  it.each<[flags: string[], message: RegExp]>([
     [['--rank', '16'], /rank was 8 and cannot become 16/],
     [['--seed', '7', '--alpha', '9'], /alpha was 8 and cannot become 9; seed was 42 and cannot become 7/],
     [['--target-modules', 'audio_attn1.to_q'], /target_modules was .* and cannot become \["audio_attn1\.to_q"\]/],
@@ -37,45 +37,45 @@ describe('a resumed run', () => {
     [['--gradient-accumulation', '2'], /gradient_accumulation was 1 and cannot become 2/],
     [['--no-audio-normalize'], /audio_normalize was true and cannot become false/],
     [['--no-audio-preserve-pitch'], /audio_preserve_pitch was true and cannot become false/],
-  ])('cannot change %j', async (flags, says) => {
+  ])('cannot change %j', async (flags, message) => {
     const { code, stderr } = await run('train', '--resume', 'runs/short', ...flags)
-    expect(stderr).toMatch(says)
+    expect(stderr).toMatch(message)
     expect(code).toBe(2)
   })
 
-  it('cannot change its data: the pairs that differ are named', async () => {
+  it('cannot change its data; the pairs that differ are named', async () => {
     cpSync(join(folder, 'pairs'), join(folder, 'other'), { recursive: true })
     for (const side of ['start', 'end']) writeFileSync(join(folder, 'other', `new_${side}.wav`), noise(`new ${side}`))
-    writeFileSync(join(folder, 'other', 'hiss_end.wav'), noise('not the same'))
+    writeFileSync(join(folder, 'other', 'hiss_end.wav'), noise('changed'))
     const { code, stderr } = await run('train', '--resume', 'runs/short', '--data', 'other')
     expect(stderr).toMatch(/is of another training: the pair new is new; the pair hiss has changed/)
     expect(code).toBe(2)
-    expect(remainsOf(join(folder, 'runs/short'))).toEqual([]) // no lock either
+    expect(leftoverFiles(join(folder, 'runs/short'))).toEqual([]) // no lock either
   })
 
   it('cannot change one reference', async () => {
     cpSync(join(folder, 'pairs'), join(folder, 'reference'), { recursive: true })
-    writeFileSync(join(folder, 'reference', 'wind_start.wav'), noise('not the same'))
+    writeFileSync(join(folder, 'reference', 'wind_start.wav'), noise('changed'))
     await expect(resumed('runs/short', { data: 'reference' })).rejects.toMatchObject({
       name: 'UserError',
       message: expect.stringMatching(/is of another training: the pair wind has changed$/),
     })
   })
 
-  it('cannot have fewer steps than it has done', async () => {
+  it('cannot have fewer steps than it has completed', async () => {
     await expect(resumed('runs/short', { numberOfSteps: 2 })).rejects.toMatchObject({
       name: 'UserError',
       message: expect.stringMatching(/has done 3 steps, more than the number_of_steps 2/),
     })
   })
 
-  it('can have more steps, which is written down, and ends like a run that had them from the beginning', async () => {
-    await trained('straight', 6)
+  it('can have more steps, which is recorded, and gives the same result as a run that had them from the start', async () => {
+    await trained('uninterrupted', 6)
     const { code } = await run('train', '--resume', 'latest', '--number-of-steps', '6', '--checkpoint-interval', '100')
     expect(code).toBe(0)
-    const lora = (name: string) => essenceOf(join(folder, name)).find((line) => line.startsWith('lora'))
-    expect(lora('runs/short')).toBe(lora('straight'))
-    expect(remainsOf(join(folder, 'runs/short'))).toEqual([])
+    const lora = (name: string) => comparableContent(join(folder, name)).find((line) => line.startsWith('lora'))
+    expect(lora('runs/short')).toBe(lora('uninterrupted'))
+    expect(leftoverFiles(join(folder, 'runs/short'))).toEqual([])
     const { parameters, changes } = configOf('runs/short')
     expect(parameters).toMatchObject({ number_of_steps: 6, checkpoint_interval: 100, rank: 8 })
     expect(changes).toEqual([
@@ -83,16 +83,16 @@ describe('a resumed run', () => {
     ])
   })
 
-  it('is refused while another process writes it, wherever the folder lies now', async () => {
+  it('is refused while another process writes to it, even if the folder was moved', async () => {
     renameSync(join(folder, 'runs/short'), join(folder, 'moved'))
     const lock = lockFolder(join(folder, 'moved'))
     const text = readFileSync(join(folder, 'moved', lockFileName), 'utf8')
     const { code, stderr } = await spawnLtxA2a(['train', '--resume', 'moved'], { cwd: folder })
-    expect(stderr).toMatch(new RegExp(`^error: moved is being written by process ${process.pid}`)) // first of all
+    expect(stderr).toMatch(new RegExp(`^error: moved is being written by process ${process.pid}`)) // the first line of the output
     expect(code).toBe(2)
     expect(readFileSync(join(folder, 'moved', lockFileName), 'utf8')).toBe(text)
     lock.release()
-    expect(remainsOf(join(folder, 'moved'))).toEqual([])
+    expect(leftoverFiles(join(folder, 'moved'))).toEqual([])
     expect(existsSync(join(folder, 'runs/short'))).toBe(false)
   })
 })

@@ -21,40 +21,40 @@ function save(header: string, dataBytes: number) {
 const u8 = (name: string, start: number, end: number) =>
   `${JSON.stringify(name)}:{"dtype":"U8","shape":[${end - start}],"data_offsets":[${start},${end}]}`
 
-describe("the format's own rules are kept", () => {
-  it.each<[what: string, entries: string[], dataBytes: number, says: RegExp]>([
-    ['no overlap', [u8('a', 0, 4), u8('b', 2, 6)], 6, /tensors a and b overlap/],
-    ['no overlap by a whole tensor', [u8('a', 0, 4), u8('b', 0, 4)], 4, /tensors a and b overlap/],
-    ['no hole', [u8('a', 0, 4), u8('b', 6, 8)], 8, /bytes \d+ to \d+ belong to no tensor/],
-    ['no hole before the first', [u8('a', 2, 4)], 4, /bytes \d+ to \d+ belong to no tensor/],
-    ['nothing behind the last', [u8('a', 0, 4)], 5, /bytes \d+ to \d+ belong to no tensor/],
-    ['no name twice', [u8('a', 0, 4), u8('a', 4, 8)], 8, /its header names a twice/],
+describe('a safetensors file', () => {
+  it.each<[what: string, entries: string[], dataBytes: number, message: RegExp]>([
+    ['with overlapping tensors', [u8('a', 0, 4), u8('b', 2, 6)], 6, /tensors a and b overlap/],
+    ['with two tensors in the same range', [u8('a', 0, 4), u8('b', 0, 4)], 4, /tensors a and b overlap/],
+    ['with a gap between tensors', [u8('a', 0, 4), u8('b', 6, 8)], 8, /bytes \d+ to \d+ belong to no tensor/],
+    ['with a gap before the first tensor', [u8('a', 2, 4)], 4, /bytes \d+ to \d+ belong to no tensor/],
+    ['with trailing data', [u8('a', 0, 4)], 5, /bytes \d+ to \d+ belong to no tensor/],
+    ['with a duplicate name', [u8('a', 0, 4), u8('a', 4, 8)], 8, /its header names a twice/],
     [
-      'no name twice, written differently',
+      'with a duplicate name in a different escape',
       [u8('a', 0, 4), u8('a', 4, 8).replace('"a"', '"\\u0061"')],
       8,
       /names a twice/,
     ],
-    ['no tensor behind the end', [u8('a', 0, 4)], 3, /tensor a ends at byte \d+ but the file has \d+/],
+    ['with a tensor beyond the end of the file', [u8('a', 0, 4)], 3, /tensor a ends at byte \d+ but the file has \d+/],
     [
-      'no size beyond what can be counted',
+      'with a size above the largest safe integer',
       ['"a":{"dtype":"F32","shape":[9007199254740991,9007199254740991],"data_offsets":[0,4]}'],
       4,
       /tensor a has 4 bytes/,
     ],
-  ])('%s', (_, entries, dataBytes, says) => {
+  ])('is refused %s', (_, entries, dataBytes, message) => {
     save(`{${entries.join(',')}}`, dataBytes)
-    expect(() => openSafetensors(path)).toThrow(says)
+    expect(() => openSafetensors(path)).toThrow(message)
   })
 
-  it('the header may end in blanks, tensors may stand in any order, and be empty', () => {
+  it('may have a header that ends in spaces, and tensors in any order and empty', () => {
     save(`{${[u8('b', 4, 6), u8('a', 0, 4), u8('c', 6, 6)].join(',')}}   `, 6)
     const file = openSafetensors(path)
     expect([...file.tensors.keys()]).toEqual(['b', 'a', 'c'])
     file.close()
   })
 
-  it('a tensor may be called __proto__ without becoming one', () => {
+  it('with a tensor named __proto__ does not change the prototype', () => {
     save(`{${u8('__proto__', 0, 2)}}`, 2)
     const file = openSafetensors(path)
     expect(file.read('__proto__').bytes).toEqual(Uint8Array.of(0, 0))
@@ -62,7 +62,7 @@ describe("the format's own rules are kept", () => {
     expect(({} as { dtype?: string }).dtype).toBeUndefined()
   })
 
-  it('a header cannot claim the memory of the machine', () => {
+  it('with a huge header length is refused before memory is allocated', () => {
     writeFileSync(path, Buffer.from('ffffffffffffff7f7b7d', 'hex'))
     expect(() => openSafetensors(path)).toThrow(/its header claims/)
   })
@@ -79,7 +79,7 @@ const name = fc
   .string({ unit: 'binary', minLength: 1, maxLength: 12 })
   .filter((name) => !/\p{Cs}/u.test(name) && name !== '__proto__' && name !== '__metadata__')
 
-describe('whatever is written', () => {
+describe('a file that was written', () => {
   it('is read back', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.tuple(name, tensor), { maxLength: 5, selector: ([name]) => name }), (tensors) => {
@@ -92,7 +92,7 @@ describe('whatever is written', () => {
     )
   })
 
-  it('is refused or read when some of its bytes become others', () => {
+  it('is read or refused after some of its bytes were changed', () => {
     const key = (side: string) => `diffusion_model.a.lora_${side}.weight`
     const factor = (shape: number[]): StoredTensor => ({ dtype: 'F32', shape, bytes: new Uint8Array(24) })
     writeSafetensors(

@@ -1,11 +1,11 @@
-/** Ctrl-C and SIGTERM: the first one stops after the step and saves, the second exits at once, and neither leaves temporary files. */
+/** Signals: the first stops the run after the step and saves it, the second exits at once. Neither leaves temporary files. */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { remainsOf } from '../../scripts/reliability/essence.ts'
+import { leftoverFiles } from '../../scripts/reliability/run-content.ts'
 import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { projectPath, spawnLtxA2a } from '../cli/bin.ts'
@@ -20,16 +20,16 @@ const train = (out: string) => ['train', ...tinyRun, '--rank', '4', '--number-of
 it.each([
   ['SIGTERM', 143],
   ['SIGHUP', 129], // the terminal is closed
-] as const)('%s saves, says how to continue, and exits with %i', async (signal, expectedCode) => {
+] as const)('%s saves the run, prints how to resume it, and exits with %i', async (signal, expectedCode) => {
   const interrupt = { at: 'Training: ', signal }
   const { code, stderr } = await spawnLtxA2a(train(signal), { cwd: folder, interrupt })
   expect(stderr).toMatch(/stopped after step \d+ of 200; the run is saved\n {2}to continue: ltx-a2a train --resume SIG/)
   expect(code).toBe(expectedCode)
   expect(readdirSync(join(folder, signal))).toContain('state.safetensors')
-  expect(remainsOf(join(folder, signal))).toEqual([])
+  expect(leftoverFiles(join(folder, signal))).toEqual([])
 })
 
-it('Ctrl-C saves although the reader of the messages is gone', async () => {
+it('Ctrl-C saves the run even if the reader of stderr has exited', async () => {
   const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), ...train('unread')], {
     cwd: folder,
     env: { ...process.env, LTX_A2A_CACHE: folder },
@@ -39,18 +39,18 @@ it('Ctrl-C saves although the reader of the messages is gone', async () => {
     child.stderr.on('data', (text) => String(text).includes('Training: ') && resolve())
     child.on('close', () => resolve())
   })
-  child.stderr.destroy() // as when `tee` is stopped by the same Ctrl-C
+  child.stderr.destroy() // as if the same Ctrl-C stopped `tee`
   child.kill('SIGINT')
   expect(await closed).toBe(130)
   expect(readdirSync(join(folder, 'unread'))).toContain('state.safetensors')
-  expect(remainsOf(join(folder, 'unread'))).toEqual([])
+  expect(leftoverFiles(join(folder, 'unread'))).toEqual([])
 })
 
 it.skipIf(process.platform === 'win32').for([
   ['the dataset is read', '*-version*|*-filters*) ;; *'],
-  ['ffmpeg is looked for', '*-version*'],
+  ['ffmpeg is searched for', '*-version*'],
 ] as const)(
-  'Ctrl-C while %s reaches no ffmpeg, makes no recording unreadable, and makes no folder',
+  'Ctrl-C while %s does not reach ffmpeg, reports no recording as unreadable, and creates no folder',
   needs('process groups, which Windows does not have'),
   async ([_, slowCase]) => {
     const { path } = await findFfmpeg()
@@ -61,7 +61,7 @@ it.skipIf(process.platform === 'win32').for([
     const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), ...train('group')], {
       cwd: folder,
       env: { ...process.env, FFMPEG_PATH: slow, LTX_A2A_CACHE: folder },
-      detached: true, // a group of its own, as a shell gives it one
+      detached: true, // in its own process group, as in a shell
     })
     let output = ''
     child.stderr.on('data', (text) => {
@@ -80,7 +80,7 @@ it.skipIf(process.platform === 'win32').for([
 it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('a second %s exits at once with %i, without its lock and temporary files', async (signal, code) => {
+] as const)('a second %s exits at once with %i, and removes the lock and the temporary files', async (signal, code) => {
   const temp = join(folder, `temp-${signal}`)
   const run = join(folder, `run-${signal}`)
   mkdirSync(temp)

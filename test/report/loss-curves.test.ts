@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest'
 import { curveOf, lossBySigma, parseMetrics, smoothed, thinnedCurve } from '../../src/report/loss-curves.ts'
 
-test('lines are read, and one that is cut off is left out', () => {
+test('lines are parsed, except an incomplete one', () => {
   expect(parseMetrics('{"step":0,"fixed_loss":1}\n{"step":1,"loss":0.5}\n{"step":2,"lo')).toEqual([
     { step: 0, fixed_loss: 1 },
     { step: 1, loss: 0.5 },
   ])
 })
 
-test('a curve has the steps that have the number', () => {
+test('a curve contains only the steps that have the value', () => {
   const steps = [{ step: 0 }, { step: 1, loss: 0.5 }, { step: 2, loss: Number.NaN }, { step: 3, loss: 0.25 }]
   expect(curveOf(steps, ({ loss }) => loss)).toEqual([
     [1, 0.5],
@@ -16,7 +16,7 @@ test('a curve has the steps that have the number', () => {
   ])
 })
 
-test('smoothing follows slowly, and starts where the curve starts', () => {
+test('smoothing is an exponential average that starts at the first value', () => {
   const steady = smoothed(
     [1, 2, 3].map((step) => [step, 4] as const),
     0.1,
@@ -32,7 +32,7 @@ test('smoothing follows slowly, and starts where the curve starts', () => {
   expect(second).toBeCloseTo(2 / 3, 12)
 })
 
-test('each step counts in the band of its mean noise level', () => {
+test('each step is assigned to the band of its mean noise level', () => {
   const steps = [
     { step: 1, loss: 1, sigmas: [0.1] },
     { step: 2, loss: 2, sigmas: [1] },
@@ -47,7 +47,7 @@ test('each step counts in the band of its mean noise level', () => {
   ])
 })
 
-test('a thinned curve ends where the whole one ends, and keeps its mean', () => {
+test('a decimated curve keeps its last point and its mean', () => {
   const points = Array.from({ length: 1000 }, (_, i) => [i + 1, i % 2] as const)
   const thin = thinnedCurve(points, 100)
   expect([thin.length, thin.at(-1)]).toEqual([100, [1000, 0.5]])

@@ -11,27 +11,27 @@ import { encodePng } from '../../src/report/page/player.ts'
 import { runPage, selectPreviews } from '../../src/report/run-page.ts'
 import { dataset } from '../pages/run.ts'
 
-describe('markup', () => {
-  test('escapes everything that is not markup', () => {
+describe('the html template', () => {
+  test('escapes inserted text', () => {
     const evil = `<img src=x onerror="alert('&')">`
     expect(html`<b title="${evil}">${evil}</b>`.markup).toBe(
       '<b title="&lt;img src=x onerror=&quot;alert(&#39;&amp;&#39;)&quot;&gt;">&lt;img src=x onerror=&quot;alert(&#39;&amp;&#39;)&quot;&gt;</b>',
     )
   })
 
-  test('joins lists, keeps markup, and leaves out what is not there', () => {
+  test('joins lists, keeps markup, and omits missing values', () => {
     expect(html`<ul>${['a', 'b'].map((item) => html`<li>${item}</li>`)}${false}${undefined}${0}</ul>`.markup).toBe(
       '<ul><li>a</li><li>b</li>0</ul>',
     )
   })
 })
 
-test('checksums are those of the standards', () => {
+test('CRC-32 and CRC-32C match the standard check values', () => {
   const digits = Buffer.from('123456789')
   expect([crc32(digits), crc32c(digits)]).toEqual([0xcbf43926, 0xe3069283])
 })
 
-test('a picture holds its pixels row by row', () => {
+test('a PNG image contains its pixels row by row', () => {
   const png = Buffer.from(
     encodePng({
       width: 3,
@@ -48,7 +48,7 @@ test('a picture holds its pixels row by row', () => {
 })
 
 describe('a chart', () => {
-  test('has round ticks that enclose its values', () => {
+  test('has round tick values that enclose its data', () => {
     expect(ticks([0, 2000])).toEqual([0, 500, 1000, 1500, 2000])
     expect(ticks([0.4312, 0.9])).toEqual([0.4, 0.6, 0.8, 1])
     expect(ticks([2e-4, 2e-5])).toEqual([0, 5e-5, 1e-4, 1.5e-4, 2e-4])
@@ -56,11 +56,11 @@ describe('a chart', () => {
     expect(ticks([0, 0]).length).toBeGreaterThan(1)
   })
 
-  test('writes numbers briefly', () => {
+  test('shows short axis numbers', () => {
     expect([0, 0.4312, 2000, 1e-4, 2.5e-5, -3].map(axisNumber)).toEqual(['0', '0.431', '2000', '1e−4', '2.5e−5', '−3'])
   })
 
-  test('shows the latest values, and says when there is no values yet', () => {
+  test('shows the latest values, or that there are none yet', () => {
     const series = [{ name: 'loss', points: [[1, 0.9] as const, [2, 0.5] as const] }]
     const { markup } = lineChart({ title: 'Loss', series, format: (value) => value.toFixed(2) })
     expect(markup).toContain('loss <b>0.50</b>')
@@ -69,7 +69,7 @@ describe('a chart', () => {
   })
 })
 
-test('of very many previews the first, the last, the best and some between are shown', () => {
+test('of many previews the first, the last, the best and some others are shown', () => {
   const previews = Array.from({ length: 80 }, (_, i) => ({ step: 250 * (80 - i) }))
   const shown = selectPreviews(previews, { step: 1000, reason: '' }).map(({ step }) => step)
   expect(shown).toHaveLength(12)
@@ -77,7 +77,7 @@ test('of very many previews the first, the last, the best and some between are s
   expect(selectPreviews(previews.slice(0, 12), undefined)).toHaveLength(12)
 })
 
-describe('a value that could not be measured is shown as –, not as 0:', () => {
+describe('an unknown value is shown as –, not as 0,', () => {
   const cells = (markup: string, row: string) =>
     [...(markup.split(`<td>${row}</td>`)[1]?.split('</tr>')[0] ?? '').matchAll(/<td class="number[^"]*">([^<]*)/g)].map(
       ([, text]) => text,
@@ -100,7 +100,7 @@ describe('a value that could not be measured is shown as –, not as 0:', () => 
     expect(cells(markup, 'silent').slice(2)).toEqual(['−18.2 → –', '−3.1 → –', '–', '–'])
   })
 
-  test('beside a preview and a reconstruction', () => {
+  test('for a preview and a reconstruction', () => {
     const sound = { dataUri: '', seconds: 1, spectrogram: '', peaks: [] }
     const verdict: Verdict = { word: 'ignored', follows: 0.1, timing: 0, lagSeconds: 0, toReference: null, toBase: 3 }
     const markup = runPage({

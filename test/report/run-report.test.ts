@@ -31,7 +31,7 @@ beforeEach(() => {
   messages = []
 })
 
-/** A report of a run whose events follow. */
+/** Creates a report and starts its run. */
 async function open(validation: ValidationClip[] = [{ prompt: 'v1ntage radio', reference }]) {
   const report = createRunReport({
     onInfo: (message) => messages.push(message),
@@ -50,7 +50,7 @@ const done = (state: 'finished' | 'stopped', step: number): TrainEvent => {
   return { type: 'done', state, step, steps: 4, folder: run, seconds: 1 }
 }
 
-/** The event of a step that is in the metrics already, as the run writes them. */
+/** Appends a step to the metrics file, as a run does. @returns its event. */
 function step(step: number): TrainEvent {
   const line = { step, loss: 1 / step, sigmas: [0.5], seconds: 1, fixed_loss: 1 }
   appendFileSync(run.metrics, `${JSON.stringify(line)}\n`)
@@ -64,7 +64,7 @@ const page = () => readFileSync(run.report, 'utf8')
 const verdicts = () => JSON.parse(readFileSync(run.verdicts, 'utf8'))
 
 describe('the report of a run', () => {
-  test('judges each preview, and names the best checkpoint at the end', async () => {
+  test('contains the verdict on each preview and the best checkpoint', async () => {
     const report = await open()
     await report(preview(0, performance(9, { seconds: 2 })))
     for (const n of [1, 2]) await report(step(n))
@@ -86,7 +86,7 @@ describe('the report of a run', () => {
     expect(page().match(/<audio/g)).toHaveLength(4)
   })
 
-  test('compares with the target and the base where they are known', async () => {
+  test('compares previews with the target and the base when they are known', async () => {
     const report = await open([{ prompt: '', reference, target: radio(reference, 3) }])
     await report(preview(0, reference))
     await report(preview(4, radio(reference, 3)))
@@ -95,18 +95,18 @@ describe('the report of a run', () => {
     expect(verdicts().best.reason).toContain('0.0 dB from the target')
   })
 
-  test('is written during the run, when there is something new', async () => {
+  test('is updated during the run, with a minimum interval', async () => {
     const report = await open([])
     await report(step(1))
     expect(page()).toContain('step 1 of 4')
-    await report(step(2)) // too soon
+    await report(step(2)) // within the minimum interval
     expect(page()).toContain('step 1 of 4')
     await report(done('stopped', 2))
     expect(page()).toContain('stopped after step 2 of 4')
     expect(existsSync(run.verdicts)).toBe(false)
   })
 
-  test('remembers the previews that a run rendered before it was interrupted', async () => {
+  test('includes the previews that were rendered before an interruption', async () => {
     replaceFile(run.preview(1, 2), [encodeWav(radio(reference))])
     for (const n of [1, 2]) step(n)
     const report = await open()
@@ -117,7 +117,7 @@ describe('the report of a run', () => {
     expect(verdicts().best.step).toBe(2)
   })
 
-  test('measures previews by what a reconstruction loses, unless its distance is unknown', async () => {
+  test('compares previews with the distance of reconstructions, unless it is unknown', async () => {
     const silence = { sampleRate: 16_000, channels: [new Float32Array(32_000), new Float32Array(32_000)] }
     const report = await open()
     await report({ type: 'reconstruction', name: 'silent', original: silence, reconstructed: silence })
@@ -133,7 +133,7 @@ describe('the report of a run', () => {
     expect(unknown).toEqual(verdicts().previews[0])
   })
 
-  test('that cannot be written is a warning, and the run goes on', async () => {
+  test('that cannot be written is a warning, and the run continues', async () => {
     const report = await open([])
     rmSync(run.path, { recursive: true })
     replaceFile(run.path, ['in the way'])
@@ -142,14 +142,14 @@ describe('the report of a run', () => {
   })
 })
 
-describe('TensorBoard', () => {
+describe('the TensorBoard listener', () => {
   const start = (): TrainEvent => {
     return { type: 'run', folder: run, settings, base, backend: 'wasm', validation: [] }
   }
   const written = () => readdirSync(run.tensorboard).map((name) => readFileSync(join(run.tensorboard, name), 'latin1'))
   const count = (text: string | undefined, word: string) => (text ?? '').split(word).length - 1
 
-  test('gets the numbers of each step, the fixed loss and the previews', () => {
+  test('writes the values of each step, the fixed loss and the previews', () => {
     const listener = createTensorBoardListener()
     listener(start())
     listener({ type: 'evaluation', step: 0, fixedLoss: 2 })
@@ -161,7 +161,7 @@ describe('TensorBoard', () => {
     expect(['fixed_loss', 'gradient_norm', 'preview 1'].map((word) => count(text, word))).toEqual([2, 2, 1])
   })
 
-  test('that cannot be written is one warning', () => {
+  test('warns once when events cannot be written', () => {
     replaceFile(run.tensorboard, ['in the way'])
     const listener = createTensorBoardListener({ onWarning: (message) => messages.push(message) })
     listener(start())
@@ -170,7 +170,7 @@ describe('TensorBoard', () => {
   })
 })
 
-test('a validation reference knows its target when it lies beside it', () => {
+test('the target of a validation reference is found in the same folder', () => {
   const start = writeWav(join(folder, 'take_start.wav'), tone(0.1))
   expect(groundTruthOf(start)).toBeUndefined()
   const end = writeWav(join(folder, 'take_end.wav'), tone(0.1))

@@ -1,4 +1,4 @@
-/** Event files, read back with TensorFlow's own schema by another reader of protocol buffers. */
+/** Event files, decoded with the schema of TensorFlow by an independent protocol buffer library. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,7 +36,7 @@ function readEvents(path: string) {
   return events
 }
 
-test('numbers come back with their steps, tags and times', () => {
+test('scalars are read back with their steps, tags and times', () => {
   const path = join(folder, 'deep', 'events.out.tfevents.1')
   const events = createEventFile(path, { now: () => 1234.5 })
   expect(existsSync(path)).toBe(false)
@@ -59,7 +59,7 @@ test('numbers come back with their steps, tags and times', () => {
   ])
 })
 
-test('sounds come back whole', () => {
+test('audio is read back unchanged', () => {
   const path = join(folder, 'events.out.tfevents.2')
   const wav = Uint8Array.from({ length: 300 }, (_, i) => i)
   createEventFile(path).audio(250, 'preview 1', { sampleRate: 48_000, channelCount: 2, frames: 64, wav })
@@ -71,7 +71,7 @@ test('sounds come back whole', () => {
   expect([...value.audio.encoded_audio_string]).toEqual([...wav])
 })
 
-test('a resumed run takes back what came after the step it goes on from', () => {
+test('resuming removes the events after the resumed step', () => {
   const path = join(folder, 'events.out.tfevents.3')
   createEventFile(path, { resumedAfter: 500 }).scalars(501, { loss: 1 })
   expect(readEvents(path)[1]).toMatchObject({ step: 501, session_log: { status: 1 } })

@@ -9,32 +9,32 @@ const build = (home: string) => ({
 })
 const runPath = (args: readonly string[]) => args.find((arg) => arg.startsWith('-Wl,-rpath,'))
 
-describe('the addon finds TensorFlow', () => {
-  it('where it was found, if that is outside the data folder', () => {
+describe('the run path of the addon is', () => {
+  it('the folder of TensorFlow, if that is outside the data folder', () => {
     const args = compilerArguments(build('/python/tensorflow'), 'linux')
     expect(runPath(args)).toBe('-Wl,-rpath,/python/tensorflow')
     expect(args).toContain('/python/tensorflow/libtensorflow_cc.so.2')
   })
 
-  it('beside itself, if it was unpacked there, wherever both are moved', () => {
+  it('relative, if TensorFlow was unpacked in the data folder', () => {
     const unpacked = build('/data/tensorflow/libtensorflow')
     expect(runPath(compilerArguments(unpacked, 'linux'))).toBe('-Wl,-rpath,$ORIGIN/../libtensorflow')
     expect(runPath(compilerArguments(unpacked, 'darwin'))).toBe('-Wl,-rpath,@loader_path/../libtensorflow')
   })
 
-  it('also in a folder whose name begins like ours', () => {
+  it('absolute for a folder whose name starts with that of the data folder', () => {
     expect(runPath(compilerArguments(build('/data/tensorflow-2'), 'linux'))).toBe('-Wl,-rpath,/data/tensorflow-2')
   })
 })
 
-describe('without a compiler, the command that installs one is that of', () => {
+describe('the command to install a missing compiler is correct for', () => {
   it.each([
     ['Debian', 'linux', 'ID=debian\n', 'apt install g++'],
     ['Ubuntu', 'linux', 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n', 'apt install g++'],
     ['Rocky Linux', 'linux', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n', 'dnf install gcc-c++'],
     ['openSUSE', 'linux', 'ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', 'zypper install gcc-c++'],
     ['macOS', 'darwin', '', 'xcode-select --install'],
-    ['no system we know: the name alone', 'linux', 'ID=nixos\n', 'the package g++'],
+    ['an unknown system, as a package name', 'linux', 'ID=nixos\n', 'the package g++'],
   ] as const)('%s', (_, platform, release, command) => expect(compilerCommand(platform, release)).toBe(command))
 })
 

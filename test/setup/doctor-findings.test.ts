@@ -39,8 +39,8 @@ const native: Partial<DoctorReport> = {
 const finding = (about: string, report: Partial<DoctorReport> = {}): Finding | undefined =>
   findings({ ...bare, ...report }).find((one) => one.about === about)
 
-describe('the doctor says', () => {
-  it('why the backend is not the fastest, and what helps', () => {
+describe('the doctor reports', () => {
+  it('why the backend is not the fastest, and how to change that', () => {
     expect(finding('Backend')).toEqual({
       about: 'Backend',
       found: 'wasm: WebAssembly, one thread',
@@ -50,13 +50,13 @@ describe('the doctor says', () => {
     expect(finding('Backend', native)).toMatchObject({ grade: 'good', meaning: '' })
   })
 
-  it('what helps only once', () => {
+  it('each suggestion only once', () => {
     const reason = 'TensorFlow was set up with /x, which is gone: run ltx-a2a setup-tensorflow again'
     const backend = { ...bare.backend, passedOver: [{ name: 'tensorflow', reason }] } as DoctorReport['backend']
     expect(finding('Backend', { backend })?.meaning).toBe(reason)
   })
 
-  it('when nothing computes', () => {
+  it('that no backend works', () => {
     const { products: _, ...without } = bare
     const report = { ...without, backend: { failure: 'the tensorflow backend cannot be used here' } }
     const [backend, ...others] = findings(report).filter(({ about }) => /Backend|products/.test(about))
@@ -64,7 +64,7 @@ describe('the doctor says', () => {
     expect(others).toEqual([])
   })
 
-  it('how long a step must take at the rate that was measured', () => {
+  it('the minimum duration of a step at the measured speed', () => {
     expect(finding('float32 products')?.meaning).toContain('takes 100 s at the very least')
     expect(finding('bfloat16 products', native)).toMatchObject({
       found: '1,800 GFLOP/s',
@@ -73,7 +73,7 @@ describe('the doctor says', () => {
     expect(finding('bfloat16 products')).toMatchObject({ grade: 'fair', found: 'only native' })
   })
 
-  it('that a format is emulated on this processor', () => {
+  it('that the processor emulates a number format', () => {
     const emulated = { works: true, gigaflops: 100, roundsToNearest: false } as const
     const products = { float32: { ...emulated, roundsToNearest: true }, bfloat16: emulated }
     expect(finding('bfloat16 products', { ...native, products })).toMatchObject({
@@ -83,7 +83,7 @@ describe('the doctor says', () => {
     })
   })
 
-  it('that a card is not used, and how it would be', () => {
+  it('that a GPU is not used, and what to do', () => {
     expect(finding('Graphics card')).toMatchObject({ found: 'no NVIDIA card', meaning: '' })
     expect(finding('Graphics card', { ...native, cards: ['H200'] })).toMatchObject({
       grade: 'poor',
@@ -93,13 +93,13 @@ describe('the doctor says', () => {
     expect(finding('Graphics card', used)).toMatchObject({ grade: 'good', found: 'H200', meaning: '' })
   })
 
-  it('what an ffmpeg without rubberband does instead', () => {
+  it('that ffmpeg without rubberband uses atempo', () => {
     const ffmpeg = { path: '/bin/ffmpeg', from: 'the PATH', version: '7.1', rubberband: false }
     expect(finding('ffmpeg', { ffmpeg })).toMatchObject({ grade: 'fair', meaning: expect.stringContaining('atempo') })
     expect(finding('ffmpeg')).toMatchObject({ grade: 'poor', found: 'no ffmpeg was found' })
   })
 
-  it('that 8 GB are too little for the real model, and 24 are not', () => {
+  it('that 8 GB of memory are too little for the released model, but 24 GB are enough', () => {
     expect(finding('Memory')).toMatchObject({ found: '8.00 GB, 4.00 GB of it free', grade: 'fair' })
     expect(finding('Memory', { memory: { totalBytes: 24e9, freeBytes: 20e9 } })?.meaning).toBe('')
   })
@@ -113,14 +113,14 @@ describe('the doctor says', () => {
   })
 })
 
-describe('as a table', () => {
-  it('every finding has its line, within the width of the window', () => {
+describe('the table of findings', () => {
+  it('has a row for every finding within the terminal width', () => {
     const lines = findingsTable(findings(bare), { columns: 90 }).trimEnd().split('\n')
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(90)
     for (const { about } of findings(bare)) expect(lines.some((line) => line.startsWith(`│ ${about} `))).toBe(true)
   })
 
-  it('colour is only for terminals', () => {
+  it('is colored only on request', () => {
     const colorCode = String.fromCharCode(27)
     expect(findingsTable(findings(bare))).not.toContain(colorCode)
     expect(findingsTable(findings(bare), { color: true })).toContain(`${colorCode}[31mno ffmpeg was found`)

@@ -17,7 +17,7 @@ const report = async (...call: Parameters<typeof doctor>): Promise<DoctorReport>
 }
 
 const require = createRequire(import.meta.url)
-const npmBroughtOne = ['tfjs-node-gpu', 'tfjs-node'].some((name) => {
+const hasTensorFlowFromNpm = ['tfjs-node-gpu', 'tfjs-node'].some((name) => {
   try {
     return require.resolve(`@tensorflow/${name}`) !== ''
   } catch {
@@ -26,14 +26,14 @@ const npmBroughtOne = ['tfjs-node-gpu', 'tfjs-node'].some((name) => {
 })
 
 describe('the doctor', () => {
-  it('shows what was looked at as a table on stdout', async () => {
+  it('prints a table to stdout', async () => {
     const { code, stdout } = await doctor(['--backend', 'wasm'])
     expect(code).toBe(0)
     for (const about of ['Node', 'Memory', 'Backend', 'float32 products', 'ffmpeg', 'Base', 'Cache', 'Proxies'])
       expect(stdout).toContain(`│ ${about} `)
   })
 
-  it('has the same as JSON', async () => {
+  it('prints the same as JSON', async () => {
     const { backend, products, base, native } = await report(['--backend', 'wasm'])
     expect(backend).toMatchObject({ name: 'wasm', passedOver: [] })
     expect(native).toBeUndefined()
@@ -42,12 +42,12 @@ describe('the doctor', () => {
     expect(base).toMatchObject({ isBundled: true, blocks: expect.any(Number) })
   })
 
-  it('stops when it is asked to', async () => {
+  it('stops when the signal is aborted', async () => {
     const stopped = examineMachine({ backend: 'wasm' }, { signal: AbortSignal.abort() })
     await expect(stopped).rejects.toMatchObject({ name: 'Interrupted' })
   })
 
-  it('does not fail for what is missing, but reports it', async () => {
+  it('reports missing parts instead of failing', async () => {
     const { base, ffmpeg } = await report(['--backend', 'wasm', '--model', '/nowhere/ltx.safetensors'], {
       FFMPEG_PATH: '/nowhere/ffmpeg',
     })
@@ -55,8 +55,8 @@ describe('the doctor', () => {
     expect(ffmpeg.failure).toBe('FFMPEG_PATH is /nowhere/ffmpeg, which does not run')
   })
 
-  it.skipIf(npmBroughtOne)(
-    'says what a setup that no longer fits lacks, and computes with something else',
+  it.skipIf(hasTensorFlowFromNpm)(
+    'reports why an outdated setup cannot be used, and uses another backend',
     needs('tfjs-node without the TensorFlow that npm brings'),
     async () => {
       const broken = mkdtempSync(join(tmpdir(), 'ltx-a2a-doctor-'))

@@ -19,9 +19,9 @@ const within = (folder: string, files: readonly string[]) => files.map((file) =>
 
 describe('TensorFlow is found in', () => {
   it.each([
-    ["Python's package", ''],
-    ['the folder it lies in', 'tensorflow'],
-    ['an environment of Python', 'lib/python3.12/site-packages/tensorflow'],
+    ['the Python package', ''],
+    ['the parent folder of the Python package', 'tensorflow'],
+    ['a Python environment', 'lib/python3.12/site-packages/tensorflow'],
   ])('%s', (_, place) => {
     const folder = folderOf(...within(place, wheel))
     expect(findLibrary(folder, 'linux')).toEqual({
@@ -30,19 +30,19 @@ describe('TensorFlow is found in', () => {
     })
   })
 
-  it('an unpacked C archive, whose library has another name', () => {
+  it('an unpacked C archive with libtensorflow.so', () => {
     const libraries = ['lib/libtensorflow.so.2', 'lib/libtensorflow_framework.so.2']
     const folder = folderOf(header, 'lib/libtensorflow.so', ...libraries)
     expect(findLibrary(folder, 'linux')?.libraries).toEqual(within(folder, libraries))
   })
 
-  it('an environment of conda that holds both libraries and a Python without TensorFlow', () => {
+  it('a conda environment with both libraries and a Python without TensorFlow', () => {
     const files = ['lib/libtensorflow_cc.so.2', 'lib/libtensorflow.so.2', 'lib/libtensorflow_framework.so.2']
     const folder = folderOf(header, ...files, 'lib/python3.12/site-packages/numpy/version.py')
     expect(findLibrary(folder, 'linux')?.libraries).toEqual(within(folder, [files[0], files[2]] as string[]))
   })
 
-  it("Python's package on macOS", () => {
+  it('the Python package on macOS', () => {
     const folder = folderOf(header, 'libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib')
     expect(findLibrary(folder, 'darwin')?.libraries).toEqual(
       within(folder, ['libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib']),
@@ -50,7 +50,7 @@ describe('TensorFlow is found in', () => {
   })
 })
 
-describe('it is not found', () => {
+describe('TensorFlow is not found', () => {
   it('without its C headers', () => expect(findLibrary(folderOf(...wheel.slice(1)), 'linux')).toBeUndefined())
   it('without its library', () => expect(findLibrary(folderOf(header), 'linux')).toBeUndefined())
   it('with the library of another system', () => expect(findLibrary(folderOf(...wheel), 'darwin')).toBeUndefined())

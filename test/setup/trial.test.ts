@@ -1,4 +1,4 @@
-/** The folders that set-ups work in: several at the same time, abandoned ones, and one that is stopped. */
+/** The temporary folders of TensorFlow setups: concurrent, abandoned and stopped setups. */
 import { spawn } from 'node:child_process'
 import {
   existsSync,
@@ -23,7 +23,7 @@ const home = mkdtempSync(join(tmpdir(), 'ltx-a2a-parallel-'))
 afterAll(() => rmSync(home, { recursive: true }))
 let data: string
 beforeEach(() => {
-  data = join(mkdtempSync(join(home, 'data-')), 'ltx-a2a') // set-ups create it
+  data = join(mkdtempSync(join(home, 'data-')), 'ltx-a2a') // setups create it
 })
 
 const files = ['first', 'second', 'third']
@@ -34,8 +34,8 @@ function fill(trial: string, owner: string) {
 
 const installed = () => files.map((file) => readFileSync(join(installationFolder(data), file), 'utf8'))
 
-describe('two set-ups', () => {
-  it('have a folder each, and the last one to finish remains', () => {
+describe('two concurrent setups', () => {
+  it('use separate folders, and the last to finish is kept', () => {
     const [one, two] = [makeTrialFolder(data), makeTrialFolder(data)]
     fill(one, 'one')
     fill(two, 'two')
@@ -48,7 +48,7 @@ describe('two set-ups', () => {
     expect(readdirSync(data)).toEqual(['tensorflow'])
   })
 
-  it('in two processes do not disturb each other, however often they finish at once', async () => {
+  it('in two processes can finish at the same time', async () => {
     const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
     const program = (owner: string) => `
       import { rmSync, writeFileSync } from 'node:fs'
@@ -78,7 +78,7 @@ describe('two set-ups', () => {
   })
 })
 
-it('a folder that a killed set-up left is removed a day later, that of a running one is kept', () => {
+it('the folder of a killed setup is removed after a day, that of a running one is kept', () => {
   const [abandoned, running] = [makeTrialFolder(data), makeTrialFolder(data)]
   mkdirSync(join(data, 'tensorflow'))
   const twoDaysAgo = Date.now() / 1000 - 2 * 24 * 3600
@@ -88,7 +88,7 @@ it('a folder that a killed set-up left is removed a day later, that of a running
 })
 
 it.skipIf(process.platform !== 'linux')(
-  'a set-up that is stopped kills its program and installs nothing',
+  'a stopped setup kills its child process and installs nothing',
   needs('Linux'),
   async () => {
     const folder = mkdtempSync(join(home, 'stopped-'))

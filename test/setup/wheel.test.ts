@@ -17,12 +17,12 @@ async function wheelOf(files: Record<string, string>): Promise<string> {
   return path
 }
 
-describe('of a wheel', () => {
-  it('only the C headers and the libraries are unpacked', async () => {
+describe('unpacking a wheel', () => {
+  it('extracts only the C headers and the libraries', async () => {
     const wheel = await wheelOf({
       'tensorflow/libtensorflow_cc.so.2': 'library',
       'tensorflow/include/tensorflow/c/c_api.h': 'header',
-      'tensorflow/include/Eigen/Core.h': 'not ours',
+      'tensorflow/include/Eigen/Core.h': 'not needed',
       'tensorflow/python/ops.py': 'Python',
       'tensorflow_cpu-9.0.0.dist-info/METADATA': 'Name: tensorflow-cpu',
     })
@@ -33,12 +33,12 @@ describe('of a wheel', () => {
     expect(readFileSync(join(folder, 'tensorflow', 'libtensorflow_cc.so.2'), 'utf8')).toBe('library')
   })
 
-  it('another package is refused', async () => {
+  it('is refused for another package', async () => {
     const wheel = await wheelOf({ 'numpy/version.py': '' })
     await expect(unpackWheel(wheel, newFolder())).rejects.toThrow('holds no TensorFlow libraries')
   })
 
-  it('a file that is not a zip is refused', async () => {
+  it('is refused for a file that is not a zip file', async () => {
     const path = join(newFolder(), 'page.whl')
     writeFileSync(path, '<html>')
     await expect(unpackWheel(path, newFolder())).rejects.toThrow(`${path} is not a wheel`)

@@ -1,4 +1,4 @@
-/** How often a training decodes its recordings, counted by a wrapper around ffmpeg. */
+/** Counts how often training decodes its recordings, with a wrapper around ffmpeg. */
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { ltxA2a } from '../cli/bin.ts'
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-decoding-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-it('a training decodes each of its recordings once', async () => {
+it('a training run decodes each of its recordings once', async () => {
   const { path: ffmpeg } = await findFfmpeg()
   const log = join(folder, 'runs.txt')
   const wrapper = join(folder, 'ffmpeg')

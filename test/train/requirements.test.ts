@@ -36,7 +36,7 @@ const demand: RunSize = {
   previews: 2,
 }
 
-/** The bundled base with the names and sizes of the released one. */
+/** The bundled base model with the tensor names and sizes of the released model. */
 const released = (() => {
   const { groups, tensors } = goldenJson('manifest-22b-audio.json')
   const names = groups.flatMap(({ prefix, count, names }: Group) =>
@@ -61,12 +61,12 @@ const released = (() => {
   }
 })()
 
-describe('what a run takes', () => {
+describe('the estimated memory of a run', () => {
   beforeAll(async () => {
     await startBackend('wasm')
   })
 
-  it.each([0.5, 2, 5])('is what a step of %d s really keeps, give or take a third', async (seconds) => {
+  it.each([0.5, 2, 5])('is within a third of what a step of %d s saves', async (seconds) => {
     const frames = Math.round(25 * seconds) + 1
     const matrix = (name: string, rows: number, columns: number) => ({
       shape: [rows, columns] as [number, number],
@@ -96,7 +96,7 @@ describe('what a run takes', () => {
     expect((peakBytes - before) / step).toBeLessThan(4 / 3)
   })
 
-  it('grows with the rank as the files do', () => {
+  it('has a share for trained parameters that is proportional to the rank', () => {
     const small = requirementsOf(base, demand, wasm)
     const large = requirementsOf(base, { ...demand, rank: 64 }, wasm)
     expect(large.trained).toBe(2 * small.trained)
@@ -113,30 +113,30 @@ describe('what a run takes', () => {
     expect(memory / 1e9).toBeLessThan(14)
   })
 
-  it('keeps narrow weights narrow where products are float32, but not what a step keeps', () => {
+  it('counts 16-bit weights as 16-bit with float32 products, but activations as float32', () => {
     const [narrow, wide] = [native, engineCosts('tensorflow', 'float32')].map((engine) =>
       requirementsOf(released, demand, { ...engine, recomputes: () => false }),
     ) as [RunRequirements, RunRequirements]
-    expect(wide.weights / narrow.weights).toBeCloseTo(1, 3) // a few small tables are stored wide
+    expect(wide.weights / narrow.weights).toBeCloseTo(1, 3) // a few small tables are stored in float32
     expect(wide.step).toBeGreaterThan(1.3 * narrow.step)
     expect(Math.abs(wide.memory / 13.95e9 - 1)).toBeLessThan(0.1) // as measured
   })
 
-  it('is for clips of 60 s about what was measured: 13.6 GB, when every block is computed again', () => {
+  it('is close to the measured 13.6 GB for clips of 60 s with activation checkpointing', () => {
     const clips = { ...demand, audioDurationSeconds: 60 }
     const { memory } = requirementsOf(released, clips, { ...native, recomputes: () => true })
     expect(Math.abs(memory / 13.58e9 - 1)).toBeLessThan(0.1)
     expect(requirementsOf(released, clips, { ...native, recomputes: () => false }).memory).toBeGreaterThan(4 * memory)
   })
 
-  it('asks with all that would be kept whether to compute blocks again', () => {
-    const asked: number[] = []
-    requirementsOf(released, demand, { ...native, recomputes: (bytes) => asked.push(bytes) === 0 })
-    expect(asked[0]).toBeGreaterThan(3e9) // in float32, as the backend of this test computes
-    expect(asked[0]).toBeLessThan(5e9)
+  it('decides on activation checkpointing by the size of all activations', () => {
+    const sizes: number[] = []
+    requirementsOf(released, demand, { ...native, recomputes: (bytes) => sizes.push(bytes) === 0 })
+    expect(sizes[0]).toBeGreaterThan(3e9) // in float32, as the backend of this test computes
+    expect(sizes[0]).toBeLessThan(5e9)
   })
 
-  it('has the encoding of captions in it, where that takes more, and only if any are to be encoded', () => {
+  it('includes the encoding of captions if that needs more, and only if captions must be encoded', () => {
     const known = requirementsOf(base, demand, wasm)
     const unknown = requirementsOf(base, { ...demand, unknownTexts: 1 }, wasm)
     expect(known.captions).toBe(0)
@@ -145,10 +145,10 @@ describe('what a run takes', () => {
     const { captions } = requirementsOf(released, { ...demand, unknownTexts: 1 }, native)
     const projection = 2 * 2048 * 49 * 3840
     expect(captions).toBeGreaterThan(projection)
-    expect(captions).toBeLessThan(1.2e9) // the text encoder here is small
+    expect(captions).toBeLessThan(1.2e9) // the text encoder of the test is small
   })
 
-  it('has room for the previews of the base, before the first step', () => {
+  it('includes the previews of the base before the first step', () => {
     expect(previewTimes({ numberOfSteps: 1000, previewInterval: 250 })).toBe(5)
     expect(previewTimes({ numberOfSteps: 1001, previewInterval: 250 })).toBe(6)
     expect(previewTimes({ numberOfSteps: 1000, previewInterval: 0 })).toBe(1)

@@ -25,7 +25,7 @@ const demand: RunSize = {
   unknownTexts: 0,
   previews: 2,
 }
-/** Less than the run needs. */
+/** 90 % of the memory that the run needs. */
 const tooLittle = 0.9 * requirementsOf(base, demand, wasm).memory
 const plenty: MachineResources = {
   place: 'this machine',
@@ -35,14 +35,14 @@ const plenty: MachineResources = {
   cacheDisk: 1e12,
 }
 
-describe('a run that cannot fit', () => {
+describe('a run that exceeds the resources', () => {
   const refusal = (supply: Partial<MachineResources>, of: RunSize = demand, engine = wasm) => {
     const error = resourceError(base, of, engine, { ...plenty, ...supply })
     if (error) return `${error.message} / ${error.hint}`
     return 'it fits'
   }
 
-  it('names shorter clips or a smaller rank that would fit', () => {
+  it('is refused with a suggestion of shorter clips or a smaller rank that would fit', () => {
     expect(refusal({})).toBe('it fits')
     expect(refusal({ memory: tooLittle })).toMatch(
       /^this run needs about \d+ MB of memory, but this machine has \d+ MB at most \/ it would fit with --audio-duration-seconds [\d.]+ \(\d+ MB\); --ignore-requirements starts it anyway$/,
@@ -51,28 +51,28 @@ describe('a run that cannot fit', () => {
     expect(refusal({ memory })).toMatch(/it would fit with --rank 16 /)
   })
 
-  it('says so where nothing would fit', () => {
+  it('is refused without a suggestion if no settings would fit', () => {
     expect(refusal({ memory: 1e6 })).toMatch(/no settings make it fit: this base needs|set up native TensorFlow/)
     expect(refusal({ memory: 1e6 }, demand, engineCosts('cpu', 'float32'))).toMatch(
       /no settings make it fit: this base needs a machine with more memory;/,
     )
   })
 
-  it('names activation checkpointing where that makes it fit', () => {
+  it('is refused with a suggestion of activation checkpointing if that makes it fit', () => {
     const native = { ...engineCosts('tensorflow', 'bfloat16'), recomputes: () => false }
     const long = { ...demand, audioDurationSeconds: 60 }
     const { memory } = requirementsOf(base, long, { ...native, recomputes: () => true })
     expect(refusal({ memory }, long, native)).toMatch(/it would fit with --recompute on \(/)
   })
 
-  it('says which memory is too small', () => {
+  it('is refused with the name of the memory that is too small', () => {
     expect(refusal({ memory: tooLittle, place: 'the wasm backend' })).toMatch(/but the wasm backend has \d+ MB at most/)
     expect(refusal({ memory: tooLittle, place: 'the graphics card' })).toMatch(
       /but the graphics card has \d+ MB at most/,
     )
   })
 
-  it('starts anyway when that is to be ignored, with a warning', async () => {
+  it('starts with a warning if requirements are ignored', async () => {
     await startBackend('wasm')
     const events: TrainEvent[] = []
     const reporter = createReporter<TrainEvent>({ onEvent: (event) => void events.push(event) })
@@ -92,7 +92,7 @@ describe('a run that cannot fit', () => {
     ])
   })
 
-  it('is refused where the disk is too small', () => {
+  it('is refused if the disk is too small', () => {
     expect(refusal({ runDisk: 1000 })).toMatch(
       /^this run needs \d+ MB of disk, but 1000 bytes are free \/ choose another disk/,
     )
@@ -108,7 +108,7 @@ describe('the memory of a graphics card', () => {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  it('is what its driver reports, and unknown without one', async () => {
+  it('is read from the driver, and unknown without a driver', async () => {
     process.env.PATH = folder
     expect(await readVideoMemory()).toBeUndefined()
     writeFileSync(join(folder, 'nvidia-smi'), '#!/bin/sh\necho "143771, 143152"\necho "1024, 12"\n')

@@ -24,31 +24,31 @@ const before = resumeCheckOf('this base', [pair('drums'), pair('voice')], settin
 const differencesTo = (changed: Partial<TrainerSettings>, pairs = [pair('drums'), pair('voice')], base = 'this base') =>
   differences(before, resumeCheckOf(base, pairs, { ...settings, ...changed }))
 
-describe('a run is the same', () => {
-  it('as itself, also when its check was written and read again', () => {
+describe('a resume check accepts', () => {
+  it('the same run, also after serialization', () => {
     expect(differencesTo({})).toEqual([])
     expect(differences(parseResumeCheck(JSON.stringify(before)) ?? before, before)).toEqual([])
   })
 
-  it('for another number of steps, learning rate and schedule', () => {
+  it('another number of steps, learning rate and schedule', () => {
     expect(differencesTo({ steps: 50, learningRate: 1, schedule: 'constant' })).toEqual([])
   })
 })
 
-describe('a run is another one', () => {
+describe('a resume check refuses', () => {
   it.each<[change: Partial<TrainerSettings>, difference: string]>([
     [{ rank: 8 }, 'rank was 4 and is now 8'],
     [{ alpha: 8 }, 'alpha was 4 and is now 8'],
     [{ seed: 2 }, 'seed was 1 and is now 2'],
     [{ accumulation: 2 }, 'gradient_accumulation was 1 and is now 2'],
     [{ targetModules: ['to_q'] }, 'target_modules was audio_attn1.to_q,audio_ff.net.2 and is now to_q'],
-  ])('with %j', (change, difference) => expect(differencesTo(change)).toEqual([difference]))
+  ])('a change to %j', (change, difference) => expect(differencesTo(change)).toEqual([difference]))
 
-  it('of another base', () => {
+  it('another base', () => {
     expect(differencesTo({}, undefined, 'that base')).toEqual(['base model was this base and is now that base'])
   })
 
-  it.each(['target', 'reference', 'context'] as const)('with another %s in one pair, in values or in shape', (side) => {
+  it.each(['target', 'reference', 'context'] as const)('another %s in one pair, in values or in shape', (side) => {
     const [one, two] = [matrix(7, 8), { ...pair('voice')[side], shape: [2, 1] as [number, number] }]
     for (const changed of [one, two])
       expect(differencesTo({}, [pair('drums'), { ...pair('voice'), [side]: changed }])).toEqual([
@@ -56,13 +56,13 @@ describe('a run is another one', () => {
       ])
   })
 
-  it('without a pair, or with one more', () => {
+  it('a missing or an additional pair', () => {
     expect(differencesTo({}, [pair('drums')])).toEqual(['the pair voice is gone'])
     expect(differencesTo({}, [pair('drums'), pair('voice'), pair('bell')])).toEqual(['the pair bell is new'])
   })
 })
 
-it('what is no check is not read as one', () => {
+it('other JSON is not parsed as a resume check', () => {
   for (const text of ['', '{}', '[]', '{"settings":{"rank":4},"pairs":[]}', '{"settings":{},"pairs":[["a"]]}'])
     expect(parseResumeCheck(text)).toBeUndefined()
 })

@@ -15,35 +15,35 @@ describe('the order of the pairs', () => {
     return Array.from({ length: 6 }, (_, epoch) => order.slice(6 * epoch, 6 * epoch + 6))
   }
 
-  it.each([1, 2, 4, 9])('has every pair once in an epoch, %i examples a step', (accumulation) => {
+  it.each([1, 2, 4, 9])('contains every pair once per epoch, with %i examples per step', (accumulation) => {
     for (const epoch of epochs(accumulation)) expect(epoch.toSorted()).toEqual([0, 1, 2, 3, 4, 5])
   })
 
-  it('is another one in each epoch, and for each seed', () => {
+  it('differs between epochs and between seeds', () => {
     expect(new Set(epochs(1).map(String)).size).toBe(6)
     expect(epochs(1, 2)).not.toEqual(epochs(1))
   })
 })
 
-describe('the noise level and the noise', () => {
-  it('are new for each example', () => {
+describe('the sigma and noise', () => {
+  it('differ for each example', () => {
     const drawn = samples(24)
     expect(new Set(drawn.map(({ sigma }) => sigma)).size).toBe(24)
     expect(new Set(drawn.map(({ noise }) => noise[0])).size).toBe(24)
     for (const { pair, noise } of drawn) expect(noise).toHaveLength((4 + pair) * 128)
   })
 
-  it.each([2, 3, 4])('are the same for the n-th example, whether one or %i examples make a step', (accumulation) => {
+  it.each([2, 3, 4])('of the n-th example do not depend on whether a step has 1 or %i examples', (accumulation) => {
     expect(samples(24, { accumulation })).toEqual(samples(24))
   })
 
-  it('follow from the seed and the number of the step alone', () => {
+  it('depend only on the seed and the number of the step', () => {
     const options = { pairs: 6, accumulation: 2, shapeOf }
     expect(samplesForStep(1, 7, options)).toEqual(samples(16, { accumulation: 2 }).slice(14))
     expect(samplesForStep(2, 7, options)).not.toEqual(samplesForStep(1, 7, options))
   })
 
-  it('of the fixed loss are not those of a step', () => {
+  it('of the fixed loss differ from those of the steps', () => {
     const fixed = drawSample(0, 1, ['fixed', 0], shapeOf(0))
     expect(fixed).toEqual(drawSample(0, 1, ['fixed', 0], shapeOf(0)))
     expect(samples(24).map(({ sigma }) => sigma)).not.toContain(fixed.sigma)

@@ -1,4 +1,4 @@
-/** A transformer small enough to train in a test: the golden checkpoint's. */
+/** The small transformer of the golden checkpoint, with training pairs and settings. */
 
 import type { EncodedPair } from '../../src/encode/dataset.ts'
 import type { HostMatrix } from '../../src/engine/device-tensors.ts'
@@ -20,7 +20,7 @@ const matrix = (name: string, rows: number, columns: number): HostMatrix => ({
   values: normals(randomFor(1, name), rows * columns),
 })
 
-/** Random pairs, the target a louder reference. */
+/** Random pairs; the target is the amplified reference. */
 export const smallPairs = (count: number, frames = 6): EncodedPair[] =>
   Array.from({ length: count }, (_, i) => {
     const reference = matrix(`reference ${i}`, frames, 128)

@@ -1,4 +1,4 @@
-/** A step of several examples, on the backend that the goldens are computed with: op by op, or captured on native TensorFlow. */
+/** A step of several examples on the backend of the golden tests: eager, or captured on native TensorFlow. */
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Example, pairRope, velocityLoss } from '../../src/diffusion/flow-matching.ts'
@@ -18,7 +18,7 @@ beforeAll(async () => {
   await startGoldenBackend()
   model = loadSmallModel()
   parameters = attachNewLora(findTargetLinears(model, smallSettings.targetModules), 4, 4, randomFor(1, 'lora'))
-  for (const [name, parameter] of parameters) parameter.assign(random(name, parameter.shape, 0.1)) // B, too
+  for (const [name, parameter] of parameters) parameter.assign(random(name, parameter.shape, 0.1)) // including B, which is zero initially
   examples = makeExamples()
 })
 afterAll(() => {
@@ -35,7 +35,7 @@ const random = <R extends tf.Rank>(name: string, shape: number[], scale = 1) =>
     shape as never,
   ) as tf.Tensor<R>
 
-/** Of different length, noise level and size of gradient. */
+/** Examples with different lengths, sigmas and gradient sizes. */
 const makeExamples = () =>
   [0.2, 0.5, 0.9].map(
     (sigma, i): Example => ({
@@ -50,7 +50,7 @@ const makeExamples = () =>
 const lossOf = (example: Example) =>
   velocityLoss(model, example, pairRope(model, example.reference.shape[1], example.target.shape[1]))
 
-/** Loss and gradient of one example alone, computed here and nowhere else. */
+/** The loss and gradient of one example, computed independently of the tested code. */
 function single(example: Example) {
   const { value, grads } = tf.variableGrads(() => lossOf(example), [...parameters.values()])
   return {
@@ -73,7 +73,7 @@ function expected(count: number) {
   }
 }
 
-it.each([1, 2, 3])('the loss and gradient of %i examples are the mean of theirs', (count) => {
+it.each([1, 2, 3])('the loss and gradient of %i examples are the means over the examples', (count) => {
   const { loss, gradients } = meanGradients(
     parameters,
     examples.slice(0, count).map((example) => () => lossOf(example)),
@@ -82,7 +82,7 @@ it.each([1, 2, 3])('the loss and gradient of %i examples are the mean of theirs'
   expect(relativeError(flat(gradients), expected(count).gradient).l2).toBeLessThan(1e-5)
 })
 
-it.each([1, 2, 3])('a step of %i examples reports their mean loss and updates by their mean gradient', (count) => {
+it.each([1, 2, 3])('a step of %i examples reports the mean loss and applies the mean gradient', (count) => {
   const before = new Map([...parameters].map(([name, parameter]) => [name, parameter.clone()]))
   const { loss, gradient } = expected(count)
   const optimizer = startOptimizer(parameters)

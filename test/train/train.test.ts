@@ -1,4 +1,4 @@
-/** The commands `train` and `preview`, from a folder of pairs to a LoRA and wav files. */
+/** The commands `train` and `preview` with a small dataset. */
 import {
   copyFileSync,
   existsSync,
@@ -38,7 +38,7 @@ const metrics = (run: string) =>
     .split('\n')
     .map((line) => JSON.parse(line))
 
-/** Parameters of a run that takes seconds. */
+/** The parameters of a run that takes a few seconds. */
 const small = [
   '--data',
   'pairs',
@@ -52,7 +52,7 @@ const small = [
 ]
 
 describe('train', () => {
-  it('makes a LoRA, previews, metrics and a config, and names them in its last line', async () => {
+  it('writes a LoRA, previews, metrics and a config, and prints their paths in its last line', async () => {
     const { code, stdout, stderr } = await run([
       'train',
       ...small,
@@ -106,7 +106,7 @@ describe('train', () => {
     )
   })
 
-  it('writes what it was told and what it made of it', () => {
+  it('writes the given and the resolved parameters to config.json', () => {
     const config = JSON.parse(read('whole', 'config.json').toString())
     expect(config).toMatchObject({ tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: 'n0ise' })
     expect(config.parameters).toMatchObject({
@@ -118,7 +118,7 @@ describe('train', () => {
     })
   })
 
-  it('writes 48 kHz stereo, the previews one after another', () => {
+  it('writes the previews as 48 kHz stereo, and one after another to audio.wav', () => {
     const [first, second, all] = ['previews/preview-1-00004.wav', 'previews/preview-2-00004.wav', 'audio.wav'].map(
       (path) => decodeWav(read('whole', path)),
     )
@@ -127,7 +127,7 @@ describe('train', () => {
     expect(first?.channels[0]?.length).toBe(480 * (4 * 12 - 3)) // 0.5 s are 12 latent frames, rounded half to even
   })
 
-  it('folds alpha into B, says so in the metadata, and keeps no alpha tensors', () => {
+  it('folds alpha / rank into B, records alpha in the metadata, and writes no alpha tensors', () => {
     const lora = readLora(join(folder, 'whole', 'lora.safetensors'))
     expect(lora.metadata).toMatchObject({
       rank: '4',
@@ -153,7 +153,7 @@ describe('train', () => {
     expect(keys).toHaveLength(2 * 10 * 2)
   })
 
-  it('puts the clips that the model saw into a zip that is a dataset again', async () => {
+  it('writes the fitted clips to a zip that is a dataset', async () => {
     const source = await openSource(join(folder, 'whole', 'debug_dataset.zip'))
     expect(source.paths).toContain('hiss_start.wav')
     expect(new TextDecoder().decode(await source.readText('hiss.txt'))).toBe('n0ise some hiss\n')
@@ -195,13 +195,13 @@ describe('train', () => {
     expect(events.at(-1)).toMatchObject({ type: 'done', state: 'stopped', step: 2, steps: 3 })
   })
 
-  it('is not resumed with settings outside of options', async () => {
+  it('refuses settings outside of options when resuming', async () => {
     const misplaced = { numberOfSteps: 5 } as object
     const refused = { name: 'UserError', message: 'resumeTraining has no setting "numberOfSteps"' }
     await expect(resumeTraining('no-debug', misplaced)).rejects.toMatchObject(refused)
   })
 
-  it('saves at Ctrl-C and says how to continue; then it ends in the same bytes as the same run that was not stopped', async () => {
+  it('saves the run at Ctrl-C and prints how to resume it; the resumed run gives the same bytes as an uninterrupted one', async () => {
     const args = [...small, '--rank', '8', '--number-of-steps', '10', '--checkpoint-interval', '4']
     await inFolder({ cwd: folder }, () =>
       train({ ...tinyOptions, rank: 8, numberOfSteps: 10, checkpointInterval: 4, out: 'whole-run' }),
@@ -222,7 +222,7 @@ describe('train', () => {
     )
   })
 
-  it('runs the job file of the hosted trainer', async () => {
+  it('accepts a job file of the hosted trainer', async () => {
     const job = {
       training_data_url: 'pairs',
       trigger_phrase: 'tonech4nge',
@@ -251,7 +251,7 @@ describe('train', () => {
     })
   })
 
-  it('learns: the loss over the same pairs, noise levels and noise falls on recordings of the demo', async () => {
+  it('lowers the fixed loss on recordings of the demo', async () => {
     const source = await openSource(join(demo, 'pairs.zip'))
     mkdirSync(join(folder, 'recordings'))
     for (const path of source.paths.filter((path) => /^(bell|drums-1|voice-2)[._]/.test(path)))
@@ -269,24 +269,24 @@ describe('train', () => {
     } as const
     await inFolder({ cwd: folder }, () => train(options))
     const losses = metrics('demo').flatMap(({ fixed_loss }) => fixed_loss ?? [])
-    expect(losses.at(-1) / losses[0]).toBeLessThan(0.8) // it is 0.68
+    expect(losses.at(-1) / losses[0]).toBeLessThan(0.8) // measured: 0.68
   })
 })
 
-describe('train refuses, writes nothing and exits with 2', () => {
-  const refuses = async (args: string[], ...says: RegExp[]) => {
+describe('train exits with 2 and does not change the output folder for', () => {
+  const refuses = async (args: string[], ...expected: RegExp[]) => {
     const { code, stdout, stderr } = await run(['train', ...args, '--out', 'refused'])
-    for (const sentence of says) expect(stderr).toMatch(sentence)
+    for (const sentence of expected) expect(stderr).toMatch(sentence)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(existsSync(join(folder, 'refused'))).toBe(false)
   }
 
-  it('pairs that are all too short, naming the longest usable length', () =>
+  it('pairs that are all too short, and suggests the longest usable clip length', () =>
     refuses(['--data', 'pairs'], /3 pairs have at least 0\.6 s: try --audio-duration-seconds 0\.6/))
 
-  it('a dataset that is not there', () => refuses(['--data', 'nowhere.zip'], /nowhere\.zip/))
+  it('a dataset that does not exist', () => refuses(['--data', 'nowhere.zip'], /nowhere\.zip/))
 
-  it('a validation reference that is not there', () =>
+  it('a validation reference that does not exist', () =>
     refuses([...small, '--validation-reference', 'gone.wav'], /gone\.wav does not exist/))
 
   it('a checkpoint without audio tensors', () => {
@@ -299,7 +299,7 @@ describe('train refuses, writes nothing and exits with 2', () => {
     )
   })
 
-  it('a tensor of the wrong shape, naming both shapes', () => {
+  it('a tensor with a wrong shape, and reports both shapes', () => {
     const { checkpoint } = openBase()
     const tensors = new Map([...checkpoint.tensors.keys()].map((name) => [name, checkpoint.read(name)]))
     const name = 'model.diffusion_model.audio_patchify_proj.weight'
@@ -314,7 +314,7 @@ describe('train refuses, writes nothing and exits with 2', () => {
     )
   })
 
-  it('an output folder that is not ours', async () => {
+  it('an output folder that contains other files', async () => {
     mkdirSync(join(folder, 'theirs'))
     writeFileSync(join(folder, 'theirs', 'thesis.txt'), 'mine')
     const { code, stderr } = await run(['train', ...small, '--out', 'theirs'])
@@ -325,7 +325,7 @@ describe('train refuses, writes nothing and exits with 2', () => {
 })
 
 describe('preview', () => {
-  it('takes prompt and duration from the LoRA and prints only the path of the wav', async () => {
+  it('uses the prompt and duration of the LoRA and prints only the path of the wav file', async () => {
     const lora = join('whole', 'lora.safetensors')
     const { code, stdout, stderr } = await run([
       'preview',
@@ -344,7 +344,7 @@ describe('preview', () => {
     expect([sampleRate, channels.length, channels[0]?.length]).toEqual([48_000, 2, 480 * 45])
   })
 
-  it('with strength 0 sounds like the base, with more like something else', async () => {
+  it('equals the base with strength 0, and differs from it with more', async () => {
     const sound = async (name: string, ...args: string[]) => {
       await run([
         'preview',
@@ -384,14 +384,14 @@ describe('preview', () => {
     expect(Math.max(...difference)).toBeLessThan(1e-3)
   })
 
-  it('says that guidance spoils the small bundled base, and is silent where there is none', async () => {
+  it('warns that guidance is too strong for the bundled base, unless guidance is off', async () => {
     const render = (cfg: string) =>
       run(['preview', '--ref', 'ref.wav', '--steps', '1', '--cfg', cfg, '--stg-scale', '0', '--out', `cfg-${cfg}.wav`])
     expect((await render('7')).stderr).toContain('warning: guidance of 7 is too strong for the small bundled base')
     expect((await render('1')).stderr).not.toContain('guidance')
   })
 
-  it('refuses a LoRA of another base, naming both sizes', async () => {
+  it('refuses a LoRA of another base with both shapes in the message', async () => {
     const factors = { dtype: 'F32' as const, shape: [1, 7], bytes: new Uint8Array(28) }
     const module = 'diffusion_model.transformer_blocks.0.audio_attn1.to_q'
     const tensors = new Map([
@@ -413,7 +413,7 @@ describe('preview', () => {
     expect(existsSync(join(folder, 'no.wav'))).toBe(false)
   })
 
-  it('refuses a file that is no LoRA', async () => {
+  it('refuses a file that is not a LoRA', async () => {
     writeFileSync(join(folder, 'empty.safetensors'), '')
     const { code, stderr } = await run(['preview', '--lora', 'empty.safetensors', '--ref', 'ref.wav'])
     expect(stderr).toMatch(/empty\.safetensors is not a usable safetensors file: it has 0 bytes/)

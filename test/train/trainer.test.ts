@@ -35,7 +35,7 @@ async function trained(trainer: Trainer, until = Number.POSITIVE_INFINITY) {
 }
 
 describe('training', () => {
-  it('lowers the loss over fixed draws', async () => {
+  it('lowers the loss over fixed noise', async () => {
     const trainer = createTrainer(model, smallPairs(3), { ...smallSettings, steps: 40 })
     const before = trainer.fixedLoss()
     await trainer.run({})
@@ -43,7 +43,7 @@ describe('training', () => {
     trainer.dispose()
   })
 
-  it('has a fixed loss of all pairs, the same each time', async () => {
+  it('evaluates the fixed loss over all pairs, with the same value each time', async () => {
     const fixedLossOf = (pairs: readonly EncodedPair[]) => {
       const trainer = createTrainer(model, pairs, smallSettings)
       const losses = [trainer.fixedLoss(), trainer.fixedLoss()]
@@ -56,7 +56,7 @@ describe('training', () => {
     const before = fixedLossOf(pairs)
     const trainer = createTrainer(model, pairs, { ...smallSettings, learningRate: 0, steps: 2 })
     await trainer.run({})
-    expect(trainer.fixedLoss()).toBe(before) // steps draw other noise
+    expect(trainer.fixedLoss()).toBe(before) // the steps draw different noise
     trainer.dispose()
     detachLora(model)
     for (const [i, pair] of pairs.entries()) {
@@ -65,7 +65,7 @@ describe('training', () => {
     }
   })
 
-  it('ends in the same bytes for the same seed, in others for another', async () => {
+  it('gives the same bytes for the same seed, and others for another seed', async () => {
     const ends = []
     for (const seed of [1, 1, 2]) {
       detachLora(model)
@@ -75,7 +75,7 @@ describe('training', () => {
     expect(ends[2]).not.toEqual(ends[0])
   })
 
-  it('ends in the same bytes beside another training in the same process', async () => {
+  it('gives the same bytes during another training in the same process', async () => {
     const alone = await trained(createTrainer(model, smallPairs(3), smallSettings))
     detachLora(model)
     const settings = { ...smallSettings, seed: 2, rank: 2 }
@@ -83,11 +83,11 @@ describe('training', () => {
       createTrainer(model, smallPairs(3), smallSettings),
       createTrainer(loadSmallModel(), smallPairs(2), settings),
     ]
-    const [beside] = await Promise.all(both.map((trainer) => trained(trainer)))
-    expect(beside?.values).toEqual(alone.values)
+    const [concurrent] = await Promise.all(both.map((trainer) => trained(trainer)))
+    expect(concurrent?.values).toEqual(alone.values)
   })
 
-  it('resumed after five steps, ends in the same bytes and reports the same losses as uninterrupted', async () => {
+  it('gives the same bytes and losses when it is resumed after five steps', async () => {
     const whole = await trained(createTrainer(model, smallPairs(3), smallSettings))
     detachLora(model)
     const first = createTrainer(model, smallPairs(3), smallSettings)
@@ -106,7 +106,7 @@ describe('training', () => {
     expect(rest.values).toEqual(whole.values)
   })
 
-  it('refuses a state of another training, naming what differs, with both values', () => {
+  it('refuses the state of another training, and names each difference with both values', () => {
     const trainer = createTrainer(model, smallPairs(3), smallSettings)
     const path = join(folder, 'other.safetensors')
     saveState(path, trainer, resumeCheckOf('this base', smallPairs(3), smallSettings))
@@ -126,16 +126,16 @@ describe('training', () => {
 
   it.each([
     ['without a step', { step: '' }, /its step is ""/],
-    ['that is not from here', { identity: '{}' }, /does not say which run/],
-  ])('refuses a state %s', (_, change, says) => {
+    ['without the check of its run', { identity: '{}' }, /does not say which run/],
+  ])('refuses a state %s', (_, change, expected) => {
     const trainer = createTrainer(model, smallPairs(3), smallSettings)
     const identity = resumeCheckOf('base', smallPairs(3), smallSettings)
-    const path = join(folder, 'strange.safetensors')
+    const path = join(folder, 'invalid.safetensors')
     saveState(path, trainer, identity)
     const file = openSafetensors(path)
     const tensors = new Map([...file.tensors.keys()].map((name) => [name, file.read(name)]))
     writeSafetensors(path, tensors, { ...file.metadata, ...change })
-    expect(() => restoreState(path, trainer, identity)).toThrow(says)
+    expect(() => restoreState(path, trainer, identity)).toThrow(expected)
     tensors.delete([...tensors.keys()].at(-1) ?? '')
     writeSafetensors(path, tensors, file.metadata)
     expect(() => restoreState(path, trainer, identity)).toThrow(/it lacks second\./)
@@ -143,7 +143,7 @@ describe('training', () => {
     trainer.dispose()
   })
 
-  it('says at which sigma and in which pair it left the numbers, and leaves the parameters as they were', async () => {
+  it('reports the sigma and pair of a loss that is not finite, and does not change the parameters', async () => {
     const [first, bad, last] = smallPairs(3) as [EncodedPair, EncodedPair, EncodedPair]
     const target = { ...bad.target, values: bad.target.values.map(() => Number.POSITIVE_INFINITY) }
     const trainer = createTrainer(model, [first, { ...bad, target }, last], { ...smallSettings, accumulation: 3 })
@@ -165,7 +165,7 @@ describe('training', () => {
     expect(twice.reports[0]?.loss).not.toBe(once.reports[0]?.loss)
   })
 
-  it('sees every pair once in an epoch', async () => {
+  it('uses every pair once per epoch', async () => {
     const { reports } = await trained(createTrainer(model, smallPairs(4), smallSettings))
     for (const epoch of [0, 1, 2]) {
       const names = reports.slice(epoch * 4, epoch * 4 + 4).flatMap(({ pairs }) => pairs)
@@ -173,7 +173,7 @@ describe('training', () => {
     }
   })
 
-  it('keeps the number of tensors', async () => {
+  it('does not change the number of tensors', async () => {
     const trainer = createTrainer(model, smallPairs(2), smallSettings)
     const counts: number[] = []
     await trainer.run({ onStep: () => void counts.push(tf.memory().numTensors) })
@@ -181,7 +181,7 @@ describe('training', () => {
     trainer.dispose()
   })
 
-  it('leaves no tensor behind but the LoRA', async () => {
+  it('leaves no tensors except the LoRA', async () => {
     const before = tf.memory().numTensors
     await trained(createTrainer(model, smallPairs(2), smallSettings))
     detachLora(model)
@@ -192,7 +192,7 @@ describe('training', () => {
     expect(first).toBeGreaterThanOrEqual(before) // wasm keeps a second orientation of frozen weights from the first gradient on
   })
 
-  it('stops before a step whose loss is not a number, and changes nothing', async () => {
+  it('stops at a step whose loss is NaN, without an update', async () => {
     const pairs = smallPairs(1)
     const trainer = createTrainer(model, pairs, smallSettings)
     const before = valuesOf(trainer.parameters)

@@ -1,16 +1,16 @@
-/** Sound: decoded by ffmpeg from the first byte to the last, as a dataset's files are. Some inputs are scripts that point elsewhere. */
+/** Audio files, decoded completely by ffmpeg as in a dataset. Some inputs are scripts that point to forbidden files. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { measureAudio } from '../../../src/audio/decode.ts'
 import { runFfmpeg } from '../../../src/audio/ffmpeg.ts'
 import { encodeWav } from '../../../src/audio/wav.ts'
-import { below, mutate, pick } from '../mutation.ts'
+import { mutate, pick, randomInt } from '../mutation.ts'
 import { noise } from '../tiny-data.ts'
-import { disguises } from './disguises.ts'
 import type { Format } from './format.ts'
+import { scriptInputs } from './script-inputs.ts'
 
-/** Wav files only: of 16 bits, of floats, of more channels, and with the long form of the header. */
-export function wavFormat(elsewhere: readonly string[]): Format {
+/** Wav files: 16-bit, float, multichannel, and with the extensible header. */
+export function wavFormat(forbidden: readonly string[]): Format {
   const sound = (channels: number, format: 'pcm16' | 'float32') =>
     encodeWav(
       { sampleRate: 8000, channels: Array.from({ length: channels }, () => new Float32Array(800).fill(0.1)) },
@@ -23,11 +23,11 @@ export function wavFormat(elsewhere: readonly string[]): Format {
     sound(6, 'float32'),
     extensible(sound(2, 'pcm16')),
   ]
-  return audioFormat(new Map([['wav', seeds]]), elsewhere)
+  return audioFormat(new Map([['wav', seeds]]), forbidden)
 }
 
 /** All six formats. */
-export async function allAudioFormat(folder: string, elsewhere: readonly string[]): Promise<Format> {
+export async function allAudioFormat(folder: string, forbidden: readonly string[]): Promise<Format> {
   mkdirSync(folder, { recursive: true })
   const wav = join(folder, 'seed.wav')
   writeFileSync(wav, noise('audio', 0.5))
@@ -44,28 +44,29 @@ export async function allAudioFormat(folder: string, elsewhere: readonly string[
     await runFfmpeg(['-y', '-i', wav, ...codec, path], { onOutput: () => {} })
     seeds.set(extension, [readFileSync(path)])
   }
-  return audioFormat(seeds, elsewhere)
+  return audioFormat(seeds, forbidden)
 }
 
 const script = 'script'
 
-function audioFormat(seeds: ReadonlyMap<string, Uint8Array[]>, elsewhere: readonly string[]): Format {
+function audioFormat(seeds: ReadonlyMap<string, Uint8Array[]>, forbidden: readonly string[]): Format {
   const all = [...seeds.values()].flat()
-  const scripts = elsewhere.flatMap(disguises)
+  const scripts = forbidden.flatMap(scriptInputs)
   return {
     make: (random) => {
       const extension = pick(random, [...seeds.keys()])
-      if (below(random, 20) === 0) return { bytes: Buffer.from(pick(random, scripts)), name: `${script}.${extension}` }
+      if (randomInt(random, 20) === 0)
+        return { bytes: Buffer.from(pick(random, scripts)), name: `${script}.${extension}` }
       return { bytes: mutate(pick(random, seeds.get(extension) ?? all), random, all), name: `x.${extension}` }
     },
     use: async (path) => {
       await measureAudio(path, { headSeconds: 0.5 })
-      if (basename(path).startsWith(script)) throw new Error('a script was played as sound')
+      if (basename(path).startsWith(script)) throw new Error('a script was decoded as audio')
     },
   }
 }
 
-/** The same samples, announced by a GUID. */
+/** The same samples with an extensible header, which names the format by a GUID. */
 function extensible(wav: Uint8Array): Uint8Array {
   const rest = Buffer.alloc(24)
   rest.writeUInt16LE(22, 0)

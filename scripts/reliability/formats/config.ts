@@ -1,10 +1,10 @@
-/** Job files and the configs of runs: read and checked to the last value. */
+/** Job files and configs of runs, read and validated. */
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { resolveInspectSettings, resolveTrainSettings } from '../../../src/config/settings.ts'
 import { UserError } from '../../../src/platform/errors.ts'
 import { openRunFolder } from '../../../src/train/run-folder.ts'
-import { below, mutate, pick } from '../mutation.ts'
+import { mutate, pick, randomInt } from '../mutation.ts'
 import type { Format } from './format.ts'
 import { mutatedJson } from './safetensors.ts'
 
@@ -13,18 +13,18 @@ export function configFormat(): Format {
   return {
     make: (random) => {
       const seed = pick(random, seeds)
-      const isText = below(random, 4) > 0
+      const isText = randomInt(random, 4) > 0
       let json = seed.toString()
-      for (let changes = 1 + below(random, 3); changes > 0; changes--) json = mutatedJson(json, random)
+      for (let changes = 1 + randomInt(random, 3); changes > 0; changes--) json = mutatedJson(json, random)
       return { bytes: isText ? Buffer.from(json) : mutate(seed, random, seeds), name: 'job.json' }
     },
     use: (path) => {
-      const refusal = attempt(() => resolveTrainSettings({ flags: {}, configFile: path }))
-      attempt(() => resolveInspectSettings({ flags: {}, configFile: path }))
+      const refusal = catchUserError(() => resolveTrainSettings({ flags: {}, configFile: path }))
+      catchUserError(() => resolveInspectSettings({ flags: {}, configFile: path }))
       const run = join(dirname(path), 'run')
       mkdirSync(run, { recursive: true })
       copyFileSync(path, join(run, 'config.json'))
-      attempt(() => {
+      catchUserError(() => {
         const { config } = openRunFolder(run)
         resolveTrainSettings({ flags: {}, savedJob: { job: config.parameters, file: 'config.json' } })
       })
@@ -33,8 +33,8 @@ export function configFormat(): Format {
   }
 }
 
-/** The refusal, if it was one. */
-function attempt(work: () => unknown): UserError | undefined {
+/** The UserError, if it was one. */
+function catchUserError(work: () => unknown): UserError | undefined {
   try {
     work()
     return undefined

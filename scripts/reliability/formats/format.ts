@@ -1,9 +1,9 @@
 import type { Random } from '../../../src/platform/random.ts'
 
-/** A kind of input: how a hostile one is made, and what the tool does with it. */
+/** A kind of input: a generator of mutated files, and the code that reads them. */
 export type Format = {
-  /** The file that input `random` stands for. `size` is larger than `bytes` where a hole follows them. */
+  /** Makes a file. If `size` is larger than `bytes`, the file is sparse. */
   make(random: Random): { bytes: Uint8Array; name: string; size?: number }
-  /** Uses it as the tool would. @throws UserError for what it refuses; anything else is a finding. */
+  /** Reads the file as the tool does. @throws UserError when it is refused; any other error is a finding. */
   use(path: string): Promise<void> | void
 }

@@ -1,4 +1,4 @@
-/** Checkpoints: opened and read to the end, as a plain file, as a LoRA, and as a base model. */
+/** Safetensors files, opened and read completely: as a plain file, as a LoRA, and as a base model. */
 import { readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { openSafetensors } from '../../../src/formats/safetensors.ts'
@@ -6,7 +6,7 @@ import { openBase } from '../../../src/model/base-model.ts'
 import { type LoraFile, readLora } from '../../../src/model/lora-file.ts'
 import { UserError } from '../../../src/platform/errors.ts'
 import type { Random } from '../../../src/platform/random.ts'
-import { below, mutate, pick } from '../mutation.ts'
+import { mutate, pick, randomInt } from '../mutation.ts'
 import type { Format } from './format.ts'
 
 const base = fileURLToPath(new URL('../../../test/base/ltx-2.3-tiny-audio.safetensors', import.meta.url))
@@ -18,7 +18,7 @@ export function safetensorsFormat(): Format {
   const seeds = [lora(), allTypes(), withMetadata()]
   return {
     make: (random) => {
-      const kind = below(random, 10)
+      const kind = randomInt(random, 10)
       if (kind === 0)
         return { bytes: withHeader(head, mutatedJson(jsonOf(head), random)), size, name: 'base.safetensors' }
       if (kind < 5) {
@@ -34,14 +34,14 @@ export function safetensorsFormat(): Format {
       } finally {
         file.close()
       }
-      attempt(() => void (readLora(path) satisfies LoraFile))
+      catchUserError(() => void (readLora(path) satisfies LoraFile))
       if (path.endsWith('base.safetensors')) openBase({ model: path, textEncoder }).close()
     },
   }
 }
 
-/** What is no LoRA may still be a checkpoint. */
-function attempt(work: () => void) {
+/** A file that is not a LoRA may still be a checkpoint. */
+function catchUserError(work: () => void) {
   try {
     work()
   } catch (error) {
@@ -53,7 +53,7 @@ const headerLength = (bytes: Uint8Array) => Number(Buffer.from(bytes).readBigUIn
 
 const jsonOf = (bytes: Uint8Array) => Buffer.from(bytes.subarray(8, 8 + headerLength(bytes))).toString()
 
-/** The same file with another header, whose length is right unless it is long. */
+/** The same file with another header. The length field matches it. */
 function withHeader(bytes: Uint8Array, json: string): Uint8Array {
   const header = Buffer.from(json)
   const length = Buffer.alloc(8)
@@ -61,10 +61,10 @@ function withHeader(bytes: Uint8Array, json: string): Uint8Array {
   return new Uint8Array(Buffer.concat([length, header, bytes.subarray(8 + headerLength(bytes))]))
 }
 
-/** Changes one number, key, bracket or word of a JSON text. */
+/** Replaces one random token of a JSON text. */
 export function mutatedJson(json: string, random: Random): string {
   const tokens = [...json.matchAll(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?|[[\]{},:]|true|false|null/g)]
-  const [token] = tokens.slice(below(random, tokens.length)) as [RegExpExecArray]
+  const [token] = tokens.slice(randomInt(random, tokens.length)) as [RegExpExecArray]
   const at = token.index
   return json.slice(0, at) + replacement(token[0], random) + json.slice(at + token[0].length)
 }

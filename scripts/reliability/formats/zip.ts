@@ -1,4 +1,4 @@
-/** Archives: opened, listed, sorted into pairs, and every file extracted. */
+/** Zip files: opened, listed, matched into pairs, and every file extracted. */
 import { ZipFile } from 'yazl'
 import { findPairs } from '../../../src/dataset/pairs.ts'
 import { openSource } from '../../../src/dataset/source.ts'
@@ -24,14 +24,14 @@ export async function zipFormat(): Promise<Format> {
   ]
   return {
     make: (random) => ({
-      bytes: disguised(mutate(pick(random, seeds), random, seeds), random.uniform()),
+      bytes: withUnsafeNames(mutate(pick(random, seeds), random, seeds), random.uniform()),
       name: 'pairs.zip',
     }),
     use: async (path) => {
       const source = await openSource(path)
       try {
         findPairs(source.paths)
-        for (const path of new Set(source.paths)) await tolerant(() => source.readText(path))
+        for (const path of new Set(source.paths)) await ignoreUserError(() => source.readText(path))
       } finally {
         await source.close()
       }
@@ -39,8 +39,8 @@ export async function zipFormat(): Promise<Format> {
   }
 }
 
-/** One file that cannot be read does not keep the others from being read. */
-async function tolerant(work: () => Promise<unknown>) {
+/** The other files are read even if one file is refused. */
+async function ignoreUserError(work: () => Promise<unknown>) {
   try {
     await work()
   } catch (error) {
@@ -48,8 +48,8 @@ async function tolerant(work: () => Promise<unknown>) {
   }
 }
 
-/** Names that lead out, of the same length as the harmless ones that the packer accepted. */
-function disguised(bytes: Uint8Array, chance: number): Uint8Array {
+/** Replaces file names by paths outside the folder, of the same length, because yazl does not write such names. */
+function withUnsafeNames(bytes: Uint8Array, chance: number): Uint8Array {
   if (chance < 0.5) return bytes
   const text = Buffer.from(bytes).toString('latin1')
   const names: [string, string][] = [

@@ -1,11 +1,11 @@
-/** What can go wrong during a run: a loss that is not finite, a preview that fails, a disk that is full. */
+/** Problems during a run: a loss that is not finite, a preview that fails, a full disk. */
 import { execFile, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { essenceOf, remainsOf } from '../../scripts/reliability/essence.ts'
+import { comparableContent, leftoverFiles } from '../../scripts/reliability/run-content.ts'
 import { tinyOptions, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { float32Bytes } from '../../src/formats/dtypes.ts'
 import { writeSafetensors } from '../../src/formats/safetensors.ts'
@@ -19,17 +19,17 @@ import { needs } from '../needs.ts'
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 const cache = newFolder()
 const env = { ...process.env, LTX_A2A_CACHE: cache }
-const place = { cwd: folder, env: { LTX_A2A_CACHE: cache } }
+const context = { cwd: folder, env: { LTX_A2A_CACHE: cache } }
 const options = { ...tinyOptions, rank: 8, numberOfSteps: 10, checkpointInterval: 5 } as const
 const loraOf = (name: string) => readFileSync(join(folder, name, 'lora.safetensors'))
 
 beforeAll(async () => {
   writeTinyData(folder)
-  await inFolder(place, () => train({ ...options, out: 'whole' }))
+  await inFolder(context, () => train({ ...options, out: 'uninterrupted' }))
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-it('a loss that is not finite stops the run and says at which sigma and in which pair', async () => {
+it('a loss that is not finite stops the run and is reported with its sigma and pair', async () => {
   const { checkpoint, textEncoder } = openBase()
   const tensors = new Map([...checkpoint.tensors.keys()].map((name) => [name, checkpoint.read(name)]))
   const name = 'model.diffusion_model.audio_proj_out.weight'
@@ -38,7 +38,7 @@ it('a loss that is not finite stops the run and says at which sigma and in which
   tensors.set(name, { dtype: 'F32', shape, bytes: float32Bytes(values) })
   writeSafetensors(join(folder, 'huge.safetensors'), tensors, checkpoint.metadata)
   const base = { model: 'huge.safetensors', textEncoder: textEncoder as string }
-  const diverged = inFolder(place, () => train({ ...options, ...base, out: 'diverged' }))
+  const diverged = inFolder(context, () => train({ ...options, ...base, out: 'diverged' }))
   await expect(diverged).rejects.toMatchObject({
     name: 'UserError',
     message: expect.stringMatching(
@@ -51,22 +51,22 @@ it('a loss that is not finite stops the run and says at which sigma and in which
 it('a preview that fails does not stop the training', async () => {
   const config = { tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: '', parameters: {} } as const
   const { path } = createRunFolder(join(folder, 'blocked'), config)
-  mkdirSync(join(path, 'audio.wav', 'in the way'), { recursive: true })
+  mkdirSync(join(path, 'audio.wav', 'blocker'), { recursive: true })
   const previews = { validation: [{ referenceAudioUrl: 'ref.wav' }], previewSteps: 1, previewInterval: 0 }
   const warnings: string[] = []
   const onEvent = (event: TrainEvent) => {
     if (event.type === 'warning') warnings.push(event.message)
   }
-  await inFolder(place, () => train({ ...options, ...previews, out: 'blocked' }, { onEvent }))
+  await inFolder(context, () => train({ ...options, ...previews, out: 'blocked' }, { onEvent }))
   expect(warnings).toContainEqual(expect.stringMatching(/^the preview at step 10 failed: /))
-  expect(loraOf('blocked').equals(loraOf('whole'))).toBe(true)
+  expect(loraOf('blocked').equals(loraOf('uninterrupted'))).toBe(true)
 })
 
-/** A disk of our own, in a namespace of our own. */
+/** A small disk, mounted in a separate namespace. */
 const namespace = process.getuid?.() === 0 ? '-m' : '-rm'
 const canMount = spawnSync('unshare', [namespace, 'mount', '-t', 'tmpfs', 'none', tmpdir()]).status === 0
 
-/** Trains, and fills the disk after step 7: of the later writes, the state at step 10 is the first that needs room. Prints the error. */
+/** Trains, and fills the disk after step 7. The state at step 10 is the first later write that needs space. Prints the error. */
 const trainUntilFull = `
 import { writeFileSync } from 'node:fs'
 import { train } from ${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)}
@@ -83,7 +83,7 @@ const options = ${JSON.stringify({ ...options, out: 'disk/run' })}
 await train(options, { onEvent }).catch(({ name, message, hint }) => console.log([name, message, hint].join('\\n')))`
 
 it.skipIf(!canMount)(
-  'a disk that fills up stops the run in one sentence, and with room it ends in the same bytes',
+  'a full disk stops the run with one sentence; after space was freed, the resumed run gives the same bytes',
   needs('the right to mount a disk with unshare'),
   async () => {
     mkdirSync(join(folder, 'disk'))
@@ -94,7 +94,7 @@ it.skipIf(!canMount)(
     rm disk/filler-*
     ls disk/run/checkpoints
     node ${projectPath('bin/ltx-a2a.js')} train --resume disk/run; echo "exit $?"
-    cp -r disk/run real`
+    cp -r disk/run copy`
     const { stdout } = await promisify(execFile)('unshare', [namespace, 'bash', '-c', script], { cwd: folder, env })
     expect(stdout.split('\n')).toEqual([
       'UserError',
@@ -104,7 +104,7 @@ it.skipIf(!canMount)(
       'exit 0',
       '',
     ])
-    expect(essenceOf(join(folder, 'real'))).toEqual(essenceOf(join(folder, 'whole')))
-    expect(remainsOf(join(folder, 'real'))).toEqual([])
+    expect(comparableContent(join(folder, 'copy'))).toEqual(comparableContent(join(folder, 'uninterrupted')))
+    expect(leftoverFiles(join(folder, 'copy'))).toEqual([])
   },
 )
