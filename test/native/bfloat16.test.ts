@@ -4,18 +4,14 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { capture } from '../../src/engine/capture.ts'
 import { graphFunction } from '../../src/engine/graph-function.ts'
-import { isNative, nativeDtypeOf } from '../../src/engine/native.ts'
+import { nativeDtypeOf } from '../../src/engine/native.ts'
 import { add, batchMatMul, matMul, mul, sub, toComputeDtype, toFloat32 } from '../../src/engine/native-ops.ts'
-import { isEmulated } from '../../src/engine/precision.ts'
 import { toFloat32 as decode, toBfloat16 } from '../../src/formats/dtypes.ts'
-import { hasNative } from '../engine/native.ts'
+import { hasBfloat16 } from '../engine/native.ts'
 import { needs } from '../needs.ts'
 import { randomTensor } from './layers.ts'
 
 const rounded = (values: ArrayLike<number>) => [...decode(toBfloat16(Float32Array.from(values)), 'BF16')]
-
-/** The processors that emulate bfloat16 truncate instead of rounding. */
-const hasBfloat16 = hasNative && isNative() && !isEmulated('bfloat16')
 
 describe.skipIf(!hasBfloat16)('on native TensorFlow', needs('a processor that computes bfloat16'), () => {
   beforeAll(async () => {

@@ -5,7 +5,7 @@ import { loraTargetModules } from '../../src/config/parameters.ts'
 import { type Example, pairRope, velocityLoss } from '../../src/diffusion/flow-matching.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import { capture } from '../../src/engine/capture.ts'
-import { isEmulated, type Precision } from '../../src/engine/precision.ts'
+import type { Precision } from '../../src/engine/precision.ts'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
 import { readModelConfig } from '../../src/model/config.ts'
@@ -15,7 +15,7 @@ import { loadTransformer, type Transformer } from '../../src/model/transformer/t
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { startOptimizer } from '../../src/train/optimizer.ts'
 import { createStep, meanGradients, trainStep } from '../../src/train/step.ts'
-import { hasNative } from '../engine/native.ts'
+import { hasBfloat16, hasNative } from '../engine/native.ts'
 import { goldenPath, relativeError } from '../golden/golden.ts'
 import { needs } from '../needs.ts'
 
@@ -89,7 +89,7 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
     expect(relativeError(actual, expected).l2).toBeLessThan(tolerance)
   })
 
-  it.skipIf(hasNative && isEmulated('bfloat16'))(
+  it.skipIf(!hasBfloat16)(
     'in bfloat16 has the gradients of float32 within 3 %',
     needs('a processor that computes bfloat16'),
     async () => {
