@@ -4,6 +4,7 @@
  * bins alike. SiLU is made linear by SiLU(x) − SiLU(−x) = x.
  */
 import { randomFor } from '../../src/platform/random.ts'
+import { logMel } from '../base/sizes.ts'
 import { mapValues, replaceValues, type Tensors } from '../base/tensors.ts'
 import type { LogMels } from './audio-vae.ts'
 import { principalAxes } from './pca.ts'
@@ -11,8 +12,6 @@ import { principalAxes } from './pca.ts'
 const components = 8
 /** The value of the constant channel. */
 const constant = 3
-const melScale = 2.5
-const melMean = -5
 
 /** One element of a kernel `[out, in, time, bins]`; all others are zero. */
 type Tap = [out: number, into: number, time: number, bin: number, value: number]
@@ -31,9 +30,11 @@ function initEncoder(tensors: Tensors, { mean, axes, deviations }: ReturnType<ty
   fill(
     tensors,
     at('conv_in.conv.weight'),
-    [0, 1].map((channel): Tap => [channel, channel, 2, 1, 1 / melScale]),
+    [0, 1].map((channel): Tap => [channel, channel, 2, 1, 1 / logMel.deviation]),
   )
-  fillBias(tensors, at('conv_in.conv.bias'), (i) => (i === inputs ? constant : i < 2 ? -melMean / melScale : 0))
+  fillBias(tensors, at('conv_in.conv.bias'), (i) =>
+    i === inputs ? constant : i < 2 ? -logMel.mean / logMel.deviation : 0,
+  )
   fill(tensors, at('down.0.downsample.conv.weight'), [
     ...quarters(2).map(([out, into, time, bin]): Tap => [out, into, time, bin, 1]),
     [inputs, inputs, 2, 0, 1],
@@ -117,7 +118,7 @@ function initDecoder(tensors: Tensors) {
     'up.0.block.0.nin_shortcut.conv',
   ])
     initNearIdentity(name)
-  fillBias(tensors, at('conv_out.conv.bias'), () => melMean)
+  fillBias(tensors, at('conv_out.conv.bias'), () => logMel.mean)
 }
 
 /** The taps with which a downsampling convolution gathers the four frames and bins of all channels. */
@@ -151,7 +152,7 @@ function melPatches({ count, frames, values }: LogMels): Float32Array[] {
           ]
           const frame = 4 * t - 3 + 2 * coarseTime + time
           const value = values[((clip * 2 + channel) * frames + frame) * bins + 4 * f + 2 * coarseBin + bin] as number
-          patch[i] = (value - melMean) / melScale
+          patch[i] = (value - logMel.mean) / logMel.deviation
         }
         patches.push(patch)
       }

@@ -190,8 +190,10 @@ function valuesFromJob(job: Job, from: string, table: Parameters = trainParamete
   return given
 }
 
-/** A program gives the same names in camelCase, and may give one value in place of a list. */
-/** @throws UserError when the options are not an object, as a program without types may pass. */
+/**
+ * A program gives the same names in camelCase, and may give one value instead of a list.
+ * @throws UserError also when the options are not an object, because programs without types may pass anything.
+ */
 function valuesFromOptions(table: Parameters, options: object): GivenValues {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new UserError(`the options are ${shownValue(options)}, not an object`)

@@ -3,8 +3,8 @@ import { consistencyOf } from '../audio/analysis/pair-comparison.ts'
 import { sum } from '../platform/statistics.ts'
 import { duplicateFindings, outlierFindings, soundFindings } from './findings.ts'
 import { type Bucket, type DatasetOptions, pairsPerClipLength, recommendedSeconds } from './fit-plan.ts'
-import type { DatasetPair, InspectedPair } from './pair-inspection.ts'
-import { type Finding, findingIn } from './problem.ts'
+import { type DatasetPair, durationsOf, type InspectedPair } from './pair-inspection.ts'
+import { bySeverity, type Finding, findingIn } from './problem.ts'
 
 export type Advice = {
   /** How many pairs each clip length keeps, and the length to take; `null` where no pair is long enough. */
@@ -32,16 +32,9 @@ export function adviseOn(inspected: readonly InspectedPair[], options: DatasetOp
       ...lengthFindings(pairs, recommended, options),
       ...outlierFindings(analyzed, consistency),
       ...captionFindings(pairs, options),
-    ].sort((a, b) => severityOrder[a.severity] - severityOrder[b.severity]),
+    ].sort(bySeverity),
   }
 }
-
-const severityOrder = { warning: 0, hint: 1 }
-
-const durationsOf = (pairs: readonly DatasetPair[]) =>
-  pairs.flatMap(({ reference, target }) =>
-    reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],
-  )
 
 /** A pair that is at least this many times as long as a clip could be cut into several. */
 const longPairClips = 2

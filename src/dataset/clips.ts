@@ -18,7 +18,7 @@ import {
 } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
-import { isDiskFull, makeTempFolder } from '../platform/files.ts'
+import { isDiskFull, makeTempFolder, temporaryPath } from '../platform/files.ts'
 import { type DatasetOptions, type SideFit, stretchLimit } from './fit-plan.ts'
 
 /** A pair ready to be encoded: both waveforms stereo, 16 kHz, `int(seconds · 16000)` samples. */
@@ -136,7 +136,7 @@ export type DebugDataset = {
 /** @param plan is written as plan.json. */
 export function createDebugDataset(path: string, plan: object): DebugDataset {
   const zip = new yazl.ZipFile()
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = temporaryPath(path)
   const file = createWriteStream(temporary)
   const written = once(zip.outputStream.pipe(file), 'close')
   written.catch(() => undefined) // an error such as a full disk is thrown by `finish`

@@ -9,9 +9,9 @@ import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
 import type { ClipStore } from './clips.ts'
 import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
-import { type DatasetPair, inspectPair } from './pair-inspection.ts'
+import { type DatasetPair, durationsOf, inspectPair } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
-import type { Problem } from './problem.ts'
+import { bySeverity, type Problem } from './problem.ts'
 import { openSource, type Source } from './source.ts'
 
 /** It can be written as JSON and read back. */
@@ -65,7 +65,7 @@ export async function inspectSource(
     ...inspected.flatMap(({ problems }) => problems),
     ...pairsWithoutText(pairs),
     ...noPairLongEnough(pairs, options.seconds),
-  ].sort((a, b) => severityOrder[a.severity] - severityOrder[b.severity])
+  ].sort(bySeverity)
   return {
     name: source.name,
     location: source.location,
@@ -92,8 +92,6 @@ export function assertTrainable({ location, problems, counts }: Dataset): void {
   })
 }
 
-const severityOrder = { error: 0, warning: 1, hint: 2 }
-
 /** Clips without any text train a transformation that no prompt can switch off. That can be intended. */
 function pairsWithoutText(pairs: DatasetPair[]): Problem[] {
   const withoutText = pairs.filter(({ caption, plan }) => plan.use && caption === '')
@@ -105,9 +103,7 @@ function pairsWithoutText(pairs: DatasetPair[]): Problem[] {
 /** "12 pairs have at least 3.2 s: try --audio-duration-seconds 3.2" */
 function noPairLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
   if (pairs.length === 0 || pairs.some(({ plan }) => plan.use)) return []
-  const durations = pairs.flatMap(({ reference, target }) =>
-    reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],
-  )
+  const durations = durationsOf(pairs)
   if (durations.length === 0) return [] // none can be read, which is reported for each
   const none = `no pair has ${seconds} s on both sides`
   const buckets = usableBuckets(durations)

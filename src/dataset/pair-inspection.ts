@@ -11,7 +11,7 @@ import { type AudioInfo, measureAudio } from '../audio/decode.ts'
 import { silencePeak, toDbfs } from '../audio/waveform.ts'
 import { UserError } from '../platform/errors.ts'
 import { type ClipStore, fitClip, headSeconds } from './clips.ts'
-import { type DatasetOptions, type FitPlan, planFit, type SideFit } from './fit-plan.ts'
+import { type DatasetOptions, type FitPlan, type PairDurations, planFit, type SideFit } from './fit-plan.ts'
 import { composeCaption, decodeCaption, type Pair } from './pairs.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import type { Source } from './source.ts'
@@ -43,6 +43,12 @@ export type DatasetPair = {
   /** How the two sides compare; only where sound was analyzed. */
   sound?: PairComparison
 }
+
+/** The durations of the pairs whose files could both be read. */
+export const durationsOf = (pairs: readonly DatasetPair[]): PairDurations[] =>
+  pairs.flatMap(({ reference, target }) =>
+    reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],
+  )
 
 export type InspectedPair = { pair: DatasetPair; problems: Problem[]; features?: PairFeatures }
 

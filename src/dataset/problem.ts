@@ -5,6 +5,12 @@ import { countText } from '../platform/text.ts'
 
 export type Severity = 'error' | 'warning' | 'hint'
 
+const severities: readonly Severity[] = ['error', 'warning', 'hint']
+
+/** For sorting: errors first, hints last. */
+export const bySeverity = (a: { severity: Severity }, b: { severity: Severity }) =>
+  severities.indexOf(a.severity) - severities.indexOf(b.severity)
+
 /** Something wrong with a file or with the dataset as a whole. Only errors prevent a training. */
 export type Problem = {
   severity: Severity

@@ -125,7 +125,7 @@ function textEncoderFolder({ textEncoder, textEmbeddings, checkpoint }: BaseMode
  * contains the fingerprint of the base. Values are float32, so a run gives the same bytes with the file as with the text encoder.
  * @param base the fingerprint of the base.
  */
-export function writeTextEmbeddings(path: string, base: string, contexts: ReadonlyMap<string, HostMatrix>) {
+function writeTextEmbeddings(path: string, base: string, contexts: ReadonlyMap<string, HostMatrix>) {
   const tensors = new Map<string, StoredTensor>()
   for (const [text, { shape, values }] of contexts)
     tensors.set(tensorName(text), { dtype: 'F32', shape, bytes: float32Bytes(values) })
@@ -191,9 +191,8 @@ export async function encodeCaptionsToFile(
     const cache = openCache()
     requireTextEncoderFor(base, texts, cache)
     reporter.info(describeBase(base))
-    const backend = await leaseBackend(settings.backend)
+    const backend = await leaseBackend(settings.backend, reporter)
     try {
-      reporter.info(`Backend: ${backend.name}, ${backend.description}`)
       const contexts = await encodeTextsWithProgress(base, texts, cache, reporter)
       writeTextEmbeddings(settings.out, base.fingerprint, contexts)
       await reporter.settled()

@@ -8,6 +8,7 @@ import util from 'node:util'
 import * as tf from '@tensorflow/tfjs'
 import { hasWideVectors } from '../machine/hardware.ts'
 import { UserError } from '../platform/errors.ts'
+import type { Reporter } from '../platform/progress.ts'
 import { loadInstallation } from './installation.ts'
 import { nativeFacts } from './native.ts'
 import { type Precision, resetPrecision } from './precision.ts'
@@ -43,7 +44,7 @@ export async function startBackend(
   const passedOver: Backend['passedOver'] = []
   for (const name of choice === 'auto' ? (['tensorflow', 'wasm', 'cpu'] as const) : [choice]) {
     try {
-      const description = await withoutNewListeners(async () => {
+      const description = await withoutRethrowListeners(async () => {
         const description = await starters[name]()
         if (!(await tf.setBackend(name))) throw new Error('it did not start')
         await tf.ready()
@@ -70,26 +71,27 @@ let starting: Promise<unknown> = Promise.resolve()
 let shared: { backend: Backend; choice: BackendChoice; users: number } | undefined
 
 /**
- * Starts a backend for a run, or shares the one of the other runs in this process: TensorFlow.js has one backend for all of them.
+ * Starts a backend for a run and reports it, or shares the backend of the other runs in this process, because TensorFlow.js has one for all of them.
  * @throws UserError when the named backend does not work here, or when other runs use another one.
  */
-export function leaseBackend(choice: BackendChoice = 'auto'): Promise<BackendLease> {
+export function leaseBackend(choice: BackendChoice = 'auto', reporter?: Pick<Reporter, 'info'>): Promise<BackendLease> {
   const lease = starting.then(async () => {
     if (!shared || shared.users === 0) shared = { backend: await startBackend(choice), choice, users: 0 }
-    const { backend } = shared
-    const isSame =
-      choice === 'auto' ? shared.choice === 'auto' || backend.name === 'tensorflow' : choice === backend.name
+    const use = shared
+    const { name, description } = use.backend
+    const isSame = choice === 'auto' ? use.choice === 'auto' || name === 'tensorflow' : choice === name
     if (!isSame)
-      throw new UserError(`another run in this process uses the ${backend.name} backend, not ${choice}`, {
+      throw new UserError(`another run in this process uses the ${name} backend, not ${choice}`, {
         hint: 'start this run after that one, or in another process',
       })
-    const lessee = shared
-    lessee.users++
-    let release = () => {
-      lessee.users--
-      release = () => undefined
+    reporter?.info(`Backend: ${name}, ${description}`)
+    use.users++
+    let isReleased = false
+    const release = () => {
+      if (!isReleased) use.users--
+      isReleased = true
     }
-    return { ...backend, release: () => release() }
+    return { ...use.backend, release }
   })
   starting = lease.catch(() => undefined)
   return lease
@@ -99,7 +101,7 @@ export function leaseBackend(choice: BackendChoice = 'auto'): Promise<BackendLea
  * Removes the listeners for uncaught errors that the WebAssembly backend adds when it starts. They throw the error again, which would end a program
  * that handles its errors itself, and skip what is done when a process exits. Listeners that the program adds meanwhile are kept.
  */
-async function withoutNewListeners<Result>(start: () => Promise<Result>): Promise<Result> {
+async function withoutRethrowListeners<Result>(start: () => Promise<Result>): Promise<Result> {
   const events = ['uncaughtException', 'unhandledRejection'] as const
   const before = events.map((event) => new Set<unknown>(process.listeners(event as 'exit')))
   try {

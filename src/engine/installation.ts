@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, 
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { replaceJson } from '../platform/files.ts'
+import { replaceJson, temporaryPath } from '../platform/files.ts'
 
 /** The record of an installation, `installation.json`. */
 export type Installation = {
@@ -84,7 +84,7 @@ function linkTfjs(folder: string) {
 /** Atomic, since another process may be starting at the same time. */
 function replaceLink(link: string, target: string) {
   if (existsSync(link) && readlinkSync(link) === target) return
-  const temporary = `${link}.${process.pid}.tmp`
+  const temporary = temporaryPath(link)
   rmSync(temporary, { force: true })
   symlinkSync(target, temporary, 'dir')
   renameSync(temporary, link)

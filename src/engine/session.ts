@@ -153,12 +153,12 @@ const definitions = `
 const savedModelType = protobuf.parse(definitions, { keepCase: true }).root.lookupType('SavedModel')
 
 /** The tag by which the graph is found in the SavedModel. */
-export const servingTag = 'serve'
+const servingTag = 'serve'
 
 /** The version of graph definitions that TensorFlow 2 writes. */
 const graphVersion = 1500
 
-export function encodeSavedModel(
+function encodeSavedModel(
   nodes: readonly GraphNode[],
   functions: readonly GraphFunction[],
   binding: Binding,

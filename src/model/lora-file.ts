@@ -31,7 +31,6 @@ export type LoraMetadata = {
 /**
  * Writes trained factors in bfloat16. `scale` (alpha / rank) is multiplied into B, because readers assume scale 1.
  * @param factors by key: `diffusion_model.….lora_A.weight` `[rank, in]` and `….lora_B.weight` `[out, rank]`. Values are read when they are written.
- * @throws UserError when the factors of a layer do not match its sizes. Errors of the file system are thrown as they are.
  */
 export function writeTrainedLora(
   path: string,
@@ -55,7 +54,7 @@ export function writeTrainedLora(
 
 /**
  * Writes a LoRA in bfloat16 and with scale 1, for example a modified result of `readLora`.
- * @throws UserError when the file cannot be written.
+ * @throws UserError when the factors of a layer do not match its sizes. Errors of the file system are thrown as they are.
  */
 export function writeLora(path: string, { modules, metadata }: Pick<LoraFile, 'modules' | 'metadata'>) {
   const tensors = new Map<string, StoredTensor>()

@@ -68,11 +68,14 @@ function createVariable(initial: tf.Tensor2D) {
   return variable as tf.Variable<tf.Rank.R2>
 }
 
+/** A LoRA file and the factor that its change of the weights is multiplied by. */
+export type SavedLora = { file: LoraFile; strength: number }
+
 /**
  * Attaches saved LoRAs. Several are combined: their factors are concatenated along the rank, with each strength multiplied into B.
  * @throws UserError where a file adapts a layer that does not exist here or has other widths.
  */
-export function attachSavedLoras(model: Transformer, loras: readonly { file: LoraFile; strength: number }[]) {
+export function attachSavedLoras(model: Transformer, loras: readonly SavedLora[]) {
   const linears = new Map(linearsOf(model).map((linear) => [linear.name, linear]))
   const factorsOf = new Map<Linear, { a: tf.Tensor2D; b: tf.Tensor2D }[]>()
   for (const { file, strength } of loras)

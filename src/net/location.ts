@@ -64,7 +64,7 @@ function parseUrl(text: string): URL {
 }
 
 /** A folder of files, local or remote. */
-export type Place = {
+export type ModelFolder = {
   /** The name of the folder or repository. */
   name: string
   location: string
@@ -72,43 +72,43 @@ export type Place = {
   open(file: string, signal: AbortSignal): Promise<ByteSource>
 }
 
-/** A place, and the file in it where one was named. */
-export type FileReference = { place: Place; file?: string }
+/** The folder of a model, and the file in it if one was named. */
+export type ModelLocation = { modelFolder: ModelFolder; file?: string }
 
 /** The environment that a pull runs in. `sleep` is how it waits before it retries. */
 export type PullEnv = { env: Environment; sleep?: Sleep }
 
 /** @throws UserError for text that is none of them. */
-export async function parsePlace(text: string, pullEnv: PullEnv): Promise<FileReference> {
-  if (existsSync(text)) return localReference(text)
-  if (/^https?:\/\//i.test(text)) return urlReference(text, pullEnv)
+export async function parseModelLocation(text: string, pullEnv: PullEnv): Promise<ModelLocation> {
+  if (existsSync(text)) return localLocation(text)
+  if (/^https?:\/\//i.test(text)) return urlLocation(text, pullEnv)
   const [, owner, name, file] = /^([\w.-]+)\/([\w.-]+)(?:\/(.+))?$/.exec(text) ?? []
   if (owner === undefined || /^\.|\.safetensors$/.test(`${name}`) || owner.startsWith('.'))
     throw new UserError(`${text} does not exist here and is neither a URL nor a repository`, {
       hint: 'give a file, an http(s) URL, owner/name, or owner/name/file.safetensors',
     })
-  return hubReference(repositoryOn(pullEnv.env, `${owner}/${name}`), file, pullEnv)
+  return hubLocation(repositoryOn(pullEnv.env, `${owner}/${name}`), file, pullEnv)
 }
 
-function localReference(path: string): FileReference {
+function localLocation(path: string): ModelLocation {
   const slash = Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\'))
   const isFile = /\.safetensors$/i.test(path) || !existsSync(join(path, '.'))
   const folder = isFile ? path.slice(0, slash + 1) : path
-  const place = { name: folder.split(/[/\\]/).filter(Boolean).at(-1) ?? 'model', location: folder || '.' }
+  const modelFolder = { name: folder.split(/[/\\]/).filter(Boolean).at(-1) ?? 'model', location: folder || '.' }
   const open = (file: string) => openLocalSource(join(folder, file))
-  return { place: { ...place, open }, ...(isFile && { file: path.slice(slash + 1) }) }
+  return { modelFolder: { ...modelFolder, open }, ...(isFile && { file: path.slice(slash + 1) }) }
 }
 
-async function urlReference(text: string, pullEnv: PullEnv): Promise<FileReference> {
+async function urlLocation(text: string, pullEnv: PullEnv): Promise<ModelLocation> {
   const url = parseUrl(text)
   const [, owner, name, file] = /^\/([^/]+)\/([^/]+)\/(?:blob|resolve)\/main\/(.+)$/.exec(url.pathname) ?? []
   const hub = repositoryOn(pullEnv.env, `${owner}/${name}`)
   if (file !== undefined && url.origin === new URL(hub.endpoint).origin)
-    return hubReference(hub, decodeURIComponent(file), pullEnv)
+    return hubLocation(hub, decodeURIComponent(file), pullEnv)
   const slash = url.pathname.lastIndexOf('/')
   const client = await createHttpClient(pullEnv.env, pullEnv.sleep)
   const accessHint = () => 'give a URL that opens without a login, or one of the form https://user:password@host/file'
-  const place: Place = {
+  const modelFolder: ModelFolder = {
     name: url.pathname.slice(0, slash).split('/').at(-1) || url.hostname,
     location: `${url.origin}${url.pathname.slice(0, slash)}`,
     open: (file, signal) => {
@@ -117,35 +117,35 @@ async function urlReference(text: string, pullEnv: PullEnv): Promise<FileReferen
       return openHttpSource(target, signal, client, { accessHint })
     },
   }
-  return { place, ...(url.pathname.length > slash + 1 && { file: url.pathname.slice(slash + 1) }) }
+  return { modelFolder, ...(url.pathname.length > slash + 1 && { file: url.pathname.slice(slash + 1) }) }
 }
 
-async function hubReference(hub: Repository, file: string | undefined, pullEnv: PullEnv): Promise<FileReference> {
+async function hubLocation(hub: Repository, file: string | undefined, pullEnv: PullEnv): Promise<ModelLocation> {
   const client = await createHttpClient(pullEnv.env, pullEnv.sleep)
   const options = { token: hub.token, accessHint: (reason: string | null) => hubAccessHint(hub, reason) }
-  const place: Place = {
+  const modelFolder: ModelFolder = {
     name: hub.name.split('/').at(-1) as string,
     location: hub.name,
     open: (file, signal) => openHttpSource(fileUrl(hub, file), signal, client, options),
   }
-  return { place, ...(file !== undefined && { file }) }
+  return { modelFolder, ...(file !== undefined && { file }) }
 }
 
-export type Repository = { name: string; endpoint: string; token?: string | undefined }
+type Repository = { name: string; endpoint: string; token?: string | undefined }
 
 /** @throws UserError when `HF_ENDPOINT` is no URL. */
-export function repositoryOn(env: Environment, name: string): Repository {
+function repositoryOn(env: Environment, name: string): Repository {
   const endpoint = (env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
   if (!URL.canParse(endpoint))
     throw new UserError(`HF_ENDPOINT is not a URL: ${endpoint}`, { hint: 'write it as https://host, or unset it' })
   return { name, endpoint, token: env.HF_TOKEN || undefined }
 }
 
-export const fileUrl = ({ endpoint, name }: Repository, file: string) =>
+const fileUrl = ({ endpoint, name }: Repository, file: string) =>
   new URL(`${endpoint}/${name}/resolve/main/${file.split('/').map(encodeURIComponent).join('/')}`)
 
 /** @param reason the error code of the hub. */
-export function hubAccessHint({ endpoint, name, token }: Repository, reason: string | null): string {
+function hubAccessHint({ endpoint, name, token }: Repository, reason: string | null): string {
   if (reason === 'RepoNotFound')
     return `check the name ${name}; if it is private, set HF_TOKEN to a token that may read it`
   if (reason === 'GatedRepo' || token === undefined)

@@ -11,7 +11,7 @@ import { UserError } from './errors.ts'
  */
 export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) {
   mkdirSync(dirname(path), { recursive: true })
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = temporaryPath(path)
   try {
     const fd = openSync(temporary, 'w')
     try {
@@ -30,7 +30,10 @@ export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) 
 
 export const replaceJson = (path: string, value: unknown) => replaceFile(path, [`${JSON.stringify(value, null, 2)}\n`])
 
-/** Whether a file was left behind by a `replaceFile` whose process was killed. */
+/** A path beside `path`, for a file that will be renamed to it. */
+export const temporaryPath = (path: string) => `${path}.${process.pid}.tmp`
+
+/** Whether a file has the name of a `temporaryPath`: it was left behind if its process was killed. */
 export const isLeftover = (name: string) => /\.\d+\.tmp$/.test(name)
 
 /** Flushes a folder to disk: before that, a renamed file can have its old name again after a power failure. */
@@ -61,8 +64,6 @@ export type TempFolder = {
   remove(): Promise<void>
 }
 
-const open = new Set<string>()
-
 /** @throws UserError when the folder for temporary files does not exist. */
 export async function makeTempFolder(): Promise<TempFolder> {
   const folder = await mkdtemp(join(tmpdir(), 'ltx-a2a-')).catch((cause: NodeJS.ErrnoException) => {
@@ -72,20 +73,32 @@ export async function makeTempFolder(): Promise<TempFolder> {
       cause,
     })
   })
-  if (open.size === 0) process.once('exit', removeAll)
-  open.add(folder)
+  const removed = atExit(() => rmSync(folder, { recursive: true, force: true }))
   let files = 0
   return {
     newFile: (extension) => join(folder, `${++files}${extension}`),
     remove: async () => {
       await rm(folder, { recursive: true, force: true })
-      open.delete(folder)
-      if (open.size === 0) process.off('exit', removeAll)
+      removed()
     },
   }
 }
 
-/** For a process that exits while folders are in use. */
-function removeAll() {
-  for (const folder of open) rmSync(folder, { recursive: true, force: true })
+const cleanups = new Set<() => void>()
+
+/**
+ * Registers work for the exit of the process.
+ * @returns a function that removes it again.
+ */
+export function atExit(cleanup: () => void): () => void {
+  if (cleanups.size === 0) process.once('exit', cleanUp)
+  cleanups.add(cleanup)
+  return () => {
+    cleanups.delete(cleanup)
+    if (cleanups.size === 0) process.off('exit', cleanUp)
+  }
+}
+
+function cleanUp() {
+  for (const cleanup of cleanups) cleanup()
 }

@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from './errors.ts'
+import { atExit, temporaryPath } from './files.ts'
 
 export type FolderLock = { release(): void }
 
@@ -25,21 +26,11 @@ export function lockFolder(folder: string): FolderLock {
   const ours = JSON.stringify(thisProcess())
   claim(path, ours)
   const release = () => {
-    held.delete(release)
-    if (held.size === 0) process.off('exit', releaseAll)
+    released()
     if (readLock(path)?.text === ours) rmSync(path, { force: true })
   }
-  if (held.size === 0) process.once('exit', releaseAll)
-  held.add(release)
+  const released = atExit(release)
   return { release }
-}
-
-/** The functions that release the locks of this process. */
-const held = new Set<() => void>()
-
-/** For a process that exits without releasing its locks. */
-function releaseAll() {
-  for (const release of [...held]) release()
 }
 
 function claim(path: string, ours: string) {
@@ -81,7 +72,7 @@ function makeFolder(folder: string) {
 
 /** Written to a temporary file and linked, so that no process sees an empty lock. */
 function tryCreate(path: string, text: string): boolean {
-  const temporary = temporaryOf(path)
+  const temporary = temporaryPath(path)
   writeFileSync(temporary, text)
   try {
     linkSync(temporary, path)
@@ -109,8 +100,6 @@ function tryCreateDirectly(path: string, text: string): boolean {
   }
 }
 
-const temporaryOf = (path: string) => `${path}.${process.pid}.tmp`
-
 function readLock(path: string): Lock | undefined {
   try {
     return { text: readFileSync(path, 'utf8'), seconds: (Date.now() - statSync(path).mtimeMs) / 1000 }
@@ -122,7 +111,7 @@ function readLock(path: string): Lock | undefined {
 
 /** Two processes may find the same lock abandoned. The one that moves it away checks that it was that lock, and otherwise puts it back. */
 export function breakLock(path: string, expected: Lock) {
-  const aside = temporaryOf(path)
+  const aside = temporaryPath(path)
   try {
     renameSync(path, aside)
   } catch (error) {

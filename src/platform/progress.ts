@@ -1,6 +1,6 @@
 /**
- * How long work reports what it does and how it is stopped. The core writes to no terminal: it emits events, and whoever called it decides what
- * becomes of them. Stopping goes through an `AbortSignal`.
+ * How long-running functions report progress and are stopped. The core writes to no terminal: it emits events to its caller. It is stopped through an
+ * `AbortSignal`.
  */
 import { Interrupted } from './errors.ts'
 

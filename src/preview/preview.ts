@@ -10,13 +10,13 @@ import { openClipEncoder } from '../encode/dataset.ts'
 import { leaseBackend } from '../engine/backend.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
-import { attachSavedLoras, detachLora } from '../model/lora.ts'
+import { attachSavedLoras, detachLora, type SavedLora } from '../model/lora.ts'
 import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
 
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { adviseGuidance, loadModel, readReference } from './inputs.ts'
-import { generateLatents, renderLatents } from './render.ts'
+import { sampleWaveform } from './render.ts'
 
 export type PreviewRunOptions = RunOptions<ProgressEvent> & {
   /** Limits on the size of input and on the time to decode it. */
@@ -68,10 +68,9 @@ async function renderWith(
   reporter.info(describeBase(base))
   adviseGuidance(base, '--cfg', settings.cfg, reporter)
   const seconds = settings.duration ?? trainedSeconds ?? durationOf(clip)
-  const backend = await leaseBackend(settings.backend)
+  const backend = await leaseBackend(settings.backend, reporter)
   try {
-    reporter.info(`Backend: ${backend.name}, ${backend.description}`)
-    const waveform = await sampleWith(base, settings, { loras, prompt, clip, seconds }, reporter)
+    const waveform = await transformClip(base, settings, { loras, prompt, clip, seconds }, reporter)
     await reporter.settled()
     return { waveform, prompt }
   } finally {
@@ -79,9 +78,9 @@ async function renderWith(
   }
 }
 
-type PreviewInputs = { loras: Parameters<typeof attachSavedLoras>[1]; prompt: string; clip: Waveform; seconds: number }
+type PreviewInputs = { loras: readonly SavedLora[]; prompt: string; clip: Waveform; seconds: number }
 
-async function sampleWith(
+async function transformClip(
   base: BaseModel,
   settings: PreviewSettings,
   { loras, prompt, clip, seconds }: PreviewInputs,
@@ -96,7 +95,8 @@ async function sampleWith(
   try {
     attachSavedLoras(model, loras)
     const stage = reporter.stage('Sampling', settings.steps, 'steps')
-    const latents = await generateLatents(
+    const waveform = await sampleWaveform(
+      base,
       sampler,
       {
         reference,
@@ -107,12 +107,8 @@ async function sampleWith(
         steps: settings.steps,
         guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },
       },
-      (done) => {
-        stage.update(done)
-        reporter.throwIfAborted()
-      },
+      { stage, reporter },
     )
-    const waveform = await renderLatents(base, latents)
     stage.finish(`${durationOf(waveform).toFixed(2)} s of sound from the prompt ${JSON.stringify(prompt)}`)
     return waveform
   } finally {

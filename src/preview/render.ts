@@ -8,6 +8,7 @@ import { decodeLatents, disposeAudioVae, loadAudioVae } from '../model/audio-vae
 import { targetLatentFrames, unpatchify } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
+import type { Reporter, Stage } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
 
 export type PreviewRequest = {
@@ -53,6 +54,20 @@ export async function generateLatents(
   } finally {
     tf.dispose(inputs)
   }
+}
+
+/** The waveform of a preview. The stage shows the sampling steps. @throws Interrupted when the reporter's signal was aborted. */
+export async function sampleWaveform(
+  base: RenderingBase,
+  sampler: Sampler,
+  request: PreviewRequest,
+  { stage, reporter }: { stage: Stage; reporter: Pick<Reporter, 'throwIfAborted'> },
+): Promise<Waveform> {
+  const latents = await generateLatents(sampler, request, (done) => {
+    stage.update(done)
+    reporter.throwIfAborted()
+  })
+  return renderLatents(base, latents)
 }
 
 type RenderingBase = Pick<BaseModel, 'components' | 'config'>

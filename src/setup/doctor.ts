@@ -18,8 +18,8 @@ import {
 } from '../machine/hardware.ts'
 import { type BaseOptions, openBase } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/checkpoint-layout.ts'
-import { Interrupted, UserError } from '../platform/errors.ts'
-import type { ProgressEvent, RunOptions } from '../platform/progress.ts'
+import { UserError } from '../platform/errors.ts'
+import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { sum } from '../platform/statistics.ts'
 import { toolVersion } from '../platform/version.ts'
 
@@ -61,10 +61,11 @@ export type DoctorSettings = BaseOptions & { backend?: BackendChoice | undefined
 /** @throws Interrupted when the signal was aborted. */
 export async function examineMachine(
   { backend: choice = 'auto', ...base }: DoctorSettings = {},
-  { signal }: RunOptions<ProgressEvent> = {},
+  options: RunOptions<ProgressEvent> = {},
 ): Promise<DoctorReport> {
+  const { throwIfAborted } = createReporter<ProgressEvent>(options)
   const found = async <Facts extends object>(look: () => Promise<Facts>): Promise<Found<Facts>> => {
-    if (signal?.aborted) throw new Interrupted('stopped')
+    throwIfAborted()
     try {
       return await look()
     } catch (error) {

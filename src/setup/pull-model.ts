@@ -6,7 +6,7 @@ import { indexFileName, parseIndex } from '../formats/shards.ts'
 import { isAudioTensor, nameNormalizer, requireKnownRelease } from '../model/checkpoint-layout.ts'
 import { isTextTensor } from '../model/text/gemma-folder.ts'
 import { type ByteSource, NotFoundError, readAll } from '../net/byte-source.ts'
-import { type Place, type PullEnv, parsePlace } from '../net/location.ts'
+import { type ModelFolder, type PullEnv, parseModelLocation } from '../net/location.ts'
 import { isPulled, type Plan, planPull, pull, requireSpace } from '../net/pull.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
@@ -54,10 +54,10 @@ export async function pullModel(
 
 async function pullAudioPath({ from = releasedModel, out }: PullSettings, pullEnv: PullEnv, reporter: Reporter) {
   const { signal } = reporter
-  const { place, file } = await parsePlace(from, pullEnv)
+  const { modelFolder, file } = await parseModelLocation(from, pullEnv)
   if (file === undefined)
     throw new UserError(`${from} is not one file`, { hint: `name the checkpoint in it: ${from}/<file>.safetensors` })
-  const source = await place.open(file, signal)
+  const source = await modelFolder.open(file, signal)
   try {
     const path = out ?? join('models', `${basename(source.name, extname(source.name))}-audio.safetensors`)
     const plan = await planPull(source, path, selectAudio(source.name), signal)
@@ -88,11 +88,11 @@ async function pullTextEncoder(
   reporter: Reporter,
 ) {
   const { signal } = reporter
-  const { place } = await parsePlace(from, pullEnv)
-  const folder = out ?? join('models', place.name)
-  const { plans, finish, close } = await planTextEncoder(place, folder, isTextTensor, signal)
+  const { modelFolder } = await parseModelLocation(from, pullEnv)
+  const folder = out ?? join('models', modelFolder.name)
+  const { plans, finish, close } = await planTextEncoder(modelFolder, folder, isTextTensor, signal)
   try {
-    reporter.info(`${place.location}: the text encoder, ${sizeText(sum(plans.map(({ size }) => size)))}`)
+    reporter.info(`${modelFolder.location}: the text encoder, ${sizeText(sum(plans.map(({ size }) => size)))}`)
     await carryOut(plans, reporter)
     await finish(signal)
     reporter.info(`Use it with --text-encoder ${folder}`)
@@ -118,15 +118,15 @@ const maxSmallFile = 256 * 2 ** 20
 
 /**
  * Reads the index and the headers, and plans the rest.
- * @throws UserError when the place is not a text encoder.
+ * @throws UserError when the folder is not a text encoder.
  */
 async function planTextEncoder(
-  place: Place,
+  modelFolder: ModelFolder,
   folder: string,
   isWanted: (name: string) => boolean,
   signal: AbortSignal,
 ): Promise<TextEncoderPlan> {
-  const index = await readIndex(place, signal)
+  const index = await readIndex(modelFolder, signal)
   const wanted = index && new Map([...index].filter(([name]) => isWanted(name)))
   const files = wanted ? [...new Set(wanted.values())].sort() : ['model.safetensors']
   const sources: ByteSource[] = []
@@ -136,29 +136,31 @@ async function planTextEncoder(
   }
   try {
     for (const file of files) {
-      const source = await place.open(file, signal)
+      const source = await modelFolder.open(file, signal)
       sources.push(source)
       plans.push(await planPull(source, join(folder, file), () => isWanted, signal))
     }
     if (plans.every(({ tensors }) => tensors === 0))
-      throw new UserError(`${place.location} holds no text encoder`, { hint: 'use a Gemma 3 12B, as LTX-2.3 does' })
+      throw new UserError(`${modelFolder.location} holds no text encoder`, {
+        hint: 'use a Gemma 3 12B, as LTX-2.3 does',
+      })
   } catch (error) {
     await close()
     throw error
   }
   const finish = async (signal: AbortSignal) => {
-    for (const file of requiredFiles) await copySmall(place, file, folder, signal)
-    for (const file of optionalFiles) await copySmall(place, file, folder, signal).catch(unlessMissing)
+    for (const file of requiredFiles) await copySmall(modelFolder, file, folder, signal)
+    for (const file of optionalFiles) await copySmall(modelFolder, file, folder, signal).catch(unlessMissing)
     if (wanted) replaceJson(join(folder, indexFileName), { metadata: {}, weight_map: Object.fromEntries(wanted) })
   }
   return { plans, finish, close }
 }
 
 /** The file of each tensor; undefined where one file holds all. */
-async function readIndex(place: Place, signal: AbortSignal): Promise<Map<string, string> | undefined> {
-  const bytes = await readSmall(place, indexFileName, signal).catch(unlessMissing)
+async function readIndex(modelFolder: ModelFolder, signal: AbortSignal): Promise<Map<string, string> | undefined> {
+  const bytes = await readSmall(modelFolder, indexFileName, signal).catch(unlessMissing)
   if (bytes === undefined) return undefined
-  const path = `${place.location}/${indexFileName}`
+  const path = `${modelFolder.location}/${indexFileName}`
   const index = parseIndex(new TextDecoder().decode(bytes), path)
   for (const file of index.values())
     if (basename(file) !== file || !file.endsWith('.safetensors'))
@@ -167,13 +169,13 @@ async function readIndex(place: Place, signal: AbortSignal): Promise<Map<string,
   return index
 }
 
-async function copySmall(place: Place, file: string, folder: string, signal: AbortSignal) {
+async function copySmall(modelFolder: ModelFolder, file: string, folder: string, signal: AbortSignal) {
   const path = join(folder, file)
-  if (!existsSync(path)) replaceFile(path, [await readSmall(place, file, signal)])
+  if (!existsSync(path)) replaceFile(path, [await readSmall(modelFolder, file, signal)])
 }
 
-async function readSmall(place: Place, file: string, signal: AbortSignal): Promise<Uint8Array> {
-  const source = await place.open(file, signal)
+async function readSmall(modelFolder: ModelFolder, file: string, signal: AbortSignal): Promise<Uint8Array> {
+  const source = await modelFolder.open(file, signal)
   try {
     if (source.size > maxSmallFile)
       throw new UserError(`${source.location} has ${source.size} bytes`, { hint: 'use another copy of the model' })

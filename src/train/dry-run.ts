@@ -43,7 +43,7 @@ export async function estimateRun(
 
 async function measureStep(base: BaseModel, model: Transformer, settings: TrainSettings, reporter: Reporter) {
   const stage = reporter.stage('Measuring steps', probeSteps, 'steps')
-  const pairs = [madeUpPair(base, settings.audioDurationSeconds)]
+  const pairs = [syntheticPair(base, settings.audioDurationSeconds)]
   const trainer = createTrainer(model, pairs, { ...trainerSettingsOf(settings), steps: probeSteps })
   const seconds: number[] = []
   try {
@@ -64,7 +64,7 @@ async function measureStep(base: BaseModel, model: Transformer, settings: TrainS
 }
 
 /** Noise of the right size: the values do not change how long a step takes. */
-function madeUpPair({ config }: BaseModel, seconds: number): EncodedPair {
+function syntheticPair({ config }: BaseModel, seconds: number): EncodedPair {
   const frames = clipLatentFrames(seconds)
   const matrix = (name: string, rows: number, columns: number) => ({
     shape: [rows, columns] as [number, number],

@@ -68,7 +68,7 @@ export type StepEvent = {
   memoryBytes: number
 }
 
-/** The loss over the same pairs, noise and noise levels each time: it does not depend on the sampled noise levels. */
+/** The loss over the same pairs, noise and noise levels each time, so that the values of different steps can be compared. */
 export type EvaluationEvent = { type: 'evaluation'; step: number; fixedLoss: number }
 
 /** A preview was rendered and written. Step 0 is the base without a LoRA. */

@@ -14,7 +14,7 @@ import { parseLocation } from '../net/location.ts'
 import { replaceFile } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { readReference } from '../preview/inputs.ts'
-import { generateLatents, renderLatents } from '../preview/render.ts'
+import { renderLatents, sampleWaveform } from '../preview/render.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
 import type { RunFolder } from './run-folder.ts'
 
@@ -74,7 +74,8 @@ export function createPreviewRenderer(
 
   const render = async (clip: ValidationClip, number: number, step: number) => {
     const stage = reporter.stage(`Preview ${number} at step ${step}`, settings.previewSteps, 'steps')
-    const latents = await generateLatents(
+    const waveform = await sampleWaveform(
+      base,
       sampler,
       {
         reference: references[number - 1] as HostMatrix,
@@ -85,12 +86,8 @@ export function createPreviewRenderer(
         steps: settings.previewSteps,
         guidance: { cfg: settings.previewCfg, stg: settings.stgScale, rescale: guidanceRescale },
       },
-      (done) => {
-        stage.update(done)
-        reporter.throwIfAborted()
-      },
+      { stage, reporter },
     )
-    const waveform = await renderLatents(base, latents)
     const path = run.preview(number, step)
     replaceFile(path, [encodeWav(waveform)])
     stage.finish(path)

@@ -134,18 +134,17 @@ async function runToEnd(
     const prepared = await prepare(settings, resumed?.run.path ?? settings.out, runOptions.limits, reporter)
     try {
       lock ??= lockFolder(prepared.folder)
-      const folder = run ?? createRunFolder(prepared.folder, configOf(settings))
-      run = folder
+      run ??= createRunFolder(prepared.folder, configOf(settings))
       const steps = settings.numberOfSteps
       let state: 'finished' | 'stopped' = 'stopped'
       try {
         const { previousSettings } = resumed ?? {}
-        await trainPrepared(prepared, { run: folder, settings, previousSettings }, runOptions, reporter)
+        await trainPrepared(prepared, { run, settings, previousSettings }, runOptions, reporter)
         state = 'finished'
       } finally {
-        await reporter.emit({ type: 'done', state, step, steps, folder, seconds: secondsSoFar() })
+        await reporter.emit({ type: 'done', state, step, steps, folder: run, seconds: secondsSoFar() })
       }
-      return { folder, loraPath: folder.lora, steps, seconds: secondsSoFar() }
+      return { folder: run, loraPath: run.lora, steps, seconds: secondsSoFar() }
     } finally {
       await prepared.close()
     }
@@ -203,8 +202,7 @@ async function prepare(
     const texts = new Set([...usedCaptions(dataset), ...prompts])
     const cache = openCache()
     const unknownTexts = requireTextEncoderFor(base, texts, cache)
-    backend = await leaseBackend(settings.backend)
-    reporter.info(`Backend: ${backend.name}, ${backend.description}`)
+    backend = await leaseBackend(settings.backend, reporter)
     const folder = out ?? defaultFolder(dataset)
     const counts = { clips: 2 * dataset.counts.used, texts: texts.size, unknownTexts, previews: validation.length }
     await checkResources(base, { ...settings, ...counts }, folder, reporter)

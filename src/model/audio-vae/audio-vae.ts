@@ -152,7 +152,7 @@ export function loadConvolution(weights: Weights, { inputs, outputs, size = 3 }:
 }
 
 /** Keeps the number of frames and bins: `[B, T, F, in] → [B, T, F, out]`. */
-export function causalConvolution(layer: Convolution, x: tf.Tensor4D): tf.Tensor4D {
+function causalConvolution(layer: Convolution, x: tf.Tensor4D): tf.Tensor4D {
   const [timeTaps, binTaps] = layer.kernel.shape
   const side = (binTaps - 1) / 2
   return convolve(layer, pad(x, [timeTaps - 1, 0], [side, side]))
@@ -180,9 +180,9 @@ const convolve = ({ kernel, bias }: Convolution, x: tf.Tensor4D, stride = 1): tf
   tf.add(conv2d(x, kernel, stride), bias)
 
 /** Two convolutions with a residual connection; a 1×1 convolution on it where the width changes. */
-export type ResBlock = { first: Convolution; second: Convolution; shortcut?: Convolution }
+type ResBlock = { first: Convolution; second: Convolution; shortcut?: Convolution }
 
-export function loadResBlock(weights: Weights, inputs: number, outputs: number): ResBlock {
+function loadResBlock(weights: Weights, inputs: number, outputs: number): ResBlock {
   return {
     first: loadConvolution(weights.at('conv1.conv'), { inputs, outputs }),
     second: loadConvolution(weights.at('conv2.conv'), { inputs: outputs, outputs }),
@@ -193,7 +193,7 @@ export function loadResBlock(weights: Weights, inputs: number, outputs: number):
 }
 
 /** `[B, T, F, in] → [B, T, F, out]`. */
-export const resBlock = ({ first, second, shortcut }: ResBlock, x: tf.Tensor4D): tf.Tensor4D =>
+const resBlock = ({ first, second, shortcut }: ResBlock, x: tf.Tensor4D): tf.Tensor4D =>
   tf.tidy(() => {
     const hidden = causalConvolution(first, pixelNormSilu(x))
     const residual = causalConvolution(second, pixelNormSilu(hidden))
@@ -201,4 +201,4 @@ export const resBlock = ({ first, second, shortcut }: ResBlock, x: tf.Tensor4D):
   })
 
 /** SiLU(PixelNorm(x)). PixelNorm is an RMS norm over the channels of each frame and bin. */
-export const pixelNormSilu = (x: tf.Tensor4D): tf.Tensor4D => tf.tidy(() => silu(rmsNorm(x)))
+const pixelNormSilu = (x: tf.Tensor4D): tf.Tensor4D => tf.tidy(() => silu(rmsNorm(x)))

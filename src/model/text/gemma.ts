@@ -94,7 +94,7 @@ function embeddingRows(file: Safetensors, name: string, ids: number[]) {
 }
 
 /** A layer (reference §5.3): causal attention with fewer key and value heads than query heads, and a gated feed-forward, both with norms before and after. */
-export type GemmaLayer = {
+type GemmaLayer = {
   attention: GemmaAttention
   feedForward: { gate: Linear; up: Linear; down: Linear }
   inputNorm: GemmaNorm
@@ -103,7 +103,7 @@ export type GemmaLayer = {
   postFeedForwardNorm: GemmaNorm
 }
 
-export function loadGemmaLayer(weights: Weights, config: GemmaConfig): GemmaLayer {
+function loadGemmaLayer(weights: Weights, config: GemmaConfig): GemmaLayer {
   const { hiddenSize, normEpsilon } = config
   const [inner] = weights.shape('mlp.gate_proj.weight') as [number]
   const norm = (name: string) => loadGemmaNorm(weights.at(name), hiddenSize, normEpsilon)
@@ -122,13 +122,11 @@ export function loadGemmaLayer(weights: Weights, config: GemmaConfig): GemmaLaye
 }
 
 /** The weights of the layer's seven linear layers. */
-export const layerMatrices = ({
-  attention: { query, key, value, output },
-  feedForward: { gate, up, down },
-}: GemmaLayer) => [query, key, value, output, gate, up, down].map(({ weight }) => weight)
+const layerMatrices = ({ attention: { query, key, value, output }, feedForward: { gate, up, down } }: GemmaLayer) =>
+  [query, key, value, output, gate, up, down].map(({ weight }) => weight)
 
 /** One caption: `[S, D] → [S, D]`. */
-export function gemmaLayer(layer: GemmaLayer, x: tf.Tensor2D, positions: PositionTables): tf.Tensor2D {
+function gemmaLayer(layer: GemmaLayer, x: tf.Tensor2D, positions: PositionTables): tf.Tensor2D {
   const attnOutput = gemmaAttention(layer.attention, gemmaNorm(layer.inputNorm, x), positions)
   const afterAttn = tf.add<tf.Tensor2D>(x, gemmaNorm(layer.postAttentionNorm, attnOutput))
   const ffOutput = gatedFeedForward(layer.feedForward, gemmaNorm(layer.preFeedForwardNorm, afterAttn))
@@ -187,19 +185,18 @@ const splitHeads = (x: tf.Tensor2D, headDim: number): tf.Tensor4D =>
 const joinHeads = (x: tf.Tensor3D): tf.Tensor2D => tf.reshape(tf.transpose(x, [1, 0, 2]), [x.shape[1], -1])
 
 /** Gemma's RMS norm, rms(x) · (1 + w). `scale` is 1 + w. */
-export type GemmaNorm = { scale: tf.Tensor1D; epsilon: number }
+type GemmaNorm = { scale: tf.Tensor1D; epsilon: number }
 
-export const loadGemmaNorm = (weights: Weights, width: number, epsilon: number): GemmaNorm => ({
+const loadGemmaNorm = (weights: Weights, width: number, epsilon: number): GemmaNorm => ({
   scale: tf.tensor1d(weights.float32('weight', [width]).map((w) => 1 + w)),
   epsilon,
 })
 
 /** Over the last axis. */
-export const gemmaNorm = <T extends tf.Tensor>({ scale, epsilon }: GemmaNorm, x: T): T =>
-  tf.mul(rmsNorm(x, epsilon), scale)
+const gemmaNorm = <T extends tf.Tensor>({ scale, epsilon }: GemmaNorm, x: T): T => tf.mul(rmsNorm(x, epsilon), scale)
 
 /** The rotary table is the same for all heads, `[1, 1, S, headDim / 2]`. The mask is added to the scores, `[S, S]`. */
-export type PositionTables = { rope: RopeTable; mask: tf.Tensor2D }
+type PositionTables = { rope: RopeTable; mask: tf.Tensor2D }
 
 /**
  * For the positions 0 … `tokens` − 1. Attention depends only on the differences of positions, so the padding that the reference implementation puts
