@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { openSampler } from '../../src/diffusion/sampler.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
+import { targetLatentFrames } from '../../src/model/audio-vae/latents.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { decodePatches, generateLatents, soundOf } from '../../src/preview/render.ts'
@@ -45,7 +46,12 @@ export async function benchPreview({
     reference: matrix('reference', Math.ceil(25 * seconds) + 1, 128),
     context: matrix('context', contextTokens, modelWidth),
     negativeContext: matrix('negative context', contextTokens, modelWidth),
-    ...{ seconds, steps: Math.max(2, steps), seed: 1, guidance: { cfg: 7, stg: 1, rescale: 0.7 } },
+    ...{
+      frames: targetLatentFrames(seconds),
+      steps: Math.max(2, steps),
+      seed: 1,
+      guidance: { cfg: 7, stg: 1, rescale: 0.7 },
+    },
   }
   const sampler = openSampler(model)
   const stepDurations: Duration[] = []

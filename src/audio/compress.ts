@@ -1,8 +1,6 @@
 /** Sounds as small files for a page, in formats that every browser plays. */
-import { readFile } from 'node:fs/promises'
 import type { Limits } from '../config/limits.ts'
-import { makeTempFolder } from '../platform/files.ts'
-import { runFfmpeg } from './ffmpeg.ts'
+import { encodeWithFfmpeg, lacksEncoder } from './encode.ts'
 import { resample } from './resample.ts'
 import { encodeWav } from './wav.ts'
 import type { Waveform } from './waveform.ts'
@@ -21,17 +19,12 @@ export async function compressAudio(
   kilobitsPerSecond: number,
   { limits }: { limits?: Limits } = {},
 ): Promise<CompressedAudio> {
-  const folder = await makeTempFolder()
-  const path = folder.newFile('.mp3') // not a pipe: ffmpeg seeks back to write the exact length into the first frame
-  const output = ['-c:a', 'libmp3lame', '-b:a', `${kilobitsPerSecond}k`, '-bitexact', path]
+  const output = ['-c:a', 'libmp3lame', '-b:a', `${kilobitsPerSecond}k`]
   try {
-    await runFfmpeg(['-f', 'wav', '-i', 'pipe:0', ...output], { input: encodeWav(waveform), limits })
-    return { type: 'audio/mpeg', bytes: await readFile(path) }
+    return { type: 'audio/mpeg', bytes: await encodeWithFfmpeg(waveform, '.mp3', output, limits) }
   } catch (error) {
-    if (!/encoder/i.test(String(error))) throw error
+    if (!lacksEncoder(error)) throw error
     const [channel] = resample(waveform, fallbackSampleRate).channels as [Float32Array]
     return { type: 'audio/wav', bytes: encodeWav({ sampleRate: fallbackSampleRate, channels: [channel] }) }
-  } finally {
-    await folder.remove()
   }
 }

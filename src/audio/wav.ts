@@ -74,12 +74,19 @@ export function decodeWav(bytes: Uint8Array): Waveform {
   return deinterleave(samples, channelCount, sampleRate)
 }
 
-/** Encodes a wav file. `pcm16` clamps to ±1 and truncates x · 32767 toward zero, as the reference does for previews. */
-export function encodeWav(waveform: Waveform, { format = 'pcm16' }: { format?: 'pcm16' | 'float32' } = {}): Uint8Array {
+/**
+ * Encodes a wav file. `pcm16` clamps to ±1 and truncates x · 32767 toward zero, as the reference does for previews.
+ * @param options.software the program that made the sound, ASCII; it follows the samples as a LIST chunk.
+ */
+export function encodeWav(
+  waveform: Waveform,
+  { format = 'pcm16', software = '' }: { format?: 'pcm16' | 'float32'; software?: string } = {},
+): Uint8Array {
   const samples = interleave(waveform)
   const float = format === 'float32'
   const width = float ? 4 : 2
-  const bytes = new Uint8Array(44 + samples.length * width)
+  const note = softwareChunk(software)
+  const bytes = new Uint8Array(44 + samples.length * width + note.length)
   const view = new DataView(bytes.buffer)
   const channelCount = waveform.channels.length
   writeAscii(bytes, 0, 'RIFF')
@@ -98,7 +105,18 @@ export function encodeWav(waveform: Waveform, { format = 'pcm16' }: { format?: '
     if (float) view.setFloat32(44 + i * 4, sample, true)
     else view.setInt16(44 + i * 2, Math.trunc(Math.max(-1, Math.min(1, sample)) * 32767), true)
   })
+  bytes.set(note, bytes.length - note.length)
   return bytes
+}
+
+/** `LIST` · `INFO` · `ISFT`: the text ends with NUL characters, so that its length is even. */
+function softwareChunk(software: string): Uint8Array {
+  if (software === '') return new Uint8Array()
+  const text = Buffer.from(software.padEnd(software.length + 2 - (software.length % 2), '\0'), 'latin1')
+  const header = Buffer.from('LIST....INFOISFT....', 'latin1')
+  header.writeUInt32LE(12 + text.length, 4)
+  header.writeUInt32LE(text.length, 16)
+  return Buffer.concat([header, text])
 }
 
 const ascii = (bytes: Uint8Array, at: number) => String.fromCharCode(...bytes.subarray(at, at + 4))

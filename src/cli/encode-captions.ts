@@ -1,11 +1,19 @@
 /** `ltx-a2a encode-captions`: the captions of a job as a file, for a machine without the text encoder. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { encodeParameters } from '../config/parameters.ts'
 import { resolveEncodeSettings } from '../config/settings.ts'
-import { addParameters, addVideoFields, type CommandOptions, configOption } from './options.ts'
+import {
+  addParameters,
+  addVideoFields,
+  type CommandOptions,
+  configOption,
+  forceOption,
+  modelInputs,
+  once,
+} from './options.ts'
 import { runCommand } from './run-command.ts'
 
-type EncodeFlags = CommandOptions & { config?: string; out: string }
+type EncodeFlags = CommandOptions & { config?: string; out: string; force?: true }
 
 export function addEncodeCaptions(program: Command) {
   const command = program
@@ -17,14 +25,22 @@ export function addEncodeCaptions(program: Command) {
     .addOption(configOption())
     .addHelpText('after', examples)
   addParameters(command, encodeParameters)
-  command.option('--out <file>', 'the file to write', 'captions.safetensors')
+  command.addOption(
+    once(new Option('--out <file>', 'the file to write')).default('captions.safetensors').helpGroup('Output:'),
+  )
+  command.addOption(forceOption())
   addVideoFields(command)
-  command.action(({ config, out, ...flags }: EncodeFlags) =>
+  command.action(({ config, out, force, ...flags }: EncodeFlags) =>
     runCommand(flags, async ({ output, signal, limits }) => {
       const { settings, notices } = resolveEncodeSettings({ flags, configFile: config, out })
       for (const notice of notices) output.info(notice)
-      const { encodeCaptionsToFile } = await import('../encode/captions.ts')
-      await encodeCaptionsToFile(settings, { signal, limits, onEvent: output.onEvent })
+      const { encodeCaptionsToFile, textEmbeddingsKind: marker } = await import('../encode/captions.ts')
+      const { openOutputFile } = await import('../platform/output-file.ts')
+      const references = settings.validation.map(({ referenceAudioUrl }) => referenceAudioUrl)
+      const inputs = [settings.trainingDataUrl, config, ...references, ...modelInputs(settings)]
+      const file = openOutputFile(settings.out, { inputs, marker, force })
+      await encodeCaptionsToFile(settings, file, { signal, limits, onEvent: output.onEvent })
+      if (file.isStdout) return
       output.info(`Use them with --text-embeddings ${settings.out}`)
       output.result(settings.out)
     }),

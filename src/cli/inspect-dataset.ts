@@ -5,11 +5,11 @@ import { inspectParameters } from '../config/parameters.ts'
 import { type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
 import { listText } from '../platform/text.ts'
-import { addParameters, addVideoFields, type CommandOptions, configOption } from './options.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption, forceOption, once } from './options.ts'
 import { type CommandContext, runCommand } from './run-command.ts'
 import type { Output } from './terminal/terminal.ts'
 
-type InspectFlags = CommandOptions & { config?: string; json?: true; html?: string }
+type InspectFlags = CommandOptions & { config?: string; json?: true; html?: string; force?: true }
 
 export function addInspectDataset(program: Command) {
   const command = program
@@ -21,14 +21,15 @@ export function addInspectDataset(program: Command) {
     .addHelpText('after', examples)
   addParameters(command, inspectParameters)
   command.addOption(new Option('--json', 'print everything as JSON').helpGroup('Output:'))
-  command.addOption(new Option('--html <file>', 'write a page to look at and listen to').helpGroup('Output:'))
+  command.addOption(once(new Option('--html <file>', 'write a page to look at and listen to')).helpGroup('Output:'))
+  command.addOption(forceOption())
   addVideoFields(command)
-  command.action((dataset: string | undefined, { config, json, html, ...flags }: InspectFlags) =>
+  command.action((dataset: string | undefined, { config, json, html, force, ...flags }: InspectFlags) =>
     runCommand(flags, async (context) => {
       const sources = { flags: withDataset(dataset, flags), configFile: config }
       const { settings, notices } = resolveInspectSettings(sources)
       for (const notice of notices) context.output.info(notice)
-      await inspect(settings, context, { json, html })
+      await inspect(settings, context, { json, html, force, config })
     }),
   )
 }
@@ -50,19 +51,24 @@ function withDataset(dataset: string | undefined, flags: CommandOptions): Comman
 async function inspect(
   settings: InspectSettings,
   { output, signal, limits }: CommandContext,
-  { json, html }: { json?: true | undefined; html?: string | undefined },
+  { json, html, force, config }: Pick<InspectFlags, 'json' | 'html' | 'force' | 'config'>,
 ) {
   const { openSource } = await import('../dataset/source.ts')
   const { assertTrainable } = await import('../dataset/dataset.ts')
   const { inspectOpenSource } = await import('../dataset/dataset.ts')
   const { datasetTable } = await import('./terminal/dataset-table.ts')
-  const { writeDatasetPage } = await import('../report/dataset-page.ts')
+  const { datasetPageGenerator: marker, writeDatasetPage } = await import('../report/dataset-page.ts')
+  const { openOutputFile } = await import('../platform/output-file.ts')
   const options = { signal, onEvent: output.onEvent }
-  const source = await openSource(settings.trainingDataUrl ?? datasetHere(readdirSync('.'), output), { limits, signal })
+  const location = settings.trainingDataUrl ?? datasetHere(readdirSync('.'), output)
+  const page =
+    html === undefined ? undefined : openOutputFile(html, { inputs: [location, config], marker, force, flag: '--html' })
+  const source = await openSource(location, { limits, signal })
   try {
     const dataset = await inspectOpenSource(source, settings, options)
-    output.result(json ? JSON.stringify(dataset, null, 2) : datasetTable(dataset, output.resultStyle))
-    if (html !== undefined) await writeDatasetPage(html, dataset, source, options)
+    if (!page?.isStdout)
+      output.result(json ? JSON.stringify(dataset, null, 2) : datasetTable(dataset, output.resultStyle))
+    if (page) await writeDatasetPage(page, dataset, source, options)
     assertTrainable(dataset)
   } finally {
     await source.close()

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { flagName, kebabCase, type Parameter, type Parameters } from '../config/parameter.ts'
 import { videoFields } from '../config/parameters.ts'
 import type { Flags } from '../config/values.ts'
+import { UserError } from '../platform/errors.ts'
 import type { OutputOptions } from './run-command.ts'
 
 /** What commander passes to an action: the flags of the parameters, and those of all commands. */
@@ -12,7 +13,20 @@ export type CommandOptions = Flags & OutputOptions & { limit?: string[] }
 export const jobGroup = 'Job:'
 
 export const configOption = () =>
-  new Option('--config <job.json>', 'read parameters from a job file; flags win over it').helpGroup(jobGroup)
+  once(new Option('--config <job.json>', 'read parameters from a job file; flags win over it')).helpGroup(jobGroup)
+
+/** An option that names a file or folder. Given twice, all but the last would be ignored without a word. */
+export function once(option: Option): Option {
+  let first: string | undefined
+  return option.argParser((text: string) => {
+    if (first !== undefined && first !== text)
+      throw new UserError(`${option.short ?? option.long} was given twice: ${first} and ${text}`, {
+        hint: 'keep one of them',
+      })
+    first = text
+    return text
+  })
+}
 
 /** Adds the options of a table, and those that every command with parameters has. */
 export function addParameters(command: Command, table: Parameters) {
@@ -21,6 +35,22 @@ export function addParameters(command: Command, table: Parameters) {
   command.option('--json-progress', 'events and messages as lines of JSON, for programs')
   command.addOption(new Option('--limit <name=number>').argParser(collect).hideHelp()) // named in the hints that need it
 }
+
+/** Whether an existing file may be replaced that the command did not write. */
+export const forceOption = () =>
+  new Option('--force', 'replace an existing file that this command did not write').helpGroup('Output:')
+
+/** The files and folders of a model, which no output may replace. A list of files is written with commas between. */
+export const modelInputs = (settings: {
+  model?: string | undefined
+  textEncoder?: string | undefined
+  textEmbeddings?: string | undefined
+}) => [
+  settings.model,
+  ...(settings.model?.split(',').map((path) => path.trim()) ?? []),
+  settings.textEncoder,
+  settings.textEmbeddings,
+]
 
 export const addQuietOption = (command: Command) => command.option('-q, --quiet', 'print errors and the result only')
 
@@ -43,9 +73,10 @@ function parameterOption(name: string, parameter: Parameter): Option {
   return optionOf(flags, description(name, parameter), parameter)
 }
 
-function optionOf(flags: string, help: string, { group, combineTexts, compositeFlags }: Parameter): Option {
+function optionOf(flags: string, help: string, { group, combineTexts, compositeFlags, isPath }: Parameter): Option {
   const option = new Option(flags, help).helpGroup(`${group}:`)
-  return combineTexts || compositeFlags ? option.argParser(collect) : option
+  if (combineTexts || compositeFlags) return option.argParser(collect)
+  return isPath ? once(option) : option
 }
 
 const collect = (text: string, before: readonly string[] = []) => [...before, text]

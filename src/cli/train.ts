@@ -8,7 +8,7 @@ import { durationText, sizeText } from '../platform/text.ts'
 import type { TrainEvent } from '../train/events.ts'
 import type { RunEstimate } from '../train/requirements.ts'
 import type { TrainResult, TrainRunOptions } from '../train/train.ts'
-import { addParameters, addVideoFields, type CommandOptions, configOption, jobGroup } from './options.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption, jobGroup, once } from './options.ts'
 import { type CommandContext, runCommand } from './run-command.ts'
 
 type TrainFlags = CommandOptions & { config?: string; resume?: string; dryRun?: true }
@@ -20,7 +20,9 @@ export function addTrain(program: Command) {
     .description('Trains a LoRA that turns <name>_start into <name>_end, on every pair of the dataset.')
     .addOption(configOption())
     .addOption(
-      new Option('--resume <folder>', 'continue an interrupted run; "latest" is the newest one').helpGroup(jobGroup),
+      once(new Option('--resume <folder>', 'continue an interrupted run; "latest" is the newest one')).helpGroup(
+        jobGroup,
+      ),
     )
     .addHelpText('after', examples)
   addParameters(command, trainParameters)

@@ -34,6 +34,8 @@ export type ValueType<T> = {
   parseText(text: string): unknown
   /** The names inside an object or a list of objects. */
   keys?: readonly string[]
+  /** Whether it is the path or URL of a file or folder. */
+  isPath?: boolean
   /** Combines the texts of a flag that is given several times. */
   combineTexts?(texts: readonly string[]): unknown
 }
@@ -53,6 +55,7 @@ export const path = (placeholder: string): ValueType<string> => ({
     .refine((path) => path.trim() !== '' && !path.includes('\0'), mustBe('a path that is not empty')),
   placeholder,
   parseText: (text) => text,
+  isPath: true,
 })
 
 /** One or more paths in one text, separated by commas. */

@@ -293,7 +293,12 @@ export const previewParameters = {
   steps: { ...sampling, ...samplingSteps },
   cfg: { ...sampling, ...cfg },
   stg_scale: { ...sampling, ...stgScale },
-  out: { ...output, ...path('<wav>'), default: 'preview.wav', help: 'the wav to write, 48 kHz stereo' },
+  out: {
+    ...output,
+    ...path('<file>'),
+    default: 'preview.wav',
+    help: 'the sound to write, 48 kHz stereo; the extension decides the format',
+  },
   ...machineParameters,
 }
 

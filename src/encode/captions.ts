@@ -12,11 +12,12 @@ import { openSource, type SourceOptions } from '../dataset/source.ts'
 import { leaseBackend } from '../engine/backend.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
-import { openSafetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
+import { encodeSafetensors, openSafetensors, type StoredTensor } from '../formats/safetensors.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { textEncoderFingerprint } from '../model/text/gemma-folder.ts'
 import { encodeCaptions } from '../model/text/text-model.ts'
 import { UserError } from '../platform/errors.ts'
+import type { OutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { type Cache, type CacheKey, cacheKey, openCache } from './cache.ts'
 
@@ -121,15 +122,15 @@ function textEncoderFolder({ textEncoder, textEmbeddings, checkpoint }: BaseMode
 }
 
 /**
- * Writes contexts to a file, for training on a machine without the text encoder. The name of a tensor contains the hash of its text; the metadata
+ * Contexts as a file, for training on a machine without the text encoder. The name of a tensor contains the hash of its text; the metadata
  * contains the fingerprint of the base. Values are float32, so a run gives the same bytes with the file as with the text encoder.
  * @param base the fingerprint of the base.
  */
-function writeTextEmbeddings(path: string, base: string, contexts: ReadonlyMap<string, HostMatrix>) {
+function encodeTextEmbeddings(base: string, contexts: ReadonlyMap<string, HostMatrix>) {
   const tensors = new Map<string, StoredTensor>()
   for (const [text, { shape, values }] of contexts)
     tensors.set(tensorName(text), { dtype: 'F32', shape, bytes: float32Bytes(values) })
-  writeSafetensors(path, tensors, { kind, base_model: base })
+  return encodeSafetensors(tensors, { kind: textEmbeddingsKind, base_model: base })
 }
 
 export type TextEmbeddings = {
@@ -151,7 +152,7 @@ export function openTextEmbeddings(path: string, base: string): TextEmbeddings {
     file.close()
     return new UserError(`${basename(path)} ${why}`, { hint })
   }
-  if (file.metadata.kind !== kind)
+  if (file.metadata.kind !== textEmbeddingsKind)
     throw refuse('does not contain encoded captions', 'make one with ltx-a2a encode-captions')
   if (file.metadata.base_model !== base)
     throw refuse(
@@ -172,16 +173,18 @@ export function openTextEmbeddings(path: string, base: string): TextEmbeddings {
   }
 }
 
-const kind = 'ltx-a2a text embeddings'
+/** In the metadata of every file of encoded captions. */
+export const textEmbeddingsKind = 'ltx-a2a text embeddings'
 
 const tensorName = (text: string) => `context.${createHash('sha256').update(text).digest('hex').slice(0, 40)}`
 
 /**
- * Writes the contexts of all captions and prompts to `settings.out`.
+ * Writes the contexts of all captions and prompts to a file.
  * @throws UserError when the data, the model or its text encoder cannot be read.
  */
 export async function encodeCaptionsToFile(
   settings: EncodeSettings,
+  file: OutputFile,
   { limits, ...options }: RunOptions<ProgressEvent> & { limits?: Limits | undefined } = {},
 ): Promise<void> {
   const reporter = createReporter<ProgressEvent>(options)
@@ -194,7 +197,7 @@ export async function encodeCaptionsToFile(
     const backend = await leaseBackend(settings.backend, reporter)
     try {
       const contexts = await encodeTextsWithProgress(base, texts, cache, reporter)
-      writeTextEmbeddings(settings.out, base.fingerprint, contexts)
+      await file.write(encodeTextEmbeddings(base.fingerprint, contexts), options.signal)
       await reporter.settled()
     } finally {
       backend.release()

@@ -109,10 +109,11 @@ export function openSafetensors(path: string): Safetensors {
  * @param tensors `bytes` of each is read once, when it is written, so that a getter can create it only then.
  */
 export function writeSafetensors(path: string, tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
-  replaceFile(path, encodeFile(tensors, metadata))
+  replaceFile(path, encodeSafetensors(tensors, metadata))
 }
 
-function* encodeFile(tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
+/** The parts of a file, each created when it is asked for. @param tensors as for `writeSafetensors`. */
+export function* encodeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
   yield encodeHeader(tensors, metadata)
   for (const [name, tensor] of tensors) {
     const { dtype, shape, bytes } = tensor

@@ -2,7 +2,8 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { UserError } from './errors.ts'
 
 /**
@@ -30,11 +31,17 @@ export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) 
 
 export const replaceJson = (path: string, value: unknown) => replaceFile(path, [`${JSON.stringify(value, null, 2)}\n`])
 
-/** A path beside `path`, for a file that will be renamed to it. */
-export const temporaryPath = (path: string) => `${path}.${process.pid}.tmp`
+/** A path beside `path`, for a file that will be renamed to it. No other call in any thread or process gives the same one. */
+export const temporaryPath = (path: string) =>
+  join(dirname(path), `${basename(path).slice(0, longestStem)}.${process.pid}-${threadId}-${++temporaryPaths}.tmp`)
+
+/** In characters, so that a long file name does not become too long: file systems allow 255 bytes. */
+const longestStem = 55
+
+let temporaryPaths = 0
 
 /** Whether a file has the name of a `temporaryPath`: it was left behind if its process was killed. */
-export const isLeftover = (name: string) => /\.\d+\.tmp$/.test(name)
+export const isLeftover = (name: string) => /\.\d+(-\d+){0,2}\.tmp$/.test(name)
 
 /** Flushes a folder to disk: before that, a renamed file can have its old name again after a power failure. */
 export function syncFolder(path: string) {

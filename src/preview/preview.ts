@@ -1,5 +1,5 @@
 /** From a reference recording, a prompt and LoRAs to sound. */
-import { durationOf, type Waveform } from '../audio/waveform.ts'
+import { durationOf, firstSamples, type Waveform } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import { maxClipSeconds } from '../config/parameters.ts'
 import { type PreviewOptions, type PreviewSettings, resolvePreviewSettings } from '../config/settings.ts'
@@ -9,6 +9,7 @@ import { encodeTexts } from '../encode/captions.ts'
 import { openClipEncoder } from '../encode/dataset.ts'
 import { leaseBackend } from '../engine/backend.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
+import { coveringLatentFrames } from '../model/audio-vae/latents.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { attachSavedLoras, detachLora, type SavedLora } from '../model/lora.ts'
 import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
@@ -95,20 +96,21 @@ async function transformClip(
   try {
     attachSavedLoras(model, loras)
     const stage = reporter.stage('Sampling', settings.steps, 'steps')
-    const waveform = await sampleWaveform(
+    const sampled = await sampleWaveform(
       base,
       sampler,
       {
         reference,
         context: contexts.get(prompt) as HostMatrix,
         negativeContext: contexts.get(settings.negativePrompt) as HostMatrix,
-        seconds,
+        frames: coveringLatentFrames(seconds),
         seed: settings.seed,
         steps: settings.steps,
         guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },
       },
       { stage, reporter },
     )
+    const waveform = firstSamples(sampled, Math.round(seconds * sampled.sampleRate))
     stage.finish(`${durationOf(waveform).toFixed(2)} s of sound from the prompt ${JSON.stringify(prompt)}`)
     return waveform
   } finally {

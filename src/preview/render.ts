@@ -5,7 +5,7 @@ import type { Waveform } from '../audio/waveform.ts'
 import type { Guidance, Sampler } from '../diffusion/sampler.ts'
 import { fromBatch, type HostMatrix, toBatch } from '../engine/device-tensors.ts'
 import { decodeLatents, disposeAudioVae, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
-import { targetLatentFrames, unpatchify } from '../model/audio-vae/latents.ts'
+import { unpatchify } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
 import type { Reporter, Stage } from '../platform/progress.ts'
@@ -17,8 +17,8 @@ export type PreviewRequest = {
   /** Contexts `[S, D]` of the prompt and of the negative prompt. */
   context: HostMatrix
   negativeContext: HostMatrix
-  /** How long the result will be. */
-  seconds: number
+  /** The latent frames of the result. */
+  frames: number
   seed: number
   steps: number
   guidance: Guidance
@@ -30,9 +30,8 @@ export async function generateLatents(
   request: PreviewRequest,
   onStep?: (done: number) => void,
 ): Promise<HostMatrix> {
-  const { seconds, seed, steps, guidance } = request
+  const { frames, seed, steps, guidance } = request
   const [, width] = request.reference.shape
-  const frames = targetLatentFrames(seconds)
   const noise = normals(randomFor(seed, 'preview'), frames * width)
   const inputs = {
     noise: toBatch({ shape: [frames, width], values: noise }),

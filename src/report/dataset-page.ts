@@ -9,7 +9,7 @@ import { sampleBuckets } from '../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../dataset/pair-inspection.ts'
 import type { Finding } from '../dataset/problem.ts'
 import type { Source } from '../dataset/source.ts'
-import { replaceFile } from '../platform/files.ts'
+import type { OutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { countText, decimalText } from '../platform/text.ts'
 import { barChart } from './page/charts.ts'
@@ -38,9 +38,13 @@ export function pairsWithPlayers({ pairs, advice }: Dataset): DatasetPair[] {
 const isAboutSound = ({ kind, pairs }: Finding) =>
   !/caption|trigger|short|unused/.test(kind) && pairs.length < maxPlayers
 
+/** In every page of a dataset. */
+export const datasetPageGenerator = 'ltx-a2a inspect-dataset'
+
 export function datasetPage(dataset: Dataset, sounds: PairSounds): string {
   const { name, location, counts, options, advice } = dataset
   return page({
+    generator: datasetPageGenerator,
     title: `Dataset ${name}`,
     lead: html`${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s · <span class="faint">${location}</span>`,
     sections: [
@@ -174,7 +178,7 @@ const kilobitsPerSecond = 64
 
 /** Writes the page. It decodes the beginning of the pairs that get players. @throws UserError when a recording cannot be decoded or the page cannot be written. */
 export async function writeDatasetPage(
-  path: string,
+  file: OutputFile,
   dataset: Dataset,
   source: Source,
   options: RunOptions<ProgressEvent> = {},
@@ -187,8 +191,8 @@ export async function writeDatasetPage(
     sounds.set(name, { reference: await excerptOf(source, reference), target: await excerptOf(source, target) })
     stage.update(sounds.size)
   }
-  replaceFile(path, [datasetPage(dataset, sounds satisfies PairSounds)])
-  stage.finish(path)
+  await file.write([datasetPage(dataset, sounds satisfies PairSounds)], options.signal)
+  stage.finish(file.path)
 }
 
 async function excerptOf(source: Source, { path }: DatasetSide): Promise<PageSound> {

@@ -37,6 +37,7 @@ export type Reconstruction = { name: string; original: PageSound; reconstructed:
 
 export function runPage(run: RunReport): string {
   return page({
+    generator: 'ltx-a2a train',
     title: run.name,
     lead: lead(run),
     sections: [

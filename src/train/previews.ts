@@ -7,6 +7,7 @@ import type { TrainSettings } from '../config/settings.ts'
 import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
 import type { EncodedPair } from '../encode/dataset.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
+import { targetLatentFrames } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import type { DownloadOptions } from '../net/download.ts'
@@ -81,7 +82,7 @@ export function createPreviewRenderer(
         reference: references[number - 1] as HostMatrix,
         context: contextOf(clip.prompt),
         negativeContext: contextOf(settings.validationNegativePrompt),
-        seconds: wholeFrames(settings.audioDurationSeconds, settings.validationFrameRate),
+        frames: targetLatentFrames(wholeFrames(settings.audioDurationSeconds, settings.validationFrameRate)),
         seed: settings.seed,
         steps: settings.previewSteps,
         guidance: { cfg: settings.previewCfg, stg: settings.stgScale, rescale: guidanceRescale },

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { decodeWav, encodeWav, parseWavHeader } from '../../src/audio/wav.ts'
 import { deinterleave } from '../../src/audio/waveform.ts'
 
@@ -22,6 +22,26 @@ describe('writing', () => {
   test('float32 samples are preserved exactly', () => {
     const waveform = deinterleave(Float32Array.of(0.1, -1.5, 1e-9, 0.3, 3, -0.7), 3, 48_000)
     expect(decodeWav(encodeWav(waveform, { format: 'float32' }))).toEqual(waveform)
+  })
+})
+
+describe('the name of the software', () => {
+  it.each(['ltx-a2a preview', 'even'])('"%s" follows the samples', (software) => {
+    const waveform = mono(0.5, -0.5, 0)
+    const bytes = encodeWav(waveform, { software, format: 'float32' })
+    expect(decodeWav(bytes)).toEqual(waveform)
+    expect(bytes.length % 2).toBe(0)
+    expect(Buffer.from(bytes).readUInt32LE(4)).toBe(bytes.length - 8)
+    const note = Buffer.from(bytes.subarray(44 + 3 * 4))
+    expect(note.subarray(0, 4).toString()).toBe('LIST')
+    expect(note.readUInt32LE(4)).toBe(note.length - 8)
+    expect(note.subarray(8, 16).toString()).toBe('INFOISFT')
+    expect(note.readUInt32LE(16)).toBe(note.length - 20)
+    expect(note.subarray(20).toString().replace(/\0+$/, '')).toBe(software)
+  })
+
+  it('is left out by default', () => {
+    expect(encodeWav(mono(0, 0)).length).toBe(44 + 4)
   })
 })
 

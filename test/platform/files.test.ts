@@ -12,8 +12,19 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, extname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { isDiskFull, isLeftover, makeTempFolder, replaceFile, replaceJson } from '../../src/platform/files.ts'
+import {
+  isDiskFull,
+  isLeftover,
+  makeTempFolder,
+  replaceFile,
+  replaceJson,
+  temporaryPath,
+} from '../../src/platform/files.ts'
 import { needs } from '../needs.ts'
+
+/** The path that the next call of `temporaryPath` gives. */
+const nextTemporaryPath = (path: string) =>
+  temporaryPath(path).replace(/(\d+)\.tmp$/, (_, count) => `${Number(count) + 1}.tmp`)
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-files-'))
 
@@ -66,7 +77,7 @@ describe('replacing a file', () => {
       const folder = newFolder()
       const path = join(folder, 'file')
       writeFileSync(path, 'old')
-      symlinkSync('/dev/full', `${path}.${process.pid}.tmp`) // where the new file is written first
+      symlinkSync('/dev/full', nextTemporaryPath(path)) // where the new file is written first
       expect(() => replaceFile(path, ['new'])).toThrow(expect.toSatisfy(isDiskFull))
       expect(readFileSync(path, 'utf8')).toBe('old')
       expect(readdirSync(folder)).toEqual(['file'])
@@ -74,11 +85,11 @@ describe('replacing a file', () => {
   )
 
   it('recognizes temporary files of a killed process', () => {
-    expect(['state.safetensors.4711.tmp', 'notes.tmp', 'state.safetensors'].map(isLeftover)).toEqual([
-      true,
-      false,
-      false,
-    ])
+    expect(
+      ['state.safetensors.4711.tmp', 'state.safetensors.4711-0-1.tmp', 'notes.tmp', 'state.safetensors'].map(
+        isLeftover,
+      ),
+    ).toEqual([true, true, false, false])
   })
 
   it('leaves no partial file when the path is a folder', () => {

@@ -30,6 +30,15 @@ export function targetLatentFrames(seconds: number): number {
   return below % 2 === 0 ? below : below + 1
 }
 
+/**
+ * The number of latent frames whose sound is at least `seconds` long: T frames decode to 4·T − 3 mel frames of 10 ms, so 5 s takes 126 frames, of which
+ * the last 10 ms are cut off. The 125 frames of `targetLatentFrames` sound for 4.97 s.
+ */
+export const coveringLatentFrames = (seconds: number) =>
+  Math.ceil(
+    (Math.ceil((seconds * sampleRate) / samplesPerMelFrame - 1e-6) + melFramesPerLatent - 1) / melFramesPerLatent,
+  )
+
 /** The number of latent frames that the encoder makes of a log-mel: `T = ceil(M / 4)`, because both of its downsampling layers round up. */
 export const latentFrames = (melFrames: number) => Math.ceil(melFrames / melFramesPerLatent)
 

@@ -1,14 +1,21 @@
 /** HTML pages in a single file that need no network: the template of a page, its script and style, and escaped markup. */
 
-export type PageParts = { title: string; lead: string | Markup; sections: readonly (Markup | undefined)[] }
+/** `generator` names the command that writes the page. */
+export type PageParts = {
+  title: string
+  generator: string
+  lead: string | Markup
+  sections: readonly (Markup | undefined)[]
+}
 
-export function page({ title, lead, sections }: PageParts): string {
+export function page({ title, generator, lead, sections }: PageParts): string {
   const document = html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<meta name="generator" content="${generator}">
 <link rel="icon" href="data:,">
 <title>${title}</title>
 <style>${raw(style)}</style>

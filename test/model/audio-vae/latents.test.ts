@@ -6,6 +6,7 @@ import { openClipEncoder } from '../../../src/encode/dataset.ts'
 import { openSafetensors } from '../../../src/formats/safetensors.ts'
 import {
   clipLatentFrames,
+  coveringLatentFrames,
   latentFrames,
   patchify,
   targetLatentFrames,
@@ -56,6 +57,22 @@ describe('the number of latent frames', () => {
     [60, 1500],
   ])('generated for %d s is %i', (seconds, frames) => {
     expect(targetLatentFrames(seconds)).toBe(frames)
+  })
+
+  it.each([
+    [0.5, 14],
+    [1, 26],
+    [1.2, 31],
+    [1.23, 32],
+    [2.37, 60],
+    [2.39, 61],
+    [5, 126],
+    [60, 1501],
+  ])('that sound for at least %d s is %i', (seconds, frames) => {
+    expect(coveringLatentFrames(seconds)).toBe(frames)
+    const soundSeconds = (count: number) => (4 * count - 3) / 100
+    expect(soundSeconds(frames)).toBeGreaterThanOrEqual(seconds)
+    expect(soundSeconds(frames - 1)).toBeLessThan(seconds)
   })
 
   it.each([

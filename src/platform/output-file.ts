@@ -1,0 +1,208 @@
+/** Files that a command writes where its user says: checked before the work begins, so that no work is lost and nothing is overwritten by mistake. */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Interrupted, UserError } from './errors.ts'
+import { replaceFile, temporaryPath } from './files.ts'
+
+export type OutputOptions = {
+  /** The files and folders that the command reads, as paths or URLs. None of them is ever overwritten. */
+  inputs: readonly (string | undefined)[]
+  /** Text that files of this kind contain in their first 64 kB or last 4 kB when this tool wrote them. Such a file may be replaced. */
+  marker: string
+  /** Replace an existing file whatever it is, unless it is an input. */
+  force?: boolean | undefined
+  /** The flag that names the output, for hints. */
+  flag?: string
+}
+
+export type OutputFile = {
+  path: string
+  /** Whether the content goes to standard output. */
+  isStdout: boolean
+  /**
+   * Replaces a file as a whole; a pipe or a device is written to.
+   * @throws UserError when the path was taken since it was checked. Interrupted when the signal is aborted while a pipe has no reader.
+   */
+  write(parts: Iterable<Uint8Array | string>, signal?: AbortSignal): Promise<void>
+}
+
+/**
+ * Checks where a result will be written; `-` is standard output. Nothing is written or created yet.
+ * @throws UserError when the path is an input (also through links and other spellings), a file that this tool did not write, a folder, or cannot be
+ * written to.
+ */
+export function openOutputFile(path: string, options: OutputOptions): OutputFile {
+  const descriptor = descriptorOf(path)
+  if (descriptor !== undefined)
+    return {
+      path,
+      isStdout: descriptor === 1,
+      write: (parts, signal) => writeToDescriptor(descriptor, path, parts, signal),
+    }
+  const check = () => checkPath(path, options)
+  check()
+  return {
+    path,
+    isStdout: false,
+    write: async (parts, signal) => {
+      const target = check()
+      if (target.isStream) return writeToStream(path, parts, signal)
+      replaceFile(target.file, parts)
+    },
+  }
+}
+
+/** `-`, `/dev/stdout`, `/dev/fd/3`: opening these again would lose the position of a file, and fails for sockets. */
+function descriptorOf(path: string): number | undefined {
+  if (path === '-' || path === '/dev/stdout') return 1
+  if (path === '/dev/stderr') return 2
+  const number = /^\/(?:dev|proc\/self)\/fd\/(\d+)$/.exec(path)?.[1]
+  return number === undefined ? undefined : Number(number)
+}
+
+/** @returns the file behind links, and whether it is a pipe or a device. */
+function checkPath(path: string, { inputs, marker, force = false, flag = '--out' }: OutputOptions) {
+  if (path.trim() === '' || path.includes('\0'))
+    throw new UserError(`${flag} is ${JSON.stringify(path)}`, { hint: `name a file with ${flag}` })
+  const found = ifThere(() => statSync(path))
+  if (!found) {
+    if (ifThere(() => lstatSync(path)))
+      throw new UserError(`${path} is a link to a place that does not exist`, { hint: `choose another ${flag}` })
+    requireWritableFolder(path, flag)
+    return { file: path, isStream: false }
+  }
+  const input = inputs.find((input) => input !== undefined && isInput(path, input, marker))
+  if (input !== undefined)
+    throw new UserError(`${path} is an input of this command${input === path ? '' : ` (${input})`}`, {
+      hint: `choose another ${flag}: an input is never overwritten`,
+    })
+  if (found.isDirectory()) throw new UserError(`${path} is a folder`, { hint: `name a file with ${flag}` })
+  if (found.isFIFO() || found.isCharacterDevice()) return { file: path, isStream: true }
+  if (!found.isFile()) throw new UserError(`${path} is not a regular file`, { hint: `choose another ${flag}` })
+  if (!force && !contains(path, marker))
+    throw new UserError(`${path} exists already, and this command did not write it`, {
+      hint: `choose another ${flag}, or replace it with --force`,
+    })
+  const file = realpathSync(path) // a link stays a link
+  requireWritableFolder(file, flag)
+  return { file, isStream: false }
+}
+
+/** A file in a folder that is read is an input too, unless an earlier run of this command wrote it. */
+function isInput(path: string, input: string, marker: string): boolean {
+  const local = localPath(input)
+  const [output, other] = [path, local].map((path) => ifThere(() => statSync(path, { bigint: true })))
+  if (!output || !other) return false
+  if (output.ino === other.ino && output.dev === other.dev) return true
+  const isInside = other.isDirectory() && realpathSync(path).startsWith(realpathSync(local) + sep)
+  return isInside && output.isFile() && !contains(path, marker)
+}
+
+function localPath(input: string): string {
+  if (!/^file:/i.test(input)) return input
+  try {
+    return fileURLToPath(input)
+  } catch {
+    return input // refused where it is read
+  }
+}
+
+/** Creates a file and removes it again, in the nearest folder that exists: nothing else tells for certain whether files can be created. */
+function requireWritableFolder(path: string, flag: string) {
+  let folder = dirname(resolve(path))
+  while (!ifThere(() => lstatSync(folder)) && folder !== dirname(folder)) folder = dirname(folder)
+  const found = ifThere(() => statSync(folder))
+  if (found && !found.isDirectory())
+    throw new UserError(`${path} cannot be written: ${folder} is a file`, { hint: `choose another ${flag}` })
+  const probe = temporaryPath(join(folder, basename(path)))
+  try {
+    closeSync(openSync(probe, 'wx'))
+    rmSync(probe, { force: true })
+  } catch (cause) {
+    throw new UserError(`${path} cannot be written: ${folder} takes no files`, {
+      hint: `check its permissions, or choose another ${flag}`,
+      cause,
+    })
+  }
+}
+
+function ifThere<T>(stat: () => T): T | undefined {
+  try {
+    return stat()
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined
+    throw error
+  }
+}
+
+const headBytes = 65_536
+const tailBytes = 4096
+
+function contains(path: string, marker: string): boolean {
+  const fd = openSync(path, 'r')
+  try {
+    const { size } = fstatSync(fd)
+    const read = (length: number, position: number) => {
+      const bytes = Buffer.alloc(length)
+      return bytes.subarray(0, readSync(fd, bytes, 0, length, position))
+    }
+    return (
+      read(Math.min(size, headBytes), 0).includes(marker) ||
+      read(Math.min(size, tailBytes), Math.max(0, size - tailBytes)).includes(marker)
+    )
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Milliseconds between two attempts to write to a pipe that has no reader yet or is full. */
+const pipePause = 20
+
+/** Opened without blocking: a blocked process could not be stopped by Ctrl-C. */
+async function writeToStream(path: string, parts: Iterable<Uint8Array | string>, signal?: AbortSignal) {
+  const open = () => openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+  const fd = await retryWhile('ENXIO', open, signal)
+  try {
+    await writeToDescriptor(fd, path, parts, signal)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+async function writeToDescriptor(fd: number, path: string, parts: Iterable<Uint8Array | string>, signal?: AbortSignal) {
+  try {
+    for (const part of parts) {
+      const bytes = Buffer.from(part as Uint8Array)
+      for (let done = 0; done < bytes.length; )
+        done += await retryWhile('EAGAIN', () => writeSync(fd, bytes, done), signal)
+    }
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EPIPE') throw cause
+    throw new UserError(`the program that reads ${path} ended before everything was written`, { cause })
+  }
+}
+
+async function retryWhile<T>(code: string, attempt: () => T, signal?: AbortSignal): Promise<T> {
+  for (;;) {
+    try {
+      return attempt()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== code) throw error
+    }
+    if (signal?.aborted) throw new Interrupted('stopped before the result was written')
+    await setTimeout(pipePause)
+  }
+}

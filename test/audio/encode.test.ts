@@ -1,0 +1,63 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { decodeAudio } from '../../src/audio/decode.ts'
+import { lacksEncoder, soundEncoder } from '../../src/audio/encode.ts'
+import { decodeWav } from '../../src/audio/wav.ts'
+import { durationOf, type Waveform } from '../../src/audio/waveform.ts'
+
+const tone: Waveform = {
+  sampleRate: 48_000,
+  channels: [0.5, 0.25].map((level) =>
+    Float32Array.from({ length: 48_000 }, (_, i) => level * Math.sin((2 * Math.PI * 440 * i) / 48_000)),
+  ),
+}
+
+/** The amplitude of a sine, from the middle half of its samples. */
+const levelInTheMiddle = (channel: Float32Array) => {
+  const middle = channel.subarray(12_000, 36_000)
+  return Math.sqrt((2 * middle.reduce((sum, x) => sum + x * x, 0)) / middle.length)
+}
+
+describe('a sound file has the format of its extension: ', () => {
+  // [extension, the first bytes, whether samples are exact, seconds that an encoder may add]
+  it.each([
+    ['wav', 'RIFF', 0],
+    ['flac', 'fLaC', 0],
+    ['mp3', 'ID3', 0.1],
+    ['ogg', 'OggS', 0.05],
+    ['m4a', 'ftyp', 0.1],
+    ['aac', '\xff\xf1', 0.1],
+  ])('%s', async (extension, start, spare) => {
+    const path = join(mkdtempSync(join(tmpdir(), 'ltx-a2a-encode-')), `sound.${extension.toUpperCase()}`)
+    const encode = await soundEncoder(path, 'ltx-a2a preview')
+    const bytes = Buffer.from(await encode(tone))
+    expect(bytes.subarray(0, 12).toString('latin1')).toContain(start)
+    if (extension !== 'aac') expect(bytes.includes('ltx-a2a preview')).toBe(true) // ADTS has no place for it
+    writeFileSync(path, bytes)
+    const decoded = await decodeAudio(path)
+    expect(decoded.sampleRate).toBe(48_000)
+    expect(durationOf(decoded)).toBeGreaterThanOrEqual(0.99)
+    expect(durationOf(decoded)).toBeLessThanOrEqual(1 + spare)
+    expect(decoded.channels.map(levelInTheMiddle)).toEqual([expect.closeTo(0.5, 1), expect.closeTo(0.25, 1)])
+  })
+})
+
+it('a path without an extension becomes a wav file', async () => {
+  const encode = await soundEncoder('/dev/stdout', 'test')
+  expect(decodeWav(await encode(tone)).sampleRate).toBe(48_000)
+})
+
+it('an extension that is no format of sound is refused', async () => {
+  await expect(soundEncoder('voice.txt', 'test')).rejects.toMatchObject({
+    name: 'UserError',
+    message: 'voice.txt has the extension .txt, which is no known format of sound',
+    hint: expect.stringContaining('.wav .flac .mp3'),
+  })
+})
+
+it('a missing encoder is recognized', () => {
+  expect(lacksEncoder(new Error("Unknown encoder 'libmp3lame'"))).toBe(true)
+  expect(lacksEncoder(new Error('Invalid data found when processing input'))).toBe(false)
+})
