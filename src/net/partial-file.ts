@@ -77,6 +77,7 @@ async function openBoth(partial: string, journalPath: string, { head, size, vers
     throw new UserError(`the source of ${partial} has changed since its download started`, {
       hint: `delete ${partial} and ${journalPath} to start again`,
     })
+  if (!continues) refuseOtherFile(partial, size)
   const file = await open(partial, continues ? 'r+' : 'w')
   try {
     if (!continues) await allocate(file, head, size)
@@ -86,6 +87,15 @@ async function openBoth(partial: string, journalPath: string, { head, size, vers
     await file.close()
     throw error
   }
+}
+
+/** A partial file without a journal was left by a pull that was killed as it started, and then has the size of the result. @throws UserError for any other. */
+function refuseOtherFile(partial: string, size: number) {
+  const found = statSync(partial, { throwIfNoEntry: false })
+  if (found && found.size !== 0 && found.size !== size)
+    throw new UserError(`${partial} exists already, and is not an interrupted pull`, {
+      hint: 'move it away, or choose another path with --out',
+    })
 }
 
 async function allocate(file: FileHandle, head: Uint8Array, size: number) {

@@ -15,6 +15,7 @@ import { dirname, join } from 'node:path'
 import { UserError } from '../platform/errors.ts'
 import { isLeftover, replaceFile, replaceJson } from '../platform/files.ts'
 import { lockFileName } from '../platform/lock.ts'
+import { requireWritableFolder } from '../platform/output-file.ts'
 
 export type RunFolder = {
   path: string
@@ -54,6 +55,18 @@ export type RunChange = { after_step: number; changed: Readonly<Record<string, {
  * @throws UserError when the folder already holds something.
  */
 export function createRunFolder(path: string, config: RunConfig): RunFolder {
+  requireNewRunFolder(path)
+  const run = layout(path)
+  mkdirSync(path, { recursive: true })
+  replaceJson(run.config, config)
+  return run
+}
+
+/**
+ * Checks that a run can be created in a folder, which need not exist.
+ * @throws UserError when it already holds something, or takes no files.
+ */
+export function requireNewRunFolder(path: string) {
   const run = layout(path)
   const found = statSync(path, { throwIfNoEntry: false })
   if (found && !found.isDirectory()) throw new UserError(`${path} is a file`, { hint: 'choose a folder with --out' })
@@ -65,9 +78,7 @@ export function createRunFolder(path: string, config: RunConfig): RunFolder {
       : new UserError(`${path} holds files that are not a run of ltx-a2a`, {
           hint: 'choose an empty folder with --out',
         })
-  mkdirSync(path, { recursive: true })
-  replaceJson(run.config, config)
-  return run
+  requireWritableFolder(run.config, '--out')
 }
 
 /**

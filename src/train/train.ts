@@ -24,7 +24,7 @@ import { createPreviewRenderer, readValidationClips, reconstructTargets } from '
 import type { RunEstimate } from './requirements.ts'
 import { checkResources } from './resources.ts'
 import { refuseFixedChanges } from './resume-check.ts'
-import { createRunFolder, openRunFolder, type RunConfig, type RunFolder } from './run-folder.ts'
+import { createRunFolder, openRunFolder, type RunConfig, type RunFolder, requireNewRunFolder } from './run-folder.ts'
 import { savedStep } from './run-writer.ts'
 import { resumeCommand, runTraining, stoppedMessage } from './training-run.ts'
 
@@ -128,6 +128,7 @@ async function runToEnd(
   }
   const reporter = createReporter<TrainEvent>({ ...runOptions, onEvent })
   for (const notice of notices) reporter.info(notice)
+  if (!resumed && settings.out !== undefined) requireNewRunFolder(settings.out)
   let run = resumed?.run
   let lock = resumed && lockFolder(resumed.run.path)
   try {

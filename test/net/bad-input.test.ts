@@ -1,6 +1,15 @@
 /** Invalid sources of a pull: each is reported in one sentence with a hint, and the output file is not created. */
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -337,6 +346,13 @@ describe('pull checks the disk:', () => {
     const plans = [{ path: join(folder, 'a'), size: 2 ** 20 + 1000 }]
     expect(() => requireSpace(plans, () => 1000)).not.toThrow()
     expect(() => requireSpace(plans, () => 500 - 8192)).toThrow(/free/)
+  })
+
+  it('another file with the name of the partial file is kept', async () => {
+    const partial = join(folder, 'audio.safetensors.partial')
+    writeFileSync(partial, 'mine')
+    expect(await pullError()).toMatch(/audio\.safetensors\.partial exists already, and is not an interrupted pull/)
+    expect(readFileSync(partial, 'utf8')).toBe('mine')
   })
 
   it.each([

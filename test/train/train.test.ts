@@ -319,6 +319,7 @@ describe('train exits with 2 and does not change the output folder for', () => {
     writeFileSync(join(folder, 'theirs', 'thesis.txt'), 'mine')
     const { code, stderr } = await run(['train', ...small, '--out', 'theirs'])
     expect(stderr).toMatch(/theirs holds files that are not a run of ltx-a2a/)
+    expect(stderr).not.toContain('Inspecting') // refused before the work
     expect(code).toBe(2)
     expect(readdirSync(join(folder, 'theirs'))).toEqual(['thesis.txt'])
   })
@@ -341,7 +342,7 @@ describe('preview', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'new.wav\n' })
     expect(stderr).toContain('"n0ise"')
     const { sampleRate, channels } = decodeWav(read('new.wav'))
-    expect([sampleRate, channels.length, channels[0]?.length]).toEqual([48_000, 2, 480 * 45])
+    expect([sampleRate, channels.length, channels[0]?.length]).toEqual([48_000, 2, 24_000])
   })
 
   it('equals the base with strength 0, and differs from it with more', async () => {
