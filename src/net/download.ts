@@ -112,6 +112,8 @@ function checkResponse(response: Response, shown: string, limits: Limits) {
     throw new UserError(answered, {
       hint: status === 404 ? 'check the URL for typing errors' : 'check that the URL opens without a login',
     })
+  if (status !== 200)
+    throw new UserError(`${answered}, which is not the whole file`, { hint: 'try again later, or download it by hand' })
   if (isWebPage(response))
     throw new UserError(`${shown} sent a web page instead of a file`, {
       hint: "use the direct download link, not the page that shows the file's download button",

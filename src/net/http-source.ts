@@ -182,6 +182,6 @@ const replacedError = (location: string) =>
   })
 
 const otherBytesError = (location: string) =>
-  new UserError(`${location} is on a server that sends other bytes than asked for`, {
+  new UserError(`${location} is on a server that does not send the bytes that were requested`, {
     hint: 'download the whole file, then: ltx-a2a pull <the file>',
   })

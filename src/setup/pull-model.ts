@@ -78,7 +78,7 @@ const selectAudio = (file: string) => (header: Header) => {
   const names = new Set([...header.tensors.keys()].map(unifiedName))
   requireKnownRelease(file, header.metadata, names)
   if (![...names].some(isAudioTensor))
-    throw new UserError(`${file} holds nothing of LTX's audio path`, { hint: 'use a checkpoint of LTX-2.3' })
+    throw new UserError(`${file} has no tensor of the audio path of LTX`, { hint: 'use a checkpoint of LTX-2.3' })
   return (name: string) => isAudioTensor(unifiedName(name))
 }
 
@@ -141,7 +141,7 @@ async function planTextEncoder(
       plans.push(await planPull(source, join(folder, file), () => isWanted, signal))
     }
     if (plans.every(({ tensors }) => tensors === 0))
-      throw new UserError(`${modelFolder.location} holds no text encoder`, {
+      throw new UserError(`${modelFolder.location} has no text encoder`, {
         hint: 'use a Gemma 3 12B, as LTX-2.3 does',
       })
   } catch (error) {

@@ -101,7 +101,7 @@ describe('pull refuses a file that', () => {
     [
       'has no tensors of the audio path',
       fileOf({ x: entry('U8', [1], [0, 1]) }, 1),
-      "holds nothing of LTX's audio path",
+      "has no tensor of the audio path of LTX",
     ],
     [
       'belongs to LTX-2.0',
@@ -166,7 +166,7 @@ describe('pull refuses a server that', () => {
       response.writeHead(206, { 'content-range': `bytes 5-14/${checkpoint.size}`, etag: '"one"' }).end('0123456789')
       return true
     })
-    await expectRefusal(/sends other bytes than asked for/)
+    await expectRefusal(/does not send the bytes that were requested/)
   })
 
   it('redirects in a loop', async () => {

@@ -70,6 +70,13 @@ test('an incomplete download is refused', async () => {
   await expect(openSource(`${origin}/broken.zip`)).rejects.toThrow(/^the download of .*broken\.zip broke off after/)
 })
 
+test('a part of a file is not taken for the whole file', async () => {
+  answers['/part.wav'] = (response) => response.writeHead(206, { 'content-range': 'bytes 0-3/100' }).end('RIFF')
+  await expect(openFile(`${origin}/part.wav`)).rejects.toThrow(
+    `${origin}/part.wav answered 206 Partial Content, which is not the whole file`,
+  )
+})
+
 test('an unreachable server is reported', async () => {
   await expect(openSource('http://127.0.0.1:1/pairs.zip')).rejects.toThrow(
     'http://127.0.0.1:1/pairs.zip cannot be reached',

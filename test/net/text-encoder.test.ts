@@ -122,6 +122,6 @@ describe('the text encoder', () => {
       join(empty, 'model.safetensors'),
       new Map([['vision.x', { dtype: 'U8', shape: [1], bytes: new Uint8Array(1) }]]),
     )
-    await expect(pullTo(join(folder, 'out'), empty)).rejects.toThrow('holds no text encoder')
+    await expect(pullTo(join(folder, 'out'), empty)).rejects.toThrow('has no text encoder')
   })
 })
