@@ -61,6 +61,7 @@ export async function inspectSource(
   })
   const pairs = inspected.map(({ pair }) => pair)
   const problems = [
+    ...source.problems,
     ...found.problems,
     ...inspected.flatMap(({ problems }) => problems),
     ...pairsWithoutText(pairs),

@@ -62,6 +62,7 @@ async function openFolder(folder: string): Promise<FileTree> {
   if (paths.length === 0) throw new UserError(`${folder} has no files`, { hint: 'put the pairs into it' })
   return {
     paths,
+    problems: [],
     withFile: (path, use) => use(join(folder, path)),
     close: async () => {},
   }

@@ -10,11 +10,16 @@ import { crc32 } from '../formats/crc.ts'
 import { UserError } from '../platform/errors.ts'
 import { isDiskFull, makeTempFolder } from '../platform/files.ts'
 import { sum } from '../platform/statistics.ts'
+import { countText, listText } from '../platform/text.ts'
+import type { Problem } from './problem.ts'
+import { isLegacy, pathTexts, type RawPath, rawPath } from './zip-names.ts'
 
 /** The files of a zip or a folder. */
 export type FileTree = {
   /** All files, sorted, with parts separated by `/`. A zip may contain a path twice. */
   readonly paths: readonly string[]
+  /** What was wrong with the list of files. */
+  readonly problems: readonly Problem[]
   /** Calls `use` with the path of a local file that has the same extension. An extracted file is removed afterwards. */
   withFile<Result>(path: string, use: (file: string) => Promise<Result>): Promise<Result>
   /** Closes the archive and removes everything temporary. */
@@ -44,15 +49,17 @@ export const zipLimits = (limits: Limits = defaultLimits): ZipLimits => ({
 export async function openZip(path: string, shown: string, limits = zipLimits()): Promise<FileTree> {
   const { archive, size } = await openArchive(path, shown)
   try {
-    const entries = await listFiles(archive, shown, limits)
-    checkSizes(entries, size, shown, limits)
+    const { files, problems } = await listFiles(archive, shown, limits)
+    checkSizes(files, size, shown, limits)
+    const entries = new Map([...files].reverse().map(({ path, entry }) => [path, entry]))
     const folder = await makeTempFolder()
     return {
-      paths: entries.map(({ fileName }) => fileName).sort(),
+      paths: files.map(({ path }) => path).sort(),
+      problems,
       withFile: async (name, use) => {
         const file = folder.newFile(extname(name).toLowerCase())
         try {
-          await extract(archive, findEntry(entries, name), file, `${name} in ${shown}`)
+          await extract(archive, entryAt(entries, name), file, `${name} in ${shown}`)
           return await use(file)
         } finally {
           await rm(file, { force: true })
@@ -74,7 +81,7 @@ async function openArchive(path: string, shown: string): Promise<{ archive: ZipF
   const { size } = await file.stat()
   try {
     const reader = new ArchiveReader(file, size)
-    const archive = await fromRandomAccessReaderPromise(reader, size, { autoClose: false })
+    const archive = await fromRandomAccessReaderPromise(reader, size, { autoClose: false, decodeStrings: false })
     archive.on('error', () => undefined) // errors that matter also reject the call that caused them
     return { archive, size }
   } catch (cause) {
@@ -87,29 +94,50 @@ async function openArchive(path: string, shown: string): Promise<{ archive: ZipF
   }
 }
 
+/** `path` is the name as text, for messages and as a key: no file is ever created under it. */
+type ListedFile = { path: string; entry: Entry }
+
 /** Stops at the first entry that is refused, however many follow. */
-async function listFiles(archive: ZipFile, shown: string, limits: ZipLimits): Promise<Entry[]> {
-  const entries: Entry[] = []
+async function listFiles(
+  archive: ZipFile,
+  shown: string,
+  limits: ZipLimits,
+): Promise<{ files: ListedFile[]; problems: Problem[] }> {
+  const found: { path: RawPath; entry: Entry }[] = []
   let [count, listBytes] = [0, 0]
   try {
     for await (const entry of archive.eachEntry()) {
       listBytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength
       checkList(++count, listBytes, shown, limits)
-      checkEntry(entry, shown)
-      if (!entry.fileName.endsWith('/')) entries.push(entry)
+      const path = rawPath(entry)
+      if (path.at(-1) === macFolderIcon) continue
+      checkEntry(entry, path, shown)
+      const parts = path.filter((part) => part !== '' && part !== '.')
+      if (path.at(-1) !== '' && parts.length > 0) found.push({ path: parts, entry })
     }
   } catch (cause) {
     if (cause instanceof UserError) throw cause
     if (/encryption/.test(String(cause))) throw encrypted(shown, cause)
-    if (/invalid relative path|absolute path|invalid characters/.test(String(cause)))
-      throw new UserError(`${shown} has a file whose path leads out of the archive`, {
-        hint: 'pack it again from inside the folder of the pairs',
-        cause,
-      })
     throw damaged(shown, cause)
   }
-  if (entries.length === 0) throw new UserError(`${shown} has no files in it`, { hint: 'pack the pairs into it' })
-  return entries
+  if (found.length === 0) throw new UserError(`${shown} has no files in it`, { hint: 'pack the pairs into it' })
+  const texts = pathTexts(found.map(({ path }) => path))
+  const files = found.map(({ entry }, i) => ({ path: texts[i] as string, entry }))
+  return { files, problems: legacyNames(texts.filter((_, i) => isLegacy((found[i] as (typeof found)[0]).path))) }
+}
+
+/** macOS writes this file into folders that have an icon of their own. */
+const macFolderIcon = 'Icon\r'
+
+function legacyNames(paths: readonly string[]): Problem[] {
+  if (paths.length === 0) return []
+  return [
+    {
+      severity: 'warning',
+      message: `${countText(paths.length, 'file name')} ${paths.length === 1 ? 'is' : 'are'} not in UTF-8 and may be unreadable: ${listText(paths, 4)}`,
+      hint: 'they work as they are; to read them, pack the files again with a program that writes names in UTF-8',
+    },
+  ]
 }
 
 function checkList(files: number, listBytes: number, shown: string, limits: ZipLimits) {
@@ -123,18 +151,30 @@ function checkList(files: number, listBytes: number, shown: string, limits: ZipL
     })
 }
 
-function checkEntry(entry: Entry, shown: string) {
-  const name = entry.fileName.length > 100 ? `${entry.fileName.slice(0, 100)}…` : entry.fileName
+function checkEntry(entry: Entry, path: RawPath, shown: string) {
+  const text = pathTexts([path]).join('')
+  const name = text.length > 100 ? `${text.slice(0, 100)}…` : text
   if (entry.isEncrypted()) throw encrypted(shown)
-  if (/\p{Cc}/u.test(entry.fileName))
+  if (path.some(hasControlCharacters))
     throw new UserError(`${shown} has a file with control characters in its name: ${JSON.stringify(name)}`, {
       hint: 'rename it and pack it again',
+    })
+  if (leadsOut(path))
+    throw new UserError(`${shown} has a file whose path leads out of the archive`, {
+      hint: 'pack it again from inside the folder of the pairs',
     })
   if (!isRegularFile(entry))
     throw new UserError(`${name} in ${shown} is a link or a device, not a file`, {
       hint: 'pack the file itself, without the option that keeps links',
     })
 }
+
+const hasControlCharacters = (part: string | Buffer) =>
+  typeof part === 'string' ? /\p{Cc}/u.test(part) : part.some((byte) => byte < 0x20 || byte === 0x7f)
+
+/** An absolute path, one that begins with a Windows drive, or one with `..` in it. A colon elsewhere is part of a name. */
+const leadsOut = (path: RawPath) =>
+  path.includes('..') || (path.length > 1 && (path[0] === '' || /^[a-z]:$/i.test(String(path[0]))))
 
 /** Also true for folders. Archives made on Unix hold the file type in the upper half of the attributes. */
 function isRegularFile({ versionMadeBy, externalFileAttributes }: Entry): boolean {
@@ -144,20 +184,20 @@ function isRegularFile({ versionMadeBy, externalFileAttributes }: Entry): boolea
 }
 
 /** Checks the sizes that the list declares; extraction refuses files that are larger. */
-function checkSizes(entries: Entry[], size: number, shown: string, limits: ZipLimits) {
-  const bytes = sum(entries.map(({ uncompressedSize }) => uncompressedSize))
+function checkSizes(files: ListedFile[], size: number, shown: string, limits: ZipLimits) {
+  const bytes = sum(files.map(({ entry }) => entry.uncompressedSize))
   if (bytes > limits.totalBytes)
     throw new UserError(`${shown} unpacks to ${inMib(bytes)}, more than ${inMib(limits.totalBytes)}`, {
       hint: `split it into several datasets, or ${raiseLimitHint('zip-total-mib', bytes / mebibyte)}`,
     })
-  const largest = entries.find((entry) => entry.uncompressedSize > limits.fileBytes)
-  if (largest)
+  const largest = files.find(({ entry }) => entry.uncompressedSize > limits.fileBytes)
+  if (largest) {
+    const { uncompressedSize } = largest.entry
     throw new UserError(
-      `${shown} holds ${largest.fileName} of ${inMib(largest.uncompressedSize)}, more than ${inMib(limits.fileBytes)}`,
-      {
-        hint: `cut it into shorter files, or ${raiseLimitHint('zip-file-mib', largest.uncompressedSize / mebibyte)}`,
-      },
+      `${shown} holds ${largest.path} of ${inMib(uncompressedSize)}, more than ${inMib(limits.fileBytes)}`,
+      { hint: `cut it into shorter files, or ${raiseLimitHint('zip-file-mib', uncompressedSize / mebibyte)}` },
     )
+  }
   if (bytes > minBombBytes && bytes > size * limits.ratio)
     throw new UserError(`${shown} unpacks to ${Math.round(bytes / size)} times its size, more than ${limits.ratio}`, {
       hint: `audio does not compress that well; if it is intended, ${raiseLimitHint('zip-ratio', bytes / size)}`,
@@ -190,9 +230,9 @@ const verifyChecksum = (entry: Entry) =>
     if (sum !== entry.crc32) throw new Error('its checksum is wrong')
   }
 
-function findEntry(entries: Entry[], name: string): Entry {
-  const entry = entries.find(({ fileName }) => fileName === name)
-  if (!entry) throw new Error(`the archive has no ${name}`)
+function entryAt(entries: ReadonlyMap<string, Entry>, path: string): Entry {
+  const entry = entries.get(path)
+  if (!entry) throw new Error(`the archive has no ${path}`)
   return entry
 }
 

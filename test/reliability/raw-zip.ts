@@ -15,6 +15,18 @@ export type RawEntry = {
   /** The Unix file mode. */
   mode?: number
   comment?: Buffer
+  /** The extra fields of the list. */
+  extra?: Buffer
+}
+
+/** The extra field of Info-ZIP with the name in UTF-8. @param rawName the name that it belongs to. */
+export function unicodePathField(rawName: Buffer, name: string): Buffer {
+  const head = Buffer.alloc(9)
+  head.writeUInt16LE(0x7075, 0)
+  head.writeUInt16LE(5 + Buffer.byteLength(name), 2)
+  head[4] = 1
+  head.writeUInt32LE(crc32(rawName), 5)
+  return Buffer.concat([head, Buffer.from(name)])
 }
 
 export function rawZip(entries: readonly RawEntry[], { zip64 = false, count = entries.length } = {}): Buffer {
@@ -43,7 +55,8 @@ function compressed({ content = '', method = 8 }: RawEntry): Buffer {
 }
 
 function header(signature: number, entry: RawEntry, body: Buffer, offset: number | undefined): Buffer {
-  const { content = '', method = 8, flags = 0x800, mode = 0o100644, comment = Buffer.alloc(0) } = entry
+  const { content = '', method = 8, flags = 0x800, mode = 0o100644 } = entry
+  const { comment = Buffer.alloc(0), extra = Buffer.alloc(0) } = entry
   const name = Buffer.from(entry.name as string)
   const plain = Buffer.from(content as string)
   const isListed = offset !== undefined
@@ -59,10 +72,11 @@ function header(signature: number, entry: RawEntry, body: Buffer, offset: number
   head.writeUInt32LE(entry.size ?? plain.length, 22 + shift)
   head.writeUInt16LE(name.length, 26 + shift)
   if (!isListed) return Buffer.concat([head, name])
+  head.writeUInt16LE(extra.length, 30)
   head.writeUInt16LE(comment.length, 32)
   head.writeUInt32LE(mode * 2 ** 16, 38)
   head.writeUInt32LE(offset, 42)
-  return Buffer.concat([head, name, comment])
+  return Buffer.concat([head, name, extra, comment])
 }
 
 function end(count: number, listBytes: number, at: number): Buffer {
