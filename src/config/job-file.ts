@@ -5,13 +5,14 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
 import { UserError } from '../platform/errors.ts'
+import { firstRepeatedKey } from '../platform/json.ts'
 
 export type Job = Readonly<Record<string, unknown>>
 
 /** A job is a page of text. The limit also ends the reading of devices and pipes. */
 const largestJobBytes = 1_000_000
 
-/** @throws UserError when the file cannot be read, or is not a JSON object. */
+/** @throws UserError when the file cannot be read, is not a JSON object, or has a parameter twice. */
 export function readJobFile(path: string): Job {
   const json = parseJson(decodeText(readBounded(path), path), path)
   if (typeof json !== 'object' || json === null || Array.isArray(json))
@@ -77,9 +78,13 @@ function decodeText(bytes: Uint8Array, path: string): string {
 }
 
 function parseJson(text: string, path: string): unknown {
+  let json: unknown
   try {
-    return JSON.parse(text)
+    json = JSON.parse(text)
   } catch (cause) {
     throw new UserError(`${path} is not JSON`, { hint: 'look for a missing quote or a comma too many', cause })
   }
+  const repeated = firstRepeatedKey(text)
+  if (repeated !== undefined) throw new UserError(`${path} has ${repeated} twice`, { hint: 'keep one of them' })
+  return json
 }

@@ -43,9 +43,21 @@ export type ValueType<T> = {
 const mustBe = (expected: string) => `must be ${expected}`
 
 export const text = (): ValueType<string> => ({
-  schema: z.string(mustBe('text')),
+  schema: z
+    .string(mustBe('text'))
+    .refine((text) => !/[\0\p{Cs}]/u.test(text), mustBe('text without NUL and half characters')),
   placeholder: '<text>',
   parseText: (text) => text,
+})
+
+/** A few words on one line, or nothing at all. @param most in characters. */
+export const phrase = (most: number): ValueType<string> => ({
+  ...text(),
+  schema: z
+    .string(mustBe('text'))
+    .refine((text) => !/[\p{Cc}\p{Cs}]/u.test(text), mustBe('one line without control characters'))
+    .refine((text) => text === '' || /[^\p{Z}\p{Cf}]/u.test(text), mustBe('more than blanks'))
+    .refine((text) => text.length <= most, mustBe(`at most ${most} characters long`)),
 })
 
 /** A path or a URL. No path contains a NUL character, and the system's own message for one is no help. */

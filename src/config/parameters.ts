@@ -3,7 +3,7 @@
  * types of the settings are all derived from these tables. Names, defaults and ranges are those of the hosted trainer; `extension` marks parameters
  * that it does not have.
  */
-import { choice, integer, listOf, number, path, paths, positive, text, toggle } from './parameter.ts'
+import { choice, integer, listOf, number, path, paths, phrase, positive, text, toggle } from './parameter.ts'
 import { validationFlags, validationList } from './values.ts'
 
 /** The default negative prompt: defects of a recording, whatever was recorded. */
@@ -55,6 +55,9 @@ const machine = { group: 'Model and machine' }
 
 /** The longest clip that can be trained on, in seconds. */
 export const maxClipSeconds = 60
+
+/** In characters. A trigger phrase is a word or a few; the text encoder reads 1024 tokens in all. */
+const longestTriggerPhrase = 500
 
 const seconds = number(0.5, maxClipSeconds)
 const stgScale = {
@@ -112,7 +115,13 @@ const dataParameters = {
     required: true as const,
     help: 'zip, folder or URL of recordings <name>_start and <name>_end, captions <name>.txt',
   },
-  trigger_phrase: { ...data, ...text(), default: '', defaultText: 'none', help: 'placed before every caption' },
+  trigger_phrase: {
+    ...data,
+    ...phrase(longestTriggerPhrase),
+    default: '',
+    defaultText: 'none',
+    help: 'placed before every caption',
+  },
   audio_duration_seconds: { ...data, ...seconds, default: 5, help: 'length of a clip; shorter pairs are skipped' },
   audio_normalize: { ...data, ...toggle(), default: true, help: "bring every clip's peak to -1 dBFS" },
   audio_preserve_pitch: {

@@ -9,10 +9,10 @@ import {
 import { comparePair, type PairComparison, type PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { type AudioInfo, measureAudio } from '../audio/decode.ts'
 import { silencePeak, toDbfs } from '../audio/waveform.ts'
-import { UserError } from '../platform/errors.ts'
+import { composeCaption, decodeCaption } from './caption.ts'
 import { type ClipStore, fitClip, headSeconds } from './clips.ts'
 import { type DatasetOptions, type FitPlan, type PairDurations, planFit, type SideFit } from './fit-plan.ts'
-import { composeCaption, decodeCaption, type Pair } from './pairs.ts'
+import type { Pair } from './pairs.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import type { Source } from './source.ts'
 
@@ -141,8 +141,7 @@ async function measureSide(
 async function readCaption(source: Source, { name: pair, caption: file }: Pair) {
   if (file === undefined) return { text: '', problems: [] }
   try {
-    const text = decodeCaption(await source.readText(file))
-    if (text === undefined) throw new UserError(`${file} is not UTF-8 text`, { hint: 'save it with encoding UTF-8' })
+    const text = decodeCaption(await source.readText(file), file)
     const empty: Problem = { severity: 'warning', message: `${file} is empty`, file, pair }
     return { text, problems: text === '' ? [empty] : [] }
   } catch (error) {

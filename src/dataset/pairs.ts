@@ -148,25 +148,3 @@ const fileName = (path: string) => path.slice(path.lastIndexOf('/') + 1)
 const listed = (names: string[]) => `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
 
 const byName = (a: Pair, b: Pair) => (a.name < b.name ? -1 : 1)
-
-/** The text of a caption file, without a byte-order mark and surrounding white space; undefined when it is not UTF-8. */
-export function decodeCaption(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).trim() // the decoder drops the byte-order mark
-  } catch {
-    return undefined
-  }
-}
-
-/**
- * The caption that a clip is trained with: the trigger phrase, a space, the caption of the dataset. The phrase is not repeated where the caption already
- * starts with it as whole words ("tones of a bell" does not start with "tone").
- */
-export function composeCaption(triggerPhrase: string, caption: string): string {
-  const trigger = triggerPhrase.trim()
-  if (trigger === '' || startsWithWords(caption, trigger)) return caption
-  return `${trigger} ${caption}`.trim()
-}
-
-const startsWithWords = (text: string, words: string) =>
-  text.startsWith(words) && !/^[\p{L}\p{N}\p{M}_]/u.test(text.slice(words.length))

@@ -4,6 +4,7 @@
  */
 import type { Entry } from 'yauzl'
 import { crc32 } from '../formats/crc.ts'
+import { decodeUtf8 } from '../platform/text.ts'
 
 /** The parts of a path: text where the bytes are UTF-8, otherwise the bytes. */
 export type RawPath = readonly (string | Buffer)[]
@@ -50,15 +51,6 @@ const escapeMark = '\uFFFD'
 
 /** Shift-JIS, GBK and Big5 write a character as a byte above 0x80 and one from 0x40, which may be ASCII. */
 const legacyCharacter = /[\x81-\xfe][\x40-\x7e\x80-\xfe]|[\x80-\xff]/g
-
-/** The text of UTF-8 bytes, or undefined for other bytes. A byte order mark is part of the text. */
-export function decodeUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    return undefined
-  }
-}
 
 /** The Info-ZIP extra field with the name in UTF-8. It counts only while it belongs to the name, which its checksum shows. */
 function unicodePath({ fileNameRaw, extraFields }: Pick<Entry, 'fileNameRaw' | 'extraFields'>): Buffer | undefined {

@@ -7,7 +7,8 @@ import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Limits } from '../config/limits.ts'
 import type { EncodeSettings } from '../config/settings.ts'
-import { composeCaption, decodeCaption, findPairs } from '../dataset/pairs.ts'
+import { composeCaption, decodeCaption } from '../dataset/caption.ts'
+import { findPairs } from '../dataset/pairs.ts'
 import { openSource, type SourceOptions } from '../dataset/source.ts'
 import { leaseBackend } from '../engine/backend.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
@@ -207,7 +208,10 @@ export async function encodeCaptionsToFile(
   }
 }
 
-/** The captions of all pairs. The audio is not decoded, so pairs that are too short for training are included. */
+/**
+ * The captions of all pairs. The audio is not decoded, so pairs that are too short for training are included.
+ * @throws UserError for the first caption that cannot be read.
+ */
 async function captionsOf(
   { trainingDataUrl, triggerPhrase }: EncodeSettings,
   options: SourceOptions,
@@ -216,7 +220,7 @@ async function captionsOf(
   try {
     const captions: string[] = []
     for (const { caption } of findPairs(source.paths).pairs) {
-      const text = caption === undefined ? '' : (decodeCaption(await source.readText(caption)) ?? '')
+      const text = caption === undefined ? '' : decodeCaption(await source.readText(caption), caption)
       captions.push(composeCaption(triggerPhrase, text))
     }
     return captions

@@ -3,6 +3,7 @@
  * that any tensor can be read alone.
  */
 import { UserError } from '../platform/errors.ts'
+import { firstRepeatedKey } from '../platform/json.ts'
 import { bytesPerElement, type Dtype, elementCount, isDtype } from './dtypes.ts'
 
 export type Metadata = Record<string, string>
@@ -92,22 +93,6 @@ function parseObject(json: Uint8Array, file: FileInfo): Record<string, unknown> 
   const repeated = firstRepeatedKey(text)
   if (repeated !== undefined) throw invalidFile(file, `its header names ${repeated} twice`)
   return header as Record<string, unknown>
-}
-
-/** `JSON.parse` silently keeps the last of two equal keys. @param json a valid object. */
-function firstRepeatedKey(json: string): string | undefined {
-  const seen = new Set<string>()
-  let depth = 0
-  for (const [token, string, colon] of json.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/gs)) {
-    if (token === '{' || token === '[') depth++
-    else if (token === '}' || token === ']') depth--
-    else if (depth === 1 && colon !== undefined) {
-      const key = JSON.parse(string as string) as string
-      if (seen.has(key)) return key
-      seen.add(key)
-    }
-  }
-  return undefined
 }
 
 /** One entry of the header, or what is wrong with it. */

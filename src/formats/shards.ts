@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
+import { firstRepeatedKey } from '../platform/json.ts'
 import { openSafetensors, type Safetensors } from './safetensors.ts'
 
 /** The index names the file of each tensor. */
@@ -101,11 +102,16 @@ function openIndexed(folder: string, index: string): Safetensors[] {
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
 
-/** The file of each tensor. @throws UserError when the text is not an index. */
+/** The file of each tensor. @throws UserError when the text is not an index, or names a tensor twice. */
 export function parseIndex(text: string, path: string): Map<string, string> {
+  const hint = 'download the folder again'
   try {
-    return new Map(Object.entries(indexSchema.parse(JSON.parse(text)).weight_map))
+    const index = new Map(Object.entries(indexSchema.parse(JSON.parse(text)).weight_map))
+    const repeated = firstRepeatedKey(text)
+    if (repeated !== undefined) throw new UserError(`${path} names ${repeated} twice`, { hint })
+    return index
   } catch (cause) {
-    throw new UserError(`${path} is not an index of safetensors files`, { hint: 'download the folder again', cause })
+    if (cause instanceof UserError) throw cause
+    throw new UserError(`${path} is not an index of safetensors files`, { hint, cause })
   }
 }

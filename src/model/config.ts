@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { z } from 'zod'
 import type { Safetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
+import { firstRepeatedKey } from '../platform/json.ts'
 
 const count = z.number().int().positive()
 const counts = z.array(count).min(1)
@@ -112,9 +113,14 @@ export function readModelConfig(checkpoint: Safetensors): ModelConfig {
 }
 
 function parseJson(text: string, file: string): unknown {
+  const hint = 'download the checkpoint again'
+  let json: unknown
   try {
-    return JSON.parse(text)
+    json = JSON.parse(text)
   } catch (cause) {
-    throw new UserError(`the model config in ${file} is not JSON`, { hint: 'download the checkpoint again', cause })
+    throw new UserError(`the model config in ${file} is not JSON`, { hint, cause })
   }
+  const repeated = firstRepeatedKey(text)
+  if (repeated !== undefined) throw new UserError(`the model config in ${file} has ${repeated} twice`, { hint })
+  return json
 }

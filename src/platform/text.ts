@@ -34,3 +34,12 @@ export const decimalText = (value: number, decimals: number) => value.toFixed(de
 /** `a, b, c and 5 more` */
 export const listText = (names: readonly string[], most: number) =>
   names.length > most ? `${names.slice(0, most).join(', ')} and ${names.length - most} more` : names.join(', ')
+
+/** The text of UTF-8 bytes, or undefined for other bytes. A byte order mark is part of the text. */
+export function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
+}

@@ -33,6 +33,12 @@ describe('a job file', () => {
     ['null', 'null', 'job.json is not a JSON object but null'],
     ['a string', '"x"', 'job.json is not a JSON object but "x"'],
     ['in another encoding', Uint8Array.of(0x7b, 0xff, 0x7d), 'job.json is not UTF-8 text'],
+    ['ambiguous', '{ "rank": 8, "seed": 1, "rank": 16 }', 'job.json has rank twice'],
+    [
+      'with a name twice in a list',
+      '{ "validation": [{ "prompt": "a", "prompt": "b" }] }',
+      'job.json has prompt twice',
+    ],
     ['too large', ' '.repeat(1_000_001), 'job.json has more than 1000000 bytes'],
   ])('is refused when it is %s', (_, content, sentence) => {
     expect(() => read(content)).toThrow(sentence)

@@ -205,6 +205,18 @@ describe('a value of a job file is refused: ', () => {
     [{ seed: -1 }, 'seed must be a whole number from 0 to 4294967295, not -1'],
     [{ trigger_phrase: null }, 'trigger_phrase must be text, not null'],
     [{ trigger_phrase: ['x'] }, 'trigger_phrase must be text, not a list of 1'],
+    [{ trigger_phrase: '  ' }, 'trigger_phrase must be more than blanks, not "  "'],
+    [{ trigger_phrase: '\u00a0\u200b' }, 'trigger_phrase must be more than blanks, not "\u00a0\u200b"'],
+    [{ trigger_phrase: 'a\nb' }, 'trigger_phrase must be one line without control characters, not "a\\nb"'],
+    [{ trigger_phrase: 'a\u001b[2J' }, 'trigger_phrase must be one line without control characters, not "a\\u001b[2J"'],
+    [
+      { trigger_phrase: 'a'.repeat(10_000) },
+      `trigger_phrase must be at most 500 characters long, not "${'a'.repeat(79)}…`,
+    ],
+    [
+      { validation_negative_prompt: 'a\0b' },
+      'validation_negative_prompt must be text without NUL and half characters, not "a\\u0000b"',
+    ],
     [{ audio_normalize: 'true' }, 'audio_normalize must be true or false, not "true"'],
     [{ audio_preserve_pitch: 1 }, 'audio_preserve_pitch must be true or false, not 1'],
     [{ training_data_url: ' ' }, 'training_data_url must be a path that is not empty, not " "'],

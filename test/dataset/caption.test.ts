@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { composeCaption, decodeCaption } from '../../src/dataset/pairs.ts'
+import { composeCaption, decodeCaption } from '../../src/dataset/caption.ts'
 
 test.each([
   ['tonech4nge', 'dry drums', 'tonech4nge dry drums'],
@@ -18,12 +18,43 @@ test.each([
   expect(composeCaption(trigger, caption)).toBe(expected)
 })
 
+const decode = (bytes: Uint8Array) => decodeCaption(bytes, 'a.txt')
+
 test('a byte order mark and surrounding whitespace are removed, inner line breaks are kept', () => {
-  expect(decodeCaption(Buffer.from('\uFEFF  dry\n drums\r\n\n'))).toBe('dry\n drums')
-  expect(decodeCaption(Buffer.from('\uFEFF \n'))).toBe('')
+  expect(decode(Buffer.from('\uFEFF  dry\n drums\r\n\n'))).toBe('dry\n drums')
+  expect(decode(Buffer.from('\uFEFF \n'))).toBe('')
 })
 
-test('a caption that is not UTF-8 is not decoded', () => {
-  expect(decodeCaption(Buffer.from('caf\xe9', 'latin1'))).toBeUndefined()
-  expect(decodeCaption(Buffer.from('\uFEFFdrums', 'utf16le'))).toBeUndefined()
+test.each(['a voice', 'a', 'caf\u00e9 noir', 'голос', 'голос и чай\r\n', 'これはテスト', 'これは声 a', 'φωνή'])(
+  '%j in UTF-16 is decoded, with and without a byte order mark, in both byte orders',
+  (text) => {
+    for (const marked of [text, `\uFEFF${text}`]) {
+      const bytes = Buffer.from(marked, 'utf16le')
+      expect(decode(bytes)).toBe(text.trim())
+      expect(decode(bytes.swap16())).toBe(text.trim())
+    }
+  },
+)
+
+test.each([
+  ['Latin-1', Buffer.from('caf\xe9', 'latin1')],
+  ['Windows-1251', Buffer.from('e3eeebeef1', 'hex')],
+  ['Shift-JIS', Buffer.from('836883898380', 'hex')],
+  ['Chinese UTF-16 without a byte order mark', Buffer.from('鼓声 干净', 'utf16le')],
+  ['UTF-16 with half a character', Buffer.from('\uFEFFab', 'utf16le').subarray(0, 5)],
+])('a caption in %s is refused', (_, bytes) => {
+  expect(() => decode(bytes)).toThrow(/^a\.txt (is not UTF-8 text|contains the control character)/)
+})
+
+test.each([
+  ['a\0b', 'U+0000'],
+  ['ab\0c', 'U+0000'],
+  ['a voice\0', 'U+0000'],
+  ['a\u001b[2J', 'U+001B'],
+])('the caption %j with a control character is refused', (text, code) => {
+  expect(() => decode(Buffer.from(text))).toThrow(`a.txt contains the control character ${code}`)
+})
+
+test('tabs, line breaks and form feeds are white space', () => {
+  expect(decode(Buffer.from('a\tb\r\nc\fd'))).toBe('a\tb\r\nc\fd')
 })

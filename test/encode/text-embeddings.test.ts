@@ -99,6 +99,15 @@ describe('encoded captions', () => {
     embeddings.close()
   })
 
+  it('are not written when a caption is not text, rather than without it', async () => {
+    mkdirSync(join(folder, 'odd'))
+    for (const side of ['start', 'end']) writeFileSync(join(folder, 'odd', `a_${side}.wav`), noise(side))
+    writeFileSync(join(folder, 'odd', 'a.txt'), Uint8Array.of(0x61, 0xff))
+    const { code, stderr } = await run('b', 'encode-captions', '--data', 'odd', '--out', 'odd.safetensors')
+    expect([code, existsSync(join(folder, 'odd.safetensors'))]).toEqual([2, false])
+    expect(stderr).toContain('a.txt is not UTF-8 text')
+  })
+
   it('are refused for another base model, and when the file contains something else', async () => {
     const path = join(folder, 'other.safetensors')
     const made = openSafetensors(join(folder, 'captions.safetensors'))

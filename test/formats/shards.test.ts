@@ -64,4 +64,13 @@ describe('a folder of weights is refused', () => {
     writeFileSync(join(folder, 'model.safetensors.index.json'), '[]')
     expect(() => openShards(folder)).toThrow('is not an index of safetensors files')
   })
+
+  it('when its index names a tensor twice', () => {
+    const folder = newFolder()
+    writeFileSync(
+      join(folder, 'model.safetensors.index.json'),
+      '{"weight_map":{"x":"a.safetensors","x":"b.safetensors"}}',
+    )
+    expect(() => openShards(folder)).toThrow('model.safetensors.index.json names x twice')
+  })
 })

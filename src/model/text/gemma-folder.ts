@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { fingerprint } from '../../formats/safetensors.ts'
 import { openShards } from '../../formats/shards.ts'
 import { UserError } from '../../platform/errors.ts'
+import { firstRepeatedKey } from '../../platform/json.ts'
 
 /** Sliding layers attend to the last tokens only, full layers to all earlier ones. Each kind has its own rotary positions. */
 export type LayerKind = 'sliding_attention' | 'full_attention'
@@ -95,8 +96,13 @@ export function readFolderJson(folder: string, file: string): unknown {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new UserError(`the text encoder ${folder} is not a folder`, { hint })
   try {
-    return JSON.parse(readFileSync(join(folder, file), 'utf8'))
+    const text = readFileSync(join(folder, file), 'utf8')
+    const json: unknown = JSON.parse(text)
+    const repeated = firstRepeatedKey(text)
+    if (repeated === undefined) return json
+    throw new UserError(`${file} of the text encoder ${folder} has ${repeated} twice`, { hint })
   } catch (cause) {
+    if (cause instanceof UserError) throw cause
     throw new UserError(`the text encoder folder ${folder} has no readable ${file}`, { hint, cause })
   }
 }
