@@ -15,7 +15,7 @@ import { centerInput, initWeights } from './base/weights.ts'
 
 export const tinyBaseFolder = fileURLToPath(new URL('../test/base', import.meta.url))
 
-const metadata = checkpointMetadata(
+export const tinyBaseMetadata = checkpointMetadata(
   tinySize,
   'random weights in the layout of LTX-2.3, for trying the tool; not a trained model',
 )
@@ -32,9 +32,9 @@ function makeCheckpoint(path: string) {
   centerInput(tensors, 'audio_vae.encoder.conv_in.conv', logMel.mean)
   centerInput(tensors, 'vocoder.vocoder.conv_pre', logMel.silence)
   centerInput(tensors, 'vocoder.bwe_generator.conv_pre', logMel.silence)
-  calibrateLatents(tensors, metadata)
-  calibrateLoudness(tensors, metadata)
-  writeSafetensors(path, tensors, metadata)
+  calibrateLatents(tensors, tinyBaseMetadata)
+  calibrateLoudness(tensors, tinyBaseMetadata)
+  writeSafetensors(path, tensors, tinyBaseMetadata)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await makeTinyBase(tinyBaseFolder)

@@ -1,4 +1,7 @@
-/** The configs of the checkpoint and of the text encoder, with the keys of the released files (reference §1.4, §5.3). */
+/**
+ * The configs of the checkpoint and of the text encoder, with the keys of the released files (reference §1.4, §5.3). The reference implementation's loader
+ * refuses a transformer without some of them, `dropout` for example, although only one value is allowed.
+ */
 import type { BaseSize } from './sizes.ts'
 
 const generatorConfig = ({ vocoderKernels }: BaseSize) => ({
@@ -30,6 +33,7 @@ export function checkpointConfig(size: BaseSize) {
       apply_gated_attention: true,
       attention_bias: true,
       attention_head_dim: size.headDim,
+      attention_type: 'default',
       audio_attention_head_dim: size.headDim,
       audio_connector_attention_head_dim: size.headDim,
       audio_connector_num_attention_heads: size.heads,
@@ -38,6 +42,7 @@ export function checkpointConfig(size: BaseSize) {
       audio_out_channels: 128,
       audio_positional_embedding_max_pos: [20],
       av_ca_timestep_scale_multiplier: 1000,
+      av_cross_ada_norm: true,
       caption_channels: size.gemma.hidden,
       caption_proj_before_connector: true,
       caption_proj_input_norm: false,
@@ -54,23 +59,33 @@ export function checkpointConfig(size: BaseSize) {
       connector_positional_embedding_max_pos: [4096],
       cross_attention_adaln: true,
       cross_attention_dim: width,
+      cross_attention_norm: true,
+      double_self_attention: false,
+      dropout: 0,
       frequencies_precision: 'float64',
       in_channels: 128,
       norm_elementwise_affine: false,
       norm_eps: 1e-6,
+      norm_num_groups: 32,
       num_attention_heads: size.heads,
+      num_embeds_ada_norm: 1000,
       num_layers: size.transformerBlocks,
+      num_vector_embeds: null,
+      only_cross_attention: false,
       out_channels: 128,
       positional_embedding_max_pos: [20, 2048, 2048],
       positional_embedding_theta: 10000,
       positional_embedding_type: 'rope',
       qk_norm: 'rms_norm',
       rope_type: 'split',
+      share_ff: false,
       standardization_norm: 'rms_norm',
       text_encoder_norm_type: 'per_token_rms',
       timestep_scale_multiplier: 1000,
+      upcast_attention: false,
       use_audio_video_cross_attention: true,
       use_embeddings_connector: true,
+      use_linear_projection: false,
       use_middle_indices_grid: true,
     },
     scheduler: {
