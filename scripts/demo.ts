@@ -22,7 +22,7 @@ await ltxA2a('inspect-dataset', join(demo, 'pairs.zip'), ...clipLength, '--trigg
 await ltxA2a(
   'train',
   ...['--data', join(demo, 'pairs.zip'), '--trigger-phrase', trigger, ...clipLength],
-  ...['--rank', '16', '--number-of-steps', '100', '--learning-rate', '0.005', '--dev-allow-few-steps'],
+  ...['--rank', '16', '--number-of-steps', '100', '--learning-rate', '0.005'],
   ...['--validation-reference', referenceOf('voice'), '--validation-prompt', trigger],
   ...['--validation-reference', referenceOf('drums'), '--validation-prompt', trigger],
   ...['--preview-interval', '50', '--preview-steps', '8', '--preview-cfg', '1', '--out', run],

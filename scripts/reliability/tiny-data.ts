@@ -17,7 +17,7 @@ export function writeTinyData(folder: string) {
 /** The settings of a run on this dataset that takes seconds, as options and as flags. */
 export const tinyOptions = { data: 'pairs', audioDurationSeconds: 0.5 }
 
-export const tinyRun = ['--data', 'pairs', '--audio-duration-seconds', '0.5', '--dev-allow-few-steps']
+export const tinyRun = ['--data', 'pairs', '--audio-duration-seconds', '0.5']
 
 export const noise = (name: string, seconds = 0.6) =>
   encodeWav({ sampleRate: 16_000, channels: [normals(randomFor(1, name), seconds * 16_000).map((v) => v / 10)] })

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander'
 import { trainParameters } from '../config/parameters.ts'
 import { resolveTrainSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
-import { durationText, sizeText } from '../platform/text.ts'
+import { countText, durationText, sizeText } from '../platform/text.ts'
 import type { TrainEvent } from '../train/events.ts'
 import type { RunEstimate } from '../train/requirements.ts'
 import type { TrainResult, TrainRunOptions } from '../train/train.ts'
@@ -27,7 +27,7 @@ export function addTrain(program: Command) {
     .addHelpText('after', examples)
   addParameters(command, trainParameters)
   command.addOption(new Option('--dry-run', 'only show what the run would need').helpGroup(jobGroup))
-  command.addOption(new Option('--dev-allow-few-steps').hideHelp())
+  command.addOption(new Option('--dev-allow-few-steps').hideHelp()) // has no effect: few steps are always allowed
   addVideoFields(command)
   command.action((flags: TrainFlags) => runCommand(flags, (context) => run(flags, context), stopping))
 }
@@ -91,19 +91,20 @@ const estimateText = ({
   peakMemoryBytes,
 }: RunEstimate) =>
   [
-    `Time: ${secondsPerStep.toPrecision(2)} s a step, ${durationText(trainingSeconds)} for ${steps} steps`,
+    `Time: ${secondsPerStep.toPrecision(2)} s a step, ${durationText(trainingSeconds)} for ${countText(steps, 'step')}`,
     ...(previews > 0 ? [`Previews: about ${durationText(previewSeconds)} for ${previews} of them`] : []),
     `Memory at its peak so far: ${sizeText(peakMemoryBytes)}`,
   ].join('\n')
 
-/** The hosted trainer's price per step, and the fewest steps that it charges for. */
-const hostedDollarsPerStep = 0.0023
+/** The price of fal-ai/ltx23-trainer-v2/a2a, and the fewest steps of a job there. */
+const hostedPrice = { dollarsPerStep: 0.0023, asOf: 'November 2026' }
 const hostedMinimumSteps = 100
 
-/** The last line of a run: its files, its time, and what the hosted trainer would have charged. */
+/** The last line of a run: its files, its time, and what the hosted trainer of fal.ai charges for as many steps. */
 function summary({ folder, steps, seconds }: TrainResult): string {
   const { lora, audio, report, config, metrics, debugDataset } = folder
   const files = [lora, audio, report, config, metrics, debugDataset].filter((path) => existsSync(path))
-  const dollars = Math.max(hostedMinimumSteps, steps) * hostedDollarsPerStep
-  return `Done in ${durationText(seconds)}: ${files.join(', ')}. The hosted trainer would have charged $${dollars.toFixed(2)}.`
+  const dollars = (steps * hostedPrice.dollarsPerStep).toFixed(2)
+  const price = ` fal.ai's hosted trainer charges $${dollars} for as many steps (${hostedPrice.asOf}).`
+  return `Done in ${durationText(seconds)}: ${files.join(', ')}.${steps < hostedMinimumSteps ? '' : price}`
 }

@@ -16,8 +16,8 @@ export type Parameter<T = unknown> = ValueType<T> & {
   compositeFlags?: Readonly<Record<string, string>>
   /** True for parameters that the hosted trainer does not have. */
   extension?: boolean
-  /** What `--dev-allow-few-steps` accepts instead. */
-  relaxedType?: ValueType<number>
+  /** What the hosted trainer accepts, where that is less. */
+  hosted?: ValueType<unknown>
 }
 
 export type Parameters = Readonly<Record<string, Parameter>>
@@ -60,6 +60,13 @@ export const phrase = (most: number): ValueType<string> => ({
     .refine((text) => text.length <= most, mustBe(`at most ${most} characters long`)),
 })
 
+/** A name, without white space around it. */
+export const name = (placeholder: string): ValueType<string> => ({
+  schema: z.string(mustBe('a name')).trim().min(1, mustBe('a name that is not empty')),
+  placeholder,
+  parseText: (text) => text,
+})
+
 /** A path or a URL. No path contains a NUL character, and the system's own message for one is no help. */
 export const path = (placeholder: string): ValueType<string> => ({
   schema: z
@@ -100,6 +107,19 @@ export function integer(min: number, max: number): ValueType<number> {
 export function number(min: number, max: number): ValueType<number> {
   const error = mustBe(`a number from ${min} to ${max}`)
   return { ...numeric(`${min} to ${max}`), schema: z.number(error).min(min, error).max(max, error) }
+}
+
+/** The word, or a whole number. */
+export function wordOrInteger<const Word extends string>(
+  word: Word,
+  min: number,
+  max: number,
+): ValueType<Word | number> {
+  const error = mustBe(`${word} or a whole number from ${min} to ${max}`)
+  return {
+    ...numeric(`${word}, or ${min} to ${max}`),
+    schema: z.union([z.literal(word), z.int(error).min(min, error).max(max, error)], error),
+  }
 }
 
 export function positive(max: number): ValueType<number> {

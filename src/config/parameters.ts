@@ -1,10 +1,23 @@
 /**
  * Every parameter, once: its name in job files, its type, its default and its help. Flags, checks, help texts, the options of the library and the
- * types of the settings are all derived from these tables. Names, defaults and ranges are those of the hosted trainer; `extension` marks parameters
- * that it does not have.
+ * types of the settings are all derived from these tables. Names and defaults are those of the hosted trainer, fal.ai's `fal-ai/ltx23-trainer-v2/a2a`.
+ * `hosted` is the range of a parameter there where that is smaller; `extension` marks parameters that it does not have.
  */
-import { choice, integer, listOf, number, path, paths, phrase, positive, text, toggle } from './parameter.ts'
-import { validationFlags, validationList } from './values.ts'
+import {
+  choice,
+  integer,
+  listOf,
+  name,
+  number,
+  path,
+  paths,
+  phrase,
+  positive,
+  text,
+  toggle,
+  wordOrInteger,
+} from './parameter.ts'
+import { hostedValidationList, validationFlags, validationList } from './values.ts'
 
 /** The default negative prompt: defects of a recording, whatever was recorded. */
 export const qualityNegativePrompt = [
@@ -59,9 +72,11 @@ export const maxClipSeconds = 60
 /** In characters. A trigger phrase is a word or a few; the text encoder reads 1024 tokens in all. */
 const longestTriggerPhrase = 500
 
-const seconds = number(0.5, maxClipSeconds)
+const maxSteps = 1_000_000
+const seconds = { ...number(0.1, maxClipSeconds), hosted: number(0.5, maxClipSeconds) }
 const stgScale = {
-  ...number(0, 3),
+  ...number(0, 10),
+  hosted: number(0, 3),
   default: 1,
   help: 'scale of spatio-temporal guidance; 0 turns it off, which is faster',
 }
@@ -149,8 +164,8 @@ export const trainParameters = {
 
   rank: {
     ...lora,
-    ...choice([8, 16, 32, 64, 128]),
-    relaxedType: integer(1, 1024),
+    ...integer(1, 1024),
+    hosted: choice([8, 16, 32, 64, 128]),
     default: 32,
     help: 'rank of the LoRA matrices',
   },
@@ -163,7 +178,7 @@ export const trainParameters = {
   },
   target_modules: {
     ...lora,
-    ...listOf({ ...text(), placeholder: '<name,…>' }, ','),
+    ...listOf(name('<name,…>'), ','),
     extension,
     default: loraTargetModules,
     defaultText: 'all ten of the audio stream',
@@ -172,14 +187,15 @@ export const trainParameters = {
 
   number_of_steps: {
     ...training,
-    ...integer(100, 20000),
-    relaxedType: integer(1, 20000),
+    ...integer(1, maxSteps),
+    hosted: integer(100, 20000),
     default: 2000,
     help: 'optimizer steps',
   },
   learning_rate: {
     ...training,
     ...positive(1),
+    hosted: number(1e-6, 1),
     default: 0.0002,
     help: 'learning rate of the first step',
   },
@@ -193,18 +209,26 @@ export const trainParameters = {
   gradient_accumulation: { ...training, ...integer(1, 256), extension, default: 1, help: 'pairs per optimizer step' },
   seed: { ...training, ...seed },
 
-  validation: { ...previews, ...validationList, default: [], compositeFlags: validationFlags, help: 'at most 2' },
+  validation: {
+    ...previews,
+    ...validationList,
+    hosted: hostedValidationList,
+    default: [],
+    compositeFlags: validationFlags,
+    help: 'recordings to transform, with their prompts',
+  },
   validation_negative_prompt: { ...previews, ...negativePrompt },
   validation_frame_rate: {
     ...previews,
-    ...number(8, 60),
+    ...number(1, 1000),
+    hosted: number(8, 60),
     default: 24,
     help: 'the length of a preview is rounded to whole frames at this rate',
   },
   stg_scale: { ...previews, ...stgScale },
   preview_interval: {
     ...previews,
-    ...integer(0, 20000),
+    ...integer(0, maxSteps),
     extension,
     default: 250,
     help: 'in steps; 0 is only at the end',
@@ -221,10 +245,17 @@ export const trainParameters = {
   },
   checkpoint_interval: {
     ...output,
-    ...integer(0, 20000),
+    ...integer(0, maxSteps),
     extension,
     default: 250,
     help: 'in steps; 0 is only at the end',
+  },
+  keep_checkpoints: {
+    ...output,
+    ...wordOrInteger('all', 1, maxSteps),
+    extension,
+    default: 'all' as const,
+    help: 'how many checkpoints to keep; older ones are removed',
   },
   debug_dataset: { ...output, ...toggle(), default: false, help: 'also write the fitted clips as a zip' },
 

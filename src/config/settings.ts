@@ -22,6 +22,7 @@ import {
   checkValues,
   type Flags,
   type GivenValues,
+  hostedRefusal,
   nearestName,
   shownValue,
   unknownParameter,
@@ -89,21 +90,21 @@ export type SettingsSources = {
 }
 
 /**
- * The settings of `train`. `flags.devAllowFewSteps` accepts fewer steps and any rank, as do programs and the parameters of an earlier run.
+ * The settings of `train`.
  * @throws UserError for the first unknown name, and for a wrong or missing value.
  */
 export function resolveTrainSettings(sources: SettingsSources): Resolved<TrainSettings> {
   const { given, notices } = collectValues(trainParameters, sources)
-  const relaxed =
-    sources.flags?.devAllowFewSteps === true || sources.savedJob !== undefined || sources.options !== undefined
-  const values = camelCased(checkValues(trainParameters, given, { relaxed }))
+  const checked = checkValues(trainParameters, given)
+  const values = camelCased(checked)
   refuseSplitting(values)
+  const refusal = sources.savedJob ? undefined : hostedRefusal(trainParameters, checked) // reported when the run began
   const settings: TrainSettings = {
     ...values,
     alpha: values.alpha ?? values.rank,
     validation: withPrompts(values.validation, values.triggerPhrase),
   }
-  return { settings: Object.freeze(settings), notices }
+  return { settings: Object.freeze(settings), notices: [...notices, ...(refusal === undefined ? [] : [refusal])] }
 }
 
 /** The settings of `inspect-dataset`, which may come from the job file of a training. @throws UserError as above. */

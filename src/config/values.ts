@@ -25,18 +25,13 @@ export type Flags = Readonly<Record<string, string | readonly string[] | boolean
 
 /**
  * Checks every value and fills in the defaults. Wrong values are reported before missing ones.
- * @param relaxed accept fewer steps and any rank.
  * @throws UserError for the first value that its parameter does not accept, or that is missing.
  */
-export function checkValues<Table extends Parameters>(
-  table: Table,
-  given: GivenValues,
-  { relaxed = false } = {},
-): Values<Table> {
+export function checkValues<Table extends Parameters>(table: Table, given: GivenValues): Values<Table> {
   const values: Record<string, unknown> = {}
   for (const [name, parameter] of Object.entries(table)) {
     const one = given.get(name)
-    values[name] = one ? checkedValue(name, parameter, one, relaxed) : parameter.default
+    values[name] = one ? checkedValue(name, parameter, one) : parameter.default
   }
   for (const [name, parameter] of Object.entries(table))
     if (parameter.required && values[name] === undefined) throw missing(name, parameter)
@@ -60,9 +55,8 @@ function parseFlag({ parseText, combineTexts }: Parameter, flag: string | readon
   return combineTexts ? combineTexts(flag) : parseText(flag.at(-1) ?? '')
 }
 
-function checkedValue(name: string, parameter: Parameter, given: GivenValue, relaxed: boolean): unknown {
-  const { schema } = (relaxed && parameter.relaxedType) || parameter
-  const result = schema.safeParse(given.value)
+function checkedValue(name: string, parameter: Parameter, given: GivenValue): unknown {
+  const result = parameter.schema.safeParse(given.value)
   if (!result.success) throw refusal(name, parameter, given, result.error)
   return result.data
 }
@@ -115,16 +109,35 @@ const entry = z.strictObject(
   },
 )
 
-export const validationList: ValueType<ValidationEntry[]> = {
-  schema: z.array(entry, 'must be a list of {prompt, reference_audio_url}').max(2, 'must have at most 2 entries'),
+const validationOf = (most: number): ValueType<ValidationEntry[]> => ({
+  schema: z
+    .array(entry, 'must be a list of {prompt, reference_audio_url}')
+    .max(most, `must have at most ${most} entries`),
   placeholder: '',
+  range: `at most ${most} entries`,
   keys: Object.keys(entry.shape),
   parseText: (text) => text,
+})
+
+/** Each entry is previewed at every interval, and is on the page of the run. */
+export const validationList = validationOf(16)
+export const hostedValidationList = validationOf(2)
+
+/**
+ * The values that the hosted trainer would refuse, in one sentence; undefined where there are none. Parameters that it does not have are not reported.
+ */
+export function hostedRefusal(table: Parameters, values: Readonly<Record<string, unknown>>): string | undefined {
+  const refused = Object.entries(table).flatMap(([name, { hosted }]) =>
+    hosted && !hosted.schema.safeParse(values[name]).success
+      ? [`${name} is ${shownValue(values[name])} (there: ${hosted.range})`]
+      : [],
+  )
+  return refused.length > 0 ? `fal.ai's hosted trainer would not accept this job: ${refused.join(', ')}` : undefined
 }
 
 /** The help of the two flags. */
 export const validationFlags = {
-  '--validation-reference <file>': 'a recording to transform, a file or URL; may be given twice',
+  '--validation-reference <file>': 'a recording to transform, a file or URL; may be repeated',
   '--validation-prompt <text>': 'prompt for the corresponding --validation-reference (default: the trigger phrase)',
 }
 

@@ -3,7 +3,7 @@ import type { BestCheckpoint, Verdict, VerdictWord } from '../audio/analysis/ver
 import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/findings.ts'
 import { sum } from '../platform/statistics.ts'
-import { durationText, sizeText } from '../platform/text.ts'
+import { countText, durationText, sizeText } from '../platform/text.ts'
 import { lossCharts, type StepMetrics } from './loss-curves.ts'
 import { definitionList, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, player } from './page/player.ts'
@@ -56,7 +56,7 @@ function lead({ state, step, steps, metrics, written }: RunReport): Markup {
   const seconds = sum(metrics.map(({ seconds = 0 }) => seconds))
   const progress = {
     running: `step ${step} of ${steps}`,
-    finished: `${steps} steps`,
+    finished: countText(steps, 'step'),
     stopped: `stopped after step ${step} of ${steps}`,
   }[state]
   const isEstimable = state === 'running' && step > 0 && seconds > 0

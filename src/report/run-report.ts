@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import { type BestCheckpoint, bestCheckpoint } from '../audio/analysis/verdict.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
+import { countText } from '../platform/text.ts'
 import type { RunEvent, TrainEvent } from '../train/events.ts'
 import type { RunFolder } from '../train/run-folder.ts'
 import { parseMetrics, type StepMetrics } from './loss-curves.ts'
@@ -142,7 +143,7 @@ function settingRows({ settings, base, backend }: RunEvent): [string, string][] 
     ['learning rate', `${learningRate}, ${learningRateSchedule}`],
     ['pairs per step', String(gradientAccumulation)],
     ['seed', String(seed)],
-    ['preview', `${settings.previewSteps} steps, cfg ${settings.previewCfg}, stg ${settings.stgScale}`],
+    ['preview', `${countText(settings.previewSteps, 'step')}, cfg ${settings.previewCfg}, stg ${settings.stgScale}`],
   ]
 }
 

@@ -113,8 +113,8 @@ function isNewer(later: string, earlier: string): boolean {
   return last !== undefined && first !== undefined && last >= first
 }
 
-/** The reference implementation counts the length of a preview in whole video frames. */
-const wholeFrames = (seconds: number, frameRate: number) => Math.round(seconds * frameRate) / frameRate
+/** The reference implementation counts the length of a preview in whole video frames. There is at least one. */
+const wholeFrames = (seconds: number, frameRate: number) => Math.max(1, Math.round(seconds * frameRate)) / frameRate
 
 /** Emits a `reconstruction` for each clip. One that fails becomes a warning: it must not stop the training. */
 export async function reconstructTargets(

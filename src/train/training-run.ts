@@ -5,7 +5,7 @@ import type { Transformer } from '../model/transformer/transformer.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { isDiskFull } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
-import { shellQuote } from '../platform/text.ts'
+import { countText, shellQuote } from '../platform/text.ts'
 import type { TrainEvent } from './events.ts'
 import type { PreviewRenderer } from './previews.ts'
 import { resumeCheckOf } from './resume-check.ts'
@@ -66,7 +66,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
     }
     if (isStopped() && (trainer.step < steps || !previews.isDoneAt(steps)))
       throw new Interrupted(stoppedMessage(trainer.step, steps), { hint: resumeCommand(run.path) })
-    stage.finish(`${steps} steps, loss ${smoothedLoss?.toFixed(4) ?? 'unchanged'}`)
+    stage.finish(`${countText(steps, 'step')}, loss ${smoothedLoss?.toFixed(4) ?? 'unchanged'}`)
   } catch (error) {
     throw withResumeHint(error, trainer, run)
   } finally {

@@ -10,7 +10,7 @@ it('a run without --out is written to a new folder in runs and prints plain line
     join(cwd, 'job.json'),
     '{ "data": "Two pairs.zip", "audio_duration_seconds": 0.5, "frame_rate": 24, "rank": 64 }',
   )
-  const few = ['--dev-allow-few-steps', '--number-of-steps', '1', '--rank', '2', '--backend', 'wasm']
+  const few = ['--number-of-steps', '1', '--rank', '2', '--backend', 'wasm']
   const { code, stdout, stderr } = await ltxA2a(['train', '--config', 'job.json', ...few], { cwd })
   expect([code, stdout], stderr).toEqual([0, ''])
   expect(stderr).not.toContain('\u001B')
@@ -24,6 +24,6 @@ it('a run without --out is written to a new folder in runs and prints plain line
 
 it('a run with -q prints nothing', async () => {
   const args = ['train', '-q', '--data', projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip')]
-  const few = ['--dev-allow-few-steps', '--number-of-steps', '1', '--rank', '2', '--audio-duration-seconds', '0.5']
+  const few = ['--number-of-steps', '1', '--rank', '2', '--audio-duration-seconds', '0.5']
   expect(await ltxA2a([...args, ...few, '--backend', 'wasm'])).toEqual({ code: 0, stdout: '', stderr: '' })
 })

@@ -44,8 +44,8 @@ describe('the settings of a preview', () => {
     [{ lora: [''] }, 'lora[0] must be a path that is not empty, not ""'],
     [{ steps: '0' }, 'steps must be a whole number from 1 to 1000, not 0'],
     [{ cfg: '0.5' }, 'cfg must be a number from 1 to 30, not 0.5'],
-    [{ stgScale: '4' }, 'stg_scale must be a number from 0 to 3, not 4'],
-    [{ duration: '0.1' }, 'duration must be a number from 0.5 to 60, not 0.1'],
+    [{ stgScale: '10.1' }, 'stg_scale must be a number from 0 to 10, not 10.1'],
+    [{ duration: '0.09' }, 'duration must be a number from 0.1 to 60, not 0.09'],
     [{ seed: '1.5' }, 'seed must be a whole number from 0 to 4294967295, not 1.5'],
     [{ backend: 'cuda' }, 'backend must be one of auto, tensorflow, wasm, cpu, not "cuda"'],
   ])('are refused for %j', (flags, message) => expect(() => resolve(flags)).toThrow(message))

@@ -124,13 +124,14 @@ describe('settings', () => {
     })
   })
 
-  it('of a resumed run keep developer values and are overridden by flags', () => {
-    const job = jobOf(byFlags({ devAllowFewSteps: true, numberOfSteps: '4', rank: '3' }))
-    const { settings } = resolveTrainSettings({
+  it('of a resumed run are overridden by flags, and are not compared with the hosted trainer again', () => {
+    const job = jobOf(byFlags({ numberOfSteps: '4', rank: '3' }))
+    const { settings, notices } = resolveTrainSettings({
       flags: { checkpointInterval: '2' },
       savedJob: { job, file: 'run/config.json' },
     })
     expect(settings).toMatchObject({ numberOfSteps: 4, rank: 3, checkpointInterval: 2 })
+    expect(notices).toEqual([])
   })
 })
 
@@ -153,7 +154,7 @@ describe('a job file', () => {
 
   it('is overridden by flags, even where its own value is invalid', () => {
     const { settings } = byJob(
-      { rank: 24, seed: 1, debug_dataset: true },
+      { rank: 0, seed: 1, debug_dataset: true },
       { rank: '16', trainingDataUrl: 'b.zip', debugDataset: false },
     )
     expect(settings).toMatchObject({ rank: 16, seed: 1, trainingDataUrl: 'b.zip', debugDataset: false })
@@ -189,19 +190,21 @@ describe('video flags', () => {
 
 describe('a value of a job file is refused: ', () => {
   it.each<[job: object, message: string]>([
-    [{ rank: 24 }, 'rank must be one of 8, 16, 32, 64, 128, not 24'],
-    [{ rank: '32' }, 'rank must be one of 8, 16, 32, 64, 128, not "32"'],
-    [{ number_of_steps: 99 }, 'number_of_steps must be a whole number from 100 to 20000, not 99'],
-    [{ number_of_steps: 20001 }, 'number_of_steps must be a whole number from 100 to 20000, not 20001'],
-    [{ number_of_steps: 100.5 }, 'number_of_steps must be a whole number from 100 to 20000, not 100.5'],
-    [{ number_of_steps: true }, 'number_of_steps must be a whole number from 100 to 20000, not true'],
+    [{ rank: 1025 }, 'rank must be a whole number from 1 to 1024, not 1025'],
+    [{ rank: '32' }, 'rank must be a whole number from 1 to 1024, not "32"'],
+    [{ number_of_steps: 0 }, 'number_of_steps must be a whole number from 1 to 1000000, not 0'],
+    [{ number_of_steps: 1000001 }, 'number_of_steps must be a whole number from 1 to 1000000, not 1000001'],
+    [{ number_of_steps: 100.5 }, 'number_of_steps must be a whole number from 1 to 1000000, not 100.5'],
+    [{ number_of_steps: true }, 'number_of_steps must be a whole number from 1 to 1000000, not true'],
+    [{ keep_checkpoints: 0 }, 'keep_checkpoints must be all or a whole number from 1 to 1000000, not 0'],
+    [{ keep_checkpoints: 'none' }, 'keep_checkpoints must be all or a whole number from 1 to 1000000, not "none"'],
     [{ learning_rate: 0 }, 'learning_rate must be a number above 0 and at most 1, not 0'],
     [{ learning_rate: -0.1 }, 'learning_rate must be a number above 0 and at most 1, not -0.1'],
-    [{ audio_duration_seconds: 0.49 }, 'audio_duration_seconds must be a number from 0.5 to 60, not 0.49'],
-    [{ audio_duration_seconds: 61 }, 'audio_duration_seconds must be a number from 0.5 to 60, not 61'],
+    [{ audio_duration_seconds: 0.09 }, 'audio_duration_seconds must be a number from 0.1 to 60, not 0.09'],
+    [{ audio_duration_seconds: 61 }, 'audio_duration_seconds must be a number from 0.1 to 60, not 61'],
     [{ split_input_duration_threshold: 0 }, 'split_input_duration_threshold must be a number from 1 to 60, not 0'],
-    [{ validation_frame_rate: 7 }, 'validation_frame_rate must be a number from 8 to 60, not 7'],
-    [{ stg_scale: 3.1 }, 'stg_scale must be a number from 0 to 3, not 3.1'],
+    [{ validation_frame_rate: 0 }, 'validation_frame_rate must be a number from 1 to 1000, not 0'],
+    [{ stg_scale: 10.1 }, 'stg_scale must be a number from 0 to 10, not 10.1'],
     [{ seed: -1 }, 'seed must be a whole number from 0 to 4294967295, not -1'],
     [{ trigger_phrase: null }, 'trigger_phrase must be text, not null'],
     [{ trigger_phrase: ['x'] }, 'trigger_phrase must be text, not a list of 1'],
@@ -224,7 +227,9 @@ describe('a value of a job file is refused: ', () => {
     [{ out: 'a\0b' }, 'out must be a path that is not empty, not "a\\u0000b"'],
     [{ target_modules: [] }, 'target_modules must be a list with at least one entry, not a list of 0'],
     [{ target_modules: 'to_q' }, 'target_modules must be a list with at least one entry, not "to_q"'],
-    [{ target_modules: ['to_q', 1] }, 'target_modules[1] must be text, not 1'],
+    [{ target_modules: ['to_q', 1] }, 'target_modules[1] must be a name, not 1'],
+    [{ target_modules: [''] }, 'target_modules[0] must be a name that is not empty, not ""'],
+    [{ target_modules: ['to_q', ' '] }, 'target_modules[1] must be a name that is not empty, not " "'],
     [{ backend: 'gpu' }, 'backend must be one of auto, tensorflow, wasm, cpu, not "gpu"'],
     [{ recompute: true }, 'recompute must be one of auto, on, off, not true'],
     [{ ignore_requirements: 'yes' }, 'ignore_requirements must be true or false, not "yes"'],
@@ -240,14 +245,14 @@ describe('a value of a job file is refused: ', () => {
       'validation[1].reference_audio_url must be a path that is not empty, not ""',
     ],
     [
-      { validation: [1, 2, 3].map(() => ({ reference_audio_url: 'a' })) },
-      'validation must have at most 2 entries, not a list of 3',
+      { validation: Array.from({ length: 17 }, () => ({ reference_audio_url: 'a' })) },
+      'validation must have at most 16 entries, not a list of 17',
     ],
     [{ trigger_phrase: 5, rank: 32 }, 'trigger_phrase must be text, not 5'],
   ])('%j', (job, message) => expect(refusal(() => byJob(job)).message).toBe(message))
 
   it('with a hint that names the file and the default', () => {
-    expect(refusal(() => byJob({ rank: 24 })).hint).toMatch(/^correct it in .*job-\d+\.json, or leave it out for 32$/)
+    expect(refusal(() => byJob({ rank: 0 })).hint).toMatch(/^correct it in .*job-\d+\.json, or leave it out for 32$/)
   })
 
   it('with a short message for a long value', () => {
@@ -328,19 +333,20 @@ describe('a flag', () => {
 
   it('accepts target modules separated by commas, repeated, or both', () => {
     expect(byFlags({ targetModules: ['to_q, to_k', 'to_v'] }).targetModules).toEqual(['to_q', 'to_k', 'to_v'])
+    expect(byJob({ target_modules: [' to_q'] }).settings.targetModules).toEqual(['to_q'])
   })
 
-  it('accepts few steps and any rank only with the developer flag', () => {
-    expect(byFlags({ devAllowFewSteps: true, numberOfSteps: '1', rank: '1' })).toMatchObject({
-      numberOfSteps: 1,
-      rank: 1,
-      alpha: 1,
+  it('with an empty target module, such as a comma at the end, is refused by its position', () => {
+    expect(refusal(() => byFlags({ targetModules: ['to_q,'] }))).toEqual({
+      message: 'target_modules[1] must be a name that is not empty, not ""',
+      hint: 'correct --target-modules',
     })
-    expect(refusal(() => byFlags({ devAllowFewSteps: true, numberOfSteps: '0' })).message).toContain(
-      'from 1 to 20000, not 0',
-    )
-    expect(refusal(() => byFlags({ numberOfSteps: '1' })).message).toContain('from 100 to 20000, not 1')
-    expect(refusal(() => byJob({ dev_allow_few_steps: true })).message).toContain('unknown parameter')
+  })
+
+  it('keeps all checkpoints, or a number of them', () => {
+    expect(byFlags({}).keepCheckpoints).toBe('all')
+    expect(byFlags({ keepCheckpoints: 'all' }).keepCheckpoints).toBe('all')
+    expect(byFlags({ keepCheckpoints: '3' }).keepCheckpoints).toBe(3)
   })
 
   it('combines validation references and prompts in order', () => {
@@ -351,10 +357,40 @@ describe('a flag', () => {
     expect(refusal(() => byFlags({ validationPrompt: ['one'] })).message).toBe(
       '1 validation prompt but 0 validation references were given',
     )
-    expect(refusal(() => byFlags({ validationReference: ['a', 'b', 'c'] }))).toEqual({
-      message: 'validation must have at most 2 entries, not a list of 3',
+    expect(refusal(() => byFlags({ validationReference: Array.from({ length: 17 }, () => 'a') }))).toEqual({
+      message: 'validation must have at most 16 entries, not a list of 17',
       hint: 'correct --validation-reference',
     })
+  })
+})
+
+describe('a trial run, which the hosted trainer would refuse', () => {
+  const noticesOf = (flags: Flags) => resolveTrainSettings({ flags: { ...data, ...flags } }).notices
+
+  it('has as few steps as 1 and any rank, and the ranges of the hosted trainer are named', () => {
+    expect(byFlags({ numberOfSteps: '1', rank: '1' })).toMatchObject({ numberOfSteps: 1, rank: 1, alpha: 1 })
+    expect(noticesOf({ numberOfSteps: '10', rank: '4', learningRate: '1e-7' })).toEqual([
+      "fal.ai's hosted trainer would not accept this job: rank is 4 (there: 8, 16, 32, 64 or 128), " +
+        'number_of_steps is 10 (there: 100 to 20000), learning_rate is 1e-7 (there: 0.000001 to 1)',
+    ])
+  })
+
+  it('is reported for a job file and a program, too', () => {
+    const expected = [expect.stringContaining('number_of_steps is 20001 (there: 100 to 20000)')]
+    expect(byJob({ number_of_steps: 20001 }).notices).toEqual(expected)
+    expect(resolveTrainSettings({ options: { data: 'a', numberOfSteps: 20001 } }).notices).toEqual(expected)
+  })
+
+  it.each<[Flags, string]>([
+    [{ audioDurationSeconds: '0.1' }, 'audio_duration_seconds is 0.1 (there: 0.5 to 60)'],
+    [{ stgScale: '4' }, 'stg_scale is 4 (there: 0 to 3)'],
+    [{ validationFrameRate: '100' }, 'validation_frame_rate is 100 (there: 8 to 60)'],
+    [{ validationReference: ['a', 'b', 'c'] }, 'validation is a list of 3 (there: at most 2 entries)'],
+  ])('because of %j', (flags, reason) => expect(noticesOf(flags)).toEqual([expect.stringContaining(reason)]))
+
+  it('does not name parameters that it does not have, or values that it accepts', () => {
+    expect(noticesOf({ alpha: '7', seed: '1', gradientAccumulation: '4', previewSteps: '1' })).toEqual([])
+    expect(noticesOf({ numberOfSteps: '100', rank: '8', learningRate: '0.000001', stgScale: '3' })).toEqual([])
   })
 })
 
@@ -383,7 +419,7 @@ describe('inspecting a dataset', () => {
 
   it('refuses the dataset parameters that training refuses', () => {
     expect(refusal(() => resolveInspectSettings({ flags: { audioDurationSeconds: '0' } })).message).toContain(
-      'from 0.5 to 60',
+      'from 0.1 to 60',
     )
     expect(refusal(() => resolveInspectSettings({ flags: { splitInputIntoScenes: true } })).message).toContain('sync')
     expect(refusal(() => resolveInspectSettings({ flags: {}, configFile: jobFile({ rnak: 8 }) })).hint).toBe(

@@ -33,16 +33,7 @@ const run = (cache: string, ...args: string[]) =>
   ltxA2a(args, { cwd: folder, env: { LTX_A2A_CACHE: join(folder, cache) } })
 
 const job = ['--data', 'pairs', '--trigger-phrase', 'n0ise']
-const training = [
-  ...job,
-  '--audio-duration-seconds',
-  '0.5',
-  '--rank',
-  '4',
-  '--number-of-steps',
-  '3',
-  '--dev-allow-few-steps',
-]
+const training = [...job, '--audio-duration-seconds', '0.5', '--rank', '4', '--number-of-steps', '3']
 const lora = (out: string) => readFileSync(join(folder, out, 'lora.safetensors'))
 
 describe('a run without a text encoder', () => {

@@ -26,7 +26,7 @@ it('a training run decodes each of its recordings once', async () => {
       writeWav(join(pairs, `take${seed}_end.wav`), radio(reference)),
     ]
   })
-  const size = ['--audio-duration-seconds', '0.5', '--rank', '8', '--number-of-steps', '1', '--dev-allow-few-steps']
+  const size = ['--audio-duration-seconds', '0.5', '--rank', '8', '--number-of-steps', '1']
   const args = ['train', '--data', pairs, ...size, '--preview-interval', '0', '--backend', 'wasm']
   const env = { FFMPEG_PATH: wrapper, LTX_A2A_CACHE: join(folder, 'cache') }
   const { code, stderr } = await ltxA2a([...args, '--out', join(folder, 'run')], { env })

@@ -39,17 +39,7 @@ const metrics = (run: string) =>
     .map((line) => JSON.parse(line))
 
 /** The parameters of a run that takes a few seconds. */
-const small = [
-  '--data',
-  'pairs',
-  '--audio-duration-seconds',
-  '0.5',
-  '--rank',
-  '4',
-  '--dev-allow-few-steps',
-  '--preview-steps',
-  '2',
-]
+const small = ['--data', 'pairs', '--audio-duration-seconds', '0.5', '--rank', '4', '--preview-steps', '2']
 
 describe('train', () => {
   it('writes a LoRA, previews, metrics and a config, and prints their paths in its last line', async () => {
@@ -102,7 +92,7 @@ describe('train', () => {
     expect(metrics('whole').map(({ step }) => step)).toEqual([0, 1, 2, 3, 4])
     const last = stderr.trim().split('\n').at(-1)
     expect(last).toMatch(
-      /^Done in (\d+ min )?\d+ s: whole.lora\.safetensors, whole.audio\.wav, .*would have charged \$0\.23\.$/,
+      /^Done in (\d+ min )?\d+ s: whole.lora\.safetensors, whole.audio\.wav, .*metrics\.jsonl, whole.debug_dataset\.zip\.$/,
     )
   })
 
@@ -162,6 +152,26 @@ describe('train', () => {
     )
     expect(Math.abs(peak)).toBeLessThanOrEqual(0.892)
     await source.close()
+  })
+
+  it('of one step is a complete run with previews, which can be estimated before and extended after', async () => {
+    const one = [...small, '--number-of-steps', '1', '--validation-reference', 'ref.wav', '--out', 'one']
+    const estimate = await run(['train', ...one, '--dry-run'])
+    expect([estimate.code, estimate.stdout]).toEqual([0, expect.stringMatching(/ for 1 step\nPreviews: .* for 2 of/)])
+    const { code, stderr } = await run(['train', ...one])
+    expect(code).toBe(0)
+    expect(stderr.split('\n')[0]).toMatch(/^fal\.ai's hosted trainer would not accept this job: .*number_of_steps is 1/)
+    expect(stderr).toMatch(/^Training: 1 step, loss \d/m)
+    expect(readdirSync(join(folder, 'one', 'previews'))).toEqual(['preview-1-00000.wav', 'preview-1-00001.wav'])
+    expect(metrics('one').map(({ fixed_loss }) => typeof fixed_loss)).toEqual(['number', 'number'])
+    const page = read('one', 'report.html')
+      .toString()
+      .replace(/base64,[\w+/=]*/g, '')
+    expect(page).not.toMatch(/NaN|Infinity|\b1 steps/)
+    const resumed = await run(['train', '--resume', 'one', '--number-of-steps', '2'])
+    expect(resumed.code).toBe(0)
+    expect(resumed.stderr).not.toContain('would not accept')
+    expect(readLora(join(folder, 'one', 'lora.safetensors')).metadata.steps).toBe('2')
   })
 
   it('removes the unfinished debug dataset when it is stopped while clips are encoded, and can be resumed', async () => {
@@ -240,7 +250,7 @@ describe('train', () => {
       ...parameters,
       training_data_url: expect.stringMatching(/pairs$/),
     })
-    const few = ['--number-of-steps', '3', '--dev-allow-few-steps', '--preview-steps', '2', '--preview-interval', '0']
+    const few = ['--number-of-steps', '3', '--preview-steps', '2', '--preview-interval', '0']
     const { code, stderr } = await run(['train', '--config', 'job.json', ...few, '--out', 'job'])
     expect(code).toBe(0)
     expect(stderr).toMatch(/no effect, because only audio is trained: .*resolution/)
