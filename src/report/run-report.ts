@@ -6,7 +6,7 @@ import type { Dataset } from '../dataset/dataset.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
 import { countText } from '../platform/text.ts'
 import type { RunEvent, TrainEvent } from '../train/events.ts'
-import type { RunFolder } from '../train/run-folder.ts'
+import { type RunFolder, savedLora } from '../train/run-folder.ts'
 import { parseMetrics, type StepMetrics } from './loss-curves.ts'
 import {
   candidates,
@@ -59,7 +59,7 @@ export function createRunReport({ onInfo, onWarning }: ReportOptions = {}): (eve
       case 'done':
         return attempt('could not be written', () => {
           const best = report?.write(event.state)
-          if (best && event.state === 'finished') onInfo?.(bestLine(best, event.folder, event.steps))
+          if (best && event.state === 'finished') onInfo?.(bestLine(best, event.folder))
         })
     }
   }
@@ -125,9 +125,9 @@ function smallestDistance(reconstructions: readonly Reconstruction[]): number | 
   return distances.length > 0 ? Math.min(...distances) : undefined
 }
 
-function bestLine({ step, reason }: BestCheckpoint, run: RunFolder, steps: number): string {
-  const saved = [step === steps ? run.lora : run.checkpoint(step)].filter((path) => existsSync(path))
-  return [`Best checkpoint: step ${step} (${reason})`, ...saved].join(', ')
+function bestLine({ step, reason }: BestCheckpoint, run: RunFolder): string {
+  const saved = savedLora(run, step)
+  return [`Best checkpoint: step ${step} (${reason})`, ...(saved === undefined ? [] : [saved])].join(', ')
 }
 
 function settingRows({ settings, base, backend }: RunEvent): [string, string][] {

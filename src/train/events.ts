@@ -81,8 +81,8 @@ export type PreviewEvent = {
   waveform: Waveform
 }
 
-/** The run can be resumed from here. `loraPath` is set where the LoRA was saved as well. */
-export type CheckpointEvent = { type: 'checkpoint'; step: number; statePath: string; loraPath?: string }
+/** The run can be resumed from here. The LoRA is a checkpoint or, of the last step of a finished or stopped run, `lora.safetensors`. */
+export type CheckpointEvent = { type: 'checkpoint'; step: number; statePath: string; loraPath: string }
 
 /** The last event of a run, also when it was stopped or failed. */
 export type DoneEvent = {
@@ -91,6 +91,8 @@ export type DoneEvent = {
   step: number
   steps: number
   folder: RunFolder
+  /** The LoRA of `step`, also where the run was stopped. Undefined where none was saved. */
+  loraPath?: string
   /** Since `train` was called. */
   seconds: number
 }

@@ -17,18 +17,19 @@ import { sum } from '../platform/statistics.ts'
 export type RunSize = Pick<
   TrainSettings,
   'audioDurationSeconds' | 'targetModules' | 'numberOfSteps' | 'checkpointInterval' | 'previewInterval'
-> & {
-  rank: number
-  recompute?: Checkpointing
-  /** The number of clips to encode. */
-  clips: number
-  /** The number of distinct texts to encode. */
-  texts: number
-  /** How many of the texts need the text encoder. */
-  unknownTexts: number
-  /** The number of validation references. */
-  previews: number
-}
+> &
+  Partial<Pick<TrainSettings, 'keepCheckpoints'>> & {
+    rank: number
+    recompute?: Checkpointing
+    /** The number of clips to encode. */
+    clips: number
+    /** The number of distinct texts to encode. */
+    texts: number
+    /** How many of the texts need the text encoder. */
+    unknownTexts: number
+    /** The number of validation references. */
+    previews: number
+  }
 
 /** What a dry run has measured. */
 export type RunEstimate = {
@@ -122,9 +123,9 @@ export function requirementsOf(base: BaseModel, size: RunSize, engine: EngineCos
   const trained = parameters * 16
   const step = stepBytes(base, size.audioDurationSeconds, engine)
   const captions = size.unknownTexts > 0 ? captionBytes(base, engine) : 0
-  const checkpoints = timesInRun(size.numberOfSteps, size.checkpointInterval)
+  const loras = savedLoras(size)
   const wav = size.audioDurationSeconds * 48_000 * 2 * 4
-  const run = parameters * 2 * checkpoints + parameters * 12 * 2 + wav * size.previews * previewTimes(size)
+  const run = parameters * 2 * loras + parameters * 12 * 2 + wav * size.previews * previewTimes(size)
   const { audio_cross_attention_dim: width, audio_in_channels: patchWidth } = base.config.transformer
   const clipElements = clipLatentFrames(size.audioDurationSeconds) * patchWidth
   const cache = 4 * (size.texts * contextLength * width + size.clips * clipElements)
@@ -197,6 +198,12 @@ function loraElements({ checkpoint }: BaseModel, { rank, targetModules }: RunSiz
 }
 
 const timesInRun = (steps: number, interval: number) => (interval > 0 ? Math.ceil(steps / interval) : 1)
+
+/** The LoRA and its checkpoints. An old checkpoint is removed after the next one was written. */
+function savedLoras({ numberOfSteps, checkpointInterval, keepCheckpoints = 'all' }: RunSize): number {
+  const checkpoints = timesInRun(numberOfSteps, checkpointInterval) - 1
+  return 1 + (keepCheckpoints === 'all' ? checkpoints : Math.min(checkpoints, keepCheckpoints + 1))
+}
 
 /** How often previews are rendered: first with the base alone, unless they are wanted only at the end. */
 export const previewTimes = ({

@@ -65,7 +65,9 @@ export function resourceError(
   if (needed.run > resources.runDisk || needed.cache > resources.cacheDisk)
     return new UserError(
       `this run needs ${sizeText(needed.run + needed.cache)} of disk, but ${sizeText(Math.min(resources.runDisk, resources.cacheDisk))} are free`,
-      { hint: `choose another disk with --out and LTX_A2A_CACHE, or a larger --checkpoint-interval; ${override}` },
+      {
+        hint: `choose another disk with --out and LTX_A2A_CACHE, a larger --checkpoint-interval, or --keep-checkpoints <number>; ${override}`,
+      },
     )
   if (needed.memory <= resources.memory) return undefined
   return new UserError(

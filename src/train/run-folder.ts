@@ -12,6 +12,7 @@ import {
   statSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { openSafetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { isLeftover, replaceFile, replaceJson } from '../platform/files.ts'
 import { lockFileName } from '../platform/lock.ts'
@@ -19,6 +20,7 @@ import { requireWritableFolder } from '../platform/output-file.ts'
 
 export type RunFolder = {
   path: string
+  /** The trained LoRA; of a run that was stopped, the LoRA of its last step. */
   lora: string
   /** The parameters of the run. Its presence marks the folder as a run. */
   config: string
@@ -113,6 +115,57 @@ export function removeLeftovers(run: RunFolder) {
       for (const name of readdirSync(folder).filter(isLeftover)) rmSync(join(folder, name), { force: true })
 }
 
+export type SavedCheckpoint = { step: number; path: string }
+
+/** The checkpoints of a run under their present and their former name, by step. */
+export function savedCheckpoints(run: RunFolder): SavedCheckpoint[] {
+  const folder = dirname(run.checkpoint(0))
+  const entries = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : []
+  return entries
+    .flatMap((entry) => {
+      const [, step] = checkpointName.exec(entry.name) ?? []
+      return step !== undefined && entry.isFile() ? [{ step: Number(step), path: join(folder, entry.name) }] : []
+    })
+    .sort((a, b) => a.step - b.step)
+}
+
+/** The LoRA of a step: `lora.safetensors` if it is of this step, or a checkpoint. Undefined where it was not saved, or was removed. */
+export const savedLora = (run: RunFolder, step: number): string | undefined =>
+  stepOf(run.lora) === step ? run.lora : savedCheckpoints(run).findLast((saved) => saved.step === step)?.path
+
+/** The step of a LoRA of this tool, from its metadata. */
+function stepOf(lora: string): number | undefined {
+  if (!existsSync(lora)) return undefined
+  try {
+    const file = openSafetensors(lora)
+    file.close()
+    return Number(file.metadata.steps)
+  } catch (error) {
+    if (error instanceof UserError) return undefined
+    throw error
+  }
+}
+
+/**
+ * Removes all but the last checkpoints, and a copy of the newest one under its former name.
+ * @param step the step of the newest checkpoint. Later ones will be written again, and stay until then.
+ */
+export function removeOldCheckpoints(run: RunFolder, keep: number | 'all', step: number) {
+  const saved = savedCheckpoints(run).filter((checkpoint) => checkpoint.step <= step)
+  const kept = [...new Set(saved.map(({ step }) => step))].slice(keep === 'all' ? 0 : -keep)
+  const rewritten = (checkpoint: SavedCheckpoint) =>
+    checkpoint.step === step && checkpoint.path !== run.checkpoint(step) && existsSync(run.checkpoint(step))
+  for (const checkpoint of saved)
+    if (!kept.includes(checkpoint.step) || rewritten(checkpoint)) tryRemove(checkpoint.path)
+}
+
+/** A file that another program has open may not be removable: it is removed at the next checkpoint. */
+function tryRemove(path: string) {
+  try {
+    rmSync(path, { force: true })
+  } catch {}
+}
+
 /** Removes the metrics of steps after `step`, which will be computed again. */
 export function truncateMetrics({ metrics }: RunFolder, step: number) {
   if (!existsSync(metrics)) return
@@ -145,12 +198,15 @@ const layout = (path: string): RunFolder => ({
   report: join(path, 'report.html'),
   verdicts: join(path, 'verdicts.json'),
   tensorboard: join(path, 'tensorboard'),
-  checkpoint: (step) => join(path, 'checkpoints', `lora-${digits(step)}.safetensors`),
+  checkpoint: (step) => join(path, 'checkpoints', `lora_weights_step_${digits(step)}.safetensors`),
   preview: (number, step) => join(path, 'previews', `preview-${number}-${digits(step)}.wav`),
 })
 
 /** Everything but the lock and unfinished files of a killed process. */
 const isContent = (name: string) => name !== lockFileName && !isLeftover(name)
+
+/** The name that the LTX-2 trainer gives its checkpoints, and the former one, `lora-01000.safetensors`. */
+const checkpointName = /^lora(?:_weights_step_|-)(\d{5,})\.safetensors$/
 
 const digits = (step: number) => String(step).padStart(5, '0')
 

@@ -1,6 +1,6 @@
 /**
- * What a run writes while it trains. The metrics and the LoRA of a step are written before its state, so the process can be killed at any time: a
- * resumed run repeats the steps after its last state, and writes the same bytes. The state holds parameters, moments and the number of steps.
+ * What a run writes while it trains. The metrics and the checkpoint of a step are written before its state, so the process can be killed at any time: a
+ * resumed run repeats the steps after its last state, and writes the same bytes. The LoRA of a stopped run is replaced when it is finished. The state holds parameters, moments and the number of steps.
  */
 import { existsSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'
@@ -17,6 +17,7 @@ import {
   type RunFolder,
   recordChange,
   removeLeftovers,
+  removeOldCheckpoints,
   syncMetrics,
   truncateMetrics,
 } from './run-folder.ts'
@@ -29,10 +30,10 @@ export type RunWriter = {
   addStep(report: StepReport): number | undefined
   /** Whether the LoRA is saved at this step. */
   isCheckpointDue(step: number): boolean
-  /** Saves the LoRA, under its final name after the last step, and then the state. @returns the path of the LoRA. */
+  /** Saves the LoRA, under its final name after the last step, then the state, and removes old checkpoints. @returns the path of the LoRA. */
   saveCheckpoint(): string
-  /** Saves the state only: enough to resume from here. */
-  saveState(): void
+  /** Saves the state of a run that was stopped, and then the LoRA so far under its final name. @returns the path of the LoRA. */
+  saveStopped(): string
 }
 
 export type WrittenRun = {
@@ -94,9 +95,14 @@ export function createRunWriter(
       const path = trainer.step === settings.numberOfSteps ? run.lora : run.checkpoint(trainer.step)
       saveLora(path, { base, settings }, trainer)
       saveStateNow()
+      removeOldCheckpoints(run, settings.keepCheckpoints, trainer.step)
       return path
     },
-    saveState: saveStateNow,
+    saveStopped: () => {
+      saveStateNow()
+      saveLora(run.lora, { base, settings }, trainer)
+      return run.lora
+    },
   }
 }
 

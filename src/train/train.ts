@@ -24,7 +24,14 @@ import { createPreviewRenderer, readValidationClips, reconstructTargets } from '
 import type { RunEstimate } from './requirements.ts'
 import { checkResources } from './resources.ts'
 import { refuseFixedChanges } from './resume-check.ts'
-import { createRunFolder, openRunFolder, type RunConfig, type RunFolder, requireNewRunFolder } from './run-folder.ts'
+import {
+  createRunFolder,
+  openRunFolder,
+  type RunConfig,
+  type RunFolder,
+  requireNewRunFolder,
+  savedLora,
+} from './run-folder.ts'
 import { savedStep } from './run-writer.ts'
 import { resumeCommand, runTraining, stoppedMessage } from './training-run.ts'
 
@@ -143,7 +150,9 @@ async function runToEnd(
         await trainPrepared(prepared, { run, settings, previousSettings }, runOptions, reporter)
         state = 'finished'
       } finally {
-        await reporter.emit({ type: 'done', state, step, steps, folder: run, seconds: secondsSoFar() })
+        const loraPath = savedLora(run, step)
+        const lora = loraPath === undefined ? {} : { loraPath }
+        await reporter.emit({ type: 'done', state, step, steps, folder: run, ...lora, seconds: secondsSoFar() })
       }
       return { folder: run, loraPath: run.lora, steps, seconds: secondsSoFar() }
     } finally {
@@ -151,7 +160,7 @@ async function runToEnd(
     }
   } catch (error) {
     if (!(error instanceof Interrupted) || error.hint !== undefined) throw error
-    const message = step > 0 ? stoppedMessage(step, settings.numberOfSteps) : 'stopped before training began'
+    const message = run ? stoppedMessage(run, step, settings.numberOfSteps) : 'stopped before training began'
     throw new Interrupted(
       error.message === 'stopped' ? message : error.message,
       run && { hint: resumeCommand(run.path) },

@@ -9,7 +9,7 @@ import { countText, shellQuote } from '../platform/text.ts'
 import type { TrainEvent } from './events.ts'
 import type { PreviewRenderer } from './previews.ts'
 import { resumeCheckOf } from './resume-check.ts'
-import type { RunFolder } from './run-folder.ts'
+import { type RunFolder, savedLora } from './run-folder.ts'
 import { createRunWriter, isDueAt, type WrittenRun } from './run-writer.ts'
 import { NonFiniteLoss } from './step.ts'
 import { createTrainer, type StepReport, type Trainer, type TrainerSettings } from './trainer.ts'
@@ -60,12 +60,12 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
     }
     const isStopped = () => reporter.signal.aborted
     await trainer.run({ onStep, shouldStop: isStopped })
-    if (trainer.step < steps) {
-      writer.saveState()
-      await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state })
+    if (trainer.step > 0 && trainer.step < steps) {
+      const loraPath = writer.saveStopped()
+      await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
     }
     if (isStopped() && (trainer.step < steps || !previews.isDoneAt(steps)))
-      throw new Interrupted(stoppedMessage(trainer.step, steps), { hint: resumeCommand(run.path) })
+      throw new Interrupted(stoppedMessage(run, trainer.step, steps), { hint: resumeCommand(run.path) })
     stage.finish(`${countText(steps, 'step')}, loss ${smoothedLoss?.toFixed(4) ?? 'unchanged'}`)
   } catch (error) {
     throw withResumeHint(error, trainer, run)
@@ -119,7 +119,10 @@ function placeOf({ examples }: NonFiniteLoss): string {
   return places.length > 0 ? `, at ${places.join(' or ')}` : ''
 }
 
-export const stoppedMessage = (step: number, steps: number) =>
-  `stopped after step ${step} of ${steps}; the run is saved`
+export function stoppedMessage(run: RunFolder, step: number, steps: number): string {
+  if (step === 0) return 'stopped before training began'
+  const lora = savedLora(run, step)
+  return `stopped after step ${step} of ${steps}; the run is saved${lora === undefined ? '' : `, with the LoRA so far in ${lora}`}`
+}
 
 export const resumeCommand = (path: string) => `ltx-a2a train --resume ${shellQuote(path)}`

@@ -63,7 +63,7 @@ export async function largeRun(): Promise<RunReport> {
     dataset,
     files: [
       { name: 'lora.safetensors', bytes: 84_123_456 },
-      { name: 'checkpoints/lora-00250.safetensors', bytes: 84_123_456 },
+      { name: 'checkpoints/lora_weights_step_00250.safetensors', bytes: 84_123_456 },
       { name: 'tensorboard/events.out.tfevents.1795412279.74381', bytes: 1_712_345 },
     ],
   }

@@ -100,7 +100,7 @@ it.skipIf(!canMount)(
       'UserError',
       'there is no room for disk/run: the run stops after step 10',
       'make room, then resume from the last state: ltx-a2a train --resume disk/run',
-      'lora-00005.safetensors',
+      'lora_weights_step_00005.safetensors',
       'exit 0',
       '',
     ])

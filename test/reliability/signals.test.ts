@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { leftoverFiles } from '../../scripts/reliability/run-content.ts'
 import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { findFfmpeg } from '../../src/audio/ffmpeg.ts'
+import { readLora } from '../../src/model/lora-file.ts'
 import { projectPath, spawnLtxA2a } from '../cli/bin.ts'
 import { needs } from '../needs.ts'
 
@@ -20,14 +21,22 @@ const train = (out: string) => ['train', ...tinyRun, '--rank', '4', '--number-of
 it.each([
   ['SIGTERM', 143],
   ['SIGHUP', 129], // the terminal is closed
-] as const)('%s saves the run, prints how to resume it, and exits with %i', async (signal, expectedCode) => {
-  const interrupt = { at: 'Training: ', signal }
-  const { code, stderr } = await spawnLtxA2a(train(signal), { cwd: folder, interrupt })
-  expect(stderr).toMatch(/stopped after step \d+ of 200; the run is saved\n {2}to continue: ltx-a2a train --resume SIG/)
-  expect(code).toBe(expectedCode)
-  expect(readdirSync(join(folder, signal))).toContain('state.safetensors')
-  expect(leftoverFiles(join(folder, signal))).toEqual([])
-})
+] as const)(
+  '%s saves the run and the LoRA so far, prints how to resume it, and exits with %i',
+  async (signal, expectedCode) => {
+    const interrupt = { at: 'Training: ', signal }
+    const { code, stderr } = await spawnLtxA2a(train(signal), { cwd: folder, interrupt })
+    const [, step, lora = ''] =
+      /stopped after step (\d+) of 200; the run is saved, with the LoRA so far in (SIG.*)\n {2}to continue: ltx-a2a train --resume SIG/.exec(
+        stderr,
+      ) ?? []
+    expect(lora).toBe(join(signal, 'lora.safetensors'))
+    expect(readLora(join(folder, lora)).metadata.steps).toBe(step)
+    expect(code).toBe(expectedCode)
+    expect(readdirSync(join(folder, signal))).toContain('state.safetensors')
+    expect(leftoverFiles(join(folder, signal))).toEqual([])
+  },
+)
 
 it('Ctrl-C saves the run even if the reader of stderr has exited', async () => {
   const child = spawn(process.execPath, [projectPath('bin/ltx-a2a.js'), ...train('unread')], {

@@ -148,6 +148,15 @@ describe('the estimated memory of a run', () => {
     expect(captions).toBeLessThan(1.2e9) // the text encoder of the test is small
   })
 
+  it('counts the checkpoints that are kept, one more while it is written, and the LoRA', () => {
+    const runOf = (size: Partial<RunSize>) => requirementsOf(base, { ...demand, ...size }, wasm).run
+    const lora = requirementsOf(base, demand, wasm).trained / 8 // 2 of 16 bytes per parameter
+    expect(runOf({ keepCheckpoints: 'all' })).toBe(runOf({}))
+    expect(runOf({}) - runOf({ keepCheckpoints: 2 })).toBeCloseTo((7 - 3) * lora) // steps 250, 500, … 1750
+    expect(runOf({ keepCheckpoints: 100 })).toBe(runOf({}))
+    expect(runOf({ checkpointInterval: 0, keepCheckpoints: 5 })).toBe(runOf({ checkpointInterval: 0 }))
+  })
+
   it('includes the previews of the base before the first step', () => {
     expect(previewTimes({ numberOfSteps: 1000, previewInterval: 250 })).toBe(5)
     expect(previewTimes({ numberOfSteps: 1001, previewInterval: 250 })).toBe(6)

@@ -1,12 +1,25 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { writeSafetensors } from '../../src/formats/safetensors.ts'
 import {
   appendMetrics,
   createRunFolder,
   openRunFolder,
   type RunConfig,
+  removeOldCheckpoints,
+  savedCheckpoints,
+  savedLora,
   truncateMetrics,
 } from '../../src/train/run-folder.ts'
 
@@ -64,6 +77,62 @@ it('opening "latest" opens the most recent run', () => {
   const [older, newer] = ['x', 'a'].map((name) => createRunFolder(join('runs', name), config))
   utimesSync(older?.config ?? '', 1, 1)
   expect(openRunFolder('latest').run.path).toBe(newer?.path)
+})
+
+/** A run with empty files in its folder of checkpoints. */
+function runWithCheckpoints(...names: string[]) {
+  const run = createRunFolder(join(folder, 'run'), config)
+  const checkpoints = join(run.path, 'checkpoints')
+  mkdirSync(checkpoints)
+  for (const name of names) writeFileSync(join(checkpoints, name), '')
+  return { run, left: () => readdirSync(checkpoints).sort() }
+}
+
+it('a checkpoint has a name that the LTX-2 trainer finds with *step_*.safetensors', () => {
+  const { run } = runWithCheckpoints()
+  expect(run.checkpoint(1000)).toBe(join(run.path, 'checkpoints', 'lora_weights_step_01000.safetensors'))
+})
+
+it('checkpoints are found by their present and their former name, by step, and nothing else is taken for one', () => {
+  const others = ['lora_weights_step_1.safetensors', 'my-lora-00100.safetensors', 'lora-00100.safetensors.77.tmp']
+  const { run } = runWithCheckpoints(
+    ...['lora_weights_step_100000.safetensors', 'lora-00250.safetensors', 'lora_weights_step_00500.safetensors'],
+    ...others,
+  )
+  mkdirSync(join(run.path, 'checkpoints', 'lora-00750.safetensors'))
+  expect(savedCheckpoints(run).map(({ step }) => step)).toEqual([250, 500, 100000])
+  expect(savedLora(run, 250)).toBe(join(run.path, 'checkpoints', 'lora-00250.safetensors'))
+  expect(savedLora(run, 500)).toBe(run.checkpoint(500))
+  expect(savedLora(run, 750)).toBeUndefined()
+})
+
+it('the LoRA of a step is lora.safetensors only if it is of that step', () => {
+  const { run } = runWithCheckpoints('lora_weights_step_00002.safetensors')
+  writeSafetensors(run.lora, new Map(), { steps: '4' })
+  expect(savedLora(run, 4)).toBe(run.lora)
+  expect(savedLora(run, 2)).toBe(run.checkpoint(2))
+  writeFileSync(run.lora, 'cut off')
+  expect(savedLora(run, 4)).toBeUndefined()
+})
+
+it('removing old checkpoints keeps the last ones and files of other names', () => {
+  const { run, left } = runWithCheckpoints(
+    ...['lora-00001.safetensors', 'lora-00002.safetensors', 'lora_weights_step_00003.safetensors'],
+    ...['lora_weights_step_00004.safetensors', 'lora_weights_step_00009.safetensors', 'my-lora-00001.safetensors'],
+  )
+  removeOldCheckpoints(run, 2, 4) // 9 was written by a process that was killed before it saved its state
+  expect(left()).toEqual([
+    ...['lora_weights_step_00003.safetensors', 'lora_weights_step_00004.safetensors'],
+    ...['lora_weights_step_00009.safetensors', 'my-lora-00001.safetensors'],
+  ])
+})
+
+it('a checkpoint that was written again replaces its file of the former name', () => {
+  const { run, left } = runWithCheckpoints(
+    ...['lora-00001.safetensors', 'lora-00002.safetensors', 'lora_weights_step_00002.safetensors'],
+  )
+  removeOldCheckpoints(run, 'all', 2)
+  expect(left()).toEqual(['lora-00001.safetensors', 'lora_weights_step_00002.safetensors'])
 })
 
 it('truncateMetrics removes later steps and an incomplete line', () => {

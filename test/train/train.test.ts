@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -85,7 +86,7 @@ describe('train', () => {
       'tensorboard',
       'verdicts.json',
     ])
-    expect(readdirSync(join(folder, 'whole', 'checkpoints'))).toEqual(['lora-00002.safetensors'])
+    expect(readdirSync(join(folder, 'whole', 'checkpoints'))).toEqual(['lora_weights_step_00002.safetensors'])
     expect(readdirSync(join(folder, 'whole', 'previews'))).toEqual(
       [1, 2].flatMap((n) => ['00000', '00002', '00004'].map((step) => `preview-${n}-${step}.wav`)),
     )
@@ -198,11 +199,12 @@ describe('train', () => {
     const longer = { options: { numberOfSteps: 3 } }
     await inFolder({ cwd: folder }, () =>
       expect(resumeTraining('no-debug', longer, { onEvent, signal: stop.signal })).rejects.toMatchObject({
-        message: 'stopped after step 2 of 3; the run is saved',
+        message: `stopped after step 2 of 3; the run is saved, with the LoRA so far in ${join('no-debug', 'lora.safetensors')}`,
         hint: expect.stringContaining('--resume no-debug'),
       }),
     )
-    expect(events.at(-1)).toMatchObject({ type: 'done', state: 'stopped', step: 2, steps: 3 })
+    const loraPath = join('no-debug', 'lora.safetensors')
+    expect(events.at(-1)).toMatchObject({ type: 'done', state: 'stopped', step: 2, steps: 3, loraPath })
   })
 
   it('refuses settings outside of options when resuming', async () => {
@@ -221,15 +223,75 @@ describe('train', () => {
       interrupt: { at: '"type":"step"', signal: 'SIGINT' },
     })
     expect(stopped.code).toBe(130)
-    expect(stopped.stderr).toMatch(/"stopped after step \d+ of 10; the run is saved"/)
+    const lora = join('stopped', 'lora.safetensors')
+    const events = stopped.stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    const { step } = events.findLast(({ type }) => type === 'checkpoint')
+    expect(readLora(join(folder, lora)).metadata.steps).toBe(String(step))
+    expect(events).toContainEqual(expect.objectContaining({ type: 'checkpoint', step, loraPath: lora }))
+    expect(events).toContainEqual(expect.objectContaining({ type: 'done', state: 'stopped', step, loraPath: lora }))
+    const message = `stopped after step ${step} of 10; the run is saved, with the LoRA so far in ${lora}`
+    expect(events).toContainEqual({ type: 'info', message })
     expect(stopped.stderr).toContain('ltx-a2a train --resume stopped')
+    expect(read('stopped', 'report.html').toString()).toContain('<dt>lora.safetensors</dt>')
     const { code, stderr } = await run(['train', '--resume', 'stopped'])
     expect(stderr).toMatch(/Resuming after step \d+/)
     expect(code).toBe(0)
-    expect(read('stopped', 'lora.safetensors').equals(read('whole-run', 'lora.safetensors'))).toBe(true)
+    for (const file of ['lora.safetensors', 'state.safetensors'])
+      expect(read('stopped', file).equals(read('whole-run', file)), file).toBe(true)
     expect(metrics('stopped').map(({ step, loss }) => [step, loss])).toEqual(
       metrics('whole-run').map(({ step, loss }) => [step, loss]),
     )
+  })
+
+  it('leaves no LoRA and no state when it is stopped before the first step', async () => {
+    const stop = new AbortController()
+    const events: TrainEvent[] = []
+    const onEvent = (event: TrainEvent) => {
+      events.push(event)
+      if (event.type === 'evaluation') stop.abort()
+    }
+    const options = { ...tinyOptions, rank: 2, numberOfSteps: 2, previewInterval: 0, out: 'unbegun' }
+    await inFolder({ cwd: folder }, () =>
+      expect(train(options, { onEvent, signal: stop.signal })).rejects.toMatchObject({
+        name: 'Interrupted',
+        message: 'stopped before training began',
+        hint: expect.stringContaining('--resume unbegun'),
+      }),
+    )
+    expect(readdirSync(join(folder, 'unbegun')).sort()).toEqual(['config.json', 'metrics.jsonl'])
+    expect(events.at(-1)).toEqual(expect.not.objectContaining({ loraPath: expect.anything() }))
+    await inFolder({ cwd: folder }, () => resumeTraining('unbegun'))
+    expect(metrics('unbegun').map(({ step }) => step)).toEqual([0, 1, 2])
+  })
+
+  it('with --keep-checkpoints keeps the last ones, of both names, also when it was stopped and resumed', async () => {
+    const options = { ...tinyOptions, rank: 2, numberOfSteps: 7, checkpointInterval: 1, previewInterval: 0 }
+    const stop = new AbortController()
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === 'step' && event.step === 4) stop.abort()
+    }
+    const checkpoints = (out: string) => readdirSync(join(folder, out, 'checkpoints')).sort()
+    const named = (...steps: number[]) => steps.map((step) => `lora_weights_step_0000${step}.safetensors`)
+    await inFolder({ cwd: folder }, async () => {
+      await train({ ...options, keepCheckpoints: 2, out: 'kept' })
+      await expect(train({ ...options, out: 'resumed' }, { onEvent, signal: stop.signal })).rejects.toThrow('step 4')
+    })
+    expect(checkpoints('kept')).toEqual(named(5, 6))
+    expect(checkpoints('resumed')).toEqual(named(1, 2, 3, 4))
+    for (const step of [1, 2]) // as an earlier version named them
+      renameSync(
+        join(folder, 'resumed', 'checkpoints', `lora_weights_step_0000${step}.safetensors`),
+        join(folder, 'resumed', 'checkpoints', `lora-0000${step}.safetensors`),
+      )
+    writeFileSync(join(folder, 'resumed', 'checkpoints', 'notes.txt'), 'mine')
+    const { code } = await run(['train', '--resume', 'resumed', '--keep-checkpoints', '2'])
+    expect(code).toBe(0)
+    expect(checkpoints('resumed')).toEqual([...named(5, 6), 'notes.txt'])
+    for (const file of ['lora.safetensors', 'state.safetensors', join('checkpoints', ...named(6))])
+      expect(read('resumed', file).equals(read('kept', file)), file).toBe(true)
   })
 
   it('accepts a job file of the hosted trainer', async () => {
