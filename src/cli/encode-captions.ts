@@ -1,5 +1,5 @@
 /** `ltx-a2a encode-captions`: the captions of a job as a file, for a machine without the text encoder. */
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { encodeParameters } from '../config/parameters.ts'
 import { resolveEncodeSettings } from '../config/settings.ts'
 import {
@@ -9,7 +9,7 @@ import {
   configOption,
   forceOption,
   modelInputs,
-  once,
+  pathOption,
 } from './options.ts'
 import { runCommand } from './run-command.ts'
 
@@ -26,7 +26,7 @@ export function addEncodeCaptions(program: Command) {
     .addHelpText('after', examples)
   addParameters(command, encodeParameters)
   command.addOption(
-    once(new Option('--out <file>', 'the file to write')).default('captions.safetensors').helpGroup('Output:'),
+    pathOption('--out <file>', 'the file to write').default('captions.safetensors').helpGroup('Output:'),
   )
   command.addOption(forceOption())
   addVideoFields(command)

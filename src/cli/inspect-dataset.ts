@@ -5,7 +5,7 @@ import { inspectParameters } from '../config/parameters.ts'
 import { type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
 import { listText } from '../platform/text.ts'
-import { addParameters, addVideoFields, type CommandOptions, configOption, forceOption, once } from './options.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption, forceOption, pathOption } from './options.ts'
 import { type CommandContext, runCommand } from './run-command.ts'
 import type { Output } from './terminal/terminal.ts'
 
@@ -21,7 +21,7 @@ export function addInspectDataset(program: Command) {
     .addHelpText('after', examples)
   addParameters(command, inspectParameters)
   command.addOption(new Option('--json', 'print everything as JSON').helpGroup('Output:'))
-  command.addOption(once(new Option('--html <file>', 'write a page to look at and listen to')).helpGroup('Output:'))
+  command.addOption(pathOption('--html <file>', 'write a page to look at and listen to').helpGroup('Output:'))
   command.addOption(forceOption())
   addVideoFields(command)
   command.action((dataset: string | undefined, { config, json, html, force, ...flags }: InspectFlags) =>

@@ -1,5 +1,6 @@
 /** Commander's options, made from the tables of parameters. */
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { defaultLimits } from '../config/limits.ts'
 import { flagName, kebabCase, type Parameter, type Parameters } from '../config/parameter.ts'
 import { videoFields } from '../config/parameters.ts'
 import type { Flags } from '../config/values.ts'
@@ -13,18 +14,25 @@ export type CommandOptions = Flags & OutputOptions & { limit?: string[] }
 export const jobGroup = 'Job:'
 
 export const configOption = () =>
-  once(new Option('--config <job.json>', 'read parameters from a job file; flags win over it')).helpGroup(jobGroup)
+  pathOption('--config <job.json>', 'read parameters from a job file; flags win over it').helpGroup(jobGroup)
+
+/** An option that is not in a table, for a path. An empty one, as from an unset variable of a script, is refused. */
+export const pathOption = (flags: string, description: string) =>
+  once(new Option(flags, description), (path) => {
+    if (path.trim() === '') throw new InvalidArgumentError('It must not be empty.')
+  })
 
 /** An option that names a file or folder. Given twice, all but the last would be ignored without a word. */
-export function once(option: Option): Option {
+function once(option: Option, check: (path: string) => void = () => {}): Option {
   let first: string | undefined
-  return option.argParser((text: string) => {
-    if (first !== undefined && first !== text)
-      throw new UserError(`${option.short ?? option.long} was given twice: ${first} and ${text}`, {
+  return option.argParser((path: string) => {
+    if (first !== undefined && first !== path)
+      throw new UserError(`${option.short ?? option.long} was given twice: ${first} and ${path}`, {
         hint: 'keep one of them',
       })
-    first = text
-    return text
+    first = path
+    check(path)
+    return path
   })
 }
 
@@ -33,7 +41,7 @@ export function addParameters(command: Command, table: Parameters) {
   for (const option of parameterOptions(table)) command.addOption(option)
   addQuietOption(command)
   command.option('--json-progress', 'events and messages as lines of JSON, for programs')
-  command.addOption(new Option('--limit <name=number>').argParser(collect).hideHelp()) // named in the hints that need it
+  command.addOption(limitOption())
 }
 
 /** Whether an existing file may be replaced that the command did not write. */
@@ -51,6 +59,14 @@ export const modelInputs = (settings: {
   settings.textEncoder,
   settings.textEmbeddings,
 ]
+const limitOption = () =>
+  new Option('--limit <name=number>', `changes a limit; may be repeated (defaults: ${limitDefaults})`)
+    .argParser(collect)
+    .helpGroup('Limits on the input:')
+
+const limitDefaults = Object.entries(defaultLimits)
+  .map(([name, value]) => `${name}=${value}`)
+  .join(', ')
 
 export const addQuietOption = (command: Command) => command.option('-q, --quiet', 'print errors and the result only')
 

@@ -36,7 +36,7 @@ function createProgram(jsonProgress: boolean): Command {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => (jsonProgress ? undefined : write(text)) })
     .configureHelp({ minWidthToWrap: 30 })
-    .helpCommand(false)
+    .helpCommand(false) // its own says nothing about an unknown command
     .addHelpText('after', examples)
   addInspectDataset(program)
   addTrain(program)
@@ -46,7 +46,20 @@ function createProgram(jsonProgress: boolean): Command {
   addDoctor(program)
   addSetupTensorFlow(program)
   addCompletion(program)
+  addHelp(program)
   return program
+}
+
+function addHelp(program: Command) {
+  program
+    .command('help')
+    .summary('show the options of a command')
+    .description('Shows the options of a command, as its --help does.')
+    .argument('[command]')
+    .action((name: string | undefined) => {
+      const command = name === undefined ? program : program.commands.find((command) => command.name() === name)
+      return command ? command.outputHelp() : program.error(`error: unknown command '${name}'`)
+    })
 }
 
 const examples = `

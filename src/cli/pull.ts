@@ -1,7 +1,7 @@
 /** `ltx-a2a pull`: the audio path of a real checkpoint, or its text encoder, without the rest of their files. */
 import type { Command } from 'commander'
 import type { PullSettings } from '../setup/pull-model.ts'
-import { addQuietOption } from './options.ts'
+import { addQuietOption, pathOption } from './options.ts'
 import { runCommand } from './run-command.ts'
 
 export function addPull(program: Command) {
@@ -11,7 +11,7 @@ export function addPull(program: Command) {
     .description('Downloads only what is trained on: 8.5 of 46 GB. An interrupted download continues where it stopped.')
     .argument('[from]', 'repository/file of the hub, URL, or file (default: Lightricks/LTX-2.3, 22B dev)')
     .option('--text-encoder', 'download the text encoder, Gemma 3 12B, instead: from a repository, URL or folder')
-    .option('--out <path>', 'where to write it (default: in the folder models)')
+    .addOption(pathOption('--out <path>', 'where to write it (default: in the folder models)'))
     .addHelpText('after', examples)
   addQuietOption(command)
   command.action((from: string | undefined, { quiet, ...settings }: PullSettings & { quiet?: true }) =>

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { MatMulProbe } from '../engine/precision.ts'
 import { UserError } from '../platform/errors.ts'
 import { wholeText } from '../platform/text.ts'
-import { addQuietOption } from './options.ts'
+import { addQuietOption, pathOption } from './options.ts'
 import { type CommandContext, runCommand } from './run-command.ts'
 
 type SetupFlags = { from?: string; python?: string; undo?: true; quiet?: true }
@@ -15,8 +15,13 @@ export function addSetupTensorFlow(program: Command) {
     .description(
       'Installs a current TensorFlow under tfjs-node: many times as fast as WebAssembly. Needs a C++ compiler.',
     )
-    .option('--from <path>', "folder, .tar.gz or .whl of TensorFlow (default: Python's, otherwise pip downloads it)")
-    .option('--python <exe>', 'the Python to look in (default: python3)')
+    .addOption(
+      pathOption(
+        '--from <path>',
+        "folder, .tar.gz or .whl of TensorFlow (default: Python's, otherwise pip downloads it)",
+      ),
+    )
+    .addOption(pathOption('--python <exe>', 'the Python to look in (default: python3)'))
     .option('--undo', 'remove what was set up')
     .addHelpText('after', examples)
   addQuietOption(command)

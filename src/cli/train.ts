@@ -8,7 +8,7 @@ import { countText, durationText, sizeText } from '../platform/text.ts'
 import type { TrainEvent } from '../train/events.ts'
 import type { RunEstimate } from '../train/requirements.ts'
 import type { TrainResult, TrainRunOptions } from '../train/train.ts'
-import { addParameters, addVideoFields, type CommandOptions, configOption, jobGroup, once } from './options.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption, jobGroup, pathOption } from './options.ts'
 import { type CommandContext, runCommand } from './run-command.ts'
 
 type TrainFlags = CommandOptions & { config?: string; resume?: string; dryRun?: true }
@@ -20,9 +20,7 @@ export function addTrain(program: Command) {
     .description('Trains a LoRA that turns <name>_start into <name>_end, on every pair of the dataset.')
     .addOption(configOption())
     .addOption(
-      once(new Option('--resume <folder>', 'continue an interrupted run; "latest" is the newest one')).helpGroup(
-        jobGroup,
-      ),
+      pathOption('--resume <folder>', 'continue an interrupted run; "latest" is the newest one').helpGroup(jobGroup),
     )
     .addHelpText('after', examples)
   addParameters(command, trainParameters)
@@ -55,10 +53,14 @@ async function run({ config, resume, dryRun, ...flags }: TrainFlags, { output, s
     const { settings, notices } = resolveTrainSettings({ flags, configFile: config })
     const options = { signal, limits, onEvent: output.onEvent }
     if (dryRun) return output.result(estimateText(await estimate(settings, notices, options)))
-    return output.info(summary(await startTraining(settings, notices, await withReports())))
+    return printResult(await startTraining(settings, notices, await withReports()))
   }
-  return output.info(summary(await resumeTraining(resume, { flags }, await withReports())))
+  return printResult(await resumeTraining(resume, { flags }, await withReports()))
 
+  function printResult(result: TrainResult) {
+    output.info(summary(result))
+    output.result(result.folder.path)
+  }
   async function withReports(): Promise<TrainRunOptions> {
     const { createRunReport } = await import('../report/run-report.ts')
     const { createTensorBoardListener } = await import('../report/tensorboard.ts')
@@ -100,7 +102,7 @@ const estimateText = ({
 const hostedPrice = { dollarsPerStep: 0.0023, asOf: 'November 2026' }
 const hostedMinimumSteps = 100
 
-/** The last line of a run: its files, its time, and what the hosted trainer of fal.ai charges for as many steps. */
+/** The last message of a run: its files, its time, and what the hosted trainer of fal.ai charges for as many steps. */
 function summary({ folder, steps, seconds }: TrainResult): string {
   const { lora, audio, report, config, metrics, debugDataset } = folder
   const files = [lora, audio, report, config, metrics, debugDataset].filter((path) => existsSync(path))

@@ -25,12 +25,14 @@ function completed(...words: string[]): string[] {
 describe.skipIf(spawnSync('bash', ['--version']).status !== 0)('bash completion', needs('bash'), () => {
   it('completes commands', () => {
     expect(completed('ltx-a2a', 'inspect')).toEqual(['inspect-dataset'])
+    expect(completed('ltx-a2a', 'hel')).toEqual(['help'])
     expect(completed('ltx-a2a', '')).toEqual(expect.arrayContaining(['train', 'preview', 'inspect-dataset']))
   })
 
   it('completes the flags of a command, including aliases', () => {
     expect(completed('ltx-a2a', 'train', '--da')).toEqual(['--data'])
     expect(completed('ltx-a2a', 'train', '--training-d')).toEqual(['--training-data-url'])
+    expect(completed('ltx-a2a', 'inspect-dataset', '--lim')).toEqual(['--limit'])
     expect(completed('ltx-a2a', 'inspect-dataset', '--ran')).toEqual([])
     expect(completed('ltx-a2a', 'train', '--dev')).toEqual([]) // hidden
   })

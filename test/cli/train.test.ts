@@ -12,9 +12,10 @@ it('a run without --out is written to a new folder in runs and prints plain line
   )
   const few = ['--number-of-steps', '1', '--rank', '2', '--backend', 'wasm']
   const { code, stdout, stderr } = await ltxA2a(['train', '--config', 'job.json', ...few], { cwd })
-  expect([code, stdout], stderr).toEqual([0, ''])
+  expect(code, stderr).toBe(0)
   expect(stderr).not.toContain('\u001B')
   expect(stderr.split('\n')[0]).toBe('no effect, because only audio is trained: frame_rate')
+  expect(stdout).toBe(`${join('runs', String(readdirSync(join(cwd, 'runs'))))}\n`)
   expect(stderr).toMatch(/^Training: 1 steps?, loss /m)
   const [run = '', ...others] = readdirSync(join(cwd, 'runs'))
   expect(others).toEqual([])
@@ -22,8 +23,15 @@ it('a run without --out is written to a new folder in runs and prints plain line
   expect(stderr.trimEnd().split('\n').at(-1)).toContain(join('runs', run, 'lora.safetensors'))
 })
 
-it('a run with -q prints nothing', async () => {
-  const args = ['train', '-q', '--data', projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip')]
+it('a run with -q prints only its folder', async () => {
+  const args = [
+    'train',
+    '-q',
+    '--out',
+    'new',
+    '--data',
+    projectPath('fixtures/zips/valid/mac-leftovers-and-folders.zip'),
+  ]
   const few = ['--number-of-steps', '1', '--rank', '2', '--audio-duration-seconds', '0.5']
-  expect(await ltxA2a([...args, ...few, '--backend', 'wasm'])).toEqual({ code: 0, stdout: '', stderr: '' })
+  expect(await ltxA2a([...args, ...few, '--backend', 'wasm'])).toEqual({ code: 0, stdout: 'new\n', stderr: '' })
 })

@@ -72,7 +72,7 @@ describe('train', () => {
       ...['--debug-dataset', '--out', 'whole'],
     ])
     expect(stderr).toContain('Base: the small bundled model')
-    expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'whole\n' })
     expect(readdirSync(join(folder, 'whole')).sort()).toEqual([
       'audio.wav',
       'checkpoints',
