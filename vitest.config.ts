@@ -16,7 +16,7 @@ const cli = [
   'test/api.test.ts',
   'test/{net,pages,setup}/**/*.test.ts',
   'test/audio/{decode,encode,ffmpeg,stretch}.test.ts',
-  'test/cli/{bad-input,completion,help,inspect-dataset,outputs,train}.test.ts',
+  'test/cli/{bad-input,completion,help,inspect-dataset,no-home,outputs,train}.test.ts',
   'test/dataset/{advice,clips,dataset,source}.test.ts',
   'test/encode/text-embeddings.test.ts',
   'test/platform/lock.test.ts',

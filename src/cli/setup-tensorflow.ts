@@ -48,8 +48,8 @@ async function remove({ from, python }: Pick<SetupFlags, 'from' | 'python'>, { o
   const other = from !== undefined ? '--from' : python !== undefined ? '--python' : undefined
   if (other) throw new UserError(`both --undo and ${other} were given`, { hint: 'keep one of them' })
   const { removeTensorFlow } = await import('../setup/tensorflow.ts')
-  const { defaultDataFolder } = await import('../engine/installation.ts')
-  const folder = defaultDataFolder()
+  const { requireDataFolder } = await import('../engine/installation.ts')
+  const folder = requireDataFolder()
   output.result(
     removeTensorFlow() ? `removed TensorFlow from ${folder}` : `nothing to undo: no TensorFlow was set up in ${folder}`,
   )

@@ -103,7 +103,7 @@ const hostedPrice = { dollarsPerStep: 0.0023, asOf: 'November 2026' }
 const hostedMinimumSteps = 100
 
 /** The last message of a run: its files, its time, and what the hosted trainer of fal.ai charges for as many steps. */
-function summary({ folder, steps, seconds }: TrainResult): string {
+export function summary({ folder, steps, seconds }: TrainResult): string {
   const { lora, audio, report, config, metrics, debugDataset } = folder
   const files = [lora, audio, report, config, metrics, debugDataset].filter((path) => existsSync(path))
   const dollars = (steps * hostedPrice.dollarsPerStep).toFixed(2)

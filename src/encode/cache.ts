@@ -4,13 +4,14 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { HostMatrix } from '../engine/device-tensors.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { openSafetensors, type Safetensors, writeSafetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { replaceFile } from '../platform/files.ts'
+import type { Reporter } from '../platform/progress.ts'
+import { homeFolder, subfolder, writeObstacle } from '../platform/user-folders.ts'
 
 /** The version of the encoding. Increase it when the same input is encoded to other values. */
 const version = 1
@@ -35,15 +36,45 @@ export function cacheKey(...parts: (string | number | Uint8Array)[]): CacheKey {
   return hash.digest('hex').slice(0, 40) as CacheKey
 }
 
-/** `LTX_A2A_CACHE`, or a subfolder of the system's cache folder. */
-export function defaultCacheFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
+/** `LTX_A2A_CACHE`, or a subfolder of the system's cache folder. Undefined for a user without a home folder. */
+export function defaultCacheFolder(
+  env: NodeJS.ProcessEnv = process.env,
+  platform = process.platform,
+  home = homeFolder(),
+): string | undefined {
   if (env.LTX_A2A_CACHE) return env.LTX_A2A_CACHE
-  if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local'), 'ltx-a2a', 'cache')
-  if (platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'ltx-a2a')
-  return join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ltx-a2a')
+  if (platform === 'darwin') return subfolder(home, 'Library', 'Caches', 'ltx-a2a')
+  if (platform !== 'win32') return subfolder(env.XDG_CACHE_HOME || subfolder(home, '.cache'), 'ltx-a2a')
+  return subfolder(env.LOCALAPPDATA || subfolder(home, 'AppData', 'Local'), 'ltx-a2a', 'cache')
 }
 
-export function openCache(folder = defaultCacheFolder()): Cache {
+/** Why nothing can be cached; undefined where it can. */
+export const cacheObstacle = (folder = defaultCacheFolder()): string | undefined =>
+  folder === undefined ? 'there is no home folder' : writeObstacle(folder)
+
+/**
+ * Opens the cache. Where it cannot be written to, everything is encoded again each time.
+ * @param warn called once, when the cache cannot be written to.
+ */
+export function openCache(folder = defaultCacheFolder(), warn: Reporter['warn'] = () => {}): Cache {
+  let isWritable = true
+  const stopWriting = (obstacle: string) => {
+    isWritable = false
+    warn(`nothing is cached: ${obstacle}`, 'set LTX_A2A_CACHE to a folder that can be written to')
+  }
+  const obstacle = cacheObstacle(folder)
+  if (obstacle !== undefined) stopWriting(obstacle)
+  if (folder === undefined) return emptyCache
+
+  const tryWriting = (write: () => void) => {
+    if (!isWritable) return
+    try {
+      write()
+    } catch (error) {
+      if (!(error instanceof UserError) && (error as NodeJS.ErrnoException).code === undefined) throw error
+      stopWriting((error as Error).message)
+    }
+  }
   const pathOf = (key: CacheKey, extension = 'safetensors') => join(folder, key.slice(0, 2), `${key}.${extension}`)
   return {
     get: (key) => {
@@ -51,12 +82,21 @@ export function openCache(folder = defaultCacheFolder()): Cache {
       return existsSync(path) ? readMatrix(path) : undefined
     },
     put: (key, { shape, values }) =>
-      writeSafetensors(pathOf(key), new Map([['matrix', { dtype: 'F32', shape, bytes: float32Bytes(values) }]])),
-    getText: (key) => {
-      const path = pathOf(key, 'txt')
-      return existsSync(path) ? readFileSync(path, 'utf8') : undefined
-    },
-    putText: (key, line) => replaceFile(pathOf(key, 'txt'), [line]),
+      tryWriting(() =>
+        writeSafetensors(pathOf(key), new Map([['matrix', { dtype: 'F32', shape, bytes: float32Bytes(values) }]])),
+      ),
+    getText: (key) => readText(pathOf(key, 'txt')),
+    putText: (key, line) => tryWriting(() => replaceFile(pathOf(key, 'txt'), [line])),
+  }
+}
+
+const emptyCache: Cache = { get: () => undefined, put: () => {}, getText: () => undefined, putText: () => {} }
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined // missing, or of another user
   }
 }
 

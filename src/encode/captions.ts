@@ -192,7 +192,7 @@ export async function encodeCaptionsToFile(
   const texts = [...(await captionsOf(settings, { limits, signal: options.signal })), ...settings.prompts]
   const base = openBase(settings)
   try {
-    const cache = openCache()
+    const cache = openCache(undefined, reporter.warn)
     requireTextEncoderFor(base, texts, cache)
     reporter.info(describeBase(base))
     const backend = await leaseBackend(settings.backend, reporter)

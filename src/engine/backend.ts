@@ -120,9 +120,11 @@ export const currentBackend = () => tf.getBackend() as BackendName
 
 async function startTensorFlow(): Promise<string> {
   restoreUtil()
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= hasWideVectors() ? '2' : '3' // without AVX-512, level 2 repeats that bfloat16 is emulated
-  process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true' // otherwise TensorFlow reserves all memory of the GPU
-  process.env.TF_ENABLE_ONEDNN_OPTS ??= '1' // by default only with AVX-512; other processors multiply 1.5 times as fast with it
+  const unset = setDefaults({
+    TF_CPP_MIN_LOG_LEVEL: hasWideVectors() ? '2' : '3', // without AVX-512, level 2 repeats that bfloat16 is emulated
+    TF_FORCE_GPU_ALLOW_GROWTH: 'true', // otherwise TensorFlow reserves all memory of the GPU
+    TF_ENABLE_ONEDNN_OPTS: '1', // by default only with AVX-512; other processors multiply 1.5 times as fast with it
+  })
   const failures: unknown[] = []
   for (const load of addonLoaders) {
     try {
@@ -135,7 +137,17 @@ async function startTensorFlow(): Promise<string> {
       failures.push(error)
     }
   }
+  unset()
   throw failures[0] ?? new Error('no native TensorFlow is set up')
+}
+
+/** Sets the environment variables that are not set. TensorFlow reads them when it is loaded. @returns a function that unsets them again. */
+function setDefaults(values: Readonly<Record<string, string>>): () => void {
+  const added = Object.entries(values).filter(([name]) => process.env[name] === undefined)
+  for (const [name, value] of added) process.env[name] = value
+  return () => {
+    for (const [name] of added) delete process.env[name]
+  }
 }
 
 /** tfjs-node 4.22 calls functions that Node 23 removed, and that Node 22 warns of. */

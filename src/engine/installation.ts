@@ -4,9 +4,10 @@
  */
 import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { UserError } from '../platform/errors.ts'
 import { replaceJson, temporaryPath } from '../platform/files.ts'
+import { homeFolder, subfolder, writeObstacle } from '../platform/user-folders.ts'
 
 /** The record of an installation, `installation.json`. */
 export type Installation = {
@@ -18,15 +19,28 @@ export type Installation = {
   libraries: string[]
 }
 
-/** `LTX_A2A_DATA`, or the system's folder for the data of programs. */
-export function defaultDataFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
+/** `LTX_A2A_DATA`, or the system's folder for the data of programs. Undefined for a user without a home folder. */
+export function defaultDataFolder(
+  env: NodeJS.ProcessEnv = process.env,
+  platform = process.platform,
+  home = homeFolder(),
+): string | undefined {
   if (env.LTX_A2A_DATA) return resolve(env.LTX_A2A_DATA)
-  if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local'), 'ltx-a2a', 'data')
-  if (platform === 'darwin') return join(homedir(), 'Library', 'Application Support', 'ltx-a2a')
-  return join(env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'ltx-a2a')
+  if (platform === 'darwin') return subfolder(home, 'Library', 'Application Support', 'ltx-a2a')
+  if (platform !== 'win32') return subfolder(env.XDG_DATA_HOME || subfolder(home, '.local', 'share'), 'ltx-a2a')
+  return subfolder(env.LOCALAPPDATA || subfolder(home, 'AppData', 'Local'), 'ltx-a2a', 'data')
 }
 
-export const installationFolder = (dataFolder = defaultDataFolder()) => join(dataFolder, 'tensorflow')
+export const dataFolderHint = 'set LTX_A2A_DATA to a folder that can be written to'
+
+/** @throws UserError for a user without a home folder. */
+export function requireDataFolder(): string {
+  const folder = defaultDataFolder()
+  if (folder !== undefined) return folder
+  throw new UserError('there is no home folder for the data of ltx-a2a', { hint: dataFolderHint })
+}
+
+export const installationFolder = (dataFolder: string) => join(dataFolder, 'tensorflow')
 
 /** The folder of the package tfjs-node in an installation. */
 export const addonFolder = (folder: string) => join(folder, 'tfjs-node')
@@ -37,7 +51,7 @@ export const writeInstallation = (folder: string, installation: Installation) =>
   replaceJson(recordPath(folder), installation)
 
 /** The record in the folder, or undefined where nothing is installed. */
-export function readInstallation(folder = installationFolder()): Installation | undefined {
+export function readInstallation(folder: string): Installation | undefined {
   if (!existsSync(recordPath(folder))) return undefined
   return JSON.parse(readFileSync(recordPath(folder), 'utf8')) as Installation
 }
@@ -48,9 +62,9 @@ const require = createRequire(import.meta.url)
  * Loads the addon, which registers the backend `tensorflow`. Returns undefined where nothing is installed.
  * @throws Error of one sentence when the installation belongs to another tfjs or lacks a library.
  */
-export function loadInstallation(folder = installationFolder()): Installation | undefined {
-  const installation = readInstallation(folder)
-  if (!installation) return undefined
+export function loadInstallation(folder = subfolder(defaultDataFolder(), 'tensorflow')): Installation | undefined {
+  const installation = folder === undefined ? undefined : readInstallation(folder)
+  if (folder === undefined || !installation) return undefined
   const again = 'run ltx-a2a setup-tensorflow again'
   const { version } = ownTfjs()
   if (installation.tfjs !== version)
@@ -76,9 +90,15 @@ function linkTfjs(folder: string) {
   const { folder: tfjs } = ownTfjs()
   const core = dirname(createRequire(join(tfjs, 'package.json')).resolve('@tensorflow/tfjs-core/package.json'))
   const scope = join(addonFolder(folder), 'node_modules', '@tensorflow')
-  mkdirSync(scope, { recursive: true })
-  replaceLink(join(scope, 'tfjs'), tfjs)
-  replaceLink(join(scope, 'tfjs-core'), core)
+  try {
+    mkdirSync(scope, { recursive: true })
+    replaceLink(join(scope, 'tfjs'), tfjs)
+    replaceLink(join(scope, 'tfjs-core'), core)
+  } catch (cause) {
+    const obstacle = writeObstacle(scope)
+    if (obstacle === undefined) throw cause
+    throw new Error(`TensorFlow was set up for another copy of ltx-a2a, and ${obstacle}: ${dataFolderHint}`, { cause })
+  }
 }
 
 /** Atomic, since another process may be starting at the same time. */

@@ -82,8 +82,17 @@ export function freeBytesAt(path: string): number {
 /** The size of all files below a folder; 0 where it does not exist. */
 export function bytesIn(folder: string): number {
   if (!existsSync(folder)) return 0
-  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-  return sum(names.map((name) => fileBytes(join(folder, name))))
+  return sum(namesBelow(folder).map((name) => fileBytes(join(folder, name))))
+}
+
+/** Nothing for a folder of another user that cannot be read. */
+function namesBelow(folder: string): string[] {
+  try {
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  } catch (error) {
+    if (!['EACCES', 'EPERM', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    return []
+  }
 }
 
 /** Links count as 0, and so do files that were removed since they were listed. */

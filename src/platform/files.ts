@@ -71,9 +71,14 @@ export type TempFolder = {
   remove(): Promise<void>
 }
 
-/** @throws UserError when the folder for temporary files does not exist. */
+/** @throws UserError when the folder for temporary files does not exist, or cannot be written to. */
 export async function makeTempFolder(): Promise<TempFolder> {
   const folder = await mkdtemp(join(tmpdir(), 'ltx-a2a-')).catch((cause: NodeJS.ErrnoException) => {
+    if (['EACCES', 'EPERM', 'EROFS'].includes(cause.code ?? ''))
+      throw new UserError(`the folder for temporary files, ${tmpdir()}, cannot be written to`, {
+        hint: 'set TMPDIR to a folder that can be written to',
+        cause,
+      })
     if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw cause
     throw new UserError(`there is no folder ${tmpdir()} for temporary files`, {
       hint: 'set TMPDIR to a folder that exists, or unset it',

@@ -87,7 +87,7 @@ async function transformClip(
   { loras, prompt, clip, seconds }: PreviewInputs,
   reporter: Reporter,
 ): Promise<Waveform> {
-  const cache = openCache()
+  const cache = openCache(undefined, reporter.warn)
   const reference = encodeClip(base, cache, clip)
   const contexts = await encodeTexts(base, [prompt, settings.negativePrompt], cache)
   reporter.throwIfAborted()

@@ -1,7 +1,7 @@
 /** What the facts about a machine mean for a training on it. */
 import type { MatMulProbe } from '../engine/precision.ts'
 import { countText, sizeText, wholeText } from '../platform/text.ts'
-import type { DoctorReport } from './doctor.ts'
+import type { DoctorReport, UserFolder } from './doctor.ts'
 
 export type Grade = 'good' | 'fair' | 'poor'
 
@@ -146,19 +146,22 @@ function disk({ disk: { folder, freeBytes } }: DoctorReport): Finding {
   }
 }
 
-const cache = ({ cache: { folder, bytes } }: DoctorReport): Finding => ({
-  about: 'Cache',
-  found: `${sizeText(bytes)} in ${folder}`,
-  grade: 'good',
-  meaning: 'encoded clips and captions; may be deleted',
-})
+function cache({ cache }: DoctorReport): Finding {
+  const row = { about: 'Cache', found: foundIn(cache) }
+  if (cache.obstacle === undefined)
+    return { ...row, grade: 'good', meaning: 'encoded clips and captions; may be deleted' }
+  const meaning = `${cache.obstacle}: everything is encoded each time; set LTX_A2A_CACHE to another folder`
+  return { ...row, grade: 'fair', meaning }
+}
 
-const data = ({ data: { folder, bytes } }: DoctorReport): Finding => ({
-  about: 'Data',
-  found: `${sizeText(bytes)} in ${folder}`,
-  grade: 'good',
-  meaning: bytes > 0 ? `what ${setUp} made; --undo removes it` : '',
-})
+function data({ data }: DoctorReport): Finding {
+  const row = { about: 'Data', found: foundIn(data) }
+  if (data.bytes > 0) return { ...row, grade: 'good', meaning: `what ${setUp} made; --undo removes it` }
+  if (data.obstacle === undefined) return { ...row, grade: 'good', meaning: '' }
+  return { ...row, grade: 'fair', meaning: `${data.obstacle}: for ${setUp}, set LTX_A2A_DATA to another folder` }
+}
+
+const foundIn = ({ folder, bytes }: UserFolder) => (folder === null ? 'none' : `${sizeText(bytes)} in ${folder}`)
 
 function proxies({ proxies }: DoctorReport): Finding {
   const given = Object.entries(proxies).map(([name, value]) => `${name}=${value}`)

@@ -21,6 +21,7 @@ import { isAudioTensor } from '../model/checkpoint-layout.ts'
 import { UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { sum } from '../platform/statistics.ts'
+import { writeObstacle } from '../platform/user-folders.ts'
 import { toolVersion } from '../platform/version.ts'
 
 export type Missing = { failure: string }
@@ -41,10 +42,13 @@ export type DoctorReport = {
   ffmpeg: Found<{ path: string; from: string; version: string; rubberband: boolean }>
   base: Found<BaseFacts>
   disk: { folder: string; freeBytes: number }
-  cache: { folder: string; bytes: number }
-  data: { folder: string; bytes: number }
+  cache: UserFolder
+  data: UserFolder
   proxies: Record<string, string>
 }
+
+/** `obstacle` is why it cannot be written to. */
+export type UserFolder = { folder: string | null; bytes: number; obstacle?: string }
 
 export type BaseFacts = {
   path: string
@@ -88,8 +92,8 @@ export async function examineMachine(
     ffmpeg: await found(ffmpegFacts),
     base: await found(async () => baseFacts(base)),
     disk: { folder: process.cwd(), freeBytes: freeBytesAt(process.cwd()) },
-    cache: sizeOf(defaultCacheFolder()),
-    data: sizeOf(defaultDataFolder()),
+    cache: userFolder(defaultCacheFolder()),
+    data: userFolder(defaultDataFolder()),
     proxies: readProxies(),
   }
 }
@@ -117,4 +121,8 @@ function baseFacts(options: BaseOptions): BaseFacts {
   }
 }
 
-const sizeOf = (folder: string) => ({ folder, bytes: bytesIn(folder) })
+function userFolder(folder: string | undefined): UserFolder {
+  if (folder === undefined) return { folder: null, bytes: 0, obstacle: 'there is no home folder' }
+  const obstacle = writeObstacle(folder)
+  return { folder, bytes: bytesIn(folder), ...(obstacle !== undefined && { obstacle }) }
+}

@@ -7,15 +7,17 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   addonFolder,
-  defaultDataFolder,
+  dataFolderHint,
   type Installation,
   installationFolder,
   ownTfjs,
+  requireDataFolder,
   writeInstallation,
 } from '../engine/installation.ts'
 import { ProgramError, runProgram } from '../machine/programs.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
+import { writeObstacle } from '../platform/user-folders.ts'
 import { buildAddon, fetchTfjsNode, findCompiler, nodeHeaders } from './addon.ts'
 import type { DoctorReport } from './doctor.ts'
 import { obtainTensorFlow, type TensorFlowChoice } from './tensorflow-source.ts'
@@ -27,10 +29,11 @@ export type SetupSettings = TensorFlowChoice & { dataFolder?: string }
  * @throws UserError for what is missing, or cannot be fetched, built or started; Interrupted when the signal was aborted.
  */
 export async function setUpTensorFlow(
-  { dataFolder = defaultDataFolder(), ...choice }: SetupSettings = {},
+  { dataFolder = requireDataFolder(), ...choice }: SetupSettings = {},
   options: RunOptions<ProgressEvent> = {},
 ): Promise<Installation & Examination> {
   refuseWindows()
+  refuseUnwritable(dataFolder)
   const { stage, signal } = createReporter<ProgressEvent>(options)
   const inStage = async <Result>(label: string, work: () => Promise<Result>): Promise<Result> => {
     signal.throwIfAborted()
@@ -66,8 +69,14 @@ export async function setUpTensorFlow(
   }
 }
 
+function refuseUnwritable(dataFolder: string) {
+  const obstacle = writeObstacle(dataFolder)
+  if (obstacle === undefined) return
+  throw new UserError(`TensorFlow cannot be set up in ${dataFolder}: ${obstacle}`, { hint: dataFolderHint })
+}
+
 /** Removes what was set up. @returns whether there was anything. */
-export function removeTensorFlow(dataFolder = defaultDataFolder()): boolean {
+export function removeTensorFlow(dataFolder = requireDataFolder()): boolean {
   const folder = installationFolder(dataFolder)
   if (!existsSync(folder)) return false
   rmSync(folder, { recursive: true })

@@ -21,9 +21,9 @@ export type RunSize = Pick<
   Partial<Pick<TrainSettings, 'keepCheckpoints'>> & {
     rank: number
     recompute?: Checkpointing
-    /** The number of clips to encode. */
+    /** The number of clips to encode and cache. */
     clips: number
-    /** The number of distinct texts to encode. */
+    /** The number of distinct texts to encode and cache. */
     texts: number
     /** How many of the texts need the text encoder. */
     unknownTexts: number

@@ -36,7 +36,7 @@ export async function checkResources(
 
 /** @param folder where the files of the run go. */
 export async function readResources(folder: string): Promise<MachineResources> {
-  const disks = { runDisk: freeBytesAt(folder), cacheDisk: freeBytesAt(defaultCacheFolder()) }
+  const disks = { runDisk: freeBytesAt(folder), cacheDisk: freeBytesAt(defaultCacheFolder() ?? folder) }
   return { ...(await readTensorMemory()), ...disks }
 }
 

@@ -7,7 +7,7 @@ import { type ClipStore, createDebugDataset, openClipStore } from '../dataset/cl
 import { assertTrainable, type Dataset, datasetOptionsOf, inspectSource } from '../dataset/dataset.ts'
 import { findingText } from '../dataset/problem.ts'
 import { openSource, type Source } from '../dataset/source.ts'
-import { type Cache, openCache } from '../encode/cache.ts'
+import { type Cache, cacheObstacle, openCache } from '../encode/cache.ts'
 import { requireTextEncoderFor } from '../encode/captions.ts'
 import { type EncodedDataset, encodeDataset } from '../encode/dataset.ts'
 import { type BackendLease, leaseBackend } from '../engine/backend.ts'
@@ -17,6 +17,7 @@ import { disposeTransformer } from '../model/transformer/transformer.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
+import { writeObstacle } from '../platform/user-folders.ts'
 import { adviseGuidance, loadModel } from '../preview/inputs.ts'
 import { estimateRun } from './dry-run.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
@@ -137,6 +138,7 @@ async function runToEnd(
   for (const notice of notices) reporter.info(notice)
   if (!resumed && settings.out !== undefined) requireNewRunFolder(settings.out)
   let run = resumed?.run
+  refuseUnwritable(run?.path ?? settings.out ?? defaultParent)
   let lock = resumed && lockFolder(resumed.run.path)
   try {
     const prepared = await prepare(settings, resumed?.run.path ?? settings.out, runOptions.limits, reporter)
@@ -168,6 +170,13 @@ async function runToEnd(
   } finally {
     lock?.release()
   }
+}
+
+/** Before the data is inspected, which can take minutes. */
+function refuseUnwritable(folder: string) {
+  const obstacle = writeObstacle(folder)
+  if (obstacle === undefined) return
+  throw new UserError(`the run cannot be written to ${folder}: ${obstacle}`, { hint: 'choose a folder with --out' })
 }
 
 type Prepared = {
@@ -210,18 +219,20 @@ async function prepare(
     const prompts = validation.map(({ prompt }) => prompt)
     if (validation.length > 0) prompts.push(settings.validationNegativePrompt)
     const texts = new Set([...usedCaptions(dataset), ...prompts])
-    const cache = openCache()
+    const cache = openCache(undefined, reporter.warn)
     const unknownTexts = requireTextEncoderFor(base, texts, cache)
     backend = await leaseBackend(settings.backend, reporter)
     const folder = out ?? defaultFolder(dataset)
-    const counts = { clips: 2 * dataset.counts.used, texts: texts.size, unknownTexts, previews: validation.length }
-    await checkResources(base, { ...settings, ...counts }, folder, reporter)
+    const cached = cacheObstacle() === undefined ? { clips: 2 * dataset.counts.used, texts: texts.size } : noneCached
+    await checkResources(base, { ...settings, ...cached, unknownTexts, previews: validation.length }, folder, reporter)
     return { source, dataset, base, backend: backend.name, cache, clips, validation, prompts, folder, close }
   } catch (error) {
     await close()
     throw error
   }
 }
+
+const noneCached = { clips: 0, texts: 0 }
 
 /** Encodes the data, loads the model and trains. */
 async function trainPrepared(
@@ -322,10 +333,12 @@ const configOf = (settings: TrainSettings): RunConfig => ({
   parameters: jobOf(settings),
 })
 
+const defaultParent = 'runs'
+
 /** `runs/<dataset>-20260131-235959`, in local time. */
 function defaultFolder({ name }: Dataset, now = new Date()): string {
   const twoDigits = (part: number) => String(part).padStart(2, '0')
   const date = [now.getFullYear(), twoDigits(now.getMonth() + 1), twoDigits(now.getDate())].join('')
   const time = [now.getHours(), now.getMinutes(), now.getSeconds()].map(twoDigits).join('')
-  return join('runs', `${name}-${date}-${time}`)
+  return join(defaultParent, `${name}-${date}-${time}`)
 }

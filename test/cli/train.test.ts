@@ -1,6 +1,8 @@
 import { copyFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { summary } from '../../src/cli/train.ts'
+import { createRunFolder } from '../../src/train/run-folder.ts'
 import { ltxA2a, newFolder, projectPath } from './bin.ts'
 
 it('a run without --out is written to a new folder in runs and prints plain lines to stderr', async () => {
@@ -21,6 +23,25 @@ it('a run without --out is written to a new folder in runs and prints plain line
   expect(others).toEqual([])
   expect(run).toMatch(/^Two-pairs-\d{8}-\d{6}$/)
   expect(stderr.trimEnd().split('\n').at(-1)).toContain(join('runs', run, 'lora.safetensors'))
+})
+
+describe('the last message of a run', () => {
+  const summaryOf = (steps: number) =>
+    summary({ folder: createRunFolder(newFolder(), emptyConfig), loraPath: '', steps, seconds: 65 })
+  const emptyConfig = {
+    tool: 'ltx-a2a',
+    training_type: 'audio_to_audio_lora',
+    trigger_phrase: '',
+    parameters: {},
+  } as const
+
+  it('says whose price it names, and of when', () =>
+    expect(summaryOf(2000)).toMatch(
+      /^Done in 1 min 5 s: .*config\.json\. fal\.ai's hosted trainer charges \$4\.60 for as many steps \(November 2026\)\.$/,
+    ))
+
+  it('names no price for fewer steps than the hosted trainer accepts', () =>
+    expect(summaryOf(99)).toMatch(/^Done in 1 min 5 s: .*config\.json\.$/))
 })
 
 it('a run with -q prints only its folder', async () => {

@@ -1,8 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { cacheKey, defaultCacheFolder, openCache } from '../../src/encode/cache.ts'
+import { defaultDataFolder } from '../../src/engine/installation.ts'
+import { homeFolder } from '../../src/platform/user-folders.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -37,7 +39,54 @@ describe('the cache', () => {
   })
 })
 
+describe('a cache that cannot be written to', () => {
+  const matrix = { shape: [1, 1] as [number, number], values: Float32Array.of(1) }
+  const useWarning = (path: string | undefined) => {
+    const warnings: string[][] = []
+    const cache = openCache(path, (...warning) => warnings.push(warning.map(String)))
+    for (const key of [cacheKey('a'), cacheKey('b')]) {
+      cache.put(key, matrix)
+      cache.putText(key, 'line')
+    }
+    return { cache, warnings }
+  }
+  const hint = 'set LTX_A2A_CACHE to a folder that can be written to'
+
+  it('because it is below a file, is not used, and one warning names the variable to set', () => {
+    const file = join(folder, 'file')
+    writeFileSync(file, '')
+    const { cache, warnings } = useWarning(join(file, 'cache'))
+    expect(warnings).toEqual([[`nothing is cached: ${file} is a file`, hint]])
+    expect([cache.get(cacheKey('a')), cache.getText(cacheKey('a'))]).toEqual([undefined, undefined])
+  })
+
+  it('from some moment on, as on a full disk, is reported once and still read', () => {
+    const home = join(folder, 'blocked')
+    openCache(home).put(cacheKey('before'), matrix)
+    for (const key of ['a', 'b']) writeFileSync(join(home, cacheKey(key).slice(0, 2)), '') // a file where a folder should be
+    const { cache, warnings } = useWarning(home)
+    expect(warnings).toEqual([[expect.stringMatching(/^nothing is cached: EEXIST/), hint]])
+    expect(cache.get(cacheKey('before'))).toEqual(matrix)
+  })
+})
+
 describe('the cache folder', () => {
+  it('is not relative to the current folder when XDG_CACHE_HOME or HOME is empty', () => {
+    expect(defaultCacheFolder({ XDG_CACHE_HOME: '' }, 'linux', '/home/a')).toBe('/home/a/.cache/ltx-a2a')
+    vi.stubEnv('HOME', '')
+    expect(homeFolder()).toBe('')
+    expect(defaultCacheFolder({}, 'linux')).toBeUndefined()
+    vi.unstubAllEnvs()
+  })
+
+  it.each(['linux', 'darwin', 'win32'] as const)(
+    'does not exist for a user of %s without a home folder',
+    (platform) => {
+      for (const folderOf of [defaultCacheFolder, defaultDataFolder]) expect(folderOf({}, platform, '')).toBeUndefined()
+      expect(defaultCacheFolder({ LTX_A2A_CACHE: '/x' }, platform, '')).toBe('/x')
+    },
+  )
+
   it('is LTX_A2A_CACHE if it is set', () => {
     expect(defaultCacheFolder({ LTX_A2A_CACHE: '/x' }, 'linux')).toBe('/x')
   })

@@ -25,6 +25,14 @@ describe('a process', () => {
     }
   })
 
+  it.skipIf(hasNative)('has no variables for native TensorFlow where that does not start', async () => {
+    vi.stubEnv('TF_CPP_MIN_LOG_LEVEL', '1')
+    const before = { ...process.env }
+    await startBackend('auto')
+    await expect(startBackend('tensorflow')).rejects.toThrow('the tensorflow backend cannot be used here')
+    expect(process.env).toEqual(before)
+  })
+
   it('has no additional listeners for uncaught errors after starting a backend', async () => {
     const counts = () => [process.listenerCount('uncaughtException'), process.listenerCount('unhandledRejection')]
     const before = counts()
