@@ -19,30 +19,17 @@ import {
 } from './parameter.ts'
 import { hostedValidationList, validationFlags, validationList } from './values.ts'
 
-/** The default negative prompt: defects of a recording, whatever was recorded. */
-export const qualityNegativePrompt = [
-  'clipping',
-  'digital distortion',
-  'crackling',
-  'pops and clicks',
-  'loud hiss',
-  'mains hum',
-  'background noise',
-  'room echo',
-  'muffled sound',
-  'tinny sound',
-  'metallic artifacts',
-  'robotic voice',
+/**
+ * The default negative prompt: failures of the model in what is heard and when. It names no property of the sound itself, such as noise, room, distortion,
+ * bandwidth or pitch, because these are what a LoRA may be meant to produce: guidance would work against it.
+ */
+export const defaultNegativePrompt = [
   'garbled speech',
   'stutter',
   'repeated fragments',
   'dropouts',
   'sudden silence',
   'abrupt cuts',
-  'pumping volume',
-  'wrong pitch',
-  'warbling',
-  'low bitrate compression',
   'unbalanced channels',
 ].join(', ')
 
@@ -85,8 +72,8 @@ const cfg = { ...number(1, 30), default: 7, help: 'how closely the prompt is fol
 const seed = { ...integer(0, 2 ** 32 - 1), default: 42, extension, help: 'the same seed gives the same result' }
 const negativePrompt = {
   ...text(),
-  default: qualityNegativePrompt,
-  defaultText: 'a list of audio defects',
+  default: defaultNegativePrompt,
+  defaultText: 'a list of failures of the model',
   help: 'what the result should not sound like',
 }
 

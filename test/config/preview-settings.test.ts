@@ -21,8 +21,15 @@ describe('the settings of a preview', () => {
       model: undefined,
       textEncoder: undefined,
     })
-    expect(settings.negativePrompt).toContain('distortion')
+    expect(settings.negativePrompt).toContain('garbled speech')
     expect(Object.isFrozen(settings)).toBe(true)
+  })
+
+  it('have a default negative prompt that works against no transformation of the sound', () => {
+    const wanted =
+      /clip|distort|crackl|hiss|hum\b|noise|room|echo|muffled|tinny|metallic|robot|pump|warbl|pitch|bitrate|compress/
+    expect(resolve({}).negativePrompt).not.toMatch(wanted)
+    expect(resolve({ negativePrompt: 'loud hiss' }).negativePrompt).toBe('loud hiss')
   })
 
   it('contain no LoRA by default', () => expect(resolve({}).loras).toEqual([]))

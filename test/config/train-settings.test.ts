@@ -2,7 +2,13 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { jobOf, resolveInspectSettings, resolveTrainSettings } from '../../src/config/settings.ts'
+import {
+  jobOf,
+  resolveEncodeSettings,
+  resolveInspectSettings,
+  resolvePreviewSettings,
+  resolveTrainSettings,
+} from '../../src/config/settings.ts'
 import type { Flags } from '../../src/config/values.ts'
 import { UserError } from '../../src/platform/errors.ts'
 
@@ -79,8 +85,13 @@ describe('the defaults', () => {
     ])
   })
 
-  it('contain a negative prompt of comma-separated defects', () => {
-    expect(byFlags({}).validationNegativePrompt.split(', ').length).toBeGreaterThan(10)
+  it('contain the same default negative prompt as those of a preview, so that encoded captions serve both', () => {
+    const { negativePrompt } = resolvePreviewSettings({ flags: { reference: 'ref.wav' } })
+    expect(byFlags({}).validationNegativePrompt).toBe(negativePrompt)
+    expect(resolveEncodeSettings({ flags: data, out: 'captions.safetensors' }).settings.prompts).toContain(
+      negativePrompt,
+    )
+    expect(negativePrompt.split(', ').length).toBeGreaterThan(5)
   })
 })
 
