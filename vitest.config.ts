@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 const model = [
-  'test/{diffusion,engine,fixtures,golden,model,pretrain}/**/*.test.ts',
+  'test/{diffusion,engine,fixtures,golden,model,pretrain,preview}/**/*.test.ts',
   'test/train/{requirements,resources,sampling,step,trainer}.test.ts',
 ]
 

@@ -1,7 +1,7 @@
 /** Commander's options, made from the tables of parameters. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { defaultLimits } from '../config/limits.ts'
-import { flagName, kebabCase, type Parameter, type Parameters } from '../config/parameter.ts'
+import { flagName, kebabCase, type Parameter, type Parameters, togglePlaceholder } from '../config/parameter.ts'
 import { videoFields } from '../config/parameters.ts'
 import type { Flags } from '../config/values.ts'
 import { UserError } from '../platform/errors.ts'
@@ -104,10 +104,12 @@ function description(name: string, parameter: Parameter): string {
   const facts = [
     ...(range ? [range] : []),
     ...(required ? ['required'] : defaultText ? [`default: ${defaultText}`] : []),
-    ...(parameter.default === true ? [`off: --no-${kebabCase(name)}`] : []),
+    ...(isToggle(parameter) && parameter.default !== false ? [`off: --no-${kebabCase(name)}`] : []),
   ]
   return facts.length > 0 ? `${help} (${facts.join('; ')})` : help
 }
 
 const negation = (name: string, parameter: Parameter) =>
-  typeof parameter.default === 'boolean' ? [new Option(`--no-${kebabCase(name)}`).hideHelp()] : []
+  isToggle(parameter) ? [new Option(`--no-${kebabCase(name)}`).helpGroup(`${parameter.group}:`).hideHelp()] : []
+
+const isToggle = ({ placeholder }: Parameter) => placeholder === togglePlaceholder

@@ -83,9 +83,12 @@ export const paths = (placeholder: string): ValueType<string> => ({
   combineTexts: (texts) => texts.join(','),
 })
 
+/** The command line has `--no-<name>` for parameters with this placeholder. */
+export const togglePlaceholder = '[true|false]'
+
 export const toggle = (): ValueType<boolean> => ({
   schema: z.boolean(mustBe('true or false')),
-  placeholder: '[true|false]',
+  placeholder: togglePlaceholder,
   parseText: (text) => (text === 'true' ? true : text === 'false' ? false : text),
 })
 

@@ -308,6 +308,12 @@ export const previewParameters = {
     required: true as const,
     help: 'the recording to transform, a file or URL',
   },
+  normalize_reference: {
+    ...sound,
+    ...toggle(),
+    defaultText: "as in the LoRA's training, on if unknown",
+    help: "bring the recording's peak to -1 dBFS",
+  },
   prompt: { ...sound, ...text(), defaultText: "the LoRA's trigger phrase", help: 'what the recording should become' },
   negative_prompt: { ...sound, ...negativePrompt },
   duration: {

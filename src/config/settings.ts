@@ -46,7 +46,7 @@ export type EncodeSettings = Readonly<
   Omit<CamelCased<Values<typeof encodeParameters>>, 'prompt'> & { prompts: readonly string[]; out: string }
 >
 
-/** Frozen. Where `prompt` and `duration` are undefined, the LoRA's metadata decides; without `model` it is the bundled base. */
+/** Frozen. Where `prompt`, `duration` and `normalizeReference` are undefined, the LoRA's metadata decides; without `model` it is the bundled base. */
 export type PreviewSettings = Readonly<
   Omit<CamelCased<Values<typeof previewParameters>>, 'lora' | 'loraStrength'> & { loras: readonly LoraChoice[] }
 >

@@ -1,10 +1,15 @@
-/** LoRA files in the format of the LTX-2 trainer (reference §8): A and B of every layer, scale 1, facts about the training in the metadata. */
+/**
+ * LoRA files. They are written in the format of the LTX-2 trainer (reference §8): A and B of every layer, scale 1, facts about the training in the metadata.
+ * Those of other trainers are read, too.
+ */
 
 import { basename } from 'node:path'
 import { toBfloat16 } from '../formats/dtypes.ts'
-import { openSafetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
+import { openSafetensors, type Safetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
 import type { Metadata } from '../formats/safetensors-header.ts'
 import { UserError } from '../platform/errors.ts'
+import { findLayers, type InvalidLora, plainLoraHint } from './lora-keys.ts'
+import { openLayerScale, withoutAdapterConfig } from './lora-scale.ts'
 
 /** The factors of one linear layer: `a` is `[rank, inputs]`, `b` is `[outputs, rank]`, both row-major. The layer's weight becomes W + B·A. */
 export type LoraModule = { rank: number; inputs: number; outputs: number; a: Float32Array; b: Float32Array }
@@ -82,40 +87,63 @@ export const loraKeys = (module: string) => ({
   b: `diffusion_model.${module}.lora_B.weight`,
 })
 
-const keyPattern = /^(?:diffusion_model\.)?(.+)\.lora_(A|B)\.weight$/
-
 /**
- * Reads a LoRA file of this trainer or of another one with the same keys.
- * @throws UserError when the file cannot be read, contains other tensors, or the factors of a layer do not match.
+ * Reads a LoRA file of this trainer or of another one. The layers have the names of the released checkpoint, and alpha is multiplied into B.
+ * @throws UserError when the file cannot be read, is another kind of adapter, has factors that do not match, or values that cannot be weights.
  */
 export function readLora(path: string): LoraFile {
   const file = openSafetensors(path)
+  const invalid = (why: string, { hint } = { hint: plainLoraHint }) =>
+    new UserError(`${basename(path)} is not a LoRA that can be used here: ${why}`, { hint })
   try {
-    const invalid = (why: string) =>
-      new UserError(`${basename(path)} is not a LoRA that can be used here: ${why}`, {
-        hint: 'a LoRA of ltx-a2a or of the LTX-2 trainer has pairs of lora_A.weight and lora_B.weight',
-      })
-    const names = new Map<string, { A?: string; B?: string }>()
-    for (const name of file.tensors.keys()) {
-      const [, module, side] = keyPattern.exec(name) ?? []
-      if (!module) throw invalid(`it contains ${name}`)
-      names.set(module, { ...names.get(module), [side as 'A' | 'B']: name })
-    }
-    if (names.size === 0) throw invalid('it is empty')
+    const layers = findLayers(file.tensors.keys(), invalid)
+    const scaleOf = openLayerScale(file, invalid)
     const modules = new Map<string, LoraModule>()
-    for (const [module, { A, B }] of names) {
-      if (!A || !B) throw invalid(`${module} has only lora_${A ? 'A' : 'B'}`)
-      const [rank = 0, inputs = 0, ...restA] = file.tensors.get(A)?.shape ?? []
-      const [outputs = 0, rankB = 0, ...restB] = file.tensors.get(B)?.shape ?? []
-      if (rank !== rankB || restA.length + restB.length > 0)
-        throw invalid(`${module} has the shapes [${file.tensors.get(A)?.shape}] and [${file.tensors.get(B)?.shape}]`)
-      modules.set(module, { rank, inputs, outputs, a: file.float32(A), b: file.float32(B) })
+    for (const [layer, tensors] of layers) {
+      const [rank = 0, inputs = 0, ...restA] = file.tensors.get(tensors.a)?.shape ?? []
+      const [outputs = 0, rankB = 0, ...restB] = file.tensors.get(tensors.b)?.shape ?? []
+      if (rank !== rankB || rank === 0 || restA.length + restB.length > 0)
+        throw invalid(
+          `${layer} has the shapes [${file.tensors.get(tensors.a)?.shape}] and [${file.tensors.get(tensors.b)?.shape}]`,
+        )
+      const [a, b] = [readFactor(file, tensors.a, invalid), readFactor(file, tensors.b, invalid)]
+      const module = { rank, inputs, outputs, a, b: scaled(b, scaleOf(layer, tensors, rank)) }
+      requirePlausible(layer, module, invalid)
+      modules.set(layer, module)
     }
-    return { path, modules, metadata: file.metadata }
+    return { path, modules, metadata: withoutAdapterConfig(file.metadata) }
   } finally {
     file.close()
   }
 }
+
+function readFactor(file: Safetensors, name: string, invalid: InvalidLora): Float32Array {
+  const { dtype = '' } = file.tensors.get(name) ?? {}
+  if (!/^B?F/.test(dtype)) throw invalid(`${name} is stored as ${dtype}, not as floating-point numbers`)
+  return file.float32(name)
+}
+
+const scaled = (values: Float32Array, scale: number) => (scale === 1 ? values : values.map((value) => value * scale))
+
+/** What a LoRA may add to a weight, and the size of a factor: weights of the model are about 1 or smaller. */
+const [largestChange, largestFactor] = [1e3, 1e5]
+
+/** @throws for values that are not finite, or so large that only noise can come of them. */
+function requirePlausible(layer: string, { a, b }: LoraModule, invalid: InvalidLora) {
+  const magnitudes = [largestMagnitude(a), largestMagnitude(b)] as const
+  const change = magnitudes[0] * magnitudes[1]
+  if (change <= largestChange && Math.max(...magnitudes) <= largestFactor) return
+  const why = magnitudes.every(Number.isFinite)
+    ? `has values of up to ${magnitudes.map((value) => value.toPrecision(2)).join(' and ')} in its factors`
+    : 'has a value that is not finite'
+  throw invalid(`${layer} ${why}`, {
+    hint: 'its training diverged, or it was damaged when it was converted or copied: use an earlier checkpoint or the original file',
+  })
+}
+
+/** NaN where a value is NaN. */
+const largestMagnitude = (values: Float32Array) =>
+  values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0)
 
 const formatLoraMetadata = (metadata: LoraMetadata): Metadata => ({
   rank: String(metadata.rank),
@@ -146,6 +174,6 @@ export function parseLoraMetadata({
     triggerPhrase: trigger_phrase,
     baseModel: base_model,
     durationSeconds: seconds !== undefined && seconds > 0 ? seconds : undefined,
-    normalized: audio_normalize === undefined ? undefined : audio_normalize === 'true',
+    normalized: audio_normalize === 'true' ? true : audio_normalize === 'false' ? false : undefined,
   }
 }

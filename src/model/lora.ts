@@ -8,6 +8,7 @@ import { UserError } from '../platform/errors.ts'
 import { type Random, uniforms } from '../platform/random.ts'
 import type { Linear } from './layers.ts'
 import { type LoraFile, loraKeys } from './lora-file.ts'
+import { fitLora } from './lora-fit.ts'
 import { blockLinears } from './transformer/block.ts'
 import type { Transformer } from './transformer/transformer.ts'
 
@@ -73,21 +74,15 @@ export type SavedLora = { file: LoraFile; strength: number }
 
 /**
  * Attaches saved LoRAs. Several are combined: their factors are concatenated along the rank, with each strength multiplied into B.
- * @throws UserError where a file adapts a layer that does not exist here or has other widths.
+ * @throws UserError where a file does not fit, as `fitLora` does.
  */
 export function attachSavedLoras(model: Transformer, loras: readonly SavedLora[]) {
   const linears = new Map(linearsOf(model).map((linear) => [linear.name, linear]))
+  const fits = loras.map(({ file }) => fitLora(file, (layer) => linears.get(layer)?.weight.shape))
   const factorsOf = new Map<Linear, { a: tf.Tensor2D; b: tf.Tensor2D }[]>()
-  for (const { file, strength } of loras)
-    for (const [module, { rank, a, b, inputs, outputs }] of file.modules) {
-      const linear = linears.get(module)
-      if (!linear) throw mismatch(file.path, `it adapts ${module}, which this base does not have`)
-      const [baseOutputs, baseInputs] = linear.weight.shape
-      if (inputs !== baseInputs || outputs !== baseOutputs)
-        throw mismatch(
-          file.path,
-          `${module} is [${outputs}, ${inputs}] there and [${baseOutputs}, ${baseInputs}] in this base`,
-        )
+  for (const [i, { strength }] of loras.entries())
+    for (const [layer, { rank, a, b, inputs, outputs }] of fits[i]?.modules ?? []) {
+      const linear = linears.get(layer) as Linear
       const scaled = b.map((value) => value * strength)
       const factors = { a: tf.tensor2d(a, [rank, inputs]), b: tf.tensor2d(scaled, [outputs, rank]) }
       factorsOf.set(linear, [...(factorsOf.get(linear) ?? []), factors])
@@ -98,11 +93,6 @@ export function attachSavedLoras(model: Transformer, loras: readonly SavedLora[]
     tf.dispose(factors)
   }
 }
-
-const mismatch = (path: string, why: string) =>
-  new UserError(`${path} does not fit this base model: ${why}`, {
-    hint: 'choose the base it was trained on with --model',
-  })
 
 /** The factors of the attached LoRA, in the order of the layers. Empty where none is attached. */
 export const loraFactors = (model: Transformer): tf.Tensor2D[] =>

@@ -13,6 +13,7 @@ import { coveringLatentFrames } from '../model/audio-vae/latents.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { attachSavedLoras, detachLora, type SavedLora } from '../model/lora.ts'
 import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
+import { fitLora, weightShapesOf } from '../model/lora-fit.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
 
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
@@ -57,12 +58,16 @@ async function renderWith(
   const reporter = createReporter<ProgressEvent>(runOptions)
   const loras = settings.loras.map(({ path, strength }) => ({ file: readLora(path), strength }))
   const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
-  for (const { file } of loras) warnOfOtherBase(file, base, reporter)
+  for (const { file } of loras) {
+    warnOfOtherBase(file, base, reporter)
+    warnOfVideoLayers(file, base, reporter)
+  }
+  if (loras[0]) warnOfLostMetadata(loras[0].file, settings, reporter)
   const trainedSeconds = facts?.durationSeconds && Math.min(facts.durationSeconds, maxClipSeconds)
   const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
   const clip = await readReference(settings.reference, {
     seconds: settings.duration ?? trainedSeconds ?? maxClipSeconds,
-    normalize: facts ? (facts.normalized ?? false) : true, // as the clips that the LoRA was trained on; without one, the default of training
+    normalize: settings.normalizeReference ?? facts?.normalized ?? true, // as the LoRA's clips; the default of training is true
     limits: runOptions.limits,
     signal: runOptions.signal,
   })
@@ -133,4 +138,27 @@ function warnOfOtherBase({ path, metadata }: LoraFile, base: BaseModel, reporter
   const { baseModel } = parseLoraMetadata(metadata)
   if (baseModel && baseModel !== base.fingerprint)
     reporter.warn(`${path} was trained on another base model (${baseModel}, this one is ${base.fingerprint})`)
+}
+
+function warnOfVideoLayers(file: LoraFile, { components }: BaseModel, reporter: Reporter) {
+  const { videoLayers } = fitLora(file, weightShapesOf(components.transformer))
+  const [first] = videoLayers
+  if (first !== undefined)
+    reporter.warn(
+      `${file.path} also adapts ${videoLayers.length} ${videoLayers.length === 1 ? 'layer' : 'layers'} of the video stream, such as ${first}: ignored, because only sound is computed`,
+    )
+}
+
+/** Metadata is lost when other programs save a LoRA, and other trainers write none. What it would have decided is named. */
+function warnOfLostMetadata({ path, metadata }: LoraFile, settings: PreviewSettings, reporter: Reporter) {
+  const { normalized, triggerPhrase } = parseLoraMetadata(metadata)
+  const assumed = [
+    ...(normalized === undefined && settings.normalizeReference === undefined
+      ? ['the peak of the reference is normalized, the default of training (off: --no-normalize-reference)']
+      : []),
+    ...(triggerPhrase === undefined && settings.prompt === undefined
+      ? ['the prompt is empty (--prompt <trigger phrase>)']
+      : []),
+  ]
+  if (assumed.length > 0) reporter.warn(`${path} has no metadata about its training: ${assumed.join('; ')}`)
 }

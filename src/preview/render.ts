@@ -8,6 +8,7 @@ import { decodeLatents, disposeAudioVae, loadAudioVae } from '../model/audio-vae
 import { unpatchify } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
+import { UserError } from '../platform/errors.ts'
 import type { Reporter, Stage } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
 
@@ -71,12 +72,25 @@ export async function sampleWaveform(
 
 type RenderingBase = Pick<BaseModel, 'components' | 'config'>
 
-/** The sound of latents, at the vocoder's rate. */
+/** The sound of latents, at the vocoder's rate. @throws UserError where it would not consist of numbers: clipped, it would be a loud constant. */
 export async function renderLatents(base: RenderingBase, latents: HostMatrix): Promise<Waveform> {
+  requireFinite(latents.values, 'latents')
   const mel = decodePatches(base, latents)
-  const waveform = await soundOf(base, mel)
-  tf.dispose(mel)
-  return waveform
+  try {
+    requireFinite(await mel.data<'float32'>(), 'a spectrogram')
+    const waveform = await soundOf(base, mel)
+    for (const channel of waveform.channels) requireFinite(channel, 'a waveform')
+    return waveform
+  } finally {
+    tf.dispose(mel)
+  }
+}
+
+function requireFinite(values: Float32Array, what: string) {
+  if (values.every(Number.isFinite)) return
+  throw new UserError(`the model computed ${what} with values that are not finite, so there is no sound to write`, {
+    hint: 'lower the strength of the LoRA or the guidance; with numbers of 16 bits, try LTX_A2A_PRECISION=float32',
+  })
 }
 
 /** Latents as patches to a log-mel, `[T, 128] → [1, 2, M, 64]`. The decoder is loaded for this and freed afterwards. */

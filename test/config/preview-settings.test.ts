@@ -21,6 +21,7 @@ describe('the settings of a preview', () => {
       model: undefined,
       textEncoder: undefined,
     })
+    expect(settings.normalizeReference).toBeUndefined()
     expect(settings.negativePrompt).toContain('garbled speech')
     expect(Object.isFrozen(settings)).toBe(true)
   })
@@ -31,6 +32,14 @@ describe('the settings of a preview', () => {
     expect(resolve({}).negativePrompt).not.toMatch(wanted)
     expect(resolve({ negativePrompt: 'loud hiss' }).negativePrompt).toBe('loud hiss')
   })
+
+  it.each<[Flags, boolean]>([
+    [{ normalizeReference: false }, false], // --no-normalize-reference
+    [{ normalizeReference: true }, true],
+    [{ normalizeReference: 'false' }, false],
+  ])('take the normalization of the reference from %j', (flags, expected) =>
+    expect(resolve(flags).normalizeReference).toBe(expected),
+  )
 
   it('contain no LoRA by default', () => expect(resolve({}).loras).toEqual([]))
 
