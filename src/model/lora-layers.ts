@@ -59,17 +59,18 @@ const outerNames = /^(?:(?:base_model|model|module|pipe|dit|transformer|diffusio
 const flatName =
   /^(?:lora_(?:unet|transformer|dit)|lycoris)_(?:base_)?(?:model_)*(?:diffusion_model_)?(?:transformer_(?!blocks_))?(.+)$/
 
+/** Undefined for a name that is not one of LTX-2. */
 function fromFlatName(flat: string): string | undefined {
-  for (const layer of layersByLength) {
-    const ending = `_${layer.replaceAll('.', '_')}`
-    if (!flat.endsWith(ending)) continue
-    const parent = flat
-      .slice(0, -ending.length)
-      .replace(/(^|_)(transformer(?:_1d)?_blocks)_(\d+)$/, (_, before, blocks, i) => `${before && '.'}${blocks}.${i}`)
-    return `${parent}.${layer}`
-  }
-  return knownLayer.test(flat) ? flat : undefined
+  const layer = layersByLength.find((layer) => flat.endsWith(`_${flatten(layer)}`))
+  if (layer === undefined) return knownLayer.test(flat) ? flat : undefined
+  const parent = flat
+    .slice(0, -flatten(layer).length - 1)
+    .replace(/(^|_)(transformer(?:_1d)?_blocks)_(\d+)$/, (_, before, blocks, i) => `${before && '.'}${blocks}.${i}`)
+  const name = `${parent}.${layer}`
+  return knownLayer.test(name) ? name : undefined
 }
+
+const flatten = (layer: string) => layer.replaceAll('.', '_')
 
 /** Longest first: `audio_attn1.to_q` also ends with `attn1.to_q`. */
 const layersByLength = [...blockLayers, ...adalnLayers].sort((a, b) => b.length - a.length)
