@@ -2,6 +2,7 @@
 import { findDuplicates } from '../audio/analysis/duplicates.ts'
 import type { SoundMeasurements } from '../audio/analysis/measurement.ts'
 import type { Consistency, PairFeatures } from '../audio/analysis/pair-comparison.ts'
+import { countText } from '../platform/text.ts'
 import type { DatasetOptions } from './fit-plan.ts'
 import type { DatasetPair } from './pair-inspection.ts'
 import { type Finding, findingIn } from './problem.ts'
@@ -114,7 +115,9 @@ type Side = DatasetPair['reference']
 function clipped({ audio }: Side): string | undefined {
   if (!audio?.sound) return undefined
   const { clippedPlaces } = audio.sound
-  return clippedPlaces >= Math.max(1, clippedPlacesPerSecond * audio.seconds) ? `${clippedPlaces}×` : undefined
+  return clippedPlaces >= Math.max(1, clippedPlacesPerSecond * audio.seconds)
+    ? countText(clippedPlaces, 'place')
+    : undefined
 }
 
 /** How long both sides are silent. A side that is silent as a whole is reported as a problem. */
@@ -123,15 +126,15 @@ function silent(pair: DatasetPair): string | undefined {
   if (sounds.length < 2 || !isAudible(pair)) return undefined
   const share = Math.min(...sounds.map(({ silentShare }) => silentShare))
   const start = Math.min(...sounds.map(({ silentStartSeconds }) => silentStartSeconds))
-  if (share >= mostlySilentShare) return `${Math.round(share * 100)} %`
-  return start >= lateStartSeconds ? `from ${start.toFixed(1)} s` : undefined
+  if (share >= mostlySilentShare) return `${Math.round(share * 100)} % silent`
+  return start >= lateStartSeconds ? `starts after ${start.toFixed(1)} s` : undefined
 }
 
 function offset(pair: DatasetPair): string | undefined {
   const [largest = 0] = soundsOf(pair)
     .map(({ offset }) => offset)
     .sort((a, b) => Math.abs(b) - Math.abs(a))
-  return Math.abs(largest) >= noticeableOffset ? `${Math.round(Math.abs(largest) * 100)} %` : undefined
+  return Math.abs(largest) >= noticeableOffset ? `${Math.round(Math.abs(largest) * 100)} % of full scale` : undefined
 }
 
 function lowRate({ reference, target }: DatasetPair): string | undefined {

@@ -12,3 +12,20 @@ export const mean = (values: Iterable<number> & ArrayLike<number>): number => su
 /** The upper of the two middle values where the count is even; NaN for an empty list. */
 export const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+
+export type MovingAverage = {
+  /** @returns the average so far. */
+  add(value: number): number
+}
+
+/** An exponential moving average with bias correction: the first values count as much as the later ones. @param weight of the newest value, 0 to 1. */
+export function createMovingAverage(weight: number): MovingAverage {
+  let [average, totalWeight] = [0, 0]
+  return {
+    add: (value) => {
+      average += weight * (value - average)
+      totalWeight += weight * (1 - totalWeight)
+      return average / totalWeight
+    },
+  }
+}

@@ -9,15 +9,20 @@ import { sampleBuckets } from '../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../dataset/pair-inspection.ts'
 import type { Finding } from '../dataset/problem.ts'
 import type { Source } from '../dataset/source.ts'
+import { Interrupted } from '../platform/errors.ts'
 import type { OutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { countText, decimalText } from '../platform/text.ts'
+import { fitLegend } from './fit-legend.ts'
 import { barChart } from './page/charts.ts'
 import { definitionList, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, pageSound, player } from './page/player.ts'
 
 /** Both sides of pairs, by the name of the pair. */
-export type PairSounds = ReadonlyMap<string, { reference: PageSound; target: PageSound }>
+export type PairSounds = ReadonlyMap<string, { reference: SideSound; target: SideSound }>
+
+/** A message where the recording cannot be played. */
+export type SideSound = PageSound | string
 
 /** More players would make the page too large to send by mail. */
 export const maxPlayers = 24
@@ -46,7 +51,7 @@ export function datasetPage(dataset: Dataset, sounds: PairSounds): string {
   return page({
     generator: datasetPageGenerator,
     title: `Dataset ${name}`,
-    lead: html`${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s · <span class="faint">${location}</span>`,
+    lead: html`${counts.used} of ${countText(counts.pairs, 'pair')} used with clips of ${options.seconds} s · <span class="faint">${location}</span>`,
     sections: [
       problemSection(dataset),
       advice && adviceSection(advice.findings),
@@ -80,6 +85,7 @@ function adviceSection(findings: readonly Finding[]): Markup {
       ({ severity, what, pairs, hint }) =>
         html`<li><b${severity === 'warning' && html` class="fair"`}>${what}</b> <span class="faint">${countText(pairs.length, 'pair')}</span>: ${nameList(pairs)}<br><small>${hint}</small></li>`,
     )}</ol>`,
+    html`<p class="faint">Behind a name is what was measured. ms: how much later (+) or earlier (−) than its reference the target begins. Places: how often the sound is cut off at full scale. dB: how different reference and target sound. What the numbers of all pairs mean is below their table.</p>`,
   )
 }
 
@@ -96,9 +102,13 @@ function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<D
   }))
   return section(
     'Pairs that each clip length keeps',
-    barChart(bars),
+    bars.length > 0
+      ? html`${barChart(bars, 'pair')}<p class="faint">A pair is used when both of its recordings have at least the length of a clip. The recommended length is bold.</p>`
+      : undefined,
     html`<p>${lengthAdvice(recommendedSeconds, seconds)}</p>`,
-    agreement === null ? undefined : html`<p>${consistencyText(agreement)}</p>`,
+    agreement === null
+      ? undefined
+      : html`<p>${consistencyText(agreement)}</p><p class="faint">For each pair, it is measured by how much the target is louder or softer than its reference, and varies more or less, in 16 frequency bands. 100 % would be exactly the same change in all pairs, as from one effect with fixed settings; below 30 % they hardly have a change in common, and one LoRA cannot learn it.</p>`,
   )
 }
 
@@ -108,21 +118,23 @@ function settingsSection({ options, counts }: Dataset): Markup {
     definitionList([
       ['clip length', `${options.seconds} s`],
       ['trigger phrase', options.triggerPhrase || '–'],
-      ['used', counts.used],
-      ['skipped', counts.skipped],
-      ['stretched', counts.stretched],
-      ['trimmed', counts.trimmed],
+      ['pairs used', counts.used],
+      ['pairs skipped', counts.skipped],
+      ['pairs stretched', counts.stretched],
+      ['pairs trimmed', counts.trimmed],
     ]),
+    fitLegend,
   )
 }
 
-function pairSection({ pairs }: Dataset): Markup {
-  const columns = ['seconds', 'kHz', 'LUFS', 'peak dBFS', 'lag', 'difference dB']
+function pairSection({ pairs }: Dataset): Markup | undefined {
+  if (pairs.length === 0) return undefined
+  const columns = ['seconds', 'kHz', 'loudness in LUFS', 'peak in dBFS', 'lag', 'difference in dB']
   return section(
     'Pairs',
     html`<div class="scroll"><table><thead><tr><th>pair</th>${columns.map((title) => html`<th class="number">${title}</th>`)}<th>outcome</th><th>caption</th></tr></thead>
 <tbody>${pairs.map(pairRow)}</tbody></table></div>`,
-    html`<p class="faint">Where there are two values, the first is that of the reference and the second that of the target; – is a value that could not be measured. kHz: the sample rate. LUFS: the loudness of the whole file; −23 is usual in broadcasting, −14 in streaming. Peak: the loudest sample of the part that is used; 0 is the maximum. Lag: how much later the target is than the reference. Difference: the mean difference of the log-mel spectrograms of reference and target; 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`,
+    html`<p class="faint">Where there are two values, the first is that of the reference and the second that of the target; – is a value that could not be measured. Seconds: the length of the recording. kHz: its sample rate; the model works with 16 kHz. Loudness: of the whole file, in LUFS, which are decibels below the loudest possible; −23 is usual in broadcasting, −14 in streaming. Peak: the loudest sample of the part that is used, in decibels; 0 is the maximum. Lag: how much later the target is than the reference, in thousandths of a second; from ${1000 * tolerableLagSeconds} ms on it harms. Difference: the mean difference of the spectrograms of reference and target, whatever their loudness; 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`,
   )
 }
 
@@ -131,13 +143,13 @@ function pairRow(pair: DatasetPair): Markup {
   const isLate = Math.abs(sound?.lagSeconds ?? 0) >= tolerableLagSeconds
   const lag = sound?.common === 'nothing' ? 'unrelated' : sound?.lagSeconds == null ? '–' : lagText(sound.lagSeconds)
   const outcome = plan.use ? outcomeText(plan) : `skipped: ${plan.reason}`
-  const number = (text: string, isFlagged = false) => html`<td class="number${isFlagged && ' fair'}">${text}</td>`
+  const number = (text: string, isFlagged = false) => html`<td class="number${isFlagged && html` fair`}">${text}</td>`
   return html`<tr><td>${name}</td>${number(bothSides(pair, ({ seconds }) => seconds.toFixed(2)))}${number(
     bothSides(pair, ({ sampleRate }) => `${sampleRate / 1000}`),
   )}${number(bothSides(pair, ({ sound }) => levelText(sound?.loudness)))}${number(bothSides(pair, ({ peakDbfs }) => levelText(peakDbfs)))}${number(
     lag,
     isLate || sound?.common === 'nothing',
-  )}${number(sound?.distance == null ? '–' : sound.distance.toFixed(1))}<td${!plan.use && html` class="fair"`}>${outcome}</td><td>${caption}</td></tr>\n`
+  )}${number(levelText(sound?.distance))}<td${!plan.use && html` class="fair"`}>${outcome}</td><td>${caption}</td></tr>\n`
 }
 
 type Audio = NonNullable<DatasetSide['audio']>
@@ -147,7 +159,9 @@ function bothSides({ reference, target }: DatasetPair, text: (audio: Audio) => s
   return first === second ? `${first}` : `${first} → ${second}`
 }
 
-const levelText = (value: number | null | undefined) => (value == null ? '–' : decimalText(value, 1))
+/** Also for values that damaged samples made unmeasurable. */
+const levelText = (value: number | null | undefined) =>
+  typeof value === 'number' && Number.isFinite(value) ? decimalText(value, 1) : '–'
 
 function outcomeText(plan: Extract<DatasetPair['plan'], { use: true }>): string {
   const fits = [plan.reference.how, plan.target.how]
@@ -167,16 +181,24 @@ function soundSection({ pairs }: Dataset, sounds: PairSounds): Markup | undefine
       : undefined,
     html`${withSounds.map(
       ({ pair, reference, target }) =>
-        html`<h3>${pair.name}</h3><div class="pair">${player('reference', reference, pair.reference.path)}${player('target', target, pair.target.path)}</div>`,
+        html`<h3>${pair.name}</h3><div class="pair">${sidePlayer('reference', reference, pair.reference.path)}${sidePlayer('target', target, pair.target.path)}</div>`,
     )}`,
   )
 }
+
+const sidePlayer = (title: string, sound: SideSound, path: string): Markup =>
+  typeof sound === 'string'
+    ? html`<figure><figcaption><strong>${title}</strong></figcaption><p class="fair">It cannot be played: ${sound}</p></figure>`
+    : player(title, sound, path)
 
 /** The length of the excerpts that players have. */
 const excerptSeconds = 15
 const kilobitsPerSecond = 64
 
-/** Writes the page. It decodes the beginning of the pairs that get players. @throws UserError when a recording cannot be decoded or the page cannot be written. */
+/**
+ * Writes the page. It decodes the beginning of the pairs that get players; one that cannot be decoded has a message in place of its player.
+ * @throws UserError when the page cannot be written, Interrupted when the signal was aborted.
+ */
 export async function writeDatasetPage(
   file: OutputFile,
   dataset: Dataset,
@@ -186,17 +208,26 @@ export async function writeDatasetPage(
   const reporter = createReporter<ProgressEvent>(options)
   const pairs = pairsWithPlayers(dataset)
   const stage = reporter.stage('Page', pairs.length, 'pairs')
-  const sounds = new Map<string, { reference: PageSound; target: PageSound }>()
+  const sounds = new Map<string, { reference: SideSound; target: SideSound }>()
   for (const { name, reference, target } of pairs) {
     sounds.set(name, { reference: await excerptOf(source, reference), target: await excerptOf(source, target) })
     stage.update(sounds.size)
+    reporter.throwIfAborted()
   }
   await file.write([datasetPage(dataset, sounds satisfies PairSounds)], options.signal)
   stage.finish(file.path)
+  await reporter.settled()
 }
 
-async function excerptOf(source: Source, { path }: DatasetSide): Promise<PageSound> {
-  const decoded = await source.withFile(path, (file) => decodeAudio(file, { name: path, maxSeconds: excerptSeconds }))
-  const waveform = toStereo(decoded)
-  return pageSound(waveform, await compressAudio(waveform, kilobitsPerSecond))
+/** The beginning of a recording, or why it cannot be played. */
+async function excerptOf(source: Source, { path }: DatasetSide): Promise<SideSound> {
+  try {
+    const decode = (file: string) =>
+      decodeAudio(file, { name: path, maxSeconds: excerptSeconds, limits: source.limits })
+    const waveform = toStereo(await source.withFile(path, decode))
+    return pageSound(waveform, await compressAudio(waveform, kilobitsPerSecond, { limits: source.limits }))
+  } catch (error) {
+    if (error instanceof Interrupted) throw error
+    return (error as Error).message
+  }
 }

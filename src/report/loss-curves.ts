@@ -1,39 +1,47 @@
 /** The charts of a run, and the curves in them: the values of `metrics.jsonl`, smoothed, by noise level, and thinned to what a chart can show. */
-import { mean, median } from '../platform/statistics.ts'
-import { lineChart, type Series } from './page/charts.ts'
+import { createMovingAverage, mean, median } from '../platform/statistics.ts'
+import { lossSmoothing } from '../train/events.ts'
+import { type LineChart, lineChart, type Series } from './page/charts.ts'
 import { html, type Markup } from './page/page.ts'
 
 const maxPoints = 300
-/** The weight of the newest value. 0.04 averages over about fifty steps. Each band of noise levels has about a quarter of the steps. */
-const smoothing = 0.04
+/** The weight of the newest value. Each band of noise levels has about a quarter of the steps. */
 const bandSmoothing = 0.1
 
-export function lossCharts(steps: readonly StepMetrics[]): Markup {
+/** @param lastStep the last step of the run so far: all charts end there. */
+export function lossCharts(steps: readonly StepMetrics[], lastStep: number): Markup {
   const loss = curveOf(steps, ({ loss }) => loss)
   const fixed = curveOf(steps, ({ fixed_loss }) => fixed_loss)
   const bands = lossBySigma(steps).map(({ name, points }) => line(name, smoothed(points, bandSmoothing)))
+  const learningRate = curveOf(steps, ({ learning_rate }) => learning_rate)
   const seconds = curveOf(steps, ({ seconds }) => seconds)
-  return html`<div class="charts">${lineChart({
-    title: 'Loss',
-    note: 'The mean squared error of the predicted velocity. Smoothed: an average over about fifty steps. Fixed: the loss over the same pairs, noise and noise levels each time; it shows whether the LoRA learns.',
-    series: [line('smoothed', smoothed(loss, smoothing)), { name: 'fixed', points: fixed, dots: true }],
-    format: fourDigits,
-  })}${lineChart({ title: 'Loss by noise level', series: bands, note: 'Smoothed. Sigma is the noise level: 0 is no noise, 1 is noise only.', format: fourDigits })}${lineChart(
+  const charts: LineChart[] = [
+    {
+      title: 'Loss',
+      note: 'How far the predictions of the model are from the right ones: the mean squared error; lower is better. Smoothed: an average over about fifty steps. Fixed: the loss over the same pairs and the same noise each time. It shows best whether the LoRA learns, because the loss of a single step depends mostly on the noise that was drawn.',
+      series: [line('smoothed', smoothed(loss, lossSmoothing)), { name: 'fixed', points: fixed, dots: true }],
+      format: fourDigits,
+    },
+    {
+      title: 'Loss by noise level',
+      note: 'Each step mixes noise into its targets, and the model learns to remove it. The amount (sigma) is drawn at random: 0 % is no noise, 100 % is noise only. Each curve has the steps of a quarter of the noise levels, smoothed.',
+      series: bands,
+      format: fourDigits,
+    },
     {
       title: 'Learning rate',
-      series: [
-        line(
-          'learning rate',
-          curveOf(steps, ({ learning_rate }) => learning_rate),
-        ),
-      ],
+      note: 'How far one step moves the weights of the LoRA. It follows the schedule in the settings.',
+      series: [line('learning rate', learningRate)],
     },
-  )}${lineChart({
-    title: 'Seconds per step',
-    note: 'The median of eleven neighbouring steps.',
-    series: [line('median', runningMedian(seconds))],
-    format: (value) => `${value.toFixed(2)} s`,
-  })}</div>`
+    {
+      title: 'Seconds per step',
+      note: 'The time of a training step, without previews and checkpoints: the median of eleven neighbouring steps.',
+      series: [line('median', runningMedian(seconds))],
+      format: (value) => `${value.toFixed(2)} s`,
+    },
+  ]
+  return html`<div class="charts">${charts.map((chart) => lineChart({ ...chart, lastX: lastStep }))}</div>
+<p class="faint">Steps are along the horizontal axis. Below each chart are the latest values of its curves.</p>`
 }
 
 const line = (name: string, points: readonly Point[]): Series => ({ name, points: thinnedCurve(points, maxPoints) })
@@ -65,15 +73,19 @@ export type StepMetrics = {
 /** The value at a step. */
 export type Point = readonly [step: number, value: number]
 
-/** Parses the complete lines. The last one may be cut off while it is written. */
+/** Parses the complete lines; others are left out. The last one may be cut off while it is written. */
 export const parseMetrics = (text: string): StepMetrics[] =>
   text.split('\n').flatMap((line) => {
     try {
-      return line === '' ? [] : [JSON.parse(line) as StepMetrics]
+      const metrics: unknown = JSON.parse(line)
+      return isStepMetrics(metrics) ? [metrics] : []
     } catch {
       return []
     }
   })
+
+const isStepMetrics = (line: unknown): line is StepMetrics =>
+  typeof line === 'object' && line !== null && Number.isInteger((line as { step?: unknown }).step)
 
 /** The values of the steps that have a finite one. */
 export const curveOf = (steps: readonly StepMetrics[], value: (step: StepMetrics) => number | undefined): Point[] =>
@@ -84,12 +96,8 @@ export const curveOf = (steps: readonly StepMetrics[], value: (step: StepMetrics
 
 /** An exponential moving average with bias correction. @param weight the weight of the newest value, 0 to 1. */
 export function smoothed(points: readonly Point[], weight: number): Point[] {
-  let [average, totalWeight] = [0, 0]
-  return points.map(([step, value]) => {
-    average += weight * (value - average)
-    totalWeight += weight * (1 - totalWeight)
-    return [step, average / totalWeight] as const
-  })
+  const average = createMovingAverage(weight)
+  return points.map(([step, value]) => [step, average.add(value)] as const)
 }
 
 /** The curve of a range of noise levels. */
@@ -105,7 +113,7 @@ export function lossBySigma(steps: readonly StepMetrics[]): SigmaBand[] {
     return Math.min(bandEdges.length - 2, Math.floor(sigma * (bandEdges.length - 1)))
   }
   return bandEdges.slice(0, -1).map((low, band) => ({
-    name: `sigma ${low}–${bandEdges[band + 1]}`,
+    name: `noise ${100 * low}–${100 * (bandEdges[band + 1] as number)} %`,
     points: curveOf(
       steps.filter((step) => step.sigmas?.length && bandOf(step) === band),
       ({ loss }) => loss,

@@ -1,15 +1,15 @@
 /** The previews and reconstructions of a run for its report: compressed, judged once, and restored after an interruption. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { logMelDistance, spectrogramOf, toMono } from '../audio/analysis/spectrogram.ts'
 import { type BestCheckpoint, type CheckpointCandidate, judge, type Verdict } from '../audio/analysis/verdict.ts'
 import { compressAudio } from '../audio/compress.ts'
-import { decodeWav } from '../audio/wav.ts'
+import { decodeWav, encodeWav } from '../audio/wav.ts'
 import type { Waveform } from '../audio/waveform.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { median } from '../platform/statistics.ts'
 import type { ValidationClip } from '../train/events.ts'
-import type { RunFolder } from '../train/run-folder.ts'
+import { type RunFolder, savedLora } from '../train/run-folder.ts'
 import type { StepMetrics } from './loss-curves.ts'
 import { type PageSound, pageSound } from './page/player.ts'
 import type { Reconstruction, ReportedClip } from './run-page.ts'
@@ -29,26 +29,38 @@ type StoredPreview = { waveform?: Waveform | undefined; sound: PageSound; verdic
 
 const kilobitsPerSecond = 96
 
-/** Starts with the previews that the run rendered before it was interrupted. */
-export async function openPreviewHistory(run: RunFolder, clips: readonly ValidationClip[]): Promise<PreviewHistory> {
+/**
+ * Starts with the previews that the run rendered before it was interrupted.
+ * @param lastStep the step that the run has done. Previews of later steps belong to steps that are done again.
+ */
+export async function openPreviewHistory(
+  run: RunFolder,
+  clips: readonly ValidationClip[],
+  lastStep: number,
+): Promise<PreviewHistory> {
   const stored = clips.map(() => new Map<number, StoredPreview>())
   const references = await Promise.all(clips.map(({ reference }) => soundOf(reference)))
   const targets = await Promise.all(clips.map(({ target }) => target && soundOf(target)))
 
-  const add = async (number: number, step: number, waveform: Waveform) => {
+  const put = async (number: number, step: number, waveform: Waveform) => {
     stored[number - 1]?.set(step, { waveform, sound: await soundOf(waveform) })
+  }
+  const add = async (number: number, step: number, rendered: Waveform) => {
+    const waveform = decodeWav(encodeWav(rendered)) // as a resumed run reads it from its file
+    await put(number, step, waveform)
   }
 
   const verdictOf = (clip: number, step: number, preview: StoredPreview, known: KnownDistances): Verdict => {
     if (preview.verdict) return preview.verdict
     const { reference, target } = clips[clip] as ValidationClip
-    const base = stored[clip]?.get(0)?.waveform
+    const base = step === 0 ? 'preview' : stored[clip]?.get(0)?.waveform
     preview.verdict = judge({ preview: preview.waveform as Waveform, reference, target, base, ...known })
     if (step > 0) preview.waveform = undefined
     return preview.verdict
   }
 
-  for (const { number, step, path } of earlierPreviews(run)) await add(number, step, decodeWav(readFileSync(path)))
+  for (const { number, step, path } of earlierPreviews(run, lastStep))
+    await put(number, step, decodeWav(readFileSync(path)))
   return {
     add,
     judged: (known) =>
@@ -56,22 +68,24 @@ export async function openPreviewHistory(run: RunFolder, clips: readonly Validat
         prompt,
         reference: references[clip] as PageSound,
         target: targets[clip],
-        previews: [...(stored[clip] ?? [])].map(([step, preview]) => ({
-          step,
-          sound: preview.sound,
-          verdict: verdictOf(clip, step, preview, known),
-        })),
+        previews: [...(stored[clip] ?? [])]
+          .sort(([a], [b]) => a - b)
+          .map(([step, preview]) => ({ step, sound: preview.sound, verdict: verdictOf(clip, step, preview, known) })),
       })),
   }
 }
 
-function earlierPreviews(run: RunFolder) {
+/** In the order in which they were rendered. */
+function earlierPreviews(run: RunFolder, lastStep: number) {
   const folder = dirname(run.preview(1, 0))
-  const names = existsSync(folder) ? readdirSync(folder).sort() : []
-  return names.flatMap((name) => {
-    const [, number, step] = name.match(/^preview-(\d+)-(\d+)\.wav$/) ?? []
-    return number === undefined ? [] : [{ number: Number(number), step: Number(step), path: join(folder, name) }]
-  })
+  const names = existsSync(folder) ? readdirSync(folder) : []
+  return names
+    .flatMap((name) => {
+      const [, number, step] = name.match(/^preview-(\d+)-(\d+)\.wav$/) ?? []
+      return number === undefined ? [] : [{ number: Number(number), step: Number(step), path: join(folder, name) }]
+    })
+    .filter(({ step }) => step <= lastStep)
+    .sort((a, b) => a.step - b.step || a.number - b.number)
 }
 
 /** A sound as pages play it. */
@@ -90,15 +104,21 @@ export async function reconstructionOf(
 
 export type JudgedClip = { prompt: string; previews: readonly { step: number; verdict: Verdict }[] }
 
-/** The checkpoints to choose from: one for each step that has previews. */
-export function candidates(clips: readonly JudgedClip[], metrics: readonly StepMetrics[]): CheckpointCandidate[] {
+/** The checkpoints to choose from: one for each step that has previews and whose LoRA is saved. */
+export function candidates(
+  clips: readonly JudgedClip[],
+  metrics: readonly StepMetrics[],
+  run: RunFolder,
+): CheckpointCandidate[] {
   const previews = clips.flatMap(({ previews }) => previews)
   const fixedLoss = new Map(metrics.map(({ step, fixed_loss }) => [step, fixed_loss]))
-  return [...new Set(previews.map(({ step }) => step))].map((step) => ({
-    step,
-    verdicts: previews.filter((preview) => preview.step === step).map(({ verdict }) => verdict),
-    fixedLoss: fixedLoss.get(step),
-  }))
+  return [...new Set(previews.map(({ step }) => step))].flatMap((step) => {
+    const lora = savedLora(run, step)
+    const verdicts = previews.filter((preview) => preview.step === step).map(({ verdict }) => verdict)
+    return lora === undefined
+      ? []
+      : [{ step, verdicts, fixedLoss: fixedLoss.get(step), lora: relative(run.path, lora) }]
+  })
 }
 
 /** The content of `verdicts.json`. */

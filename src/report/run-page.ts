@@ -4,6 +4,7 @@ import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/findings.ts'
 import { sum } from '../platform/statistics.ts'
 import { countText, durationText, sizeText } from '../platform/text.ts'
+import { fitLegend } from './fit-legend.ts'
 import { lossCharts, type StepMetrics } from './loss-curves.ts'
 import { definitionList, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, player } from './page/player.ts'
@@ -41,11 +42,11 @@ export function runPage(run: RunReport): string {
     title: run.name,
     lead: lead(run),
     sections: [
-      run.best && bestSection(run.best),
+      bestSection(run),
       ...run.validation.map((clip, i) => clipSection(clip, i + 1, run.best)),
-      section('Progress', lossCharts(run.metrics)),
+      section('Progress', lossCharts(run.metrics, run.step)),
       reconstructionSection(run.reconstructions),
-      section('Settings', definitionList(run.settings)),
+      section('Settings', definitionList(run.settings), settingsLegend),
       dataSection(run.dataset),
       section('Files', definitionList(run.files.map(({ name, bytes }) => [name, sizeText(bytes)] as const))),
     ],
@@ -61,18 +62,49 @@ function lead({ state, step, steps, metrics, written }: RunReport): Markup {
   }[state]
   const isEstimable = state === 'running' && step > 0 && seconds > 0
   const left = isEstimable ? `, about ${durationText((seconds / step) * (steps - step))} left` : ''
-  return html`<b class="${state === 'finished' ? 'good' : 'fair'}">${state}</b> · ${progress}, ${durationText(seconds)} of training${left} · <span class="faint">written ${written}${state === 'running' && '; reload the page to update it'}</span>`
+  return html`<b class="${state === 'finished' ? 'good' : 'fair'}">${state}</b> · ${progress}, ${durationText(seconds)} in training steps${left} · <span class="faint">written ${written}${state === 'running' && '; reload the page to update it'}</span>`
 }
 
-const bestSection = ({ step, reason }: BestCheckpoint): Markup =>
-  section('Best checkpoint', html`<p><b>step ${step}</b>: ${reason}</p>`)
+function bestSection({ best, validation }: RunReport): Markup | undefined {
+  if (!best) {
+    if (!validation.some(({ previews }) => previews.some(({ step }) => step > 0))) return undefined
+    return section(
+      'Best checkpoint',
+      html`<p>None yet: no step has both previews and a saved LoRA. Choose a preview interval and a checkpoint interval that coincide.</p>`,
+    )
+  }
+  return section(
+    'Best checkpoint',
+    html`<p><b>step ${best.step}</b>: ${best.reason}${best.lora !== undefined && html` · <b>${best.lora}</b>`}</p>`,
+    html`<p class="faint">Among the steps with previews and a saved LoRA: the one with the most transformed previews, then with the previews closest to their targets where these are known, then with the lowest fixed loss. It compares few sounds: listen before you decide.</p>`,
+  )
+}
 
-const verdictClass: Record<VerdictWord, string> = { ignored: 'bad', copied: 'fair', transformed: 'good' }
+const verdictClass: Record<VerdictWord, string> = {
+  ignored: 'bad',
+  copied: 'fair',
+  unchanged: 'fair',
+  'off-target': 'fair',
+  transformed: 'good',
+}
 
 const verdictMeaning: Record<VerdictWord, string> = {
   ignored: 'the preview does not follow the reference in time',
   copied: 'the preview sounds like the reference itself',
-  transformed: 'the preview follows the reference in time and sounds different',
+  unchanged: 'the preview sounds like that of the base, without the LoRA',
+  'off-target':
+    'the preview follows the reference in time and sounds different from it, but is no closer to the target than that of the base',
+  transformed: 'the preview follows the reference in time and sounds different from it',
+}
+
+/** What the verdict on a preview says, and what it could be compared with. */
+function verdictSentence({ step, verdict: { word, toBase, toTarget } }: ReportedClip['previews'][number]): Markup {
+  if (word === null) return html`. There is no verdict before training: this is the base.`
+  const compared = [
+    ...(toBase === undefined ? [] : ['the base']),
+    ...(toTarget === undefined ? [] : ['the target']),
+  ].join(' and ')
+  return html`. At step ${step} the verdict is <b class="${verdictClass[word]}">${word}</b>: ${verdictMeaning[word]}. ${compared === '' ? 'There is no preview of the base to compare with, so it is unknown what the LoRA changed.' : `It was compared with ${compared}.`}`
 }
 
 function clipSection(
@@ -85,10 +117,7 @@ function clipSection(
   const latest = newestFirst[0]
   return section(
     `Preview ${number}`,
-    html`<p>Prompt: ${prompt === '' ? html`<span class="faint">none</span>` : html`<b>${prompt}</b>`}${
-      latest &&
-      html`. At step ${latest.step} the verdict is <b class="${verdictClass[latest.verdict.word]}">${latest.verdict.word}</b>: ${verdictMeaning[latest.verdict.word]}.`
-    }</p>`,
+    html`<p>Prompt: ${prompt === '' ? html`<span class="faint">none</span>` : html`<b>${prompt}</b>`}${latest && verdictSentence(latest)}</p>`,
     number === 1 && previews.length > 0 ? verdictLegend : undefined,
     selected.length < previews.length
       ? html`<p class="faint">${selected.length} of ${previews.length} previews; the others are in the folder previews.</p>`
@@ -96,7 +125,7 @@ function clipSection(
     html`<div class="cards">${player('reference', reference)}${target && player('target', target, 'what the reference should become')}${selected.map(
       ({ step, sound, verdict }) =>
         player(
-          html`${step === 0 ? 'step 0: the base alone' : `step ${step}`}${step === best?.step && html` <span class="good">★ best</span>`}`,
+          html`${step === 0 ? 'step 0: the base, before training' : `step ${step}`}${step === best?.step && html` <span class="good">★ best</span>`}`,
           sound,
           verdictNote(verdict),
         ),
@@ -104,8 +133,14 @@ function clipSection(
   )
 }
 
-/** What the numbers below the previews mean; shown once, with the first. */
-const verdictLegend = html`<p class="faint">Envelopes: how closely the loudness of each frequency band follows that of the reference over time, from about 0 for unrelated sounds to 1 for identical envelopes. Onsets: how well the moments at which sounds begin coincide, from 0 to 1. Lag: how much later than the reference the preview is. Distances are mean differences of the log-mel spectrograms in decibels: 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`
+/** What the words and numbers below the previews mean; shown once, with the first. */
+const verdictLegend = html`<details><summary>What the words and numbers mean</summary>
+<p class="faint">The verdict compares a preview with its reference, with what the base makes of the reference without the LoRA (step 0), and with the target where it is known. The same noise is used at all steps.</p>
+<ul class="faint">${Object.entries(verdictMeaning).map(([word, meaning]) => html`<li><b>${word}</b>: ${meaning}.</li>`)}
+<li><b>envelopes</b>: how closely the loudness in each frequency band follows that of the reference over time, from about 0 for unrelated sounds to 1 for the same. From 0.5 on it counts as following.</li>
+<li><b>onsets</b>: how well the moments at which sounds begin coincide with those of the reference, from 0 to 1. From 0.45 on it counts as following.</li>
+<li><b>lag</b>: how much later than the reference the preview is, in thousandths of a second.</li>
+<li><b>dB from the reference, the target, the base</b>: how different two sounds are, as the mean difference of their spectrograms in decibels, whatever their loudness: 0 is the same sound, 1 is hardly audible, 6 is like an old radio, 15 is a different sound. A good LoRA comes closer to the target from step to step.</li></ul></details>`
 
 /** More previews would make the page too large to send by mail. */
 const maxPreviews = 12
@@ -132,7 +167,9 @@ function verdictNote({ word, follows, timing, lagSeconds, toReference, toTarget,
     ...distance('the target', toTarget),
     ...distance('the base', toBase),
   ]
-  return html`<b class="${verdictClass[word]}">${word}</b> · ${numbers.join(' · ')}`
+  return word === null
+    ? html`${numbers.join(' · ')}`
+    : html`<b class="${verdictClass[word]}">${word}</b> · ${numbers.join(' · ')}`
 }
 
 /** `null` is the distance of a silent sound, which cannot be measured. */
@@ -142,13 +179,15 @@ function reconstructionSection(reconstructions: readonly Reconstruction[]): Mark
   if (reconstructions.length === 0) return undefined
   return section(
     'What the autoencoder preserves',
-    html`<p class="faint">Targets of the dataset, encoded by the autoencoder and decoded again, with the vocoder. No preview can sound better than these. The distance is the mean difference of the log-mel spectrograms in decibels; 0 would be a perfect reconstruction.</p>`,
+    html`<p class="faint">Targets of the dataset, encoded by the autoencoder and decoded again, with the vocoder. No preview can sound better than these. The distance is the mean difference of the spectrograms in decibels: 0 is a perfect reconstruction, 1 hardly audible, 6 like an old radio.</p>`,
     html`${reconstructions.map(
       ({ name, original, reconstructed, distance }) =>
         html`<h3>${name}</h3><div class="pair">${player('original', original)}${player('reconstructed', reconstructed, `distance ${decibelText(distance)}`)}</div>`,
     )}`,
   )
 }
+
+const settingsLegend = html`<p class="faint">Fingerprint: identifies the weights of the base; a LoRA fits only the base with its own. Rank: the size of the LoRA. Alpha: its strength is alpha divided by rank. Adapted layers: how many kinds of layers of the model have a LoRA. Pairs per step: how many pairs one step averages over (gradient accumulation). Seed: the same seed gives the same run. Previews: the sampling steps, cfg, the strength of the prompt, with 1 for no guidance, and stg, that of spatio-temporal guidance, with 0 for none.</p>`
 
 function dataSection({ location, counts, options, pairs, problems }: Dataset): Markup {
   const skipped = pairs.flatMap(({ name, plan }) => (plan.use ? [] : [{ name, reason: plan.reason }]))
@@ -158,9 +197,10 @@ function dataSection({ location, counts, options, pairs, problems }: Dataset): M
       ['dataset', location],
       ['pairs used', `${counts.used} of ${counts.pairs}`],
       ['clip length', `${options.seconds} s`],
-      ['stretched', counts.stretched],
-      ['trimmed', counts.trimmed],
+      ['pairs stretched', counts.stretched],
+      ['pairs trimmed', counts.trimmed],
     ]),
+    fitLegend,
     skipped.length > 0
       ? html`<h3>Skipped pairs</h3><ul>${skipped.map(({ name, reason }) => html`<li>${name}: ${reason}</li>`)}</ul>`
       : undefined,

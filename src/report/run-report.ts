@@ -6,7 +6,7 @@ import type { Dataset } from '../dataset/dataset.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
 import { countText } from '../platform/text.ts'
 import type { RunEvent, TrainEvent } from '../train/events.ts'
-import { type RunFolder, savedLora } from '../train/run-folder.ts'
+import type { RunFolder } from '../train/run-folder.ts'
 import { parseMetrics, type StepMetrics } from './loss-curves.ts'
 import {
   candidates,
@@ -46,9 +46,8 @@ export function createRunReport({ onInfo, onWarning }: ReportOptions = {}): (eve
         dataset = event.dataset
         return
       case 'run':
-        return attempt('could not be started', async () => {
-          report = await openReport(event, dataset as Dataset)
-        })
+        report = openReport(event, dataset as Dataset)
+        return
       case 'reconstruction':
         return attempt('lacks a reconstruction', () => report?.addReconstruction(event))
       case 'preview':
@@ -57,8 +56,8 @@ export function createRunReport({ onInfo, onWarning }: ReportOptions = {}): (eve
         if (report?.isOutdated()) await attempt('could not be written', () => report?.write('running'))
         return
       case 'done':
-        return attempt('could not be written', () => {
-          const best = report?.write(event.state)
+        return attempt('could not be written', async () => {
+          const best = await report?.write(event.state)
           if (best && event.state === 'finished') onInfo?.(bestLine(best, event.folder))
         })
     }
@@ -70,12 +69,17 @@ type OpenReport = {
   addPreview(event: Extract<TrainEvent, { type: 'preview' }>): Promise<void>
   /** Whether there is new audio, or the page is old. */
   isOutdated(): boolean
-  write(state: 'running' | 'finished' | 'stopped'): BestCheckpoint | undefined
+  write(state: 'running' | 'finished' | 'stopped'): Promise<BestCheckpoint | undefined>
 }
 
-async function openReport(event: RunEvent, dataset: Dataset): Promise<OpenReport> {
+function openReport(event: RunEvent, dataset: Dataset): OpenReport {
   const { folder, settings, validation } = event
-  const history: PreviewHistory = await openPreviewHistory(folder, validation)
+  let history: Promise<PreviewHistory> | undefined
+  /** Opened late: only when training begins is it known which previews of an interrupted run still count. */
+  const openHistory = () => {
+    history ??= openPreviewHistory(folder, validation, lastStepOf(readMetrics(folder)))
+    return history
+  }
   const reconstructions: Reconstruction[] = []
   let [writtenAt, hasNews] = [Number.NEGATIVE_INFINITY, true]
   return {
@@ -83,23 +87,23 @@ async function openReport(event: RunEvent, dataset: Dataset): Promise<OpenReport
       reconstructions.push(await reconstructionOf(name, original, reconstructed))
     },
     addPreview: async ({ number, step, waveform }) => {
-      await history.add(number, step, waveform)
+      await (await openHistory()).add(number, step, waveform)
       hasNews = true
     },
     isOutdated: () => hasNews || performance.now() - writtenAt > 1000 * maxAge,
-    write: (state) => {
+    write: async (state) => {
       ;[writtenAt, hasNews] = [performance.now(), false] // also where it fails: one warning now and then is enough
       const metrics = readMetrics(folder)
-      const previews = history.judged({
+      const previews = (await openHistory()).judged({
         pairDistance: medianDistance(dataset),
         reconstructionDistance: smallestDistance(reconstructions),
       })
-      const best = bestCheckpoint(candidates(previews, metrics))
+      const best = bestCheckpoint(candidates(previews, metrics, folder))
       if (previews.length > 0) replaceJson(folder.verdicts, verdictFile(previews, best))
       const page = runPage({
         name: basename(resolve(folder.path)),
         state,
-        step: metrics.at(-1)?.step ?? 0,
+        step: lastStepOf(metrics),
         steps: settings.numberOfSteps,
         written: new Date().toLocaleString('sv'), // 2026-01-31 23:59:59
         settings: settingRows(event),
@@ -119,39 +123,42 @@ async function openReport(event: RunEvent, dataset: Dataset): Promise<OpenReport
 const readMetrics = ({ metrics }: RunFolder): StepMetrics[] =>
   existsSync(metrics) ? parseMetrics(readFileSync(metrics, 'utf8')) : []
 
+const lastStepOf = (metrics: readonly StepMetrics[]) => metrics.at(-1)?.step ?? 0
+
 /** Undefined where no distance could be measured: a distance of 0 would mean that nothing is lost. */
 function smallestDistance(reconstructions: readonly Reconstruction[]): number | undefined {
   const distances = reconstructions.flatMap(({ distance }) => (distance === null ? [] : [distance]))
   return distances.length > 0 ? Math.min(...distances) : undefined
 }
 
-function bestLine({ step, reason }: BestCheckpoint, run: RunFolder): string {
-  const saved = savedLora(run, step)
-  return [`Best checkpoint: step ${step} (${reason})`, ...(saved === undefined ? [] : [saved])].join(', ')
-}
+const bestLine = ({ step, reason, lora }: BestCheckpoint, run: RunFolder) =>
+  [`Best checkpoint: step ${step} (${reason})`, ...(lora === undefined ? [] : [join(run.path, lora)])].join(', ')
 
 function settingRows({ settings, base, backend }: RunEvent): [string, string][] {
   const { rank, alpha, learningRate, learningRateSchedule, gradientAccumulation, seed } = settings
   return [
     ['base model', base.isBundled ? 'the small bundled one' : base.path],
-    ['fingerprint', base.fingerprint],
+    ['fingerprint of the base', base.fingerprint],
     ['backend', backend],
     ['trigger phrase', settings.triggerPhrase || '–'],
     ['rank, alpha', `${rank}, ${alpha}`],
-    ['adapted layers', `${settings.targetModules.length} kinds`],
+    ['adapted layers', countText(settings.targetModules.length, 'kind')],
     ['steps', String(settings.numberOfSteps)],
-    ['learning rate', `${learningRate}, ${learningRateSchedule}`],
+    ['learning rate', `${learningRate}, schedule ${learningRateSchedule}`],
     ['pairs per step', String(gradientAccumulation)],
     ['seed', String(seed)],
-    ['preview', `${countText(settings.previewSteps, 'step')}, cfg ${settings.previewCfg}, stg ${settings.stgScale}`],
+    ['previews', `${settings.previewSteps} sampling steps, cfg ${settings.previewCfg}, stg ${settings.stgScale}`],
   ]
 }
 
-function filesOf({ path }: RunFolder) {
+/** All but the page itself, which does not know its size. */
+function filesOf({ path, report }: RunFolder) {
   return readdirSync(path, { recursive: true, encoding: 'utf8' })
     .sort()
     .flatMap((name) => {
       const file = statSync(join(path, name), { throwIfNoEntry: false })
-      return file?.isFile() && !/\.tmp$|lock/.test(name) ? [{ name, bytes: file.size }] : []
+      return file?.isFile() && !/\.tmp$|lock/.test(name) && name !== basename(report)
+        ? [{ name, bytes: file.size }]
+        : []
     })
 }

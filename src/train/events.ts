@@ -54,7 +54,7 @@ export type StepEvent = {
   steps: number
   /** The mean over the examples of the step. It depends on the noise levels that were drawn. */
   loss: number
-  /** An exponential moving average of the loss over about 50 steps. */
+  /** An exponential moving average of the losses of the run so far, over about 50 steps. */
   smoothedLoss: number
   learningRate: number
   /** Before clipping. */
@@ -67,6 +67,9 @@ export type StepEvent = {
   /** Resident memory of the process. */
   memoryBytes: number
 }
+
+/** The weight of the newest loss in the smoothed one: an average over about fifty steps. */
+export const lossSmoothing = 0.04
 
 /** The loss over the same pairs, noise and noise levels each time, so that the values of different steps can be compared. */
 export type EvaluationEvent = { type: 'evaluation'; step: number; fixedLoss: number }

@@ -101,7 +101,7 @@ describe('pull refuses a file that', () => {
     [
       'has no tensors of the audio path',
       fileOf({ x: entry('U8', [1], [0, 1]) }, 1),
-      "has no tensor of the audio path of LTX",
+      'has no tensor of the audio path of LTX',
     ],
     [
       'belongs to LTX-2.0',

@@ -1,8 +1,14 @@
 /** `inspect-dataset --html`. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
+import { encodeWav } from '../../src/audio/wav.ts'
+import { datasetOptionsOf, inspectSource } from '../../src/dataset/dataset.ts'
+import { openSource } from '../../src/dataset/source.ts'
+import { openOutputFile } from '../../src/platform/output-file.ts'
+import { writeDatasetPage } from '../../src/report/dataset-page.ts'
+import { tone } from '../audio/signals.ts'
 import { ltxA2a, projectPath } from '../cli/bin.ts'
 import { needs } from '../needs.ts'
 import { chromiumPath, durations, openBrowser, openPage } from './browser.ts'
@@ -18,6 +24,85 @@ test('inspect-dataset --html writes a page and prints its path', async () => {
   expect([code, stderr.trim().split('\n').at(-1)]).toEqual([0, `Page: ${path}`])
   expect(stdout).toContain('ten-pairs: 10 of 10 pairs used')
   expect(readFileSync(path, 'utf8').match(/<audio/g)).toHaveLength(20)
+})
+
+describe('inspect-dataset --html writes the page and exits with 2', () => {
+  const inspected = async (dataset: string, ...flags: string[]) => {
+    const page = join(mkdtempSync(join(folder, 'page-')), 'dataset.html')
+    const { code, stderr } = await ltxA2a(['inspect-dataset', dataset, '--html', page, ...flags])
+    return { code, stderr, page: readFileSync(page, 'utf8') }
+  }
+  const datasetOf = (files: Record<string, Uint8Array | string>) => {
+    const path = mkdtempSync(join(folder, 'dataset-'))
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(path, name), content)
+    return path
+  }
+  const sound = encodeWav(tone(1))
+
+  test('where no pair fits', async () => {
+    const { code, stderr, page } = await inspected(projectPath('fixtures/demo/pairs.zip'))
+    expect([code, stderr]).toEqual([2, expect.stringContaining('no pair has 5 s on both sides')])
+    expect(page).toContain('0 of 18 pairs used with clips of 5 s')
+    expect(page.match(/<audio/g)).toHaveLength(36)
+  })
+
+  test('where there is no pair at all', async () => {
+    const { code, stderr, page } = await inspected(datasetOf({ 'readme.txt': 'nothing', 'a_start.wav': sound }))
+    expect([code, stderr]).toEqual([2, expect.stringContaining('there is no pair')])
+    expect(page).toContain('there is no pair')
+    expect(page).not.toContain('<table>')
+  })
+
+  test('where one recording cannot be read', async () => {
+    const files = { 'a_start.wav': sound, 'a_end.wav': sound, 'b_start.wav': 'broken', 'b_end.wav': sound }
+    const { code, stderr, page } = await inspected(datasetOf(files), '--audio-duration-seconds', '1')
+    expect([code, stderr]).toEqual([2, expect.stringContaining('b_start.wav cannot be read')])
+    expect(page).toContain('b_start.wav cannot be read')
+    expect(page.match(/<audio/g)).toHaveLength(2)
+  })
+
+  test('where no recording can be read', async () => {
+    const { code, stderr, page } = await inspected(datasetOf({ 'a_start.wav': 'broken', 'a_end.wav': 'broken' }))
+    expect([code, stderr]).toEqual([2, expect.stringContaining('has 2 errors')])
+    expect(page).toContain('a_end.wav cannot be read')
+  })
+})
+
+test('inspect-dataset --html writes no page of a dataset that cannot be opened', async () => {
+  const page = join(folder, 'none.html')
+  const { code } = await ltxA2a(['inspect-dataset', join(folder, 'missing.zip'), '--html', page])
+  expect([code, existsSync(page)]).toEqual([2, false])
+})
+
+test('inspect-dataset --html does not replace the dataset or a recording in it', async () => {
+  const path = mkdtempSync(join(folder, 'mine-'))
+  const sound = encodeWav(tone(1))
+  for (const name of ['a_start.wav', 'a_end.wav']) writeFileSync(join(path, name), sound)
+  const zip = join(folder, 'copy.zip')
+  copyFileSync(projectPath('fixtures/zips/valid/ten-pairs.zip'), zip)
+  for (const [dataset, page] of [
+    [path, join(path, 'a_end.wav')],
+    [zip, zip],
+  ] as const) {
+    const before = readFileSync(page)
+    const { code, stderr } = await ltxA2a(['inspect-dataset', dataset, '--html', page])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('is an input of this command')])
+    expect(readFileSync(page).equals(before)).toBe(true)
+  }
+})
+
+test('a recording that cannot be decoded for its player does not lose the page', async () => {
+  const path = mkdtempSync(join(folder, 'vanishing-'))
+  for (const name of ['a_start.wav', 'a_end.wav']) writeFileSync(join(path, name), encodeWav(tone(1)))
+  const source = await openSource(path)
+  const settings = { triggerPhrase: '', audioDurationSeconds: 1, audioPreservePitch: true, audioNormalize: true }
+  const dataset = await inspectSource(source, datasetOptionsOf(settings), { analyzeSound: true })
+  writeFileSync(join(path, 'a_end.wav'), 'broken since')
+  const page = join(path, 'page.html')
+  await writeDatasetPage(openOutputFile(page, { inputs: [], marker: '' }), dataset, source)
+  const text = readFileSync(page, 'utf8')
+  expect(text.match(/<audio/g)).toHaveLength(1)
+  expect(text).toContain('It cannot be played: a_end.wav cannot be read')
 })
 
 test.skipIf(chromiumPath === undefined)(

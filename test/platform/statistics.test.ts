@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { mean, median, sum } from '../../src/platform/statistics.ts'
+import { createMovingAverage, mean, median, sum } from '../../src/platform/statistics.ts'
 
 it('the sum accepts any iterable, including an empty one', () => {
   expect([sum([]), sum([1, 2, 3]), sum(Float32Array.of(0.5, 0.25)), sum(new Set([1, 4]).values())]).toEqual([
@@ -19,4 +19,9 @@ it('the median does not change its list', () => {
   const values = [3, 1, 2]
   median(values)
   expect(values).toEqual([3, 1, 2])
+})
+
+it('a moving average begins with the first value and weights the newest one', () => {
+  const average = createMovingAverage(0.5)
+  expect([4, 4, 7].map(average.add)).toEqual([4, 4, (0.125 * 4 + 0.25 * 4 + 0.5 * 7) / 0.875])
 })

@@ -40,10 +40,10 @@ test('each step is assigned to the band of its mean noise level', () => {
     { step: 4, loss: 4 },
   ]
   expect(lossBySigma(steps)).toEqual([
-    { name: 'sigma 0–0.25', points: [[1, 1]] },
-    { name: 'sigma 0.25–0.5', points: [[3, 3]] },
-    { name: 'sigma 0.5–0.75', points: [] },
-    { name: 'sigma 0.75–1', points: [[2, 2]] },
+    { name: 'noise 0–25 %', points: [[1, 1]] },
+    { name: 'noise 25–50 %', points: [[3, 3]] },
+    { name: 'noise 50–75 %', points: [] },
+    { name: 'noise 75–100 %', points: [[2, 2]] },
   ])
 })
 
@@ -52,4 +52,8 @@ test('a decimated curve keeps its last point and its mean', () => {
   const thin = thinnedCurve(points, 100)
   expect([thin.length, thin.at(-1)]).toEqual([100, [1000, 0.5]])
   expect(thinnedCurve(points.slice(0, 5), 100)).toEqual(points.slice(0, 5))
+})
+
+test('lines of the metrics that are no steps are left out', () => {
+  expect(parseMetrics('null\n5\n[]\n{"loss":1}\n{"step":1,"loss":0.5}\n')).toEqual([{ step: 1, loss: 0.5 }])
 })

@@ -1,11 +1,11 @@
 import { inflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { PairComparison } from '../../src/audio/analysis/pair-comparison.ts'
-import type { Verdict } from '../../src/audio/analysis/verdict.ts'
+import type { BestCheckpoint, Verdict } from '../../src/audio/analysis/verdict.ts'
 import type { DatasetPair } from '../../src/dataset/pair-inspection.ts'
 import { crc32, crc32c } from '../../src/formats/crc.ts'
 import { datasetPage } from '../../src/report/dataset-page.ts'
-import { axisNumber, lineChart, ticks } from '../../src/report/page/charts.ts'
+import { axisNumber, lineChart, stepTicks, ticks } from '../../src/report/page/charts.ts'
 import { html } from '../../src/report/page/page.ts'
 import { encodePng } from '../../src/report/page/player.ts'
 import { runPage, selectPreviews } from '../../src/report/run-page.ts'
@@ -67,6 +67,192 @@ describe('a chart', () => {
     expect(markup).not.toMatch(/NaN|Infinity|undefined/)
     expect(lineChart({ title: 'Loss', series: [] }).markup).toContain('no values yet')
   })
+})
+
+describe('the axes of a chart', () => {
+  const chart = (points: [number, number][], more: object = {}) =>
+    lineChart({ title: 'Loss', series: [{ name: 'loss', points }], ...more }).markup
+  const texts = (markup: string) => [...markup.matchAll(/<text[^>]*>([^<]*)</g)].map(([, text]) => text)
+  const positions = (markup: string) =>
+    [...markup.matchAll(/[ML]([\d.]+ [\d.]+)/g)].map(([, point]) => (point as string).split(' ').map(Number))
+
+  test.each([
+    [120, [0, 50, 100, 120]],
+    [1, [0, 1]],
+    [2, [0, 1, 2]],
+    [10, [0, 5, 10]],
+    [2000, [0, 500, 1000, 1500, 2000]],
+    [2100, [0, 1000, 2100]],
+  ])('of %d steps end at the last step, at whole round numbers before it', (last, expected) =>
+    expect(stepTicks(last)).toEqual(expected),
+  )
+
+  test('of a run of 120 steps do not run to 150, also where a series ends earlier', () => {
+    const markup = chart(
+      [
+        [1, 1],
+        [60, 2],
+      ],
+      { lastX: 120 },
+    )
+    expect(texts(markup).slice(-4)).toEqual(['0', '50', '100', '120'])
+    expect(positions(markup).at(-1)?.[0]).toBe(60 + 370 / 2)
+  })
+
+  test('of a constant begin at 0', () => {
+    expect(ticks([0.005, 0.005])).toEqual([0, 0.002, 0.004, 0.006])
+    expect(ticks([-3, -3])).toEqual([-3, -2, -1, 0])
+    expect(ticks([1, 1 + 2 ** -52])[0]).toBe(0)
+  })
+
+  test('have negative, huge and nearly equal values with distinct texts', () => {
+    expect(ticks([-1, 1])).toEqual([-1, -0.5, 0, 0.5, 1])
+    expect([1e6, 2.5e30, -1e9].map(axisNumber)).toEqual(['1e6', '2.5e30', '−1e9'])
+    const labels = texts(
+      chart([
+        [0, 0.59894],
+        [1, 0.59896],
+      ]),
+    ).slice(0, -2)
+    expect(new Set(labels).size).toBe(labels.length)
+    expect(
+      chart([
+        [0, -3e38],
+        [1, 3e38],
+      ]),
+    ).not.toMatch(/NaN|Infinity/)
+  })
+
+  test('do not include values that are not finite', () => {
+    const markup = chart([
+      [0, 1],
+      [1, Number.NaN],
+      [2, Infinity],
+      [3, 2],
+    ])
+    expect(markup).not.toMatch(/NaN|Infinity/)
+    expect(positions(markup)).toHaveLength(2)
+    expect(chart([[1, Number.NaN]])).toContain('no values yet')
+  })
+})
+
+test('a series of a single point is drawn as a dot, because a line of one point is invisible', () => {
+  const { markup } = lineChart({ title: 'Loss', series: [{ name: 'loss', points: [[5, 1]] }] })
+  expect(markup.match(/<circle/g)).toHaveLength(1)
+  expect(markup).not.toContain('class="line"')
+})
+
+test('a series keeps its color while another is empty', () => {
+  const points = [
+    [1, 1],
+    [2, 2],
+  ] as const
+  const { markup } = lineChart({
+    title: 'Loss',
+    series: [
+      { name: 'first', points: [] },
+      { name: 'second', points },
+    ],
+  })
+  expect(markup).toContain('--mark:var(--series-1)">second')
+  expect(markup).not.toContain('first')
+})
+
+test('control characters of names do not get into a page', () => {
+  const name = 'run\u001b[31m\u0000\u0007 <b>'
+  expect(html`<p title="${name}">${name}</p>`.markup).not.toMatch(/\p{Cc}/u)
+  const [pair] = dataset.pairs as [DatasetPair]
+  const pairs = [{ ...pair, name, caption: 'a\u0000b', reference: { ...pair.reference, path: `${name}_start.wav` } }]
+  const problems = [{ severity: 'error' as const, message: `${name} is silent`, hint: `move ${name}` }]
+  expect(datasetPage({ ...dataset, name, pairs, problems }, new Map())).not.toMatch(/[^\P{Cc}\n]/u)
+})
+
+describe('the verdict on the page of a run', () => {
+  const sound = { dataUri: '', seconds: 1, spectrogram: '', peaks: [] }
+  const numbers = { follows: 0.7, timing: 0.09, lagSeconds: 0, toReference: 7 }
+  const run = (verdicts: Verdict[], best?: BestCheckpoint) =>
+    runPage({
+      ...{ name: 'run', state: 'running', step: 1, steps: 2, written: '', settings: [], files: [], dataset },
+      metrics: [{ step: 1, loss: 1 }],
+      validation: [
+        { prompt: '', reference: sound, previews: verdicts.map((verdict, step) => ({ step, sound, verdict })) },
+      ],
+      reconstructions: [],
+      best,
+    })
+  const text = (markup: string) => markup.replaceAll(/<[^>]*>/g, '')
+
+  test('is not given before training', () => {
+    const markup = run([{ word: null, ...numbers }])
+    expect(text(markup)).toContain('There is no verdict before training')
+    expect(text(markup)).not.toMatch(/the verdict is|transformed ·|null/)
+    expect(markup).not.toContain('Best checkpoint')
+  })
+
+  test('says what the preview was compared with', () => {
+    const base: Verdict = { word: null, ...numbers }
+    const compared = { ...numbers, toBase: 3, toTarget: 5 }
+    expect(text(run([base, { word: 'transformed', ...compared }]))).toContain(
+      'It was compared with the base and the target.',
+    )
+    expect(text(run([base, { word: 'transformed', ...numbers }]))).toContain('There is no preview of the base')
+  })
+
+  test('names the file of the best checkpoint, or says that none was saved', () => {
+    const verdicts: Verdict[] = [
+      { word: null, ...numbers },
+      { word: 'transformed', ...numbers },
+    ]
+    const best = { step: 1, reason: '1 of 1 preview transformed', lora: 'checkpoints/lora-00001.safetensors' }
+    expect(text(run(verdicts, best))).toContain(
+      'step 1: 1 of 1 preview transformed · checkpoints/lora-00001.safetensors',
+    )
+    expect(text(run(verdicts))).toContain('None yet: no step has both previews and a saved LoRA')
+  })
+
+  test('has every number explained', () => {
+    const page = text(
+      run([
+        { word: null, ...numbers },
+        { word: 'off-target', ...numbers, toBase: 3, toTarget: 5 },
+      ]),
+    )
+    for (const term of [
+      'envelopes: ',
+      'onsets: ',
+      'lag: ',
+      'dB from the reference, the target, the base: ',
+      'Fixed: ',
+      'sigma',
+    ])
+      expect(page).toContain(term)
+    for (const word of ['ignored', 'copied', 'unchanged', 'off-target', 'transformed'])
+      expect(page).toContain(`${word}: `)
+  })
+})
+
+test('the page of a dataset explains its numbers', () => {
+  const page = datasetPage(dataset, new Map()).replaceAll(/<[^>]*>/g, '')
+  for (const term of [
+    '100 % would be',
+    'Places: ',
+    'kHz: ',
+    'Loudness: ',
+    'Peak: ',
+    'Lag: ',
+    'Difference: ',
+    'Stretched: ',
+  ])
+    expect(page).toContain(term)
+  expect(page).toContain('20 pairs')
+})
+
+test('a recording that cannot be played has a message in place of its player', () => {
+  const sound = { dataUri: '', seconds: 1, spectrogram: '', peaks: [] }
+  const sounds = new Map([['pair-1', { reference: sound, target: 'pair-1_end.wav cannot be read' }]])
+  const markup = datasetPage(dataset, sounds)
+  expect(markup).toContain('It cannot be played: pair-1_end.wav cannot be read')
+  expect(markup.match(/<audio/g)).toHaveLength(1)
 })
 
 test('of many previews the first, the last, the best and some others are shown', () => {

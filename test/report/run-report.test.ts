@@ -5,6 +5,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { encodeWav } from '../../src/audio/wav.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import { resolveTrainSettings } from '../../src/config/settings.ts'
+import { writeSafetensors } from '../../src/formats/safetensors.ts'
 import { replaceFile } from '../../src/platform/files.ts'
 import { createRunReport } from '../../src/report/run-report.ts'
 import { createTensorBoardListener } from '../../src/report/tensorboard.ts'
@@ -60,6 +61,9 @@ function step(step: number): TrainEvent {
   }
 }
 
+/** Saves a LoRA of a step, as a run does. */
+const saveLora = (path: string, step: number) => writeSafetensors(path, new Map(), { steps: String(step) })
+
 const page = () => readFileSync(run.report, 'utf8')
 const verdicts = () => JSON.parse(readFileSync(run.verdicts, 'utf8'))
 
@@ -68,19 +72,23 @@ describe('the report of a run', () => {
     const report = await open()
     await report(preview(0, performance(9, { seconds: 2 })))
     for (const n of [1, 2]) await report(step(n))
+    saveLora(run.checkpoint(2), 2)
     await report(preview(2, radio(reference)))
     for (const n of [3, 4]) await report(step(n))
+    saveLora(run.lora, 4)
     await report(preview(4, reference))
     await report(done('finished', 4))
     const judged = verdicts().previews.map(({ step, word }: { step: number; word: string }) => [step, word])
     expect(judged).toEqual([
-      [0, 'ignored'],
+      [0, null],
       [2, 'transformed'],
       [4, 'copied'],
     ])
     expect(verdicts().best.step).toBe(2)
     expect(messages).toEqual([
-      expect.stringMatching(/^Best checkpoint: step 2 \(1 of 1 preview transformed, fixed loss 1\.0000\)$/),
+      expect.stringMatching(
+        /^Best checkpoint: step 2 \(1 of 1 preview transformed, fixed loss 1\.0000\), .*lora-00002\.safetensors$/,
+      ),
     ])
     expect(page()).toContain('finished')
     expect(page().match(/<audio/g)).toHaveLength(4)
@@ -89,9 +97,11 @@ describe('the report of a run', () => {
   test('compares previews with the target and the base when they are known', async () => {
     const report = await open([{ prompt: '', reference, target: radio(reference, 3) }])
     await report(preview(0, reference))
+    saveLora(run.lora, 4)
     await report(preview(4, radio(reference, 3)))
+    await report(step(4))
     await report(done('finished', 4))
-    expect(verdicts().previews[1]).toMatchObject({ toTarget: 0, toBase: expect.any(Number) })
+    expect(verdicts().previews[1]).toMatchObject({ toTarget: expect.closeTo(0, 1), toBase: expect.any(Number) })
     expect(verdicts().best.reason).toContain('0.0 dB from the target')
   })
 
@@ -108,6 +118,7 @@ describe('the report of a run', () => {
 
   test('includes the previews that were rendered before an interruption', async () => {
     replaceFile(run.preview(1, 2), [encodeWav(radio(reference))])
+    saveLora(run.checkpoint(2), 2)
     for (const n of [1, 2]) step(n)
     const report = await open()
     for (const n of [3, 4]) await report(step(n))
@@ -115,6 +126,43 @@ describe('the report of a run', () => {
     await report(done('finished', 4))
     expect(verdicts().previews.map(({ step }: { step: number }) => step)).toEqual([2, 4])
     expect(verdicts().best.step).toBe(2)
+  })
+
+  test('names no step as the best whose LoRA was not saved, nor one whose file was replaced', async () => {
+    const report = await open()
+    saveLora(run.lora, 1) // of a run of one step that was continued
+    for (const n of [1, 2, 3]) {
+      await report(step(n))
+      await report(preview(n, n === 1 ? reference : radio(reference)))
+    }
+    await report(done('stopped', 3))
+    expect(verdicts().best).toMatchObject({ step: 1, lora: 'lora.safetensors' })
+    saveLora(run.lora, 4)
+    await report(done('stopped', 3))
+    expect(verdicts().best).toBeNull()
+  })
+
+  test('leaves out previews of steps that an interrupted run does again', async () => {
+    for (const n of [0, 3]) replaceFile(run.preview(1, n), [encodeWav(radio(reference))])
+    step(2)
+    const report = await open()
+    await report(done('stopped', 2))
+    expect(verdicts().previews.map(({ step }: { step: number }) => step)).toEqual([0])
+  })
+
+  test('has the same verdicts and sounds of a preview before and after an interruption', async () => {
+    const rendered = radio(reference, 3)
+    const report = await open()
+    await report(step(2))
+    for (const n of [0, 2]) {
+      replaceFile(run.preview(1, n), [encodeWav(rendered)])
+      await report(preview(n, rendered))
+    }
+    await report(done('stopped', 2))
+    const before = { verdicts: verdicts(), sounds: page().match(/data:audio[^"]*/g) }
+    const resumed = await open()
+    await resumed(done('stopped', 2))
+    expect({ verdicts: verdicts(), sounds: page().match(/data:audio[^"]*/g) }).toEqual(before)
   })
 
   test('compares previews with the distance of reconstructions, unless it is unknown', async () => {

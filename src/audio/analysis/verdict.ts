@@ -1,4 +1,4 @@
-/** What a preview did with its reference, ignored, copied or transformed, and which checkpoint has the best previews. */
+/** What a preview with the LoRA did with its reference, compared with the base, and which checkpoint has the best previews. */
 
 import { mean } from '../../platform/statistics.ts'
 import { countText } from '../../platform/text.ts'
@@ -16,10 +16,12 @@ import {
   toMono,
 } from './spectrogram.ts'
 
-export type VerdictWord = 'ignored' | 'copied' | 'transformed'
+/** `unchanged` is a preview that sounds like that of the base, `off-target` one that is no nearer to the known target than that of the base. */
+export type VerdictWord = 'ignored' | 'copied' | 'unchanged' | 'off-target' | 'transformed'
 
 export type Verdict = {
-  word: VerdictWord
+  /** `null` for the preview of the base: nothing was learned yet. */
+  word: VerdictWord | null
   /** `envelopeCorrelation` of the preview with its reference: 1 for the same envelopes, about 0 for unrelated sounds. */
   follows: number
   /** Correlation of the onsets of both sounds, 0 to 1; 0 where they are further apart than `maxLagSeconds`. */
@@ -37,36 +39,47 @@ export type JudgeInput = {
   reference: Waveform
   /** What the reference should become, where that is known. */
   target?: Waveform | undefined
-  /** What the base makes of the reference without a LoRA. */
-  base?: Waveform | undefined
+  /** What the base makes of the reference without a LoRA; `preview` where the preview is that itself. */
+  base?: Waveform | 'preview' | undefined
   /** The distance of the targets of the training pairs from their references. It is used where the target is not known. */
   pairDistance?: number | undefined
   /** The distance of a sound from itself after it went through the audio VAE and the vocoder: no copy can be closer. */
   reconstructionDistance?: number | undefined
 }
 
-/** Compares a preview with its reference, over the length that both have. */
+/** Compares a preview with its reference, with the base and with the target, over the length that they have in common. */
 export function judge({ preview, reference, target, base, pairDistance, reconstructionDistance }: JudgeInput): Verdict {
   const [previewMono, referenceMono] = [nonEmptyToMono(preview), nonEmptyToMono(reference)]
   const [previewSpectrogram, referenceSpectrogram] = [spectrogramOf(previewMono), spectrogramOf(referenceMono)]
   const { correlation, lagSeconds } = envelopeCorrelation(referenceSpectrogram, previewSpectrogram)
   const distanceTo = (other: Spectrogram) => logMelDistance(...alignSpectrograms(other, previewSpectrogram, lagSeconds))
   const targetSpectrogram = target && spectrogramOf(nonEmptyToMono(target))
-  const targetDistance = targetSpectrogram && logMelDistance(referenceSpectrogram, targetSpectrogram)
+  const baseSpectrogram = base && base !== 'preview' ? spectrogramOf(nonEmptyToMono(base)) : undefined
   const measured = {
     follows: correlation,
     timing: timingMatch(referenceMono, previewMono),
-    toReference: distanceTo(referenceSpectrogram),
-  }
-  return {
-    word: verdictWord(measured, { targetDistance: targetDistance ?? pairDistance, reconstructionDistance }),
-    follows: measured.follows,
-    timing: measured.timing,
     lagSeconds,
-    toReference: measured.toReference,
+    toReference: distanceTo(referenceSpectrogram),
     ...(targetSpectrogram && { toTarget: distanceTo(targetSpectrogram) }),
-    ...(base && { toBase: logMelDistance(spectrogramOf(nonEmptyToMono(base)), previewSpectrogram) }),
+    ...(baseSpectrogram && { toBase: logMelDistance(baseSpectrogram, previewSpectrogram) }),
   }
+  const targetDistance = targetSpectrogram && logMelDistance(referenceSpectrogram, targetSpectrogram)
+  const word = () =>
+    verdictWord(measured, {
+      targetDistance: targetDistance ?? pairDistance,
+      reconstructionDistance,
+      baseToTarget:
+        baseSpectrogram &&
+        targetSpectrogram &&
+        distanceFromBase(baseSpectrogram, referenceSpectrogram, targetSpectrogram),
+    })
+  return { word: base === 'preview' ? null : word(), ...measured }
+}
+
+/** The distance of the base's preview from the target, measured like that of a preview. */
+function distanceFromBase(base: Spectrogram, reference: Spectrogram, target: Spectrogram): number | null {
+  const { lagSeconds } = envelopeCorrelation(reference, base)
+  return logMelDistance(...alignSpectrograms(target, base, lagSeconds))
 }
 
 const nonEmptyToMono = (waveform: Waveform) => (sampleCount(waveform) > 0 ? toMono(waveform) : waveform)
@@ -82,20 +95,39 @@ const sameEnvelopesThreshold = 0.5
 /** The usual distance of a target from its reference, in decibels, for radios, rooms and other instruments. */
 const usualTargetDistance = 7
 
+/** Two sounds that are closer than this, in decibels, sound the same. */
+const audibleDistance = 1
+
 /**
- * A preview without the envelopes and the onsets of its reference ignored it. One that has them copied it while it is closer to the reference than the
- * midpoint between a reconstruction and the target, and transformed it from there on.
+ * A preview that sounds like that of the base is unchanged. One without the envelopes and the onsets of its reference ignored it. One that has them
+ * copied it while it is closer to the reference than the midpoint between a reconstruction and the target. From there on it is transformed, unless the
+ * target is known and the base is as close to it.
  */
 export function verdictWord(
-  { follows, timing, toReference }: Pick<Verdict, 'follows' | 'timing' | 'toReference'>,
+  {
+    follows,
+    timing,
+    toReference,
+    toTarget,
+    toBase,
+  }: Pick<Verdict, 'follows' | 'timing' | 'toReference' | 'toTarget' | 'toBase'>,
   {
     targetDistance = usualTargetDistance,
     reconstructionDistance = 0,
-  }: { targetDistance?: number | undefined; reconstructionDistance?: number | undefined } = {},
+    baseToTarget,
+  }: {
+    targetDistance?: number | undefined
+    reconstructionDistance?: number | undefined
+    /** The distance of the base's preview from the target. */
+    baseToTarget?: number | null | undefined
+  } = {},
 ): VerdictWord {
+  if (typeof toBase === 'number' && toBase < audibleDistance) return 'unchanged'
   const isSamePerformance = follows >= sameEnvelopesThreshold || timing >= sameTimingThreshold
   if (!isSamePerformance || toReference === null) return 'ignored'
-  return toReference < (reconstructionDistance + targetDistance) / 2 ? 'copied' : 'transformed'
+  if (toReference < (reconstructionDistance + targetDistance) / 2) return 'copied'
+  const isOffTarget = typeof toTarget === 'number' && typeof baseToTarget === 'number' && toTarget >= baseToTarget
+  return isOffTarget ? 'off-target' : 'transformed'
 }
 
 export type EnvelopeCorrelation = {
@@ -151,10 +183,16 @@ function meanCorrelation(first: readonly Float32Array[], second: readonly Float3
   return weights > 0 ? sum / weights : 0
 }
 
-/** A step at which previews were rendered; `fixedLoss` where it was measured. */
-export type CheckpointCandidate = { step: number; verdicts: readonly Verdict[]; fixedLoss?: number | undefined }
+/** A step at which the LoRA was saved and previews were rendered; `fixedLoss` where it was measured. */
+export type CheckpointCandidate = {
+  step: number
+  verdicts: readonly Verdict[]
+  fixedLoss?: number | undefined
+  /** The path of the LoRA. */
+  lora?: string | undefined
+}
 
-export type BestCheckpoint = { step: number; reason: string }
+export type BestCheckpoint = { step: number; reason: string; lora?: string }
 
 /**
  * The checkpoint to keep: the one with most references transformed, then with the previews closest to the known targets, then with the lowest fixed
@@ -169,7 +207,7 @@ export function bestCheckpoint(candidates: readonly CheckpointCandidate[]): Best
       compareAscending(a.fixedLoss, b.fixedLoss) ||
       b.step - a.step,
   )
-  return best && { step: best.step, reason: reasonFor(best) }
+  return best && { step: best.step, reason: reasonFor(best), ...(best.lora !== undefined && { lora: best.lora }) }
 }
 
 const countTransformed = ({ verdicts }: CheckpointCandidate) =>

@@ -1,4 +1,5 @@
 /** Charts as markup: lines over steps as SVG, with round numbers on the axes and the latest values in the legend, and horizontal bars. */
+import { countText } from '../../platform/text.ts'
 import { html, type Markup } from './page.ts'
 
 export type Series = {
@@ -11,6 +12,8 @@ export type Series = {
 export type LineChart = {
   title: string
   series: readonly Series[]
+  /** The last x of the axis, which begins at 0. By default the largest of the values. */
+  lastX?: number
   /** Formats a value for the legend. */
   format?: (value: number) => string
   note?: string
@@ -22,36 +25,40 @@ const [left, right, top, bottom] = [60, 10, 10, 28]
 /** The number of `--series` colors in the style. */
 const seriesColorCount = 4
 
-export function lineChart({ title, series, note, format = axisNumber }: LineChart): Markup {
-  const drawn = series.filter(({ points }) => points.length > 0)
+/** Points that are not finite are left out; a series keeps its color, also where others are empty. */
+export function lineChart({ title, series, lastX, note, format = axisNumber }: LineChart): Markup {
+  const drawn = series.flatMap(({ points, ...rest }, i) => {
+    const finite = points.filter((point) => point.every(Number.isFinite))
+    return finite.length > 0 ? [{ ...rest, points: finite, color: `var(--series-${i % seriesColorCount})` }] : []
+  })
   const points = drawn.flatMap(({ points }) => points)
-  if (points.length === 0)
-    return html`<figure><figcaption><strong>${title}</strong><small>no values yet</small></figcaption></figure>`
-  const xTicks = ticks(points.map(([x]) => x))
-  const yTicks = ticks(points.map(([, y]) => y))
-  const x = scale(xTicks, left, width - right)
+  const caption = html`<figcaption><strong>${title}</strong>${note !== undefined && html`<small>${note}</small>`}${points.length === 0 && html`<small>no values yet</small>`}</figcaption>`
+  if (points.length === 0) return html`<figure>${caption}</figure>`
+  const end = Math.max(lastX ?? 0, ...extent(points.map(([x]) => x)), 1)
+  const [xTicks, yTicks] = [stepTicks(end), ticks(points.map(([, y]) => y))]
+  const x = scale([0, end], left, width - right)
   const y = scale(yTicks, height - bottom, top)
-  return html`<figure><figcaption><strong>${title}</strong>${note !== undefined && html`<small>${note}</small>`}</figcaption>
+  const axisY = y(yTicks[0] as number)
+  const yTexts = tickTexts(yTicks)
+  return html`<figure>${caption}
 <svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
-${yTicks.map((tick) => html`<line class="grid" x1="${left}" x2="${width - right}" y1="${y(tick)}" y2="${y(tick)}"/><text x="${left - 6}" y="${y(tick)}" dy=".35em" text-anchor="end">${axisNumber(tick)}</text>`)}
-${xTicks.map((tick, i) => html`<text x="${x(tick)}" y="${height - 8}" text-anchor="${i === xTicks.length - 1 ? 'end' : 'middle'}">${axisNumber(tick)}</text>`)}
-<line class="axis" x1="${left}" x2="${width - right}" y1="${y(yTicks[0] as number)}" y2="${y(yTicks[0] as number)}"/>
-${drawn.map((series, i) => (series.dots ? dots(series, i, x, y) : line(series, i, x, y)))}
+${yTicks.map((tick, i) => html`<line class="grid" x1="${left}" x2="${width - right}" y1="${y(tick)}" y2="${y(tick)}"/><text x="${left - 6}" y="${y(tick)}" dy=".35em" text-anchor="end">${yTexts[i]}</text>`)}
+${xTicks.map((tick) => html`<text x="${x(tick)}" y="${height - 8}" text-anchor="${tick === end ? 'end' : 'middle'}">${axisNumber(tick)}</text>`)}
+<line class="axis" x1="${left}" x2="${width - right}" y1="${axisY}" y2="${axisY}"/>
+${drawn.map((series) => (series.dots || series.points.length === 1 ? dots(series, x, y) : line(series, x, y)))}
 </svg>
-<div class="legend">${drawn.map((series, i) => html`<span style="--mark:${seriesColor(i)}">${series.name} <b>${format(latest(series))}</b></span>`)}</div></figure>\n`
+<div class="legend">${drawn.map(({ name, points, color }) => html`<span style="--mark:${color}">${name} <b>${format(points.at(-1)?.[1] as number)}</b></span>`)}</div></figure>\n`
 }
 
 type Scale = (value: number) => number
 
-const seriesColor = (i: number) => `var(--series-${i % seriesColorCount})`
+type DrawnSeries = Series & { color: string }
 
-const line = ({ points }: Series, i: number, x: Scale, y: Scale): Markup =>
-  html`<path class="line" style="stroke:${seriesColor(i)}" d="M${points.map(([px, py]) => `${x(px)} ${y(py)}`).join('L')}"/>`
+const line = ({ points, color }: DrawnSeries, x: Scale, y: Scale): Markup =>
+  html`<path class="line" style="stroke:${color}" d="M${points.map(([px, py]) => `${x(px)} ${y(py)}`).join('L')}"/>`
 
-const dots = ({ points }: Series, i: number, x: Scale, y: Scale): Markup =>
-  html`${points.map(([px, py]) => html`<circle style="fill:${seriesColor(i)}" r="4" cx="${x(px)}" cy="${y(py)}"><title>${axisNumber(px)}: ${axisNumber(py)}</title></circle>`)}`
-
-const latest = ({ points }: Series) => points.at(-1)?.[1] as number
+const dots = ({ points, color }: DrawnSeries, x: Scale, y: Scale): Markup =>
+  html`${points.map(([px, py]) => html`<circle style="fill:${color}" r="4" cx="${x(px)}" cy="${y(py)}"><title>step ${axisNumber(px)}: ${axisNumber(py)}</title></circle>`)}`
 
 /** Maps values linearly to positions: the first tick to `from`, the last one to `to`. */
 function scale(ticks: readonly number[], from: number, to: number): Scale {
@@ -62,33 +69,68 @@ function scale(ticks: readonly number[], from: number, to: number): Scale {
 /** 0.3 / 0.1 is slightly less than 3. */
 const rounding = 1e-9
 
-/** Round numbers at equal distances, from below the smallest to above the largest value: usually four to six. */
+/** A smaller span, as a share of the values, is that of a constant. */
+const smallestSpan = 1e-9
+
+/** Round numbers at equal distances, from below the smallest to above the largest value: usually four to six. The axis of a constant begins at 0. */
 export function ticks(values: readonly number[]): number[] {
-  const low = values.reduce((least, value) => Math.min(least, value), Infinity)
-  const high = values.reduce((most, value) => Math.max(most, value), -Infinity)
-  const span = high - low || Math.abs(high) || 1
-  const magnitude = 10 ** Math.floor(Math.log10(span / 4))
-  const step = magnitude * ([1, 2, 2.5, 5, 10].find((factor) => factor * magnitude >= span / 4) as number)
+  const [lowest, highest] = extent(values)
+  const isConstant = highest - lowest <= smallestSpan * Math.max(Math.abs(lowest), Math.abs(highest))
+  const [low, high] = isConstant ? [Math.min(0, lowest), Math.max(0, highest)] : [lowest, highest]
+  const step = roundStep(high - low || 1)
   const first = Math.floor(low / step + rounding)
   const last = Math.max(first + 1, Math.ceil(high / step - rounding))
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)))
 }
 
-/** Three significant digits, without trailing zeros: `0.431`, `2000`, `1e−4`. */
-export function axisNumber(value: number): string {
+/** Whole round numbers from 0 on, as far as their texts do not overlap with that of the last step, and the last step, where the axis ends. */
+export function stepTicks(lastStep: number): number[] {
+  const round = roundStep(lastStep)
+  const step = Number.isInteger(round) ? round : round < 1 ? 1 : 5
+  const gap = widthOfDigit * String(lastStep).length * lastStep
+  const before = Array.from({ length: Math.ceil(lastStep / step) }, (_, i) => i * step)
+  return [...before.filter((tick) => lastStep - tick >= gap), lastStep]
+}
+
+/** As a share of the axis, with half of the text to the left and some space. */
+const widthOfDigit = 0.04
+
+/** A quarter of the span, rounded up to 1, 2, 2.5, 5 or 10 times a power of ten. */
+function roundStep(span: number): number {
+  const magnitude = 10 ** Math.floor(Math.log10(span / 4))
+  return magnitude * ([1, 2, 2.5, 5, 10].find((factor) => factor * magnitude >= span / 4) as number)
+}
+
+const extent = (values: readonly number[]): [low: number, high: number] => [
+  values.reduce((least, value) => Math.min(least, value), Infinity),
+  values.reduce((most, value) => Math.max(most, value), -Infinity),
+]
+
+/** With as many digits as it takes to tell the ticks apart. */
+function tickTexts(ticks: readonly number[]): string[] {
+  const texts = [3, 6, 9].map((digits) => ticks.map((tick) => numberText(tick, digits)))
+  return texts.find((list) => new Set(list).size === list.length) ?? (texts.at(-1) as string[])
+}
+
+/** Three significant digits, without trailing zeros: `0.431`, `2000`, `1e−4`, `2.5e6`. */
+export const axisNumber = (value: number): string => numberText(value, 3)
+
+function numberText(value: number, digits: number): string {
   if (value === 0) return '0'
   const size = Math.abs(value)
-  if (size < 1e-3) return value.toExponential(1).replace('.0e', 'e').replace('-', '−')
-  return String(Number(value.toPrecision(size >= 1000 ? 6 : 3))).replace('-', '−')
+  const hasExponent = size < 1e-3 || size >= 1e6
+  const rounded = Number(value.toPrecision(size >= 1000 && !hasExponent ? Math.max(6, digits) : digits))
+  const text = hasExponent ? rounded.toExponential() : String(rounded)
+  return text.replace('e+', 'e').replaceAll('-', '−')
 }
 
 export type Bar = { label: string; value: number; chosen?: boolean }
 
-/** Horizontal bars with their values. */
-export function barChart(bars: readonly Bar[]): Markup {
+/** Horizontal bars with their values. @param noun what the values count: `pair`. */
+export function barChart(bars: readonly Bar[], noun: string): Markup {
   const most = Math.max(1, ...bars.map(({ value }) => value))
   return html`<div class="bars">${bars.map(
     ({ label, value, chosen = false }) =>
-      html`<span${chosen && html` class="chosen"`}>${label}</span><div><div style="height:100%;width:${((100 * value) / most).toFixed(1)}%"></div></div><span${chosen && html` class="chosen"`}>${value}</span>`,
+      html`<span${chosen && html` class="chosen"`}>${label}</span><div><div style="height:100%;width:${((100 * value) / most).toFixed(1)}%"></div></div><span${chosen && html` class="chosen"`}>${countText(value, noun)}</span>`,
   )}</div>`
 }

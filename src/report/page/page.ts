@@ -1,4 +1,5 @@
 /** HTML pages in a single file that need no network: the template of a page, its script and style, and escaped markup. */
+import { plain } from '../../platform/text.ts'
 
 /** `generator` names the command that writes the page. */
 export type PageParts = {
@@ -118,6 +119,7 @@ th.number, td.number { text-align: right; white-space: nowrap; } th.number, td.n
 dl { display: grid; gap: 2px 24px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); margin: 0; }
 dl div { display: flex; justify-content: space-between; gap: 12px; border-bottom: 1px solid var(--grid); }
 dt { color: var(--faint); min-width: 6em; overflow-wrap: anywhere; } dd { margin: 0; min-width: 5em; text-align: right; overflow-wrap: anywhere; }
+summary { color: var(--faint); cursor: pointer; }
 ol, ul { margin: 6px 0; padding-left: 22px; } li { margin-bottom: 6px; }
 .bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: 4px 10px; align-items: center; max-width: 560px; }
 .bars span { font-variant-numeric: tabular-nums; text-align: right; }
@@ -126,7 +128,7 @@ ol, ul { margin: 6px 0; padding-left: 22px; } li { margin-bottom: 6px; }
 footer { margin: 40px 0 24px; color: var(--faint); font-size: 13px; }
 `
 
-/** Markup in which all text is escaped, because names and captions come from untrusted archives. */
+/** Markup in which all text is escaped and free of control characters, because names and captions come from untrusted archives. */
 export type Markup = { readonly markup: string }
 
 type Part = Markup | string | number | false | undefined | readonly Part[]
@@ -143,7 +145,7 @@ function markupOf(part: Part): string {
   if (part === undefined || part === false) return ''
   if (Array.isArray(part)) return part.map(markupOf).join('')
   if (typeof part === 'object') return (part as Markup).markup
-  return escaped(String(part))
+  return escaped(plain(String(part)))
 }
 
 const entities: Readonly<Record<string, string>> = {

@@ -26,6 +26,18 @@ describe('the thresholds of a verdict', () => {
     [{ toReference: null }, 'ignored'],
   ] as const)('classify %j as %s', (measured, word) => expect(verdictWord({ ...same, ...measured })).toBe(word))
 
+  test.each([
+    [{ toBase: 0.99 }, undefined, 'unchanged'],
+    [{ toBase: 1 }, undefined, 'transformed'],
+    [{ toBase: null }, undefined, 'transformed'],
+    [{ toBase: 0, follows: 0, timing: 0 }, undefined, 'unchanged'],
+    [{ toBase: 3, toTarget: 6 }, 6.1, 'transformed'],
+    [{ toBase: 3, toTarget: 6 }, 6, 'off-target'],
+    [{ toBase: 3, toTarget: 6 }, null, 'transformed'],
+  ] as const)('classify %j, with the base %d dB from the target, as %s', (measured, baseToTarget, word) =>
+    expect(verdictWord({ ...same, ...measured }, { baseToTarget })).toBe(word),
+  )
+
   test('place the limit for a copy halfway between the reconstruction and the target', () => {
     const distances = { targetDistance: 12, reconstructionDistance: 4 }
     expect(verdictWord({ ...same, toReference: 7.99 }, distances)).toBe('copied')
@@ -119,6 +131,24 @@ describe('the verdict on a preview', () => {
     expect(verdict.lagSeconds).toBeCloseTo(0.02, 6)
     expect(verdict.toTarget).toBeLessThan(verdict.toReference as number)
     expect(verdict.toBase).toBeGreaterThan(verdict.toTarget as number)
+  })
+
+  test('is not given for the base itself, before anything was learned', () => {
+    const verdict = judge({ preview: radio(reference), reference, target, base: 'preview' })
+    expect(verdict).toMatchObject({ word: null, toTarget: 0 })
+    expect(verdict).not.toHaveProperty('toBase')
+  })
+
+  test('is unchanged for a preview that sounds like the base, although it sounds like a transformation', () => {
+    const base = radio(reference, 5)
+    expect(judge({ preview: louder(base, 0.8), reference, base }).word).toBe('unchanged')
+    expect(judge({ preview: base, reference, base: noise(1) }).word).toBe('transformed')
+  })
+
+  test('is off-target for a preview that is further from the target than the base', () => {
+    const pitched = performance(1, { pitch: 1.5 })
+    expect(judge({ preview: pitched, reference, target, base: radio(reference, 5) }).word).toBe('off-target')
+    expect(judge({ preview: radio(reference, 5), reference, target, base: pitched }).word).toBe('transformed')
   })
 
   test('is transformed for a preview equal to a known target that is near the reference', () => {
