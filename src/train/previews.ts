@@ -116,7 +116,10 @@ function isNewer(later: string, earlier: string): boolean {
 /** The reference implementation counts the length of a preview in whole video frames. There is at least one. */
 const wholeFrames = (seconds: number, frameRate: number) => Math.max(1, Math.round(seconds * frameRate)) / frameRate
 
-/** Emits a `reconstruction` for each clip. One that fails becomes a warning: it must not stop the training. */
+/**
+ * Emits a `reconstruction` for each clip. One that fails becomes a warning: it must not stop the training.
+ * @throws the error of a listener that failed.
+ */
 export async function reconstructTargets(
   base: BaseModel,
   clips: readonly { name: string; target: Waveform }[],
@@ -135,6 +138,7 @@ export async function reconstructTargets(
     }
     stage.finish(`${clips.map(({ name }) => name).join(' and ')}, encoded and decoded`)
   } catch (error) {
+    await reporter.settled() // throws the error of a listener
     stage.finish('failed')
     reporter.warn(`the reconstruction of a clip failed: ${(error as Error).message}`)
   }

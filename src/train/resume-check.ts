@@ -105,6 +105,16 @@ export function settingsChange(before: TrainSettings, now: TrainSettings) {
   return Object.keys(changed).length > 0 ? { changed, parameters: jobOf(now) } : undefined
 }
 
+/** The parameters that decide what previews sound like, besides the LoRA. Previews that were rendered with others cannot be compared. */
+const previewParameters = [
+  ...['validation', 'validation_negative_prompt', 'validation_frame_rate'],
+  ...['preview_steps', 'preview_cfg', 'stg_scale'],
+]
+
+/** The names of the parameters of previews that differ. @param more names to compare as well. */
+export const previewChanges = (before: TrainSettings, now: TrainSettings, more: readonly string[] = []): string[] =>
+  Object.keys(changesBetween(before, now)).filter((name) => [...previewParameters, ...more].includes(name))
+
 function changesBetween(before: TrainSettings, now: TrainSettings): RunChange['changed'] {
   const [was, is]: [Job, Job] = [jobOf(before), jobOf(now)]
   const names = [...new Set([...Object.keys(was), ...Object.keys(is)])]

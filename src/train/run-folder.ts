@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
 } from 'node:fs'
@@ -166,12 +167,44 @@ function tryRemove(path: string) {
   } catch {}
 }
 
+/**
+ * Moves the previews into a folder beside those that are rendered from now on.
+ * @param step the step that the run has done.
+ * @returns the folder; undefined where there are no previews.
+ */
+export function setPreviewsAside(run: RunFolder, step: number): string | undefined {
+  const folder = dirname(run.preview(1, 0))
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => /^preview-.*\.wav$/.test(name)) : []
+  if (names.length === 0) return undefined
+  const aside = unusedPath(join(folder, `until-${digits(step)}`))
+  mkdirSync(aside)
+  for (const name of names) renameSync(join(folder, name), join(aside, name))
+  return aside
+}
+
+/** The path, or the same with a number. */
+function unusedPath(path: string): string {
+  for (let number = 1; ; number++) {
+    const candidate = number === 1 ? path : `${path}-${number}`
+    if (!existsSync(candidate)) return candidate
+  }
+}
+
 /** Removes the metrics of steps after `step`, which will be computed again. */
 export function truncateMetrics({ metrics }: RunFolder, step: number) {
   if (!existsSync(metrics)) return
   const lines = readFileSync(metrics, 'utf8').split('\n').filter(Boolean)
   const kept = lines.filter((line) => isUpTo(line, step))
   replaceFile(metrics, [kept.map((line) => `${line}\n`).join('')])
+}
+
+/** The losses of the steps in the metrics, in order. */
+export function readLosses({ metrics }: RunFolder): number[] {
+  const lines = existsSync(metrics) ? readFileSync(metrics, 'utf8').split('\n').filter(Boolean) : []
+  return lines.flatMap((line) => {
+    const { loss } = JSON.parse(line) as { loss?: unknown }
+    return typeof loss === 'number' ? [loss] : []
+  })
 }
 
 export const appendMetrics = ({ metrics }: RunFolder, line: object) =>

@@ -11,21 +11,23 @@ import type { BaseModel } from '../model/base-model.ts'
 import { writeTrainedLora } from '../model/lora-file.ts'
 import { UserError } from '../platform/errors.ts'
 import { toolVersion } from '../platform/version.ts'
-import { differences, parseResumeCheck, type ResumeCheck, settingsChange } from './resume-check.ts'
+import { differences, parseResumeCheck, previewChanges, type ResumeCheck, settingsChange } from './resume-check.ts'
 import {
   appendMetrics,
   type RunFolder,
+  readLosses,
   recordChange,
   removeLeftovers,
   removeOldCheckpoints,
+  setPreviewsAside,
   syncMetrics,
   truncateMetrics,
 } from './run-folder.ts'
 import type { StepReport, Trainer } from './trainer.ts'
 
 export type RunWriter = {
-  /** Starts the metrics of a new run, or restores the trainer to the saved state of an interrupted one. @returns the fixed loss of a new run. */
-  open(): number | undefined
+  /** Starts the metrics of a new run, or restores the trainer to the saved state of an interrupted one. */
+  open(): OpenedRun
   /** Appends a step to the metrics. @returns the fixed loss, where it is evaluated at this step. */
   addStep(report: StepReport): number | undefined
   /** Whether the LoRA is saved at this step. */
@@ -34,6 +36,15 @@ export type RunWriter = {
   saveCheckpoint(): string
   /** Saves the state of a run that was stopped, and then the LoRA so far under its final name. @returns the path of the LoRA. */
   saveStopped(): string
+}
+
+export type OpenedRun = {
+  /** Of a new run, before its first step. */
+  fixedLoss?: number
+  /** The losses of the steps that a resumed run has done. */
+  losses: readonly number[]
+  /** Where previews are now that were rendered with other settings. */
+  earlierPreviews?: { folder: string; changed: readonly string[] }
 }
 
 export type WrittenRun = {
@@ -57,7 +68,7 @@ export function createRunWriter(
     truncateMetrics(run, -1) // of an attempt that ended before its first checkpoint
     const fixedLoss = trainer.fixedLoss()
     appendMetrics(run, { step: 0, fixed_loss: fixedLoss })
-    return fixedLoss
+    return { fixedLoss, losses: [] }
   }
   const resume = () => {
     restoreState(run.state, trainer, check)
@@ -67,7 +78,13 @@ export function createRunWriter(
         { hint: `resume with --number-of-steps ${trainer.step} or more` },
       )
     truncateMetrics(run, trainer.step)
-    return undefined
+    return { losses: readLosses(run) }
+  }
+  /** Before the change is recorded, so that a process that is killed in between does it again. */
+  const setOtherPreviewsAside = () => {
+    const changed = previousSettings ? previewChanges(previousSettings, settings) : []
+    const folder = changed.length > 0 ? setPreviewsAside(run, trainer.step) : undefined
+    return folder === undefined ? undefined : { folder, changed }
   }
   const recordSettingsChange = () => {
     const change = previousSettings && settingsChange(previousSettings, settings)
@@ -81,9 +98,10 @@ export function createRunWriter(
   return {
     open: () => {
       removeLeftovers(run)
-      const fixedLoss = existsSync(run.state) ? resume() : start()
+      const opened = existsSync(run.state) ? resume() : start()
+      const earlierPreviews = setOtherPreviewsAside()
       recordSettingsChange()
-      return fixedLoss
+      return { ...opened, ...(earlierPreviews && { earlierPreviews }) }
     },
     addStep: (report) => {
       const fixedLoss = isCheckpointDue(report.step) ? trainer.fixedLoss() : undefined

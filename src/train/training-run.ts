@@ -1,14 +1,16 @@
 /** The training itself: the loop, what is saved and previewed on the way, and what can stop it. */
+import * as tf from '@tensorflow/tfjs'
 import type { TrainSettings } from '../config/settings.ts'
 import type { EncodedPair } from '../encode/dataset.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { isDiskFull } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
-import { countText, shellQuote } from '../platform/text.ts'
-import type { TrainEvent } from './events.ts'
+import { createMovingAverage } from '../platform/statistics.ts'
+import { countText, listText, shellQuote } from '../platform/text.ts'
+import { lossSmoothing, type TrainEvent } from './events.ts'
 import type { PreviewRenderer } from './previews.ts'
-import { resumeCheckOf } from './resume-check.ts'
+import { previewChanges, resumeCheckOf } from './resume-check.ts'
 import { type RunFolder, savedLora } from './run-folder.ts'
 import { createRunWriter, isDueAt, type WrittenRun } from './run-writer.ts'
 import { NonFiniteLoss } from './step.ts'
@@ -37,19 +39,32 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
     await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
   }
   try {
-    const fixedLoss = writer.open()
+    const { fixedLoss, losses, earlierPreviews } = writer.open()
+    const average = createMovingAverage(lossSmoothing)
+    let smoothedLoss: number | undefined
+    for (const loss of losses) smoothedLoss = average.add(loss)
     if (fixedLoss !== undefined) await reporter.emit({ type: 'evaluation', step: 0, fixedLoss })
     if (trainer.step > 0) {
       reporter.info(`Resuming after step ${trainer.step}`)
       if (trainer.step === steps) await saveCheckpoint() // fewer steps than before were asked for, or it was stopped just here
-      if (arePreviewsDue(trainer.step) && !previews.isDoneAt(trainer.step))
-        await tryPreviews(previews, trainer.step, reporter)
-    } else if (settings.previewInterval > 0 && !previews.isDoneAt(0)) await tryPreviews(previews, 0, reporter) // the base
+      if (earlierPreviews)
+        reporter.info(
+          `${listText(earlierPreviews.changed, 6)} changed: earlier previews are in ${earlierPreviews.folder}`,
+        )
+    }
+    const missing = [
+      ...(settings.previewInterval > 0 ? [0] : []), // the base, which later ones are compared with
+      ...(trainer.step > 0 && arePreviewsDue(trainer.step) ? [trainer.step] : []),
+    ].filter((step) => !previews.isDoneAt(step))
+    if (missing.length === 0 && trainer.step === steps) reportUnusedSettings(training, reporter)
+    for (const step of missing) {
+      const render = () => tryPreviews(previews, step, reporter)
+      await (step === 0 ? withNewLora(trainer, render) : render())
+    }
     const stage = reporter.stage('Training', steps, 'steps', trainer.step)
-    let smoothedLoss: number | undefined
     const onStep = async (report: StepReport) => {
       const { step, loss, seconds } = report
-      smoothedLoss = smoothedLoss === undefined ? loss : smoothedLoss + (loss - smoothedLoss) * smoothing
+      smoothedLoss = average.add(loss)
       const fixedLoss = writer.addStep(report)
       const memoryBytes = process.memoryUsage.rss()
       stage.update(step, { loss: smoothedLoss, secondsPerStep: seconds, memoryBytes })
@@ -85,14 +100,41 @@ export const trainerSettingsOf = (settings: TrainSettings): TrainerSettings => (
   accumulation: settings.gradientAccumulation,
 })
 
-/** The weight of the newest loss: an average over about fifty steps. */
-const smoothing = 0.04
+/** Says that a finished run has no use for changed settings of previews. */
+function reportUnusedSettings({ previousSettings, settings }: TrainingRun, reporter: Reporter<TrainEvent>) {
+  const changed = previousSettings ? previewChanges(previousSettings, settings, ['preview_interval']) : []
+  if (changed.length === 0) return
+  const why =
+    settings.validation.length > 0
+      ? `all ${settings.numberOfSteps} steps are done, and the preview of the last one exists`
+      : 'the run has no --validation-reference'
+  reporter.info(`No previews are rendered with the changed ${listText(changed, 6)}: ${why}`)
+}
 
-/** A preview that fails must not stop the training. */
+/** Works with the LoRA of step 0, whose B is zero: with the base. */
+async function withNewLora({ parameters, step }: Trainer, work: () => Promise<void>) {
+  const trained = step === 0 ? [] : [...parameters].filter(([name]) => name.endsWith('.lora_B.weight'))
+  const saved = trained.map(([, variable]) => ({ variable, value: variable.clone() }))
+  try {
+    for (const { variable } of saved) assign(variable, tf.zeros(variable.shape))
+    await work()
+  } finally {
+    for (const { variable, value } of saved) assign(variable, value)
+  }
+}
+
+/** The variable takes the value over. */
+function assign(variable: tf.Variable, value: tf.Tensor) {
+  variable.assign(value)
+  value.dispose()
+}
+
+/** A preview that fails must not stop the training; a listener that fails ends it. */
 async function tryPreviews(previews: PreviewRenderer, step: number, reporter: Reporter<TrainEvent>) {
   try {
     await previews.renderAt(step)
   } catch (error) {
+    await reporter.settled() // throws the error of a listener
     if (error instanceof Interrupted) return // the training loop stops next, and saves
     reporter.warn(`the preview at step ${step} failed: ${(error as Error).message}`)
   }

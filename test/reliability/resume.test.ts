@@ -1,5 +1,5 @@
 /** Which parameters of a resumed run may change. */
-import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -7,6 +7,8 @@ import { comparableContent, leftoverFiles } from '../../scripts/reliability/run-
 import { noise, tinyOptions, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import type { TrainOptions } from '../../src/config/settings.ts'
 import { lockFileName, lockFolder } from '../../src/platform/lock.ts'
+import { createRunReport } from '../../src/report/run-report.ts'
+import type { TrainEvent } from '../../src/train/events.ts'
 import { resumeTraining, train } from '../../src/train/train.ts'
 import { inFolder, ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
 
@@ -94,5 +96,83 @@ describe('a resumed run', () => {
     lock.release()
     expect(leftoverFiles(join(folder, 'moved'))).toEqual([])
     expect(existsSync(join(folder, 'runs/short'))).toBe(false)
+  })
+})
+
+describe('the previews and the report of a resumed run', () => {
+  const withPreviews = {
+    ...{ ...options, numberOfSteps: 6, checkpointInterval: 2, previewInterval: 2, previewSteps: 1, previewCfg: 1 },
+    validation: [{ referenceAudioUrl: 'ref.wav' }],
+  }
+  const previewsOf = (name: string) => readdirSync(join(folder, name, 'previews')).sort()
+  const bytesOf = (...path: string[]) => readFileSync(join(folder, ...path))
+
+  /** Runs with a report. @param stopAfter aborts the run after this step. @returns the events. */
+  async function reported(
+    work: (options: { signal: AbortSignal; onEvent: (event: TrainEvent) => Promise<void> }) => Promise<unknown>,
+    stopAfter?: number,
+  ): Promise<TrainEvent[]> {
+    const [events, stop, report] = [[] as TrainEvent[], new AbortController(), createRunReport()]
+    const onEvent = async (event: TrainEvent) => {
+      events.push(event)
+      if (event.type === 'step' && event.step === stopAfter) stop.abort()
+      await report(event)
+    }
+    const done = inFolder({ cwd: folder }, () => work({ signal: stop.signal, onEvent }))
+    await (stopAfter === undefined ? done : expect(done).rejects.toThrow('stopped after step'))
+    return events
+  }
+
+  const infos = (events: TrainEvent[]) => events.flatMap((event) => (event.type === 'info' ? [event.message] : []))
+
+  it('are those of an uninterrupted one, except for times', async () => {
+    const whole = await reported((run) => train({ ...withPreviews, out: 'whole/run' }, run))
+    const first = await reported((run) => train({ ...withPreviews, out: 'parts/run' }, run), 3)
+    const second = await reported((run) => resumeTraining('parts/run', {}, run))
+    const losses = (events: TrainEvent[]) =>
+      events.flatMap((event) => (event.type === 'step' ? [[event.step, event.loss, event.smoothedLoss]] : []))
+    expect(losses([...first, ...second])).toEqual(losses(whole))
+    const page = (name: string) =>
+      bytesOf(name, 'report.html')
+        .toString()
+        .replace(/<header>.*<\/header>/s, '')
+        .replace(/<figure><figcaption><strong>Seconds per step.*?<\/figure>/s, '')
+        .replace(/<dt>metrics\.jsonl.*?<\/dd>/, '')
+    expect(page('parts/run')).toBe(page('whole/run'))
+    expect(page('whole/run').match(/<audio/g)).toHaveLength(1 + 4)
+    const verdicts = (name: string) => JSON.parse(bytesOf(name, 'verdicts.json').toString())
+    expect(verdicts('parts/run')).toEqual(verdicts('whole/run'))
+    expect(verdicts('whole/run').previews.map(({ word }: { word: unknown }) => word === null)).toEqual([
+      ...[true, false, false, false],
+    ])
+  })
+
+  it('are rendered again where a finished run is resumed with other settings of previews; earlier ones are kept', async () => {
+    const [lora, earlier] = [bytesOf('parts/run/lora.safetensors'), bytesOf('parts/run/previews/preview-1-00006.wav')]
+    const events = await reported((run) => resumeTraining('parts/run', { options: { previewSteps: 2 } }, run))
+    expect(infos(events)).toContainEqual(
+      expect.stringMatching(/^preview_steps changed: earlier previews are in .*until-00006$/),
+    )
+    expect(previewsOf('parts/run')).toEqual(['preview-1-00000.wav', 'preview-1-00006.wav', 'until-00006'])
+    expect(bytesOf('parts/run/previews/until-00006/preview-1-00006.wav').equals(earlier)).toBe(true)
+    expect(bytesOf('parts/run/lora.safetensors').equals(lora)).toBe(true)
+    await reported((run) => train({ ...withPreviews, previewSteps: 2, out: 'other/run' }, run))
+    for (const name of ['preview-1-00000.wav', 'preview-1-00006.wav'])
+      expect(bytesOf('parts/run/previews', name).equals(bytesOf('other/run/previews', name))).toBe(true)
+  })
+
+  it('are not rendered again without a change, and a change without effect is reported', async () => {
+    const again = await reported((run) => resumeTraining('other/run', {}, run))
+    expect(again.filter(({ type }) => type === 'preview')).toEqual([])
+    expect(infos(again).filter((message) => message.startsWith('No previews'))).toEqual([])
+    const changed = await reported((run) => resumeTraining('other/run', { options: { previewInterval: 3 } }, run))
+    expect(infos(changed)).toContain(
+      'No previews are rendered with the changed preview_interval: all 6 steps are done, and the preview of the last one exists',
+    )
+    await trained('without-references', 1)
+    const none = await reported((run) => resumeTraining('without-references', { options: { previewSteps: 2 } }, run))
+    expect(infos(none)).toContain(
+      'No previews are rendered with the changed preview_steps: the run has no --validation-reference',
+    )
   })
 })

@@ -1,6 +1,6 @@
 /** Problems during a run: a loss that is not finite, a preview that fails, a full disk. */
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -47,6 +47,24 @@ it('a loss that is not finite stops the run and is reported with its sigma and p
     hint: expect.stringContaining('--resume diverged --learning-rate <number>'),
   })
 })
+
+it.each(['preview', 'reconstruction'] as const)(
+  'a listener that fails in a %s event ends the run, without a warning first',
+  async (type) => {
+    const warnings: string[] = []
+    const onEvent = async (event: TrainEvent) => {
+      if (event.type === 'warning' && event.message.includes('failed')) warnings.push(event.message)
+      if (event.type === type) throw new Error('the listener failed')
+    }
+    const previews = { validation: [{ referenceAudioUrl: 'ref.wav' }], previewSteps: 1, previewCfg: 1 }
+    const ended = inFolder(context, () =>
+      train({ ...options, ...previews, out: `listener-${type}` }, { onEvent, reconstructions: 1 }),
+    )
+    await expect(ended).rejects.toThrow('the listener failed')
+    expect(warnings).toEqual([])
+    expect(existsSync(join(folder, `listener-${type}`, 'lora.safetensors'))).toBe(false)
+  },
+)
 
 it('a preview that fails does not stop the training', async () => {
   const config = { tool: 'ltx-a2a', training_type: 'audio_to_audio_lora', trigger_phrase: '', parameters: {} } as const

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { resolveTrainSettings, type TrainOptions } from '../../src/config/settings.ts'
 import type { EncodedPair } from '../../src/encode/dataset.ts'
-import { differences, parseResumeCheck, resumeCheckOf } from '../../src/train/resume-check.ts'
+import { differences, parseResumeCheck, previewChanges, resumeCheckOf } from '../../src/train/resume-check.ts'
 import type { TrainerSettings } from '../../src/train/trainer.ts'
 
 const settings: TrainerSettings = {
@@ -65,4 +66,14 @@ describe('a resume check refuses', () => {
 it('other JSON is not parsed as a resume check', () => {
   for (const text of ['', '{}', '[]', '{"settings":{"rank":4},"pairs":[]}', '{"settings":{},"pairs":[["a"]]}'])
     expect(parseResumeCheck(text)).toBeUndefined()
+})
+
+it('the settings that make previews incomparable are named, and no others', () => {
+  const options = { data: 'pairs', audioDurationSeconds: 1 }
+  const resolve = (changed: Partial<TrainOptions>) =>
+    resolveTrainSettings({ options: { ...options, ...changed } }).settings
+  const changed = resolve({ previewSteps: 3, stgScale: 0, numberOfSteps: 3000, previewInterval: 7 })
+  expect(previewChanges(resolve({}), changed).sort()).toEqual(['preview_steps', 'stg_scale'])
+  expect(previewChanges(resolve({}), resolve({ validation: [{ referenceAudioUrl: 'a.wav' }] }))).toEqual(['validation'])
+  expect(previewChanges(resolve({}), changed, ['preview_interval'])).toContain('preview_interval')
 })

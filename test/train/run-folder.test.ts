@@ -17,9 +17,11 @@ import {
   createRunFolder,
   openRunFolder,
   type RunConfig,
+  readLosses,
   removeOldCheckpoints,
   savedCheckpoints,
   savedLora,
+  setPreviewsAside,
   truncateMetrics,
 } from '../../src/train/run-folder.ts'
 
@@ -141,4 +143,28 @@ it('truncateMetrics removes later steps and an incomplete line', () => {
   writeFileSync(run.metrics, '{"step":4,"lo', { flag: 'a' })
   truncateMetrics(run, 2)
   expect(readFileSync(run.metrics, 'utf8')).toBe('{"step":0}\n{"step":1}\n{"step":2}\n')
+})
+
+it('the losses of the steps are read from the metrics, without those that have none', () => {
+  const run = createRunFolder(join(folder, 'run'), config)
+  expect(readLosses(run)).toEqual([])
+  for (const line of [
+    { step: 0, fixed_loss: 1 },
+    { step: 1, loss: 0.5 },
+    { step: 2, loss: 0.1 + 0.2 },
+  ])
+    appendMetrics(run, line)
+  expect(readLosses(run)).toEqual([0.5, 0.1 + 0.2])
+})
+
+it('previews are set aside without replacing those that were set aside before', () => {
+  const run = createRunFolder(join(folder, 'run'), config)
+  expect(setPreviewsAside(run, 4)).toBeUndefined()
+  mkdirSync(join(run.path, 'previews'))
+  const kept = ['first', 'second'].map((text) => {
+    writeFileSync(run.preview(1, 4), text)
+    return setPreviewsAside(run, 4) as string
+  })
+  expect(kept.map((path) => readFileSync(join(path, 'preview-1-00004.wav'), 'utf8'))).toEqual(['first', 'second'])
+  expect(existsSync(run.preview(1, 4))).toBe(false)
 })
