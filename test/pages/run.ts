@@ -27,7 +27,11 @@ export async function largeRun(): Promise<RunReport> {
     const previews = []
     for (const step of checkpoints) {
       const preview = step === 0 ? stereo(seed + 50) : step < 1000 ? reference : radio(reference, step)
-      previews.push({ step, sound: await sound(preview), verdict: judge({ preview, reference }) })
+      previews.push({
+        step,
+        sound: await sound(preview),
+        verdict: judge({ preview, reference, base: step === 0 ? 'preview' : undefined }),
+      })
     }
     validation.push({
       prompt: seed === 1 ? 'v1ntage radio, a <calm> voice' : '',
