@@ -4,7 +4,7 @@ import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
 import { FfmpegTimeout, runFfmpeg } from './ffmpeg.ts'
 import { parseWavHeader, type WavFormat } from './wav.ts'
-import { concatenateSamples, deinterleave, peakOf, type Waveform } from './waveform.ts'
+import { concatenateSamples, deinterleave, largestSample, peakOf, type Waveform } from './waveform.ts'
 
 /** The extension decides the demuxer, so that a file cannot pass for another format, nor a playlist for a recording. */
 const demuxers: Record<string, string> = {
@@ -15,6 +15,11 @@ const demuxers: Record<string, string> = {
   '.aac': 'aac',
   '.m4a': 'mov',
 }
+
+/** The formats whose decoders change samples, so that a clipped peak is no longer flat. m4a may hold a lossless codec, but rarely does. */
+const lossyExtensions: readonly string[] = ['.mp3', '.ogg', '.oga', '.opus', '.aac', '.m4a', '.mp4', '.webm', '.wma']
+
+export const isLossy = (path: string) => lossyExtensions.includes(extname(path).toLowerCase())
 
 export const audioExtensions: readonly string[] = Object.keys(demuxers)
 
@@ -27,7 +32,7 @@ export type DecodeOptions = {
 /**
  * Decodes the first audio stream of a file, at its own sample rate and with all its channels.
  * @param options.maxSeconds only the first `floor(maxSeconds · sampleRate)` samples are decoded.
- * @throws UserError when the file is of an unknown type, cannot be decoded, has no audio, or is over a limit.
+ * @throws UserError when the file is of an unknown type, cannot be decoded, has no audio or a sample that is not a usable number, or is over a limit.
  */
 export async function decodeAudio(
   path: string,
@@ -111,7 +116,9 @@ async function streamSamples(
     const wholeBytes = pending.length - (pending.length % frameBytes)
     if (wholeBytes === 0) return
     const aligned = new Uint8Array(pending.subarray(0, wholeBytes)) // a copy, because a Float32Array must start at a multiple of four
-    onSamples(new Float32Array(aligned.buffer), format)
+    const samples = new Float32Array(aligned.buffer)
+    checkSamples(samples, frames, format, name)
+    onSamples(samples, format)
     pending = pending.subarray(wholeBytes)
     frames += wholeBytes / frameBytes
     checkAmount(frames, format, name, limits)
@@ -149,6 +156,22 @@ function checkFormat({ sampleRate, channelCount }: WavFormat, name: string, limi
     throw new UserError(`${name} has ${channelCount} channels, more than ${limits['audio-channels']}`, {
       hint: `export it in stereo, or ${raiseLimitHint('audio-channels', channelCount)}`,
     })
+}
+
+/** A float format can hold what is no number, and values that make everything else silent. @param start the position of the first frame. */
+function checkSamples(samples: Float32Array, start: number, { sampleRate, channelCount }: WavFormat, name: string) {
+  const at = samples.findIndex((sample) => !(Math.abs(sample) <= largestSample))
+  if (at < 0) return
+  const seconds = ((start + Math.floor(at / channelCount)) / sampleRate).toFixed(3)
+  throw new UserError(`${name} has ${describeSample(samples[at] as number)} at ${seconds} s`, {
+    hint: 'export it again, or cut that place out; full scale is 1 in a float file',
+  })
+}
+
+function describeSample(sample: number): string {
+  if (Number.isNaN(sample)) return 'a sample that is not a number'
+  if (!Number.isFinite(sample)) return 'an infinite sample'
+  return `a sample far above full scale (${Number(sample.toPrecision(2))})`
 }
 
 /** A few bytes can decode to hours. */

@@ -75,6 +75,12 @@ export const fromDbfs = (decibels: number) => 10 ** (decibels / 20)
  */
 export const silencePeak = fromDbfs(-80)
 
+/**
+ * Samples further from zero (+60 dBFS) are damage. Beside one of them, a normalized clip at full scale would lie below −60 dBFS, where the inspection
+ * counts sound as silence. Peaks above full scale are otherwise legal in float files, and recorders use them.
+ */
+export const largestSample = 1000
+
 /** The peak of a normalized clip. −1 dBFS leaves room for the overshoot of resamplers and lossy codecs. */
 const normalizedPeak = fromDbfs(-1)
 

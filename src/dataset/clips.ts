@@ -64,18 +64,25 @@ function withLength(samples: number, { sampleRate, channels }: Waveform): Wavefo
   return { sampleRate, channels: resized }
 }
 
+export type FitReferenceOptions = {
+  normalize?: boolean
+  /** What the file is called in messages; the path by default. */
+  name?: string | undefined
+  limits?: Limits | undefined
+}
+
 /**
  * The reference of a preview: at most the first `seconds` of a file, stereo, 16 kHz; a shorter one stays shorter.
- * @throws UserError when the file cannot be read or is shorter than 0.1 s.
+ * @throws UserError when the file cannot be read, is shorter than 0.1 s, or has a sample that is not a usable number.
  */
 export async function fitReference(
   path: string,
   seconds: number,
-  { normalize = false, limits }: { normalize?: boolean; limits?: Limits | undefined } = {},
+  { normalize = false, name = path, limits }: FitReferenceOptions = {},
 ): Promise<Waveform> {
-  const decoded = toStereo(await decodeAudio(path, { maxSeconds: seconds + spareSeconds, limits }))
+  const decoded = toStereo(await decodeAudio(path, { maxSeconds: seconds + spareSeconds, name, limits }))
   if (durationOf(decoded) < shortestReferenceSeconds)
-    throw new UserError(`${path} has only ${durationOf(decoded).toFixed(3)} s`, {
+    throw new UserError(`${name} has only ${durationOf(decoded).toFixed(3)} s`, {
       hint: `a reference needs at least ${shortestReferenceSeconds} s`,
     })
   const trimmed = firstSamples(decoded, Math.floor(seconds * decoded.sampleRate))

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { decodeAudio, measureAudio } from '../../src/audio/decode.ts'
-import { durationOf, peak } from '../../src/audio/waveform.ts'
+import { runFfmpeg } from '../../src/audio/ffmpeg.ts'
+import { durationOf, largestSample, peak } from '../../src/audio/waveform.ts'
 import { convert, risesPerSecond, tone, writeWav } from './signals.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
@@ -75,6 +76,58 @@ describe('measuring', () => {
     const path = writeWav(at('cut.wav'), tone(1, { sampleRate: 8000, channels: 1 }))
     truncateSync(path, 44 + 8000)
     expect((await measureAudio(path, { headSeconds: 1 })).seconds).toBe(0.5)
+  })
+})
+
+describe('a sample that is not a usable number', () => {
+  const withSample = (name: string, sample: number) => {
+    const waveform = tone(1, { sampleRate: 8000 })
+    waveform.channels[1]?.fill(sample, 4000, 4002)
+    return writeWav(at(name), waveform, 'float32')
+  }
+
+  test.each([
+    [Number.NaN, 'a sample that is not a number'],
+    [Number.POSITIVE_INFINITY, 'an infinite sample'],
+    [Number.NEGATIVE_INFINITY, 'an infinite sample'],
+    [1e29, 'a sample far above full scale (1e+29)'],
+    [-32_768, 'a sample far above full scale (-33000)'],
+    [largestSample * 1.001, 'a sample far above full scale (1000)'],
+  ])('%d is refused with the file and its time', async (sample, what) => {
+    const path = withSample('bad.wav', sample)
+    const refusal = { name: 'UserError', message: `take 1 has ${what} at 0.500 s`, hint: expect.any(String) }
+    await expect(decodeAudio(path, { name: 'take 1' })).rejects.toMatchObject(refusal)
+    await expect(measureAudio(path, { name: 'take 1', headSeconds: 0.1 })).rejects.toMatchObject(refusal)
+  })
+
+  test('is refused in 64-bit float, which holds more than 32-bit float does', async () => {
+    for (const [sample, what] of [
+      [Number.NaN, 'a sample that is not a number'],
+      [1e300, 'an infinite sample'],
+    ] as const) {
+      const path = at('double.wav')
+      await runFfmpeg([
+        '-y',
+        '-i',
+        writeWav(at('single.wav'), tone(1, { sampleRate: 8000 })),
+        '-c:a',
+        'pcm_f64le',
+        path,
+      ])
+      const bytes = readFileSync(path)
+      bytes.writeDoubleLE(sample, bytes.indexOf('data') + 8 + 2 * 8 * 2000)
+      writeFileSync(path, bytes)
+      await expect(decodeAudio(path)).rejects.toThrow(`double.wav has ${what} at 0.250 s`)
+    }
+  })
+
+  test('is not a peak above full scale', async () => {
+    expect(peak(await decodeAudio(withSample('loud.wav', 8)))).toBe(8)
+    expect(peak(await decodeAudio(withSample('limit.wav', -largestSample)))).toBe(largestSample)
+  })
+
+  test('is not noticed after the part that is read', async () => {
+    expect(durationOf(await decodeAudio(withSample('later.wav', Number.NaN), { maxSeconds: 0.5 }))).toBe(0.5)
   })
 })
 

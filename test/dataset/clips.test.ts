@@ -184,6 +184,15 @@ describe('a reference clip', () => {
     expect(toDbfs(peak(clip))).toBeCloseTo(-1, 4)
   })
 
+  test('with a sample that is not a number is refused', async () => {
+    const broken = tone(0.5)
+    broken.channels[0]?.fill(Number.NaN, 11_025, 11_026)
+    await expect(fitReference(file('nan.wav', broken), 2)).rejects.toMatchObject({
+      name: 'UserError',
+      message: expect.stringMatching(/nan\.wav has a sample that is not a number at 0\.250 s$/),
+    })
+  })
+
   test('of 50 ms is refused', async () => {
     await expect(fitReference(file('blip.wav', tone(0.05)), 2)).rejects.toThrow('blip.wav has only 0.050 s')
   })

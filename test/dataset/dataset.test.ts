@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -144,6 +144,20 @@ describe('an invalid dataset is refused', () => {
       reference: { audio: null },
       plan: { use: false, reason: 'reference cannot be read' },
     })
+  })
+
+  test('samples that are not numbers are an error of their file', async () => {
+    const bad = join(folder, 'not-numbers')
+    mkdirSync(bad)
+    const target = tone(1)
+    target.channels[0]?.fill(Number.NaN, 22_050, 22_051)
+    for (const name of ['good', 'bad']) writeWav(join(bad, `${name}_start.wav`), tone(1))
+    writeWav(join(bad, 'good_end.wav'), tone(1))
+    writeWav(join(bad, 'bad_end.wav'), target, 'float32')
+    const dataset = await inspect(bad)
+    expect(messages(dataset)[0]).toBe('error: bad_end.wav has a sample that is not a number at 0.500 s')
+    expect(dataset.pairs.map(({ plan }) => plan.use)).toEqual([false, true])
+    expect(() => assertTrainable(dataset)).toThrow('bad_end.wav has a sample that is not a number at 0.500 s')
   })
 
   test('when no pair is long enough, the longest bucket that would do is named', async () => {
