@@ -1,17 +1,14 @@
 /** Sounds as small files for a page, in formats that every browser plays. */
 import type { Limits } from '../config/limits.ts'
+import { toMono } from './analysis/channels.ts'
 import { encodeWithFfmpeg, lacksEncoder } from './encode.ts'
-import { resample } from './resample.ts'
 import { encodeWav } from './wav.ts'
 import type { Waveform } from './waveform.ts'
 
 export type CompressedAudio = { type: 'audio/mpeg' | 'audio/wav'; bytes: Uint8Array }
 
-/** The sample rate of the wav file that replaces an mp3 file, in Hz. */
-const fallbackSampleRate = 16_000
-
 /**
- * Encodes a waveform as mp3; as a wav file of its first channel at 16 kHz where ffmpeg was built without an mp3 encoder.
+ * Encodes a waveform as mp3; as a wav file with one channel at 16 kHz where ffmpeg was built without an mp3 encoder.
  * @param kilobitsPerSecond 96 is good for stereo, 48 for mono
  */
 export async function compressAudio(
@@ -24,7 +21,6 @@ export async function compressAudio(
     return { type: 'audio/mpeg', bytes: await encodeWithFfmpeg(waveform, '.mp3', output, limits) }
   } catch (error) {
     if (!lacksEncoder(error)) throw error
-    const [channel] = resample(waveform, fallbackSampleRate).channels as [Float32Array]
-    return { type: 'audio/wav', bytes: encodeWav({ sampleRate: fallbackSampleRate, channels: [channel] }) }
+    return { type: 'audio/wav', bytes: encodeWav(toMono(waveform)) }
   }
 }

@@ -1,10 +1,13 @@
 /** Advice on a dataset: how long its clips should be, how consistent its pairs are, and what to fix first. */
 import { consistencyOf } from '../audio/analysis/pair-comparison.ts'
 import { sum } from '../platform/statistics.ts'
-import { duplicateFindings, outlierFindings, soundFindings } from './findings.ts'
+import { channelFindings } from './channel-findings.ts'
+import { soundFindings } from './findings.ts'
 import { type Bucket, type DatasetOptions, pairsPerClipLength, recommendedSeconds } from './fit-plan.ts'
 import { type DatasetPair, durationsOf, type InspectedPair } from './pair-inspection.ts'
 import { bySeverity, type Finding, findingIn } from './problem.ts'
+import { duplicateFindings, outlierFindings } from './relations.ts'
+import { isAudible, silenceFindings } from './silence.ts'
 
 export type Advice = {
   /** How many pairs each clip length keeps, and the length to take; `null` where no pair is long enough. */
@@ -18,7 +21,9 @@ export type Advice = {
 
 export function adviseOn(inspected: readonly InspectedPair[], options: DatasetOptions): Advice {
   const pairs = inspected.map(({ pair }) => pair)
-  const analyzed = inspected.flatMap(({ pair, features }) => (features ? [{ name: pair.name, features }] : []))
+  const analyzed = inspected.flatMap(({ pair, features }) =>
+    features && isAudible(pair) ? [{ name: pair.name, features }] : [],
+  )
   const buckets = pairsPerClipLength(durationsOf(pairs))
   const recommended = recommendedSeconds(buckets)
   const consistency = consistencyOf(analyzed.map(({ features }) => features.transformation))
@@ -27,7 +32,9 @@ export function adviseOn(inspected: readonly InspectedPair[], options: DatasetOp
     recommendedSeconds: recommended,
     agreement: consistency?.share ?? null,
     findings: [
+      ...silenceFindings(pairs, options),
       ...soundFindings(pairs, options),
+      ...channelFindings(pairs),
       ...duplicateFindings(analyzed),
       ...lengthFindings(pairs, recommended, options),
       ...outlierFindings(analyzed, consistency),

@@ -1,19 +1,19 @@
-/** Findings on the sound of each pair, and on how the pairs of a dataset relate: duplicates, and pairs whose transformation differs. */
-import { findDuplicates } from '../audio/analysis/duplicates.ts'
+/** Findings on the sound of each pair: how its sides relate, and their defects. */
 import type { SoundMeasurements } from '../audio/analysis/measurement.ts'
-import type { Consistency, PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { countText } from '../platform/text.ts'
 import type { DatasetOptions } from './fit-plan.ts'
-import type { DatasetPair } from './pair-inspection.ts'
+import type { DatasetPair, DatasetSide } from './pair-inspection.ts'
+import { pairsWhere, sidesWhere } from './pair-selection.ts'
 import { type Finding, findingIn } from './problem.ts'
+import { isAudible } from './silence.ts'
 
 /** Half the length of a latent frame: a larger lag moves sound from one frame into the next. */
 export const tolerableLagSeconds = 0.02
 /** A target with a smaller `logMelDistance` from its reference sounds the same. Lossy codecs alone cause 0.3 dB. */
 const unchangedDecibels = 1
 const clippedPlacesPerSecond = 1
-const mostlySilentShare = 0.5
-const lateStartSeconds = 0.5
+/** A float file with a higher peak, in dBFS, has a click in it or another scale. Mixes and recorders stay below. */
+const highestPeakDbfs = 20
 const noticeableOffset = 0.02
 /** The model works with frequencies up to 8 kHz. */
 const lowestSampleRate = 16_000
@@ -22,8 +22,17 @@ const unevenLoudnessRange = 12
 
 /** The findings that matter most come first. */
 export function soundFindings(pairs: readonly DatasetPair[], { normalize }: DatasetOptions): Finding[] {
-  const pairsWith = (detail: (pair: DatasetPair) => string | undefined) => withDetails(pairs, detail)
+  const pairsWith = (detail: (pair: DatasetPair) => string | undefined) => pairsWhere(pairs, detail)
   return [
+    ...findingIn(
+      pairsWith((pair) => sidesWhere(pair, ({ audio }) => (audio?.peakDbfs ?? 0) > highestPeakDbfs)),
+      {
+        kind: 'far-above-full-scale',
+        severity: 'warning',
+        what: `Peak more than ${highestPeakDbfs} dB above full scale`,
+        hint: 'look for a click, which makes everything else quiet, or export the file again at a lower level',
+      },
+    ),
     ...findingIn(pairsWith(unrelated), {
       kind: 'unrelated',
       severity: 'warning',
@@ -60,12 +69,6 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
         hint: 'export it again at a lower level',
       },
     ),
-    ...findingIn(pairsWith(silent), {
-      kind: 'silence',
-      severity: 'hint',
-      what: 'Silent for half of the time, or starting late',
-      hint: 'trim the silence, at the same places on both sides',
-    }),
     ...findingIn(pairsWith(offset), {
       kind: 'offset',
       severity: 'hint',
@@ -82,18 +85,14 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
   ]
 }
 
-/** The pairs for which `detail` is defined; an empty detail is left out. */
-const withDetails = (pairs: readonly DatasetPair[], detail: (pair: DatasetPair) => string | undefined) =>
-  pairs.flatMap((pair) => {
-    const found = detail(pair)
-    return found === undefined ? [] : [found === '' ? { name: pair.name } : { name: pair.name, detail: found }]
-  })
+/** Whether reference and target are different performances. */
+export const isUnrelated = (pair: DatasetPair): boolean => pair.sound?.common === 'nothing' && isAudible(pair)
 
-const isAudible = ({ reference, target }: DatasetPair) => ![reference, target].some(({ audio }) => audio?.silent)
+const unrelated = (pair: DatasetPair) => (isUnrelated(pair) ? '' : undefined)
 
-const unrelated = (pair: DatasetPair) => (pair.sound?.common === 'nothing' && isAudible(pair) ? '' : undefined)
-
-function outOfSync({ sound }: DatasetPair): string | undefined {
+function outOfSync(pair: DatasetPair): string | undefined {
+  const { sound } = pair
+  if (!isAudible(pair)) return undefined
   if (!sound || sound.lagSeconds === null || Math.abs(sound.lagSeconds) < tolerableLagSeconds) return undefined
   return lagText(sound.lagSeconds)
 }
@@ -104,30 +103,20 @@ export const lagText = (seconds: number) => {
   return `${milliseconds > 0 ? '+' : milliseconds < 0 ? '−' : ''}${Math.abs(milliseconds)} ms`
 }
 
-function unchanged({ sound }: DatasetPair): string | undefined {
+function unchanged(pair: DatasetPair): string | undefined {
+  const { sound } = pair
+  if (!isAudible(pair)) return undefined
   if (!sound || sound.common === 'nothing' || sound.distance === null || sound.distance >= unchangedDecibels)
     return undefined
   return `${sound.distance.toFixed(1)} dB`
 }
 
-type Side = DatasetPair['reference']
-
-function clipped({ audio }: Side): string | undefined {
+function clipped({ audio }: DatasetSide): string | undefined {
   if (!audio?.sound) return undefined
   const { clippedPlaces } = audio.sound
   return clippedPlaces >= Math.max(1, clippedPlacesPerSecond * audio.seconds)
     ? countText(clippedPlaces, 'place')
     : undefined
-}
-
-/** How long both sides are silent. A side that is silent as a whole is reported as a problem. */
-function silent(pair: DatasetPair): string | undefined {
-  const sounds = soundsOf(pair)
-  if (sounds.length < 2 || !isAudible(pair)) return undefined
-  const share = Math.min(...sounds.map(({ silentShare }) => silentShare))
-  const start = Math.min(...sounds.map(({ silentStartSeconds }) => silentStartSeconds))
-  if (share >= mostlySilentShare) return `${Math.round(share * 100)} % silent`
-  return start >= lateStartSeconds ? `starts after ${start.toFixed(1)} s` : undefined
 }
 
 function offset(pair: DatasetPair): string | undefined {
@@ -162,65 +151,6 @@ function unevenLoudness(pairs: readonly DatasetPair[]): Finding[] {
       severity: 'hint',
       what: 'Uneven loudness',
       hint: 'make them equally loud, or leave --audio-normalize on',
-    },
-  )
-}
-
-type AnalyzedPair = { name: string; features: PairFeatures }
-
-/** A duplicate reference with another target is a contradiction. A duplicate pair only counts twice. */
-export function duplicateFindings(pairs: readonly AnalyzedPair[]): Finding[] {
-  const duplicatesOf = (side: 'reference' | 'target') => findDuplicates(pairs.map(({ features }) => features[side]))
-  const key = ([original, copy]: readonly [number, number]) => `${original} ${copy}`
-  const sameTargets = new Set(duplicatesOf('target').map(key))
-  const sameReferences = duplicatesOf('reference')
-  const isWholePair = (duplicate: readonly [number, number]) => sameTargets.has(key(duplicate))
-  const nameOf = (index: number) => pairs[index]?.name as string
-  const copiesIn = (duplicates: readonly [number, number][]) => {
-    const originals = new Map<number, number>()
-    for (const [original, copy] of duplicates) if (!originals.has(copy)) originals.set(copy, original)
-    return [...originals].map(([copy, original]) => ({ name: nameOf(copy), detail: `(as ${nameOf(original)})` }))
-  }
-  return [
-    ...findingIn(copiesIn(sameReferences.filter((duplicate) => !isWholePair(duplicate))), {
-      kind: 'contradiction',
-      severity: 'warning',
-      what: 'One reference, two targets',
-      hint: 'the model cannot know which one is meant: keep one of them, or give them different captions',
-    }),
-    ...findingIn(copiesIn(sameReferences.filter(isWholePair)), {
-      kind: 'duplicate',
-      severity: 'hint',
-      what: 'Near-duplicates',
-      hint: 'a duplicate counts twice in training: leave one out',
-    }),
-  ]
-}
-
-/** With a smaller share in common, a dataset has no common transformation, and therefore no outliers. */
-const minCommonShare = 0.3
-
-/** Pairs whose transformation points away from that of the others, or all pairs where they have little in common. */
-export function outlierFindings(pairs: readonly AnalyzedPair[], consistency: Consistency | undefined): Finding[] {
-  if (!consistency) return []
-  if (consistency.share < minCommonShare)
-    return findingIn(
-      pairs.map(({ name }) => ({ name })),
-      {
-        kind: 'no-common-change',
-        severity: 'hint',
-        what: `Inconsistent pairs (${Math.round(consistency.share * 100)} % of the change is common to all)`,
-        hint: 'one LoRA learns one transformation: split the dataset, or give each kind its own captions',
-      },
-    )
-  const outliers = pairs.filter((_, i) => (consistency.similarities[i] as number) < 0)
-  return findingIn(
-    outliers.map(({ name }) => ({ name })),
-    {
-      kind: 'odd',
-      severity: 'hint',
-      what: 'Changed differently from the other pairs',
-      hint: 'listen to them: _start and _end may be swapped, or another effect was used',
     },
   )
 }

@@ -7,7 +7,7 @@ import {
   type SoundMeasurements,
 } from '../audio/analysis/measurement.ts'
 import { comparePair, type PairComparison, type PairFeatures } from '../audio/analysis/pair-comparison.ts'
-import { type AudioInfo, measureAudio } from '../audio/decode.ts'
+import { type AudioInfo, isLossy, measureAudio } from '../audio/decode.ts'
 import { silencePeak, toDbfs } from '../audio/waveform.ts'
 import { composeCaption, decodeCaption } from './caption.ts'
 import { type ClipStore, fitClip, headSeconds } from './clips.ts'
@@ -117,7 +117,7 @@ async function measureSide(
   { analyzeSound, clips }: InspectPairOptions,
 ): Promise<MeasuredSide> {
   const about = { file: pair[side], pair: pair.name }
-  const meter = analyzeSound ? createSideMeter(comparedSeconds) : undefined
+  const meter = analyzeSound ? createSideMeter(comparedSeconds, isLossy(pair[side])) : undefined
   const head = clips && createHeadRecorder(headSeconds(seconds))
   try {
     const info = await source.withFile(pair[side], (file) =>

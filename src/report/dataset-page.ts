@@ -4,10 +4,11 @@ import { decodeAudio } from '../audio/decode.ts'
 import { toStereo } from '../audio/waveform.ts'
 import { consistencyText, lengthAdvice } from '../dataset/advice.ts'
 import type { Dataset } from '../dataset/dataset.ts'
-import { lagText, tolerableLagSeconds } from '../dataset/findings.ts'
+import { isUnrelated, lagText, tolerableLagSeconds } from '../dataset/findings.ts'
 import { sampleBuckets } from '../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../dataset/pair-inspection.ts'
 import type { Finding } from '../dataset/problem.ts'
+import { isAudible } from '../dataset/silence.ts'
 import type { Source } from '../dataset/source.ts'
 import { Interrupted } from '../platform/errors.ts'
 import type { OutputFile } from '../platform/output-file.ts'
@@ -140,15 +141,16 @@ function pairSection({ pairs }: Dataset): Markup | undefined {
 
 function pairRow(pair: DatasetPair): Markup {
   const { name, sound, plan, caption } = pair
-  const isLate = Math.abs(sound?.lagSeconds ?? 0) >= tolerableLagSeconds
-  const lag = sound?.common === 'nothing' ? 'unrelated' : sound?.lagSeconds == null ? '–' : lagText(sound.lagSeconds)
+  const lagSeconds = isAudible(pair) ? (sound?.lagSeconds ?? null) : null
+  const isLate = Math.abs(lagSeconds ?? 0) >= tolerableLagSeconds
+  const lag = isUnrelated(pair) ? 'unrelated' : lagSeconds === null ? '–' : lagText(lagSeconds)
   const outcome = plan.use ? outcomeText(plan) : `skipped: ${plan.reason}`
   const number = (text: string, isFlagged = false) => html`<td class="number${isFlagged && html` fair`}">${text}</td>`
   return html`<tr><td>${name}</td>${number(bothSides(pair, ({ seconds }) => seconds.toFixed(2)))}${number(
     bothSides(pair, ({ sampleRate }) => `${sampleRate / 1000}`),
   )}${number(bothSides(pair, ({ sound }) => levelText(sound?.loudness)))}${number(bothSides(pair, ({ peakDbfs }) => levelText(peakDbfs)))}${number(
     lag,
-    isLate || sound?.common === 'nothing',
+    isLate || isUnrelated(pair),
   )}${number(levelText(sound?.distance))}<td${!plan.use && html` class="fair"`}>${outcome}</td><td>${caption}</td></tr>\n`
 }
 

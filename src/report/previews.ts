@@ -1,7 +1,8 @@
 /** The previews and reconstructions of a run for its report: compressed, judged once, and restored after an interruption. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { logMelDistance, spectrogramOf, toMono } from '../audio/analysis/spectrogram.ts'
+import { toMono } from '../audio/analysis/channels.ts'
+import { logMelDistance, spectrogramOf } from '../audio/analysis/spectrogram.ts'
 import { type BestCheckpoint, type CheckpointCandidate, judge, type Verdict } from '../audio/analysis/verdict.ts'
 import { compressAudio } from '../audio/compress.ts'
 import { decodeWav, encodeWav } from '../audio/wav.ts'

@@ -98,7 +98,16 @@ const side = (path: string): DatasetPair['reference'] => ({
     channelCount: 2,
     peakDbfs: -3.1,
     silent: false,
-    sound: { loudness: -18.2, clippedPlaces: 0, silentShare: 0, silentStartSeconds: 0, silentEndSeconds: 0, offset: 0 },
+    sound: {
+      loudness: -18.2,
+      clippedPlaces: 0,
+      silentShare: 0,
+      silentStartSeconds: 0,
+      silentEndSeconds: 0,
+      offset: 0,
+      channelsCancel: false,
+      silentChannels: [],
+    },
   },
 })
 
@@ -115,7 +124,14 @@ export const dataset: Dataset = {
       i === 7
         ? { use: false, reason: 'target has 4.2 s of 5 s' }
         : { use: true, reference: { how: 'trim' }, target: { how: 'trim' } },
-    sound: { common: 'waveform', lagSeconds: i === 3 ? 0.037 : 0, waveformMatch: 0.4, timingMatch: 0.8, distance: 6.2 },
+    sound: {
+      common: 'waveform',
+      lagSeconds: i === 3 ? 0.037 : 0,
+      inverted: false,
+      waveformMatch: 0.4,
+      timingMatch: 0.8,
+      distance: 6.2,
+    },
   })),
   problems: [{ severity: 'hint', message: 'a hint', hint: 'what to do' }],
   counts: { pairs: 20, used: 19, skipped: 1, stretched: 0, trimmed: 19, asIs: 0 },

@@ -11,6 +11,8 @@ export type Alignment = {
   common: 'waveform' | 'timing' | 'nothing'
   /** How much later the second sound is; `null` where it cannot be determined, as for a steady tone. */
   lagSeconds: number | null
+  /** Whether the waveform of the second sound has the opposite polarity. */
+  inverted: boolean
   /** Correlation of the waveforms, 0 to 1: below 0.06 for unrelated recordings, up to 0.25 for a recording and the same through a telephone. */
   waveformMatch: number
   /** Correlation of the onsets, 0 to 1: below 0.35 for unrelated recordings. */
@@ -48,18 +50,31 @@ export function align(first: Waveform, second: Waveform): Alignment {
   const timings = crossCorrelation(...envelopes, { maxLag: maxLagSeconds * onsetRate })
   const timing = bestPeak(timings, timingPeakSeconds * onsetRate)
 
-  const matches = { waveformMatch: waveform.value, timingMatch: Math.max(0, timing.value) }
+  const common =
+    waveform.value >= sameWaveformThreshold ? 'waveform' : timing.value >= sameTimingThreshold ? 'timing' : 'nothing'
   const waveformLag = isClear(waveform, clearWaveformRatio) ? waveform.lag / sampleRate : null
   const timingLag = isClear(timing, clearTimingRatio) ? timing.lag / onsetRate : null
-  if (waveform.value >= sameWaveformThreshold) return { common: 'waveform', lagSeconds: waveformLag, ...matches }
-  if (timing.value >= sameTimingThreshold) return { common: 'timing', lagSeconds: timingLag, ...matches }
-  return { common: 'nothing', lagSeconds: null, ...matches }
+  return {
+    common,
+    lagSeconds: { waveform: waveformLag, timing: timingLag, nothing: null }[common],
+    inverted: common === 'waveform' && isInverted(waveforms),
+    waveformMatch: waveform.value,
+    timingMatch: Math.max(0, timing.value),
+  }
 }
 
 const onlyChannel = ({ channels }: Waveform) => channels[0] as Float32Array
 
 /** A sound with inverted polarity is the same sound. */
 const absolute = ({ values, maxLag }: CrossCorrelation): CrossCorrelation => ({ values: values.map(Math.abs), maxLag })
+
+/** Filters turn the phase: radios and high-passes give negative peaks up to 2.4 times as high as the positive ones, without an inversion. */
+const clearPolarityRatio = 3
+
+function isInverted({ values }: CrossCorrelation): boolean {
+  const [lowest, highest] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [0, 0])
+  return -lowest > clearPolarityRatio * highest
+}
 
 const isClear = ({ value, runnerUp }: Peak, ratio: number) => value >= ratio * runnerUp
 

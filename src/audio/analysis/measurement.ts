@@ -1,34 +1,43 @@
 /** Measures a recording while it is decoded, block by block: its loudness and defects, and its beginning for a closer look. */
 import type { OnSamples, SampleFormat } from '../decode.ts'
 import { concatenateWaveforms, deinterleave, firstSamples, sampleCount, toStereo, type Waveform } from '../waveform.ts'
-import { createLoudnessMeter } from './loudness.ts'
+import { type ChannelMeasurements, type ChannelMeter, createChannelMeter } from './channels.ts'
+import { createLoudnessMeter, type LoudnessMeter } from './loudness.ts'
 
 /** `loudness` is in LUFS; `null` for silence. */
-export type SoundMeasurements = Defects & { loudness: number | null }
+export type SoundMeasurements = Defects & ChannelMeasurements & { loudness: number | null }
 
 export type SideMeter = {
   /** The format is that of the first call. */
   add: OnSamples
   /** Of everything that was added. @throws Error when nothing was. */
   read(): SoundMeasurements
-  /** One channel, at the file's own rate. @throws Error when nothing was added. */
+  /** Stereo, at the file's own rate. @throws Error when nothing was added. */
   head(): Waveform
 }
 
-/** A meter for one side of a pair. @param headSeconds how much of the beginning to keep. */
-export function createSideMeter(headSeconds: number): SideMeter {
-  let meters: { loudness: ReturnType<typeof createLoudnessMeter>; defects: DefectMeter } | undefined
-  const head = createHeadRecorder(headSeconds, toMonoMean)
+/**
+ * A meter for one side of a pair.
+ * @param headSeconds how much of the beginning to keep.
+ * @param isLossy whether the samples went through a lossy codec, see `isLossy`.
+ */
+export function createSideMeter(headSeconds: number, isLossy = false): SideMeter {
+  let meters: { loudness: LoudnessMeter; defects: DefectMeter; channels: ChannelMeter } | undefined
+  const head = createHeadRecorder(headSeconds)
   return {
     add: (block, format) => {
-      meters ??= { loudness: createLoudnessMeter(format), defects: createDefectMeter(format) }
-      meters.loudness.add(block)
-      meters.defects.add(block)
+      meters ??= {
+        loudness: createLoudnessMeter(format),
+        defects: createDefectMeter(format, isLossy),
+        channels: createChannelMeter(format.channelCount),
+      }
+      for (const meter of Object.values(meters)) meter.add(block)
       head.add(block, format)
     },
     read: () => {
       if (!meters) throw new Error('nothing was measured')
-      return { ...meters.defects.read(), loudness: meters.loudness.integrated() }
+      const { channelsCancel, silentChannels } = meters.channels.read()
+      return { ...meters.defects.read(), channelsCancel, silentChannels, loudness: meters.loudness.integrated() }
     },
     head: head.waveform,
   }
@@ -41,18 +50,18 @@ export type HeadRecorder = {
 }
 
 /**
- * Keeps the beginning of a recording while it is decoded.
+ * Keeps the beginning of a recording in stereo while it is decoded. One block after the other is converted, so that a file with many channels takes no
+ * more memory than the result.
  * @param seconds how much to keep.
- * @param mix converts the channels. It is applied to one block after the other, so that a file with many channels takes no more memory than the result.
  */
-export function createHeadRecorder(seconds: number, mix: (waveform: Waveform) => Waveform = toStereo): HeadRecorder {
+export function createHeadRecorder(seconds: number): HeadRecorder {
   const blocks: Waveform[] = []
   let kept = 0
   return {
     add: (block, { sampleRate, channelCount }) => {
       const missing = Math.ceil(seconds * sampleRate) - kept
       if (missing <= 0) return
-      const mixed = mix(firstSamples(deinterleave(block, channelCount, sampleRate), missing))
+      const mixed = toStereo(firstSamples(deinterleave(block, channelCount, sampleRate), missing))
       kept += sampleCount(mixed)
       blocks.push(mixed)
     },
@@ -60,19 +69,9 @@ export function createHeadRecorder(seconds: number, mix: (waveform: Waveform) =>
   }
 }
 
-/** The mean of all channels. */
-function toMonoMean({ sampleRate, channels }: Waveform): Waveform {
-  const mono = Float32Array.from({ length: channels[0]?.length ?? 0 }, (_, i) => {
-    let sum = 0
-    for (const channel of channels) sum += channel[i] as number
-    return sum / channels.length
-  })
-  return { sampleRate, channels: [mono] }
-}
-
 /** What goes wrong while recording and exporting. */
 export type Defects = {
-  /** How many times three or more successive samples of a channel are at full scale. */
+  /** How many times three or more successive samples of a channel are at full scale, or at one and the same value above it. */
   clippedPlaces: number
   /** The share of windows of 20 ms that are below −60 dBFS, 0 to 1, and how long that lasts at the start and at the end. */
   silentShare: number
@@ -90,28 +89,36 @@ type DefectMeter = {
 
 /** Lossy codecs round a clipped peak a little. */
 const fullScale = 0.999
-/** Two successive samples at full scale can be a peak that is not clipped. */
+/** Two successive samples at full scale or of the same value can be a peak that is not clipped. */
 const clippedSamples = 3
 
 const windowsPerSecond = 50
 /** −60 dBFS: the noise of a quiet room in a good recording. */
 const silentRms = 0.001
 
-function createDefectMeter({ sampleRate, channelCount }: SampleFormat): DefectMeter {
-  const runs = new Int32Array(channelCount) // of samples at full scale, per channel
+function createDefectMeter({ sampleRate, channelCount }: SampleFormat, isLossy: boolean): DefectMeter {
+  const runs = new Int32Array(channelCount) // of clipped samples, per channel
+  const previous = new Float64Array(channelCount)
   const sums = new Float64Array(channelCount)
   const windowFrames = Math.round(sampleRate / windowsPerSecond)
   const silentWindows: boolean[] = []
   let [clippedPlaces, frames, windowPower, inWindow] = [0, 0, 0, 0]
+  /** A float file may exceed full scale: only a flat top is clipped there. A lossy codec leaves no top flat, and raises those at full scale a little. */
+  const nextRun = (run: number, sample: number, before: number) => {
+    const level = Math.abs(sample)
+    if (level < fullScale) return 0
+    return level <= 1 || isLossy || sample === before ? run + 1 : 1
+  }
   const add = (block: Float32Array) => {
     for (let at = 0; at < block.length; at += channelCount) {
       for (let c = 0; c < channelCount; c++) {
         const sample = block[at + c] as number
         sums[c] = (sums[c] as number) + sample
         windowPower += sample * sample
-        const run = Math.abs(sample) >= fullScale ? (runs[c] as number) + 1 : 0
+        const run = nextRun(runs[c] as number, sample, previous[c] as number)
         if (run === clippedSamples) clippedPlaces++
         runs[c] = run
+        previous[c] = sample
       }
       frames++
       if (++inWindow < windowFrames) continue

@@ -2,6 +2,7 @@
 import { mean } from '../../platform/statistics.ts'
 import type { Waveform } from '../waveform.ts'
 import { type Alignment, align } from './alignment.ts'
+import { channelOf, channelsCancel, toMono } from './channels.ts'
 import { type Fingerprint, fingerprintOf } from './duplicates.ts'
 import {
   alignSpectrograms,
@@ -9,7 +10,6 @@ import {
   logMelDistance,
   type Spectrogram,
   spectrogramOf,
-  toMono,
 } from './spectrogram.ts'
 
 export type PairComparison = Alignment & {
@@ -25,18 +25,38 @@ export function comparePair(
   target: Waveform,
 ): { comparison: PairComparison; features: PairFeatures } {
   const [referenceMono, targetMono] = [toMono(reference), toMono(target)]
-  const alignment = align(referenceMono, targetMono)
-  const [referenceSpectrogram, targetSpectrogram] = [spectrogramOf(referenceMono), spectrogramOf(targetMono)]
+  const { sounds, alignment } = alignBest([[referenceMono, targetMono], ...channelPairs(reference, target)])
+  const [referenceSpectrogram, targetSpectrogram] = [spectrogramOf(sounds[0]), spectrogramOf(sounds[1])]
   const aligned = alignSpectrograms(referenceSpectrogram, targetSpectrogram, alignment.lagSeconds ?? 0)
+  const fingerprint = (mono: Waveform, spectrogram: Spectrogram) =>
+    fingerprintOf(sounds.includes(mono) ? spectrogram : spectrogramOf(mono)) // the same, whatever the other side is
   return {
     comparison: { ...alignment, distance: logMelDistance(...aligned) },
     features: {
       transformation: transformationOf(...aligned),
-      reference: fingerprintOf(referenceSpectrogram),
-      target: fingerprintOf(targetSpectrogram),
+      reference: fingerprint(referenceMono, referenceSpectrogram),
+      target: fingerprint(targetMono, targetSpectrogram),
     },
   }
 }
+
+type Sounds = readonly [reference: Waveform, target: Waveform]
+
+/** Where the channels of a side cancel each other, its channels are compared with those of the other side. */
+function channelPairs(reference: Waveform, target: Waveform): Sounds[] {
+  if (!channelsCancel(reference) && !channelsCancel(target)) return []
+  const channelCount = Math.min(reference.channels.length, target.channels.length)
+  return Array.from({ length: channelCount }, (_, c) => [channelOf(reference, c), channelOf(target, c)] as const)
+}
+
+/** Of several versions of a pair, the one whose sides match best. */
+function alignBest(versions: Sounds[]): { sounds: Sounds; alignment: Alignment } {
+  const aligned = versions.map((sounds) => ({ sounds, alignment: align(...sounds) }))
+  return aligned.reduce((best, next) => (isBetter(next.alignment, best.alignment) ? next : best))
+}
+
+const isBetter = (a: Alignment, b: Alignment) =>
+  a.common === b.common ? a.waveformMatch > b.waveformMatch : a.common === 'waveform' || b.common === 'nothing'
 
 /**
  * What a pair does to a sound, in 32 numbers: by how many decibels the level of each band group changes, less the mean change in level, and by how

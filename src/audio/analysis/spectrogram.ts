@@ -1,26 +1,17 @@
 /** Mel spectrograms for comparing sounds: 64 mel bands up to 8 kHz, as the audio VAE has them, 100 frames per second, in decibels. */
 import { mean } from '../../platform/statistics.ts'
 import { logMel } from '../mel.ts'
-import { resample } from '../resample.ts'
 import { sampleCount, type Waveform } from '../waveform.ts'
+import { comparedSampleRate as sampleRate } from './channels.ts'
 
 /** `decibels` is row-major `[frames, bands]`. */
 export type Spectrogram = { frames: number; bands: number; decibels: Float32Array }
 
 export const framesPerSecond = 100
 export const bands = 64
-const sampleRate = 16_000
 const windowLength = 1024
 
 const decibelsPerNeper = 20 / Math.log(10)
-
-/** The mean of all channels, at 16 kHz. */
-export function toMono(waveform: Waveform): Waveform {
-  const [first, ...others] = waveform.channels as [Float32Array, ...Float32Array[]]
-  const sums = first.map((sample, i) => others.reduce((sum, channel) => sum + (channel[i] as number), sample))
-  const channel = others.length === 0 ? first : sums.map((sample) => sample / waveform.channels.length)
-  return resample({ sampleRate: waveform.sampleRate, channels: [channel] }, sampleRate)
-}
 
 /** @param waveform from `toMono`; one that is no longer than half a window has no frames. */
 export function spectrogramOf(waveform: Waveform): Spectrogram {

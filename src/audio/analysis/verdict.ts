@@ -4,6 +4,7 @@ import { mean } from '../../platform/statistics.ts'
 import { countText } from '../../platform/text.ts'
 import { sampleCount, type Waveform } from '../waveform.ts'
 import { align, sameTimingThreshold } from './alignment.ts'
+import { toMono } from './channels.ts'
 import { pearson } from './correlation.ts'
 import {
   alignSpectrograms,
@@ -13,7 +14,6 @@ import {
   maxOf,
   type Spectrogram,
   spectrogramOf,
-  toMono,
 } from './spectrogram.ts'
 
 /** `unchanged` is a preview that sounds like that of the base, `off-target` one that is no nearer to the known target than that of the base. */

@@ -3,10 +3,11 @@ import { Chalk, type ChalkInstance } from 'chalk'
 import Table from 'cli-table3'
 import { type Advice, consistencyText, lengthAdvice } from '../../dataset/advice.ts'
 import type { Dataset } from '../../dataset/dataset.ts'
-import { lagText, tolerableLagSeconds } from '../../dataset/findings.ts'
+import { isUnrelated, lagText, tolerableLagSeconds } from '../../dataset/findings.ts'
 import { type DatasetOptions, type FitPlan, sampleBuckets } from '../../dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../../dataset/pair-inspection.ts'
 import { countProblems, type Finding, findingText, type Problem, type Severity } from '../../dataset/problem.ts'
+import { isAudible } from '../../dataset/silence.ts'
 import { sum } from '../../platform/statistics.ts'
 import { countText, decimalText, plain } from '../../platform/text.ts'
 
@@ -143,9 +144,10 @@ function loudness(pair: DatasetPair, chalk: ChalkInstance): Cell {
 }
 
 /** How much later the target is than its reference. */
-function lag({ sound }: DatasetPair, chalk: ChalkInstance): Cell {
-  if (sound?.common === 'nothing') return { text: 'unrelated', paint: chalk.yellow }
-  if (sound?.lagSeconds == null) return { text: '–', paint: chalk.dim }
+function lag(pair: DatasetPair, chalk: ChalkInstance): Cell {
+  const { sound } = pair
+  if (isUnrelated(pair)) return { text: 'unrelated', paint: chalk.yellow }
+  if (sound?.lagSeconds == null || !isAudible(pair)) return { text: '–', paint: chalk.dim }
   const isOutOfSync = Math.abs(sound.lagSeconds) >= tolerableLagSeconds
   return { text: lagText(sound.lagSeconds), paint: isOutOfSync ? chalk.yellow : chalk.dim }
 }

@@ -1,6 +1,7 @@
 /** A sound on a page: its spectrogram as PNG, its waveform as SVG, and a player. */
 import { deflateSync } from 'node:zlib'
-import { maxOf, type Spectrogram, spectrogramOf, toMono } from '../../audio/analysis/spectrogram.ts'
+import { toMono } from '../../audio/analysis/channels.ts'
+import { maxOf, type Spectrogram, spectrogramOf } from '../../audio/analysis/spectrogram.ts'
 import { durationOf, sampleCount, type Waveform } from '../../audio/waveform.ts'
 import { crc32 } from '../../formats/crc.ts'
 import { html, type Markup } from './page.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { align } from '../../../src/audio/analysis/alignment.ts'
-import { toMono } from '../../../src/audio/analysis/spectrogram.ts'
+import { toMono } from '../../../src/audio/analysis/channels.ts'
 import type { Waveform } from '../../../src/audio/waveform.ts'
 import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 
@@ -62,5 +62,32 @@ test('a repeating sound matches by waveform but has no unambiguous lag', () => {
 })
 
 test('silence has nothing in common with anything', () => {
-  expect(align(dry, louder(dry, 0))).toEqual({ common: 'nothing', lagSeconds: null, waveformMatch: 0, timingMatch: 0 })
+  expect(align(dry, louder(dry, 0))).toEqual({
+    common: 'nothing',
+    lagSeconds: null,
+    inverted: false,
+    waveformMatch: 0,
+    timingMatch: 0,
+  })
+})
+
+describe('polarity', () => {
+  const polarity = (...sounds: [Waveform, Waveform]) => align(...sounds).inverted
+
+  test.each([1, 2, 3, 4])('of performance %i is inverted where the waveform is, also with a room effect', (seed) => {
+    const sound = performance(seed)
+    expect([polarity(sound, louder(sound, -0.5)), polarity(sound, louder(room(sound), -1))]).toEqual([true, true])
+  })
+
+  test.each([1, 2, 3, 4, 5, 6])(
+    'of performance %i is not inverted by a radio, a room, or another performance',
+    (seed) => {
+      const sound = performance(seed)
+      expect([radio(sound), room(sound), performance(seed + 20)].map((other) => polarity(sound, other))).toEqual([
+        false,
+        false,
+        false,
+      ])
+    },
+  )
 })

@@ -19,6 +19,48 @@ describe('the comparison of a pair', () => {
     expect(late.comparison.distance).toBeCloseTo(inSync.comparison.distance as number, 0)
   })
 
+  describe('with an inverted channel', () => {
+    const wide = (sound: Waveform) => ({
+      ...sound,
+      channels: [sound, louder(sound, -1)].flatMap(({ channels }) => channels),
+    })
+    const both = (sound: Waveform) => ({ ...sound, channels: [...sound.channels, ...sound.channels] })
+    const sound = performance(1)
+    const expected = compare(sound, radio(sound))
+
+    test.each([
+      ['on both sides', wide(sound), wide(radio(sound))],
+      ['of the target', both(sound), wide(radio(sound))],
+      ['of the reference', wide(sound), both(radio(sound))],
+      ['of the target of a mono reference', sound, wide(radio(sound))],
+    ])('%s is that of its sound', (_, reference, target) => expect(compare(reference, target)).toEqual(expected))
+
+    test('finds what left and right have in common where their mean and their difference have nothing', () => {
+      const [voice, left, right] = [performance(1), performance(2), performance(3)].map(
+        ({ channels: [channel] }) => channel as Float32Array,
+      ) as [Float32Array, Float32Array, Float32Array]
+      const sum = (a: Float32Array, b: Float32Array, sign: number) => a.map((x, i) => x + sign * (b[i] as number))
+      const { sampleRate } = sound
+      const stereo = { sampleRate, channels: [sum(voice, left, 1), sum(voice, right, 1)] }
+      const withoutVoice = { sampleRate, channels: [sum(left, right, -1), sum(right, left, -1)] }
+      expect(compare(stereo, withoutVoice).comparison).toMatchObject({
+        common: 'waveform',
+        lagSeconds: expect.closeTo(0, 3),
+      })
+    })
+
+    test('finds duplicates', () => {
+      const fingerprints = [1, 2, 1].map((seed) => compare(wide(performance(seed)), performance(9)).features.reference)
+      expect(findDuplicates(fingerprints)).toEqual([[0, 2]])
+      const ordinary = compare(performance(1), performance(9)).features.reference
+      expect(findDuplicates([ordinary, ...fingerprints])).toEqual([
+        [0, 1],
+        [0, 3],
+        [1, 3],
+      ])
+    })
+  })
+
   test('returns no distance for silence', () => {
     const silence = louder(performance(1), 0)
     expect(compare(silence, silence).comparison).toMatchObject({ common: 'nothing', distance: null })

@@ -111,6 +111,17 @@ describe('the verdict on a preview', () => {
     expect(judge({ preview: radio(performance(seed + 100)), reference }).word).toBe('ignored')
   })
 
+  test('is the same for a reference and a preview with an inverted channel', () => {
+    const wide = (sound: Waveform) => ({
+      ...sound,
+      channels: [sound, louder(sound, -1)].flatMap(({ channels }) => channels),
+    })
+    expect(judge({ preview: wide(radio(reference)), reference: wide(reference) })).toEqual(
+      judge({ preview: radio(reference), reference }),
+    )
+    expect(judge({ preview: wide(reference), reference }).word).toBe('copied')
+  })
+
   test('changes from copied to transformed halfway between the reconstruction distance and the pair distance', () => {
     const preview = radio(reference)
     const { toReference } = judge({ preview, reference })

@@ -37,7 +37,14 @@ const pairs: DatasetPair[] = [
   },
 ]
 
-const alignment = { common: 'waveform', lagSeconds: 0, waveformMatch: 0.4, timingMatch: 0.8, distance: 6.2 } as const
+const alignment = {
+  common: 'waveform',
+  lagSeconds: 0,
+  inverted: false,
+  waveformMatch: 0.4,
+  timingMatch: 0.8,
+  distance: 6.2,
+} as const
 
 const dataset: Dataset = {
   name: 'takes',
