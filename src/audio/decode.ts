@@ -2,7 +2,7 @@
 import { basename, extname } from 'node:path'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
-import { FfmpegTimeout, runFfmpeg } from './ffmpeg.ts'
+import { FfmpegTimeout, runFfmpeg, statedSeconds } from './ffmpeg.ts'
 import { parseWavHeader, type WavFormat } from './wav.ts'
 import { concatenateSamples, deinterleave, largestSample, peakOf, type Waveform } from './waveform.ts'
 
@@ -121,25 +121,30 @@ async function streamSamples(
     onSamples(samples, format)
     pending = pending.subarray(wholeBytes)
     frames += wholeBytes / frameBytes
-    checkAmount(frames, format, name, limits)
+    if (frames * format.channelCount > limits['audio-megasamples'] * 1e6) throw new TooManySamples()
   }
-  const warnings = await runFfmpeg([...input, ...stream, ...floatWavOutput], { onOutput, limits }).catch((cause) => {
-    if (cause instanceof UserError) throw cause // there is no ffmpeg, or the file is over a limit
-    const maxDecodingSeconds = limits['decoding-seconds']
-    if (cause instanceof FfmpegTimeout)
-      throw new UserError(`${name} takes more than ${maxDecodingSeconds} s to decode`, {
-        hint: `cut it into shorter files, or ${raiseLimitHint('decoding-seconds', 2 * maxDecodingSeconds)}`,
+  const warnings = await runFfmpeg([...input, ...stream, ...floatWavOutput], { onOutput, limits }).catch(
+    async (cause) => {
+      if (cause instanceof TooManySamples && format) throw await tooManySamples(input, format, name, limits)
+      if (cause instanceof UserError) throw cause // there is no ffmpeg, or the file is over a limit
+      const maxDecodingSeconds = limits['decoding-seconds']
+      if (cause instanceof FfmpegTimeout)
+        throw new UserError(`${name} takes more than ${maxDecodingSeconds} s to decode`, {
+          hint: `cut it into shorter files, or ${raiseLimitHint('decoding-seconds', 2 * maxDecodingSeconds)}`,
+        })
+      throw new UserError(`${name} cannot be read as ${extension} audio`, {
+        hint: `play it to check that it is a ${extension} file, then export it again`,
+        cause,
       })
-    throw new UserError(`${name} cannot be read as ${extension} audio`, {
-      hint: `play it to check that it is a ${extension} file, then export it again`,
-      cause,
-    })
-  })
+    },
+  )
   if (!format || frames === 0) throw new UserError(`${name} has no audio`, { hint: 'export it again, or leave it out' })
-  if (maxSeconds === undefined && frames > longestSeconds * format.sampleRate)
+  if (maxSeconds === undefined && frames > longestSeconds * format.sampleRate) {
+    const needed = Math.max(2 * longestSeconds, probedShare * ((await statedSeconds(input)) ?? 0))
     throw new UserError(`${name} is longer than ${longestSeconds / 60} minutes`, {
-      hint: `cut it into shorter files, or ${raiseLimitHint('audio-minutes', (2 * longestSeconds) / 60)}`,
+      hint: `cut it into shorter files, or ${raiseLimitHint('audio-minutes', needed / 60)}`,
     })
+  }
   return { format, warnings }
 }
 
@@ -175,11 +180,21 @@ function describeSample(sample: number): string {
 }
 
 /** A few bytes can decode to hours. */
-function checkAmount(frames: number, { channelCount }: WavFormat, name: string, limits: Limits) {
+class TooManySamples extends Error {}
+
+/** The header of a compressed file may state a length that is a little too short. */
+const probedShare = 1.05
+
+async function tooManySamples(
+  input: readonly string[],
+  { sampleRate, channelCount }: WavFormat,
+  name: string,
+  limits: Limits,
+): Promise<UserError> {
   const megasamples = limits['audio-megasamples']
-  if (frames * channelCount <= megasamples * 1e6) return
-  throw new UserError(`${name} decodes to more than ${megasamples} million samples`, {
-    hint: `cut it into shorter files, or ${raiseLimitHint('audio-megasamples', 2 * megasamples)}`,
+  const stated = ((await statedSeconds(input)) ?? 0) * sampleRate * channelCount
+  return new UserError(`${name} decodes to more than ${megasamples} million samples`, {
+    hint: `cut it into shorter files, or ${raiseLimitHint('audio-megasamples', Math.max(2 * megasamples, (probedShare * stated) / 1e6))}`,
   })
 }
 

@@ -108,6 +108,25 @@ export async function runFfmpeg(
   return warnings || undefined
 }
 
+/**
+ * The length that the header of a file states, in seconds; undefined where it states none.
+ * @param input the arguments up to `-i` and the file.
+ */
+export async function statedSeconds(input: readonly string[]): Promise<number | undefined> {
+  const { path } = await findFfmpeg()
+  const { stderr } = await execa(path, ['-hide_banner', '-nostdin', ...input], {
+    stdin: 'ignore',
+    reject: false, // there is no output file
+    timeout: probeMilliseconds,
+    killSignal: 'SIGKILL',
+    ...withoutSignals,
+  })
+  const [, hours, minutes, seconds] = /^ {2}Duration: (\d+):(\d+):(\d+\.\d+)/m.exec(stderr) ?? []
+  return seconds === undefined ? undefined : 3600 * Number(hours) + 60 * Number(minutes) + Number(seconds)
+}
+
+const probeMilliseconds = 10_000
+
 export class FfmpegTimeout extends Error {
   override readonly name = 'FfmpegTimeout'
 }

@@ -54,5 +54,5 @@ export function parseLimits(texts: readonly string[], base: Limits = defaultLimi
 
 const isLimitName = (name: string): name is LimitName => limitNames.includes(name as LimitName)
 
-/** The part of a hint that says how to raise a limit. */
+/** The part of a hint that says how to raise a limit. @param needed a value that is enough. */
 export const raiseLimitHint = (name: LimitName, needed: number) => `raise it with --limit ${name}=${Math.ceil(needed)}`

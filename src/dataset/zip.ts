@@ -108,7 +108,7 @@ async function listFiles(
   try {
     for await (const entry of archive.eachEntry()) {
       listBytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength
-      checkList(++count, listBytes, shown, limits)
+      checkList(++count, listBytes, shown, limits, archive)
       const path = rawPath(entry)
       if (path.at(-1) === macFolderIcon) continue
       checkEntry(entry, path, shown)
@@ -140,14 +140,14 @@ function legacyNames(paths: readonly string[]): Problem[] {
   ]
 }
 
-function checkList(files: number, listBytes: number, shown: string, limits: ZipLimits) {
+function checkList(files: number, listBytes: number, shown: string, limits: ZipLimits, archive: ZipFile) {
   if (files > limits.files)
     throw new UserError(`${shown} has more than ${limits.files} files`, {
-      hint: `split it into several datasets, or ${raiseLimitHint('zip-files', 2 * limits.files)}`,
+      hint: `split it into several datasets, or ${raiseLimitHint('zip-files', Math.max(2 * limits.files, archive.entryCount))}`,
     })
   if (listBytes > limits.listBytes)
     throw new UserError(`the file names in ${shown} take more than ${inMib(limits.listBytes)}`, {
-      hint: `pack it again, or ${raiseLimitHint('zip-list-mib', (2 * limits.listBytes) / mebibyte)}`,
+      hint: `pack it again, or ${raiseLimitHint('zip-list-mib', archive.fileSize / mebibyte)}`,
     })
 }
 
@@ -190,14 +190,14 @@ function checkSizes(files: ListedFile[], size: number, shown: string, limits: Zi
     throw new UserError(`${shown} unpacks to ${inMib(bytes)}, more than ${inMib(limits.totalBytes)}`, {
       hint: `split it into several datasets, or ${raiseLimitHint('zip-total-mib', bytes / mebibyte)}`,
     })
-  const largest = files.find(({ entry }) => entry.uncompressedSize > limits.fileBytes)
-  if (largest) {
-    const { uncompressedSize } = largest.entry
+  const sizeOf = ({ entry }: ListedFile) => entry.uncompressedSize
+  const largest = files.reduce((most, file) => (sizeOf(file) > sizeOf(most) ? file : most))
+  const uncompressedSize = sizeOf(largest)
+  if (uncompressedSize > limits.fileBytes)
     throw new UserError(
       `${shown} holds ${largest.path} of ${inMib(uncompressedSize)}, more than ${inMib(limits.fileBytes)}`,
       { hint: `cut it into shorter files, or ${raiseLimitHint('zip-file-mib', uncompressedSize / mebibyte)}` },
     )
-  }
   if (bytes > minBombBytes && bytes > size * limits.ratio)
     throw new UserError(`${shown} unpacks to ${Math.round(bytes / size)} times its size, more than ${limits.ratio}`, {
       hint: `audio does not compress that well; if it is intended, ${raiseLimitHint('zip-ratio', bytes / size)}`,

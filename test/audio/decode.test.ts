@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { decodeAudio, measureAudio } from '../../src/audio/decode.ts'
 import { runFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { durationOf, largestSample, peak } from '../../src/audio/waveform.ts'
+import { parseLimits } from '../../src/config/limits.ts'
 import { convert, risesPerSecond, tone, writeWav } from './signals.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
@@ -160,6 +161,18 @@ describe('reading is refused for', () => {
   test('a recording longer than an hour', async () => {
     const path = writeWav(at('opera.wav'), { sampleRate: 1000, channels: [new Float32Array(3_600_001)] })
     await expect(measureAudio(path, { headSeconds: 1 })).rejects.toThrow('opera.wav is longer than 60 minutes')
+  })
+
+  test.each([
+    ['audio-minutes', 'audio-minutes=0.1'],
+    ['audio-megasamples', 'audio-megasamples=0.01'],
+  ])('a recording over the limit %s, with a value in the hint that is enough', async (name, tooLow) => {
+    const path = writeWav(at('long-for-its-limit.wav'), tone(61, { sampleRate: 8000, channels: 1 }))
+    const measure = (limit: string) => measureAudio(path, { headSeconds: 1, limits: parseLimits([limit]) })
+    const error = await measure(tooLow).catch((error) => error)
+    const [, needed] = /--limit (\S+)/.exec(error.hint) ?? []
+    expect(needed).toMatch(new RegExp(`^${name}=[12]$`))
+    expect((await measure(needed as string)).seconds).toBe(61)
   })
 
   test('a file without an audio extension', async () => {

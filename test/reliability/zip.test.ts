@@ -121,6 +121,14 @@ describe('an archive is refused', () => {
       message: 'x.zip has more than 29 files',
       hint: expect.stringContaining('--limit zip-files=58'),
     })
+    await expect(open(many, { files: 10 })).rejects.toMatchObject({
+      hint: expect.stringContaining('--limit zip-files=30'), // twice the limit is not enough
+    })
+    const large = rawZip([file('a.wav', { size: 2 ** 22 }), file('b.wav', { size: 2 ** 23 })])
+    await expect(open(large, { fileBytes: 2 ** 21 })).rejects.toMatchObject({
+      message: 'x.zip holds b.wav of 8 MiB, more than 2 MiB',
+      hint: expect.stringContaining('--limit zip-file-mib=8'),
+    })
     const longComment = rawZip([file('a.txt', { comment: Buffer.alloc(60_000) })])
     await expect(open(longComment, { listBytes: 50_000 })).rejects.toThrow(
       'the file names in x.zip take more than 1 MiB',
