@@ -1,7 +1,28 @@
 /** Numbers, sizes, durations, names and lists as text. */
 
-/** Text of one line without control characters, which names and captions from an archive may contain: they must not reach the terminal. */
-export const plain = (text: string) => text.replace(/[\s\p{Cc}]+/gu, ' ').trim()
+/**
+ * Text without the characters that control a terminal or change how text is displayed: control characters except line feed and tab, and invisible
+ * characters, among them those that change the writing direction. Names and captions from an archive may contain them.
+ */
+export const printable = (text: string) =>
+  text
+    .replace(invisible, '')
+    .replace(/[\u2028\u2029]/g, '\n')
+    .replace(/(?![\n\t])\p{Cc}/gu, '')
+
+/** The same as one line: control characters and white space become single spaces. */
+export const plain = (text: string) =>
+  text
+    .replace(invisible, '')
+    .replace(/[\s\p{Cc}]+/gu, ' ')
+    .trim()
+
+/**
+ * Unicode's default ignorable characters and the interlinear annotations. Variation selectors stay: they only choose a shape. The joiners U+200C and
+ * U+200D stay where writing needs them: in emoji, in Arabic and Syriac, and after a vowel sign, as in the scripts of India.
+ */
+const invisible =
+  /(?![\u180b-\u180d\ufe00-\ufe0f\u{e0100}-\u{e01ef}])(?!(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{M}\p{Script=Arabic}\p{Script=Syriac}])[\u200c\u200d][\p{L}\p{Extended_Pictographic}])[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu
 
 /** A path as a shell takes it: quoted where it has to be. */
 export const shellQuote = (path: string) =>

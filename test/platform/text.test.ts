@@ -5,6 +5,7 @@ import {
   durationText,
   listText,
   plain,
+  printable,
   shellQuote,
   sizeText,
   wholeText,
@@ -43,3 +44,27 @@ it('paths are quoted for a shell only where necessary', () => {
 })
 
 it('control characters and line breaks become spaces', () => expect(plain('a\n\u001b[2Jb\t')).toBe('a [2Jb'))
+
+it.each([
+  ['a bidirectional override', 'drums\u202egpj.wav\u202c', 'drumsgpj.wav'],
+  ['bidirectional isolates and marks', '\u2066a\u2069\u200eb\u200f\u061cc', 'abc'],
+  ['zero-width characters', 'dr\u200bu\u200cm\u200ds\u2060\ufeff', 'drums'],
+  ['soft hyphens and fillers', 'dr\u00adums\u3164\u115f', 'drums'],
+  ['hidden tags', 'drums\u{e0041}\u{e0042}', 'drums'],
+])('%s in a name is removed', (_, name, shown) => {
+  expect(plain(name)).toBe(shown)
+  expect(printable(name)).toBe(shown)
+})
+
+it('joiners and variation selectors stay where writing needs them', () => {
+  for (const text of ['👩🏽\u200d🚀', '❤\ufe0f\u200d🔥', 'می\u200cخواهم', 'क्\u200dष', '☎\ufe0f'])
+    expect([plain(text), printable(text)]).toEqual([text, text])
+})
+
+it('line and paragraph separators are line breaks', () => {
+  expect(plain('a\u2028b\u2029c')).toBe('a b c')
+  expect(printable('a\u2028b\u2029c')).toBe('a\nb\nc')
+})
+
+it('printable text keeps lines and tabs, and loses other control characters', () =>
+  expect(printable('a\n\tb\r\u001b[2J\u0007\u0085')).toBe('a\n\tb[2J'))

@@ -12,6 +12,10 @@ import { runPage, selectPreviews } from '../../src/report/run-page.ts'
 import { dataset } from '../pages/run.ts'
 
 describe('the html template', () => {
+  test('shows no characters that change the writing direction or are invisible', () => {
+    expect(html`<b>${'drums\u202egpj\u200b\u001b'}</b>`.markup).toBe('<b>drumsgpj</b>')
+  })
+
   test('escapes inserted text', () => {
     const evil = `<img src=x onerror="alert('&')">`
     expect(html`<b title="${evil}">${evil}</b>`.markup).toBe(

@@ -45,7 +45,7 @@ function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInsta
   const used = `${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s`
   const detail = fits.length > 0 ? ` (${fits.join(', ')})` : ''
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
-  return `${chalk.bold(name)}: ${used}${detail}${skipped}${problemCounts.length > 0 ? ` · ${problemCounts.join(', ')}` : ''}`
+  return `${chalk.bold(plain(name))}: ${used}${detail}${skipped}${problemCounts.length > 0 ? ` · ${problemCounts.join(', ')}` : ''}`
 }
 
 type Cell = { text: string; paint?: (text: string) => string }

@@ -1,6 +1,7 @@
 /** The terminal: stdout gets the result, stderr everything else. Progress is shown as bars where the terminal can, else as lines of a log. */
 import type { Writable } from 'node:stream'
 import { Chalk } from 'chalk'
+import { printable } from '../../platform/text.ts'
 import type { TrainEvent } from '../../train/events.ts'
 import { createProgressBars, type Progress, progressText, type StageValues } from './progress-bars.ts'
 
@@ -41,8 +42,7 @@ export type TerminalOptions = {
 }
 
 export function createTerminal({ stdout, stderr, env, quiet = false }: TerminalOptions): Terminal {
-  const allowsColor = !env.NO_COLOR && env.TERM !== 'dumb'
-  const chalk = new Chalk({ level: stderr.isTTY && allowsColor ? 1 : 0 })
+  const chalk = new Chalk({ level: hasColor(stderr, env) ? 1 : 0 })
   const bars = stderr.isTTY && env.TERM !== 'dumb' && !quiet ? createProgressBars(stderr) : undefined
 
   const writeBetween = (write: () => void) => (bars ? bars.writeBetween(write) : write())
@@ -78,15 +78,18 @@ export function createTerminal({ stdout, stderr, env, quiet = false }: TerminalO
     result: (text) => writeBetween(() => stdout.write(text.endsWith('\n') ? text : `${text}\n`)),
     stage,
     resultStyle: {
-      color: Boolean(stdout.isTTY) && allowsColor,
+      color: hasColor(stdout, env),
       ...(stdout.columns !== undefined && { columns: stdout.columns }),
     },
     close: () => bars?.closeAll(),
   }
 }
 
-/** File names come out of archives and messages out of ffmpeg: control characters in them must not reach the terminal. */
-const printable = (text: string) => text.replace(/(?![\n\t])\p{Cc}/gu, '')
+/** A terminal has colors, a pipe or a file has none. `FORCE_COLOR` and `NO_COLOR` decide otherwise; the first wins, as in Node. */
+function hasColor({ isTTY }: TerminalStream, { FORCE_COLOR, NO_COLOR, TERM }: TerminalOptions['env']): boolean {
+  if (FORCE_COLOR !== undefined) return !['0', 'false'].includes(FORCE_COLOR)
+  return Boolean(isTTY) && !NO_COLOR && TERM !== 'dumb'
+}
 
 /** Milliseconds between two lines of a log. */
 const maxInterval = 10_000

@@ -1,5 +1,5 @@
 /** HTML pages in a single file that need no network: the template of a page, its script and style, and escaped markup. */
-import { plain } from '../../platform/text.ts'
+import { printable } from '../../platform/text.ts'
 
 /** `generator` names the command that writes the page. */
 export type PageParts = {
@@ -128,7 +128,7 @@ ol, ul { margin: 6px 0; padding-left: 22px; } li { margin-bottom: 6px; }
 footer { margin: 40px 0 24px; color: var(--faint); font-size: 13px; }
 `
 
-/** Markup in which all text is escaped and free of control characters, because names and captions come from untrusted archives. */
+/** Markup in which all text is printable and escaped, because names and captions come from untrusted archives. */
 export type Markup = { readonly markup: string }
 
 type Part = Markup | string | number | false | undefined | readonly Part[]
@@ -145,7 +145,7 @@ function markupOf(part: Part): string {
   if (part === undefined || part === false) return ''
   if (Array.isArray(part)) return part.map(markupOf).join('')
   if (typeof part === 'object') return (part as Markup).markup
-  return escaped(plain(String(part)))
+  return escaped(String(part))
 }
 
 const entities: Readonly<Record<string, string>> = {
@@ -156,4 +156,4 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-const escaped = (text: string) => text.replace(/[&<>"']/g, (character) => entities[character] as string)
+const escaped = (text: string) => printable(text).replace(/[&<>"']/g, (character) => entities[character] as string)

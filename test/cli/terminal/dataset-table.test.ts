@@ -150,11 +150,11 @@ test('colors do not change the text', () => {
 })
 
 test('control characters in names, captions and messages do not reach the terminal', () => {
-  const evil = 'drums\u001b[2J\u0007\nnext'
+  const evil = 'drums\u001b[2J\u0007\n\u202enext\u200b'
   const [pair] = pairs as [DatasetPair]
   const problems: Dataset['problems'] = [{ severity: 'warning', message: evil, hint: evil }]
   const text = datasetTable({ ...dataset, pairs: [{ ...pair, name: evil, caption: evil }], problems })
-  expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
+  expect(text.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e\u200b]/u)
   expect(text).toContain('warning: drums [2J next')
 })
 

@@ -165,6 +165,17 @@ describe('output to a terminal:', () => {
     expect(plain.terminal.resultStyle).toEqual({ color: false, columns: 80 })
   })
 
+  it('colors are not used in a pipe, unless FORCE_COLOR is set', () => {
+    const colorOf = (tty: boolean, env: Record<string, string>) => open({ tty, env }).terminal.resultStyle.color
+    expect(colorOf(false, {})).toBe(false)
+    expect(colorOf(false, { FORCE_COLOR: '1' })).toBe(true)
+    expect(colorOf(false, { FORCE_COLOR: '1', NO_COLOR: '1' })).toBe(true)
+    expect(colorOf(true, { FORCE_COLOR: '0' })).toBe(false)
+    const { terminal, stderr } = open({ env: { FORCE_COLOR: '1' } })
+    terminal.warn('careful')
+    expect(stderr.text()).toBe(`${esc}[33mwarning: ${esc}[39mcareful\n`)
+  })
+
   it('progress bars and colors are not used when TERM is dumb', () => {
     const { terminal, stderr } = open({ tty: true, env: { TERM: 'dumb' } })
     terminal.stage('Training', 4, 'steps').finish('4 steps')
