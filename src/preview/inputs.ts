@@ -1,12 +1,13 @@
 /** What training and previews have in common: how they load the base, and how they read a reference recording. */
 
-import type { Waveform } from '../audio/waveform.ts'
+import { peak, silencePeak, type Waveform } from '../audio/waveform.ts'
 import { defaultLimits } from '../config/limits.ts'
 import { fitReference } from '../dataset/clips.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { Checkpointing } from '../model/transformer/checkpointing.ts'
 import { loadTransformer, type Transformer } from '../model/transformer/transformer.ts'
 import { type DownloadOptions, openFile } from '../net/download.ts'
+import { parseLocation, shownLocation } from '../net/location.ts'
 import type { Reporter } from '../platform/progress.ts'
 
 /** The bundled base has learned little from captions: stronger guidance adds mostly noise. */
@@ -42,8 +43,14 @@ export async function readReference(
 ): Promise<Waveform> {
   const file = await openFile(location, { limits, signal })
   try {
-    return await fitReference(file.path, seconds, { normalize, limits })
+    return await fitReference(file.path, seconds, { normalize, name: shownLocation(parseLocation(location)), limits })
   } finally {
     await file.close()
   }
+}
+
+/** Nothing can be made of silence. */
+export function warnOfSilence(location: string, reference: Waveform, reporter: Reporter) {
+  if (peak(reference) > silencePeak) return
+  reporter.warn(`${shownLocation(parseLocation(location))} is silent in the part that is used`, 'use another reference')
 }

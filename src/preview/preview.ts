@@ -17,7 +17,7 @@ import { fitLora, weightShapesOf } from '../model/lora-fit.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
 
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
-import { adviseGuidance, loadModel, readReference } from './inputs.ts'
+import { adviseGuidance, loadModel, readReference, warnOfSilence } from './inputs.ts'
 import { sampleWaveform } from './render.ts'
 
 export type PreviewRunOptions = RunOptions<ProgressEvent> & {
@@ -71,6 +71,7 @@ async function renderWith(
     limits: runOptions.limits,
     signal: runOptions.signal,
   })
+  warnOfSilence(settings.reference, clip, reporter)
   reporter.info(describeBase(base))
   adviseGuidance(base, '--cfg', settings.cfg, reporter)
   const seconds = settings.duration ?? trainedSeconds ?? durationOf(clip)

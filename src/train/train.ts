@@ -5,7 +5,6 @@ import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } fr
 import type { Flags } from '../config/values.ts'
 import { type ClipStore, createDebugDataset, openClipStore } from '../dataset/clips.ts'
 import { assertTrainable, type Dataset, datasetOptionsOf, inspectSource } from '../dataset/dataset.ts'
-import { findingText } from '../dataset/problem.ts'
 import { openSource, type Source } from '../dataset/source.ts'
 import { type Cache, cacheObstacle, openCache } from '../encode/cache.ts'
 import { requireTextEncoderFor } from '../encode/captions.ts'
@@ -18,9 +17,10 @@ import { Interrupted, UserError } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { writeObstacle } from '../platform/user-folders.ts'
-import { adviseGuidance, loadModel } from '../preview/inputs.ts'
+import { adviseGuidance, loadModel, warnOfSilence } from '../preview/inputs.ts'
 import { estimateRun } from './dry-run.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
+import { reportInspection } from './inspection-report.ts'
 import { createPreviewRenderer, readValidationClips, reconstructTargets } from './previews.ts'
 import type { RunEstimate } from './requirements.ts'
 import { checkResources } from './resources.ts'
@@ -215,6 +215,8 @@ async function prepare(
     base = openBase(settings)
     reporter.info(describeBase(base))
     const validation = await readValidationClips(settings, { limits, signal: reporter.signal })
+    for (const [i, { reference }] of validation.entries())
+      warnOfSilence(settings.validation[i]?.referenceAudioUrl as string, reference, reporter)
     if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)
     const prompts = validation.map(({ prompt }) => prompt)
     if (validation.length > 0) prompts.push(settings.validationNegativePrompt)
@@ -314,15 +316,10 @@ async function inspect(
   const { used, pairs, stretched, trimmed, skipped } = dataset.counts
   stage.finish(`${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped`)
   await reporter.emit({ type: 'dataset', dataset })
+  reportInspection(dataset, reporter)
   assertTrainable(dataset)
-  for (const { message, hint } of dataset.problems) reporter.warn(message, hint)
-  for (const finding of dataset.advice?.findings ?? [])
-    if (finding.severity === 'warning') reporter.warn(findingText(finding, mostNames), finding.hint)
   return dataset
 }
-
-/** How many names a warning lists; the report has all. */
-const mostNames = 4
 
 const usedCaptions = ({ pairs }: Dataset) => pairs.filter(({ plan }) => plan.use).map(({ caption }) => caption)
 

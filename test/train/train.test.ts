@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tinyOptions, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
-import { decodeWav } from '../../src/audio/wav.ts'
+import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
 import { jobOf, resolveTrainSettings } from '../../src/config/settings.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
@@ -356,6 +356,32 @@ describe('train exits with 2 and does not change the output folder for', () => {
   it('pairs that are all too short, and suggests the longest usable clip length', () =>
     refuses(['--data', 'pairs'], /3 pairs have at least 0\.6 s: try --audio-duration-seconds 0\.6/))
 
+  it('a pair whose samples are not numbers, after the other problems of the dataset', () => {
+    const data = join(folder, 'broken')
+    mkdirSync(data)
+    for (const side of ['start', 'end']) copyFileSync(join(folder, 'ref.wav'), join(data, `good_${side}.wav`))
+    for (const name of ['good_end', 'bad_start']) {
+      const channels = [new Float32Array(9600)]
+      if (name === 'bad_start') channels[0]?.fill(Number.NaN, 4000, 4001)
+      writeFileSync(join(data, `${name}.wav`), encodeWav({ sampleRate: 16_000, channels }, { format: 'float32' }))
+    }
+    copyFileSync(join(folder, 'ref.wav'), join(data, 'bad_end.wav'))
+    return refuses(
+      ['--data', 'broken', ...small.slice(2)],
+      /^warning: good_end\.wav is silent in the part that is used .*\n(.*\n)*error: .*bad_start\.wav has a sample that is not a number at 0\.250 s$/m,
+      /^hint: only 2 pairs: /m,
+    )
+  })
+
+  it('a validation reference whose samples are not numbers', () => {
+    const channels = [new Float32Array(9600).fill(Number.NaN, 8, 9)]
+    writeFileSync(join(folder, 'nan.wav'), encodeWav({ sampleRate: 16_000, channels }, { format: 'float32' }))
+    return refuses(
+      [...small, '--validation-reference', 'nan.wav', '--validation-prompt', 'x'],
+      /^error: nan\.wav has a sample that is not a number at 0\.001 s$/m,
+    )
+  })
+
   it('a dataset that does not exist', () => refuses(['--data', 'nowhere.zip'], /nowhere\.zip/))
 
   it('a validation reference that does not exist', () =>
@@ -455,6 +481,12 @@ describe('preview', () => {
       Math.abs(value - (one[i] as number)),
     )
     expect(Math.max(...difference)).toBeLessThan(1e-3)
+  })
+
+  it('warns of a silent reference', async () => {
+    writeFileSync(join(folder, 'silent.wav'), encodeWav({ sampleRate: 16_000, channels: [new Float32Array(9600)] }))
+    const { stderr } = await run(['preview', '--ref', 'silent.wav', '--steps', '2', '--out', 'of-silence.wav'])
+    expect(stderr).toContain('warning: silent.wav is silent in the part that is used')
   })
 
   it('warns that guidance is too strong for the bundled base, unless guidance is off', async () => {
