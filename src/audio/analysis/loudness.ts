@@ -10,13 +10,16 @@ const absoluteGate = -70
 /** In LU, relative to the mean of the other blocks; quieter blocks do not count either. */
 const relativeGate = -10
 
+/** In Hz. The filters do not exist where half the sample rate is below the frequency of the shelf. */
+const lowestSampleRate = 4000
+
 const subBlocksPerSecond = 10
 const subBlocksPerBlock = 4
 
 export type LoudnessMeter = {
   /** Interleaved samples, whole frames. */
   add(block: Float32Array): void
-  /** Integrated loudness in LUFS; `null` where nothing passes the gates, as for silence or less than 400 ms. */
+  /** Integrated loudness in LUFS; `null` where nothing passes the gates, as for silence or less than 400 ms, and below 4 kHz. */
   integrated(): number | null
 }
 
@@ -40,7 +43,7 @@ export function createLoudnessMeter({ sampleRate, channelCount }: SampleFormat):
         sum = frames = 0
       }
     },
-    integrated: () => gatedLoudness(powers),
+    integrated: () => (sampleRate < lowestSampleRate ? null : gatedLoudness(powers)),
   }
 }
 

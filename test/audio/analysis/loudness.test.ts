@@ -72,3 +72,7 @@ test('silence and sounds shorter than 400 ms have no loudness', () => {
   expect(loudnessOf(tone(0.39))).toBeNull()
   expect(loudnessOf(tone(0.41))).not.toBeNull()
 })
+
+test.each([8, 1000, 3000])('a sample rate of %d Hz has no loudness, rather than NaN or 1275 LUFS', (sampleRate) => {
+  expect(loudnessOf(tone(4, { sampleRate, hertz: sampleRate / 10 }))).toBeNull()
+})
