@@ -1,5 +1,5 @@
 /**
- * Job files: one JSON object of parameters. A relative path in it is looked up in the current folder first and, if nothing is there, beside the job
+ * Job files: one JSON object of parameters, or the `config.json` of a run. A relative path in it is looked up in the current folder first and, if nothing is there, beside the job
  * file, so that a folder with a job and its data can be moved.
  */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
@@ -20,8 +20,16 @@ export function readJobFile(path: string): Job {
       hint: 'write it as { "training_data_url": "pairs.zip", "rank": 32 }',
     })
   return Object.fromEntries(
-    Object.entries(json).map(([name, value]) => [name, resolvePaths(name, value, dirname(path))]),
+    Object.entries(parametersIn(json)).map(([name, value]) => [name, resolvePaths(name, value, dirname(path))]),
   )
+}
+
+/** The `config.json` of a run holds its parameters, which start another run: in a folder of its own. */
+function parametersIn(json: object): object {
+  if (!('tool' in json && json.tool === 'ltx-a2a' && 'parameters' in json)) return json
+  const { parameters } = json
+  if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) return json
+  return Object.fromEntries(Object.entries(parameters).filter(([name]) => name !== 'out'))
 }
 
 const inputPaths = ['training_data_url', 'data', 'model', 'text_encoder', 'text_embeddings', 'reference_audio_url']

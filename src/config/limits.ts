@@ -3,6 +3,7 @@
  * with `--limit zip-files=50000` or with the same text in `LTX_A2A_LIMITS`, several separated by commas.
  */
 import { UserError } from '../platform/errors.ts'
+import { shownValue } from '../platform/text.ts'
 
 export const defaultLimits = Object.freeze({
   /** Entries of an archive. */
@@ -40,6 +41,10 @@ export const limitNames = Object.keys(defaultLimits) as LimitName[]
  * @throws UserError for an unknown name, or a value that is not a positive number.
  */
 export function parseLimits(texts: readonly string[], base: Limits = defaultLimits): Limits {
+  if (!Array.isArray(texts) || texts.some((text) => typeof text !== 'string'))
+    throw new UserError(`the limits are ${shownValue(texts)}, not a list of texts`, {
+      hint: "write them as ['zip-files=50000']",
+    })
   const limits: Record<LimitName, number> = { ...base }
   for (const text of texts.flatMap((text) => text.split(',')).filter((text) => text.trim() !== '')) {
     const [, name = '', number = ''] = /^\s*([^=]*?)\s*=\s*(\d+(?:\.\d+)?)\s*$/.exec(text) ?? []

@@ -12,6 +12,8 @@ export type Parameter<T = unknown> = ValueType<T> & {
   required?: boolean
   /** A second, shorter name. */
   alias?: string
+  /** The name in the options of the library, where it is not the same in camelCase. */
+  optionName?: string
   /** The flags, with their help, that replace a single flag for this parameter. */
   compositeFlags?: Readonly<Record<string, string>>
   /** True for parameters that the hosted trainer does not have. */

@@ -114,6 +114,7 @@ const dataParameters = {
     ...data,
     ...path('<zip>'),
     alias: 'data',
+    optionName: 'data',
     required: true as const,
     help: 'zip, folder or URL of recordings <name>_start and <name>_end, captions <name>.txt',
   },

@@ -1,8 +1,10 @@
 /** The settings of each command: what was given as flags, in a job file or by a program, over the defaults; checked and frozen. */
 import { UserError } from '../platform/errors.ts'
+import { shownValue } from '../platform/text.ts'
 import { type Job, readJobFile } from './job-file.ts'
 import {
   type CamelCased,
+  camelCase,
   camelCased,
   type OptionsOf,
   type Parameter,
@@ -24,7 +26,7 @@ import {
   type GivenValues,
   hostedRefusal,
   nearestName,
-  shownValue,
+  optionsObject,
   unknownParameter,
   type Validation,
   validationFromFlags,
@@ -95,7 +97,7 @@ export type SettingsSources = {
  */
 export function resolveTrainSettings(sources: SettingsSources): Resolved<TrainSettings> {
   const { given, notices } = collectValues(trainParameters, sources)
-  const checked = checkValues(trainParameters, given)
+  const checked = checkValues(trainParameters, given, originOf(sources))
   const values = camelCased(checked)
   refuseSplitting(values)
   const refusal = sources.savedJob ? undefined : hostedRefusal(trainParameters, checked) // reported when the run began
@@ -110,7 +112,7 @@ export function resolveTrainSettings(sources: SettingsSources): Resolved<TrainSe
 /** The settings of `inspect-dataset`, which may come from the job file of a training. @throws UserError as above. */
 export function resolveInspectSettings(sources: SettingsSources): Resolved<InspectSettings> {
   const { given, notices } = collectValues(inspectParameters, sources)
-  const values = camelCased(checkValues(inspectParameters, given))
+  const values = camelCased(checkValues(inspectParameters, given, originOf(sources)))
   refuseSplitting(values)
   return { settings: Object.freeze(values), notices }
 }
@@ -128,12 +130,14 @@ export function resolveEncodeSettings({
 }
 
 /** The settings of `preview`. @throws UserError for the first missing or wrong value. */
-export function resolvePreviewSettings({ flags = {}, options = {} }: SettingsSources): PreviewSettings {
+export function resolvePreviewSettings({ flags, options }: SettingsSources): PreviewSettings {
   const given = new Map([
-    ...valuesFromOptions(previewParameters, options),
-    ...valuesFromFlags(previewParameters, flags),
+    ...valuesFromOptions(previewParameters, options === undefined ? {} : options),
+    ...valuesFromFlags(previewParameters, flags ?? {}),
   ])
-  const { lora, loraStrength, ...values } = camelCased(checkValues(previewParameters, given))
+  const { lora, loraStrength, ...values } = camelCased(
+    checkValues(previewParameters, given, originOf({ flags, options })),
+  )
   if (loraStrength.length > lora.length)
     throw new UserError(`${loraStrength.length} --lora-strength but ${lora.length} --lora were given`, {
       hint: 'give one --lora <file> for each --lora-strength',
@@ -176,6 +180,10 @@ function collectValues(table: Parameters, sources: SettingsSources) {
 
 const noJob = { job: {}, file: '' }
 
+const originOf = ({ flags, configFile, savedJob, options }: SettingsSources) => ({
+  areOptions: options !== undefined && flags === undefined && configFile === undefined && savedJob === undefined,
+})
+
 /** @throws UserError for a name that no parameter of a training has, and for a parameter that is given by both of its names. */
 function valuesFromJob(job: Job, from: string, table: Parameters = trainParameters): GivenValues {
   const aliases = aliasesOf(table)
@@ -183,10 +191,14 @@ function valuesFromJob(job: Job, from: string, table: Parameters = trainParamete
   for (const [key, value] of Object.entries(job)) {
     const name = aliases.get(key) ?? key
     if (isVideoField(name)) continue
-    if (!Object.hasOwn(table, name)) throw unknownParameter(key, nearestName(key, knownNames(table)), from)
+    const named = (key: string) => (from === optionsObject ? camelCase(key) : key)
+    if (!Object.hasOwn(table, name))
+      throw unknownParameter(named(key), named(nearestName(key, knownNames(table))), from)
     if (given.has(name))
-      throw new UserError(`${from} has both ${name} and its short name ${key}`, { hint: 'keep one of them' })
-    given.set(name, { value, from })
+      throw new UserError(`${from} has both ${named(name)} and its short name ${table[name]?.alias}`, {
+        hint: 'keep one of them',
+      })
+    given.set(name, { value, from, ...(from === optionsObject && { givenAs: camelCase(key) }) })
   }
   return given
 }
@@ -198,10 +210,10 @@ function valuesFromJob(job: Job, from: string, table: Parameters = trainParamete
 function valuesFromOptions(table: Parameters, options: object): GivenValues {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new UserError(`the options are ${shownValue(options)}, not an object`)
-  const given = valuesFromJob(snakeCased(options), 'the options object', table)
+  const given = valuesFromJob(snakeCased(options), optionsObject, table)
   const listed = (name: string, value: unknown) =>
     Array.isArray(table[name]?.default) && !Array.isArray(value) ? [value] : value
-  return new Map([...given].map(([name, { value, from }]) => [name, { value: listed(name, value), from }]))
+  return new Map([...given].map(([name, one]) => [name, { ...one, value: listed(name, one.value) }]))
 }
 
 function validationOf({ validationReference, validationPrompt }: Flags): GivenValues {

@@ -2,7 +2,7 @@
 import { closest } from 'fastest-levenshtein'
 import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
-import { countText } from '../platform/text.ts'
+import { countText, shownValue } from '../platform/text.ts'
 import {
   camelCase,
   flagName,
@@ -18,23 +18,36 @@ import {
 /** Values by their names in a job file, each with the place where a person would correct it: `--rank` or `job.json`. */
 export type GivenValues = ReadonlyMap<string, GivenValue>
 
-type GivenValue = { value: unknown; from: string }
+export type GivenValue = {
+  value: unknown
+  from: string
+  /** The name that the caller used, where that is another one: `numberOfSteps`. */
+  givenAs?: string | undefined
+}
+
+/** Where the values of a program come from. */
+export const optionsObject = 'the options object'
 
 /** What commander passes on: texts, lists of texts, true and false, by camelCase names. */
 export type Flags = Readonly<Record<string, string | readonly string[] | boolean | undefined>>
 
 /**
  * Checks every value and fills in the defaults. Wrong values are reported before missing ones.
+ * @param areOptions whether a program gives the values: then a missing one is named as it would write it.
  * @throws UserError for the first value that its parameter does not accept, or that is missing.
  */
-export function checkValues<Table extends Parameters>(table: Table, given: GivenValues): Values<Table> {
+export function checkValues<Table extends Parameters>(
+  table: Table,
+  given: GivenValues,
+  { areOptions = false } = {},
+): Values<Table> {
   const values: Record<string, unknown> = {}
   for (const [name, parameter] of Object.entries(table)) {
     const one = given.get(name)
     values[name] = one ? checkedValue(name, parameter, one) : parameter.default
   }
   for (const [name, parameter] of Object.entries(table))
-    if (parameter.required && values[name] === undefined) throw missing(name, parameter)
+    if (parameter.required && values[name] === undefined) throw missing(name, parameter, areOptions)
   return values as Values<Table>
 }
 
@@ -61,18 +74,36 @@ function checkedValue(name: string, parameter: Parameter, given: GivenValue): un
   return result.data
 }
 
-const missing = (name: string, parameter: Parameter) =>
-  new UserError(`${name} is missing`, { hint: `give it as --${flagName(name, parameter)} ${parameter.placeholder}` })
+function missing(name: string, parameter: Parameter, areOptions: boolean) {
+  if (areOptions) {
+    const { optionName = camelCase(name) } = parameter
+    return new UserError(`${optionName} is missing`, { hint: `give it in ${optionsObject}` })
+  }
+  return new UserError(`${name} is missing`, {
+    hint: `give it as --${flagName(name, parameter)} ${parameter.placeholder}`,
+  })
+}
 
-function refusal(name: string, parameter: Parameter, { value, from }: GivenValue, { issues: [issue] }: z.ZodError) {
+function refusal(
+  name: string,
+  parameter: Parameter,
+  { value, from, givenAs = name }: GivenValue,
+  { issues: [issue] }: z.ZodError,
+) {
   if (!issue) throw new Error(`${name} was refused without a reason`)
-  const path = pathOf(name, issue.path)
+  const named = (key: string) => (from === optionsObject ? camelCase(key) : key)
+  const path = pathOf(
+    givenAs,
+    issue.path.map((key) => (typeof key === 'string' ? named(key) : key)),
+  )
   if (issue.code === 'unrecognized_keys') {
     const [unknown = ''] = issue.keys
-    return unknownParameter(`${path}.${unknown}`, `${path}.${nearestName(unknown, parameter.keys ?? [])}`, from)
+    const nearest = named(nearestName(unknown, parameter.keys ?? []))
+    return unknownParameter(`${path}.${named(unknown)}`, `${path}.${nearest}`, from)
   }
   const refused = issue.path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)[key], value)
-  const message = refused === undefined ? `${path} is missing` : `${path} ${issue.message}, not ${shownValue(refused)}`
+  const expected = (parameter.keys ?? []).reduce((text, key) => text.replaceAll(key, named(key)), issue.message)
+  const message = refused === undefined ? `${path} is missing` : `${path} ${expected}, not ${shownValue(refused)}`
   const place = from.startsWith('--') ? from : `it in ${from}`
   const { default: fallback } = parameter
   const leaveOut = typeof fallback === 'number' ? `, or leave it out for ${fallback}` : ''
@@ -88,14 +119,6 @@ export const nearestName = (name: string, known: readonly string[]) => closest(s
 /** `validation[0].prompt` */
 const pathOf = (name: string, keys: readonly PropertyKey[]) =>
   name + keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('')
-
-/** A value in a message, however long it is. */
-export function shownValue(value: unknown): string {
-  if (Array.isArray(value)) return `a list of ${value.length}`
-  if (typeof value === 'object' && value !== null) return 'an object'
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text
-}
 
 type ValidationEntry = { prompt?: string | undefined; reference_audio_url: string }
 

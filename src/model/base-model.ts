@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { fingerprint, type Safetensors } from '../formats/safetensors.ts'
 import { openWeightFiles } from '../formats/shards.ts'
 import { UserError } from '../platform/errors.ts'
+import { shownValue } from '../platform/text.ts'
 import {
   type Components,
   isAudioTensor,
@@ -49,7 +50,9 @@ export type BaseOptions = {
  * @throws UserError when a file is missing, is broken, is not an LTX-2.3 checkpoint, or lacks a component of the audio path. The existence of the text
  * encoder is checked when it is used.
  */
-export function openBase({ model, textEncoder, textEmbeddings }: BaseOptions = {}): BaseModel {
+export function openBase(options: BaseOptions = {}): BaseModel {
+  requireBaseOptions(options)
+  const { model, textEncoder, textEmbeddings } = options
   const isBundled = model === undefined
   if (isBundled && textEncoder !== undefined)
     throw new UserError(`--text-encoder ${textEncoder} needs a model`, { hint: 'add --model <ltx-2.3 checkpoint>' })
@@ -71,6 +74,17 @@ export function openBase({ model, textEncoder, textEmbeddings }: BaseOptions = {
   } catch (error) {
     checkpoint.close()
     throw error
+  }
+}
+
+/** Programs without types may pass anything. */
+function requireBaseOptions(options: unknown) {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new UserError(`the options of the base are ${shownValue(options)}, not an object`)
+  for (const name of ['model', 'textEncoder', 'textEmbeddings']) {
+    const value = (options as Record<string, unknown>)[name]
+    if (value !== undefined && (typeof value !== 'string' || value.trim() === ''))
+      throw new UserError(`${name} must be a path that is not empty, not ${shownValue(value)}`)
   }
 }
 

@@ -88,12 +88,20 @@ const fixedParameters = [
 
 /**
  * Compares the settings only, before anything is read.
+ * @param named the name of a parameter as the caller writes it.
  * @throws UserError naming each parameter that cannot change, with both values.
  */
-export function refuseFixedChanges(before: TrainSettings, now: TrainSettings, run: string) {
+export function refuseFixedChanges(
+  before: TrainSettings,
+  now: TrainSettings,
+  run: string,
+  named = (name: string) => name,
+) {
   const refused = Object.entries(changesBetween(before, now)).filter(([name]) => fixedParameters.includes(name))
   if (refused.length === 0) return
-  const changes = refused.map(([name, { from, to }]) => `${name} was ${shown(from)} and cannot become ${shown(to)}`)
+  const changes = refused.map(
+    ([name, { from, to }]) => `${named(name)} was ${shown(from)} and cannot become ${shown(to)}`,
+  )
   throw new UserError(`${run} was started with other parameters: ${changes.join('; ')}`, {
     hint: 'resume without it, or start a new run with another --out',
   })

@@ -1,6 +1,7 @@
 /** From a dataset of pairs to a LoRA: the sequence of a training run, and the functions that other programs call. */
 import { join } from 'node:path'
 import { defaultLimits, type Limits } from '../config/limits.ts'
+import { camelCase } from '../config/parameter.ts'
 import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } from '../config/settings.ts'
 import type { Flags } from '../config/values.ts'
 import { type ClipStore, createDebugDataset, openClipStore } from '../dataset/clips.ts'
@@ -16,6 +17,7 @@ import { disposeTransformer } from '../model/transformer/transformer.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
+import { shownValue } from '../platform/text.ts'
 import { writeObstacle } from '../platform/user-folders.ts'
 import { adviseGuidance, loadModel, warnOfSilence } from '../preview/inputs.ts'
 import { estimateRun } from './dry-run.ts'
@@ -81,6 +83,10 @@ export async function resumeTraining(
   changes: { options?: Partial<TrainOptions>; flags?: Flags } = {},
   runOptions: TrainRunOptions = {},
 ): Promise<TrainResult> {
+  if (typeof path !== 'string' || typeof changes !== 'object' || changes === null)
+    throw new UserError(`resumeTraining was called with ${shownValue(path)} and ${shownValue(changes)}`, {
+      hint: 'give it the folder of a run, and an object of changes: { options }',
+    })
   const unknown = Object.keys(changes).find((name) => name !== 'options' && name !== 'flags')
   if (unknown !== undefined)
     throw new UserError(`resumeTraining has no setting ${JSON.stringify(unknown)}`, { hint: 'put it into options' })
@@ -88,7 +94,7 @@ export async function resumeTraining(
   const savedJob = { job: config.parameters, file: run.config }
   const previous = resolveTrainSettings({ savedJob }).settings
   const { settings, notices } = resolveTrainSettings({ ...changes, savedJob })
-  refuseFixedChanges(previous, settings, run.path)
+  refuseFixedChanges(previous, settings, run.path, changes.options && camelCase)
   return runToEnd({ settings, resumed: { run, previousSettings: previous } }, notices, runOptions)
 }
 

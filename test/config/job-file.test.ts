@@ -24,6 +24,20 @@ describe('a job file', () => {
   it('is a JSON object of parameters', () =>
     expect(read('{ "rank": 8, "validation": [] }')).toEqual({ rank: 8, validation: [] }))
 
+  it('can be the config.json of a run, which names its parameters, but not for its folder', () => {
+    const parameters = { training_data_url: 'pairs', rank: 3, out: 'runs/first' }
+    const config = {
+      tool: 'ltx-a2a',
+      training_type: 'audio_to_audio_lora',
+      trigger_phrase: 'x',
+      parameters,
+      changes: [],
+    }
+    expect(read(JSON.stringify(config), 'config.json')).toEqual({ training_data_url: 'pairs', rank: 3 })
+    expect(read('{ "parameters": { "rank": 8 } }')).toEqual({ parameters: { rank: 8 } })
+    expect(read('{ "tool": "ltx-a2a", "parameters": [] }')).toEqual({ tool: 'ltx-a2a', parameters: [] })
+  })
+
   it('may begin with a byte order mark', () => expect(read('\uFEFF{ "rank": 8 }')).toEqual({ rank: 8 }))
 
   it.each<[what: string, content: string | Uint8Array, sentence: string]>([

@@ -438,3 +438,39 @@ describe('inspecting a dataset', () => {
     )
   })
 })
+
+describe('a message about the options of a program uses its names: ', () => {
+  const byOptions = (options: object) => refusal(() => resolveTrainSettings({ options: { data: 'a', ...options } }))
+
+  it.each<[options: object, message: string]>([
+    [{ numberOfSteps: 0 }, 'numberOfSteps must be a whole number from 1 to 1000000, not 0'],
+    [{ data: ' ' }, 'data must be a path that is not empty, not " "'],
+    [{ targetModules: ['to_q', ''] }, 'targetModules[1] must be a name that is not empty, not ""'],
+    [{ validation: 5 }, 'validation[0] must be an object {prompt, referenceAudioUrl}, not 5'],
+    [{ validation: [{ prompt: 'x' }] }, 'validation[0].referenceAudioUrl is missing'],
+    [{ numbrOfSteps: 1 }, 'the options object has the unknown parameter "numbrOfSteps"'],
+    [
+      { validation: [{ referenceAudioUrl: 'a', promptText: 'x' }] },
+      'the options object has the unknown parameter "validation[0].promptText"',
+    ],
+    [{ trainingDataUrl: 'b' }, 'the options object has both trainingDataUrl and its short name data'],
+  ])('%j', (options, message) => expect(byOptions(options).message).toBe(message))
+
+  it('in its hints, too', () => {
+    expect(byOptions({ numbrOfSteps: 1 }).hint).toBe('did you mean numberOfSteps?')
+    expect(byOptions({ validation: [{ referenceAudioUrl: 'a', promptText: 'x' }] }).hint).toBe(
+      'did you mean validation[0].prompt?',
+    )
+    expect(byOptions({ rank: 0 }).hint).toBe('correct it in the options object, or leave it out for 32')
+    expect(refusal(() => resolveTrainSettings({ options: {} }))).toEqual({
+      message: 'data is missing',
+      hint: 'give it in the options object',
+    })
+    expect(refusal(() => resolvePreviewSettings({ options: {} })).message).toBe('reference is missing')
+  })
+
+  it('but not a message about the job file that it changes', () => {
+    const savedJob = { job: { training_data_url: 'a', number_of_steps: 0 }, file: 'config.json' }
+    expect(refusal(() => resolveTrainSettings({ options: { rank: 8 }, savedJob })).message).toMatch(/^number_of_steps /)
+  })
+})

@@ -27,6 +27,7 @@ describe('a process', () => {
 
   it.skipIf(hasNative)('has no variables for native TensorFlow where that does not start', async () => {
     vi.stubEnv('TF_CPP_MIN_LOG_LEVEL', '1')
+    for (const name of ['TF_FORCE_GPU_ALLOW_GROWTH', 'TF_ENABLE_ONEDNN_OPTS']) vi.stubEnv(name, undefined)
     const before = { ...process.env }
     await startBackend('auto')
     await expect(startBackend('tensorflow')).rejects.toThrow('the tensorflow backend cannot be used here')

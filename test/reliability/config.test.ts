@@ -78,6 +78,10 @@ describe('a limit', () => {
     expect(rows).toEqual(limitNames.map((name) => [name, defaultLimits[name]]))
   })
 
+  it.each([[null], ['zip-files=7'], [[5]]])('is refused when a program gives %j', (texts) =>
+    expect(() => parseLimits(texts as never)).toThrow(UserError),
+  )
+
   it('is raised by its name; of several values the last is used', () => {
     const limits = parseLimits(['zip-files=7, audio-minutes=1.5', 'zip-files=8', ''])
     expect(limits).toEqual({ ...defaultLimits, 'zip-files': 8, 'audio-minutes': 1.5 })

@@ -45,6 +45,12 @@ describe('a resumed run', () => {
     expect(code).toBe(2)
   })
 
+  it('names the parameters of a program as the program does', async () => {
+    await expect(resumed('runs/short', { gradientAccumulation: 2 })).rejects.toMatchObject({
+      message: expect.stringContaining('gradientAccumulation was 1 and cannot become 2'),
+    })
+  })
+
   it('cannot change its data; the pairs that differ are named', async () => {
     cpSync(join(folder, 'pairs'), join(folder, 'other'), { recursive: true })
     for (const side of ['start', 'end']) writeFileSync(join(folder, 'other', `new_${side}.wav`), noise(`new ${side}`))

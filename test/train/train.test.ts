@@ -211,6 +211,21 @@ describe('train', () => {
     const misplaced = { numberOfSteps: 5 } as object
     const refused = { name: 'UserError', message: 'resumeTraining has no setting "numberOfSteps"' }
     await expect(resumeTraining('no-debug', misplaced)).rejects.toMatchObject(refused)
+    for (const wrong of [[null], [5], ['no-debug', null]])
+      await expect(resumeTraining(...(wrong as [string]))).rejects.toMatchObject({
+        name: 'UserError',
+        message: expect.stringMatching(/^resumeTraining was called with /),
+      })
+  })
+
+  it('is repeated from its config.json, with the same bytes, into another folder', async () => {
+    const options = { ...tinyOptions, rank: 3, numberOfSteps: 2, previewInterval: 0, triggerPhrase: 'x', out: 'first' }
+    await inFolder({ cwd: folder }, () => train(options))
+    const { code, stderr } = await run(['train', '--config', join('first', 'config.json'), '--out', 'again'])
+    expect(code, stderr).toBe(0)
+    expect(read('again', 'lora.safetensors').equals(read('first', 'lora.safetensors'))).toBe(true)
+    const settings = resolveTrainSettings({ configFile: join(folder, 'first', 'config.json') }).settings
+    expect(settings).toMatchObject({ rank: 3, triggerPhrase: 'x', out: undefined })
   })
 
   it('saves the run at Ctrl-C and prints how to resume it; the resumed run gives the same bytes as an uninterrupted one', async () => {
