@@ -320,7 +320,7 @@ export const previewParameters = {
   duration: {
     ...sound,
     ...seconds,
-    defaultText: "the LoRA's, else the recording's",
+    defaultText: "the recording's, at most that of the LoRA's clips",
     help: 'length of the result in seconds',
   },
   seed: { ...sampling, ...seed },

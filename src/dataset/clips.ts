@@ -69,6 +69,8 @@ export type FitReferenceOptions = {
   /** What the file is called in messages; the path by default. */
   name?: string | undefined
   limits?: Limits | undefined
+  /** Called when the file is longer than what is used of it. */
+  onCut?: (() => void) | undefined
 }
 
 /**
@@ -78,14 +80,16 @@ export type FitReferenceOptions = {
 export async function fitReference(
   path: string,
   seconds: number,
-  { normalize = false, name = path, limits }: FitReferenceOptions = {},
+  { normalize = false, name = path, limits, onCut }: FitReferenceOptions = {},
 ): Promise<Waveform> {
   const decoded = toStereo(await decodeAudio(path, { maxSeconds: seconds + spareSeconds, name, limits }))
   if (durationOf(decoded) < shortestReferenceSeconds)
     throw new UserError(`${name} has only ${durationOf(decoded).toFixed(3)} s`, {
       hint: `a reference needs at least ${shortestReferenceSeconds} s`,
     })
-  const trimmed = firstSamples(decoded, Math.floor(seconds * decoded.sampleRate))
+  const samples = Math.floor(seconds * decoded.sampleRate)
+  if (sampleCount(decoded) > samples) onCut?.()
+  const trimmed = firstSamples(decoded, samples)
   const clip = resample(trimmed, clipSampleRate)
   return normalize ? normalizePeak(clip) : clip
 }

@@ -33,17 +33,22 @@ export function loadModel(
   return model
 }
 
-/**
- * At most `seconds` of a reference at a path or URL.
- * @param options.normalize as for the clips that the LoRA was trained on: the LoRA has seen no other level.
- */
+export type ReferenceOptions = DownloadOptions & {
+  /** How much of the beginning is used. */
+  seconds: number
+  /** As for the clips that the LoRA was trained on: the LoRA has seen no other level. */
+  normalize: boolean
+  onCut?: (() => void) | undefined
+}
+
+/** At most `seconds` of a reference at a path or URL. */
 export async function readReference(
   location: string,
-  { seconds, normalize, limits = defaultLimits, signal }: { seconds: number; normalize: boolean } & DownloadOptions,
+  { seconds, normalize, limits = defaultLimits, signal, onCut }: ReferenceOptions,
 ): Promise<Waveform> {
   const file = await openFile(location, { limits, signal })
   try {
-    return await fitReference(file.path, seconds, { normalize, name: shownLocation(parseLocation(location)), limits })
+    return await fitReference(file.path, seconds, { normalize, name: shownReference(location), limits, onCut })
   } finally {
     await file.close()
   }
@@ -52,5 +57,8 @@ export async function readReference(
 /** Nothing can be made of silence. */
 export function warnOfSilence(location: string, reference: Waveform, reporter: Reporter) {
   if (peak(reference) > silencePeak) return
-  reporter.warn(`${shownLocation(parseLocation(location))} is silent in the part that is used`, 'use another reference')
+  reporter.warn(`${shownReference(location)} is silent in the part that is used`, 'use another reference')
 }
+
+/** The name of a reference in messages. */
+export const shownReference = (location: string) => shownLocation(parseLocation(location))

@@ -17,7 +17,7 @@ import { fitLora, weightShapesOf } from '../model/lora-fit.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
 
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
-import { adviseGuidance, loadModel, readReference, warnOfSilence } from './inputs.ts'
+import { adviseGuidance, loadModel, readReference, shownReference, warnOfSilence } from './inputs.ts'
 import { sampleWaveform } from './render.ts'
 
 export type PreviewRunOptions = RunOptions<ProgressEvent> & {
@@ -65,16 +65,23 @@ async function renderWith(
   if (loras[0]) warnOfLostMetadata(loras[0].file, settings, reporter)
   const trainedSeconds = facts?.durationSeconds && Math.min(facts.durationSeconds, maxClipSeconds)
   const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
+  const most = settings.duration ?? trainedSeconds ?? maxClipSeconds
   const clip = await readReference(settings.reference, {
-    seconds: settings.duration ?? trainedSeconds ?? maxClipSeconds,
+    seconds: most,
     normalize: settings.normalizeReference ?? facts?.normalized ?? true, // as the LoRA's clips; the default of training is true
     limits: runOptions.limits,
     signal: runOptions.signal,
+    onCut: () => reporter.info(cutText(settings, most)),
   })
   warnOfSilence(settings.reference, clip, reporter)
+  if (settings.duration !== undefined && durationOf(clip) < settings.duration - hardlyShorter)
+    reporter.warn(
+      `${shownReference(settings.reference)} has ${durationOf(clip).toFixed(2)} s: after that, nothing guides the result`,
+      'leave --duration out, and the result is as long as the recording',
+    )
   reporter.info(describeBase(base))
   adviseGuidance(base, '--cfg', settings.cfg, reporter)
-  const seconds = settings.duration ?? trainedSeconds ?? durationOf(clip)
+  const seconds = settings.duration ?? durationOf(clip)
   const backend = await leaseBackend(settings.backend, reporter)
   try {
     const waveform = await transformClip(base, settings, { loras, prompt, clip, seconds }, reporter)
@@ -83,6 +90,17 @@ async function renderWith(
   } finally {
     backend.release()
   }
+}
+
+/** In seconds: half a latent frame. */
+const hardlyShorter = 0.02
+
+/** What part of a recording is used, and how to use more of it. */
+function cutText({ reference, duration }: PreviewSettings, seconds: number): string {
+  const used = `${shownReference(reference)}: the first ${seconds} s are used`
+  if (duration === undefined && seconds < maxClipSeconds)
+    return `${used}, as much as a clip that the LoRA was trained on; --duration sets another length`
+  return seconds < maxClipSeconds ? used : `${used}, the longest possible clip`
 }
 
 type PreviewInputs = { loras: readonly SavedLora[]; prompt: string; clip: Waveform; seconds: number }

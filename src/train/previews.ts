@@ -21,20 +21,21 @@ import type { RunFolder } from './run-folder.ts'
 
 /**
  * Reads the references of the previews. It happens before anything is written, so that a wrong path costs nothing.
+ * @param options.onCut called with each reference that is longer than a clip.
  * @throws UserError for a reference that cannot be read.
  */
 export async function readValidationClips(
   { validation, audioDurationSeconds, audioNormalize }: TrainSettings,
-  options: DownloadOptions = {},
+  { onCut, ...options }: DownloadOptions & { onCut?: (reference: string) => void } = {},
 ): Promise<ValidationClip[]> {
-  const read = (location: string) =>
-    readReference(location, { seconds: audioDurationSeconds, normalize: audioNormalize, ...options })
+  const fit = { seconds: audioDurationSeconds, normalize: audioNormalize }
+  const read = (location: string, onCut?: () => void) => readReference(location, { ...fit, ...options, onCut })
   const clips: ValidationClip[] = []
   for (const { prompt, referenceAudioUrl } of validation) {
     const target = groundTruthOf(referenceAudioUrl)
     clips.push({
       prompt,
-      reference: await read(referenceAudioUrl),
+      reference: await read(referenceAudioUrl, () => onCut?.(referenceAudioUrl)),
       target: target === undefined ? undefined : await read(target),
     })
   }

@@ -19,7 +19,7 @@ import { lockFolder } from '../platform/lock.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { shownValue } from '../platform/text.ts'
 import { writeObstacle } from '../platform/user-folders.ts'
-import { adviseGuidance, loadModel, warnOfSilence } from '../preview/inputs.ts'
+import { adviseGuidance, loadModel, shownReference, warnOfSilence } from '../preview/inputs.ts'
 import { estimateRun } from './dry-run.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
 import { reportInspection } from './inspection-report.ts'
@@ -220,7 +220,9 @@ async function prepare(
     const dataset = await inspect(source, settings, clips, reporter)
     base = openBase(settings)
     reporter.info(describeBase(base))
-    const validation = await readValidationClips(settings, { limits, signal: reporter.signal })
+    const onCut = (reference: string) =>
+      reporter.info(`${shownReference(reference)}: the previews use the first ${settings.audioDurationSeconds} s`)
+    const validation = await readValidationClips(settings, { limits, signal: reporter.signal, onCut })
     for (const [i, { reference }] of validation.entries())
       warnOfSilence(settings.validation[i]?.referenceAudioUrl as string, reference, reporter)
     if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)

@@ -96,6 +96,32 @@ it('a preview has the length that was asked for, in the format of its name, and 
   expect(readFileSync(join(cwd, 'new.mp3')).subarray(0, 3).toString()).toBe('ID3')
 })
 
+describe('a preview says what part of the recording it uses: ', () => {
+  const preview = (cwd: string, ...args: string[]) =>
+    ltxA2a(['preview', '--ref', 'voice.wav', ...quick, '--out', 'new.wav', ...args], { cwd })
+  const secondsOf = (cwd: string) => durationOf(decodeWav(readFileSync(join(cwd, 'new.wav'))))
+
+  it('the beginning of a longer one', async () => {
+    const cwd = workplace()
+    const { stderr } = await preview(cwd, '--duration', '1')
+    expect(stderr).toContain('voice.wav: the first 1 s are used\n')
+  })
+
+  it('all of it without --duration, without a message', async () => {
+    const cwd = workplace()
+    const { stderr } = await preview(cwd)
+    expect(stderr).not.toContain('are used')
+    expect(secondsOf(cwd)).toBe(3)
+  })
+
+  it('all of a shorter one, with a warning that nothing guides the rest', async () => {
+    const cwd = workplace()
+    const { stderr } = await preview(cwd, '--duration', '4')
+    expect(stderr).toContain('warning: voice.wav has 3.00 s: after that, nothing guides the result')
+    expect(secondsOf(cwd)).toBe(4)
+  })
+})
+
 describe('a bad --out is refused before the work: ', () => {
   it.each([
     ['', 'out must be a path that is not empty, not ""'],

@@ -454,6 +454,7 @@ describe('preview', () => {
     ])
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'new.wav\n' })
     expect(stderr).toContain('"n0ise"')
+    expect(stderr).toContain('ref.wav: the first 0.5 s are used, as much as a clip that the LoRA was trained on')
     const { sampleRate, channels } = decodeWav(read('new.wav'))
     expect([sampleRate, channels.length, channels[0]?.length]).toEqual([48_000, 2, 24_000])
   })
