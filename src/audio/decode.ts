@@ -3,11 +3,12 @@ import { basename, extname } from 'node:path'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
 import { FfmpegTimeout, runFfmpeg, statedSeconds } from './ffmpeg.ts'
+import { canBeAudio } from './file-start.ts'
 import { parseWavHeader, type WavFormat } from './wav.ts'
 import { concatenateSamples, deinterleave, largestSample, peakOf, type Waveform } from './waveform.ts'
 
-/** The extension decides the demuxer, so that a file cannot pass for another format, nor a playlist for a recording. */
-const demuxers: Record<string, string> = {
+/** The formats that the hosted trainer accepts. The extension decides the demuxer, so that a file cannot pass for another format, nor a playlist for a recording. */
+const hostedDemuxers: Record<string, string> = {
   '.wav': 'wav',
   '.mp3': 'mp3',
   '.flac': 'flac',
@@ -16,12 +17,43 @@ const demuxers: Record<string, string> = {
   '.m4a': 'mov',
 }
 
+/** ffmpeg's demuxer for each extension. Every ffmpeg since 2018 has them. */
+export const demuxers: Record<string, string> = {
+  ...hostedDemuxers,
+  '.wave': 'wav',
+  '.aif': 'aiff',
+  '.aiff': 'aiff',
+  '.aifc': 'aiff',
+  '.opus': 'ogg',
+  '.oga': 'ogg',
+  '.wma': 'asf',
+  '.caf': 'caf',
+  '.webm': 'matroska',
+  '.mka': 'matroska',
+  '.mp4': 'mov',
+  '.m4b': 'mov',
+  '.3gp': 'mov',
+  '.mp2': 'mp3',
+  '.wv': 'wv',
+  '.amr': 'amr',
+  '.ape': 'ape',
+  '.tta': 'tta',
+  '.w64': 'w64',
+  '.au': 'au',
+  '.ac3': 'ac3',
+}
 /** The formats whose decoders change samples, so that a clipped peak is no longer flat. m4a may hold a lossless codec, but rarely does. */
-const lossyExtensions: readonly string[] = ['.mp3', '.ogg', '.oga', '.opus', '.aac', '.m4a', '.mp4', '.webm', '.wma']
+const lossyExtensions: readonly string[] = [
+  ...['.mp3', '.mp2', '.ogg', '.oga', '.opus', '.aac', '.m4a', '.m4b', '.mp4', '.3gp'],
+  ...['.webm', '.mka', '.wma', '.amr', '.ac3'],
+]
 
 export const isLossy = (path: string) => lossyExtensions.includes(extname(path).toLowerCase())
 
 export const audioExtensions: readonly string[] = Object.keys(demuxers)
+
+/** The extensions to recommend: those that the hosted trainer accepts as well. */
+export const hostedExtensions: readonly string[] = Object.keys(hostedDemuxers)
 
 export type DecodeOptions = {
   /** What the file is called in messages; the file name by default. */
@@ -96,7 +128,14 @@ async function streamSamples(
   const extension = extname(path).toLowerCase()
   const demuxer = demuxers[extension]
   if (!demuxer)
-    throw new UserError(`${name} is not audio of a known type`, { hint: `use one of ${audioExtensions.join(' ')}` })
+    throw new UserError(`${name} is not audio of a known type`, { hint: `use one of ${hostedExtensions.join(' ')}` })
+
+  const unreadable = (cause?: unknown) =>
+    new UserError(`${name} cannot be read as ${extension} audio`, {
+      hint: `play it to check that it is a ${extension} file, then export it again`,
+      cause,
+    })
+  if (!(await canBeAudio(path, demuxer, name))) throw unreadable()
 
   const longestSeconds = limits['audio-minutes'] * 60
   const input = [...noOtherInput, '-f', demuxer, '-i', `file:${path}`]
@@ -132,10 +171,7 @@ async function streamSamples(
         throw new UserError(`${name} takes more than ${maxDecodingSeconds} s to decode`, {
           hint: `cut it into shorter files, or ${raiseLimitHint('decoding-seconds', 2 * maxDecodingSeconds)}`,
         })
-      throw new UserError(`${name} cannot be read as ${extension} audio`, {
-        hint: `play it to check that it is a ${extension} file, then export it again`,
-        cause,
-      })
+      throw unreadable(cause)
     },
   )
   if (!format || frames === 0) throw new UserError(`${name} has no audio`, { hint: 'export it again, or leave it out' })

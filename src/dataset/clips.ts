@@ -153,12 +153,15 @@ export function createDebugDataset(path: string, plan: object): DebugDataset {
   written.catch(() => undefined) // an error such as a full disk is thrown by `finish`
   const mtime = new Date(1980, 0, 1) // the same clips give the same bytes
   const add = (name: string, bytes: Uint8Array | string) => zip.addBuffer(Buffer.from(bytes), name, { mtime })
+  const stems = new Set<string>()
   add('plan.json', `${JSON.stringify(plan, null, 2)}\n`)
   return {
     add: ({ name, caption, reference, target }) => {
-      add(`${name}_start.wav`, encodeWav(reference))
-      add(`${name}_end.wav`, encodeWav(target))
-      if (caption) add(`${name}.txt`, `${caption}\n`)
+      const stem = archiveStem(name, stems)
+      stems.add(stem)
+      add(`${stem}_start.wav`, encodeWav(reference))
+      add(`${stem}_end.wav`, encodeWav(target))
+      if (caption) add(`${stem}.txt`, `${caption}\n`)
     },
     finish: async () => {
       zip.end()
@@ -172,3 +175,14 @@ export function createDebugDataset(path: string, plan: object): DebugDataset {
     },
   }
 }
+
+/** The path of a pair in an archive. Archives take `\` for a separator, and a path that begins with `a:` for one that begins with a drive. */
+function archiveStem(name: string, taken: ReadonlySet<string>): string {
+  let stem = name.replaceAll('\\', fullWidthBackslash)
+  while (taken.has(archivePath(stem))) stem += fullWidthBackslash
+  return archivePath(stem)
+}
+
+const fullWidthBackslash = '\uFF3C'
+
+const archivePath = (stem: string) => (/^[a-z]:/i.test(stem) ? `pairs/${stem}` : stem)

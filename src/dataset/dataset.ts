@@ -11,7 +11,7 @@ import type { ClipStore } from './clips.ts'
 import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
 import { type DatasetPair, durationsOf, inspectPair } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
-import { bySeverity, type Problem } from './problem.ts'
+import { bySeverity, condenseProblems, type Problem } from './problem.ts'
 import { openSource, type Source } from './source.ts'
 
 /** It can be written as JSON and read back. */
@@ -19,7 +19,7 @@ export type Dataset = {
   name: string
   location: string
   options: DatasetOptions
-  /** All pairs, sorted by name; `plan.use` says which are used. */
+  /** All pairs, sorted by name; `plan.use` says which are used. After many unreadable pairs in a row the rest is missing, which is a problem. */
   pairs: DatasetPair[]
   problems: Problem[]
   /** Pairs; a pair with a stretched or a trimmed side counts as stretched or trimmed, one with neither as as-is. */
@@ -53,29 +53,65 @@ export async function inspectSource(
 ): Promise<Dataset> {
   await findFfmpeg() // rather than report every file as unreadable
   const found = findPairs(source.paths)
+  const stop = createUnreadableStop()
   let done = 0
-  const inspected = await mapConcurrently(found.pairs, maxDecoders, async (pair) => {
+  const results = await mapConcurrently(found.pairs, maxDecoders, async (pair, i) => {
+    if (stop.position() < i) return undefined
     const result = await inspectPair(source, pair, options, { analyzeSound, clips })
+    stop.add(i, isReadable(result.pair))
     onProgress?.({ done: ++done, total: found.pairs.length, pair: pair.name })
     return result
   })
+  const inspected = results.slice(0, stop.position() + 1).filter((result) => result !== undefined)
   const pairs = inspected.map(({ pair }) => pair)
   const problems = [
+    ...pairsNotRead(found.pairs.length - pairs.length),
     ...source.problems,
     ...found.problems,
     ...inspected.flatMap(({ problems }) => problems),
     ...pairsWithoutText(pairs),
     ...noPairLongEnough(pairs, options.seconds),
-  ].sort(bySeverity)
+  ]
   return {
     name: source.name,
     location: source.location,
     options,
     pairs,
-    problems,
+    problems: condenseProblems(problems).sort(bySeverity),
     counts: countPairs(pairs),
     ...(analyzeSound && { advice: adviseOn(inspected, options) }),
   }
+}
+
+/** This many pairs in a row are enough to see that something is wrong with all of them. */
+const mostUnreadableInARow = 50
+
+const isReadable = ({ reference, target }: DatasetPair) => reference.audio !== null && target.audio !== null
+
+/** Decides where to stop. It counts in the order of the pairs, not in that of their decoders, so the result is always the same. */
+function createUnreadableStop() {
+  const readable: boolean[] = []
+  let [checked, inARow] = [0, 0]
+  const isOver = () => inARow >= mostUnreadableInARow
+  return {
+    add: (position: number, isReadable: boolean) => {
+      readable[position] = isReadable
+      for (; !isOver() && readable[checked] !== undefined; checked++) inARow = readable[checked] ? 0 : inARow + 1
+    },
+    /** The last pair to inspect. */
+    position: () => (isOver() ? checked - 1 : Number.POSITIVE_INFINITY),
+  }
+}
+
+function pairsNotRead(count: number): Problem[] {
+  if (count === 0) return []
+  return [
+    {
+      severity: 'error',
+      message: `${countText(mostUnreadableInARow, 'pair')} in a row cannot be read, so the remaining ${countText(count, 'pair')} ${count === 1 ? 'was' : 'were'} not inspected`,
+      hint: 'check how the files were exported or copied',
+    },
+  ]
 }
 
 /** @throws UserError with all problems that are errors, if there are any: such a dataset cannot be trained on. */

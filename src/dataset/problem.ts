@@ -33,6 +33,41 @@ export function problemFrom(error: unknown, about: { file?: string; pair?: strin
   return { severity: 'error', message: error.message, ...(error.hint ? { hint: error.hint } : {}), ...about }
 }
 
+/** How many problems of one kind are listed. */
+const mostOfOneKind = 20
+
+/**
+ * At most 20 problems of a kind, then a sentence on how many more there are. Problems are of one kind when they differ only in numbers and in the names of
+ * the file and the pair.
+ */
+export function condenseProblems(problems: readonly Problem[]): Problem[] {
+  const kinds = new Map<string, { first: Problem; count: number }>()
+  const listed = problems.filter((problem) => {
+    const key = `${problem.severity} ${withoutNames(problem)}`
+    const kind = kinds.get(key) ?? { first: problem, count: 0 }
+    kinds.set(key, kind)
+    return ++kind.count <= mostOfOneKind
+  })
+  const rest = [...kinds.values()].flatMap(({ first, count }): Problem[] =>
+    count > mostOfOneKind
+      ? [{ severity: first.severity, message: `${count - mostOfOneKind} more like this: ${withoutNames(first)}` }]
+      : [],
+  )
+  return [...listed, ...rest]
+}
+
+/** The message with `…` for the names of the file and the pair and for numbers. */
+function withoutNames({ message, file, pair }: Problem): string {
+  const anyFile = file ? message.replaceAll(file, '…') : message
+  const anyPair = pair
+    ? anyFile
+        .replaceAll(`pair ${pair} `, 'pair … ')
+        .replaceAll(`${pair}_start`, '…_start')
+        .replaceAll(`${pair}_end`, '…_end')
+    : anyFile
+  return anyPair.replace(/\d+(\.\d+)?/g, '…')
+}
+
 /** Something that could be better with one or more pairs. Findings do not prevent a training. */
 export type Finding = {
   /** An identifier for programs: `out-of-sync`. */

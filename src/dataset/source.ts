@@ -1,11 +1,14 @@
 /** Where the files of a dataset come from: a zip, a folder, or a zip on the web. */
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { join, relative, sep } from 'node:path'
+import { join } from 'node:path'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { openFile } from '../net/download.ts'
 import { datasetName, parseLocation, shownLocation } from '../net/location.ts'
 import { UserError } from '../platform/errors.ts'
+import { decodeUtf8 } from '../platform/text.ts'
+import { isVisible } from './dataset-file.ts'
 import { type FileTree, openZip, zipLimits } from './zip.ts'
+import { escapeBytes } from './zip-names.ts'
 
 export type Source = FileTree & {
   /** The name of the dataset, usable as part of a folder name. */
@@ -58,29 +61,47 @@ async function openArchive(
 }
 
 async function openFolder(folder: string): Promise<FileTree> {
-  const paths = (await filesBelow(folder)).map((path) => relative(folder, path).split(sep).join('/')).sort()
-  if (paths.length === 0) throw new UserError(`${folder} has no files`, { hint: 'put the pairs into it' })
+  const { paths, problems } = await filesBelow(folder, '')
+  if (paths.length === 0 && problems.length === 0)
+    throw new UserError(`${folder} has no files`, { hint: 'put the pairs into it' })
   return {
-    paths,
-    problems: [],
+    paths: paths.sort(),
+    problems,
     withFile: (path, use) => use(join(folder, path)),
     close: async () => {},
   }
 }
 
-/** Links to files are followed. Links to folders are not, because they may form a cycle. */
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true })
-  const found = await Promise.all(
-    entries.map(async (entry) => {
-      const path = join(folder, entry.name)
-      if (entry.isDirectory()) return filesBelow(path)
-      const target = await stat(path).catch(() => undefined)
-      return target?.isFile() ? [path] : []
+type Listing = Pick<FileTree, 'problems'> & { paths: string[] }
+
+/** Links to files are followed. Links to folders are not, because they may form a cycle. @param below the folder's own path with a `/`, or nothing. */
+async function filesBelow(folder: string, below: string): Promise<Listing> {
+  const entries = await readdir(join(folder, below), { withFileTypes: true, encoding: 'buffer' }).catch((cause) => {
+    throw new UserError(`the folder ${join(folder, below)} cannot be read`, { hint: 'check its permissions', cause })
+  })
+  const listings = await Promise.all(
+    entries.map(async (entry): Promise<Listing> => {
+      const name = decodeUtf8(entry.name)
+      if (name === undefined) return unused(`${below}${escapeBytes(entry.name)}`, 'its name is not UTF-8')
+      const path = below + name
+      if (entry.isDirectory()) return filesBelow(folder, `${path}/`)
+      if (entry.isFile()) return { paths: [path], problems: [] }
+      const target = await stat(join(folder, path)).catch(() => undefined)
+      if (target?.isFile()) return { paths: [path], problems: [] }
+      if (target === undefined) return unused(path, 'it is a link to a file that cannot be found')
+      return unused(path, target.isDirectory() ? 'links to folders are not followed' : 'it is not a regular file')
     }),
   )
-  return found.flat()
+  return {
+    paths: listings.flatMap(({ paths }) => paths),
+    problems: listings.flatMap(({ problems }) => problems),
+  }
 }
+
+const unused = (path: string, reason: string): Listing => ({
+  paths: [],
+  problems: isVisible(path) ? [{ severity: 'warning', message: `${path} is not used: ${reason}`, file: path }] : [],
+})
 
 async function readSmallFile(file: string, path: string, limits: Limits): Promise<Uint8Array> {
   const { size } = await stat(file)

@@ -9,7 +9,7 @@ import pLimit from 'p-limit'
 export async function mapConcurrently<Item, Result>(
   items: readonly Item[],
   concurrency: number,
-  work: (item: Item) => Promise<Result>,
+  work: (item: Item, index: number) => Promise<Result>,
 ): Promise<Result[]> {
   const limit = pLimit(concurrency)
   let failure: { error: unknown } | undefined
@@ -17,7 +17,7 @@ export async function mapConcurrently<Item, Result>(
   const mapItem = async (item: Item, i: number) => {
     if (failure) return
     try {
-      results[i] = await work(item)
+      results[i] = await work(item, i)
     } catch (error) {
       failure ??= { error }
     }

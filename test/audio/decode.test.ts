@@ -1,9 +1,10 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { decodeAudio, measureAudio } from '../../src/audio/decode.ts'
-import { runFfmpeg } from '../../src/audio/ffmpeg.ts'
+import { decodeAudio, demuxers, measureAudio } from '../../src/audio/decode.ts'
+import { findFfmpeg, runFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { durationOf, largestSample, peak } from '../../src/audio/waveform.ts'
 import { parseLimits } from '../../src/config/limits.ts'
 import { convert, risesPerSecond, tone, writeWav } from './signals.ts'
@@ -41,6 +42,44 @@ describe('decoding a valid file', () => {
       expect(inner[1]).toBeCloseTo(880, -1)
     },
   )
+
+  test.each(['aif', 'aiff', 'aifc', 'caf', 'w64', 'wave', 'au', 'tta', 'wv', 'mka'])(
+    'reads lossless %s, which the hosted trainer does not accept',
+    async (extension) => {
+      const waveform = tone(0.2)
+      const path = await convert(writeWav(at(`for-${extension}.wav`), waveform), at(`tone.${extension}`))
+      const decoded = await decodeAudio(path)
+      expect([durationOf(decoded), decoded.sampleRate]).toEqual([0.2, 44_100])
+      expect(peak(decoded)).toBeCloseTo(0.5, 3)
+    },
+  )
+
+  test.each(['opus', 'oga', 'webm', 'wma', 'mp4', 'm4b', '3gp', 'mp2', 'ac3'])(
+    'reads lossy %s, which the hosted trainer does not accept',
+    async (extension) => {
+      const wav = writeWav(at(`for-${extension}.wav`), tone(1, { sampleRate: 48_000 }))
+      const decoded = await decodeAudio(await convert(wav, at(`tone.${extension}`)))
+      expect(decoded.sampleRate).toBe(48_000)
+      expect(durationOf(decoded)).toBeGreaterThan(0.95) // encoders drop or add a part of a frame
+      expect(durationOf(decoded)).toBeLessThan(1.15)
+      const inner = decoded.channels.map((channel) => risesPerSecond(channel.subarray(4800, 43_200), 48_000))
+      expect(inner[0]).toBeCloseTo(440, -1)
+    },
+  )
+
+  test('reads amr', async () => {
+    const frames = Array.from({ length: 50 }, () => Buffer.concat([Buffer.from([0x3c]), Buffer.alloc(31)])) // 20 ms each
+    writeFileSync(at('frames.amr'), Buffer.concat([Buffer.from('#!AMR\n'), ...frames]))
+    const decoded = await decodeAudio(at('frames.amr'))
+    expect([durationOf(decoded), decoded.sampleRate]).toEqual([1, 8000])
+  })
+
+  test('is possible in every known format: ffmpeg has a demuxer for it', async () => {
+    const { path } = await findFfmpeg()
+    const { stdout } = spawnSync(path, ['-hide_banner', '-demuxers'], { encoding: 'utf8' })
+    const names = new Set([...stdout.matchAll(/^ D\S* +(\S+)/gm)].flatMap(([, names = '']) => names.split(',')))
+    expect(Object.values(demuxers).filter((name) => !names.has(name))).toEqual([])
+  })
 
   test('stops at maxSeconds without changing the samples before', async () => {
     const path = writeWav(at('long.wav'), tone(2))

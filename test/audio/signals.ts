@@ -23,12 +23,22 @@ export function writeWav(path: string, waveform: Waveform, format: 'pcm16' | 'fl
   return path
 }
 
-const codecs: Record<string, string> = { ogg: 'libvorbis', m4a: 'aac' }
+const codecs: Record<string, string[]> = {
+  ogg: ['-c:a', 'libvorbis'],
+  m4a: ['-c:a', 'aac'],
+  wave: ['-f', 'wav'],
+  aifc: ['-f', 'aiff'],
+  mka: ['-c:a', 'pcm_s16le'],
+  oga: ['-c:a', 'flac'],
+  mp4: ['-c:a', 'aac'],
+  '3gp': ['-c:a', 'aac'],
+  m4b: ['-c:a', 'aac', '-f', 'mp4'],
+}
 
 /** Converts a wav file to the format of the extension of `path`. */
 export async function convert(wav: string, path: string): Promise<string> {
-  const codec = codecs[path.split('.').at(-1) ?? '']
-  await runFfmpeg(['-y', '-i', wav, ...(codec ? ['-c:a', codec] : []), path], { onOutput: () => {} })
+  const codec = codecs[path.split('.').at(-1) ?? ''] ?? []
+  await runFfmpeg(['-y', '-i', wav, ...codec, path], { onOutput: () => {} })
   return path
 }
 

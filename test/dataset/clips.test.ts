@@ -6,7 +6,7 @@ import { decodeAudio } from '../../src/audio/decode.ts'
 import { resample } from '../../src/audio/resample.ts'
 import { stretchTo } from '../../src/audio/stretch.ts'
 import { firstSamples, peak, sampleCount, toDbfs, toStereo, type Waveform } from '../../src/audio/waveform.ts'
-import { type FittedPair, fitReference, openClipStore } from '../../src/dataset/clips.ts'
+import { createDebugDataset, type FittedPair, fitReference, openClipStore } from '../../src/dataset/clips.ts'
 import { inspectSource } from '../../src/dataset/dataset.ts'
 import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import { openSource } from '../../src/dataset/source.ts'
@@ -196,4 +196,24 @@ describe('a reference clip', () => {
   test('of 50 ms is refused', async () => {
     await expect(fitReference(file('blip.wav', tone(0.05)), 2)).rejects.toThrow('blip.wav has only 0.050 s')
   })
+})
+
+test('a debug dataset can be read, whatever the names of its pairs', async () => {
+  const path = join(root, 'debug.zip')
+  const clip: Waveform = { sampleRate: 16_000, channels: [new Float32Array(1600), new Float32Array(1600)] }
+  const names = ['a: intro', 'C:x', 'a\\b', 'c\\b', 'a\uFF3Cb', 'e_start_end', "j*? 'k'", 'ünï 🥁', '\uFFFD83']
+  const debug = createDebugDataset(path, {})
+  for (const name of names) debug.add({ name, caption: `about ${name}`, reference: clip, target: clip })
+  await debug.finish()
+  const source = await openSource(path)
+  const { pairs, problems } = await inspectSource(source, {
+    triggerPhrase: '',
+    seconds: 0.1,
+    preservePitch: true,
+    normalize: false,
+  })
+  expect(pairs.map(({ caption }) => caption).sort()).toEqual(names.map((name) => `about ${name}`).sort())
+  expect(pairs.map(({ name }) => name)).toEqual(expect.arrayContaining(['a: intro', 'C:x', 'a\uFF3Cb', 'c\uFF3Cb']))
+  expect(problems.filter(({ severity }) => severity === 'error')).toEqual([])
+  await source.close()
 })

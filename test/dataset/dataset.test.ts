@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { encodeWav } from '../../src/audio/wav.ts'
 import { assertTrainable, type Dataset, inspectDataset, inspectSource } from '../../src/dataset/dataset.ts'
 import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import { openSource } from '../../src/dataset/source.ts'
@@ -168,6 +169,37 @@ describe('an invalid dataset is refused', () => {
     )
     expect((await inspect(path, { seconds: 4.1 })).counts.used).toBe(1)
     expect((await inspect(path, { seconds: 3.2 })).counts.used).toBe(2)
+  })
+})
+
+describe('many files that are not audio', () => {
+  const many = async (name: string, count: number, content: (i: number) => Uint8Array | string) => {
+    const home = join(folder, name)
+    mkdirSync(home)
+    for (let i = 0; i < count; i++)
+      for (const side of ['start', 'end'])
+        writeFileSync(join(home, `${String(i).padStart(5, '0')}_${side}.wav`), content(i))
+    return inspect(home)
+  }
+
+  test('stop the inspection with one sentence, and the list of problems stays short', async () => {
+    const dataset = await many('one-byte', 9500, () => 'x')
+    expect(messages(dataset)).toHaveLength(22)
+    expect(messages(dataset)[0]).toBe(
+      'error: 50 pairs in a row cannot be read, so the remaining 9450 pairs were not inspected',
+    )
+    expect(messages(dataset)).toEqual(
+      expect.arrayContaining(['error: 00000_start.wav has only 1 byte', 'error: 80 more like this: … has only … byte']),
+    )
+    expect(dataset.counts).toMatchObject({ pairs: 50, used: 0 })
+    expect(() => assertTrainable(dataset)).toThrow('22 errors')
+  })
+
+  test('do not stop it while some pairs can be read', async () => {
+    const wav = encodeWav(tone(0.6, { sampleRate: 8000, channels: 1 }))
+    const dataset = await many('some-audio', 120, (i) => (i % 50 === 49 ? wav : ''))
+    expect(dataset.counts).toMatchObject({ pairs: 120 })
+    expect(messages(dataset)).toContain('error: 216 more like this: … is empty (… bytes)')
   })
 })
 

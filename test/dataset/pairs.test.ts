@@ -97,6 +97,24 @@ describe('an error is reported for', () => {
     ])
   })
 
+  test('names with control characters, which no archive may contain', () => {
+    const names = ['a\n_start.wav', 'a\n_end.wav', 'b\u001b[2J.txt']
+    expect(
+      problemsWith(...names, 'Icon\r', 'li\nne/1_start.jpg').filter(({ severity }) => severity === 'error'),
+    ).toMatchObject([
+      { message: '"a\\n_start.wav" has control characters in its name', hint: 'rename it' },
+      { message: '"a\\n_end.wav" has control characters in its name' },
+      { message: '"b\\u001b[2J.txt" has control characters in its name' },
+    ])
+  })
+
+  test('a name that very many files have, in a short sentence', () => {
+    const paths = Array.from({ length: 1000 }, (_, i) => `${i}/a_start.wav`)
+    expect(findPairs([...paths, 'a_end.wav']).problems[0]?.message).toBe(
+      'the pair a has 1000 references: 0/a_start.wav, 1/a_start.wav, 2/a_start.wav, 3/a_start.wav and 996 more',
+    )
+  })
+
   test('a dataset without pairs', () => {
     expect(findPairs(['cover.jpg']).problems).toMatchObject([{ severity: 'error', message: 'there is no pair' }])
   })
@@ -112,6 +130,100 @@ describe('a warning or hint is reported for', () => {
   test('a caption without a pair, with a hint on suffixes', () => {
     expect(problemsWith('1_end.txt')).toMatchObject([
       { severity: 'warning', message: '1_end.txt is a caption without a pair', hint: expect.stringContaining('1.txt') },
+    ])
+  })
+
+  test('a side of a pair that is not in an audio format', () => {
+    expect(problemsWith('d_start.xyz', 'd_end.xyz', 'x/E_END', 'f_start.wav.part')).toMatchObject([
+      {
+        severity: 'warning',
+        message: 'd_start.xyz is not used: .xyz is not an audio format that can be read',
+        pair: 'd',
+      },
+      {
+        severity: 'warning',
+        message: 'd_end.xyz is not used: .xyz is not an audio format that can be read',
+        pair: 'd',
+      },
+      { severity: 'warning', message: 'x/E_END is not used: it has no extension', pair: 'E' },
+      { severity: 'warning', message: 'f_start.wav.part is not used: .part is not an audio format that can be read' },
+    ])
+  })
+
+  test('a side whose other side is not in an audio format, with a hint that names that file', () => {
+    expect(
+      problemsWith('g_start.wav', 'x/g_end.xyz', 'h_start.xyz', 'h_end.wav').map(({ message, hint }) => [
+        message,
+        hint,
+      ]),
+    ).toEqual([
+      [
+        'h_end.wav has no reference h_start',
+        expect.stringContaining('h_start.xyz cannot be read: export it with any of .wav'),
+      ],
+      ['g_start.wav has no target g_end and is not used', expect.stringContaining('g_end.xyz cannot be read')],
+      ['x/g_end.xyz is not used: .xyz is not an audio format that can be read', expect.any(String)],
+      ['h_start.xyz is not used: .xyz is not an audio format that can be read', expect.any(String)],
+    ])
+  })
+
+  test('files beside the sides and captions of a pair, in one sentence', () => {
+    expect(problemsWith('0_start.jpg', '1_start.wav.asd', '1_end.wav.asd', '2.txt', '2.json')).toEqual([
+      {
+        severity: 'hint',
+        message:
+          '4 files beside the audio and captions are not used: 0_start.jpg, 1_start.wav.asd, 1_end.wav.asd, 2.json',
+      },
+    ])
+  })
+
+  test('captions in other formats than .txt', () => {
+    expect(
+      problemsWith('3.md', 'captions.json', 'readme.md').map(({ severity, message, hint }) => [
+        severity,
+        message,
+        hint,
+      ]),
+    ).toEqual([
+      ['warning', '3.md is not used: captions are read from .txt files', 'write 3.txt, with encoding UTF-8'],
+      [
+        'warning',
+        'captions.json is not used: captions are read from .txt files',
+        expect.stringContaining('one <name>.txt'),
+      ],
+    ])
+  })
+
+  test('an archive inside the dataset', () => {
+    expect(findPairs(['deep/pairs.zip']).problems).toMatchObject([
+      {
+        severity: 'warning',
+        message: 'deep/pairs.zip is an archive inside the dataset and is not unpacked',
+        hint: expect.stringContaining('unpack it'),
+      },
+      { severity: 'error', message: 'there is no pair' },
+    ])
+  })
+
+  test('files in formats that the hosted trainer does not accept, which are used', () => {
+    const { pairs, problems } = findPairs([...ten, 'd_start.aiff', 'd_end.AIF', 'e_start.opus', 'e_end.wav'])
+    expect(pairs).toHaveLength(12)
+    expect(problems).toEqual([
+      {
+        severity: 'hint',
+        message: '3 files in formats that the hosted trainer does not accept: d_start.aiff, d_end.AIF, e_start.opus',
+        hint: 'they can be used here; the hosted trainer accepts .wav .mp3 .flac .ogg .aac .m4a',
+      },
+    ])
+  })
+
+  test('a copy of a side in such a format, which is not used', () => {
+    expect(problemsWith('1_start.aiff')).toMatchObject([
+      { severity: 'warning', message: '1_start.aiff is not used, because there is 1_start.wav', pair: '1' },
+    ])
+    expect(findPairs([...ten, 'd_start.aiff', 'd_start.opus', 'd_end.wav']).problems).toMatchObject([
+      { severity: 'error', message: 'the pair d has 2 references: d_start.aiff and d_start.opus' },
+      { severity: 'hint' },
     ])
   })
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -15,6 +16,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openSource } from '../../src/dataset/source.ts'
 import { openZip, zipLimits } from '../../src/dataset/zip.ts'
+import { needs } from '../needs.ts'
 
 const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/zips/${name}.zip`, import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
@@ -128,6 +130,37 @@ describe('a folder', () => {
       const size = await source.withFile(path as string, async (file) => readFileSync(file).length)
       expect(size).toBeGreaterThan(0)
       await source.close()
+    },
+  )
+
+  const isLinux = process.platform === 'linux'
+
+  test.skipIf(!isLinux)(
+    'names what it does not list: names that are not UTF-8, links to folders and to nothing, pipes',
+    needs('Linux'),
+    async () => {
+      const home = join(folder, 'odd')
+      mkdirSync(join(home, 'deep'), { recursive: true })
+      writeFileSync(join(home, 'a_start.wav'), 'one')
+      writeFileSync(
+        Buffer.concat([Buffer.from(`${home}/deep/caf`), Buffer.from([0xe9]), Buffer.from('_end.wav')]),
+        'two',
+      )
+      mkdirSync(Buffer.concat([Buffer.from(`${home}/`), Buffer.from([0xfc])]))
+      symlinkSync(join(home, 'gone'), join(home, 'b_end.wav'))
+      symlinkSync(join(home, 'gone'), join(home, '.hidden'))
+      symlinkSync(home, join(home, 'loop'))
+      execFileSync('mkfifo', [join(home, 'c_end.wav')])
+      const { paths, problems, close } = await openSource(home)
+      expect(paths).toEqual(['a_start.wav'])
+      expect(problems.map(({ severity, message }) => `${severity}: ${message}`).sort()).toEqual([
+        'warning: b_end.wav is not used: it is a link to a file that cannot be found',
+        'warning: c_end.wav is not used: it is not a regular file',
+        'warning: deep/caf\uFFFDE9_end.wav is not used: its name is not UTF-8',
+        'warning: loop is not used: links to folders are not followed',
+        'warning: \uFFFDFC is not used: its name is not UTF-8',
+      ])
+      await close()
     },
   )
 
