@@ -130,12 +130,12 @@ async function streamSamples(
   if (!demuxer)
     throw new UserError(`${name} is not audio of a known type`, { hint: `use one of ${hostedExtensions.join(' ')}` })
 
-  const unreadable = (cause?: unknown) =>
+  const unreadable = (cause: unknown) =>
     new UserError(`${name} cannot be read as ${extension} audio`, {
       hint: `play it to check that it is a ${extension} file, then export it again`,
       cause,
     })
-  if (!(await canBeAudio(path, demuxer, name))) throw unreadable()
+  if (!(await canBeAudio(path, demuxer, name))) throw unreadable(new Error('it does not start like such a file'))
 
   const longestSeconds = limits['audio-minutes'] * 60
   const input = [...noOtherInput, '-f', demuxer, '-i', `file:${path}`]

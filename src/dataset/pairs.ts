@@ -55,7 +55,7 @@ export function findPairs(paths: readonly string[]): { pairs: Pair[]; problems: 
   ]
   return {
     pairs: pairs.sort(byName),
-    problems: [...errors, ...warnings, ...otherFormats(pairs), ...fewPairs(pairs.length, errors.length)],
+    problems: [...errors, ...warnings, ...otherFormats(pairs), ...fewPairs(pairs.length, errors.length, files)],
   }
 }
 
@@ -167,7 +167,7 @@ function unpairedCaption({ name, file }: { name: string; file: string }): Proble
   return { severity: 'warning', message: `${file} is a caption without a pair`, ...hint, file }
 }
 
-function fewPairs(pairs: number, errors: number): Problem[] {
+function fewPairs(pairs: number, errors: number, files: readonly NamedFile[]): Problem[] {
   if (pairs >= recommendedPairs || (pairs === 0 && errors > 0)) return []
   if (pairs > 0)
     return [
@@ -176,13 +176,27 @@ function fewPairs(pairs: number, errors: number): Problem[] {
         message: `only ${countText(pairs, 'pair')}: train on ${recommendedPairs} or more for good results`,
       },
     ]
-  return [
-    {
-      severity: 'error',
-      message: 'there is no pair',
-      hint: `name the files <name>_start and <name>_end with any of ${hostedExtensions.join(' ')}`,
-    },
-  ]
+  return [{ severity: 'error', ...noPair(files) }]
+}
+
+/** Names what the dataset has instead. */
+function noPair(files: readonly NamedFile[]): { message: string; hint: string } {
+  const shown = (isShown: (role: Role) => boolean) =>
+    listText(
+      files.filter(({ role }) => isShown(role)).map(({ path }) => path),
+      3,
+    )
+  const archives = shown((role) => role === 'archive')
+  const unread = shown(isUnread)
+  const formats = hostedExtensions.join(' ')
+  if (unread !== '')
+    return { message: `there is no pair that can be read, only ${unread}`, hint: `use any of ${formats}` }
+  if (archives !== '')
+    return {
+      message: `there is no pair, only another archive: ${archives}`,
+      hint: 'unpack it, and give what it contains',
+    }
+  return { message: 'there is no pair', hint: `name the files <name>_start and <name>_end with any of ${formats}` }
 }
 
 const listed = (names: string[]) =>

@@ -65,7 +65,7 @@ function withoutNames({ message, file, pair }: Problem): string {
         .replaceAll(`${pair}_start`, '…_start')
         .replaceAll(`${pair}_end`, '…_end')
     : anyFile
-  return anyPair.replace(/\d+(\.\d+)?/g, '…')
+  return anyPair.replace(/\b\d+(\.\d+)?\b/g, '…')
 }
 
 /** Something that could be better with one or more pairs. Findings do not prevent a training. */

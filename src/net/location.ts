@@ -44,7 +44,24 @@ export function fileNameOf(location: Location): string {
 export function datasetName(location: Location): string {
   const file = fileNameOf(location)
   const stem = extname(file).toLowerCase() === '.zip' ? file.slice(0, -'.zip'.length) : file
-  return stem.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[.-]+|-+$/g, '') || 'dataset'
+  const name = stem
+    .normalize('NFC') // macOS stores é as e followed by a combining accent
+    .replace(/[^\p{L}\p{M}\p{N}._-]+/gu, '-')
+    .replace(/^[.-]+/, '')
+  return firstBytes(name, longestNameBytes).replace(/-+$/, '') || 'dataset'
+}
+
+/** File systems take 255 bytes, and a run folder adds a date to the name. */
+const longestNameBytes = 200
+
+/** As many whole characters as fit. */
+function firstBytes(text: string, bytes: number): string {
+  let fitting = ''
+  for (const character of text) {
+    if (Buffer.byteLength(fitting + character) > bytes) break
+    fitting += character
+  }
+  return fitting
 }
 
 function pathFromUrl(text: string): string {

@@ -178,6 +178,14 @@ describe('reading is refused for', () => {
       name: 'UserError',
       message: 'text.wav cannot be read as .wav audio',
       hint: expect.stringContaining('export'),
+      cause: { message: 'it does not start like such a file' },
+    })
+  })
+
+  test('a wav file that only its start says it is, with the reason of ffmpeg', async () => {
+    writeFileSync(at('start.wav'), 'RIFF, but this is not audio')
+    await expect(decodeAudio(at('start.wav'))).rejects.toMatchObject({
+      message: 'start.wav cannot be read as .wav audio',
       cause: { message: expect.stringContaining('Invalid data') },
     })
   })

@@ -115,8 +115,15 @@ describe('an error is reported for', () => {
     )
   })
 
-  test('a dataset without pairs', () => {
-    expect(findPairs(['cover.jpg']).problems).toMatchObject([{ severity: 'error', message: 'there is no pair' }])
+  test('a dataset without pairs, which says what it has instead', () => {
+    const error = (...paths: string[]) => findPairs(paths).problems.filter(({ severity }) => severity === 'error')
+    expect(error('cover.jpg')).toMatchObject([{ message: 'there is no pair' }])
+    expect(error('deep/pairs.zip')).toMatchObject([
+      { message: 'there is no pair, only another archive: deep/pairs.zip' },
+    ])
+    expect(error('a_start.xyz', 'a_end.xyz')).toMatchObject([
+      { message: 'there is no pair that can be read, only a_start.xyz, a_end.xyz' },
+    ])
   })
 })
 
@@ -195,13 +202,12 @@ describe('a warning or hint is reported for', () => {
   })
 
   test('an archive inside the dataset', () => {
-    expect(findPairs(['deep/pairs.zip']).problems).toMatchObject([
+    expect(problemsWith('deep/more.rar')).toMatchObject([
       {
         severity: 'warning',
-        message: 'deep/pairs.zip is an archive inside the dataset and is not unpacked',
+        message: 'deep/more.rar is an archive inside the dataset and is not unpacked',
         hint: expect.stringContaining('unpack it'),
       },
-      { severity: 'error', message: 'there is no pair' },
     ])
   })
 

@@ -26,3 +26,8 @@ test('problems of different kinds are all listed, in their order', () => {
     { severity: 'warning', message: '1 more like this: … has the defect b' },
   ])
 })
+
+test('numbers that are part of a word belong to the kind', () => {
+  const problems = Array.from({ length: 21 }, (_, i): Problem => ({ severity: 'error', message: `${i}.5 s of .mp3` }))
+  expect(condenseProblems(problems).at(-1)?.message).toBe('1 more like this: … s of .mp3')
+})

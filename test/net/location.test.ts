@@ -34,6 +34,10 @@ test.each([
   ['https://example.com/', 'dataset'],
   ['https://example.com/%2e%2e%2fup.zip', 'up'],
   ['/data/Gesänge.zip', 'Gesänge'],
+  ['/data/Gesa\u0308nge.zip', 'Gesänge'],
+  ['/data/हिन्दी.zip', 'हिन्दी'],
+  ['/data/a: intro\n.zip', 'a-intro'],
+  [`/data/${'ж'.repeat(127)}`, 'ж'.repeat(100)],
 ])('the dataset at %s is named %s', (location, name) => {
   expect(datasetName(parseLocation(location))).toBe(name)
 })
