@@ -179,11 +179,14 @@ describe('many files that are not audio', () => {
     for (let i = 0; i < count; i++)
       for (const side of ['start', 'end'])
         writeFileSync(join(home, `${String(i).padStart(5, '0')}_${side}.wav`), content(i))
-    return inspect(home)
+    const source = await openSource(home)
+    let inspected = 0
+    const dataset = await inspectSource(source, options, { onProgress: () => void inspected++ })
+    return { dataset, inspected }
   }
 
   test('stop the inspection with one sentence, and the list of problems stays short', async () => {
-    const dataset = await many('one-byte', 9500, () => 'x')
+    const { dataset, inspected } = await many('one-byte', 9500, () => 'x')
     expect(messages(dataset)).toHaveLength(22)
     expect(messages(dataset)[0]).toBe(
       'error: 50 pairs in a row cannot be read, so the remaining 9450 pairs were not inspected',
@@ -192,12 +195,13 @@ describe('many files that are not audio', () => {
       expect.arrayContaining(['error: 00000_start.wav has only 1 byte', 'error: 80 more like this: … has only … byte']),
     )
     expect(dataset.counts).toMatchObject({ pairs: 50, used: 0 })
+    expect(inspected).toBeLessThan(60)
     expect(() => assertTrainable(dataset)).toThrow('22 errors')
   })
 
   test('do not stop it while some pairs can be read', async () => {
     const wav = encodeWav(tone(0.6, { sampleRate: 8000, channels: 1 }))
-    const dataset = await many('some-audio', 120, (i) => (i % 50 === 49 ? wav : ''))
+    const { dataset } = await many('some-audio', 120, (i) => (i % 50 === 49 ? wav : ''))
     expect(dataset.counts).toMatchObject({ pairs: 120 })
     expect(messages(dataset)).toContain('error: 216 more like this: … is empty (… bytes)')
   })
