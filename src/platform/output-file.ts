@@ -124,7 +124,7 @@ function localPath(input: string): string {
  * Creates a file and removes it again, in the nearest folder of `path` that exists: nothing else tells for certain whether files can be created.
  * @throws UserError when it takes no files.
  */
-export function requireWritableFolder(path: string, flag: string) {
+function requireWritableFolder(path: string, flag: string) {
   let folder = dirname(resolve(path))
   while (!ifThere(() => lstatSync(folder)) && folder !== dirname(folder)) folder = dirname(folder)
   const found = ifThere(() => statSync(folder))

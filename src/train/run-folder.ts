@@ -17,7 +17,6 @@ import { openSafetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { isLeftover, replaceFile, replaceJson } from '../platform/files.ts'
 import { lockFileName } from '../platform/lock.ts'
-import { requireWritableFolder } from '../platform/output-file.ts'
 
 export type RunFolder = {
   path: string
@@ -67,11 +66,11 @@ export function createRunFolder(path: string, config: RunConfig): RunFolder {
 
 /**
  * Checks that a run can be created in a folder, which need not exist.
- * @throws UserError when it already holds something, or takes no files.
+ * @throws UserError when it already holds something.
  */
 export function requireNewRunFolder(path: string) {
   const run = layout(path)
-  const found = statSync(path, { throwIfNoEntry: false })
+  const found = existsSync(path) ? statSync(path) : undefined
   if (found && !found.isDirectory()) throw new UserError(`${path} is a file`, { hint: 'choose a folder with --out' })
   if (found && readdirSync(path).some(isContent) && !isUnbegun(run))
     throw isRun(run)
@@ -81,7 +80,6 @@ export function requireNewRunFolder(path: string) {
       : new UserError(`${path} holds files that are not a run of ltx-a2a`, {
           hint: 'choose an empty folder with --out',
         })
-  requireWritableFolder(run.config, '--out')
 }
 
 /**

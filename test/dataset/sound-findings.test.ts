@@ -80,7 +80,7 @@ describe('silence', () => {
 
   test('a sparse recording is not called silent where its sides match', () => {
     const sparse = pair(side({ silentShare: 0.99 }), side({ silentShare: 0.98 }))
-    expect(found(sparse)).toEqual([['silence', 'hint', '98 %']])
+    expect(found(sparse)).toEqual([['silence', 'hint', '98 % silent']])
     expect(isAudible(sparse)).toBe(true)
   })
 

@@ -56,15 +56,15 @@ describe('inspect-dataset --html writes the page and exits with 2', () => {
   test('where one recording cannot be read', async () => {
     const files = { 'a_start.wav': sound, 'a_end.wav': sound, 'b_start.wav': 'broken', 'b_end.wav': sound }
     const { code, stderr, page } = await inspected(datasetOf(files), '--audio-duration-seconds', '1')
-    expect([code, stderr]).toEqual([2, expect.stringContaining('b_start.wav cannot be read')])
-    expect(page).toContain('b_start.wav cannot be read')
+    expect([code, stderr]).toEqual([2, expect.stringContaining('b_start.wav has only 6 bytes')])
+    expect(page).toContain('b_start.wav has only 6 bytes')
     expect(page.match(/<audio/g)).toHaveLength(2)
   })
 
   test('where no recording can be read', async () => {
     const { code, stderr, page } = await inspected(datasetOf({ 'a_start.wav': 'broken', 'a_end.wav': 'broken' }))
     expect([code, stderr]).toEqual([2, expect.stringContaining('has 2 errors')])
-    expect(page).toContain('a_end.wav cannot be read')
+    expect(page).toContain('a_end.wav has only 6 bytes')
   })
 })
 
@@ -97,7 +97,7 @@ test('a recording that cannot be decoded for its player does not lose the page',
   const source = await openSource(path)
   const settings = { triggerPhrase: '', audioDurationSeconds: 1, audioPreservePitch: true, audioNormalize: true }
   const dataset = await inspectSource(source, datasetOptionsOf(settings), { analyzeSound: true })
-  writeFileSync(join(path, 'a_end.wav'), 'broken since')
+  writeFileSync(join(path, 'a_end.wav'), 'broken since then, but long enough to have a header')
   const page = join(path, 'page.html')
   await writeDatasetPage(openOutputFile(page, { inputs: [], marker: '' }), dataset, source)
   const text = readFileSync(page, 'utf8')

@@ -119,6 +119,7 @@ it.skipIf(!canMount)(
       'there is no room for disk/run: the run stops after step 10',
       'make room, then resume from the last state: ltx-a2a train --resume disk/run',
       'lora_weights_step_00005.safetensors',
+      'disk/run',
       'exit 0',
       '',
     ])

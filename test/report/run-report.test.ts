@@ -87,7 +87,7 @@ describe('the report of a run', () => {
     expect(verdicts().best.step).toBe(2)
     expect(messages).toEqual([
       expect.stringMatching(
-        /^Best checkpoint: step 2 \(1 of 1 preview transformed, fixed loss 1\.0000\), .*lora-00002\.safetensors$/,
+        /^Best checkpoint: step 2 \(1 of 1 preview transformed, fixed loss 1\.0000\), .*lora_weights_step_00002\.safetensors$/,
       ),
     ])
     expect(page()).toContain('finished')
