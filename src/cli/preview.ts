@@ -11,7 +11,7 @@ export function addPreview(program: Command) {
     .command('preview')
     .summary('transform a recording with a LoRA')
     .description(
-      'Transforms a recording with a LoRA. By default, prompt and duration are those the LoRA was trained with.',
+      'Transforms a recording with a LoRA. By default the prompt is the trigger phrase of the LoRA, and the result is as long as the recording, at most as long as a clip of the training.',
     )
     .addHelpText('after', examples)
   addParameters(command, previewParameters)
