@@ -65,9 +65,12 @@ export type StopExitCode = 129 | 130 | 143
 export function watchSignals(onStop: () => void): StopSignals {
   const controller = new AbortController()
   let exitCode: StopExitCode | undefined
+  let stoppedAt = 0
   const stop = (signal: NodeJS.Signals) => {
+    if (exitCode !== undefined && performance.now() - stoppedAt < sameStop) return
     if (exitCode !== undefined) process.exit(exitCodes[signal as keyof typeof exitCodes])
     exitCode = exitCodes[signal as keyof typeof exitCodes]
+    stoppedAt = performance.now()
     onStop()
     controller.abort()
   }
@@ -80,6 +83,9 @@ export function watchSignals(onStop: () => void): StopSignals {
     },
   }
 }
+
+/** In milliseconds. Programs such as `timeout` and `npx` send a signal to the process and to its group: this one gets it twice. */
+const sameStop = 300
 
 const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 

@@ -99,8 +99,8 @@ function captionFindings(pairs: readonly DatasetPair[], { triggerPhrase }: Datas
     ...findingIn(trigger ? pairsWhere((caption) => caption.toLowerCase().includes(trigger.toLowerCase())) : [], {
       kind: 'trigger-inside',
       severity: 'warning',
-      what: `Trigger phrase "${trigger}" repeated or spelled differently`,
-      hint: 'it is added before every caption: remove it from the captions, or spell it the same way at their start',
+      what: `Trigger phrase "${trigger}" also occurs inside the caption`,
+      hint: 'it is placed before every caption anyway: choose a phrase that no caption contains, or remove it from them',
     }),
     ...findingIn(
       pairsWhere((caption) => caption.length > longestCaption),

@@ -43,13 +43,13 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
       kind: 'out-of-sync',
       severity: 'warning',
       what: 'Out of sync',
-      hint: 'align both files; .aac and .mp3 add 20 to 50 ms at the start, .wav and .flac do not',
+      hint: 'align both files, or export both as .wav or .flac: .aac and .mp3 can add 20 to 50 ms at the start, and .wma can lose as much',
     }),
     ...findingIn(pairsWith(unchanged), {
       kind: 'unchanged',
       severity: 'warning',
       what: 'Target sounds like its reference',
-      hint: 'they teach the model to change nothing: leave them out, unless some sounds should stay unchanged',
+      hint: 'such a pair teaches the model to change nothing: leave it out, unless some sounds should stay unchanged',
     }),
     ...findingIn(
       pairsWith((pair) => clipped(pair.target)),

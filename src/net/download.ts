@@ -38,7 +38,8 @@ export async function openFile(
   const parsed = parseLocation(location)
   if (parsed.kind === 'path') {
     const found = await stat(parsed.path).catch((cause) => {
-      throw new UserError(`${parsed.path} does not exist`, { hint: 'check the path', cause })
+      if (cause.code === 'ENOENT') throw new UserError(`${parsed.path} does not exist`, { hint: 'check the path' })
+      throw new UserError(`${parsed.path} cannot be opened`, { hint: 'check the path and the permissions', cause })
     })
     if (!found.isFile()) throw new UserError(`${parsed.path} is not a file`, { hint: 'give the path of one file' })
     return { path: parsed.path, close: async () => {} }

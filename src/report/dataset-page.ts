@@ -69,6 +69,9 @@ function problemSection({ problems }: Dataset): Markup | undefined {
   const colors = { error: 'bad', warning: 'fair', hint: 'faint' }
   return section(
     'Problems',
+    problems.some(({ severity }) => severity === 'error')
+      ? html`<p>Errors must be corrected before a training starts; warnings and hints need not be.</p>`
+      : undefined,
     html`<ul>${problems.map(
       ({ severity, message, hint }) =>
         html`<li><b class="${colors[severity]}">${severity}</b> ${message}${hint !== undefined && html`<br><small>${hint}</small>`}</li>`,

@@ -40,7 +40,10 @@ function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInsta
   ].flatMap(([count, word]) => (count ? [`${count} ${word}`] : []))
   const problemCounts = (['error', 'warning', 'hint'] satisfies Severity[]).flatMap((severity) => {
     const count = countProblems(problems, severity)
-    return count > 0 ? [countText(count, severity)] : []
+    if (count === 0) return []
+    return [
+      severity === 'error' ? `${countText(count, severity)} to correct before training` : countText(count, severity),
+    ]
   })
   const used = `${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s`
   const detail = fits.length > 0 ? ` (${fits.join(', ')})` : ''

@@ -70,7 +70,7 @@ test('the table shows each pair and its outcome, the problems and the totals', (
       export it again
     hint: only 3 pairs: train on 10 or more for good results
 
-    takes: 2 of 3 pairs used at 5 s (1 stretched, 1 trimmed), 1 skipped · 1 error, 1 hint
+    takes: 2 of 3 pairs used at 5 s (1 stretched, 1 trimmed), 1 skipped · 1 error to correct before training, 1 hint
     "
   `)
 })
@@ -162,6 +162,6 @@ test('no table is shown without pairs', () => {
   const counts = { pairs: 0, used: 0, skipped: 0, stretched: 0, trimmed: 0, asIs: 0 }
   const problems: Dataset['problems'] = [{ severity: 'error', message: 'there is no pair' }]
   expect(datasetTable({ ...dataset, pairs: [], problems, counts })).toBe(
-    'error: there is no pair\n\ntakes: 0 of 0 pairs used at 5 s · 1 error\n',
+    'error: there is no pair\n\ntakes: 0 of 0 pairs used at 5 s · 1 error to correct before training\n',
   )
 })
