@@ -63,6 +63,8 @@ async function inspect(
   const location = settings.trainingDataUrl ?? datasetHere(readdirSync('.'), output)
   const page =
     html === undefined ? undefined : openOutputFile(html, { inputs: [location, config], marker, force, flag: '--html' })
+  if (page?.isStdout && json)
+    throw new UserError('--json and --html - both write to standard output', { hint: 'name a file with --html' })
   const source = await openSource(location, { limits, signal })
   try {
     const dataset = await inspectOpenSource(source, settings, options)

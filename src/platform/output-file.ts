@@ -1,5 +1,6 @@
 /** Files that a command writes where its user says: checked before the work begins, so that no work is lost and nothing is overwritten by mistake. */
 import {
+  type BigIntStats,
   closeSync,
   constants,
   fstatSync,
@@ -11,7 +12,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs'
-import { basename, dirname, join, resolve, sep } from 'node:path'
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Interrupted, UserError } from './errors.ts'
@@ -46,12 +47,14 @@ export type OutputFile = {
  */
 export function openOutputFile(path: string, options: OutputOptions): OutputFile {
   const descriptor = descriptorOf(path)
-  if (descriptor !== undefined)
+  if (descriptor !== undefined) {
+    checkDescriptor(descriptor, path, options)
     return {
       path,
       isStdout: descriptor === 1,
       write: (parts, signal) => writeToDescriptor(descriptor, path, parts, signal),
     }
+  }
   const check = () => checkPath(path, options)
   check()
   return {
@@ -59,7 +62,7 @@ export function openOutputFile(path: string, options: OutputOptions): OutputFile
     isStdout: false,
     write: async (parts, signal) => {
       const target = check()
-      if (target.isStream) return writeToStream(path, parts, signal)
+      if (target.isStream) return writeToStream(target.file, parts, signal)
       replaceFile(target.file, parts)
     },
   }
@@ -73,43 +76,94 @@ function descriptorOf(path: string): number | undefined {
   return number === undefined ? undefined : Number(number)
 }
 
+function checkDescriptor(descriptor: number, path: string, { inputs, flag = '--out' }: OutputOptions) {
+  const hint = `choose another ${flag}`
+  const found = openDescriptor(descriptor)
+  if (!found) throw new UserError(`${path} is not open`, { hint })
+  if (!(found.isFile() || found.isFIFO() || found.isCharacterDevice() || found.isSocket()))
+    throw new UserError(`${path} is neither a file nor a pipe`, { hint })
+  const input = inputs.find((input) => input !== undefined && isSame(found, statOf(localPath(input))))
+  if (input !== undefined) throw isInputError(path, input, flag)
+}
+
+function openDescriptor(descriptor: number): BigIntStats | undefined {
+  try {
+    return fstatSync(descriptor, { bigint: true })
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The path with its folders resolved: a folder that does not exist yet cannot be left through `..`, but it can once it was created. Links at the end of
+ * the path stay.
+ */
+export function canonicalPath(path: string): string {
+  if (sep === '\\') return resolve(path) // Windows leaves folders by their names as well
+  const names = path.split(sep)
+  let folder = isAbsolute(path) ? sep : process.cwd()
+  for (const [i, name] of names.entries()) {
+    if (name === '' || name === '.') continue
+    folder = name === '..' ? dirname(folder) : join(folder, name)
+    if (i < names.length - 1 && ifThere(() => statSync(folder))) folder = realpathSync(folder)
+  }
+  return folder
+}
+
 /** @returns the file behind links, and whether it is a pipe or a device. */
-function checkPath(path: string, { inputs, marker, force = false, flag = '--out' }: OutputOptions) {
+function checkPath(given: string, { inputs, marker, force = false, flag = '--out' }: OutputOptions) {
+  const path = localPath(given)
   if (path.trim() === '' || path.includes('\0'))
     throw new UserError(`${flag} is ${JSON.stringify(path)}`, { hint: `name a file with ${flag}` })
-  const found = ifThere(() => statSync(path))
+  if (/[/\\]$/.test(path)) throw new UserError(`${path} is a folder`, { hint: `name a file with ${flag}` })
+  return checkResolved(canonicalPath(path), path, { inputs, marker, force, flag })
+}
+
+function checkResolved(
+  resolved: string,
+  path: string,
+  options: Required<Pick<OutputOptions, 'flag' | 'marker' | 'inputs'>> & { force: boolean },
+) {
+  const { inputs, marker, force, flag } = options
+  const found = ifThere(() => statSync(resolved))
   if (!found) {
-    if (ifThere(() => lstatSync(path)))
+    if (ifThere(() => lstatSync(resolved)))
       throw new UserError(`${path} is a link to a place that does not exist`, { hint: `choose another ${flag}` })
-    requireWritableFolder(path, flag)
-    return { file: path, isStream: false }
+    requireWritableFolder(resolved, path, flag)
+    return { file: resolved, isStream: false }
   }
-  const input = inputs.find((input) => input !== undefined && isInput(path, input, marker))
-  if (input !== undefined)
-    throw new UserError(`${path} is an input of this command${input === path ? '' : ` (${input})`}`, {
-      hint: `choose another ${flag}: an input is never overwritten`,
-    })
+  const input = inputs.find((input) => input !== undefined && isInput(resolved, input, marker))
+  if (input !== undefined) throw isInputError(path, input, flag)
   if (found.isDirectory()) throw new UserError(`${path} is a folder`, { hint: `name a file with ${flag}` })
-  if (found.isFIFO() || found.isCharacterDevice()) return { file: path, isStream: true }
+  if (found.isFIFO() || found.isCharacterDevice()) return { file: resolved, isStream: true }
   if (!found.isFile()) throw new UserError(`${path} is not a regular file`, { hint: `choose another ${flag}` })
-  if (!force && !contains(path, marker))
+  if (!force && !contains(resolved, marker))
     throw new UserError(`${path} exists already, and this command did not write it`, {
       hint: `choose another ${flag}, or replace it with --force`,
     })
-  const file = realpathSync(path) // a link stays a link
-  requireWritableFolder(file, flag)
+  const file = realpathSync(resolved) // a link stays a link
+  requireWritableFolder(file, path, flag)
   return { file, isStream: false }
 }
 
 /** A file in a folder that is read is an input too, unless an earlier run of this command wrote it. */
 function isInput(path: string, input: string, marker: string): boolean {
   const local = localPath(input)
-  const [output, other] = [path, local].map((path) => ifThere(() => statSync(path, { bigint: true })))
+  const [output, other] = [statOf(path), statOf(local)]
   if (!output || !other) return false
-  if (output.ino === other.ino && output.dev === other.dev) return true
+  if (isSame(output, other)) return true
   const isInside = other.isDirectory() && realpathSync(path).startsWith(realpathSync(local) + sep)
   return isInside && output.isFile() && !contains(path, marker)
 }
+
+const statOf = (path: string) => ifThere(() => statSync(path, { bigint: true }))
+
+const isSame = (a: BigIntStats, b: BigIntStats | undefined) => a.ino === b?.ino && a.dev === b.dev
+
+const isInputError = (path: string, input: string, flag: string) =>
+  new UserError(`${path} is an input of this command${input === path ? '' : ` (${input})`}`, {
+    hint: `choose another ${flag}: an input is never overwritten`,
+  })
 
 function localPath(input: string): string {
   if (!/^file:/i.test(input)) return input
@@ -121,16 +175,16 @@ function localPath(input: string): string {
 }
 
 /**
- * Creates a file and removes it again, in the nearest folder of `path` that exists: nothing else tells for certain whether files can be created.
+ * Creates a file and removes it again, in the nearest folder that exists: nothing else tells for certain whether files can be created.
  * @throws UserError when it takes no files.
  */
-function requireWritableFolder(path: string, flag: string) {
-  let folder = dirname(resolve(path))
+function requireWritableFolder(resolved: string, path: string, flag: string) {
+  let folder = dirname(resolved)
   while (!ifThere(() => lstatSync(folder)) && folder !== dirname(folder)) folder = dirname(folder)
   const found = ifThere(() => statSync(folder))
   if (found && !found.isDirectory())
     throw new UserError(`${path} cannot be written: ${folder} is a file`, { hint: `choose another ${flag}` })
-  const probe = temporaryPath(join(folder, basename(path)))
+  const probe = temporaryPath(join(folder, basename(resolved)))
   try {
     closeSync(openSync(probe, 'wx'))
     rmSync(probe, { force: true })
@@ -193,7 +247,10 @@ async function writeToDescriptor(fd: number, path: string, parts: Iterable<Uint8
         done += await retryWhile('EAGAIN', () => writeSync(fd, bytes, done), signal)
     }
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EPIPE') throw cause
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'EBADF' || code === 'EINVAL') throw new UserError(`${path} cannot be written to`, { cause })
+    if (code === 'ENOSPC') throw new UserError(`there is no room to write ${path}`, { cause })
+    if (code !== 'EPIPE') throw cause
     throw new UserError(`the program that reads ${path} ended before everything was written`, { cause })
   }
 }

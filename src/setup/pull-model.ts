@@ -10,6 +10,7 @@ import { type ModelFolder, type PullEnv, parseModelLocation } from '../net/locat
 import { isPulled, type Plan, planPull, pull, requireSpace } from '../net/pull.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
+import { canonicalPath } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { sum } from '../platform/statistics.ts'
 import { sizeText } from '../platform/text.ts'
@@ -59,7 +60,10 @@ async function pullAudioPath({ from = releasedModel, out }: PullSettings, pullEn
     throw new UserError(`${from} is not one file`, { hint: `name the checkpoint in it: ${from}/<file>.safetensors` })
   const source = await modelFolder.open(file, signal)
   try {
-    const path = out ?? join('models', `${basename(source.name, extname(source.name))}-audio.safetensors`)
+    const path =
+      out !== undefined
+        ? canonicalPath(out)
+        : join('models', `${basename(source.name, extname(source.name))}-audio.safetensors`)
     const plan = await planPull(source, path, selectAudio(source.name), signal)
     reporter.info(`${source.location}: ${plan.tensors} tensors, ${sizeText(plan.size)} of ${sizeText(source.size)}`)
     if (/distilled/i.test(source.name))
@@ -89,7 +93,7 @@ async function pullTextEncoder(
 ) {
   const { signal } = reporter
   const { modelFolder } = await parseModelLocation(from, pullEnv)
-  const folder = out ?? join('models', modelFolder.name)
+  const folder = out !== undefined ? canonicalPath(out) : join('models', modelFolder.name)
   const { plans, finish, close } = await planTextEncoder(modelFolder, folder, isTextTensor, signal)
   try {
     reporter.info(`${modelFolder.location}: the text encoder, ${sizeText(sum(plans.map(({ size }) => size)))}`)

@@ -16,6 +16,7 @@ import { detachLora } from '../model/lora.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
+import { canonicalPath } from '../platform/output-file.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { shownValue } from '../platform/text.ts'
 import { writeObstacle } from '../platform/user-folders.ts'
@@ -142,7 +143,7 @@ async function runToEnd(
   }
   const reporter = createReporter<TrainEvent>({ ...runOptions, onEvent })
   for (const notice of notices) reporter.info(notice)
-  if (!resumed && settings.out !== undefined) requireNewRunFolder(settings.out)
+  if (!resumed && settings.out !== undefined) requireNewRunFolder(canonicalPath(settings.out))
   let run = resumed?.run
   refuseUnwritable(run?.path ?? settings.out ?? defaultParent)
   let lock = resumed && lockFolder(resumed.run.path)

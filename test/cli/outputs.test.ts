@@ -32,6 +32,9 @@ describe('an output that is an input is refused, and the input is kept: ', () =>
     ['preview --ref voice.wav --out voice.wav', 'voice.wav'],
     ['preview --ref voice.wav --out voice.wav --force', 'voice.wav'],
     ['preview --ref voice.wav --out ./pairs/../voice.wav', 'voice.wav'],
+    ['preview --ref voice.wav --out new/../voice.wav', 'voice.wav'],
+    ['inspect-dataset pairs --html new/../pairs/a.txt', 'pairs/a.txt'],
+    ['encode-captions --config job.json --out new/../job.json', 'job.json'],
     ['preview --ref voice.wav --lora base.safetensors --out base.safetensors', 'base.safetensors'],
     ['preview --ref voice.wav --model base.safetensors --out base.safetensors --force', 'base.safetensors'],
     ['inspect-dataset pairs.zip --html pairs.zip', 'pairs.zip'],
@@ -161,6 +164,6 @@ it('preview writes to standard output, and prints no path then', async () => {
     },
   )
   expect(code, stderr).toBe(2)
-  expect(stderr).toContain('no space left on device')
+  expect(stderr).toContain('there is no room to write /dev/full')
   expect(existsSync(join(cwd, 'preview.wav'))).toBe(false)
 })

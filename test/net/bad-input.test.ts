@@ -348,6 +348,14 @@ describe('pull checks the disk:', () => {
     expect(() => requireSpace(plans, () => 500 - 8192)).toThrow(/free/)
   })
 
+  it('the source is kept, also where its path leads through a folder that does not exist', async () => {
+    const source = join(folder, 'source.safetensors')
+    writeFileSync(source, good.bytes(0, good.size))
+    const error = await pullError({ from: source, out: `${folder}/new/../source.safetensors` })
+    expect(error).toMatch(/source\.safetensors exists already, and is not what would be pulled/)
+    expect(readFileSync(source).equals(Buffer.from(good.bytes(0, good.size)))).toBe(true)
+  })
+
   it('another file with the name of the partial file is kept', async () => {
     const partial = join(folder, 'audio.safetensors.partial')
     writeFileSync(partial, 'mine')

@@ -1,10 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
+  closeSync,
   existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -37,6 +39,9 @@ describe('an output is never an input', () => {
   it.each([
     ['under its own name', input, input],
     ['with another spelling', join(folder, '.', 'x', '..', 'voice.wav').replace('voice', './voice'), input],
+    ['through a folder that does not exist', `${folder}/new/../voice.wav`, input],
+    ['through two of them', `${folder}/new/deeper/../../same/voice.wav`, input],
+    ['as a file: URL', pathToFileURL(input).href, input],
     ['as a relative path', relative('.', input), input],
     ['through a link to it', join(folder, 'link.wav'), input],
     ['through a link to its folder', join(folder, 'same', 'voice.wav'), input],
@@ -116,6 +121,9 @@ describe('a path that cannot be written is refused before the work', () => {
     ['blanks', '  ', '--out is "  "'],
     ['a NUL character', 'a\0b', '--out is "a\\u0000b"'],
     ['a folder', join(folder, 'sub'), 'is a folder'],
+    ['a folder that does not exist', `${join(folder, 'new')}/`, 'is a folder'],
+    ['a descriptor that is not open', '/dev/fd/1234', '/dev/fd/1234 is not open'],
+    ['a descriptor with an impossible number', '/dev/fd/99999999999999999999', 'is not open'],
     ['below a file', join(file, 'a', 'b.wav'), `${file} is a file`],
     ['a link to nothing', join(folder, 'dangling'), 'is a link to a place that does not exist'],
     ['below a link to nothing', join(folder, 'dangling', 'a.wav'), 'takes no files'],
@@ -143,7 +151,9 @@ describe('a path that cannot be written is refused before the work', () => {
 
 describe.runIf(process.platform !== 'win32')('an output that is no regular file', () => {
   it('is written to: a device that is full reports it, and stays a device', async () => {
-    await expect(openOutputFile('/dev/full', { inputs: [], marker }).write(['x'])).rejects.toThrow('ENOSPC')
+    await expect(openOutputFile('/dev/full', { inputs: [], marker }).write(['x'])).rejects.toThrow(
+      'there is no room to write /dev/full',
+    )
     await openOutputFile('/dev/null', { inputs: [], marker }).write(['x'])
     expect(spawnSync('test', ['-c', '/dev/full']).status).toBe(0)
     expect(spawnSync('test', ['-c', '/dev/null']).status).toBe(0)
@@ -170,6 +180,18 @@ describe.runIf(process.platform !== 'win32')('an output that is no regular file'
     await expect(openOutputFile(pipe, { inputs: [], marker }).write(['x'], controller.signal)).rejects.toMatchObject({
       name: 'Interrupted',
     })
+  })
+
+  it('a descriptor of an input is refused, and one that cannot be written to is reported', async () => {
+    const path = fileIn(newFolder(), 'voice.wav', 'a recording')
+    const fd = openSync(path, 'r')
+    expect(() => openOutputFile(`/dev/fd/${fd}`, { inputs: [path], marker })).toThrow('is an input of this command')
+    await expect(openOutputFile(`/dev/fd/${fd}`, { inputs: [], marker }).write(['x'])).rejects.toMatchObject({
+      name: 'UserError',
+      message: `/dev/fd/${fd} cannot be written to`,
+    })
+    closeSync(fd)
+    expect(readFileSync(path, 'utf8')).toBe('a recording')
   })
 
   it('-, /dev/stdout and /dev/fd/1 are standard output', () => {
