@@ -7,53 +7,59 @@ import { canBeAudio } from './file-start.ts'
 import { parseWavHeader, type WavFormat } from './wav.ts'
 import { concatenateSamples, deinterleave, largestSample, peakOf, type Waveform } from './waveform.ts'
 
-/** The formats that the hosted trainer accepts. The extension decides the demuxer, so that a file cannot pass for another format, nor a playlist for a recording. */
-const hostedDemuxers: Record<string, string> = {
-  '.wav': 'wav',
-  '.mp3': 'mp3',
-  '.flac': 'flac',
-  '.ogg': 'ogg',
-  '.aac': 'aac',
-  '.m4a': 'mov',
+type AudioFormat = {
+  /** ffmpeg's name. Every ffmpeg since 2018 has these. */
+  demuxer: string
+  /** The decoder changes samples, so that a clipped peak is no longer flat. */
+  isLossy?: true
+  /** The hosted trainer accepts it, too. */
+  isHosted?: true
 }
 
-/** ffmpeg's demuxer for each extension. Every ffmpeg since 2018 has them. */
-export const demuxers: Record<string, string> = {
-  ...hostedDemuxers,
-  '.wave': 'wav',
-  '.aif': 'aiff',
-  '.aiff': 'aiff',
-  '.aifc': 'aiff',
-  '.opus': 'ogg',
-  '.oga': 'ogg',
-  '.wma': 'asf',
-  '.caf': 'caf',
-  '.webm': 'matroska',
-  '.mka': 'matroska',
-  '.mp4': 'mov',
-  '.m4b': 'mov',
-  '.3gp': 'mov',
-  '.mp2': 'mp3',
-  '.wv': 'wv',
-  '.amr': 'amr',
-  '.ape': 'ape',
-  '.tta': 'tta',
-  '.w64': 'w64',
-  '.au': 'au',
-  '.ac3': 'ac3',
+/** By extension, which decides the demuxer, so that a file cannot pass for another format, nor a playlist for a recording. */
+const formats: Readonly<Record<string, AudioFormat>> = {
+  '.wav': { demuxer: 'wav', isHosted: true },
+  '.mp3': { demuxer: 'mp3', isLossy: true, isHosted: true },
+  '.flac': { demuxer: 'flac', isHosted: true },
+  '.ogg': { demuxer: 'ogg', isLossy: true, isHosted: true },
+  '.aac': { demuxer: 'aac', isLossy: true, isHosted: true },
+  '.m4a': { demuxer: 'mov', isLossy: true, isHosted: true }, // it may hold a lossless codec, but rarely does
+  '.wave': { demuxer: 'wav' },
+  '.aif': { demuxer: 'aiff' },
+  '.aiff': { demuxer: 'aiff' },
+  '.aifc': { demuxer: 'aiff' },
+  '.opus': { demuxer: 'ogg', isLossy: true },
+  '.oga': { demuxer: 'ogg', isLossy: true },
+  '.wma': { demuxer: 'asf', isLossy: true },
+  '.caf': { demuxer: 'caf' },
+  '.webm': { demuxer: 'matroska', isLossy: true },
+  '.mka': { demuxer: 'matroska', isLossy: true },
+  '.mp4': { demuxer: 'mov', isLossy: true },
+  '.m4b': { demuxer: 'mov', isLossy: true },
+  '.3gp': { demuxer: 'mov', isLossy: true },
+  '.mp2': { demuxer: 'mp3', isLossy: true },
+  '.wv': { demuxer: 'wv' },
+  '.amr': { demuxer: 'amr', isLossy: true },
+  '.ape': { demuxer: 'ape' },
+  '.tta': { demuxer: 'tta' },
+  '.w64': { demuxer: 'w64' },
+  '.au': { demuxer: 'au' },
+  '.ac3': { demuxer: 'ac3', isLossy: true },
 }
-/** The formats whose decoders change samples, so that a clipped peak is no longer flat. m4a may hold a lossless codec, but rarely does. */
-const lossyExtensions: readonly string[] = [
-  ...['.mp3', '.mp2', '.ogg', '.oga', '.opus', '.aac', '.m4a', '.m4b', '.mp4', '.3gp'],
-  ...['.webm', '.mka', '.wma', '.amr', '.ac3'],
-]
 
-export const isLossy = (path: string) => lossyExtensions.includes(extname(path).toLowerCase())
+const formatOf = (path: string) => formats[extname(path).toLowerCase()]
 
-export const audioExtensions: readonly string[] = Object.keys(demuxers)
+/** ffmpeg's demuxer for each extension. */
+export const demuxers: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(formats).map(([extension, { demuxer }]) => [extension, demuxer]),
+)
+
+export const audioExtensions: readonly string[] = Object.keys(formats)
 
 /** The extensions to recommend: those that the hosted trainer accepts as well. */
-export const hostedExtensions: readonly string[] = Object.keys(hostedDemuxers)
+export const hostedExtensions = audioExtensions.filter((extension) => formats[extension]?.isHosted)
+
+export const isLossy = (path: string) => formatOf(path)?.isLossy === true
 
 export type DecodeOptions = {
   /** What the file is called in messages; the file name by default. */
@@ -126,8 +132,8 @@ async function streamSamples(
   onSamples: (block: Float32Array, format: WavFormat) => void,
 ): Promise<{ format: WavFormat; warnings: string | undefined }> {
   const extension = extname(path).toLowerCase()
-  const demuxer = demuxers[extension]
-  if (!demuxer)
+  const { demuxer } = formatOf(path) ?? {}
+  if (demuxer === undefined)
     throw new UserError(`${name} is not audio of a known type`, { hint: `use one of ${hostedExtensions.join(' ')}` })
 
   const unreadable = (cause: unknown) =>

@@ -59,6 +59,7 @@ export const modelInputs = (settings: {
   settings.textEncoder,
   settings.textEmbeddings,
 ]
+
 const limitOption = () =>
   new Option('--limit <name=number>', `changes a limit; may be repeated (defaults: ${limitDefaults})`)
     .argParser(collect)

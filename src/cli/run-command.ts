@@ -67,9 +67,12 @@ export function watchSignals(onStop: () => void): StopSignals {
   let exitCode: StopExitCode | undefined
   let stoppedAt = 0
   const stop = (signal: NodeJS.Signals) => {
-    if (exitCode !== undefined && performance.now() - stoppedAt < sameStop) return
-    if (exitCode !== undefined) process.exit(exitCodes[signal as keyof typeof exitCodes])
-    exitCode = exitCodes[signal as keyof typeof exitCodes]
+    const code = exitCodes[signal as keyof typeof exitCodes]
+    if (exitCode !== undefined) {
+      if (performance.now() - stoppedAt < sameStop) return
+      process.exit(code)
+    }
+    exitCode = code
     stoppedAt = performance.now()
     onStop()
     controller.abort()
@@ -84,7 +87,7 @@ export function watchSignals(onStop: () => void): StopSignals {
   }
 }
 
-/** In milliseconds. Programs such as `timeout` and `npx` send a signal to the process and to its group: this one gets it twice. */
+/** In milliseconds. Programs such as `timeout` and `npx` send a signal to the process and to its group, so that it arrives twice. */
 const sameStop = 300
 
 const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const

@@ -61,6 +61,7 @@ async function run({ config, resume, dryRun, ...flags }: TrainFlags, { output, s
     output.info(summary(result))
     output.result(result.folder.path)
   }
+
   async function withReports(): Promise<TrainRunOptions> {
     const { createRunReport } = await import('../report/run-report.ts')
     const { createTensorBoardListener } = await import('../report/tensorboard.ts')

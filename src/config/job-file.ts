@@ -1,11 +1,11 @@
 /**
- * Job files: one JSON object of parameters, or the `config.json` of a run. A relative path in it is looked up in the current folder first and, if nothing is there, beside the job
- * file, so that a folder with a job and its data can be moved.
+ * Job files: one JSON object of parameters, or the `config.json` of a run. A relative path in it is looked up in the current folder first and, if
+ * nothing is there, beside the job file, so that a folder with a job and its data can be moved.
  */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
 import { UserError } from '../platform/errors.ts'
-import { firstRepeatedKey } from '../platform/json.ts'
+import { parseJson } from '../platform/json.ts'
 
 export type Job = Readonly<Record<string, unknown>>
 
@@ -14,7 +14,7 @@ const largestJobBytes = 1_000_000
 
 /** @throws UserError when the file cannot be read, is not a JSON object, or has a parameter twice. */
 export function readJobFile(path: string): Job {
-  const json = parseJson(decodeText(readBounded(path), path), path)
+  const json = parseJob(decodeText(readBounded(path), path), path)
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new UserError(`${path} is not a JSON object but ${Array.isArray(json) ? 'a list' : JSON.stringify(json)}`, {
       hint: 'write it as { "training_data_url": "pairs.zip", "rank": 32 }',
@@ -85,14 +85,9 @@ function decodeText(bytes: Uint8Array, path: string): string {
   }
 }
 
-function parseJson(text: string, path: string): unknown {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new UserError(`${path} is not JSON`, { hint: 'look for a missing quote or a comma too many', cause })
-  }
-  const repeated = firstRepeatedKey(text)
-  if (repeated !== undefined) throw new UserError(`${path} has ${repeated} twice`, { hint: 'keep one of them' })
-  return json
-}
+const parseJob = (text: string, path: string) =>
+  parseJson(text, {
+    invalid: (cause) =>
+      new UserError(`${path} is not JSON`, { hint: 'look for a missing quote or a comma too many', cause }),
+    repeated: (key) => new UserError(`${path} has ${key} twice`, { hint: 'keep one of them' }),
+  })

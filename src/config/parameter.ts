@@ -47,7 +47,7 @@ const mustBe = (expected: string) => `must be ${expected}`
 export const text = (): ValueType<string> => ({
   schema: z
     .string(mustBe('text'))
-    .refine((text) => !/[\0\p{Cs}]/u.test(text), mustBe('text without NUL and half characters')),
+    .refine((text) => !/[\0\p{Cs}]/u.test(text), mustBe('text without NUL characters and unpaired surrogates')),
   placeholder: '<text>',
   parseText: (text) => text,
 })

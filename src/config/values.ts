@@ -132,7 +132,7 @@ const entry = z.strictObject(
   },
 )
 
-const validationOf = (most: number): ValueType<ValidationEntry[]> => ({
+const validationListOf = (most: number): ValueType<ValidationEntry[]> => ({
   schema: z
     .array(entry, 'must be a list of {prompt, reference_audio_url}')
     .max(most, `must have at most ${most} entries`),
@@ -143,8 +143,8 @@ const validationOf = (most: number): ValueType<ValidationEntry[]> => ({
 })
 
 /** Each entry is previewed at every interval, and is on the page of the run. */
-export const validationList = validationOf(16)
-export const hostedValidationList = validationOf(2)
+export const validationList = validationListOf(16)
+export const hostedValidationList = validationListOf(2)
 
 /**
  * The values that the hosted trainer would refuse, in one sentence; undefined where there are none. Parameters that it does not have are not reported.

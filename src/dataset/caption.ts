@@ -1,6 +1,6 @@
 /** Captions: the text of a caption file, and the caption that a clip is trained with. */
 import { UserError } from '../platform/errors.ts'
-import { decodeUtf8 } from '../platform/text.ts'
+import { decodeText } from '../platform/text.ts'
 
 /**
  * The text of a caption file, without a byte order mark and surrounding white space. Files in UTF-16 are read as well, without a byte order mark only
@@ -10,8 +10,8 @@ import { decodeUtf8 } from '../platform/text.ts'
  */
 export function decodeCaption(bytes: Uint8Array, name: string): string {
   const encoding = utf16Encoding(bytes)
-  if (encoding) return checkedText(decodeUtf16(bytes, encoding), name).trim()
-  const text = decodeUtf8(bytes)
+  if (encoding) return checkedText(decodeText(bytes, encoding), name).trim()
+  const text = decodeText(bytes)
   const guessed = text === undefined || controlCharacter.test(text) ? guessUtf16(bytes) : undefined
   return checkedText(guessed ?? text, name).trim() // which removes the byte order mark, too
 }
@@ -40,7 +40,7 @@ function utf16Encoding([first, second]: Uint8Array): Utf16 | undefined {
 /** UTF-16 without a byte order mark, where most characters are of one alphabet. Other bytes do not look like that by chance. */
 function guessUtf16(bytes: Uint8Array): string | undefined {
   const [text, ...others] = (['utf-16le', 'utf-16be'] as const)
-    .map((encoding) => decodeUtf16(bytes, encoding))
+    .map((encoding) => decodeText(bytes, encoding))
     .filter((text) => text !== undefined && !controlCharacter.test(text) && isMostlyOneAlphabet(text))
   return others.length === 0 ? text : undefined
 }
@@ -53,15 +53,6 @@ function isMostlyOneAlphabet(text: string): boolean {
       (alphabet < 0x20 || alphabet === 0x30) &&
       uppers.filter((upper) => upper === alphabet || upper === 0).length >= 0.6 * text.length,
   )
-}
-
-/** The text, or undefined when the bytes are not of this encoding. */
-function decodeUtf16(bytes: Uint8Array, encoding: Utf16): string | undefined {
-  try {
-    return new TextDecoder(encoding, { fatal: true }).decode(bytes)
-  } catch {
-    return undefined
-  }
 }
 
 /**

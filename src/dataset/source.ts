@@ -5,7 +5,7 @@ import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { openFile } from '../net/download.ts'
 import { datasetName, parseLocation, shownLocation } from '../net/location.ts'
 import { UserError } from '../platform/errors.ts'
-import { decodeUtf8 } from '../platform/text.ts'
+import { decodeText } from '../platform/text.ts'
 import { isVisible } from './dataset-file.ts'
 import { type FileTree, openZip, zipLimits } from './zip.ts'
 import { escapeBytes } from './zip-names.ts'
@@ -81,7 +81,7 @@ async function filesBelow(folder: string, below: string): Promise<Listing> {
   })
   const listings = await Promise.all(
     entries.map(async (entry): Promise<Listing> => {
-      const name = decodeUtf8(entry.name)
+      const name = decodeText(entry.name)
       if (name === undefined) return unused(`${below}${escapeBytes(entry.name)}`, 'its name is not UTF-8')
       const path = below + name
       if (entry.isDirectory()) return filesBelow(folder, `${path}/`)

@@ -4,7 +4,7 @@
  */
 import type { Entry } from 'yauzl'
 import { crc32 } from '../formats/crc.ts'
-import { decodeUtf8 } from '../platform/text.ts'
+import { decodeText } from '../platform/text.ts'
 
 /** The parts of a path: text where the bytes are UTF-8, otherwise the bytes. */
 export type RawPath = readonly (string | Buffer)[]
@@ -12,8 +12,8 @@ export type RawPath = readonly (string | Buffer)[]
 /** Splits the name of an entry at `/`, and at `\`, which some Windows programs write. */
 export function rawPath(entry: Pick<Entry, 'fileNameRaw' | 'extraFields'>): RawPath {
   return splitBytes(unicodePath(entry) ?? entry.fileNameRaw, '/').flatMap((part): RawPath => {
-    const text = decodeUtf8(part)
-    return text === undefined ? splitBytes(part, '\\').map((piece) => decodeUtf8(piece) ?? piece) : text.split('\\')
+    const text = decodeText(part)
+    return text === undefined ? splitBytes(part, '\\').map((piece) => decodeText(piece) ?? piece) : text.split('\\')
   })
 }
 
@@ -58,7 +58,7 @@ function unicodePath({ fileNameRaw, extraFields }: Pick<Entry, 'fileNameRaw' | '
     ({ id, data }) => id === 0x7075 && data.length > 5 && data[0] === 1 && data.readUInt32LE(1) === crc32(fileNameRaw),
   )
   const name = field?.data.subarray(5)
-  return name && decodeUtf8(name) !== undefined ? name : undefined
+  return name && decodeText(name) !== undefined ? name : undefined
 }
 
 /** Splits at a separator that is not the second byte of a character, as the `\` in ソ of Shift-JIS is. */

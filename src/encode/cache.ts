@@ -11,7 +11,7 @@ import { openSafetensors, type Safetensors, writeSafetensors } from '../formats/
 import { UserError } from '../platform/errors.ts'
 import { replaceFile } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
-import { homeFolder, subfolder, writeObstacle } from '../platform/user-folders.ts'
+import { homeFolder, systemFolder, writeObstacle } from '../platform/user-folders.ts'
 
 /** The version of the encoding. Increase it when the same input is encoded to other values. */
 const version = 1
@@ -42,15 +42,11 @@ export function defaultCacheFolder(
   platform = process.platform,
   home = homeFolder(),
 ): string | undefined {
-  if (env.LTX_A2A_CACHE) return env.LTX_A2A_CACHE
-  if (platform === 'darwin') return subfolder(home, 'Library', 'Caches', 'ltx-a2a')
-  if (platform !== 'win32') return subfolder(env.XDG_CACHE_HOME || subfolder(home, '.cache'), 'ltx-a2a')
-  return subfolder(env.LOCALAPPDATA || subfolder(home, 'AppData', 'Local'), 'ltx-a2a', 'cache')
+  return env.LTX_A2A_CACHE || systemFolder('cache', env, platform, home)
 }
 
 /** Why nothing can be cached; undefined where it can. */
-export const cacheObstacle = (folder = defaultCacheFolder()): string | undefined =>
-  folder === undefined ? 'there is no home folder' : writeObstacle(folder)
+export const cacheObstacle = (): string | undefined => writeObstacle(defaultCacheFolder())
 
 /**
  * Opens the cache. Where it cannot be written to, everything is encoded again each time.
@@ -62,7 +58,7 @@ export function openCache(folder = defaultCacheFolder(), warn: Reporter['warn'] 
     isWritable = false
     warn(`nothing is cached: ${obstacle}`, 'set LTX_A2A_CACHE to a folder that can be written to')
   }
-  const obstacle = cacheObstacle(folder)
+  const obstacle = writeObstacle(folder)
   if (obstacle !== undefined) stopWriting(obstacle)
   if (folder === undefined) return emptyCache
 

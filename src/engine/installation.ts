@@ -7,7 +7,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../platform/errors.ts'
 import { replaceJson, temporaryPath } from '../platform/files.ts'
-import { homeFolder, subfolder, writeObstacle } from '../platform/user-folders.ts'
+import { homeFolder, subfolder, systemFolder, writeObstacle } from '../platform/user-folders.ts'
 
 /** The record of an installation, `installation.json`. */
 export type Installation = {
@@ -25,10 +25,7 @@ export function defaultDataFolder(
   platform = process.platform,
   home = homeFolder(),
 ): string | undefined {
-  if (env.LTX_A2A_DATA) return resolve(env.LTX_A2A_DATA)
-  if (platform === 'darwin') return subfolder(home, 'Library', 'Application Support', 'ltx-a2a')
-  if (platform !== 'win32') return subfolder(env.XDG_DATA_HOME || subfolder(home, '.local', 'share'), 'ltx-a2a')
-  return subfolder(env.LOCALAPPDATA || subfolder(home, 'AppData', 'Local'), 'ltx-a2a', 'data')
+  return env.LTX_A2A_DATA ? resolve(env.LTX_A2A_DATA) : systemFolder('data', env, platform, home)
 }
 
 export const dataFolderHint = 'set LTX_A2A_DATA to a folder that can be written to'

@@ -3,7 +3,7 @@
  * that any tensor can be read alone.
  */
 import { UserError } from '../platform/errors.ts'
-import { firstRepeatedKey } from '../platform/json.ts'
+import { parseJson } from '../platform/json.ts'
 import { bytesPerElement, type Dtype, elementCount, isDtype } from './dtypes.ts'
 
 export type Metadata = Record<string, string>
@@ -81,18 +81,20 @@ export const invalidFile = ({ name }: FileInfo, why: string, cause?: unknown) =>
   new UserError(`${name} is not a usable safetensors file: ${why}`, { hint: 'download or copy the file again', cause })
 
 function parseObject(json: Uint8Array, file: FileInfo): Record<string, unknown> {
-  let [text, header]: [string, unknown] = ['', undefined]
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(json)
-    header = JSON.parse(text)
-  } catch (cause) {
-    throw invalidFile(file, 'its header is not JSON', cause)
-  }
+  const invalid = (cause: unknown) => invalidFile(file, 'its header is not JSON', cause)
+  const repeated = (key: string) => invalidFile(file, `its header names ${key} twice`)
+  const header = parseJson(decodeHeader(json, invalid), { invalid, repeated })
   if (typeof header !== 'object' || header === null || Array.isArray(header))
     throw invalidFile(file, 'its header is not an object')
-  const repeated = firstRepeatedKey(text)
-  if (repeated !== undefined) throw invalidFile(file, `its header names ${repeated} twice`)
   return header as Record<string, unknown>
+}
+
+function decodeHeader(json: Uint8Array, invalid: (cause: unknown) => Error): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(json)
+  } catch (cause) {
+    throw invalid(cause)
+  }
 }
 
 /** One entry of the header, or what is wrong with it. */

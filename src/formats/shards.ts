@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
-import { firstRepeatedKey } from '../platform/json.ts'
+import { parseJson } from '../platform/json.ts'
 import { openSafetensors, type Safetensors } from './safetensors.ts'
 
 /** The index names the file of each tensor. */
@@ -105,13 +105,9 @@ const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
 /** The file of each tensor. @throws UserError when the text is not an index, or names a tensor twice. */
 export function parseIndex(text: string, path: string): Map<string, string> {
   const hint = 'download the folder again'
-  try {
-    const index = new Map(Object.entries(indexSchema.parse(JSON.parse(text)).weight_map))
-    const repeated = firstRepeatedKey(text)
-    if (repeated !== undefined) throw new UserError(`${path} names ${repeated} twice`, { hint })
-    return index
-  } catch (cause) {
-    if (cause instanceof UserError) throw cause
-    throw new UserError(`${path} is not an index of safetensors files`, { hint, cause })
-  }
+  const invalid = (cause: unknown) => new UserError(`${path} is not an index of safetensors files`, { hint, cause })
+  const repeated = (key: string) => new UserError(`${path} names ${key} twice`, { hint })
+  const { data, error } = indexSchema.safeParse(parseJson(text, { invalid, repeated }))
+  if (error) throw invalid(error)
+  return new Map(Object.entries(data.weight_map))
 }

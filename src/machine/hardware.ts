@@ -85,7 +85,7 @@ export function bytesIn(folder: string): number {
   return sum(namesBelow(folder).map((name) => fileBytes(join(folder, name))))
 }
 
-/** Nothing for a folder of another user that cannot be read. */
+/** Empty for a folder of another user that cannot be read. */
 function namesBelow(folder: string): string[] {
   try {
     return readdirSync(folder, { recursive: true, encoding: 'utf8' })

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { z } from 'zod'
 import type { Safetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
-import { firstRepeatedKey } from '../platform/json.ts'
+import { parseJson } from '../platform/json.ts'
 
 const count = z.number().int().positive()
 const counts = z.array(count).min(1)
@@ -103,7 +103,7 @@ export function readModelConfig(checkpoint: Safetensors): ModelConfig {
     throw new UserError(`${file} has no model config in its metadata`, {
       hint: 'use a complete LTX-2.3 checkpoint such as ltx-2.3-22b-dev.safetensors',
     })
-  const parsed = schema.safeParse(parseJson(text, file))
+  const parsed = schema.safeParse(parseConfig(text, file))
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new UserError(
@@ -112,15 +112,10 @@ export function readModelConfig(checkpoint: Safetensors): ModelConfig {
   )
 }
 
-function parseJson(text: string, file: string): unknown {
+function parseConfig(text: string, file: string): unknown {
   const hint = 'download the checkpoint again'
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new UserError(`the model config in ${file} is not JSON`, { hint, cause })
-  }
-  const repeated = firstRepeatedKey(text)
-  if (repeated !== undefined) throw new UserError(`the model config in ${file} has ${repeated} twice`, { hint })
-  return json
+  return parseJson(text, {
+    invalid: (cause) => new UserError(`the model config in ${file} is not JSON`, { hint, cause }),
+    repeated: (key) => new UserError(`the model config in ${file} has ${key} twice`, { hint }),
+  })
 }

@@ -6,7 +6,7 @@ import { kindOfLayer, releasedLayerName } from './lora-layers.ts'
 export type LayerTensors = { a: string; b: string; alpha?: string | undefined }
 
 /**
- * The tensors of every layer, by the layer's name in the released checkpoint. Understood are the names of PEFT (`lora_A`, with or without the name of the
+ * The tensors of every layer, by the layer's name in the released checkpoint. It reads the names of PEFT (`lora_A`, with or without the name of the
  * adapter), of kohya (`lora_down`, `alpha`, underscores for dots) and of diffusers (`lora.down`), with any name for the transformer before them.
  * @param invalid makes the error for a reason.
  * @throws the error for a file that is something else: another kind of adapter, a checkpoint, a LoRA of another model.

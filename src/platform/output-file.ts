@@ -95,8 +95,8 @@ function openDescriptor(descriptor: number): BigIntStats | undefined {
 }
 
 /**
- * The path with its folders resolved: a folder that does not exist yet cannot be left through `..`, but it can once it was created. Links at the end of
- * the path stay.
+ * The path with its folders resolved, as it will be understood when all of them exist: until a folder was created, the system finds nothing at
+ * `<folder>/../<file>`. A link at the end of the path stays.
  */
 export function canonicalPath(path: string): string {
   if (sep === '\\') return resolve(path) // Windows leaves folders by their names as well
@@ -113,33 +113,27 @@ export function canonicalPath(path: string): string {
 /** @returns the file behind links, and whether it is a pipe or a device. */
 function checkPath(given: string, { inputs, marker, force = false, flag = '--out' }: OutputOptions) {
   const path = localPath(given)
+  const hint = `choose another ${flag}`
   if (path.trim() === '' || path.includes('\0'))
     throw new UserError(`${flag} is ${JSON.stringify(path)}`, { hint: `name a file with ${flag}` })
-  if (/[/\\]$/.test(path)) throw new UserError(`${path} is a folder`, { hint: `name a file with ${flag}` })
-  return checkResolved(canonicalPath(path), path, { inputs, marker, force, flag })
-}
-
-function checkResolved(
-  resolved: string,
-  path: string,
-  options: Required<Pick<OutputOptions, 'flag' | 'marker' | 'inputs'>> & { force: boolean },
-) {
-  const { inputs, marker, force, flag } = options
+  const isFolder = () => new UserError(`${path} is a folder`, { hint: `name a file with ${flag}` })
+  if (/[/\\]$/.test(path)) throw isFolder()
+  const resolved = canonicalPath(path)
   const found = ifThere(() => statSync(resolved))
   if (!found) {
     if (ifThere(() => lstatSync(resolved)))
-      throw new UserError(`${path} is a link to a place that does not exist`, { hint: `choose another ${flag}` })
+      throw new UserError(`${path} is a link to a place that does not exist`, { hint })
     requireWritableFolder(resolved, path, flag)
     return { file: resolved, isStream: false }
   }
   const input = inputs.find((input) => input !== undefined && isInput(resolved, input, marker))
   if (input !== undefined) throw isInputError(path, input, flag)
-  if (found.isDirectory()) throw new UserError(`${path} is a folder`, { hint: `name a file with ${flag}` })
+  if (found.isDirectory()) throw isFolder()
   if (found.isFIFO() || found.isCharacterDevice()) return { file: resolved, isStream: true }
-  if (!found.isFile()) throw new UserError(`${path} is not a regular file`, { hint: `choose another ${flag}` })
+  if (!found.isFile()) throw new UserError(`${path} is not a regular file`, { hint })
   if (!force && !contains(resolved, marker))
     throw new UserError(`${path} exists already, and this command did not write it`, {
-      hint: `choose another ${flag}, or replace it with --force`,
+      hint: `${hint}, or replace it with --force`,
     })
   const file = realpathSync(resolved) // a link stays a link
   requireWritableFolder(file, path, flag)

@@ -56,10 +56,13 @@ export const decimalText = (value: number, decimals: number) => value.toFixed(de
 export const listText = (names: readonly string[], most: number) =>
   names.length > most ? `${names.slice(0, most).join(', ')} and ${names.length - most} more` : names.join(', ')
 
-/** The text of UTF-8 bytes, or undefined for other bytes. A byte order mark is part of the text. */
-export function decodeUtf8(bytes: Uint8Array): string | undefined {
+/** The text of bytes, or undefined where they are not of this encoding. A byte order mark is part of the text. */
+export function decodeText(
+  bytes: Uint8Array,
+  encoding: 'utf-8' | 'utf-16le' | 'utf-16be' = 'utf-8',
+): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
     return undefined
   }

@@ -15,7 +15,6 @@ import { attachSavedLoras, detachLora, type SavedLora } from '../model/lora.ts'
 import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
 import { fitLora, weightShapesOf } from '../model/lora-fit.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
-
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { adviseGuidance, loadModel, readReference, shownReference, warnOfSilence } from './inputs.ts'
 import { sampleWaveform } from './render.ts'
@@ -60,18 +59,18 @@ async function renderWith(
   const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
   for (const { file } of loras) {
     warnOfOtherBase(file, base, reporter)
-    warnOfVideoLayers(file, base, reporter)
+    requireFit(file, base, reporter)
   }
   if (loras[0]) warnOfLostMetadata(loras[0].file, settings, reporter)
   const trainedSeconds = facts?.durationSeconds && Math.min(facts.durationSeconds, maxClipSeconds)
   const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
-  const most = settings.duration ?? trainedSeconds ?? maxClipSeconds
+  const maxSeconds = settings.duration ?? trainedSeconds ?? maxClipSeconds
   const clip = await readReference(settings.reference, {
-    seconds: most,
+    seconds: maxSeconds,
     normalize: settings.normalizeReference ?? facts?.normalized ?? true, // as the LoRA's clips; the default of training is true
     limits: runOptions.limits,
     signal: runOptions.signal,
-    onCut: () => reporter.info(cutText(settings, most)),
+    onCut: () => reporter.info(cutText(settings, maxSeconds)),
   })
   warnOfSilence(settings.reference, clip, reporter)
   if (settings.duration !== undefined && durationOf(clip) < settings.duration - hardlyShorter)
@@ -159,7 +158,8 @@ function warnOfOtherBase({ path, metadata }: LoraFile, base: BaseModel, reporter
     reporter.warn(`${path} was trained on another base model (${baseModel}, this one is ${base.fingerprint})`)
 }
 
-function warnOfVideoLayers(file: LoraFile, { components }: BaseModel, reporter: Reporter) {
+/** Warns of layers that have no effect. @throws UserError for a LoRA that does not fit: before the model is loaded, which can take minutes. */
+function requireFit(file: LoraFile, { components }: BaseModel, reporter: Reporter) {
   const { videoLayers } = fitLora(file, weightShapesOf(components.transformer))
   const [first] = videoLayers
   if (first !== undefined)

@@ -89,7 +89,7 @@ function adviceSection(findings: readonly Finding[]): Markup {
       ({ severity, what, pairs, hint }) =>
         html`<li><b${severity === 'warning' && html` class="fair"`}>${what}</b> <span class="faint">${countText(pairs.length, 'pair')}</span>: ${nameList(pairs)}<br><small>${hint}</small></li>`,
     )}</ol>`,
-    html`<p class="faint">Behind a name is what was measured. ms: how much later (+) or earlier (−) than its reference the target begins. Places: how often the sound is cut off at full scale. dB: how different reference and target sound. What the numbers of all pairs mean is below their table.</p>`,
+    html`<p class="faint">The value after a name is what was measured. ms: how much later (+) or earlier (−) the target begins than its reference. Places: how often the sound is cut off at full scale. dB: how different reference and target sound. What the numbers of all pairs mean is below their table.</p>`,
   )
 }
 
@@ -112,7 +112,7 @@ function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<D
     html`<p>${lengthAdvice(recommendedSeconds, seconds)}</p>`,
     agreement === null
       ? undefined
-      : html`<p>${consistencyText(agreement)}</p><p class="faint">For each pair, it is measured by how much the target is louder or softer than its reference, and varies more or less, in 16 frequency bands. 100 % would be exactly the same change in all pairs, as from one effect with fixed settings; below 30 % they hardly have a change in common, and one LoRA cannot learn it.</p>`,
+      : html`<p>${consistencyText(agreement)}</p><p class="faint">For each pair, two things are measured in 16 frequency bands: how much louder or softer the target is than its reference, and how much more or less its level varies. 100 % would be exactly the same change in all pairs, as from one effect with fixed settings; below 30 % they hardly have a change in common, and one LoRA cannot learn it.</p>`,
   )
 }
 
@@ -138,7 +138,7 @@ function pairSection({ pairs }: Dataset): Markup | undefined {
     'Pairs',
     html`<div class="scroll"><table><thead><tr><th>pair</th>${columns.map((title) => html`<th class="number">${title}</th>`)}<th>outcome</th><th>caption</th></tr></thead>
 <tbody>${pairs.map(pairRow)}</tbody></table></div>`,
-    html`<p class="faint">Where there are two values, the first is that of the reference and the second that of the target; – is a value that could not be measured. Seconds: the length of the recording. kHz: its sample rate; the model works with 16 kHz. Loudness: of the whole file, in LUFS, which are decibels below the loudest possible; −23 is usual in broadcasting, −14 in streaming. Peak: the loudest sample of the part that is used, in decibels; 0 is the maximum. Lag: how much later the target is than the reference, in thousandths of a second; from ${1000 * tolerableLagSeconds} ms on it harms. Difference: the mean difference of the spectrograms of reference and target, whatever their loudness; 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`,
+    html`<p class="faint">Where there are two values, the first is that of the reference and the second that of the target; – is a value that could not be measured. Seconds: the length of the recording. kHz: its sample rate; the model works with 16 kHz. Loudness: of the whole file, in LUFS, which are decibels below the loudest possible; −23 is usual in broadcasting, −14 in streaming. Peak: the loudest sample of the part that is used, in decibels; 0 is the maximum. Lag: how much later the target is than the reference, in thousandths of a second; a lag of ${1000 * tolerableLagSeconds} ms or more harms the training. Difference: the mean difference of the spectrograms of reference and target, whatever their loudness; 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`,
   )
 }
 

@@ -187,7 +187,7 @@ function reconstructionSection(reconstructions: readonly Reconstruction[]): Mark
   )
 }
 
-const settingsLegend = html`<p class="faint">Fingerprint: identifies the weights of the base; a LoRA fits only the base with its own. Rank: the size of the LoRA. Alpha: its strength is alpha divided by rank. Adapted layers: how many kinds of layers of the model have a LoRA. Pairs per step: how many pairs one step averages over (gradient accumulation). Seed: the same seed gives the same run. Previews: the sampling steps, cfg, the strength of the prompt, with 1 for no guidance, and stg, that of spatio-temporal guidance, with 0 for none.</p>`
+const settingsLegend = html`<p class="faint">Fingerprint: identifies the weights of the base; a LoRA fits only the base with its own. Rank: the size of the LoRA. Alpha: its strength is alpha divided by rank. Adapted layers: how many kinds of layers of the model have a LoRA. Pairs per step: how many pairs one step averages over (gradient accumulation). Seed: the same seed gives the same run. Previews: the number of sampling steps; cfg, the scale of classifier-free guidance, where 1 is none; stg, the scale of spatio-temporal guidance, where 0 is none.</p>`
 
 function dataSection({ location, counts, options, pairs, problems }: Dataset): Markup {
   const skipped = pairs.flatMap(({ name, plan }) => (plan.use ? [] : [{ name, reason: plan.reason }]))

@@ -75,7 +75,7 @@ type OpenReport = {
 function openReport(event: RunEvent, dataset: Dataset): OpenReport {
   const { folder, settings, validation } = event
   let history: Promise<PreviewHistory> | undefined
-  /** Opened late: only when training begins is it known which previews of an interrupted run still count. */
+  /** Called when training has begun: before that, it is not known which previews of an interrupted run still count. */
   const openHistory = () => {
     history ??= openPreviewHistory(folder, validation, lastStepOf(readMetrics(folder)))
     return history

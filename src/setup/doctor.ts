@@ -122,7 +122,7 @@ function baseFacts(options: BaseOptions): BaseFacts {
 }
 
 function userFolder(folder: string | undefined): UserFolder {
-  if (folder === undefined) return { folder: null, bytes: 0, obstacle: 'there is no home folder' }
   const obstacle = writeObstacle(folder)
-  return { folder, bytes: bytesIn(folder), ...(obstacle !== undefined && { obstacle }) }
+  const bytes = folder === undefined ? 0 : bytesIn(folder)
+  return { folder: folder ?? null, bytes, ...(obstacle !== undefined && { obstacle }) }
 }

@@ -17,7 +17,7 @@ import {
 import { ProgramError, runProgram } from '../machine/programs.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
-import { writeObstacle } from '../platform/user-folders.ts'
+import { requireWritable } from '../platform/user-folders.ts'
 import { buildAddon, fetchTfjsNode, findCompiler, nodeHeaders } from './addon.ts'
 import type { DoctorReport } from './doctor.ts'
 import { obtainTensorFlow, type TensorFlowChoice } from './tensorflow-source.ts'
@@ -33,7 +33,7 @@ export async function setUpTensorFlow(
   options: RunOptions<ProgressEvent> = {},
 ): Promise<Installation & Examination> {
   refuseWindows()
-  refuseUnwritable(dataFolder)
+  requireWritable(dataFolder, 'TensorFlow cannot be set up in', dataFolderHint)
   const { stage, signal } = createReporter<ProgressEvent>(options)
   const inStage = async <Result>(label: string, work: () => Promise<Result>): Promise<Result> => {
     signal.throwIfAborted()
@@ -67,12 +67,6 @@ export async function setUpTensorFlow(
   } finally {
     rmSync(trial, { recursive: true, force: true })
   }
-}
-
-function refuseUnwritable(dataFolder: string) {
-  const obstacle = writeObstacle(dataFolder)
-  if (obstacle === undefined) return
-  throw new UserError(`TensorFlow cannot be set up in ${dataFolder}: ${obstacle}`, { hint: dataFolderHint })
 }
 
 /** Removes what was set up. @returns whether there was anything. */

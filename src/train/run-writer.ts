@@ -1,6 +1,7 @@
 /**
  * What a run writes while it trains. The metrics and the checkpoint of a step are written before its state, so the process can be killed at any time: a
- * resumed run repeats the steps after its last state, and writes the same bytes. The LoRA of a stopped run is replaced when it is finished. The state holds parameters, moments and the number of steps.
+ * resumed run repeats the steps after its last state, and writes the same bytes. The LoRA of a stopped run is replaced when it is finished. The state
+ * holds parameters, moments and the number of steps.
  */
 import { existsSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'

@@ -19,7 +19,7 @@ import { lockFolder } from '../platform/lock.ts'
 import { canonicalPath } from '../platform/output-file.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { shownValue } from '../platform/text.ts'
-import { writeObstacle } from '../platform/user-folders.ts'
+import { requireWritable } from '../platform/user-folders.ts'
 import { adviseGuidance, loadModel, shownReference, warnOfSilence } from '../preview/inputs.ts'
 import { estimateRun } from './dry-run.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
@@ -145,7 +145,8 @@ async function runToEnd(
   for (const notice of notices) reporter.info(notice)
   if (!resumed && settings.out !== undefined) requireNewRunFolder(canonicalPath(settings.out))
   let run = resumed?.run
-  refuseUnwritable(run?.path ?? settings.out ?? defaultParent)
+  const folder = run?.path ?? settings.out ?? defaultParent // checked before the inspection, which can take minutes
+  requireWritable(folder, 'the run cannot be written to', 'choose a folder with --out')
   let lock = resumed && lockFolder(resumed.run.path)
   try {
     const prepared = await prepare(settings, resumed?.run.path ?? settings.out, runOptions.limits, reporter)
@@ -177,13 +178,6 @@ async function runToEnd(
   } finally {
     lock?.release()
   }
-}
-
-/** Before the data is inspected, which can take minutes. */
-function refuseUnwritable(folder: string) {
-  const obstacle = writeObstacle(folder)
-  if (obstacle === undefined) return
-  throw new UserError(`the run cannot be written to ${folder}: ${obstacle}`, { hint: 'choose a folder with --out' })
 }
 
 type Prepared = {

@@ -123,7 +123,7 @@ async function withNewLora({ parameters, step }: Trainer, work: () => Promise<vo
   }
 }
 
-/** The variable takes the value over. */
+/** Sets the variable, and disposes of the value. */
 function assign(variable: tf.Variable, value: tf.Tensor) {
   variable.assign(value)
   value.dispose()

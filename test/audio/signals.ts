@@ -1,8 +1,21 @@
 /** Test signals and audio files. */
 import { writeFileSync } from 'node:fs'
+import type { SoundMeasurements } from '../../src/audio/analysis/measurement.ts'
 import { runFfmpeg } from '../../src/audio/ffmpeg.ts'
 import { encodeWav } from '../../src/audio/wav.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
+
+/** What is measured of a recording without defects. */
+export const cleanMeasurements: SoundMeasurements = {
+  loudness: -18,
+  clippedPlaces: 0,
+  silentShare: 0,
+  silentStartSeconds: 0,
+  silentEndSeconds: 0,
+  offset: 0,
+  channelsCancel: false,
+  silentChannels: [],
+}
 
 /** A sine wave per channel; channel c has the frequency `hertz · (c + 1)`. */
 export const tone = (

@@ -229,7 +229,7 @@ describe('a value of a job file is refused: ', () => {
     ],
     [
       { validation_negative_prompt: 'a\0b' },
-      'validation_negative_prompt must be text without NUL and half characters, not "a\\u0000b"',
+      'validation_negative_prompt must be text without NUL characters and unpaired surrogates, not "a\\u0000b"',
     ],
     [{ audio_normalize: 'true' }, 'audio_normalize must be true or false, not "true"'],
     [{ audio_preserve_pitch: 1 }, 'audio_preserve_pitch must be true or false, not 1'],

@@ -6,19 +6,9 @@ import { channelFindings } from '../../src/dataset/channel-findings.ts'
 import { isUnrelated, soundFindings } from '../../src/dataset/findings.ts'
 import type { DatasetPair, DatasetSide } from '../../src/dataset/pair-inspection.ts'
 import { isAudible, silenceFindings } from '../../src/dataset/silence.ts'
+import { cleanMeasurements } from '../audio/signals.ts'
 
 const options = { triggerPhrase: '', seconds: 5, preservePitch: true, normalize: true }
-
-const clean: SoundMeasurements = {
-  loudness: -18,
-  clippedPlaces: 0,
-  silentShare: 0,
-  silentStartSeconds: 0,
-  silentEndSeconds: 0,
-  offset: 0,
-  channelsCancel: false,
-  silentChannels: [],
-}
 
 type Audio = NonNullable<DatasetSide['audio']>
 
@@ -30,7 +20,7 @@ const side = (sound: Partial<SoundMeasurements> = {}, audio: Partial<Audio> = {}
     channelCount: 2,
     peakDbfs: -3,
     silent: false,
-    sound: { ...clean, ...sound },
+    sound: { ...cleanMeasurements, ...sound },
     ...audio,
   },
 })

@@ -9,6 +9,7 @@ import type { StepMetrics } from '../../src/report/loss-curves.ts'
 import { type PageSound, pageSound } from '../../src/report/page/player.ts'
 import type { ReportedClip, RunReport } from '../../src/report/run-page.ts'
 import { performance, radio } from '../audio/analysis/sounds.ts'
+import { cleanMeasurements } from '../audio/signals.ts'
 
 export const clipSeconds = 5
 
@@ -98,16 +99,7 @@ const side = (path: string): DatasetPair['reference'] => ({
     channelCount: 2,
     peakDbfs: -3.1,
     silent: false,
-    sound: {
-      loudness: -18.2,
-      clippedPlaces: 0,
-      silentShare: 0,
-      silentStartSeconds: 0,
-      silentEndSeconds: 0,
-      offset: 0,
-      channelsCancel: false,
-      silentChannels: [],
-    },
+    sound: { ...cleanMeasurements, loudness: -18.2 },
   },
 })
 

@@ -59,25 +59,28 @@ type Values = Float64Array
 export const comparedSampleRate = 16_000
 
 /** One channel at 16 kHz: the mean of all channels, or the loudest of them where they cancel each other. */
-export const toMono = (waveform: Waveform): Waveform => resampled(waveform, monoSamples(waveform))
+export const toMono = (waveform: Waveform): Waveform => mixToMono(waveform).mono
+
+/** The same, and whether the channels cancel each other. */
+export function mixToMono(waveform: Waveform): { mono: Waveform; channelsCancel: boolean } {
+  const { channels } = waveform
+  const [first, ...others] = channels as [Float32Array, ...Float32Array[]]
+  if (others.length === 0) return { mono: resampled(waveform, first), channelsCancel: false }
+  const { channelsCancel, variances } = measureChannels(waveform)
+  const loudest = () => channels[variances.indexOf(Math.max(...variances))] as Float32Array
+  const mean = () =>
+    first
+      .map((sample, i) => others.reduce((total, channel) => total + (channel[i] as number), sample))
+      .map((sample) => sample / channels.length)
+  return { mono: resampled(waveform, channelsCancel ? loudest() : mean()), channelsCancel }
+}
 
 /** One of the channels at 16 kHz. */
 export const channelOf = (waveform: Waveform, channel: number): Waveform =>
   resampled(waveform, waveform.channels[channel] as Float32Array)
 
-export const channelsCancel = (waveform: Waveform): boolean => measureChannels(waveform).channelsCancel
-
 const resampled = ({ sampleRate }: Waveform, samples: Float32Array) =>
   resample({ sampleRate, channels: [samples] }, comparedSampleRate)
-
-function monoSamples(waveform: Waveform): Float32Array {
-  const [first, ...others] = waveform.channels as [Float32Array, ...Float32Array[]]
-  if (others.length === 0) return first
-  const { channelsCancel, variances } = measureChannels(waveform)
-  if (channelsCancel) return waveform.channels[variances.indexOf(Math.max(...variances))] as Float32Array
-  const sums = first.map((sample, i) => others.reduce((total, channel) => total + (channel[i] as number), sample))
-  return sums.map((sample) => sample / waveform.channels.length)
-}
 
 function measureChannels(waveform: Waveform) {
   const meter = createChannelMeter(waveform.channels.length)

@@ -2,7 +2,7 @@
 import { mean } from '../../platform/statistics.ts'
 import type { Waveform } from '../waveform.ts'
 import { type Alignment, align } from './alignment.ts'
-import { channelOf, channelsCancel, toMono } from './channels.ts'
+import { channelOf, mixToMono } from './channels.ts'
 import { type Fingerprint, fingerprintOf } from './duplicates.ts'
 import {
   alignSpectrograms,
@@ -24,8 +24,10 @@ export function comparePair(
   reference: Waveform,
   target: Waveform,
 ): { comparison: PairComparison; features: PairFeatures } {
-  const [referenceMono, targetMono] = [toMono(reference), toMono(target)]
-  const { sounds, alignment } = alignBest([[referenceMono, targetMono], ...channelPairs(reference, target)])
+  const [referenceMix, targetMix] = [mixToMono(reference), mixToMono(target)]
+  const [referenceMono, targetMono] = [referenceMix.mono, targetMix.mono]
+  const channelPairs = referenceMix.channelsCancel || targetMix.channelsCancel ? pairChannels(reference, target) : []
+  const { sounds, alignment } = alignBest([[referenceMono, targetMono], ...channelPairs])
   const [referenceSpectrogram, targetSpectrogram] = [spectrogramOf(sounds[0]), spectrogramOf(sounds[1])]
   const aligned = alignSpectrograms(referenceSpectrogram, targetSpectrogram, alignment.lagSeconds ?? 0)
   const fingerprint = (mono: Waveform, spectrogram: Spectrogram) =>
@@ -42,9 +44,8 @@ export function comparePair(
 
 type Sounds = readonly [reference: Waveform, target: Waveform]
 
-/** Where the channels of a side cancel each other, its channels are compared with those of the other side. */
-function channelPairs(reference: Waveform, target: Waveform): Sounds[] {
-  if (!channelsCancel(reference) && !channelsCancel(target)) return []
+/** Each channel of the reference with that of the target. They are compared where the channels of a side cancel each other. */
+function pairChannels(reference: Waveform, target: Waveform): Sounds[] {
   const channelCount = Math.min(reference.channels.length, target.channels.length)
   return Array.from({ length: channelCount }, (_, c) => [channelOf(reference, c), channelOf(target, c)] as const)
 }

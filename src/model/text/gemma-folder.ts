@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { fingerprint } from '../../formats/safetensors.ts'
 import { openShards } from '../../formats/shards.ts'
 import { UserError } from '../../platform/errors.ts'
-import { firstRepeatedKey } from '../../platform/json.ts'
+import { parseJson } from '../../platform/json.ts'
 
 /** Sliding layers attend to the last tokens only, full layers to all earlier ones. Each kind has its own rotary positions. */
 export type LayerKind = 'sliding_attention' | 'full_attention'
@@ -95,16 +95,16 @@ const hint =
 export function readFolderJson(folder: string, file: string): unknown {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new UserError(`the text encoder ${folder} is not a folder`, { hint })
+  const invalid = (cause: unknown) =>
+    new UserError(`the text encoder folder ${folder} has no readable ${file}`, { hint, cause })
+  const repeated = (key: string) => new UserError(`${file} of the text encoder ${folder} has ${key} twice`, { hint })
+  let text: string
   try {
-    const text = readFileSync(join(folder, file), 'utf8')
-    const json: unknown = JSON.parse(text)
-    const repeated = firstRepeatedKey(text)
-    if (repeated === undefined) return json
-    throw new UserError(`${file} of the text encoder ${folder} has ${repeated} twice`, { hint })
+    text = readFileSync(join(folder, file), 'utf8')
   } catch (cause) {
-    if (cause instanceof UserError) throw cause
-    throw new UserError(`the text encoder folder ${folder} has no readable ${file}`, { hint, cause })
+    throw invalid(cause)
   }
+  return parseJson(text, { invalid, repeated })
 }
 
 /** Whether a tensor of a Gemma 3 download is part of its text tower. The output head is not needed. */

@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { channelsCancel, toMono } from '../../../src/audio/analysis/channels.ts'
+import { mixToMono, toMono } from '../../../src/audio/analysis/channels.ts'
+import type { Waveform } from '../../../src/audio/waveform.ts'
 import { noise, performance } from './sounds.ts'
+
+const channelsCancel = (waveform: Waveform) => mixToMono(waveform).channelsCancel
 
 const sampleRate = 16_000
 const [sound] = performance(1).channels as [Float32Array]
