@@ -1,6 +1,7 @@
 /**
- * Four projects. `unit`: pure code, seconds. `model`: the reference's numbers and the model's parts on the portable backend. `cli`: commands, whole
- * trainings, ffmpeg and other processes. `native`: the reference's numbers and gradients on native TensorFlow, which must be set up.
+ * Five projects. `unit`: pure code, seconds. `model`: the reference's numbers and the model's parts on the portable backend. `threads`: the reference's
+ * numbers with two threads. `cli`: commands, whole trainings, ffmpeg and other processes. `native`: the reference's numbers and gradients on native
+ * TensorFlow, which must be set up.
  */
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,7 +38,8 @@ export default defineConfig({
     isolate: false, // TensorFlow.js is loaded once; nothing may depend on a fresh process anyway
     maxWorkers: 2,
     // a small base with random weights, in place of the one that was trained
-    env: { LTX_A2A_BASE: fileURLToPath(new URL('test/base', import.meta.url)) },
+    // one thread: tests run in two processes, and threads that wait for each other need cores of their own
+    env: { LTX_A2A_BASE: fileURLToPath(new URL('test/base', import.meta.url)), LTX_A2A_THREADS: '1' },
     projects: [
       {
         extends: true,
@@ -56,6 +58,17 @@ export default defineConfig({
       {
         extends: true,
         test: { name: 'cli', include: cli, env: withoutNative, testTimeout: 120_000, hookTimeout: 120_000 },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'threads',
+          include: ['test/golden/**/*.test.ts'],
+          env: { ...withoutNative, LTX_A2A_THREADS: '2' },
+          maxWorkers: 1,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         extends: true,

@@ -3,7 +3,6 @@
  * JavaScript. It is one for the whole process; starting another one later is allowed.
  */
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs'
 import { hasWideVectors } from '../machine/hardware.ts'
@@ -12,6 +11,7 @@ import type { Reporter } from '../platform/progress.ts'
 import { loadInstallation } from './installation.ts'
 import { nativeFacts } from './native.ts'
 import { type Precision, resetPrecision } from './precision.ts'
+import { registerWasm, threadsFromEnvironment } from './wasm.ts'
 
 export type BackendName = 'tensorflow' | 'wasm' | 'cpu'
 export type BackendChoice = 'auto' | BackendName
@@ -25,15 +25,15 @@ export type BackendOptions = {
 }
 
 /** Each returns a description of what was started. */
-const starters: Record<BackendName, () => Promise<string>> = {
+const starters: Record<BackendName, (options: { threads: number | undefined }) => Promise<string>> = {
   tensorflow: startTensorFlow,
-  wasm: startWasm,
+  wasm: ({ threads }) => registerWasm(threads),
   cpu: async () => 'plain JavaScript, slow',
 }
 
 /**
  * Makes a backend the current one: the first of tensorflow, wasm and cpu that works, or the named one.
- * @throws UserError when the named backend does not work here.
+ * @throws UserError when the named backend does not work here, or when `LTX_A2A_THREADS` is not a possible number of threads.
  */
 export async function startBackend(
   choice: BackendChoice = 'auto',
@@ -41,11 +41,12 @@ export async function startBackend(
 ): Promise<Backend> {
   tf.enableProdMode()
   resetPrecision(precision)
+  const threads = threadsFromEnvironment()
   const passedOver: Backend['passedOver'] = []
   for (const name of choice === 'auto' ? (['tensorflow', 'wasm', 'cpu'] as const) : [choice]) {
     try {
       const description = await withoutRethrowListeners(async () => {
-        const description = await starters[name]()
+        const description = await starters[name]({ threads })
         if (!(await tf.setBackend(name))) throw new Error('it did not start')
         await tf.ready()
         return description
@@ -178,11 +179,5 @@ const addonLoaders: (() => string | undefined)[] = [
 
 const isNotInstalled = (error: unknown, name: string) =>
   (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' && firstLine(error).includes(`'@tensorflow/${name}'`)
-
-async function startWasm(): Promise<string> {
-  const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm')
-  setWasmPaths(join(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')), '/'))
-  return 'WebAssembly, one thread'
-}
 
 const firstLine = (error: unknown) => String((error as Error)?.message ?? error).split('\n', 1)[0] as string

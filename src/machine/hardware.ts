@@ -13,6 +13,23 @@ export function readProcessor(flags = instructionSets() ?? []): Processor {
   return { model, threads: availableParallelism(), bfloat16: flags.filter((flag) => /bf16/.test(flag)) }
 }
 
+/**
+ * The number of physical cores that this process may use. A second thread on a core makes matrix products no faster.
+ * @param cpuinfo the content of /proc/cpuinfo; elsewhere than on Linux, x86 processors are taken to have two threads per core.
+ */
+export function physicalCores(cpuinfo = textOf('/proc/cpuinfo'), quota = textOf('/sys/fs/cgroup/cpu.max')): number {
+  const threads = availableParallelism()
+  const listed = new Set(
+    [...cpuinfo.matchAll(/^physical id\s*:\s*(\d+)[\s\S]*?^core id\s*:\s*(\d+)/gm)].map(
+      ([, socket, core]) => `${socket}/${core}`,
+    ),
+  ).size
+  const cores = listed || (process.platform !== 'linux' && process.arch === 'x64' ? Math.ceil(threads / 2) : threads)
+  const [, used, period] = /^(\d+) (\d+)/.exec(quota) ?? [] // a container's share, in microseconds
+  const share = used && period ? Math.max(1, Math.floor(Number(used) / Number(period))) : Infinity
+  return Math.max(1, Math.min(cores, threads, share))
+}
+
 /** The instruction sets of an x86 processor under Linux; undefined where the system does not list them. */
 export function instructionSets(cpuinfo = textOf('/proc/cpuinfo')): readonly string[] | undefined {
   return cpuinfo

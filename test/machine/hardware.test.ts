@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
@@ -7,6 +7,7 @@ import {
   freeBytesAt,
   instructionSets,
   parseVideoMemory,
+  physicalCores,
   readCards,
   readProcessor,
   readProxies,
@@ -21,6 +22,18 @@ describe('the machine report contains', () => {
     expect(readProcessor(instructionSets(cpuinfo)).bfloat16).toEqual(['avx512_bf16', 'amx_bf16'])
     expect(instructionSets('')).toBeUndefined() // not x86 or not Linux
     expect(readProcessor([]).bfloat16).toEqual([])
+  })
+
+  it('the number of physical cores that may be used', () => {
+    const core = (socket: number, id: number) => `physical id\t: ${socket}\ncore id\t\t: ${id}\n\n`
+    const threads = availableParallelism()
+    const atMost = (cores: number) => Math.min(cores, threads)
+    expect(physicalCores(core(0, 0) + core(0, 0), '')).toBe(1) // two threads of one core
+    expect(physicalCores(core(0, 0) + core(0, 1) + core(0, 0) + core(0, 1), 'max 100000')).toBe(atMost(2))
+    expect(physicalCores(core(0, 0) + core(1, 0), '')).toBe(atMost(2)) // cores of two sockets
+    expect(physicalCores('', '150000 100000\n')).toBe(1) // a container that may use one and a half
+    expect(physicalCores('', '50000 100000\n')).toBe(1)
+    expect(physicalCores('', '')).toBeLessThanOrEqual(threads)
   })
 
   it('the names of the graphics cards', () => {

@@ -1,0 +1,154 @@
+/**
+ * The WebAssembly backend of TensorFlow.js on several threads. The package @tensorflow/tfjs-backend-wasm contains a build with threads, but starts it only
+ * in browsers. This file starts it in Node.js: it creates the Emscripten module and gives it to the package's backend.
+ */
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import type { Worker } from 'node:worker_threads'
+import * as tf from '@tensorflow/tfjs'
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm'
+import { physicalCores } from '../machine/hardware.ts'
+import { UserError } from '../platform/errors.ts'
+
+/**
+ * Registers the backend `wasm`; `tf.setBackend('wasm')` then starts it. The results do not depend on the number of threads. Where threads do not start, it
+ * uses one. Tensors of a backend that was registered with another number of threads are lost.
+ * @param threads from 1 to 8; default: one per physical core.
+ * @returns a description of the backend, with the reason where threads did not start.
+ */
+export async function registerWasm(threads = Math.min(physicalCores(), maxThreads)): Promise<string> {
+  if (registered?.threads === threads) return registered.description
+  const wasm = await import('@tensorflow/tfjs-backend-wasm')
+  wasm.setWasmPaths(join(dirname(packagePath('')), '/'))
+  const ownFactory = registered?.ownFactory ?? (tf.findBackendFactory('wasm') as BackendFactory)
+  let [factory, description] = [ownFactory, 'WebAssembly, one thread']
+  if (threads > 1)
+    try {
+      const module = await startModule(threads)
+      factory = async () => {
+        wasm.setThreadsCount(threads)
+        const backend = new wasm.BackendWasm(module as never)
+        for (const worker of module.PThread.runningWorkers) worker.unref() // threads that wait for work do not keep the process running
+        return backend
+      }
+      description = `WebAssembly, ${threads} threads`
+    } catch (error) {
+      description += `, because more did not start: ${(error as Error).message}`
+    }
+  tf.removeBackend('wasm')
+  tf.registerBackend('wasm', factory, priority)
+  registered = { threads, description, ownFactory }
+  return description
+}
+
+/**
+ * The environment variable `LTX_A2A_THREADS`; undefined where it is not set.
+ * @throws UserError when it is not a possible number of threads.
+ */
+export function threadsFromEnvironment({ LTX_A2A_THREADS: text }: NodeJS.ProcessEnv = process.env): number | undefined {
+  if (!text) return undefined
+  const threads = /^\d+$/.test(text) ? Number(text) : 0
+  if (threads >= 1 && threads <= maxThreads) return threads
+  throw new UserError(`LTX_A2A_THREADS is ${text}`, {
+    hint: `set it to a number from 1 to ${maxThreads}, or unset it: then there is one thread per core`,
+  })
+}
+
+type BackendFactory = () => Promise<BackendWasm>
+
+/** `ownFactory` is the package's, with one thread. */
+let registered: { threads: number; description: string; ownFactory: BackendFactory } | undefined
+
+/** The build creates so many workers at most. */
+const maxThreads = 8
+
+/** The one that the package registers its backend with. */
+const priority = 2
+
+/** The parts of an Emscripten module that are used here. */
+type Module = {
+  cwrap(name: string, returns: 'number' | null, parameters: readonly 'number'[]): (...values: number[]) => number
+  PThread: {
+    unusedWorkers: EmscriptenWorker[]
+    runningWorkers: EmscriptenWorker[]
+    terminateAllThreads(): void
+  }
+}
+
+/** Emscripten sets `onerror` on a worker of Node.js, and forwards its errors there. */
+type EmscriptenWorker = Worker & { onerror: (error: Error) => void }
+
+type Imports = { env: Record<string, unknown> }
+
+/** Node's types do not include WebAssembly. */
+declare const WebAssembly: {
+  instantiate(bytes: Uint8Array, imports: Imports): Promise<{ instance: object; module: object }>
+}
+
+const startSeconds = 20
+
+/** @throws Error when the module or one of its workers does not start, or not in time. */
+async function startModule(threads: number): Promise<Module> {
+  const script = packagePath('wasm-out/tfjs-backend-wasm-threaded-simd.js')
+  const createModule = require(script) as (options: object) => Promise<Module>
+  const { promise: failure, reject: fail } = promiseWithReject()
+  const options: Partial<Module> & Record<string, unknown> = {
+    mainScriptUrlOrBlob: script,
+    locateFile: (file: string) => (file.endsWith('.worker.js') ? workerUrl(script) : file),
+    instantiateWasm: (imports: Imports, receive: (instance: object, module: object) => void) => {
+      imports.env.emscripten_num_logical_cores = () => 2 * threads // Emscripten creates a worker for every second one
+      WebAssembly.instantiate(readFileSync(script.replace(/\.js$/, '.wasm')), imports).then(({ instance, module }) => {
+        receive(instance, module)
+        for (const worker of options.PThread?.unusedWorkers ?? []) worker.onerror = fail // Emscripten's throws where nothing catches it
+      }, fail)
+      return {}
+    },
+  }
+  const timeout = setTimeout(startSeconds * 1000, undefined, { ref: false }).then(() => {
+    throw new Error(`the workers did not start in ${startSeconds} s`)
+  })
+  try {
+    const module = await Promise.race([createModule(options), failure, timeout])
+    return Object.assign(module, { tfjs: backendFunctions(module) })
+  } catch (error) {
+    options.PThread?.terminateAllThreads()
+    throw error
+  }
+}
+
+/** A promise that is only ever rejected; without an effect where nothing waits for it anymore. */
+function promiseWithReject(): { promise: Promise<never>; reject: (error: unknown) => void } {
+  let reject: (error: unknown) => void = () => undefined
+  const promise = new Promise<never>((_, rejectPromise) => {
+    reject = rejectPromise
+  })
+  promise.catch(() => undefined)
+  return { promise, reject }
+}
+
+/** The functions of the module that the package's backend calls. */
+const backendFunctions = ({ cwrap }: Module) => ({
+  init: cwrap('init', null, []),
+  initWithThreadsCount: cwrap('init_with_threads_count', null, ['number']),
+  getThreadsCount: cwrap('get_threads_count', 'number', []),
+  registerTensor: cwrap('register_tensor', null, ['number', 'number', 'number']),
+  disposeData: cwrap('dispose_data', null, ['number']),
+  dispose: cwrap('dispose', null, []),
+})
+
+const require = createRequire(import.meta.url)
+
+const packagePath = (file: string) => require.resolve(join('@tensorflow/tfjs-backend-wasm', file))
+
+/** The script of a worker. The package contains its code as a string, which expects the variables of a CommonJS module. */
+function workerUrl(script: string): URL {
+  const { wasmWorkerContents } = require(script.replace(/\.js$/, '.worker.js')) as { wasmWorkerContents: string }
+  const code = `
+    import { createRequire } from 'node:module'
+    const [script, folder] = ${JSON.stringify([script, dirname(script)])}
+    Object.assign(globalThis, { require: createRequire(script), __filename: script, __dirname: folder })
+    globalThis.eval(${JSON.stringify(wasmWorkerContents.replace(/\n/g, '\\n'))})` // its strings contain real line breaks
+  return new URL(`data:text/javascript,${encodeURIComponent(code)}`)
+}

@@ -1,0 +1,88 @@
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import * as tf from '@tensorflow/tfjs'
+import { getThreadsCount } from '@tensorflow/tfjs-backend-wasm'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { startBackend } from '../../src/engine/backend.ts'
+import { threadsFromEnvironment } from '../../src/engine/wasm.ts'
+import { physicalCores } from '../../src/machine/hardware.ts'
+
+afterEach(() => {
+  vi.unstubAllEnvs()
+  vi.unstubAllGlobals()
+})
+
+/** Node's types do not include WebAssembly. */
+declare const WebAssembly: { Memory: new (options: { initial: number; shared?: boolean }) => object }
+
+async function startWithThreads(threads: number): Promise<string> {
+  vi.stubEnv('LTX_A2A_THREADS', String(threads))
+  return (await startBackend('wasm')).description
+}
+
+/** The bytes of a product, a softmax and sums that are large enough to be shared out among threads. */
+function results(): Float32Array {
+  return tf.tidy(() => {
+    const matrix = (seed: number) => tf.randomNormal<tf.Rank.R2>([192, 192], 0, 1, 'float32', seed)
+    const product = tf.matMul(matrix(1), matrix(2))
+    const all = [product, tf.softmax(product), tf.mean(product, -1), tf.sigmoid(product)]
+    return tf.concat1d(all.map((part) => tf.reshape(part, [-1]) as tf.Tensor1D)).dataSync() as Float32Array
+  })
+}
+
+describe('the wasm backend', () => {
+  it('computes the same bytes with any number of threads', async () => {
+    const byThreads: Float32Array[] = []
+    for (const threads of [1, 2, 4, 8, 1]) {
+      expect(await startWithThreads(threads)).toBe(
+        `WebAssembly, ${threads === 1 ? 'one thread' : `${threads} threads`}`,
+      )
+      byThreads.push(results())
+      if (threads > 1) expect(getThreadsCount()).toBe(threads)
+    }
+    for (const other of byThreads.slice(1)) expect(other).toEqual(byThreads[0])
+  })
+
+  it('has one thread per physical core unless LTX_A2A_THREADS is set', async () => {
+    vi.stubEnv('LTX_A2A_THREADS', '')
+    const cores = Math.min(physicalCores(), 8)
+    const { description } = await startBackend('wasm')
+    expect(description).toBe(`WebAssembly, ${cores === 1 ? 'one thread' : `${cores} threads`}`)
+  })
+
+  it('has one thread where more do not start, and says why', async () => {
+    const withoutSharedMemory = class extends WebAssembly.Memory {
+      constructor(options: { initial: number; shared?: boolean }) {
+        if (options.shared) throw new RangeError('could not allocate memory') // as under a limit of address space
+        super(options)
+      }
+    }
+    vi.stubGlobal('WebAssembly', Object.create(WebAssembly, { Memory: { value: withoutSharedMemory } }))
+    expect(await startWithThreads(3)).toBe(
+      'WebAssembly, one thread, because more did not start: could not allocate memory',
+    )
+    const alone = results()
+    await startWithThreads(1)
+    expect(results()).toEqual(alone)
+  })
+
+  it('refuses a number of threads that is not from 1 to 8', async () => {
+    expect(threadsFromEnvironment({})).toBeUndefined()
+    expect(threadsFromEnvironment({ LTX_A2A_THREADS: '8' })).toBe(8)
+    for (const text of ['0', '9', '-1', '2.5', 'all'])
+      expect(() => threadsFromEnvironment({ LTX_A2A_THREADS: text })).toThrow(`LTX_A2A_THREADS is ${text}`)
+    vi.stubEnv('LTX_A2A_THREADS', '9')
+    await expect(startBackend('auto')).rejects.toThrow('LTX_A2A_THREADS is 9') // not another backend instead
+  })
+
+  it('does not keep a process running', () => {
+    const backend = fileURLToPath(new URL('../../src/engine/backend.ts', import.meta.url))
+    const script = `
+      import { startBackend } from ${JSON.stringify(backend)}
+      console.log((await startBackend('wasm')).description)`
+    const { stdout, status } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      ...{ env: { ...process.env, LTX_A2A_THREADS: '2' }, timeout: 60_000 },
+    })
+    expect([String(stdout).trim(), status]).toEqual(['WebAssembly, 2 threads', 0])
+  })
+})
