@@ -26,7 +26,11 @@ const cli = [
   'test/train/{decoding,train}.test.ts',
 ]
 
-const native = ['test/{diffusion,engine,golden,native}/**/*.test.ts', 'test/train/step.test.ts']
+const native = [
+  'test/{diffusion,engine,golden,native}/**/*.test.ts',
+  'test/model/gradients/*.test.ts',
+  'test/train/step.test.ts',
+]
 
 /** The native TensorFlow that the user of this machine has set up is used by the project `native` only. */
 const withoutNative = { LTX_A2A_DATA: join(tmpdir(), 'ltx-a2a-test-no-data') }

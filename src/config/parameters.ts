@@ -253,7 +253,7 @@ export const trainParameters = {
     ...choice(['auto', 'on', 'off']),
     extension,
     default: 'auto' as const,
-    help: 'activation checkpointing on native TensorFlow: a third slower, needs less memory for long clips',
+    help: 'activation checkpointing: a third slower, needs less memory for long clips',
   },
   ignore_requirements: {
     ...machine,

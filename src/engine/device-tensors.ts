@@ -5,7 +5,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { type Dtype, toFloat32 } from '../formats/dtypes.ts'
 import type { StoredTensor } from '../formats/safetensors.ts'
-import { currentBackend } from './backend.ts'
 import {
   cast,
   dtypeCodes,
@@ -25,25 +24,17 @@ export function constant<R extends tf.Rank>({ bytes, dtype, shape }: StoredTenso
   return (isNative() ? upload(values) : values) as tf.Tensor<R>
 }
 
-/**
- * A weight that is not trained, `[out, in]` as stored. The wasm backend, which multiplies transposed matrices slowly, keeps `[in, out]`, and both
- * from the first gradient on. On native TensorFlow `stored` may be bfloat16 or half.
- */
-export type FrozenMatrix = { shape: [number, number]; stored?: tf.Tensor2D; transposed?: tf.Tensor2D }
+/** A weight that is not trained, `[out, in]`. On native TensorFlow it may be bfloat16 or half. */
+export type FrozenMatrix = { shape: [number, number]; stored: tf.Tensor2D }
 
-export function frozenMatrix(tensor: StoredTensor): FrozenMatrix {
-  const shape = tensor.shape as [number, number]
-  if (isNative()) return { shape, stored: uploadMatrix(tensor) }
-  const stored = constant<tf.Rank.R2>(tensor)
-  if (currentBackend() !== 'wasm') return { shape, stored }
-  const transposed = tf.keep(tf.transpose(stored))
-  stored.dispose()
-  return { shape, transposed }
-}
+export const frozenMatrix = (tensor: StoredTensor): FrozenMatrix => ({
+  shape: tensor.shape as [number, number],
+  stored: isNative() ? uploadMatrix(tensor) : constant<tf.Rank.R2>(tensor),
+})
 
 /** Casts the weight to the precision of matrix products, so that many products with it do not cast it again each time. */
 export function castInPlace(matrix: FrozenMatrix) {
-  if (!isNative() || !matrix.stored) return
+  if (!isNative()) return
   const before = matrix.stored
   const after = tf.tidy(() => tf.keep(toComputeDtype(before)))
   if (after === before) return
@@ -51,8 +42,7 @@ export function castInPlace(matrix: FrozenMatrix) {
   matrix.stored = after
 }
 
-export const disposeMatrix = (matrix: FrozenMatrix) =>
-  tf.dispose([matrix.stored, matrix.transposed].filter((t) => t !== undefined))
+export const disposeMatrix = ({ stored }: FrozenMatrix) => stored.dispose()
 
 /** Whether a variable was put in the place of the weight: then the base itself is trained. */
 export const isTrainable = ({ stored }: FrozenMatrix) => stored instanceof tf.Variable

@@ -1,13 +1,11 @@
-/**
- * Matrix products with gradients, each computed in the way that is fastest on the backend. The wasm backend multiplies two plain matrices ten times as
- * fast as transposed or stacked ones, so there transposes are carried out and stacks are taken apart first.
- */
+/** Matrix products with gradients, each computed in the way that is fastest on the backend. */
 import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from './backend.ts'
 import { type FrozenMatrix, isTrainable } from './device-tensors.ts'
 import { isNative, lacksAvx512, nativeDtypeOf } from './native.ts'
-import { matMul as nativeMatMul, type TransposeOptions, toComputeDtype, toFloat32 } from './native-ops.ts'
+import { matMul as nativeMatMul, toComputeDtype, toFloat32 } from './native-ops.ts'
 import { customGradient } from './tensor-tree.ts'
+import { type TransposeOptions, wasmMatMul } from './wasm-matmul.ts'
 
 /** The product of two matrices, or of two stacks of as many, each transposed if asked for. Differentiable in both. */
 export function matMul<T extends tf.Tensor2D | tf.Tensor3D>(
@@ -19,11 +17,15 @@ export function matMul<T extends tf.Tensor2D | tf.Tensor3D>(
     const [x, y, save] = args as unknown as [T, T, tf.GradSaveFunc]
     save([x, y])
     return {
-      value: plainMatMul(x, y, transposeA, transposeB),
+      value: plainMatMul(x, y, { transposeA, transposeB }),
       gradFunc: (dz, saved) => {
         const [x, y] = saved as [T, T]
-        const dx = transposeA ? plainMatMul(y, dz as T, transposeB, true) : plainMatMul(dz as T, y, false, !transposeB)
-        const dy = transposeB ? plainMatMul(dz as T, x, true, transposeA) : plainMatMul(x, dz as T, !transposeA, false)
+        const dx = transposeA
+          ? plainMatMul(y, dz as T, { transposeA: transposeB, transposeB: true })
+          : plainMatMul(dz as T, y, { transposeB: !transposeB })
+        const dy = transposeB
+          ? plainMatMul(dz as T, x, { transposeA: true, transposeB: transposeA })
+          : plainMatMul(x, dz as T, { transposeA: !transposeA })
         return [dx, dy]
       },
     }
@@ -33,13 +35,11 @@ export function matMul<T extends tf.Tensor2D | tf.Tensor3D>(
 
 /** x · Wᵀ for a frozen weight W, `[n, in] → [n, out]`. Differentiable in x, and in W where it is trained. */
 export function matMulFrozen(x: tf.Tensor2D, weight: FrozenMatrix): tf.Tensor2D {
-  if (isTrainable(weight)) return matMul(x, weight.stored as tf.Tensor2D, { transposeB: true })
-  if (isNative()) return nativeMatMulFrozen(x, weight.stored as tf.Tensor2D)
+  if (isTrainable(weight)) return matMul(x, weight.stored, { transposeB: true })
+  if (isNative()) return nativeMatMulFrozen(x, weight.stored)
   const multiply = tf.customGrad((input) => ({
-    value: weight.transposed
-      ? plainMatMul(input as tf.Tensor2D, weight.transposed, false, false)
-      : plainMatMul(input as tf.Tensor2D, weight.stored as tf.Tensor2D, false, true),
-    gradFunc: (dy) => plainMatMul(dy as tf.Tensor2D, storedOrientation(weight), false, false),
+    value: plainMatMul(input as tf.Tensor2D, weight.stored, { transposeB: true }),
+    gradFunc: (dy) => plainMatMul(dy as tf.Tensor2D, weight.stored),
   }))
   return multiply(x) as tf.Tensor2D
 }
@@ -56,25 +56,15 @@ function nativeMatMulFrozen(x: tf.Tensor2D, weight: tf.Tensor2D): tf.Tensor2D {
   ) as tf.Tensor2D
 }
 
-function storedOrientation(matrix: FrozenMatrix): tf.Tensor2D {
-  matrix.stored ??= tf.keep(tf.transpose(matrix.transposed as tf.Tensor2D))
-  return matrix.stored
-}
-
-/** Without a gradient. */
-function plainMatMul<T extends tf.Tensor2D | tf.Tensor3D>(a: T, b: T, transposeA: boolean, transposeB: boolean): T {
-  if (currentBackend() !== 'wasm') return tf.matMul(a, b, transposeA, transposeB) as T
-  return tf.tidy(() => {
-    const x = transposeA ? transposeLast(a) : a
-    const y = transposeB ? transposeLast(b) : b
-    if (x.rank === 2) return tf.matMul(x, y) as T
-    const matrices = tf.unstack(y)
-    return tf.stack(tf.unstack(x).map((matrix, i) => tf.matMul(matrix, matrices[i] as tf.Tensor))) as T
-  })
-}
-
-/** Swaps the last two axes. */
-const transposeLast = <T extends tf.Tensor>(x: T) => tf.transpose(x, x.rank === 2 ? [1, 0] : [0, 2, 1]) as T
+/** The same without a gradient. */
+export const plainMatMul = <T extends tf.Tensor2D | tf.Tensor3D>(
+  a: T,
+  b: T,
+  { transposeA = false, transposeB = false }: TransposeOptions = {},
+): T =>
+  currentBackend() === 'wasm'
+    ? wasmMatMul(a, b, { transposeA, transposeB })
+    : (tf.matMul(a, b, transposeA, transposeB) as T)
 
 /**
  * Computes a product with a large weight in which the sums run down the columns of the weight, such as the gradient of a linear layer's input. It

@@ -36,7 +36,8 @@ export function customGradient<S extends TensorTree>(
     const save = args.at(-1) as unknown as tf.GradSaveFunc
     const { value, saved } = forward()
     save(flattenTree(saved))
-    const gradFunc = (dy: tf.Tensor, tensors: tf.Tensor[]) => backward(dy, unflattenTree(saved, tensors))
+    // TensorFlow.js would keep the intermediate results of all backward passes until the last one
+    const gradFunc = (dy: tf.Tensor, tensors: tf.Tensor[]) => tf.tidy(() => backward(dy, unflattenTree(saved, tensors)))
     return { value, gradFunc: gradFunc as never }
   })
   return compute(...inputs)

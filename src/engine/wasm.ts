@@ -61,6 +61,9 @@ type BackendFactory = () => Promise<BackendWasm>
 /** `ownFactory` is the package's, with one thread. */
 let registered: { threads: number; description: string; ownFactory: BackendFactory } | undefined
 
+/** WebAssembly cannot address more. */
+export const wasmMemoryBytes = 2 ** 32
+
 /** The build creates so many workers at most. */
 const maxThreads = 8
 
@@ -106,16 +109,21 @@ async function startModule(threads: number): Promise<Module> {
       return {}
     },
   }
-  const timeout = setTimeout(startSeconds * 1000, undefined, { ref: false }).then(() => {
-    throw new Error(`the workers did not start in ${startSeconds} s`)
-  })
+  const timer = new AbortController()
   try {
-    const module = await Promise.race([createModule(options), failure, timeout])
+    const module = await Promise.race([createModule(options), failure, timeout(timer.signal)])
     return Object.assign(module, { tfjs: backendFunctions(module) })
   } catch (error) {
     options.PThread?.terminateAllThreads()
     throw error
+  } finally {
+    timer.abort()
   }
+}
+
+async function timeout(signal: AbortSignal): Promise<never> {
+  await setTimeout(startSeconds * 1000, undefined, { signal })
+  throw new Error(`the workers did not start in ${startSeconds} s`)
 }
 
 /** A promise that is only ever rejected; without an effect where nothing waits for it anymore. */

@@ -1,9 +1,8 @@
-/** Gated multi-head attention, as the transformer and the text connector use it (reference §6.4). */
+/** Gated multi-head attention, as the transformer and the text connector use it (reference §6.4), with its gradient written by hand. */
 import * as tf from '@tensorflow/tfjs'
 import { constant } from '../engine/device-tensors.ts'
-import { matMul } from '../engine/matmul.ts'
-import { type Linear, linearOnTokens, loadLinear, rmsNorm } from './layers.ts'
-import { applyRope, type RopeTable } from './rope.ts'
+import type { HeadTransform, Layout, NormedHeads, Operations, RotaryTable, SavedLinear } from '../engine/operations.ts'
+import { type Linear, loadLinear } from './layers.ts'
 import type { Weights } from './weights.ts'
 
 export type Attention = {
@@ -37,57 +36,155 @@ export function loadAttention(weights: Weights, { heads, headDim, contextWidth }
   }
 }
 
-export type AttentionOptions = {
-  /** Rotary positions of queries and keys. */
-  rope?: RopeTable
-  /** The perturbation of spatio-temporal guidance: every token gets its own value, as if it attended to itself alone. */
-  skipSelfAttention?: boolean
+/** Keys and values `[H, d, S]` of what is attended to. Without keys, every token gets its own value, as if it attended to itself alone. */
+export type KeyValue = {
+  value: tf.Tensor
+  key?: NormedHeads | undefined
+  saved: { value: SavedLinear; key?: SavedLinear }
 }
 
-/** The tokens x attend to `context`: `[B, N, D], [B, S, D] → [B, N, D]`. The gates depend on x. */
+export type SavedAttention = {
+  /** `[H, d, N]`, before the gates. */
+  attended: tf.Tensor
+  gates?: tf.Tensor | undefined
+  scores?: { query: NormedHeads; probabilities: tf.Tensor } | undefined
+  linears: { query?: SavedLinear; output: SavedLinear }
+}
+
+const tokensToFeatures: Layout = { from: 'tokens', to: 'features' }
+const featuresToTokens: Layout = { from: 'features', to: 'tokens' }
+
+/** Keys and values of a context `[S, D]`. @param skipSelfAttention the perturbation of spatio-temporal guidance: there are no keys. */
+export function projectKeyValue(
+  ops: Operations,
+  layer: Attention,
+  context: tf.Tensor,
+  skipSelfAttention = false,
+): KeyValue {
+  const { y, saved } = ops.linear(layer.value, context, tokensToFeatures)
+  const value = ops.splitHeads(y, layer.heads)
+  if (skipSelfAttention) return { value, saved: { value: saved } }
+  const key = ops.linear(layer.key, context, tokensToFeatures)
+  return { value, key: ops.normalizeHeads(key.y), saved: { value: saved, key: key.saved } }
+}
+
+/** The tokens `[N, D]` attend to keys and values: `[N, D]`. The gates depend on x. */
 export function attention(
+  ops: Operations,
   layer: Attention,
-  x: tf.Tensor3D,
-  context: tf.Tensor3D,
-  { rope, skipSelfAttention }: AttentionOptions = {},
-): tf.Tensor3D {
-  const value = splitHeads(layer.heads, linearOnTokens(layer.value, context))
-  const attended = skipSelfAttention ? value : tf.tidy(() => attend(layer, x, context, value, rope))
-  const gated = layer.gate ? tf.mul<tf.Tensor4D>(attended, headGates(layer.gate, x)) : attended
-  return linearOnTokens(layer.output, joinHeads(gated))
+  x: tf.Tensor,
+  { value, key }: KeyValue,
+  rope?: RotaryTable | undefined,
+): { y: tf.Tensor2D; saved: SavedAttention } {
+  const attention = key && attend(ops, layer, x, { value, key, rope })
+  const attended = attention?.attended ?? value
+  const gates = layer.gate && ops.headGates(ops.linear(layer.gate, x, tokensToFeatures).y)
+  const output = ops.linear(layer.output, ops.gateHeads(attended, gates), featuresToTokens)
+  const linears = { ...(attention && { query: attention.linear }), output: output.saved }
+  return { y: output.y, saved: { attended, gates, scores: attention?.scores, linears } }
 }
 
-/** softmax(q · kᵀ / √d) · v for every head: `[B, H, N, d]`. */
-function attend(
+type KeysAndPositions = { value: tf.Tensor; key: NormedHeads; rope: RotaryTable | undefined }
+
+function attend(ops: Operations, layer: Attention, x: tf.Tensor, { value, key, rope }: KeysAndPositions) {
+  const { y, saved } = ops.linear(layer.query, x, tokensToFeatures)
+  const query = ops.normalizeHeads(y)
+  const transforms = headTransforms(layer, rope)
+  const { y: attended, probabilities } = ops.attention({
+    query: ops.transformHeads(query, layer.heads, transforms.query),
+    key: ops.transformHeads(key, layer.heads, transforms.key),
+    value,
+  })
+  return { attended, scores: { query, probabilities }, linear: saved }
+}
+
+/**
+ * What normed queries and keys are multiplied with: the weights of their norms and 1 / √d. Without rotary positions all of it is applied to the queries,
+ * which are fewer than the keys.
+ */
+function headTransforms(
+  { queryNorm, keyNorm, heads }: Attention,
+  rope: RotaryTable | undefined,
+): { query: HeadTransform; key: HeadTransform } {
+  const scoreScale = Math.sqrt(heads / queryNorm.size)
+  const column = (scale: tf.Tensor) => tf.reshape(scale, [-1, 1])
+  if (!rope) return { query: { scale: column(tf.mul(tf.mul(queryNorm, keyNorm), scoreScale)) }, key: {} }
+  return { query: { scale: column(tf.mul(queryNorm, scoreScale)), rope }, key: { scale: column(keyNorm), rope } }
+}
+
+export type AttentionGradientInputs = {
+  dy: tf.Tensor
+  x: tf.Tensor
+  context: tf.Tensor
+  rope?: RotaryTable | undefined
+  keyValue: KeyValue
+  saved: SavedAttention
+  /** False for the context of the captions, before which nothing is trained. */
+  needsContextGradient: boolean
+}
+
+export type AttentionGradient = {
+  /** To be added up: the gradients of x through queries and gates, and of the context through keys and values. */
+  dx: tf.Tensor2D[]
+  dContext: tf.Tensor2D[]
+  /** The gradients of the LoRA factors of key, query, value and output. */
+  factors: tf.Tensor2D[]
+}
+
+export function attentionGradient(
+  ops: Operations,
   layer: Attention,
-  x: tf.Tensor3D,
-  context: tf.Tensor3D,
-  value: tf.Tensor4D,
-  rope?: RopeTable,
-): tf.Tensor4D {
-  const normedQuery = tf.mul<tf.Tensor3D>(rmsNorm(linearOnTokens(layer.query, x)), layer.queryNorm)
-  const normedKey = tf.mul<tf.Tensor3D>(rmsNorm(linearOnTokens(layer.key, context)), layer.keyNorm)
-  const withRope = (heads: tf.Tensor4D) => (rope ? applyRope(heads, rope) : heads)
-  const query = withRope(splitHeads(layer.heads, normedQuery))
-  const key = withRope(splitHeads(layer.heads, normedKey))
-  const [batch, heads, tokens, headDim] = query.shape
-  const stack = (y: tf.Tensor4D) => tf.reshape<tf.Rank.R3>(y, [batch * heads, -1, headDim] as never)
-  const scores = matMul(stack(tf.mul(query, 1 / Math.sqrt(headDim))), stack(key), { transposeB: true })
-  return tf.reshape(matMul(tf.softmax(scores), stack(value)), [batch, heads, tokens, headDim])
+  { dy, x, context, rope, keyValue, saved, needsContextGradient }: AttentionGradientInputs,
+): AttentionGradient {
+  const { attended, gates, scores, linears } = saved
+  const output = ops.linearGradient(layer.output, {
+    ...{ x: ops.gateHeads(attended, gates), dy, saved: linears.output, needsInputGradient: true },
+    ...featuresToTokens,
+  })
+  const { dHeads, dLogits, sums } = ops.gateHeadsGradient(output.dx as tf.Tensor, attended, gates)
+  const throughGate =
+    dLogits &&
+    ops.linearGradient(layer.gate as Linear, {
+      ...{ x, dy: dLogits, saved: {}, needsInputGradient: true },
+      ...tokensToFeatures,
+    })
+  const dx = throughGate ? [throughGate.dx as tf.Tensor2D] : []
+
+  const backward = (name: 'query' | 'key' | 'value', dy: tf.Tensor) =>
+    ops.linearGradient(layer[name], {
+      x: name === 'query' ? x : context,
+      dy,
+      saved: (name === 'query' ? linears.query : keyValue.saved[name]) as SavedLinear,
+      ...tokensToFeatures,
+      needsInputGradient: name === 'query' || needsContextGradient,
+    })
+  const { value, key } = keyValue
+  if (!scores || !key) {
+    const dValue = backward('value', ops.joinHeads(dHeads))
+    return {
+      dx,
+      dContext: dValue.dx ? [dValue.dx] : [],
+      factors: [...zeroFactors(layer.key), ...zeroFactors(layer.query), ...dValue.factors, ...output.factors],
+    }
+  }
+
+  const { query, probabilities } = scores
+  const transforms = headTransforms(layer, rope)
+  const isNeeded = (name: 'key' | 'value') => needsContextGradient || layer[name].lora !== undefined
+  const gradients = ops.attentionGradient({
+    query: ops.transformHeads(query, layer.heads, transforms.query),
+    key: ops.transformHeads(key, layer.heads, transforms.key),
+    ...{ value, probabilities, dy: dHeads, sums, needs: { key: isNeeded('key'), value: isNeeded('value') } },
+  })
+  const queryGrad = backward('query', ops.transformHeadsGradient(gradients.query, query, transforms.query))
+  const keyGrad = gradients.key && backward('key', ops.transformHeadsGradient(gradients.key, key, transforms.key))
+  const valueGrad = gradients.value && backward('value', ops.joinHeads(gradients.value))
+  return {
+    dx: [...dx, queryGrad.dx as tf.Tensor2D],
+    dContext: [keyGrad?.dx, valueGrad?.dx].filter((gradient) => gradient !== undefined),
+    factors: [...(keyGrad?.factors ?? []), ...queryGrad.factors, ...(valueGrad?.factors ?? []), ...output.factors],
+  }
 }
 
-/** 2 · sigmoid(logits), one gate per head and token: `[B, N, D] → [B, H, N, 1]`. */
-const headGates = (gate: Linear, x: tf.Tensor3D): tf.Tensor4D =>
-  tf.expandDims(tf.transpose(tf.mul(2, tf.sigmoid(linearOnTokens(gate, x))), [0, 2, 1]), -1)
-
-/** `[B, N, H·d] → [B, H, N, d]`; the features of a head are next to each other. */
-const splitHeads = (heads: number, x: tf.Tensor3D): tf.Tensor4D => {
-  const [batch, tokens, width] = x.shape
-  return tf.transpose(tf.reshape(x, [batch, tokens, heads, width / heads]), [0, 2, 1, 3])
-}
-
-/** `[B, H, N, d] → [B, N, H·d]`. */
-const joinHeads = (x: tf.Tensor4D): tf.Tensor3D => {
-  const [batch, heads, tokens, headDim] = x.shape
-  return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [batch, tokens, heads * headDim])
-}
+/** The gradients of a layer that was not used. */
+const zeroFactors = ({ lora }: Linear): tf.Tensor2D[] => (lora ? [tf.zerosLike(lora.a), tf.zerosLike(lora.b)] : [])

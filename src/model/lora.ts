@@ -4,6 +4,7 @@
  * TensorFlow.js keeps those in one list for the whole process.
  */
 import * as tf from '@tensorflow/tfjs'
+import type { FrozenMatrix } from '../engine/device-tensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { type Random, uniforms } from '../platform/random.ts'
 import type { Linear } from './layers.ts'
@@ -16,7 +17,7 @@ import type { Transformer } from './transformer/transformer.ts'
 export type LoraParameters = Map<string, tf.Variable>
 
 /** loraA `[rank, in]`, loraB `[out, rank]`. */
-export function loraShapes({ weight: { shape } }: Pick<Linear, 'weight'>, rank: number) {
+export function loraShapes({ weight: { shape } }: { weight: Pick<FrozenMatrix, 'shape'> }, rank: number) {
   const [outputs, inputs] = shape
   return { a: [rank, inputs], b: [outputs, rank] } as { a: [number, number]; b: [number, number] }
 }

@@ -3,6 +3,7 @@
  * against the second. Angles reach 1.6e4, so frequencies and angles are computed in double precision.
  */
 import * as tf from '@tensorflow/tfjs'
+import type { RotaryTable } from '../engine/operations.ts'
 
 /** Cosines and sines, `[1, H, N, headDim / 2]`. */
 export type RopeTable = { cos: tf.Tensor4D; sin: tf.Tensor4D }
@@ -14,6 +15,12 @@ export function ropeTable(fractions: ArrayLike<number>, options: RopeOptions): R
   const { cos, sin } = ropeValues(fractions, options)
   const shape: [number, number, number, number] = [1, options.heads, fractions.length, options.headDim / 2]
   return { cos: tf.tensor4d(cos, shape), sin: tf.tensor4d(sin, shape) }
+}
+
+/** The table for the layout of attention, features × tokens. */
+export function tokensLast({ cos, sin }: RopeTable): RotaryTable {
+  const transpose = (x: tf.Tensor4D) => tf.transpose(tf.squeeze<tf.Tensor3D>(x, [0]), [0, 2, 1])
+  return { cos: transpose(cos), sin: transpose(sin) }
 }
 
 /** [a, b] → [a·cos − b·sin, b·cos + a·sin] for the halves a, b of each head's features: `[B, H, N, d]`. */

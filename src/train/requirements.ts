@@ -77,9 +77,13 @@ export type EngineCosts = {
   name: BackendName
   /** Bytes in memory of a weight stored in this format, in all layouts that the backend keeps. */
   bytesPerWeight(dtype: Dtype): number
-  /** The share of an uncaptured step's activations that is kept for every block, and for the block being computed. */
+  /**
+   * The shares of a block's activations under automatic gradients: what is kept for every block, and what the block being computed needs besides, from
+   * saved activations or computing them again.
+   */
   activationsPerBlock: number
   activationsOfOneBlock: number
+  activationsOfRecomputedBlock: number
   /** Whether blocks are recomputed in the backward pass instead of saving so many bytes of activations. */
   recomputes(savedBytes: number): boolean
   /** Bytes per weight of the text encoder's layer being applied: as it is read, and as the backend keeps it. */
@@ -89,8 +93,8 @@ export type EngineCosts = {
 }
 
 /**
- * The shares of native TensorFlow were measured at the released width with 2 to 6 blocks, at 252 and 1002 tokens; the bytes per weight of the text
- * encoder with `scripts/measure-text-encoder.ts`.
+ * The shares of native TensorFlow were measured at the released width with 2 to 6 blocks, at 252 and 1002 tokens, those of the other backends with
+ * the bundled base, 1 to 4 blocks and clips of 0.5 to 5 s; the bytes per weight of the text encoder with `scripts/measure-text-encoder.ts`.
  */
 export function engineCosts(name: BackendName, precision: Precision, recompute: Checkpointing = 'auto'): EngineCosts {
   if (name === 'tensorflow')
@@ -99,16 +103,18 @@ export function engineCosts(name: BackendName, precision: Precision, recompute: 
       bytesPerWeight: (dtype) => bytesIn(storagePrecision(dtype, precision)),
       activationsPerBlock: precision === 'float32' ? 0.09 : 0.065,
       activationsOfOneBlock: 0.12,
-      recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes),
+      activationsOfRecomputedBlock: 0.185,
+      recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes, name),
       bytesPerTextWeight: 1.5 * bytesIn(precision),
       baseBytes: 700e6,
     }
   return {
     name,
     bytesPerWeight: () => (name === 'wasm' ? 8 : 4),
-    activationsPerBlock: 1,
-    activationsOfOneBlock: 0,
-    recomputes: () => false,
+    activationsPerBlock: 0.095,
+    activationsOfOneBlock: 0.6,
+    activationsOfRecomputedBlock: 0.95,
+    recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes, name),
     bytesPerTextWeight: 10,
     baseBytes: 250e6,
   }
@@ -134,8 +140,8 @@ export function requirementsOf(base: BaseModel, size: RunSize, engine: EngineCos
 }
 
 /**
- * How many float32 values a block of an uncaptured step saves until its gradient is taken, as multiples of the sizes of its matrices: tokens × tokens
- * and tokens × text per head, text × width, tokens × width. Measured with `tf.profile` on steps of several lengths; a test compares.
+ * How many float32 values a block saves under automatic gradients, as multiples of the sizes of its matrices: tokens × tokens and tokens × text per
+ * head, text × width, tokens × width. Measured with `tf.profile` on steps of several lengths; a test compares.
  */
 const saved = { selfScores: 5.6, textScores: 5, text: 42, tokens: 385 }
 
@@ -149,13 +155,11 @@ function stepBytes({ config: { transformer } }: BaseModel, seconds: number, engi
       saved.textScores * heads * tokens * contextLength +
       saved.text * contextLength * width +
       saved.tokens * tokens * width)
-  const perBlock = engine.activationsPerBlock * block
-  const ofOneBlock = engine.activationsOfOneBlock * block
   const blocks = transformer.num_layers
   const savedBytes = blocks * savedActivationBytes({ heads, width, inner: 4 * width }, tokens, contextLength)
   return engine.recomputes(savedBytes)
-    ? blocks * 4 * tokens * width + perBlock + ofOneBlock
-    : blocks * perBlock + ofOneBlock
+    ? blocks * 4 * tokens * width + engine.activationsOfRecomputedBlock * block
+    : blocks * engine.activationsPerBlock * block + engine.activationsOfOneBlock * block
 }
 
 /** First the text projection as it is stored and one layer of the text encoder; afterwards the connector. */

@@ -4,6 +4,7 @@ import { defaultCacheFolder } from '../encode/cache.ts'
 import { currentBackend } from '../engine/backend.ts'
 import { nativeFacts } from '../engine/native.ts'
 import { currentPrecision } from '../engine/precision.ts'
+import { wasmMemoryBytes } from '../engine/wasm.ts'
 import { freeBytesAt, readMemory, readVideoMemory } from '../machine/hardware.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { UserError } from '../platform/errors.ts'
@@ -40,17 +41,14 @@ export async function readResources(folder: string): Promise<MachineResources> {
   return { ...(await readTensorMemory()), ...disks }
 }
 
-/** WebAssembly cannot address more. */
-const wasmMemory = 2 ** 32
-
 async function readTensorMemory(): Promise<Pick<MachineResources, 'place' | 'memory' | 'freeMemory'>> {
   const { totalBytes, freeBytes } = readMemory()
   if (currentBackend() === 'tensorflow' && nativeFacts().device === 'GPU') {
     const card = await readVideoMemory()
     if (card) return { place: 'the graphics card', memory: card.totalBytes, freeMemory: card.freeBytes }
   }
-  if (currentBackend() === 'wasm' && wasmMemory < totalBytes)
-    return { place: 'the wasm backend', memory: wasmMemory, freeMemory: Math.min(freeBytes, wasmMemory) }
+  if (currentBackend() === 'wasm' && wasmMemoryBytes < totalBytes)
+    return { place: 'the wasm backend', memory: wasmMemoryBytes, freeMemory: Math.min(freeBytes, wasmMemoryBytes) }
   return { place: 'this machine', memory: totalBytes, freeMemory: freeBytes }
 }
 
@@ -88,7 +86,7 @@ function smallerRun(base: BaseModel, size: RunSize, engine: EngineCosts, resourc
   const checkpointed = { ...engine, recomputes: () => true }
   for (const audioDurationSeconds of lengths)
     for (const rank of ranks)
-      for (const costs of engine.name === 'tensorflow' ? [engine, checkpointed] : [engine]) {
+      for (const costs of [engine, checkpointed]) {
         const { memory } = requirementsOf(base, { ...size, rank, audioDurationSeconds }, costs)
         if (memory > resources.memory) continue
         const flags = [

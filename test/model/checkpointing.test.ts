@@ -18,8 +18,17 @@ describe('activation checkpointing', () => {
   it('uses the memory of the machine when the process has no limit', () => {
     for (const unlimited of [0, 2 ** 63]) {
       vi.spyOn(process, 'constrainedMemory').mockReturnValue(unlimited)
-      expect([0.3, 0.4].map((share) => shouldCheckpoint('auto', share * totalmem()))).toEqual([false, true])
+      expect([0.3, 0.4].map((share) => shouldCheckpoint('auto', share * totalmem(), 'tensorflow'))).toEqual([
+        false,
+        true,
+      ])
     }
+  })
+
+  it('uses at most the 4 GB that WebAssembly can address', () => {
+    vi.spyOn(process, 'constrainedMemory').mockReturnValue(64e9)
+    expect([1.4e9, 1.6e9].map((bytes) => shouldCheckpoint('auto', bytes, 'wasm'))).toEqual([false, true])
+    expect(shouldCheckpoint('auto', 1.6e9, 'tensorflow')).toBe(1.6e9 > 0.35 * Math.min(64e9, totalmem()))
   })
 
   it('estimates the float32 activations of eleven residual matrices, the feed-forward, text keys and values, and attention weights', () => {

@@ -35,7 +35,7 @@ describe('a new LoRA', () => {
 
   const linear = (name: string, outputs: number, inputs: number): Linear => ({
     name,
-    weight: tf.zeros<tf.Rank.R2>([outputs, inputs]),
+    weight: { shape: [outputs, inputs], stored: tf.zeros([outputs, inputs]) },
   })
 
   /** Attaches a LoRA to two layers whose inputs, outputs and rank are all different. */

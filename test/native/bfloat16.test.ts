@@ -8,8 +8,8 @@ import { nativeDtypeOf } from '../../src/engine/native.ts'
 import { add, batchMatMul, matMul, mul, sub, toComputeDtype, toFloat32 } from '../../src/engine/native-ops.ts'
 import { toFloat32 as decode, toBfloat16 } from '../../src/formats/dtypes.ts'
 import { hasBfloat16 } from '../engine/native.ts'
+import { randomTensor } from '../model/gradients/layers.ts'
 import { needs } from '../needs.ts'
-import { randomTensor } from './layers.ts'
 
 const rounded = (values: ArrayLike<number>) => [...decode(toBfloat16(Float32Array.from(values)), 'BF16')]
 

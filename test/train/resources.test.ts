@@ -25,8 +25,8 @@ const demand: RunSize = {
   unknownTexts: 0,
   previews: 2,
 }
-/** 90 % of the memory that the run needs. */
-const tooLittle = 0.9 * requirementsOf(base, demand, wasm).memory
+/** 95 % of the memory that the run needs. */
+const tooLittle = 0.95 * requirementsOf(base, demand, wasm).memory
 const plenty: MachineResources = {
   place: 'this machine',
   memory: 64e9,

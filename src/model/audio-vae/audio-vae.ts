@@ -5,9 +5,9 @@
  * padding is before the first frame, so no output depends on later frames (reference §3.1).
  */
 import * as tf from '@tensorflow/tfjs'
+import { rmsNorm, silu } from '../../engine/activations.ts'
 import { conv2d } from '../../engine/convolution.ts'
 import type { AudioVaeConfig } from '../config.ts'
-import { rmsNorm, silu } from '../layers.ts'
 import type { Weights } from '../weights.ts'
 import { denormalizeLatents, type LatentStatistics, loadStatistics, normalizeLatents } from './latents.ts'
 

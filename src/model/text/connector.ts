@@ -5,14 +5,17 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
+import { rmsNorm } from '../../engine/activations.ts'
+import { currentOperations } from '../../engine/composed-operations.ts'
 import { castInPlace, constant, frozenMatrix } from '../../engine/device-tensors.ts'
 import { matMulFrozen } from '../../engine/matmul.ts'
+import type { RotaryTable } from '../../engine/operations.ts'
 import { bytesPerElement } from '../../formats/dtypes.ts'
 import type { StoredTensor } from '../../formats/safetensors.ts'
-import { type Attention, attention, loadAttention } from '../attention.ts'
+import { type Attention, attention, loadAttention, projectKeyValue } from '../attention.ts'
 import type { TransformerConfig } from '../config.ts'
-import { type FeedForward, feedForward, loadFeedForward, rmsNorm } from '../layers.ts'
-import { type RopeTable, ropeTable } from '../rope.ts'
+import { type FeedForward, feedForward, loadFeedForward } from '../feed-forward.ts'
+import { ropeTable, tokensLast } from '../rope.ts'
 import type { Weights } from '../weights.ts'
 import { contextLength } from './tokenizer.ts'
 
@@ -74,7 +77,7 @@ export type Connector = {
   /** `[registers, D]` */
   registers: tf.Tensor2D
   blocks: { attention: Attention; feedForward: FeedForward }[]
-  rope: RopeTable
+  rope: RotaryTable
   epsilon: number
   normalizeOutput: boolean
 }
@@ -95,7 +98,7 @@ export function loadConnector(weights: Weights, config: TransformerConfig): Conn
     blocks: Array.from({ length: config.audio_connector_num_layers ?? config.connector_num_layers }, (_, i) =>
       loadBlock(weights.at(`transformer_1d_blocks.${i}`)),
     ),
-    rope: ropeTable(fractions, { heads, headDim, theta: config.positional_embedding_theta }),
+    rope: tf.tidy(() => tokensLast(ropeTable(fractions, { heads, headDim, theta: config.positional_embedding_theta }))),
     epsilon: config.norm_eps,
     normalizeOutput: config.connector_norm_output,
   }
@@ -103,22 +106,31 @@ export function loadConnector(weights: Weights, config: TransformerConfig): Conn
 
 /** The context of one caption: `[S, D] → [contextLength, D]`. */
 export function runConnector(connector: Connector, features: tf.Tensor2D): tf.Tensor2D {
-  const norm = (x: tf.Tensor3D) => rmsNorm(x, connector.epsilon)
+  const ops = currentOperations()
+  const norm = (x: tf.Tensor2D) => rmsNorm(x, connector.epsilon)
   const output = connector.blocks.reduce(
     (x, block) => {
-      const normed = norm(x)
-      const afterAttn = tf.add<tf.Tensor3D>(x, attention(block.attention, normed, normed, connector))
-      return tf.add<tf.Tensor3D>(afterAttn, feedForward(block.feedForward, norm(afterAttn)))
+      const normed = ops.toMatrix(norm(x))
+      const attn = attention(
+        ops,
+        block.attention,
+        normed,
+        projectKeyValue(ops, block.attention, normed),
+        connector.rope,
+      )
+      const afterAttn = tf.add<tf.Tensor2D>(x, ops.toFloat32(attn.y))
+      const ff = feedForward(ops, block.feedForward, ops.toMatrix(norm(afterAttn)))
+      return tf.add<tf.Tensor2D>(afterAttn, ops.toFloat32(ff.y))
     },
     appendRegisters(features, connector.registers),
   )
-  return tf.squeeze(connector.normalizeOutput ? norm(output) : output, [0])
+  return connector.normalizeOutput ? norm(output) : output
 }
 
-/** Fills the positions p ≥ S with the learnable registers p mod 128: `[S, D] → [1, contextLength, D]`. */
-function appendRegisters(features: tf.Tensor2D, registers: tf.Tensor2D): tf.Tensor3D {
+/** Fills the positions p ≥ S with the learnable registers p mod 128: `[S, D] → [contextLength, D]`. */
+function appendRegisters(features: tf.Tensor2D, registers: tf.Tensor2D): tf.Tensor2D {
   const [tokens] = features.shape
   const rows = Array.from({ length: contextLength - tokens }, (_, i) => (tokens + i) % registers.shape[0])
-  if (rows.length === 0) return tf.expandDims(features)
-  return tf.expandDims(tf.concat([features, tf.gather(registers, tf.tensor1d(rows, 'int32'))]))
+  if (rows.length === 0) return features
+  return tf.concat([features, tf.gather(registers, tf.tensor1d(rows, 'int32'))])
 }

@@ -3,7 +3,8 @@
  * modulate the blocks (reference §6.2).
  */
 import * as tf from '@tensorflow/tfjs'
-import { type Linear, linear, loadLinear, silu } from '../layers.ts'
+import { silu } from '../../engine/activations.ts'
+import { type Linear, linear, loadLinear } from '../layers.ts'
 import type { Weights } from '../weights.ts'
 
 export type AdaLn = { first: Linear; second: Linear; output: Linear; features: number; multiplier: number }

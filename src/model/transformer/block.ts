@@ -1,12 +1,28 @@
 /**
  * A block of the audio stream (reference §6.3): self-attention, cross-attention to the text and feed-forward, each modulated by the noise level of the
- * token. This is the portable block, with TensorFlow.js's gradients; `native/block.ts` computes the same on native TensorFlow.
+ * token. Its gradient is written by hand. Activations are saved as matrices, the residual stream in float32; what is cheap to compute is computed again.
  */
 import * as tf from '@tensorflow/tfjs'
 import { constant } from '../../engine/device-tensors.ts'
-import { type Attention, type AttentionSize, attention, loadAttention } from '../attention.ts'
-import { type FeedForward, feedForward, type Linear, loadFeedForward, rmsNorm } from '../layers.ts'
-import type { RopeTable } from '../rope.ts'
+import type { Operations, RotaryTable } from '../../engine/operations.ts'
+import {
+  type Attention,
+  type AttentionSize,
+  attention,
+  attentionGradient,
+  type KeyValue,
+  loadAttention,
+  projectKeyValue,
+  type SavedAttention,
+} from '../attention.ts'
+import {
+  type FeedForward,
+  feedForward,
+  feedForwardGradient,
+  loadFeedForward,
+  type SavedFeedForward,
+} from '../feed-forward.ts'
+import type { Linear } from '../layers.ts'
 import type { Weights } from '../weights.ts'
 import { modulationParams } from './adaln.ts'
 
@@ -56,43 +72,122 @@ export const blockLinears = ({ selfAttention, crossAttention, feedForward }: Blo
   feedForward.down,
 ]
 
-/** What all blocks get besides the residual stream. */
+/** What all blocks get besides the residual stream, for one sample. */
 export type BlockInputs = {
-  /** Repeats rows of noise levels for the tokens that have them: `[B · levels, D] → [B, N, D]`. */
-  toTokens(rows: tf.Tensor2D): tf.Tensor3D
-  /** By noise level, `[B · levels, 9 · D]`. */
+  /** The noise level of each token, 0 or 1, from `Operations.levels`. */
+  levels: tf.Tensor
+  rope: RotaryTable
+  /** By noise level, `[2, 9 · D]`. */
   modulation: tf.Tensor2D
-  /** By the sigma of the sample, `[B, 2 · D]`. */
+  /** By the sigma of the sample, `[1, 2 · D]`. */
   contextModulation: tf.Tensor2D
-  /** `[B, S, D]`. */
-  context: tf.Tensor3D
-  rope: RopeTable
+  /** `[S, D]`. */
+  context: tf.Tensor2D
 }
 
-/** `[B, N, D] → [B, N, D]`. @param skipSelfAttention see `AttentionOptions`. */
-export function block(
+/** Keys and values of the text: the same in every pass with the same context and sigma. */
+export const textKeyValue = (ops: Operations, layer: Block, inputs: BlockInputs): KeyValue =>
+  projectKeyValue(ops, layer.crossAttention, modulatedContext(ops, layer, inputs))
+
+/** What the forward pass saves for the backward pass. */
+export type Activations = {
+  /** The outputs of self-attention and cross-attention before their gates. They are half the size of the residual stream, and give it again. */
+  selfAttn: tf.Tensor
+  crossAttn: tf.Tensor
+  keyValue: KeyValue
+  selfAttention: SavedAttention
+  crossAttention: SavedAttention
+  feedForward: SavedFeedForward
+}
+
+/** @param skipSelfAttention see `projectKeyValue`. */
+export type BlockForwardInputs = { x: tf.Tensor; inputs: BlockInputs; text: KeyValue; skipSelfAttention: boolean }
+
+/** `[N, D] → [N, D]`. */
+export function blockForward(
+  ops: Operations,
   layer: Block,
-  x: tf.Tensor3D,
-  { toTokens, modulation, contextModulation, context, rope }: BlockInputs,
-  skipSelfAttention = false,
-): tf.Tensor3D {
-  const params = modulationParams(blockParams, layer.scaleShiftTable, modulation, toTokens)
-  const toContext = (rows: tf.Tensor2D) => tf.expandDims<tf.Tensor3D>(rows, 1)
-  const ofContext = modulationParams(shiftAndScale, layer.contextScaleShiftTable, contextModulation, toContext)
+  { x, inputs, text, skipSelfAttention }: BlockForwardInputs,
+): { y: tf.Tensor; activations: Activations } {
+  const params = tokenParams(ops, layer, inputs)
+  const attnInput = ops.modulatedNorm(x, params.shiftMsa, params.scaleMsa)
+  const keyValue = projectKeyValue(ops, layer.selfAttention, attnInput, skipSelfAttention)
+  const selfAttn = attention(ops, layer.selfAttention, attnInput, keyValue, inputs.rope)
+  const afterSelfAttn = ops.addGated(x, params.gateMsa, selfAttn.y)
 
-  const attnInput = modulate(rmsNorm(x), params.shiftMsa, params.scaleMsa)
-  const selfAttn = attention(layer.selfAttention, attnInput, attnInput, { rope, skipSelfAttention })
-  const afterSelfAttn = tf.add<tf.Tensor3D>(x, tf.mul(params.gateMsa, selfAttn))
+  const crossAttnInput = ops.modulatedNorm(afterSelfAttn, params.shiftCa, params.scaleCa)
+  const crossAttn = attention(ops, layer.crossAttention, crossAttnInput, text)
+  const afterCrossAttn = ops.addGated(afterSelfAttn, params.gateCa, crossAttn.y)
 
-  const crossAttnInput = modulate(rmsNorm(afterSelfAttn), params.shiftCa, params.scaleCa)
-  const text = modulate(context, ofContext.shift, ofContext.scale)
-  const crossAttn = attention(layer.crossAttention, crossAttnInput, text)
-  const afterCrossAttn = tf.add<tf.Tensor3D>(afterSelfAttn, tf.mul(params.gateCa, crossAttn))
-
-  const ffInput = modulate(rmsNorm(afterCrossAttn), params.shiftMlp, params.scaleMlp)
-  return tf.add(afterCrossAttn, tf.mul(params.gateMlp, feedForward(layer.feedForward, ffInput)))
+  const ff = feedForward(ops, layer.feedForward, ops.modulatedNorm(afterCrossAttn, params.shiftMlp, params.scaleMlp))
+  const y = ops.addGated(afterCrossAttn, params.gateMlp, ff.y)
+  const saved = { selfAttention: selfAttn.saved, crossAttention: crossAttn.saved, feedForward: ff.saved }
+  return { y, activations: { selfAttn: selfAttn.y, crossAttn: crossAttn.y, keyValue, ...saved } }
 }
 
-/** x · (1 + scale) + shift. */
-export const modulate = (x: tf.Tensor3D, shift: tf.Tensor3D, scale: tf.Tensor3D): tf.Tensor3D =>
-  tf.add(tf.mul(x, tf.add(scale, 1)), shift)
+export type BlockBackwardInputs = {
+  dy: tf.Tensor
+  x: tf.Tensor
+  inputs: BlockInputs
+  text: KeyValue
+  activations: Activations
+}
+
+/** The gradients of x and of the LoRA factors, in the order of `blockLinears`. */
+export function blockBackward(
+  ops: Operations,
+  layer: Block,
+  { dy, x, inputs, text, activations: { selfAttn, crossAttn, keyValue, ...saved } }: BlockBackwardInputs,
+): tf.Tensor[] {
+  const params = tokenParams(ops, layer, inputs)
+  const afterSelfAttn = ops.addGated(x, params.gateMsa, selfAttn)
+  const afterCrossAttn = ops.addGated(afterSelfAttn, params.gateCa, crossAttn)
+  const ffGrad = feedForwardGradient(ops, layer.feedForward, {
+    dy: ops.gatedGradient(dy, params.gateMlp),
+    x: ops.modulatedNorm(afterCrossAttn, params.shiftMlp, params.scaleMlp),
+    saved: saved.feedForward,
+  })
+  const dAfterCrossAttn = tf.add(dy, ops.modulatedNormGradient(ffGrad.dx, afterCrossAttn, params.scaleMlp))
+
+  const crossAttnGrad = attentionGradient(ops, layer.crossAttention, {
+    dy: ops.gatedGradient(dAfterCrossAttn, params.gateCa),
+    x: ops.modulatedNorm(afterSelfAttn, params.shiftCa, params.scaleCa),
+    context: modulatedContext(ops, layer, inputs),
+    keyValue: text,
+    saved: saved.crossAttention,
+    needsContextGradient: false,
+  })
+  const dCrossAttnInput = ops.sum(crossAttnGrad.dx)
+  const dAfterSelfAttn = tf.add(
+    dAfterCrossAttn,
+    ops.modulatedNormGradient(dCrossAttnInput, afterSelfAttn, params.scaleCa),
+  )
+
+  const attnInput = ops.modulatedNorm(x, params.shiftMsa, params.scaleMsa)
+  const selfAttnGrad = attentionGradient(ops, layer.selfAttention, {
+    dy: ops.gatedGradient(dAfterSelfAttn, params.gateMsa),
+    x: attnInput,
+    context: attnInput,
+    rope: inputs.rope,
+    keyValue,
+    saved: saved.selfAttention,
+    needsContextGradient: true,
+  })
+  const dAttnInput = ops.sum([...selfAttnGrad.dx, ...selfAttnGrad.dContext])
+  const dx = tf.add(dAfterSelfAttn, ops.modulatedNormGradient(dAttnInput, x, params.scaleMsa))
+  return [dx, ...selfAttnGrad.factors, ...crossAttnGrad.factors, ...ffGrad.factors]
+}
+
+/** The modulation of each token, every part `[N, D]`. */
+const tokenParams = (ops: Operations, { scaleShiftTable }: Block, { modulation, levels }: BlockInputs) =>
+  modulationParams(blockParams, scaleShiftTable, modulation, (part) => ops.rowsOfLevels(part, levels))
+
+/** context · (1 + scale) + shift, `[S, D]`. */
+function modulatedContext(
+  ops: Operations,
+  { contextScaleShiftTable }: Block,
+  { context, contextModulation }: BlockInputs,
+): tf.Tensor {
+  const params = modulationParams(shiftAndScale, contextScaleShiftTable, contextModulation, (part) => part)
+  return ops.modulate(context, params.shift, params.scale)
+}

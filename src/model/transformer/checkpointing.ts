@@ -3,15 +3,18 @@
  * step a third faster, but long clips and many blocks need more memory than a machine has (reference §7.7).
  */
 import { totalmem } from 'node:os'
+import { currentBackend } from '../../engine/backend.ts'
 import { currentPrecision } from '../../engine/precision.ts'
+import { wasmMemoryBytes } from '../../engine/wasm.ts'
 
 /** `on` computes activations again, `off` saves them, `auto` saves them where they fit into memory. */
 export type Checkpointing = 'auto' | 'on' | 'off'
 
 /** @param bytes the size of the activations that the forward pass would save. */
-export function shouldCheckpoint(checkpointing: Checkpointing, bytes: number): boolean {
+export function shouldCheckpoint(checkpointing: Checkpointing, bytes: number, backend = currentBackend()): boolean {
   if (checkpointing !== 'auto') return checkpointing === 'on'
-  const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
+  const machineBytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
+  const memoryBytes = backend === 'wasm' ? Math.min(machineBytes, wasmMemoryBytes) : machineBytes
   return bytes > activationMemoryShare * memoryBytes
 }
 
@@ -21,7 +24,7 @@ const activationMemoryShare = 0.35
 export type BlockSize = { heads: number; width: number; inner: number }
 
 /**
- * The activations that one block saves on native TensorFlow: the residual stream in float32, and in the precision of matrix products ten matrices
+ * The activations that one block saves: the residual stream in float32, and in the precision of matrix products ten matrices
  * `[N, D]`, the inner activations of the feed-forward, keys and values of the text, and the attention weights.
  * @param tokens, textTokens the lengths of the sequence and of the context.
  */

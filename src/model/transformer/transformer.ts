@@ -3,17 +3,17 @@
  * left out, exactly as the reference implementation runs audio alone.
  */
 import * as tf from '@tensorflow/tfjs'
+import { layerNorm } from '../../engine/activations.ts'
+import { currentOperations, differentiableOperations } from '../../engine/composed-operations.ts'
 import { constant, isTrainable } from '../../engine/device-tensors.ts'
-import { isNative } from '../../engine/native.ts'
 import type { TransformerConfig } from '../config.ts'
-import { type Linear, layerNorm, linearOnTokens, loadLinear } from '../layers.ts'
+import { type Linear, linearOnTokens, loadLinear } from '../layers.ts'
 import { type RopeTable, ropeTable } from '../rope.ts'
 import type { Weights } from '../weights.ts'
 import { type AdaLn, loadAdaLn, modulationParams, timestepModulation } from './adaln.ts'
-import { type Block, block, blockParams, loadBlock, modulate, readBlockAhead, shiftAndScale } from './block.ts'
+import { type Block, blockParams, loadBlock, readBlockAhead, shiftAndScale } from './block.ts'
 import type { Checkpointing } from './checkpointing.ts'
-import { nativeBlock } from './native/block.ts'
-import { nativeBlockInputs } from './native/block-inputs.ts'
+import { applyBlock, streamInputs } from './residual-stream.ts'
 
 export type Transformer = {
   config: TransformerConfig
@@ -24,7 +24,7 @@ export type Transformer = {
   /** `[2, D]`: shift and scale after the last norm. */
   finalScaleShiftTable: tf.Tensor2D
   outputProjection: Linear
-  /** Whether gradients on native TensorFlow compute activations again. */
+  /** Whether gradients compute activations again. */
   checkpointing: Checkpointing
 }
 
@@ -138,20 +138,17 @@ function startForward(model: Transformer, { tokens, sigma, noisy, rope, context 
     tf.concat([embedding, embedding], 1),
     toTokens,
   )
-  const inputs = { toTokens, modulation, contextModulation, context, rope }
-  // the gradients of the native block are those of a LoRA alone
-  const usesNativeBlock = isNative() && !isTrainable(model.inputProjection.weight)
-  const nativeInputs = usesNativeBlock ? nativeBlockInputs(model, { ...inputs, noisy }) : undefined
+  const trainsBase = isTrainable(model.inputProjection.weight)
+  const ops = trainsBase ? differentiableOperations : currentOperations()
+  const batchInputs = { noisy, rope, modulation, contextModulation, context }
+  const inputs = streamInputs(ops, { ...model, trainsBase }, batchInputs)
   return {
     start: linearOnTokens(model.inputProjection, tokens),
-    applyBlock: (layer, x, skipSelfAttention = false) =>
-      tf.tidy(() =>
-        nativeInputs
-          ? nativeBlock(layer, x, nativeInputs, skipSelfAttention)
-          : block(layer, x, inputs, skipSelfAttention),
-      ),
-    toVelocity: (x) =>
-      linearOnTokens(model.outputProjection, modulate(layerNorm(x, model.config.norm_eps), final.shift, final.scale)),
+    applyBlock: (layer, x, skipSelfAttention) => tf.tidy(() => applyBlock(ops, layer, x, inputs, skipSelfAttention)),
+    toVelocity: (x) => {
+      const normed = layerNorm(x, model.config.norm_eps)
+      return linearOnTokens(model.outputProjection, tf.add(tf.mul(normed, tf.add(final.scale, 1)), final.shift))
+    },
   }
 }
 

@@ -1,12 +1,20 @@
-/** Random layers and tensors, and the comparison of a hand-written gradient with the automatic gradient of TensorFlow.js. */
+/** Random layers and tensors, and the comparison of a hand-written gradient with the automatic gradient of the same computation. */
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'vitest'
-import { frozenMatrix } from '../../src/engine/device-tensors.ts'
-import { float32Bytes } from '../../src/formats/dtypes.ts'
-import type { Attention } from '../../src/model/attention.ts'
-import type { FeedForward, Linear } from '../../src/model/layers.ts'
-import { normals, randomFor } from '../../src/platform/random.ts'
-import { relativeError } from '../golden/golden.ts'
+import { type BackendName, startBackend } from '../../../src/engine/backend.ts'
+import { frozenMatrix } from '../../../src/engine/device-tensors.ts'
+import { float32Bytes } from '../../../src/formats/dtypes.ts'
+import type { Attention } from '../../../src/model/attention.ts'
+import type { FeedForward } from '../../../src/model/feed-forward.ts'
+import type { Linear } from '../../../src/model/layers.ts'
+import { normals, randomFor } from '../../../src/platform/random.ts'
+import { hasNative } from '../../engine/native.ts'
+import { relativeError } from '../../golden/golden.ts'
+
+export const backends: BackendName[] = ['wasm', 'cpu', ...(hasNative ? (['tensorflow'] as const) : [])]
+
+/** In float32, in which gradients are precise enough to be compared. */
+export const startInFloat32 = (name: BackendName) => startBackend(name, { precision: 'float32' })
 
 const randomValues = (name: string, shape: readonly number[], scale: number) =>
   Float32Array.from(

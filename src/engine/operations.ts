@@ -1,0 +1,120 @@
+/**
+ * The operations of a transformer block, forward and backward. A block is written with these alone, so a backend that implements them runs and trains it.
+ *
+ * Shapes: N tokens, S tokens that are attended to, D features, H heads of d features each. The residual stream is `[N, D]`. Attention uses `[D, N]`:
+ * reshaped to `[H, d, N]`, the heads are a stack of matrices without a transpose.
+ *
+ * Data types: a *matrix* is a tensor in the precision of matrix products, which the backend chooses. The residual stream, norms, modulation, the trained
+ * factors and their gradients are float32.
+ *
+ * What the backward pass needs is a result of the forward pass; what is cheap to compute is computed again. Gradients are those of the sum of y · dy.
+ */
+import type * as tf from '@tensorflow/tfjs'
+import type { FrozenMatrix } from './device-tensors.ts'
+
+/** What the rows of a matrix of activations are: tokens, `[N, D]`, or features, `[D, N]`. */
+export type Rows = 'tokens' | 'features'
+
+/** The layouts of a linear layer's input and output. */
+export type Layout = { from: Rows; to: Rows }
+
+/** loraA `[rank, in]`, loraB `[out, rank]`. The layer's weight becomes W + scale · loraB · loraA. */
+export type LoraFactors = { a: tf.Tensor2D; b: tf.Tensor2D; scale: number }
+
+/** A linear layer with a frozen weight `[out, in]` and, while a LoRA is attached, its trained factors. */
+export type LinearWeights = { weight: FrozenMatrix; bias?: tf.Tensor1D; lora?: LoraFactors }
+
+/** x · loraAᵀ, where there is a LoRA. */
+export type SavedLinear = { down?: tf.Tensor | undefined }
+
+export type LinearGradientInputs = Layout & {
+  x: tf.Tensor
+  dy: tf.Tensor
+  saved: SavedLinear
+  /** False where nothing before the layer is trained. */
+  needsInputGradient: boolean
+}
+
+/** `dx` has the layout of x. `factors` are the gradients of loraA and loraB, where there is a LoRA. */
+export type LinearGradient = { dx?: tf.Tensor2D; factors: tf.Tensor2D[] }
+
+/** Queries or keys after the RMS norm, without its weight, `[D, N]`, and the inverse RMS of each token, `[1, N]`, in float32. */
+export type NormedHeads = { normed: tf.Tensor; inverse: tf.Tensor }
+
+/** What normed queries or keys are multiplied with, `[D, 1]`, and the positions that they are rotated by. */
+export type HeadTransform = { scale?: tf.Tensor | undefined; rope?: RotaryTable | undefined }
+
+/** Cosines and sines, `[H, d / 2, N]`. */
+export type RotaryTable = { cos: tf.Tensor; sin: tf.Tensor }
+
+/** Query `[H, d, N]`, key and value `[H, d, S]`. */
+export type AttentionInputs = { query: tf.Tensor; key: tf.Tensor; value: tf.Tensor }
+
+export type AttentionGradientInputs = AttentionInputs & {
+  /** `[H, N, S]`. */
+  probabilities: tf.Tensor
+  /** The gradient of the result, `[H, d, N]`. */
+  dy: tf.Tensor
+  /** The sums of y · dy over the features of a head, `[H, 1, N]`, in float32. */
+  sums: tf.Tensor
+  /** Which gradients are used, besides that of the query. */
+  needs: { key: boolean; value: boolean }
+}
+
+export type Operations = {
+  /** x · Wᵀ + b, plus scale · (x · loraAᵀ) · loraBᵀ where a LoRA is attached: matrices `[N, in] → [N, out]`. */
+  linear(layer: LinearWeights, x: tf.Tensor, layout: Layout): { y: tf.Tensor2D; saved: SavedLinear }
+  linearGradient(layer: LinearWeights, inputs: LinearGradientInputs): LinearGradient
+
+  /** Matrices `[D, N] → [H, d, N]`, and back. */
+  splitHeads(x: tf.Tensor, heads: number): tf.Tensor
+  joinHeads(x: tf.Tensor): tf.Tensor
+
+  /** RMS norm over the features, matrices `[D, N] → [D, N]`. */
+  normalizeHeads(x: tf.Tensor): NormedHeads
+  /** Scales and rotates normed queries or keys, and splits their heads: matrices `[D, N] → [H, d, N]`. */
+  transformHeads(normed: NormedHeads, heads: number, transform: HeadTransform): tf.Tensor
+  /** The gradient of what was normalized, from that of what `transformHeads` returned: matrices `[H, d, N] → [D, N]`. */
+  transformHeadsGradient(dy: tf.Tensor, normed: NormedHeads, transform: HeadTransform): tf.Tensor
+
+  /** For every head, value · softmax(queryᵀ · key)ᵀ: matrices `[H, d, N]`, and the probabilities `[H, N, S]`. */
+  attention(inputs: AttentionInputs): { y: tf.Tensor; probabilities: tf.Tensor }
+  attentionGradient(inputs: AttentionGradientInputs): { query: tf.Tensor; key?: tf.Tensor; value?: tf.Tensor }
+
+  /** 2 · sigmoid(logits), one gate per head and token: matrices `[H, N] → [H, 1, N]`. */
+  headGates(logits: tf.Tensor2D): tf.Tensor
+  /** The heads times their gates, joined: matrices `[H, d, N] → [D, N]`. */
+  gateHeads(y: tf.Tensor, gates: tf.Tensor | undefined): tf.Tensor
+  /** From the gradient of the joined heads: those of the heads and of the logits, and the sums that `attentionGradient` takes. */
+  gateHeadsGradient(
+    dy: tf.Tensor,
+    y: tf.Tensor,
+    gates: tf.Tensor | undefined,
+  ): { dHeads: tf.Tensor; dLogits?: tf.Tensor2D; sums: tf.Tensor }
+
+  /** norm(x) · (1 + scale) + shift with the RMS norm over the features: float32 `[N, D]` → matrix. */
+  modulatedNorm(x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor): tf.Tensor
+  /** The gradient of x, in float32, from that of the matrix. */
+  modulatedNormGradient(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor): tf.Tensor
+  /** x · (1 + scale) + shift: float32 `[S, D]` → matrix. */
+  modulate(x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor): tf.Tensor
+
+  /** x + gate · y, where y is a matrix: the residual stream after a part of the block. */
+  addGated(x: tf.Tensor, gate: tf.Tensor, y: tf.Tensor): tf.Tensor
+  /** The gradient of y, a matrix. */
+  gatedGradient(dy: tf.Tensor, gate: tf.Tensor): tf.Tensor
+
+  /** GELU in its tanh approximation, of a matrix. */
+  gelu(x: tf.Tensor): tf.Tensor
+  geluGradient(dy: tf.Tensor, x: tf.Tensor): tf.Tensor
+
+  /** float32 → matrix, and back. */
+  toMatrix(x: tf.Tensor): tf.Tensor
+  toFloat32(x: tf.Tensor): tf.Tensor
+  /** The sum of matrices. */
+  sum(matrices: readonly tf.Tensor[]): tf.Tensor
+  /** For each token its noise level, 0 or 1, in the form that `rowsOfLevels` takes. */
+  levels(noisy: readonly (0 | 1)[]): tf.Tensor
+  /** The row of each token's noise level, float32 `[2, D] → [N, D]`. */
+  rowsOfLevels(rows: tf.Tensor2D, levels: tf.Tensor): tf.Tensor2D
+}

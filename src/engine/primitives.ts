@@ -1,0 +1,73 @@
+/**
+ * What the operations of a transformer block are composed of. There are three sets. The portable one computes in float32 on every backend. The
+ * differentiable one does the same with functions that have gradients, which takes longer. The native one computes in the precision of matrix products.
+ */
+import * as tf from '@tensorflow/tfjs'
+import type { FrozenMatrix } from './device-tensors.ts'
+import { matMul, plainMatMul } from './matmul.ts'
+import { isNative } from './native.ts'
+import * as native from './native-ops.ts'
+import type { TransposeOptions } from './wasm-matmul.ts'
+
+/** A *matrix* here is a tensor in the precision of matrix products. Everything else is float32. */
+export type Primitives = {
+  /** The product of two matrices, each transposed if asked for. */
+  matMul(a: tf.Tensor, b: tf.Tensor, options?: TransposeOptions): tf.Tensor2D
+  /** The products of two stacks of matrices, `[B, m, k], [B, k, n] → [B, m, n]`. */
+  batchMatMul(a: tf.Tensor, b: tf.Tensor, options?: TransposeOptions): tf.Tensor3D
+  /** A frozen weight as a matrix, `[out, in]`. */
+  weight(frozen: FrozenMatrix): tf.Tensor2D
+  /** float32 → matrix. */
+  toMatrix<T extends tf.Tensor>(x: T): T
+  toFloat32<T extends tf.Tensor>(x: T): T
+  /** Of matrices. */
+  add<T extends tf.Tensor>(a: T, b: tf.Tensor): T
+  sub<T extends tf.Tensor>(a: T, b: tf.Tensor): T
+  mul<T extends tf.Tensor>(a: T, b: tf.Tensor): T
+  reshape(x: tf.Tensor, shape: readonly number[]): tf.Tensor
+  /** Adds one number per column. */
+  biasAdd(x: tf.Tensor2D, bias: tf.Tensor1D): tf.Tensor2D
+  /** For each token its noise level, 0 or 1, in the form that `rowsOfLevels` takes. */
+  levels(noisy: readonly (0 | 1)[]): tf.Tensor
+  /** The row of each token's noise level, `[2, D] → [N, D]`. */
+  rowsOfLevels(rows: tf.Tensor2D, levels: tf.Tensor): tf.Tensor2D
+}
+
+const identity = <T extends tf.Tensor>(x: T): T => x
+
+export const portablePrimitives: Primitives = {
+  matMul: (a, b, options) => plainMatMul(a as tf.Tensor2D, b as tf.Tensor2D, options),
+  batchMatMul: (a, b, options) => plainMatMul(a as tf.Tensor3D, b as tf.Tensor3D, options),
+  weight: ({ stored }) => (isNative() ? native.toFloat32(stored) : stored),
+  toMatrix: identity,
+  toFloat32: identity,
+  add: (a, b) => tf.add(a, b),
+  sub: (a, b) => tf.sub(a, b),
+  mul: (a, b) => tf.mul(a, b),
+  reshape: (x, shape) => tf.reshape(x, shape as number[]),
+  biasAdd: (x, bias) => tf.add(x, bias),
+  levels: (noisy) => tf.tensor2d(noisy.map((level) => (level === 1 ? [0, 1] : [1, 0]))),
+  rowsOfLevels: (rows, levels) => plainMatMul(levels as tf.Tensor2D, rows),
+}
+
+export const differentiablePrimitives: Primitives = {
+  ...portablePrimitives,
+  matMul: (a, b, options) => matMul(a as tf.Tensor2D, b as tf.Tensor2D, options),
+  batchMatMul: (a, b, options) => matMul(a as tf.Tensor3D, b as tf.Tensor3D, options),
+  rowsOfLevels: (rows, levels) => matMul(levels as tf.Tensor2D, rows),
+}
+
+export const nativePrimitives: Primitives = {
+  matMul: native.matMul,
+  batchMatMul: native.batchMatMul,
+  weight: ({ stored }) => native.toComputeDtype(stored),
+  toMatrix: native.toComputeDtype,
+  toFloat32: native.toFloat32,
+  add: native.add,
+  sub: native.sub,
+  mul: native.mul,
+  reshape: native.reshape,
+  biasAdd: native.biasAdd,
+  levels: (noisy) => tf.tensor1d([...noisy], 'int32'),
+  rowsOfLevels: (rows, levels) => native.gatherRows(rows, levels as tf.Tensor1D),
+}
