@@ -59,14 +59,7 @@ export function openSampler(
     return predictor
   }
   return {
-    sample: async (input) => {
-      const predictor = predictorFor(input)
-      try {
-        return await denoise(predictor, input)
-      } finally {
-        predictor.release()
-      }
-    },
+    sample: async (input) => denoise(predictorFor(input), input),
     close: () => {
       for (const predictor of predictors.values()) predictor.close()
       predictors.clear()
@@ -102,7 +95,7 @@ async function denoise(predictor: Predictor, input: SamplerInput): Promise<tf.Te
 }
 
 /** All passes of a sampling step, captured as one function. */
-type Predictor = { run(input: PredictorInput): Predictions; release(): void; close(): void }
+type Predictor = { run(input: PredictorInput): Predictions; close(): void }
 
 type PredictorInput = {
   /** Noisy target and clean reference, `[1, N, 128]`. */
@@ -148,7 +141,6 @@ function createPredictor(
   )
   return {
     run: captured.run,
-    release: captured.release,
     close: () => {
       captured.dispose()
       tf.dispose([rope.cos, rope.sin])

@@ -132,8 +132,8 @@ async function startTensorFlow(): Promise<string> {
       const origin = load()
       if (origin === undefined) continue
       await tf.setBackend('tensorflow')
-      const { version, device } = nativeFacts()
-      return `TensorFlow ${version} on the ${device}, ${origin}`
+      const { version, device, hasGraphs } = nativeFacts()
+      return `TensorFlow ${version} on the ${device}, ${origin}${hasGraphs ? '' : withoutGraphs}`
     } catch (error) {
       failures.push(error)
     }
@@ -141,6 +141,9 @@ async function startTensorFlow(): Promise<string> {
   unset()
   throw failures[0] ?? new Error('no native TensorFlow is set up')
 }
+
+/** For an addon from npm, or from an earlier version of `setup-tensorflow`. */
+const withoutGraphs = ', op by op: ltx-a2a setup-tensorflow makes it faster'
 
 /** Sets the environment variables that are not set. TensorFlow reads them when it is loaded. @returns a function that unsets them again. */
 function setDefaults(values: Readonly<Record<string, string>>): () => void {

@@ -1,36 +1,45 @@
 /**
  * Captured functions. A function of named tensors runs op by op on every backend; native TensorFlow records it once for each set of input shapes, and
- * then runs it as one graph: without JavaScript between the ops, and optimized as a whole.
+ * then runs it as one graph: without JavaScript between the ops, and optimized as a whole. All graphs share the tensors that they use.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import * as tf from '@tensorflow/tfjs'
-import { dtypeAttribute, placeholderNode } from './graph.ts'
-import { dtypeCodes, isNative, nativeBackend, nativeDtypeOf, type OpOutput, tensorFromOutput } from './native.ts'
-import { type Recording, startRecording } from './recording.ts'
-import { openSession, type SessionVariable } from './session.ts'
-import { bindPlaceholder, bindVariables } from './variable-binding.ts'
+import { addContextFunction } from './context-function.ts'
+import {
+  dtypeCodes,
+  type FunctionBinding,
+  hasFunctions,
+  isNative,
+  nativeBackend,
+  nativeDtypeOf,
+  type OpOutput,
+  tensorFromOutput,
+} from './native.ts'
+import { type CapturedTensor, type Recording, refuseDuringRecording, startRecording } from './recording.ts'
+import { replaceByPlaceholder, type SharedVariable, shareVariable } from './shared-variable.ts'
 
 export type NamedTensors = Record<string, tf.Tensor>
 
 export type CapturedFunction<I extends NamedTensors, O extends NamedTensors> = {
   /** The caller owns the outputs. */
   run(inputs: I): O
-  /**
-   * Frees the values of the variables until the next run, but keeps the graphs. Needed where other captured functions update the same variables:
-   * TensorFlow would copy all of them, because two sessions share their memory.
-   */
-  release(): void
-  /** Closes the sessions. The variables have their values again. */
+  /** Removes the graphs. */
   dispose(): void
 }
 
 export type CaptureOptions = {
-  /** The variables that the function reads or assigns. Every other tensor that it uses, besides its inputs, is a constant. */
+  /**
+   * The float32 variables that the function reads or assigns. Other captured functions may have them too, and may change them between calls. Every other
+   * tensor that it uses, besides its inputs, is a constant.
+   */
   variables?: readonly tf.Variable[]
   /** How many graphs are kept. The one that was not used for the longest time is dropped first. */
   maxGraphs?: number
 }
+
+/** Whether captured functions run as graphs: on native TensorFlow with the addon of `ltx-a2a setup-tensorflow`. Elsewhere they run op by op. */
+export const capturesGraphs = () => isNative() && hasFunctions(nativeBackend().binding)
 
 /**
  * @param body a pure function of its inputs and the variables. Whatever differs from call to call, such as random numbers or a learning rate, must be
@@ -38,13 +47,16 @@ export type CaptureOptions = {
  */
 export function capture<I extends NamedTensors, O extends NamedTensors>(
   body: (inputs: I) => O,
-  { variables = [], maxGraphs = 4 }: CaptureOptions = {},
+  { variables = [], maxGraphs = 64 }: CaptureOptions = {},
 ): CapturedFunction<I, O> {
-  if (!isNative())
-    return { run: (inputs) => tf.tidy(() => body(inputs)), release: () => undefined, dispose: () => undefined }
+  if (!capturesGraphs()) return { run: (inputs) => tf.tidy(() => body(inputs)), dispose: () => undefined }
   const graphs = new Map<string, CapturedGraph>()
+  let shared: SharedVariable[] = []
   return {
     run: (inputs) => {
+      refuseDuringRecording()
+      if (shared.length === 0) shared = variables.map(shareVariable)
+      const handles = shared.map((variable) => variable.handle())
       const key = JSON.stringify(Object.entries(inputs).map(([name, { shape, dtype }]) => [name, dtype, shape]))
       const graph = graphs.get(key) ?? captureGraph(body as never, inputs, variables)
       graphs.delete(key)
@@ -54,19 +66,18 @@ export function capture<I extends NamedTensors, O extends NamedTensors>(
         graphs.get(oldest)?.close()
         graphs.delete(oldest)
       }
-      return graph.run(inputs) as O
-    },
-    release: () => {
-      for (const graph of graphs.values()) graph.release()
+      return graph.run(inputs, handles) as O
     },
     dispose: () => {
       for (const graph of graphs.values()) graph.close()
       graphs.clear()
+      for (const variable of shared.splice(0)) variable.release()
     },
   }
 }
 
-type CapturedGraph = { run(inputs: NamedTensors): NamedTensors; release(): void; close(): void }
+/** @param handles of the variables. */
+type CapturedGraph = { run(inputs: NamedTensors, handles: readonly number[]): NamedTensors; close(): void }
 
 function captureGraph(
   body: (inputs: NamedTensors) => NamedTensors,
@@ -74,9 +85,12 @@ function captureGraph(
   variables: readonly tf.Variable[],
 ): CapturedGraph {
   const graph = recordGraph(body, examples, variables)
-  collectGarbage() // the nodes, and the JavaScript copies of the values that the session has now
+  collectGarbage() // the nodes, and the values of uploaded tensors
   return graph
 }
+
+/** TensorFlow has one list of functions for the whole process. */
+let recordedGraphs = 0
 
 /** @param examples inputs of the shapes that the graph is for. */
 function recordGraph(
@@ -85,28 +99,21 @@ function recordGraph(
   variables: readonly tf.Variable[],
 ): CapturedGraph {
   const backend = nativeBackend()
-  const recording = startRecording(backend)
+  const binding = backend.binding as FunctionBinding
+  const recording = startRecording(backend, binding, `captured${recordedGraphs++}`)
   try {
-    const sessionVariables = variables.map(({ shape }, i) => ({
-      ...{ name: `state${i}`, shape, dtype: dtypeCodes.float32 },
-    }))
-    const outputs = recordBody(recording, body, examples, variables, sessionVariables)
-    const session = openSession(backend.binding, recording, sessionVariables)
-    const binding = bindVariables(backend, session, variables)
-    const inputNodes = Object.keys(examples).map((_, i) => inputNode(i))
+    const outputs = recordBody(recording, body, examples, variables)
+    const main = recording.finish(outputs.map(({ id }) => id))
+    const { run, remove } = addContextFunction(binding, main, recording.functions)
+    const held = recording.capturedTensors.map((tensor) => holdTensor(binding, tensor))
     return {
-      run: (inputs) => {
-        binding.bind()
-        const ids = backend.getInputTensorIds(Object.values(inputs))
-        const results = session.run(ids, inputNodes, [...outputs.values()])
-        return Object.fromEntries(
-          [...outputs.keys()].map((name, i) => [name, tensorFromOutput(results[i] as OpOutput)]),
-        )
+      run: (inputs, handles) => {
+        const results = run([...backend.getInputTensorIds(Object.values(inputs)), ...handles, ...held])
+        return Object.fromEntries(outputs.map(({ name }, i) => [name, tensorFromOutput(results[i] as OpOutput)]))
       },
-      release: binding.release,
       close: () => {
-        binding.syncBack()
-        session.close()
+        remove()
+        for (const id of held) binding.deleteTensor(id)
       },
     }
   } finally {
@@ -114,46 +121,36 @@ function recordGraph(
   }
 }
 
-/** Runs the body on placeholders. @returns the node of each output; it runs after all nodes that change state. */
+/** Runs the body on placeholders. @returns the tensors that are its outputs. */
 function recordBody(
   recording: Recording,
   body: (inputs: NamedTensors) => NamedTensors,
   examples: NamedTensors,
   variables: readonly tf.Variable[],
-  sessionVariables: readonly SessionVariable[],
-): Map<string, string> {
-  const backend = nativeBackend()
-  const restorers = variables.map((variable, i) =>
-    bindPlaceholder(recording, variable, sessionVariables[i] as SessionVariable),
-  )
+): { name: string; id: number }[] {
+  const restorers: (() => void)[] = []
   try {
     const outputs = tf.tidy(() => {
-      const inputs = Object.entries(examples).map(([name, example], i) => [name, placeholder(recording, i, example)])
-      return Object.entries(body(Object.fromEntries(inputs))).map(([name, tensor]) => {
-        const [id] = backend.getInputTensorIds([tensor])
-        return { name, output: recording.outputNameOf(id as number), dtype: dtypeCodes[nativeDtypeOf(tensor)] }
-      }) as never
-    }) as { name: string; output: string; dtype: number }[]
+      const inputs = Object.entries(examples).map(([name, example]) => [name, placeholder(recording, example)])
+      restorers.push(...variables.map((variable) => replaceByPlaceholder(recording, variable)))
+      const results = Object.entries(body(Object.fromEntries(inputs)))
+      return results.map(([name, tensor]) => ({ name, id: nativeBackend().getInputTensorIds([tensor])[0] })) as never
+    }) as { name: string; id: number }[]
     for (const restore of restorers.splice(0)) restore()
-    const controlInputs = recording.sideEffects.map((node) => `^${node}`)
-    return new Map(
-      outputs.map(({ name, output, dtype }) => {
-        const attributes = [dtypeAttribute('T', dtype)]
-        return [name, recording.add({ op: 'Identity', inputs: [output, ...controlInputs], attributes })]
-      }),
-    )
+    return outputs
   } finally {
     for (const restore of restorers) restore()
     recording.stop()
   }
 }
 
-const inputNode = (index: number) => `input${index}`
+const placeholder = (recording: Recording, example: tf.Tensor) =>
+  recording.addInput({ shape: example.shape, dtype: dtypeCodes[nativeDtypeOf(example)] })
 
-function placeholder(recording: Recording, index: number, example: tf.Tensor): tf.Tensor {
-  const [name, spec] = [inputNode(index), { shape: example.shape, dtype: dtypeCodes[nativeDtypeOf(example)] }]
-  recording.add(placeholderNode(name, spec))
-  return recording.tensorForOutput(spec, name)
+/** A tensor that shares its memory with the captured one: whoever made that may dispose of it. */
+function holdTensor(binding: FunctionBinding, { id, dtype }: CapturedTensor): number {
+  const attributes = [{ name: 'T', type: binding.TF_ATTR_TYPE, value: dtype }]
+  return (binding.executeOp('Identity', attributes, [id], 1)[0] as OpOutput).id
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Parts of a captured function that occur again and again with other weights, such as a block and its gradient. Each is recorded once as a function of
- * the graph and then called: TensorFlow prepares it once, and frees its intermediate results when the call returns.
+ * its own and then called: TensorFlow prepares it once, and frees its intermediate results when the call returns.
  */
 import * as tf from '@tensorflow/tfjs'
 import { callNode, type GraphFunction, type TensorSpec } from './graph.ts'
@@ -41,8 +41,8 @@ export function graphFunction<R extends TensorTree>(
   const known = recordedFunctionsOf(recording)
   const recorded = known.get(signature) ?? record(recording, label, { ids, variableIds, body })
   known.set(signature, recorded)
-  const controlInput = after && recording.nodeNameOf(backend.getInputTensorIds([after])[0] as number)
-  return call(recording, recorded, { ids, variableIds, controlInput }) as R
+  const controlInputs = after ? recording.controlInputsOf(backend.getInputTensorIds([after])[0] as number) : []
+  return call(recording, recorded, { ids, variableIds, controlInputs }) as R
 }
 
 type Ids = readonly number[]
@@ -88,12 +88,12 @@ function record(
 function call(
   recording: Recording,
   { definition, results, specs }: RecordedFunction,
-  { ids, variableIds, controlInput }: { ids: Ids; variableIds: Ids; controlInput: string | undefined },
+  { ids, variableIds, controlInputs }: { ids: Ids; variableIds: Ids; controlInputs: readonly string[] },
 ): TensorTree {
   const args = [...ids.map(recording.outputNameOf), ...variableIds.map(recording.handleNameOf)]
   const node = callNode(definition, args)
-  const name = variableIds.length === 0 ? recording.addOnce(node, controlInput) : recording.add(node)
+  const name = variableIds.length === 0 ? recording.addOnce(node, controlInputs) : recording.add(node)
   if (definition.sideEffects.length > 0) recording.addSideEffect(name)
-  const tensors = specs.map((spec, i) => recording.tensorForOutput(spec, recording.outputName(name, node.op, i)))
+  const tensors = specs.map((spec, i) => recording.tensorForOutput(spec, recording.outputName(name, i)))
   return unflattenTree(results, tensors)
 }

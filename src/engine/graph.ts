@@ -1,11 +1,11 @@
-/** The parts of a TensorFlow graph: nodes, functions that are called from several places in it, and the scopes that both are added to. */
+/** The parts of a TensorFlow graph: nodes, functions of them, and the scopes that nodes are added to. */
 import { elementCount } from '../formats/dtypes.ts'
 import { dtypeCodes, type OpAttribute } from './native.ts'
 
 /** The inputs are names of outputs; `^name` is a control input, a node that must run before. */
 export type GraphNode = { name: string; op: string; inputs: string[]; attributes: OpAttribute[] }
 
-/** A function of the graph. TensorFlow prepares its nodes once, however often it is called. */
+/** TensorFlow prepares the nodes of a function once, however often it is called. */
 export type GraphFunction = {
   name: string
   inputs: readonly FunctionArgument[]
@@ -16,7 +16,7 @@ export type GraphFunction = {
   sideEffects: readonly string[]
 }
 
-type FunctionArgument = { name: string; dtype: number }
+export type FunctionArgument = { name: string; dtype: number }
 
 /** A tensor's shape and TensorFlow's code for its data type. */
 export type TensorSpec = { shape: readonly number[]; dtype: number }
@@ -24,7 +24,7 @@ export type TensorSpec = { shape: readonly number[]; dtype: number }
 export type ConstantValue = TensorSpec & { values: unknown }
 
 /** Kinds of attributes, besides those that the binding has a code for. */
-export const attributeKinds = { type: -1, shape: -2, tensor: -3, string: -4, function: -5 } as const
+export const attributeKinds = { type: -1, tensor: -2, function: -3 } as const
 
 /** @param value one code of a data type or several. */
 export const dtypeAttribute = (name: string, value: number | readonly number[]): OpAttribute => ({
@@ -32,12 +32,6 @@ export const dtypeAttribute = (name: string, value: number | readonly number[]):
   type: attributeKinds.type,
   value,
 })
-
-/** The attributes of a node whose output has this shape and data type. */
-export const specAttributes = ({ shape, dtype }: TensorSpec): OpAttribute[] => [
-  dtypeAttribute('dtype', dtype),
-  { name: 'shape', type: attributeKinds.shape, value: shape },
-]
 
 export const constantNode = (constant: ConstantValue): Omit<GraphNode, 'name'> => ({
   op: 'Const',
@@ -55,11 +49,6 @@ export function fitsGraph({ shape, dtype }: ConstantValue) {
 }
 
 const maxConstantElements = 1024
-
-export const placeholderNode = (name: string, spec: TensorSpec): GraphNode => ({
-  ...{ name, op: 'Placeholder', inputs: [] },
-  attributes: specAttributes(spec),
-})
 
 /** A node that calls the function. @param args names of outputs, one for each input of the function. */
 export function callNode(
@@ -82,41 +71,14 @@ export function callNode(
   }
 }
 
-/**
- * The name by which other nodes use an output. In the graph itself it is `node` or `node:index`; in a function it also has the name of the output in
- * TensorFlow's registry of ops, and the index counts within that name.
- * @throws Error for an op in a function whose output names are not in the table below.
- */
-export function outputName({ name, op }: Pick<GraphNode, 'name' | 'op'>, output: number, inFunction: boolean): string {
-  if (!inFunction) return output === 0 ? name : `${name}:${output}`
-  const registered = outputNamesOfOps[op]
-  if (registered === undefined)
-    throw new Error(`a function of the graph cannot use ${op}: the name of its output is unknown`)
-  return `${name}:${registered}:${output}`
-}
-
-/** From TensorFlow's registry of ops, those that the gradients and updates of this project use. */
-const outputNamesOfOps: { [op: string]: string } = {
-  ...withOutput('z', 'Add AddV2 Maximum Minimum Mul MulNoNan Pow RealDiv SquaredDifference Sub'),
-  ...withOutput('y', 'Cast Erf Exp IsFinite Log Neg OnesLike Reciprocal Rsqrt Sigmoid Sqrt Square Tanh'),
-  ...withOutput('y', 'Transpose ZerosLike'),
-  ...withOutput('output', 'BatchMatMulV2 BiasAdd ConcatV2 Const ExpandDims Fill GatherV2 Identity L2Loss Max Mean'),
-  ...withOutput('output', 'Min Pack PadV2 PartitionedCall Reshape SelectV2 Slice Split SplitV Squeeze'),
-  ...withOutput('output', 'StatefulPartitionedCall StridedSlice Sum Tile Unpack'),
-  ...{ AddN: 'sum', MatMul: 'product', ReadVariableOp: 'value', Softmax: 'softmax' },
-}
-
-function withOutput(output: string, ops: string) {
-  return Object.fromEntries(ops.split(' ').map((op) => [op, output]))
-}
-
-/** The graph itself, or one of its functions, while its nodes are added. Tensors are ids, as in tfjs-node's binding. */
+/** A function while its nodes are added. Tensors are ids, as in tfjs-node's binding. */
 export type GraphScope = {
-  isFunction: boolean
-  nodes: GraphNode[]
+  inputs: FunctionArgument[]
+  /** By name. */
+  nodes: Map<string, GraphNode>
   /** Names of the nodes that must run even if no output depends on them. */
   sideEffects: string[]
-  /** By tensor: the name of the output that it is in this scope. */
+  /** By tensor: the name of the output, or of the input, that it is in this scope. */
   outputNames: Map<number, string>
   /** By the tensor of a variable: the name of the handle that it is read from and written to. */
   handleNames: Map<number, string>
@@ -126,7 +88,7 @@ export type GraphScope = {
   ownConstants: Set<number>
 }
 
-export const createScope = (isFunction: boolean): GraphScope => ({
-  ...{ isFunction, nodes: [], sideEffects: [], outputNames: new Map(), handleNames: new Map() },
+export const createScope = (): GraphScope => ({
+  ...{ inputs: [], nodes: new Map(), sideEffects: [], outputNames: new Map(), handleNames: new Map() },
   ...{ sharedNodes: new Map(), ownConstants: new Set() },
 })

@@ -69,16 +69,6 @@ export const gatherRows = (x: tf.Tensor2D, indices: tf.Tensor1D) =>
     ],
   ) as tf.Tensor2D
 
-/** x, which a captured graph computes only after `dependency`: otherwise TensorFlow starts everything as soon as it can. */
-export function withControlDependency<T extends tf.Tensor>(x: T, dependency: tf.Tensor): T {
-  const recording = currentRecording()
-  if (!recording) return x
-  const [id, dependencyId] = nativeBackend().getInputTensorIds([x, dependency]) as [number, number]
-  const inputs = [recording.outputNameOf(id), `^${recording.nodeNameOf(dependencyId)}`]
-  const node = recording.add({ op: 'Identity', inputs, attributes: [dtypeAttribute(x)] })
-  return recording.tensorForOutput(recording.specOf(id), recording.outputName(node, 'Identity')) as T
-}
-
 /**
  * Adds an op to the recording that changes variables in place. TensorFlow.js has no such ops.
  * @param op an op whose inputs are the variables followed by the tensors. @param controlInputs names of the nodes that must run before it.

@@ -18,10 +18,6 @@ export type Binding = {
   createTensor(shape: readonly number[], dtype: number, values: unknown): number
   deleteTensor(id: number): void
   tensorDataSync(id: number): Float32Array
-  loadSavedModel(folder: string, tags: string): number
-  deleteSavedModel(session: number): void
-  /** @param inputNames, outputNames separated by commas. */
-  runSavedModel(session: number, inputs: readonly number[], inputNames: string, outputNames: string): OpOutput[]
   TF_ATTR_STRING: number
   TF_ATTR_INT: number
   TF_ATTR_FLOAT: number
@@ -29,6 +25,17 @@ export type Binding = {
   TF_ATTR_TYPE: number
   TF_ATTR_SHAPE: number
 }
+
+/** What the addon of `ltx-a2a setup-tensorflow` adds to the binding (`addon/context_functions.cc`). That of npm lacks it. */
+export type FunctionBinding = Binding & {
+  /** @param definition a serialized FunctionDef; `executeOp` then runs it under its name. */
+  addFunction(definition: Uint8Array): void
+  removeFunction(name: string): void
+  /** TensorFlow's registry of ops, a serialized OpList. */
+  getAllOps(): Uint8Array
+}
+
+export const hasFunctions = (binding: Binding): binding is FunctionBinding => 'addFunction' in binding
 
 /** A plain object with the members of the binding, which are not enumerable and read-only. */
 export const copyBinding = (binding: Binding) =>
@@ -54,14 +61,20 @@ export const isNative = () => tf.getBackend() === 'tensorflow'
 
 export const nativeBackend = () => tf.backend() as unknown as NativeBackend
 
-/** The version of native TensorFlow and the device it computes on. */
-export type NativeFacts = { version: string; device: 'GPU' | 'CPU' }
+/** The version of native TensorFlow, the device it computes on, and whether it runs captured functions as graphs, not op by op. */
+export type NativeFacts = { version: string; device: 'GPU' | 'CPU'; hasGraphs: boolean }
 
 /** @throws Error unless native TensorFlow is the current backend. */
 export function nativeFacts(): NativeFacts {
   if (!isNative()) throw new Error(`${tf.getBackend()} is not native TensorFlow`)
-  const { binding } = tf.backend() as unknown as { binding: { TF_Version: string; isUsingGpuDevice(): boolean } }
-  return { version: binding.TF_Version, device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU' }
+  const { binding } = tf.backend() as unknown as {
+    binding: Binding & { TF_Version: string; isUsingGpuDevice(): boolean }
+  }
+  return {
+    version: binding.TF_Version,
+    device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU',
+    hasGraphs: hasFunctions(binding),
+  }
 }
 
 /** Whether native TensorFlow computes on a processor without AVX-512, where some of its kernels are missing or slow. */

@@ -11,52 +11,56 @@ import {
   fitsGraph,
   type GraphFunction,
   type GraphNode,
-  outputName,
   type TensorSpec,
 } from './graph.ts'
 import {
   type Binding,
   copyBinding,
+  type FunctionBinding,
   type NativeBackend,
   type OpAttribute,
   type OpOutput,
   tensorFromOutput,
 } from './native.ts'
+import { outputName } from './op-registry.ts'
 import { createShapeInference, readTensorSpec, withInferredType } from './shapes.ts'
 
 /** An existing tensor that the graph uses without it being an input. */
 export type CapturedTensor = TensorSpec & { id: number }
 
-/** Tensors are ids; names are those of nodes and of their outputs in the scope that is being recorded, the graph or a function of it. */
+/** Tensors are ids; names are those of nodes and of their outputs in the function that is being recorded, the captured one or one that it calls. */
 export type Recording = {
-  /** The nodes of the graph itself, without those of its functions. */
-  readonly nodes: GraphNode[]
-  readonly functions: GraphFunction[]
-  /** By the name of the node that reads them. */
-  readonly capturedTensors: Map<string, CapturedTensor>
-  /** Names of the graph's nodes that change state and must run even if no output depends on them. */
-  readonly sideEffects: string[]
+  /** The nodes of the captured function itself, without those of the functions that it calls. */
+  readonly nodes: readonly GraphNode[]
+  /** The functions that it calls. */
+  readonly functions: readonly GraphFunction[]
+  /** Existing tensors that it uses without their being inputs. They are its last inputs, in this order. */
+  readonly capturedTensors: readonly CapturedTensor[]
+  /** Adds an input to the captured function. @returns its placeholder. */
+  addInput(spec: TensorSpec): tf.Tensor
+  /** Adds a variable, which is an input too: its handle. @returns the id of the placeholder for its value. */
+  addVariable(spec: TensorSpec): number
+  /** The captured function. @param outputs tensors. */
+  finish(outputs: readonly number[]): GraphFunction
   /** Adds a node. @returns its name. */
-  add(node: Omit<GraphNode, 'name'> & { name?: string }): string
-  /** The same, unless an equal node was added before. @param controlInput a node that must run before a new one. @returns the name of either. */
-  addOnce(node: Omit<GraphNode, 'name'>, controlInput?: string): string
-  /** Makes a node run in every run of the graph, or in every call of the function. */
+  add(node: NewNode): string
+  /** The same, unless an equal node was added before. @param controlInputs what must run before a new one. @returns the name of either. */
+  addOnce(node: NewNode, controlInputs?: readonly string[]): string
+  /** Makes a node run in every call of the function. */
   addSideEffect(node: string): void
   /** A placeholder for an output of a node. */
   tensorForOutput(spec: TensorSpec, outputName: string): tf.Tensor
-  /** A placeholder for a variable. @param handle the name of the handle that it is read from. @returns the placeholder's id. */
-  addVariablePlaceholder(spec: TensorSpec, outputName: string, handle: string): number
   /** The name of a node's output. */
-  outputName(node: string, op: string, output?: number): string
+  outputName(node: string, output?: number): string
   /** The name of the output that a tensor is. A tensor that exists is captured. */
   outputNameOf(id: number): string
-  /** The name of the node that a tensor is an output of. */
-  nodeNameOf(id: number): string
+  /** What makes a node wait for a tensor: nothing where the tensor is an input. */
+  controlInputsOf(id: number): string[]
   /** The name of a variable's handle. @throws Error where the variable was not passed to the function being recorded. */
   handleNameOf(id: number): string
   specOf(id: number): TensorSpec
   /**
-   * Records a function of the graph. It may use only its inputs and variables.
+   * Records a function that is called. It may use only its inputs and variables.
    * @param inputs tensors that are passed by value. @param variables tensors of variables, which the function may also update.
    * @param body returns the tensors that are the function's outputs.
    */
@@ -64,7 +68,7 @@ export type Recording = {
     label: string,
     inputs: readonly number[],
     variables: readonly number[],
-    body: () => number[],
+    body: () => readonly number[],
   ): GraphFunction
   /** Restores the binding. Captured tensors exist until `release`. */
   stop(): void
@@ -72,36 +76,39 @@ export type Recording = {
   release(): void
 }
 
+type NewNode = Omit<GraphNode, 'name'>
+
 let current: Recording | undefined
 
 /** The recording in progress, for ops that a graph needs in another form; undefined where there is none. */
 export const currentRecording = () => current
 
-/** @throws Error while another recording is in progress. */
-export function startRecording(backend: NativeBackend): Recording {
-  if (current) throw new Error('a function is being recorded already')
-  const { binding } = backend
-  const graph = createScope(false)
-  let scope = graph
+/**
+ * @param name of the captured function. The functions that it calls have names that start with it.
+ * @throws Error while another recording is in progress.
+ */
+export function startRecording(backend: NativeBackend, binding: FunctionBinding, name: string): Recording {
+  refuseDuringRecording()
+  const main = createScope()
+  let scope = main
   const functions: GraphFunction[] = []
-  const capturedTensors = new Map<string, CapturedTensor>()
+  const capturedTensors: CapturedTensor[] = []
   const specs = new Map<number, TensorSpec>()
   const constants = new Map<number, ConstantValue>()
   const pendingDeletes = new Set<number>()
   let nextPlaceholder = -2 // tfjs-node uses −1 for tensors that are not uploaded yet, and deletes no negative ids
 
   const add: Recording['add'] = (node) => {
-    const name = node.name ?? `n${scope.nodes.length}`
-    scope.nodes.push({ ...node, name })
+    const name = `n${scope.nodes.size}`
+    scope.nodes.set(name, { ...node, name })
     return name
   }
-  const addShared = (key: string, node: Omit<GraphNode, 'name'>) => {
+  const addShared = (key: string, node: NewNode) => {
     const name = scope.sharedNodes.get(key) ?? add(node)
     scope.sharedNodes.set(key, name)
     return name
   }
-  const addOnce: Recording['addOnce'] = (node, controlInput) => {
-    const controlInputs = controlInput === undefined ? [] : [`^${controlInput}`]
+  const addOnce: Recording['addOnce'] = (node, controlInputs = []) => {
     const key = JSON.stringify([node.op, node.inputs, node.attributes])
     return addShared(key, { ...node, inputs: [...node.inputs, ...controlInputs] })
   }
@@ -111,34 +118,39 @@ export function startRecording(backend: NativeBackend): Recording {
     specs.set(id, { shape, dtype })
     return id
   }
-  const scopedOutputName: Recording['outputName'] = (name, op, output = 0) =>
-    outputName({ name, op }, output, scope.isFunction)
+  const addArgument = (kind: string, dtype: number) => {
+    const name = `${kind}${scope.inputs.length}`
+    scope.inputs.push({ name, dtype })
+    return name
+  }
+  const nameOfOutput: Recording['outputName'] = (node, output = 0) =>
+    outputName(binding, scope.nodes.get(node) as GraphNode, output)
 
   const outputNameOf = (id: number): string => {
     const name = scope.outputNames.get(id) ?? readVariable(id) ?? useExisting(id)
     scope.outputNames.set(id, name)
     return name
   }
-  /** A function gets the handle of a variable, and reads its value where it is used. */
+  /** A variable is its handle until its value is used. */
   const readVariable = (id: number) => {
     const handle = scope.handleNames.get(id)
     if (handle === undefined) return undefined
-    const op = 'ReadVariableOp'
-    return scopedOutputName(add({ op, inputs: [handle], attributes: [dtypeAttribute('dtype', specOf(id).dtype)] }), op)
+    const attributes = [dtypeAttribute('dtype', specOf(id).dtype)]
+    return nameOfOutput(add({ op: 'ReadVariableOp', inputs: [handle], attributes }))
   }
   const useExisting = (id: number): string => {
     const constant = constants.get(id)
-    const isInScope = !scope.isFunction || scope.ownConstants.has(id)
+    const isInScope = scope === main || scope.ownConstants.has(id)
     if (constant && isInScope && fitsGraph(constant)) return addConstant(constant)
-    if (scope.isFunction) throw new Error('a function of the graph uses a tensor that is not one of its inputs')
-    const name = `captured${capturedTensors.size}`
-    capturedTensors.set(name, { id, ...specOf(id) })
-    return name
+    if (scope !== main) throw new Error('a function of the graph uses a tensor that is not one of its inputs')
+    const tensor = { id, ...specOf(id) }
+    capturedTensors.push(tensor)
+    return addArgument('captured', tensor.dtype)
   }
   const addConstant = (constant: ConstantValue) => {
     const { shape, dtype, values } = constant
     const key = `${dtype} [${shape}] ${Array.from(values as Float32Array)}`
-    return scopedOutputName(addShared(key, constantNode(constant)), 'Const')
+    return nameOfOutput(addShared(key, constantNode(constant)))
   }
   const specOf = (id: number) => {
     const spec = specs.get(id) ?? constants.get(id) ?? readTensorSpec(binding, id)
@@ -167,7 +179,7 @@ export function startRecording(backend: NativeBackend): Recording {
       const specs = inferSpecs(op, typed, inputs, outputs)
       const name = add({ op, inputs: inputs.map(outputNameOf), attributes: typed })
       return specs.map((spec, i): OpOutput => {
-        return { id: addPlaceholder(spec, scopedOutputName(name, op, i)), shape: [...spec.shape], dtype: spec.dtype }
+        return { id: addPlaceholder(spec, nameOfOutput(name, i)), shape: [...spec.shape], dtype: spec.dtype }
       })
     },
     tensorDataSync: (id: number) => {
@@ -176,22 +188,19 @@ export function startRecording(backend: NativeBackend): Recording {
     },
   } satisfies Binding
 
+  /** The function in the current scope. */
+  const functionOf = (name: string, outputs: readonly number[]): GraphFunction => {
+    const { inputs, nodes, sideEffects } = scope
+    const results = outputs.map((id, i) => ({ name: `output${i}`, dtype: specOf(id).dtype, from: outputNameOf(id) }))
+    return { name, inputs, outputs: results, nodes: [...nodes.values()], sideEffects }
+  }
   const defineFunction: Recording['defineFunction'] = (label, inputs, variables, body) => {
     const outer = scope
-    const inner = createScope(true)
-    scope = inner
+    scope = createScope()
     try {
-      const values = inputs.map((id, i) => ({ name: `input${i}`, id, dtype: specOf(id).dtype }))
-      for (const { name, id } of values) inner.outputNames.set(id, name)
-      const handles = variables.map((id, i) => ({ name: `variable${i}`, id, dtype: resourceDtype }))
-      for (const { name, id } of handles) inner.handleNames.set(id, name)
-      const results = body()
-      const defined: GraphFunction = {
-        name: `${label}_${functions.length}`,
-        inputs: [...values, ...handles],
-        outputs: results.map((id, i) => ({ name: `output${i}`, dtype: specOf(id).dtype, from: outputNameOf(id) })),
-        ...{ nodes: inner.nodes, sideEffects: inner.sideEffects },
-      }
+      for (const id of inputs) scope.outputNames.set(id, addArgument('input', specOf(id).dtype))
+      for (const id of variables) scope.handleNames.set(id, addArgument('variable', resourceDtype))
+      const defined = functionOf(`${name}_${label}_${functions.length}`, body())
       functions.push(defined)
       return defined
     } finally {
@@ -200,19 +209,26 @@ export function startRecording(backend: NativeBackend): Recording {
   }
 
   current = {
-    ...{ nodes: graph.nodes, functions, sideEffects: graph.sideEffects, capturedTensors },
-    ...{ add, addOnce, outputName: scopedOutputName, outputNameOf, specOf, defineFunction },
+    get nodes() {
+      return [...main.nodes.values()]
+    },
+    ...{ functions, capturedTensors, add, addOnce, outputName: nameOfOutput, outputNameOf, specOf, defineFunction },
+    addInput: (spec) => tensorOf(addPlaceholder(spec, addArgument('input', spec.dtype)), spec),
+    addVariable: (spec) => {
+      const id = nextPlaceholder--
+      specs.set(id, spec)
+      scope.handleNames.set(id, addArgument('variable', resourceDtype))
+      return id
+    },
+    finish: (outputs) => functionOf(name, outputs),
     addSideEffect: (node) => {
       scope.sideEffects.push(node)
     },
-    tensorForOutput: (spec, output) =>
-      tensorFromOutput({ id: addPlaceholder(spec, output), ...spec, shape: [...spec.shape] }),
-    addVariablePlaceholder: (spec, output, handle) => {
-      const id = addPlaceholder(spec, output)
-      scope.handleNames.set(id, handle)
-      return id
+    tensorForOutput: (spec, output) => tensorOf(addPlaceholder(spec, output), spec),
+    controlInputsOf: (id) => {
+      const [node, ...output] = outputNameOf(id).split(':')
+      return output.length === 0 ? [] : [`^${node}`]
     },
-    nodeNameOf: (id) => outputNameOf(id).split(':')[0] as string,
     handleNameOf: (id) => {
       const handle = scope.handleNames.get(id)
       if (handle === undefined)
@@ -230,6 +246,13 @@ export function startRecording(backend: NativeBackend): Recording {
   }
   return current
 }
+
+/** @throws Error while a function is recorded: a captured function cannot run inside another one. */
+export function refuseDuringRecording() {
+  if (current) throw new Error('a function is being recorded already')
+}
+
+const tensorOf = (id: number, { shape, dtype }: TensorSpec) => tensorFromOutput({ id, shape: [...shape], dtype })
 
 /** TensorFlow's code for the handle of a variable, DT_RESOURCE. */
 const resourceDtype = 20

@@ -1,6 +1,7 @@
 /** tfjs-node from the registry, and its C++ addon, built against a current TensorFlow. */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { firstProgram, runProgram } from '../machine/programs.ts'
 import { UserError } from '../platform/errors.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
@@ -72,7 +73,7 @@ export function compilerArguments(
     ...['-O2', '-std=c++17', '-fPIC', '-DNAPI_VERSION=8'], // the newest version that Node 20, 22 and 24 and tfjs-node all support
     ...[nodeHeaders, include].map((folder) => `-I${folder}`),
     ...(isMac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,--no-as-needed']),
-    ...['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join('binding', file)),
+    ...['tfjs_backend.cc', 'tfjs_binding.cc', functionsFile].map((file) => join('binding', file)),
     ...libraries,
     `-Wl,-rpath,${runPath}`,
     ...['-o', addonFile],
@@ -82,7 +83,7 @@ export function compilerArguments(
 /**
  * Installs tfjs-node into `folder` without its install script, which downloads TensorFlow 2.9. TensorFlow.js itself is not installed: the addon must
  * share the one of this tool.
- * @throws UserError when npm cannot fetch it.
+ * @throws UserError when npm cannot fetch it, or brings another source.
  */
 export async function fetchTfjsNode(folder: string, version: string, signal?: AbortSignal): Promise<void> {
   mkdirSync(folder, { recursive: true })
@@ -90,9 +91,54 @@ export async function fetchTfjsNode(folder: string, version: string, signal?: Ab
   const archive = `tensorflow-tfjs-node-${version}.tgz`
   await runProgram('tar', ['-xzf', archive, '--strip-components=1'], { cwd: folder, signal })
   rmSync(join(folder, archive))
+  addContextFunctions(folder)
   trimManifest(join(folder, 'package.json'))
   await npm(['install', '--no-package-lock', '--omit=dev'], folder, signal)
   replacePreGyp(folder)
+}
+
+/** Our addition to the addon: functions of TensorFlow's eager context. The package contains it. */
+const functionsFile = 'context_functions.cc'
+export const functionsSource = fileURLToPath(new URL(`../../addon/${functionsFile}`, import.meta.url))
+
+/** What tfjs-node's own sources need in order to use it: `added` comes before the line `at`. */
+const hooks = [
+  {
+    file: 'tfjs_backend.h',
+    at: '  bool is_gpu_device;\n',
+    added: '  TFE_Context *context() const { return tfe_context_; }\n',
+  },
+  {
+    file: 'tfjs_binding.cc',
+    at: 'static napi_value InitTFNodeJSBinding(',
+    added: 'void DefineContextFunctions(napi_env env, napi_value exports);\n\n',
+  },
+  {
+    file: 'tfjs_binding.cc',
+    at: '  // Export TF property types to JS\n',
+    added: '  DefineContextFunctions(env, exports);\n\n',
+  },
+]
+
+/**
+ * Adds functions to the sources of tfjs-node in `folder`.
+ * @throws UserError when these are not the sources that the addition was written for.
+ */
+export function addContextFunctions(folder: string) {
+  const binding = join(folder, 'binding')
+  for (const { file, at, added } of hooks) {
+    const path = join(binding, file)
+    const parts = existsSync(path) ? readFileSync(path, 'utf8').split(at) : []
+    if (parts.length !== 2)
+      throw new UserError(
+        `the source of tfjs-node is not the expected one: binding/${file} does not contain once: ${at.trim()}`,
+        {
+          hint: 'check that the npm registry has the original @tensorflow/tfjs-node, or report this',
+        },
+      )
+    replaceFile(path, [parts.join(`${added}${at}`)])
+  }
+  copyFileSync(functionsSource, join(binding, functionsFile))
 }
 
 /** The headers of Node's C interface, which are the same for every Node version. */

@@ -65,11 +65,15 @@ function memory({ memory: { totalBytes, freeBytes } }: DoctorReport): Finding {
   }
 }
 
-function backend({ backend }: DoctorReport): Finding {
+function backend({ backend, native }: DoctorReport): Finding {
   if (backend.failure !== undefined) return { about: 'Backend', found: 'none', grade: 'poor', meaning: backend.failure }
   const { name, description, passedOver } = backend
   const found = `${name}: ${description}`
-  if (name === 'tensorflow') return { about: 'Backend', found, grade: 'good', meaning: '' }
+  if (name === 'tensorflow') {
+    const hasGraphs = native?.hasGraphs !== false
+    const meaning = hasGraphs ? '' : 'its addon has no graphs, which are faster and need less memory'
+    return { about: 'Backend', found, grade: hasGraphs ? 'good' : 'fair', meaning }
+  }
   const why = passedOver.find(({ name }) => name === 'tensorflow')?.reason
   const hint = why?.includes(setUp) ? '' : `; for the 22B model: ${setUp}`
   return { about: 'Backend', found, grade: 'fair', meaning: `${why ?? 'enough for the small base'}${hint}` }

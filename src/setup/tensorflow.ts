@@ -1,6 +1,7 @@
 /**
  * Set-up of a current TensorFlow under tfjs-node. From npm, tfjs-node comes with TensorFlow 2.9, which is slow at bfloat16 and does not support recent
- * cards. Its addon is two C++ files on TensorFlow's stable C interface, which can be built against any later version.
+ * cards. Its addon is two C++ files on TensorFlow's stable C interface, which can be built against any later version. A third one, of this package,
+ * adds functions, as which captured graphs run.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'

@@ -13,8 +13,18 @@ export const weightDecay = 0.01
 export type OptimizerState = { updates: number; first: Map<string, tf.Variable>; second: Map<string, tf.Variable> }
 
 export function startOptimizer(parameters: LoraParameters): OptimizerState {
-  const zeros = () => new Map([...parameters].map(([name, like]) => [name, momentVariable(tf.zerosLike(like))]))
-  return { updates: 0, first: zeros(), second: zeros() }
+  return { updates: 0, first: zeroVariables(parameters), second: zeroVariables(parameters) }
+}
+
+/** A variable of zeros for every parameter, of its shape and with its name. */
+export const zeroVariables = (parameters: LoraParameters) =>
+  new Map([...parameters].map(([name, like]) => [name, zeroVariable(like)]))
+
+function zeroVariable(like: tf.Tensor) {
+  const zeros = tf.zerosLike(like)
+  const created = tf.variable(zeros, false)
+  zeros.dispose()
+  return created
 }
 
 export function disposeOptimizer({ first, second }: OptimizerState) {
@@ -88,7 +98,7 @@ export function adamWInGraph(
   const uncorrected = tf.mul(tf.sqrt(tf.sub(1, beta2Power)), epsilon)
   const decay = tf.mul(learningRate, weightDecay)
   const scaling = { learningRate, beta1, beta2, beta1Power, beta2Power, uncorrected, decay, clipping }
-  for (const names of groupsOf(parameters)) {
+  for (const names of namesByBlock(parameters)) {
     const trained = names.map((name) => ({
       gradient: gradients.get(name) as tf.Tensor,
       variables: [parameters, state.first, state.second].map((kind) => kind.get(name) as tf.Variable),
@@ -116,20 +126,37 @@ function updateInGraph(gradient: tf.Tensor, variables: readonly tf.Variable[], s
   updateInPlace('ResourceApplyAdam', variables, rest, [type], [decayed])
 }
 
-/** The names of the parameters by block: the same for every block, so that the update of a block is one function of the graph. */
-function groupsOf(parameters: LoraParameters): string[][] {
+/**
+ * Adds the gradients of an example to the accumulators, in a graph. The accumulators have the names of the parameters.
+ * @param carried 1, or 0 for the first example of a step: what the accumulators held before, even NaN, is then ignored.
+ */
+export function accumulateInGraph(
+  accumulators: ReadonlyMap<string, tf.Variable>,
+  gradients: ReadonlyMap<string, tf.Tensor>,
+  carried: tf.Scalar,
+) {
+  const [type, dtype] = [typeAttribute('T', 'float32'), typeAttribute('dtype', 'float32')]
+  for (const names of namesByBlock(accumulators)) {
+    const variables = names.map((name) => accumulators.get(name) as tf.Variable)
+    const added = names.map((name) => gradients.get(name) as tf.Tensor)
+    graphFunction('accumulate', { inputs: { carried, added }, variables }, () => {
+      for (const [i, variable] of variables.entries()) {
+        const sum = tf.add(runOp('MulNoNan', [variable, carried], [type]), added[i] as tf.Tensor)
+        updateInPlace('AssignVariableOp', [variable], [sum], [dtype])
+      }
+      return []
+    })
+  }
+}
+
+/** The names of the parameters by block: the same for every block, so that what is done with a block is one function of the graph. */
+function namesByBlock(parameters: ReadonlyMap<string, tf.Variable>): string[][] {
   const groups = new Map<string, string[]>()
   for (const name of parameters.keys()) {
     const block = /^.*?\.\d+\./.exec(name)?.[0] ?? ''
     groups.set(block, [...(groups.get(block) ?? []), name])
   }
   return [...groups.values()]
-}
-
-function momentVariable(initial: tf.Tensor) {
-  const created = tf.variable(initial, false)
-  initial.dispose()
-  return created
 }
 
 export type LearningRateSchedule = 'linear' | 'constant' | 'cosine'

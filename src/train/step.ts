@@ -1,15 +1,13 @@
 /**
- * One optimizer step: the gradients of one or more examples, averaged, clipped and applied. On native TensorFlow the step is captured as one graph
- * and replayed; on other backends it runs op by op.
+ * One optimizer step: the gradients of one or more examples, averaged, clipped and applied. Where functions can be captured, the step runs as graphs;
+ * elsewhere it runs op by op.
  */
 import * as tf from '@tensorflow/tfjs'
 import type { Example } from '../diffusion/flow-matching.ts'
-import { capture } from '../engine/capture.ts'
-import { isNative } from '../engine/native.ts'
-import { withControlDependency } from '../engine/native-ops.ts'
-import { flattenTree, unflattenTree } from '../engine/tensor-tree.ts'
+import { capture, capturesGraphs } from '../engine/capture.ts'
 import type { LoraParameters } from '../model/lora.ts'
 import {
+  accumulateInGraph,
   adamWInGraph,
   adamWStep,
   globalNorm,
@@ -17,6 +15,7 @@ import {
   type OptimizerState,
   type UpdateScalars,
   updateScalars,
+  zeroVariables,
 } from './optimizer.ts'
 
 export type Step = {
@@ -57,7 +56,7 @@ export function createStep(
   optimizer: OptimizerState,
   lossOf: (example: Example) => tf.Scalar,
 ): Step {
-  if (isNative()) return createCapturedStep(parameters, optimizer, lossOf)
+  if (capturesGraphs()) return createCapturedStep(parameters, optimizer, lossOf)
   return {
     run: (examples, options) => {
       const losses = examples.map((example) => () => lossOf(example))
@@ -114,65 +113,108 @@ function lossAndGradients(parameters: LoraParameters, loss: () => tf.Scalar) {
   return { value, gradients: new Map(gradients) }
 }
 
+/**
+ * A step of one example is one graph. In a step of several, one graph per example adds its gradient to accumulators, and another applies the sums: there
+ * are as many graphs as shapes of examples, however these are combined.
+ */
 function createCapturedStep(
   parameters: LoraParameters,
   optimizer: OptimizerState,
   lossOf: (example: Example) => tf.Scalar,
 ): Step {
-  const variables = [...parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()]
-  let structure: readonly Example[] = [] // of the examples whose tensors are the inputs
-  const step = capture(
-    ({ learningRate, beta1Power, beta2Power, maxNorm, ...tensors }: StepInputs) => {
-      const examples = unflattenTree(structure, Object.values(tensors))
-      const { loss, gradients } = accumulateGradients(parameters, examples, lossOf)
-      const norm = globalNormInGraph(gradients)
-      adamWInGraph(parameters, optimizer, gradients, { learningRate, beta1Power, beta2Power, maxNorm, loss, norm })
-      return { loss, norm }
-    },
-    { variables },
-  )
+  const single = captureSingle(parameters, optimizer, lossOf)
+  let several: CapturedStep | undefined // made when it is needed: its accumulators are as large as the LoRA
+  const stepFor = (count: number) => {
+    if (count === 1) return single
+    several ??= captureSeveral(parameters, optimizer, lossOf)
+    return several
+  }
   return {
     run: (examples, { learningRate, maxNorm = maxGradientNorm }) => {
-      structure = examples
-      const scalars = { ...updateScalars(optimizer, learningRate), maxNorm: tf.scalar(maxNorm) }
-      const tensors = Object.fromEntries(flattenTree(examples).map((tensor, i) => [`example tensor ${i}`, tensor]))
-      const outputs = step.run({ ...scalars, ...tensors })
-      const [loss = Number.NaN] = outputs.loss.dataSync()
-      const [gradientNorm = Number.NaN] = outputs.norm.dataSync()
-      tf.dispose([outputs, scalars])
+      const [loss, gradientNorm] = tf.tidy(() => {
+        const scalars = { ...updateScalars(optimizer, learningRate), maxNorm: tf.scalar(maxNorm) }
+        const outputs = stepFor(examples.length).run(examples, scalars)
+        return [outputs.loss, outputs.norm].map((scalar) => scalar.dataSync()[0]) as never
+      }) as [number, number]
       if (!Number.isFinite(loss + gradientNorm)) throw new NonFiniteLoss(loss, gradientNorm)
       optimizer.updates++
       return { loss, gradientNorm }
     },
-    dispose: step.dispose,
+    dispose: () => {
+      single.dispose()
+      several?.dispose()
+    },
   }
 }
 
-/** The scalars of the update, and the tensors of the examples in their order. */
-type StepInputs = UpdateScalars & { maxNorm: tf.Scalar } & { [exampleTensor: string]: tf.Tensor }
+type CapturedStep = {
+  /** Changes nothing where the loss or the norm is not finite. */
+  run(examples: readonly Example[], scalars: StepScalars): StepOutputs
+  dispose(): void
+}
 
-/** The mean loss and gradient in a graph, one example after the other, so that only one keeps its activations at a time. */
-function accumulateGradients(
+type StepScalars = UpdateScalars & { maxNorm: tf.Scalar }
+type StepOutputs = { loss: tf.Scalar; norm: tf.Scalar }
+
+function captureSingle(
   parameters: LoraParameters,
-  examples: readonly Example[],
+  optimizer: OptimizerState,
   lossOf: (example: Example) => tf.Scalar,
-) {
-  let total: tf.Scalar | undefined
-  let sums: Map<string, tf.Tensor> | undefined
-  for (const example of examples) {
-    const { target } = example
-    const ordered = sums ? withControlDependency(target, globalNormInGraph(sums)) : target // starts when the example before is done
-    const { value, gradients } = lossAndGradients(parameters, () =>
-      tf.div(lossOf({ ...example, target: ordered }), examples.length),
-    )
-    total = total ? tf.add(total, value) : value
-    const before = sums
-    sums = new Map(
-      [...gradients].map(([name, gradient]) => [
-        name,
-        before ? tf.add(before.get(name) as tf.Tensor, gradient) : gradient,
-      ]),
-    )
+): CapturedStep {
+  const { run, dispose } = capture(
+    (inputs: Example & StepScalars) => {
+      const { value, gradients } = lossAndGradients(parameters, () => lossOf(inputs))
+      return updateByGradients(parameters, optimizer, gradients, { ...inputs, loss: value })
+    },
+    { variables: variablesOf(parameters, optimizer) },
+  )
+  return { run: ([example], scalars) => run({ ...(example as Example), ...scalars }), dispose }
+}
+
+function captureSeveral(
+  parameters: LoraParameters,
+  optimizer: OptimizerState,
+  lossOf: (example: Example) => tf.Scalar,
+): CapturedStep {
+  const accumulators = zeroVariables(parameters)
+  const accumulation = capture(
+    ({ count, carried, ...example }: Example & { count: tf.Scalar; carried: tf.Scalar }) => {
+      const { value, gradients } = lossAndGradients(parameters, () => tf.div(lossOf(example), count))
+      accumulateInGraph(accumulators, gradients, carried)
+      return { loss: value }
+    },
+    { variables: [...parameters.values(), ...accumulators.values()] },
+  )
+  const application = capture(
+    (inputs: StepScalars & { loss: tf.Scalar }) => updateByGradients(parameters, optimizer, accumulators, inputs),
+    { variables: [...variablesOf(parameters, optimizer), ...accumulators.values()] },
+  )
+  return {
+    run: (examples, scalars) => {
+      const count = tf.scalar(examples.length)
+      const losses = examples.map((example, i) => {
+        return accumulation.run({ ...example, count, carried: tf.scalar(i === 0 ? 0 : 1) }).loss
+      })
+      return application.run({ ...scalars, loss: losses.reduce((sum, loss) => tf.add(sum, loss)) })
+    },
+    dispose: () => {
+      accumulation.dispose()
+      application.dispose()
+      tf.dispose([...accumulators.values()])
+    },
   }
-  return { loss: total as tf.Scalar, gradients: sums as Map<string, tf.Tensor> }
+}
+
+const variablesOf = (parameters: LoraParameters, { first, second }: OptimizerState) =>
+  [parameters, first, second].flatMap((variables) => [...variables.values()])
+
+function updateByGradients(
+  parameters: LoraParameters,
+  optimizer: OptimizerState,
+  gradients: ReadonlyMap<string, tf.Tensor>,
+  inputs: StepScalars & { loss: tf.Scalar },
+): StepOutputs {
+  const norm = globalNormInGraph(gradients)
+  adamWInGraph(parameters, optimizer, gradients, { ...inputs, norm })
+  return { loss: inputs.loss, norm }
 }

@@ -2,9 +2,12 @@ import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { capture } from '../../src/engine/capture.ts'
-import { nativeBackend } from '../../src/engine/native.ts'
+import { graphFunction } from '../../src/engine/graph-function.ts'
+import { nativeBackend, typeAttribute, upload } from '../../src/engine/native.ts'
+import { currentRecording } from '../../src/engine/recording.ts'
 import { needsNative } from '../needs.ts'
 import { hasNative } from './native.ts'
+import { nativeTensorCount, observeBinding } from './observed-binding.ts'
 
 /** A step of gradient descent as a function that does not read tensor values. */
 function descent(w: tf.Variable) {
@@ -31,8 +34,20 @@ function fresh(columns = 4): tf.Variable {
 
 const numbers = (tensor: tf.Tensor) => [...tensor.dataSync()]
 
-/** The number of tensors in TensorFlow itself, including those that TensorFlow.js does not know of. */
-const nativeTensorCount = () => (nativeBackend().binding as unknown as { getNumOfTensors(): number }).getNumOfTensors()
+/** Whether TensorFlow has a value for the variable of this name. */
+function holdsVariable(name: string): boolean {
+  const { binding } = nativeBackend()
+  const attributes = [
+    typeAttribute('dtype', 'float32'),
+    { name: 'shape', type: binding.TF_ATTR_SHAPE, value: [4] },
+    { name: 'shared_name', type: binding.TF_ATTR_STRING, value: name },
+  ]
+  const [handle] = binding.executeOp('VarHandleOp', attributes, [], 1).map(({ id }) => id) as [number]
+  const [has] = binding.executeOp('VarIsInitializedOp', [], [handle], 1).map(({ id }) => id) as [number]
+  const value = binding.tensorDataSync(has)[0]
+  for (const id of [handle, has]) binding.deleteTensor(id)
+  return Boolean(value)
+}
 
 describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNative, () => {
   beforeAll(async () => {
@@ -122,21 +137,101 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     expect(numbers(w)).not.toEqual(last)
   })
 
-  it('writes the values back to the variables on release, and uses their current values afterwards', () => {
+  it('does not change a clone that is made between calls', () => {
     const w = fresh()
-    const x = tf.scalar(2)
+    const replay = capture(descent(w), { variables: [w] })
+    replay.run(example())
+    const [clone, before] = [tf.clone(w), numbers(w)]
+    replay.run(example())
+    expect(numbers(clone)).toEqual(before)
+    expect(numbers(w)).not.toEqual(before)
+    w.assign(tf.ones([4]))
+    replay.run(example())
+    expect(numbers(clone)).toEqual(before)
+    replay.dispose()
+    expect(numbers(clone)).toEqual(before)
+  })
+
+  it('keeps the value of a variable when one of the functions that share it is disposed of', () => {
+    const w = fresh()
+    const [replay, other] = [capture(descent(w), { variables: [w] }), capture(descent(w), { variables: [w] })]
+    replay.run(example())
+    other.run(example())
+    const last = numbers(w)
+    replay.dispose()
+    expect(numbers(w)).toEqual(last)
     const multiply = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.mul(x, w) }), { variables: [w] })
-    multiply.release() // before anything was captured
-    expect(numbers(multiply.run({ x }).y)).toEqual([2, 2, 2, 2])
-    multiply.release()
-    multiply.release()
-    expect(numbers(w)).toEqual([1, 1, 1, 1])
-    expect(numbers(multiply.run({ x }).y)).toEqual([2, 2, 2, 2])
-    multiply.release()
-    w.assign(tf.fill([4], 3))
-    expect(numbers(multiply.run({ x }).y)).toEqual([6, 6, 6, 6])
+    expect(numbers(multiply.run({ x: tf.scalar(1) }).y)).toEqual(last)
+    other.dispose()
+    expect(numbers(multiply.run({ x: tf.scalar(1) }).y)).toEqual(last)
     multiply.dispose()
-    expect(numbers(w)).toEqual([3, 3, 3, 3])
+    expect(numbers(w)).toEqual(last)
+  })
+
+  it('computes with the frozen tensors and the variables themselves in every graph: no call copies or assigns any', () => {
+    const [w, frozen] = [fresh(), upload(tf.linspace(1, 2, 2000).reshape([500, 4]))]
+    const inputs = [1, 2, 3].map((rows) => ({ x: upload(tf.ones([rows, 500])) }))
+    const observed = observeBinding()
+    const multiply = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.matMul(x, tf.mul(frozen, w)) }), { variables: [w] })
+    const grow = capture(
+      ({ x }: { x: tf.Tensor }) => {
+        w.assign(tf.add(w, tf.mean(tf.matMul(x, frozen))))
+        return { x }
+      },
+      { variables: [w] },
+    )
+    const runAll = () => {
+      for (const input of inputs) {
+        multiply.run(input)
+        grow.run(input)
+      }
+    }
+    runAll()
+    expect(observed.variables).toHaveLength(1)
+    expect(observed.ops.filter((op) => op === 'AssignVariableOp')).toHaveLength(1)
+    observed.ops.length = 0
+    runAll()
+    expect(observed.ops).toHaveLength(6)
+    for (const op of observed.ops) expect(op).toMatch(/^captured\d+$/)
+    observed.stop()
+    for (const { dispose } of [multiply, grow]) dispose()
+  })
+
+  it('leaves no functions, tensors and variables of TensorFlow when it is disposed of', () => {
+    const [w, frozen] = [fresh(), upload(tf.linspace(1, 2, 2000))]
+    nativeBackend().getInputTensorIds([w])
+    const before = nativeTensorCount()
+    const observed = observeBinding()
+    const captured = capture(
+      ({ x }: { x: tf.Tensor }) => {
+        const y = graphFunction('scale', { inputs: { x, frozen } }, () => tf.mul(x, frozen))
+        w.assign(tf.add(w, tf.sum(y)))
+        return { y }
+      },
+      { variables: [w] },
+    )
+    for (const shape of [[1], [2, 1], [3, 1]]) tf.dispose(tf.tidy(() => captured.run({ x: tf.ones(shape) })))
+    const [variable, ...others] = observed.variables
+    expect(others).toEqual([])
+    expect(holdsVariable(variable as string)).toBe(true)
+    captured.dispose()
+    observed.stop()
+    expect(observed.added).toHaveLength(6)
+    expect(new Set(observed.added).size).toBe(6)
+    expect([...observed.removed].sort()).toEqual([...observed.added].sort())
+    expect(holdsVariable(variable as string)).toBe(false)
+    expect(nativeTensorCount()).toBe(before)
+  })
+
+  it('refuses an op that TensorFlow does not have', () => {
+    const captured = capture(({ x }: { x: tf.Tensor }) => {
+      const recording = currentRecording() as NonNullable<ReturnType<typeof currentRecording>>
+      const node = recording.add({ op: 'NoSuchOp', inputs: [], attributes: [] })
+      return { y: recording.tensorForOutput({ shape: [], dtype: 1 }, recording.outputName(node)), x }
+    })
+    expect(() => captured.run({ x: tf.scalar(1) })).toThrow('this TensorFlow has no op NoSuchOp')
+    captured.dispose()
+    expect(numbers(tf.add(1, 1))).toEqual([2]) // the backend still works
   })
 
   it('refuses a function that reads tensor values', () => {
@@ -154,8 +249,6 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     for (let step = 0; step < 3; step++) tf.dispose(replay.run(inputs))
     numbers(w)
     for (let step = 0; step < 3; step++) tf.dispose(replay.run(inputs))
-    replay.release()
-    tf.dispose(replay.run(inputs))
     replay.dispose()
     expect([tf.memory().numTensors, nativeTensorCount()]).toEqual(before)
   })

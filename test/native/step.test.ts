@@ -13,9 +13,10 @@ import { attachNewLora, findTargetLinears, type LoraParameters } from '../../src
 import type { Checkpointing } from '../../src/model/transformer/checkpointing.ts'
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
-import { startOptimizer } from '../../src/train/optimizer.ts'
-import { createStep, meanGradients, trainStep } from '../../src/train/step.ts'
+import { type OptimizerState, startOptimizer } from '../../src/train/optimizer.ts'
+import { createStep, meanGradients, NonFiniteLoss, trainStep } from '../../src/train/step.ts'
 import { hasBfloat16, hasNative } from '../engine/native.ts'
+import { nativeTensorCount, observeBinding } from '../engine/observed-binding.ts'
 import { goldenPath, relativeError } from '../golden/golden.ts'
 import { needs } from '../needs.ts'
 
@@ -160,17 +161,88 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
     expect(captured.updates).toBe(3)
   })
 
+  const stateOf = ({ parameters }: Loaded, optimizer: OptimizerState) =>
+    flat([...parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()])
+  const notFinite = (model: Transformer, value = Number.NaN): Example => ({
+    ...exampleFor(model, 'a'),
+    noise: tf.fill([1, 7, model.config.audio_in_channels], value),
+  })
+
   it('changes nothing when the loss is NaN', async () => {
-    const { model, parameters } = await load('float32')
+    const loaded = await load('float32')
+    const { model, parameters } = loaded
     const optimizer = startOptimizer(parameters)
     const step = createStep(parameters, optimizer, lossIn(model))
     step.run([exampleFor(model, 'a')], { learningRate: 1e-2 })
-    const state = () => flat([...parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()])
-    const before = state()
-    const broken = { ...exampleFor(model, 'a'), noise: tf.fill([1, 7, model.config.audio_in_channels], Number.NaN) }
-    expect(() => step.run([broken as Example], { learningRate: 1e-2 })).toThrow(/the loss is NaN/)
-    expect(state()).toEqual(before)
+    const before = stateOf(loaded, optimizer)
+    expect(() => step.run([notFinite(model)], { learningRate: 1e-2 })).toThrow(/the loss is NaN/)
+    expect(stateOf(loaded, optimizer)).toEqual(before)
     expect(optimizer.updates).toBe(1)
     step.dispose()
+  })
+
+  it.each([0, 1, 2])(
+    'changes nothing when the loss of example %i of three is not finite, and the next step is the same as without',
+    async (position) => {
+      const train = async (fails: boolean) => {
+        const loaded = await load('float32')
+        const { model, parameters } = loaded
+        const optimizer = startOptimizer(parameters)
+        const step = createStep(parameters, optimizer, lossIn(model))
+        const examplesAt = (i: number) => ['a', 'b', 'c'].map((name) => exampleFor(model, `${i} ${name}`))
+        const outcomes = [step.run(examplesAt(0), { learningRate: 1e-2 })]
+        const before = stateOf(loaded, optimizer)
+        for (const value of fails ? [Number.NaN, Number.POSITIVE_INFINITY, 1e30] : []) {
+          const examples = examplesAt(1).with(position, notFinite(model, value))
+          expect(() => step.run(examples, { learningRate: 1e-2 })).toThrow(NonFiniteLoss)
+        }
+        expect(stateOf(loaded, optimizer)).toEqual(before)
+        expect(optimizer.updates).toBe(1)
+        outcomes.push(step.run(examplesAt(2), { learningRate: 1e-2 }))
+        const state = stateOf(loaded, optimizer)
+        step.dispose()
+        tf.disposeVariables()
+        return { outcomes, state }
+      }
+      expect(await train(true)).toEqual(await train(false))
+    },
+  )
+
+  it('captures one graph for each shape of examples, however they are combined, and one that applies the sums', async () => {
+    const { model, parameters } = await load('float32')
+    const optimizer = startOptimizer(parameters)
+    const step = createStep(parameters, optimizer, lossIn(model))
+    const observed = observeBinding()
+    for (const lengths of [
+      [5, 6, 7],
+      [7, 7, 5],
+      [6, 5, 5],
+      [8, 5, 6, 7],
+      [8, 8],
+    ])
+      step.run(
+        lengths.map((frames) => exampleFor(model, 'a', frames)),
+        { learningRate: 1e-2 },
+      )
+    expect(observed.added.filter((name) => /^captured\d+$/.test(name))).toHaveLength(4 + 1)
+    step.dispose()
+    observed.stop()
+    expect([...observed.removed].sort()).toEqual([...observed.added].sort())
+  })
+
+  it('leaves no tensors when it is disposed of, whatever the number of examples', async () => {
+    const { model, parameters } = await load('float32')
+    const optimizer = startOptimizer(parameters)
+    const examples = [exampleFor(model, 'a'), exampleFor(model, 'b', 9)]
+    const count = () => [tf.memory().numTensors, nativeTensorCount()]
+    const runAll = () => {
+      const step = createStep(parameters, optimizer, lossIn(model))
+      for (const list of [examples.slice(0, 1), examples]) step.run(list, { learningRate: 1e-2 })
+      step.dispose()
+    }
+    runAll() // afterwards all values are in TensorFlow
+    const before = count()
+    runAll()
+    expect(count()).toEqual(before)
   })
 })

@@ -29,7 +29,7 @@ const bare: DoctorReport = {
 
 const native: Partial<DoctorReport> = {
   backend: { name: 'tensorflow', description: 'TensorFlow 2.21.0 on the CPU, from a test', passedOver: [] },
-  native: { version: '2.21.0', device: 'CPU' },
+  native: { version: '2.21.0', device: 'CPU', hasGraphs: true },
   products: {
     float32: { works: true, gigaflops: 300, roundsToNearest: true },
     bfloat16: { works: true, gigaflops: 1800, roundsToNearest: true },
@@ -54,6 +54,14 @@ describe('the doctor reports', () => {
     const reason = 'TensorFlow was set up with /x, which is gone: run ltx-a2a setup-tensorflow again'
     const backend = { ...bare.backend, passedOver: [{ name: 'tensorflow', reason }] } as DoctorReport['backend']
     expect(finding('Backend', { backend })?.meaning).toBe(reason)
+  })
+
+  it('that an addon without graphs runs op by op', () => {
+    const facts = { version: '2.9.1', device: 'CPU', hasGraphs: false } as const
+    expect(finding('Backend', { ...native, native: facts })).toMatchObject({
+      grade: 'fair',
+      meaning: 'its addon has no graphs, which are faster and need less memory',
+    })
   })
 
   it('that no backend works', () => {
@@ -89,7 +97,11 @@ describe('the doctor reports', () => {
       grade: 'poor',
       meaning: expect.stringContaining('pip install "tensorflow[and-cuda]"'),
     })
-    const used = { ...native, native: { version: '2.21.0', device: 'GPU' }, cards: ['H200'] } as Partial<DoctorReport>
+    const used = {
+      ...native,
+      native: { version: '2.21.0', device: 'GPU', hasGraphs: true },
+      cards: ['H200'],
+    } as Partial<DoctorReport>
     expect(finding('Graphics card', used)).toMatchObject({ grade: 'good', found: 'H200', meaning: '' })
   })
 

@@ -1,0 +1,37 @@
+/**
+ * Functions of TensorFlow's eager context. A graph that is one is given the tensors that it uses at every call, the frozen weights among them: any number
+ * of graphs computes with one copy.
+ */
+import { encodeFunction } from './function-definition.ts'
+import type { GraphFunction } from './graph.ts'
+import type { FunctionBinding, OpOutput } from './native.ts'
+
+export type ContextFunction = {
+  /** @param inputs tensors and handles, one for each input of the function. */
+  run(inputs: readonly number[]): OpOutput[]
+  remove(): void
+}
+
+/** Adds a function and those that it calls. @throws Error where a name is taken; then none was added. */
+export function addContextFunction(
+  binding: FunctionBinding,
+  main: GraphFunction,
+  called: readonly GraphFunction[],
+): ContextFunction {
+  const added: string[] = []
+  const remove = () => {
+    for (const name of added.splice(0).reverse()) binding.removeFunction(name)
+  }
+  try {
+    for (const definition of [...called, main]) {
+      binding.addFunction(encodeFunction(definition, binding))
+      added.push(definition.name)
+    }
+  } catch (error) {
+    remove()
+    throw error
+  }
+  // without this attribute, even an empty one, TensorFlow does not optimize the function itself, only those that it calls
+  const attributes = [{ name: 'config_proto', type: binding.TF_ATTR_STRING, value: '' }]
+  return { run: (inputs) => binding.executeOp(main.name, attributes, inputs, main.outputs.length), remove }
+}

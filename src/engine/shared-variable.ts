@@ -1,0 +1,136 @@
+/**
+ * Variables of captured functions. TensorFlow keeps the value of each once, and all captured functions that use the variable are given its handle: they
+ * read and update the value in place. Reading the variable in JavaScript gives its present value.
+ */
+import * as tf from '@tensorflow/tfjs'
+import { dtypeCodes, nativeBackend, type OpOutput, type TensorData, typeAttribute } from './native.ts'
+import type { Recording } from './recording.ts'
+
+export type SharedVariable = {
+  /** The handle of the value, for a function that is about to run: a value that was assigned to the variable since is now there. */
+  handle(): number
+  /** The last of those who share the variable gives it its value back. */
+  release(): void
+}
+
+type Counted = SharedVariable & { users: number }
+
+const shared = new WeakMap<tf.Variable, Counted>()
+
+/** Shares a float32 variable with the other captured functions that use it. It must be released. */
+export function shareVariable(variable: tf.Variable): SharedVariable {
+  const found = shared.get(variable) ?? moveToContext(variable)
+  shared.set(variable, found)
+  found.users++
+  return found
+}
+
+function moveToContext(variable: tf.Variable): Counted {
+  const { binding, tensorMap } = nativeBackend()
+  const handle = createHandle(variable.shape)
+  const dtype = [typeAttribute('dtype', 'float32')]
+  /** What TensorFlow.js has in place of the value: the tensor of the value is read when it is asked for, and kept until the next run. */
+  let stand: { dataId: object; data: TensorData } | undefined
+  let lastRead: number | undefined
+
+  const read = () => {
+    lastRead ??= (binding.executeOp('ReadVariableOp', dtype, [handle], 1)[0] as OpOutput).id
+    return lastRead
+  }
+  /** Otherwise the next update would copy the value, which would be used twice. */
+  const forgetRead = () => {
+    if (lastRead !== undefined) binding.deleteTensor(lastRead)
+    lastRead = undefined
+  }
+  /** Whoever has the stand-in keeps the present value, as an ordinary tensor. */
+  const settle = () => {
+    if (stand && tensorMap.has(stand.dataId)) defineId(stand.data, { value: read(), writable: true })
+    lastRead = undefined // it is the ordinary tensor now, or TensorFlow.js deleted it with the stand-in
+    stand = undefined
+  }
+  const standIn = () => {
+    const data: TensorData = {
+      id: -1,
+      shape: [...variable.shape],
+      dtype: dtypeCodes.float32,
+      values: null,
+      refCount: 1,
+    }
+    const dataId = {}
+    tensorMap.set(dataId, data)
+    const holder = tf.engine().makeTensorFromTensorInfo({ dataId, shape: variable.shape, dtype: 'float32' })
+    variable.assign(holder)
+    holder.dispose()
+    defineId(data, { get: read })
+    stand = { dataId, data }
+  }
+
+  const self: Counted = {
+    users: 0,
+    handle: () => {
+      const isAssigned = variable.dataId !== stand?.dataId
+      if (!isAssigned && stand?.data.refCount === 1) {
+        forgetRead()
+        return handle
+      }
+      settle() // clones keep the value that they were made from
+      if (isAssigned)
+        binding.executeOp('AssignVariableOp', dtype, [handle, ...nativeBackend().getInputTensorIds([variable])], 0)
+      standIn()
+      return handle
+    },
+    release: () => {
+      self.users--
+      if (self.users > 0) return
+      settle()
+      shared.delete(variable)
+      const ignore = { name: 'ignore_lookup_error', type: binding.TF_ATTR_BOOL, value: true }
+      binding.executeOp('DestroyResourceOp', [ignore], [handle], 0)
+      binding.deleteTensor(handle)
+    },
+  }
+  return self
+}
+
+const defineId = (data: TensorData, descriptor: PropertyDescriptor) =>
+  Object.defineProperty(data, 'id', { ...descriptor, enumerable: true, configurable: true })
+
+let handles = 0
+
+/** The name is new: handles of one name are the same variable. */
+function createHandle(shape: readonly number[]): number {
+  const { binding } = nativeBackend()
+  const attributes = [
+    typeAttribute('dtype', 'float32'),
+    { name: 'shape', type: binding.TF_ATTR_SHAPE, value: [...shape] },
+    { name: 'shared_name', type: binding.TF_ATTR_STRING, value: `variable${handles++}` },
+  ]
+  return (binding.executeOp('VarHandleOp', attributes, [], 1)[0] as OpOutput).id
+}
+
+/**
+ * Replaces a variable by a variable of the recording.
+ * @returns a function that restores the variable's own value, and adds the assignment to the graph if the recorded function assigned another.
+ */
+export function replaceByPlaceholder(recording: Recording, variable: tf.Variable): () => void {
+  const { tensorMap } = nativeBackend()
+  const { dataId, shape } = variable
+  const ownData = tensorMap.get(dataId)
+  const spec = { shape, dtype: dtypeCodes.float32 }
+  const id = recording.addVariable(spec)
+  tensorMap.set(dataId, { id, ...spec, shape: [...shape], values: null, refCount: ownData.refCount + 1 })
+  const holder = tf.keep(tf.engine().makeTensorFromTensorInfo({ dataId, shape: [...shape], dtype: 'float32' }))
+  return () => {
+    if (variable.dataId !== dataId) {
+      const assigned = tensorMap.get(variable.dataId)
+      const afterRead = recording.controlInputsOf(id) // the node that reads the old value
+      const inputs = [recording.handleNameOf(id), recording.outputNameOf(assigned.id), ...afterRead]
+      recording.addSideEffect(
+        recording.add({ op: 'AssignVariableOp', inputs, attributes: [typeAttribute('dtype', 'float32')] }),
+      )
+      variable.assign(holder)
+    }
+    holder.dispose()
+    tensorMap.set(dataId, ownData)
+  }
+}
