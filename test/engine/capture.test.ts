@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
-import { capture } from '../../src/engine/capture.ts'
+import { capture, capturesGraphs } from '../../src/engine/capture.ts'
 import { graphFunction } from '../../src/engine/graph-function.ts'
-import { nativeBackend, typeAttribute, upload } from '../../src/engine/native.ts'
+import { copyBinding, nativeBackend, typeAttribute, upload } from '../../src/engine/native.ts'
 import { currentRecording } from '../../src/engine/recording.ts'
 import { needsNative } from '../needs.ts'
 import { hasNative } from './native.ts'
@@ -238,6 +238,23 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     const multiply = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.scalar(x.dataSync()[0] as number) }))
     expect(() => multiply.run({ x: tf.scalar(1) })).toThrow(/cannot read the values of tensors/)
     expect(numbers(tf.add(1, 1))).toEqual([2]) // the backend still works
+  })
+
+  it('runs op by op with an addon that has no functions, such as that of npm', () => {
+    const backend = nativeBackend()
+    const { binding } = backend
+    backend.binding = { ...copyBinding(binding) }
+    for (const name of ['addFunction', 'removeFunction', 'getAllOps'])
+      delete (backend.binding as unknown as Record<string, unknown>)[name]
+    const [w, plain] = [fresh(), fresh()]
+    expect(capturesGraphs()).toBe(false)
+    const run = capture(descent(w), { variables: [w] })
+    backend.binding = binding
+    expect(capturesGraphs()).toBe(true)
+    const first = numbers(run.run(example()).loss)
+    expect(first).toEqual(numbers(descent(plain)(example()).loss))
+    expect(numbers(w)).toEqual(numbers(plain))
+    run.dispose()
   })
 
   it('leaks no tensors', () => {
