@@ -32,35 +32,69 @@ export function disposeOptimizer({ first, second }: OptimizerState) {
 }
 
 /** √Σ‖gradient‖². */
-export const globalNorm = (gradients: ReadonlyMap<string, tf.Tensor>): tf.Scalar =>
-  tf.tidy(() => tf.sqrt(tf.addN([...gradients.values()].map((gradient) => tf.sum(tf.square(gradient))))))
+export function globalNorm(gradients: ReadonlyMap<string, tf.Tensor>): number {
+  let sum = 0
+  for (const gradient of gradients.values()) for (const value of gradient.dataSync<'float32'>()) sum += value * value
+  return Math.sqrt(sum)
+}
 
 /**
- * Updates the parameters in place. Gradients whose global norm exceeds `maxNorm` are scaled down to it.
+ * Updates the parameters in place. Gradients whose global norm exceeds `maxNorm` are scaled down to it. The update is computed in JavaScript: the factors
+ * of a LoRA are so small that TensorFlow.js would take longer to start its fifteen operations for each of them.
  * @param norm the global norm of the gradients.
  */
 export function adamWStep(
   parameters: LoraParameters,
   state: OptimizerState,
   gradients: ReadonlyMap<string, tf.Tensor>,
-  { learningRate, norm, maxNorm }: { learningRate: number; norm: tf.Scalar; maxNorm: number },
+  { learningRate, norm, maxNorm }: { learningRate: number; norm: number; maxNorm: number },
 ) {
   state.updates++
   const [beta1, beta2] = betas
-  const stepSize = learningRate / (1 - beta1 ** state.updates)
-  const secondScale = 1 / Math.sqrt(1 - beta2 ** state.updates)
-  tf.tidy(() => {
-    const clipping = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6))) // with the 1e-6 of torch.nn.utils.clip_grad_norm_
-    for (const [name, parameter] of parameters) {
-      const gradient = tf.mul(gradients.get(name) as tf.Tensor, clipping)
-      const first = state.first.get(name) as tf.Variable
-      const second = state.second.get(name) as tf.Variable
-      first.assign(tf.add(tf.mul(first, beta1), tf.mul(gradient, 1 - beta1)))
-      second.assign(tf.add(tf.mul(second, beta2), tf.mul(tf.square(gradient), 1 - beta2)))
-      const change = tf.div(first, tf.add(tf.mul(tf.sqrt(second), secondScale), epsilon))
-      parameter.assign(tf.sub(tf.mul(parameter, 1 - learningRate * weightDecay), tf.mul(change, stepSize)))
-    }
-  })
+  const update: Update = {
+    clipping: Math.min(1, maxNorm / (norm + 1e-6)), // with the 1e-6 of torch.nn.utils.clip_grad_norm_
+    stepSize: learningRate / (1 - beta1 ** state.updates),
+    secondScale: 1 / Math.sqrt(1 - beta2 ** state.updates),
+    decay: 1 - learningRate * weightDecay,
+  }
+  for (const [name, parameter] of parameters) {
+    const variables = [parameter, state.first.get(name), state.second.get(name)] as [
+      tf.Variable,
+      tf.Variable,
+      tf.Variable,
+    ]
+    const gradient = (gradients.get(name) as tf.Tensor).dataSync<'float32'>()
+    const [values, first, second] = variables.map((variable) => variable.dataSync<'float32'>().slice()) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ]
+    updateValues(update, { values, gradient, first, second })
+    tf.tidy(() => {
+      for (const [i, updated] of [values, first, second].entries())
+        variables[i]?.assign(tf.tensor(updated, parameter.shape))
+    })
+  }
+}
+
+/** The numbers of an update that are the same for all parameters. */
+type Update = { clipping: number; stepSize: number; secondScale: number; decay: number }
+
+/** A parameter, its gradient and its moments. */
+type AdamWValues = Record<'values' | 'gradient' | 'first' | 'second', Float32Array>
+
+function updateValues(
+  { clipping, stepSize, secondScale, decay }: Update,
+  { values, gradient, first, second }: AdamWValues,
+) {
+  const [beta1, beta2] = betas
+  for (let i = 0; i < values.length; i++) {
+    const clipped = (gradient[i] as number) * clipping
+    first[i] = beta1 * (first[i] as number) + (1 - beta1) * clipped
+    second[i] = beta2 * (second[i] as number) + (1 - beta2) * clipped * clipped
+    const change = (first[i] as number) / (Math.sqrt(second[i] as number) * secondScale + epsilon)
+    values[i] = (values[i] as number) * decay - change * stepSize
+  }
 }
 
 /** The global norm in a graph. TensorFlow's kernel L2Loss computes half the sum of squares. */

@@ -78,14 +78,13 @@ export function trainStep(
   { learningRate, maxNorm = maxGradientNorm }: StepOptions,
 ): StepOutcome {
   const { loss, gradients } = meanGradients(parameters, losses)
-  const norm = globalNorm(gradients)
   try {
-    const gradientNorm = norm.dataSync()[0] as number
+    const gradientNorm = globalNorm(gradients)
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw new NonFiniteLoss(loss, gradientNorm)
-    adamWStep(parameters, optimizer, gradients, { learningRate, norm, maxNorm })
+    adamWStep(parameters, optimizer, gradients, { learningRate, norm: gradientNorm, maxNorm })
     return { loss, gradientNorm }
   } finally {
-    tf.dispose([norm, ...gradients.values()])
+    tf.dispose([...gradients.values()])
   }
 }
 
