@@ -9,39 +9,53 @@ import { setTimeout } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import * as tf from '@tensorflow/tfjs'
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm'
-import { physicalCores } from '../machine/hardware.ts'
+import { coresInUse, physicalCores } from '../machine/hardware.ts'
 import { UserError } from '../platform/errors.ts'
 
 /**
  * Registers the backend `wasm`; `tf.setBackend('wasm')` then starts it. The results do not depend on the number of threads. Where threads do not start, it
  * uses one. Tensors of a backend that was registered with another number of threads are lost.
- * @param threads from 1 to 8; default: one per physical core.
+ * @param threads from 1 to 8; default: one for each physical core that other processes leave idle now. A thread without a core of its own would slow
+ *   down all others, because they wait for each other.
  * @returns a description of the backend, with the reason where threads did not start.
  */
-export async function registerWasm(threads = Math.min(physicalCores(), maxThreads)): Promise<string> {
-  if (registered?.threads === threads) return registered.description
+export async function registerWasm(threads?: number): Promise<string> {
+  if (registered && registered.requested === threads) return registered.description
   const wasm = await import('@tensorflow/tfjs-backend-wasm')
   wasm.setWasmPaths(join(dirname(packagePath('')), '/'))
   const ownFactory = registered?.ownFactory ?? (tf.findBackendFactory('wasm') as BackendFactory)
-  let [factory, description] = [ownFactory, 'WebAssembly, one thread']
-  if (threads > 1)
-    try {
-      const module = await startModule(threads)
-      factory = async () => {
-        wasm.setThreadsCount(threads)
-        const backend = new wasm.BackendWasm(module as never)
-        for (const worker of module.PThread.runningWorkers) worker.unref() // threads that wait for work do not keep the process running
-        return backend
-      }
-      description = `WebAssembly, ${threads} threads`
-    } catch (error) {
-      description += `, because more did not start: ${(error as Error).message}`
-    }
+  const { module, used, description } = await startThreads(threads)
+  const factory: BackendFactory = async () => {
+    wasm.setThreadsCount(used)
+    const backend = new wasm.BackendWasm(module as never)
+    for (const worker of module?.PThread.runningWorkers ?? []) worker.unref() // threads that wait for work do not keep the process running
+    return backend
+  }
   tf.removeBackend('wasm')
-  tf.registerBackend('wasm', factory, priority)
-  registered = { threads, description, ownFactory }
+  tf.registerBackend('wasm', module ? factory : ownFactory, priority)
+  registered = { requested: threads, description, ownFactory }
   return description
 }
+
+/** @returns the module where it uses several threads. */
+async function startThreads(requested?: number): Promise<{ module?: Module; used: number; description: string }> {
+  const most = requested ?? Math.min(physicalCores(), maxThreads)
+  if (most === 1) return { used: 1, description: 'WebAssembly, one thread' }
+  try {
+    const [module, inUse] = await Promise.all([startModule(most), requested ? 0 : coresInUse(observedSeconds)])
+    const used = Math.max(1, most - Math.round(inUse))
+    if (used > 1) return { module, used, description: `WebAssembly, ${used} threads${used < most ? busy : ''}` }
+    module.PThread.terminateAllThreads()
+    return { used, description: `WebAssembly, one thread${busy}` }
+  } catch (error) {
+    return { used: 1, description: `WebAssembly, one thread, because more did not start: ${(error as Error).message}` }
+  }
+}
+
+const busy = ', because other programs use the other cores'
+
+/** About as long as the threads take to start. */
+const observedSeconds = 0.1
 
 /**
  * The environment variable `LTX_A2A_THREADS`; undefined where it is not set.
@@ -52,14 +66,14 @@ export function threadsFromEnvironment({ LTX_A2A_THREADS: text }: NodeJS.Process
   const threads = /^\d+$/.test(text) ? Number(text) : 0
   if (threads >= 1 && threads <= maxThreads) return threads
   throw new UserError(`LTX_A2A_THREADS is ${text}`, {
-    hint: `set it to a number from 1 to ${maxThreads}, or unset it: then there is one thread per core`,
+    hint: `set it to a number from 1 to ${maxThreads}, or unset it: then there is one thread per idle core`,
   })
 }
 
 type BackendFactory = () => Promise<BackendWasm>
 
 /** `ownFactory` is the package's, with one thread. */
-let registered: { threads: number; description: string; ownFactory: BackendFactory } | undefined
+let registered: { requested: number | undefined; description: string; ownFactory: BackendFactory } | undefined
 
 /** WebAssembly cannot address more. */
 export const wasmMemoryBytes = 2 ** 32

@@ -2,6 +2,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { sum } from '../platform/statistics.ts'
 import { ProgramError, runProgram } from './programs.ts'
 
@@ -28,6 +29,29 @@ export function physicalCores(cpuinfo = textOf('/proc/cpuinfo'), quota = textOf(
   const [, used, period] = /^(\d+) (\d+)/.exec(quota) ?? [] // a container's share, in microseconds
   const share = used && period ? Math.max(1, Math.floor(Number(used) / Number(period))) : Infinity
   return Math.max(1, Math.min(cores, threads, share))
+}
+
+/** How many cores other processes use. @param seconds how long to observe them. */
+export async function coresInUse(seconds: number): Promise<number> {
+  const before = processorTimes()
+  await setTimeout(1000 * seconds)
+  return coresInUseBetween(before, processorTimes())
+}
+
+/** In milliseconds since the start of the machine, over all cores; `own` is what this process used. */
+export type ProcessorTimes = { cores: number; busy: number; idle: number; own: number }
+
+export function coresInUseBetween(before: ProcessorTimes, after: ProcessorTimes): number {
+  const elapsed = (after.busy + after.idle - before.busy - before.idle) / after.cores
+  const byOthers = after.busy - before.busy - (after.own - before.own)
+  return elapsed > 0 ? Math.max(0, byOthers / elapsed) : 0
+}
+
+function processorTimes(): ProcessorTimes {
+  const { user, system } = process.cpuUsage()
+  const times = cpus().map(({ times }) => times)
+  const busy = sum(times.map(({ user, nice, sys, irq }) => user + nice + sys + irq))
+  return { cores: times.length, busy, idle: sum(times.map(({ idle }) => idle)), own: (user + system) / 1000 }
 }
 
 /** The instruction sets of an x86 processor under Linux; undefined where the system does not list them. */

@@ -5,7 +5,9 @@ import { getThreadsCount } from '@tensorflow/tfjs-backend-wasm'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { threadsFromEnvironment } from '../../src/engine/wasm.ts'
-import { physicalCores } from '../../src/machine/hardware.ts'
+import * as hardware from '../../src/machine/hardware.ts'
+
+vi.mock('../../src/machine/hardware.ts', { spy: true })
 
 afterEach(() => {
   vi.unstubAllEnvs()
@@ -43,11 +45,23 @@ describe('the wasm backend', () => {
     for (const other of byThreads.slice(1)) expect(other).toEqual(byThreads[0])
   })
 
-  it('has one thread per physical core unless LTX_A2A_THREADS is set', async () => {
+  it('has one thread per physical core that is idle unless LTX_A2A_THREADS is set', async () => {
     vi.stubEnv('LTX_A2A_THREADS', '')
-    const cores = Math.min(physicalCores(), 8)
-    const { description } = await startBackend('wasm')
-    expect(description).toBe(`WebAssembly, ${cores === 1 ? 'one thread' : `${cores} threads`}`)
+    const descriptions: string[] = []
+    for (const inUse of [0, 0.6, 1, 2.4, 9]) {
+      vi.mocked(hardware.physicalCores).mockReturnValue(4)
+      vi.mocked(hardware.coresInUse).mockResolvedValue(inUse)
+      await startWithThreads(1) // registers it again
+      vi.stubEnv('LTX_A2A_THREADS', '')
+      descriptions.push((await startBackend('wasm')).description)
+      results()
+    }
+    const busy = ', because other programs use the other cores'
+    expect(descriptions).toEqual([
+      'WebAssembly, 4 threads',
+      ...[`WebAssembly, 3 threads${busy}`, `WebAssembly, 3 threads${busy}`, `WebAssembly, 2 threads${busy}`],
+      `WebAssembly, one thread${busy}`,
+    ])
   })
 
   it('has one thread where more do not start, and says why', async () => {

@@ -1,9 +1,11 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
   bytesIn,
+  coresInUse,
+  coresInUseBetween,
   freeBytesAt,
   instructionSets,
   parseVideoMemory,
@@ -34,6 +36,17 @@ describe('the machine report contains', () => {
     expect(physicalCores('', '150000 100000\n')).toBe(1) // a container that may use one and a half
     expect(physicalCores('', '50000 100000\n')).toBe(1)
     expect(physicalCores('', '')).toBeLessThanOrEqual(threads)
+  })
+
+  it('the number of cores that other processes use', async () => {
+    const before = { cores: 2, busy: 1000, idle: 5000, own: 40 }
+    // within 100 ms, one core was busy all the time and the other 30 ms
+    const after = { cores: 2, busy: 1130, idle: 5070 }
+    expect(coresInUseBetween(before, { ...after, own: 40 })).toBeCloseTo(1.3, 5)
+    expect(coresInUseBetween(before, { ...after, own: 140 })).toBeCloseTo(0.3, 5)
+    expect(coresInUseBetween(before, { ...after, own: 180 })).toBe(0) // the system counts less precisely than the process
+    expect(coresInUseBetween(before, before)).toBe(0) // it has counted nothing yet
+    expect(await coresInUse(0.02)).toBeLessThanOrEqual(cpus().length + 1)
   })
 
   it('the names of the graphics cards', () => {
