@@ -5,9 +5,9 @@ import { currentBackend } from '../../src/engine/backend.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
 import { targetLatentFrames } from '../../src/model/audio-vae/latents.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
-import { normals, randomFor } from '../../src/platform/random.ts'
 import { decodePatches, generateLatents, soundOf } from '../../src/preview/render.ts'
 import { modelWidth } from './released.ts'
+import { randomMatrix } from './step.ts'
 import { syntheticBase } from './synthetic-base.ts'
 import { type Duration, medianDuration, peakGigabytes, startTimer } from './timing.ts'
 
@@ -38,14 +38,10 @@ export async function benchPreview({
 }: PreviewBenchOptions): Promise<PreviewResult> {
   const base = syntheticBase(blocks)
   const [model, load] = await timed(() => loadTransformer(base.components.transformer, base.config.transformer))
-  const matrix = (name: string, rows: number, columns: number) => ({
-    shape: [rows, columns] as [number, number],
-    values: normals(randomFor(1, name), rows * columns),
-  })
   const request = {
-    reference: matrix('reference', Math.ceil(25 * seconds) + 1, 128),
-    context: matrix('context', contextTokens, modelWidth),
-    negativeContext: matrix('negative context', contextTokens, modelWidth),
+    reference: randomMatrix('reference', Math.ceil(25 * seconds) + 1, 128),
+    context: randomMatrix('context', contextTokens, modelWidth),
+    negativeContext: randomMatrix('negative context', contextTokens, modelWidth),
     ...{
       frames: targetLatentFrames(seconds),
       steps: Math.max(2, steps),

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs'
 import { loraTargetModules } from '../../src/config/parameters.ts'
 import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
+import type { HostMatrix } from '../../src/engine/device-tensors.ts'
 import { isNative } from '../../src/engine/native.ts'
 import { matMul, toComputeDtype } from '../../src/engine/native-ops.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
@@ -86,18 +87,17 @@ export async function benchStep({
   }
 }
 
-export function randomPair(frames: number, contextTokens: number): EncodedPair {
-  const matrix = (name: string, rows: number, columns: number) => ({
-    shape: [rows, columns] as [number, number],
-    values: normals(randomFor(1, name), rows * columns),
-  })
-  return {
-    name: 'random',
-    target: matrix('target', frames, 128),
-    reference: matrix('reference', frames, 128),
-    context: matrix('context', contextTokens, modelWidth),
-  }
-}
+export const randomPair = (frames: number, contextTokens: number, width = modelWidth): EncodedPair => ({
+  name: 'random',
+  target: randomMatrix('target', frames, 128),
+  reference: randomMatrix('reference', frames, 128),
+  context: randomMatrix('context', contextTokens, width),
+})
+
+export const randomMatrix = (name: string, rows: number, columns: number): HostMatrix => ({
+  shape: [rows, columns],
+  values: normals(randomFor(1, name), rows * columns),
+})
 
 export const trainerSettings = (rank: number, steps: number): TrainerSettings => ({
   rank,
@@ -111,7 +111,7 @@ export const trainerSettings = (rank: number, steps: number): TrainerSettings =>
 })
 
 /** Floating-point operations per second of one matrix product of the size of the context through a layer, in the model's precision. */
-function measureMatmul(): number {
+export function measureMatmul(): number {
   const [rows, columns] = [1024, modelWidth]
   const [x, weight] = tf.tidy(() => {
     const random = [tf.randomNormal([rows, columns]), tf.randomNormal([columns, columns])] as const
