@@ -17,9 +17,9 @@ export function wasmMatMul<T extends tf.Tensor2D | tf.Tensor3D>(
 ): T {
   const productSize =
     ((a.shape.at(transposeA ? -1 : -2) as number) * b.size) / (b.shape.at(transposeB ? -1 : -2) as number)
-  // A · B = (Bᵀ · Aᵀ)ᵀ. Besides what is transposed, the kernel copies the second factor of each product.
-  const copied = (transposeA ? a.size : 0) + (transposeB ? 2 : 1) * b.size
-  const copiedAsAWhole = (transposeA ? 1 : 2) * a.size + (transposeB ? 0 : b.size) + productSize
+  // A · B = (Bᵀ · Aᵀ)ᵀ. Besides what is transposed, the kernel copies the second factor of each product, which takes twice as long per element.
+  const copied = (transposeA ? a.size : 0) + (transposeB ? 3 : 2) * b.size
+  const copiedAsAWhole = (transposeA ? 2 : 3) * a.size + (transposeB ? 0 : b.size) + productSize
   if (copiedAsAWhole >= copied) return multiply(transposeA ? transposed(a) : a, transposeB ? transposed(b) : b)
   const product = multiply(transposeB ? b : transposed(b), transposeA ? a : transposed(a))
   const result = transposeLast(product)

@@ -1,6 +1,7 @@
 /** Convolutions over time in the vocoder (reference §4.1): plain, dilated and depthwise, each with as many samples out as in at stride 1. */
 import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from '../../engine/backend.ts'
+import { addChannels } from '../../engine/channels.ts'
 import { conv1d } from '../../engine/convolution.ts'
 import { isNative } from '../../engine/native.ts'
 import type { Weights } from '../weights.ts'
@@ -32,7 +33,7 @@ export const convolve = ({ kernel, bias, dilation }: Convolution, x: tf.Tensor3D
       dilation > 1 && isNative()
         ? convolveDilated(padded, dilation, (phases) => conv1d(phases, kernel))
         : inChunks(padded, reach, (chunk) => conv1d(chunk, kernel, 1, dilation))
-    return bias ? tf.add(y, bias) : y
+    return bias ? addChannels(y, bias) : y
   })
 
 /**

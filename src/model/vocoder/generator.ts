@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from '../../engine/backend.ts'
+import { multiplyChannels } from '../../engine/channels.ts'
 import type { GeneratorConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import {
@@ -164,7 +165,7 @@ function loadSnake(weights: Weights, channels: number): Snake {
 
 /** `[B, N, C] → [B, N, C]`. */
 export const snake = ({ frequency, gain }: Snake, x: tf.Tensor3D): tf.Tensor3D =>
-  tf.tidy(() => tf.add(x, tf.mul(sineSquared(tf.mul(x, frequency)), gain)))
+  tf.tidy(() => tf.add(x, multiplyChannels(sineSquared(multiplyChannels(x, frequency)), gain)))
 
 /**
  * sin²(x). The sine of the WebAssembly backend takes 30 ns per element, which would be more than half of the vocoder's time. A polynomial takes 10 ns.

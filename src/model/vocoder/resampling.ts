@@ -3,6 +3,7 @@
  * windowed-sinc filter ×3 beside the bandwidth extension. All three are transposed convolutions, computed as plain ones by `polyphase`.
  */
 import * as tf from '@tensorflow/tfjs'
+import { addChannels } from '../../engine/channels.ts'
 import { conv1d } from '../../engine/convolution.ts'
 import type { Weights } from '../weights.ts'
 import {
@@ -66,7 +67,7 @@ export function upConvolve({ kernel, bias, rate, before, after }: UpConvolution,
   return tf.tidy(() => {
     const padded = zeroPad(x, before, after)
     const phases = inChunks(padded, before + after, (chunk) => conv1d(chunk, kernel))
-    return tf.add(tf.reshape(phases, [batch, length * rate, -1]), bias)
+    return addChannels(tf.reshape(phases, [batch, length * rate, -1]), bias)
   })
 }
 
