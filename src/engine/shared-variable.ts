@@ -27,7 +27,8 @@ export function shareVariable(variable: tf.Variable): SharedVariable {
 
 function moveToContext(variable: tf.Variable): Counted {
   const { binding, tensorMap } = nativeBackend()
-  const handle = createHandle(variable.shape)
+  const name = freeNames.pop() ?? `variable${names++}`
+  const handle = createHandle(name, variable.shape)
   const dtype = [typeAttribute('dtype', 'float32')]
   /** What TensorFlow.js has in place of the value: the tensor of the value is read when it is asked for, and kept until the next run. */
   let stand: { dataId: object; data: TensorData } | undefined
@@ -87,6 +88,7 @@ function moveToContext(variable: tf.Variable): Counted {
       const ignore = { name: 'ignore_lookup_error', type: binding.TF_ATTR_BOOL, value: true }
       binding.executeOp('DestroyResourceOp', [ignore], [handle], 0)
       binding.deleteTensor(handle)
+      freeNames.push(name)
     },
   }
   return self
@@ -95,15 +97,16 @@ function moveToContext(variable: tf.Variable): Counted {
 const defineId = (data: TensorData, descriptor: PropertyDescriptor) =>
   Object.defineProperty(data, 'id', { ...descriptor, enumerable: true, configurable: true })
 
-let handles = 0
+/** Handles of one name are the same variable. TensorFlow remembers every name for ever, so names are used again. */
+const freeNames: string[] = []
+let names = 0
 
-/** The name is new: handles of one name are the same variable. */
-function createHandle(shape: readonly number[]): number {
+function createHandle(name: string, shape: readonly number[]): number {
   const { binding } = nativeBackend()
   const attributes = [
     typeAttribute('dtype', 'float32'),
     { name: 'shape', type: binding.TF_ATTR_SHAPE, value: [...shape] },
-    { name: 'shared_name', type: binding.TF_ATTR_STRING, value: `variable${handles++}` },
+    { name: 'shared_name', type: binding.TF_ATTR_STRING, value: name },
   ]
   return (binding.executeOp('VarHandleOp', attributes, [], 1)[0] as OpOutput).id
 }

@@ -93,21 +93,29 @@ export type EngineCosts = {
 }
 
 /**
- * The shares of native TensorFlow were measured at the released width with 2 to 6 blocks, at 252 and 1002 tokens, those of the other backends with
- * the bundled base, 1 to 4 blocks and clips of 0.5 to 5 s; the bytes per weight of the text encoder with `scripts/measure-text-encoder.ts`.
+ * The shares of native TensorFlow were measured at the released width: with graphs with 2 to 6 blocks at 252 and 1002 tokens, without graphs with 2 and 4
+ * blocks at 252 tokens in bfloat16. Those of the other backends were measured with the bundled base, 1 to 4 blocks and clips of 0.5 to 5 s, and the bytes
+ * per weight of the text encoder with `scripts/measure-text-encoder.ts`.
+ * @param hasGraphs whether native TensorFlow runs captured functions as graphs.
  */
-export function engineCosts(name: BackendName, precision: Precision, recompute: Checkpointing = 'auto'): EngineCosts {
-  if (name === 'tensorflow')
+export function engineCosts(
+  name: BackendName,
+  precision: Precision,
+  { recompute = 'auto', hasGraphs = true }: { recompute?: Checkpointing | undefined; hasGraphs?: boolean } = {},
+): EngineCosts {
+  if (name === 'tensorflow') {
+    const [perBlock, ofOneBlock] = hasGraphs ? [0.065, 0.12] : [0.5, 0.4]
     return {
       name,
       bytesPerWeight: (dtype) => bytesIn(storagePrecision(dtype, precision)),
-      activationsPerBlock: precision === 'float32' ? 0.09 : 0.065,
-      activationsOfOneBlock: 0.12,
-      activationsOfRecomputedBlock: 0.185,
+      activationsPerBlock: precision === 'float32' ? 1.4 * perBlock : perBlock,
+      activationsOfOneBlock: ofOneBlock,
+      activationsOfRecomputedBlock: perBlock + ofOneBlock,
       recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes, name),
       bytesPerTextWeight: 1.5 * bytesIn(precision),
       baseBytes: 700e6,
     }
+  }
   return {
     name,
     bytesPerWeight: () => (name === 'wasm' ? 8 : 4),

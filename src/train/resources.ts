@@ -2,6 +2,7 @@
 import type { TrainSettings } from '../config/settings.ts'
 import { defaultCacheFolder } from '../encode/cache.ts'
 import { currentBackend } from '../engine/backend.ts'
+import { capturesGraphs } from '../engine/capture.ts'
 import { nativeFacts } from '../engine/native.ts'
 import { currentPrecision } from '../engine/precision.ts'
 import { wasmMemoryBytes } from '../engine/wasm.ts'
@@ -24,7 +25,8 @@ export async function checkResources(
   folder: string,
   reporter: Reporter<TrainEvent>,
 ) {
-  const engine = engineCosts(currentBackend(), currentPrecision(), size.recompute)
+  const options = { recompute: size.recompute, hasGraphs: capturesGraphs() }
+  const engine = engineCosts(currentBackend(), currentPrecision(), options)
   const resources = await readResources(folder)
   const requirements = requirementsOf(base, size, engine)
   await reporter.emit({ type: 'requirements', requirements, resources })

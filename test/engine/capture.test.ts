@@ -223,6 +223,19 @@ describe.skipIf(!hasNative)('a captured function on native TensorFlow', needsNat
     expect(nativeTensorCount()).toBe(before)
   })
 
+  it('uses the names of its variables again, because TensorFlow remembers every name', () => {
+    const observed = observeBinding()
+    const variables = [fresh(4), fresh(5)]
+    for (let round = 0; round < 3; round++) {
+      const captured = capture(({ x }: { x: tf.Tensor }) => ({ y: tf.concat([x, ...variables]) }), { variables })
+      tf.dispose(captured.run({ x: tf.tensor1d([1]) }))
+      captured.dispose()
+    }
+    observed.stop()
+    expect(observed.variables).toHaveLength(6)
+    expect(new Set(observed.variables).size).toBe(2)
+  })
+
   it('refuses an op that TensorFlow does not have', () => {
     const captured = capture(({ x }: { x: tf.Tensor }) => {
       const recording = currentRecording() as NonNullable<ReturnType<typeof currentRecording>>

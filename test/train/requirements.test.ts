@@ -122,6 +122,20 @@ describe('the estimated memory of a run', () => {
     expect(Math.abs(wide.memory / 13.95e9 - 1)).toBeLessThan(0.1) // as measured
   })
 
+  it.each([
+    [2, 2.79e9],
+    [4, 4.43e9],
+  ])('is close to what was measured without graphs, with %i blocks', (blocks, measured) => {
+    const transformer = { ...released.config.transformer, num_layers: blocks }
+    const isKept = (name: string) => Number(/\.transformer_blocks\.(\d+)\./.exec(name)?.[1] ?? 0) < blocks
+    const tensors = new Map([...released.checkpoint.tensors].filter(([name]) => isKept(name)))
+    const checkpoint = { ...released.checkpoint, tensors }
+    const small = { ...released, checkpoint, config: { ...released.config, transformer } }
+    const opByOp = engineCosts('tensorflow', 'bfloat16', { hasGraphs: false })
+    const { memory } = requirementsOf(small, demand, { ...opByOp, recomputes: () => false })
+    expect(Math.abs(memory / measured - 1)).toBeLessThan(0.1)
+  })
+
   it('is close to the measured 13.6 GB for clips of 60 s with activation checkpointing', () => {
     const clips = { ...demand, audioDurationSeconds: 60 }
     const { memory } = requirementsOf(released, clips, { ...native, recomputes: () => true })
