@@ -29,7 +29,7 @@ const cli = [
 const native = [
   'test/{diffusion,engine,golden,native}/**/*.test.ts',
   'test/model/gradients/*.test.ts',
-  'test/train/step.test.ts',
+  'test/train/{step,trainer}.test.ts',
 ]
 
 /** The native TensorFlow that the user of this machine has set up is used by the project `native` only. */
