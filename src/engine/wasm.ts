@@ -17,14 +17,15 @@ import { UserError } from '../platform/errors.ts'
  * uses one. Tensors of a backend that was registered with another number of threads are lost.
  * @param threads from 1 to 8; default: one for each physical core that other processes leave idle now. A thread without a core of its own would slow
  *   down all others, because they wait for each other.
+ * @param machine what is known of the cores.
  * @returns a description of the backend, with the reason where threads did not start.
  */
-export async function registerWasm(threads?: number): Promise<string> {
+export async function registerWasm(threads?: number, machine: Cores = { physicalCores, coresInUse }): Promise<string> {
   if (registered && registered.requested === threads) return registered.description
   const wasm = await import('@tensorflow/tfjs-backend-wasm')
   wasm.setWasmPaths(join(dirname(packagePath('')), '/'))
   const ownFactory = registered?.ownFactory ?? (tf.findBackendFactory('wasm') as BackendFactory)
-  const { module, used, description } = await startThreads(threads)
+  const { module, used, description } = await startThreads(threads, machine)
   const factory: BackendFactory = async () => {
     wasm.setThreadsCount(used)
     const backend = new wasm.BackendWasm(module as never)
@@ -37,8 +38,13 @@ export async function registerWasm(threads?: number): Promise<string> {
   return description
 }
 
+type Cores = { physicalCores(): number; coresInUse(seconds: number): Promise<number> }
+
 /** @returns the module where it uses several threads. */
-async function startThreads(requested?: number): Promise<{ module?: Module; used: number; description: string }> {
+async function startThreads(
+  requested: number | undefined,
+  { physicalCores, coresInUse }: Cores,
+): Promise<{ module?: Module; used: number; description: string }> {
   const most = requested ?? Math.min(physicalCores(), maxThreads)
   if (most === 1) return { used: 1, description: 'WebAssembly, one thread' }
   try {

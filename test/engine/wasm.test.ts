@@ -4,10 +4,7 @@ import * as tf from '@tensorflow/tfjs'
 import { getThreadsCount } from '@tensorflow/tfjs-backend-wasm'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
-import { threadsFromEnvironment } from '../../src/engine/wasm.ts'
-import * as hardware from '../../src/machine/hardware.ts'
-
-vi.mock('../../src/machine/hardware.ts', { spy: true })
+import { registerWasm, threadsFromEnvironment } from '../../src/engine/wasm.ts'
 
 afterEach(() => {
   vi.unstubAllEnvs()
@@ -45,23 +42,23 @@ describe('the wasm backend', () => {
     for (const other of byThreads.slice(1)) expect(other).toEqual(byThreads[0])
   })
 
-  it('has one thread per physical core that is idle unless LTX_A2A_THREADS is set', async () => {
-    vi.stubEnv('LTX_A2A_THREADS', '')
-    const descriptions: string[] = []
-    for (const inUse of [0, 0.6, 1, 2.4, 9]) {
-      vi.mocked(hardware.physicalCores).mockReturnValue(4)
-      vi.mocked(hardware.coresInUse).mockResolvedValue(inUse)
-      await startWithThreads(1) // registers it again
-      vi.stubEnv('LTX_A2A_THREADS', '')
-      descriptions.push((await startBackend('wasm')).description)
+  it('has one thread per physical core that is idle', async () => {
+    const busy = ', because other programs use the other cores'
+    const cases: [cores: number, inUse: number, description: string][] = [
+      [4, 0, '4 threads'],
+      [4, 0.6, `3 threads${busy}`],
+      [4, 2.4, `2 threads${busy}`],
+      [4, 9, `one thread${busy}`],
+      [1, 0, 'one thread'],
+      [64, 0, '8 threads'],
+    ]
+    for (const [cores, inUse, description] of cases) {
+      await registerWasm(1) // so that it is registered again
+      const machine = { physicalCores: () => cores, coresInUse: async () => inUse }
+      expect(await registerWasm(undefined, machine)).toBe(`WebAssembly, ${description}`)
+      await tf.setBackend('wasm')
       results()
     }
-    const busy = ', because other programs use the other cores'
-    expect(descriptions).toEqual([
-      'WebAssembly, 4 threads',
-      ...[`WebAssembly, 3 threads${busy}`, `WebAssembly, 3 threads${busy}`, `WebAssembly, 2 threads${busy}`],
-      `WebAssembly, one thread${busy}`,
-    ])
   })
 
   it('has one thread where more do not start, and says why', async () => {
