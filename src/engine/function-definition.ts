@@ -1,6 +1,12 @@
 /** Functions in TensorFlow's format: `FunctionDef`, a protocol buffer. */
 import protobuf from 'protobufjs'
-import { attributeKinds, type ConstantValue, type GraphFunction, type GraphNode } from './graph.ts'
+import {
+  attributeKinds,
+  type ConstantValue,
+  type FunctionArgument,
+  type GraphFunction,
+  type GraphNode,
+} from './graph.ts'
 import type { Binding, OpAttribute } from './native.ts'
 
 /**
@@ -21,6 +27,7 @@ export function encodeFunction(definition: GraphFunction, binding: Binding): Uin
     ret: Object.fromEntries(outputs.map(({ name, from }) => [name, from])),
     attr: { _noinline: { b: true } },
     control_ret: Object.fromEntries(sideEffects.map((node) => [node, node])),
+    arg_attr: shapesOf(inputs),
   }
   return functionType.encode(message).finish()
 }
@@ -30,8 +37,9 @@ const definitions = `
   syntax = "proto3";
   message FunctionDef {
     OpDef signature = 1; repeated NodeDef node_def = 3; map<string, string> ret = 4; map<string, AttrValue> attr = 5;
-    map<string, string> control_ret = 6;
+    map<string, string> control_ret = 6; map<uint32, ArgAttrs> arg_attr = 7;
   }
+  message ArgAttrs { map<string, AttrValue> attr = 1; }
   message OpDef {
     string name = 1; repeated ArgDef input_arg = 2; repeated ArgDef output_arg = 3; bool is_stateful = 17;
     repeated string control_output = 20;
@@ -45,13 +53,20 @@ const definitions = `
     }
   }
   message NameAttrList { string name = 1; }
-  message ListValue { repeated bytes s = 2; repeated int64 i = 3; repeated float f = 4; repeated bool b = 5; repeated int32 type = 6; }
+  message ListValue { repeated bytes s = 2; repeated int64 i = 3; repeated float f = 4; repeated bool b = 5; repeated int32 type = 6; repeated TensorShape shape = 7; }
   message TensorShape { repeated Dim dim = 2; }
   message Dim { int64 size = 1; }
   message TensorProto { int32 dtype = 1; TensorShape tensor_shape = 2; bytes tensor_content = 4; }
 `
 
 const functionType = protobuf.parse(definitions, { keepCase: true }).root.lookupType('FunctionDef')
+
+const shapesOf = (inputs: readonly FunctionArgument[]) =>
+  Object.fromEntries(
+    inputs.flatMap(({ shape }, i) =>
+      shape ? [[i, { attr: { _output_shapes: { list: { shape: [shapeMessage(shape)] } } } }]] : [],
+    ),
+  )
 
 const nodeDef = ({ name, op, inputs, attributes }: GraphNode, binding: Binding) => ({
   name,

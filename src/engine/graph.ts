@@ -16,7 +16,8 @@ export type GraphFunction = {
   sideEffects: readonly string[]
 }
 
-export type FunctionArgument = { name: string; dtype: number }
+/** The shape, where it is known, helps TensorFlow to optimize the function. */
+export type FunctionArgument = { name: string; dtype: number; shape?: readonly number[] }
 
 /** A tensor's shape and TensorFlow's code for its data type. */
 export type TensorSpec = { shape: readonly number[]; dtype: number }

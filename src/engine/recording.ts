@@ -8,6 +8,7 @@ import {
   constantNode,
   createScope,
   dtypeAttribute,
+  type FunctionArgument,
   fitsGraph,
   type GraphFunction,
   type GraphNode,
@@ -118,9 +119,9 @@ export function startRecording(backend: NativeBackend, binding: FunctionBinding,
     specs.set(id, { shape, dtype })
     return id
   }
-  const addArgument = (kind: string, dtype: number) => {
+  const addArgument = (kind: string, { dtype, shape }: Omit<FunctionArgument, 'name'>) => {
     const name = `${kind}${scope.inputs.length}`
-    scope.inputs.push({ name, dtype })
+    scope.inputs.push({ name, dtype, ...(shape && { shape }) })
     return name
   }
   const nameOfOutput: Recording['outputName'] = (node, output = 0) =>
@@ -145,7 +146,7 @@ export function startRecording(backend: NativeBackend, binding: FunctionBinding,
     if (scope !== main) throw new Error('a function of the graph uses a tensor that is not one of its inputs')
     const tensor = { id, ...specOf(id) }
     capturedTensors.push(tensor)
-    return addArgument('captured', tensor.dtype)
+    return addArgument('captured', tensor)
   }
   const addConstant = (constant: ConstantValue) => {
     const { shape, dtype, values } = constant
@@ -198,8 +199,9 @@ export function startRecording(backend: NativeBackend, binding: FunctionBinding,
     const outer = scope
     scope = createScope()
     try {
-      for (const id of inputs) scope.outputNames.set(id, addArgument('input', specOf(id).dtype))
-      for (const id of variables) scope.handleNames.set(id, addArgument('variable', resourceDtype))
+      // without their shapes, which change the last digits but save no time
+      for (const id of inputs) scope.outputNames.set(id, addArgument('input', { dtype: specOf(id).dtype }))
+      for (const id of variables) scope.handleNames.set(id, addArgument('variable', { dtype: resourceDtype }))
       const defined = functionOf(`${name}_${label}_${functions.length}`, body())
       functions.push(defined)
       return defined
@@ -213,11 +215,11 @@ export function startRecording(backend: NativeBackend, binding: FunctionBinding,
       return [...main.nodes.values()]
     },
     ...{ functions, capturedTensors, add, addOnce, outputName: nameOfOutput, outputNameOf, specOf, defineFunction },
-    addInput: (spec) => tensorOf(addPlaceholder(spec, addArgument('input', spec.dtype)), spec),
+    addInput: (spec) => tensorOf(addPlaceholder(spec, addArgument('input', spec)), spec),
     addVariable: (spec) => {
       const id = nextPlaceholder--
       specs.set(id, spec)
-      scope.handleNames.set(id, addArgument('variable', resourceDtype))
+      scope.handleNames.set(id, addArgument('variable', { dtype: resourceDtype }))
       return id
     },
     finish: (outputs) => functionOf(name, outputs),
