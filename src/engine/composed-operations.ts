@@ -28,7 +28,7 @@ export function composeOperations(primitives: Primitives): Operations {
     const multiply = (x: tf.Tensor, matrix: tf.Tensor, from: Rows) =>
       to === 'tokens'
         ? matMul(x, matrix, { transposeA: from === 'features', transposeB: true })
-        : matMul(matrix, x, { transposeB: from === 'tokens' })
+        : matMul(matrix, x, { transposeB: from === 'tokens', sharedB: true })
     // the bias comes last: TensorFlow fuses product, bias and sum into an op that it does not have on every processor
     const addBias = (y: tf.Tensor2D) => {
       if (!layer.bias) return y

@@ -5,13 +5,13 @@ import { type FrozenMatrix, isTrainable } from './device-tensors.ts'
 import { isNative, lacksAvx512, nativeDtypeOf } from './native.ts'
 import { matMul as nativeMatMul, toComputeDtype, toFloat32 } from './native-ops.ts'
 import { customGradient } from './tensor-tree.ts'
-import { type TransposeOptions, wasmMatMul } from './wasm-matmul.ts'
+import { type MatMulOptions, wasmMatMul } from './wasm-matmul.ts'
 
 /** The product of two matrices, or of two stacks of as many, each transposed if asked for. Differentiable in both. */
 export function matMul<T extends tf.Tensor2D | tf.Tensor3D>(
   a: T,
   b: T,
-  { transposeA = false, transposeB = false }: TransposeOptions = {},
+  { transposeA = false, transposeB = false }: MatMulOptions = {},
 ): T {
   const multiply = tf.customGrad((...args) => {
     const [x, y, save] = args as unknown as [T, T, tf.GradSaveFunc]
@@ -57,14 +57,10 @@ function nativeMatMulFrozen(x: tf.Tensor2D, weight: tf.Tensor2D): tf.Tensor2D {
 }
 
 /** The same without a gradient. */
-export const plainMatMul = <T extends tf.Tensor2D | tf.Tensor3D>(
-  a: T,
-  b: T,
-  { transposeA = false, transposeB = false }: TransposeOptions = {},
-): T =>
+export const plainMatMul = <T extends tf.Tensor2D | tf.Tensor3D>(a: T, b: T, options: MatMulOptions = {}): T =>
   currentBackend() === 'wasm'
-    ? wasmMatMul(a, b, { transposeA, transposeB })
-    : (tf.matMul(a, b, transposeA, transposeB) as T)
+    ? wasmMatMul(a, b, options)
+    : (tf.matMul(a, b, options.transposeA, options.transposeB) as T)
 
 /**
  * Computes a product with a large weight in which the sums run down the columns of the weight, such as the gradient of a linear layer's input. It

@@ -7,14 +7,14 @@ import type { FrozenMatrix } from './device-tensors.ts'
 import { matMul, plainMatMul } from './matmul.ts'
 import { isNative } from './native.ts'
 import * as native from './native-ops.ts'
-import type { TransposeOptions } from './wasm-matmul.ts'
+import type { MatMulOptions } from './wasm-matmul.ts'
 
 /** A *matrix* here is a tensor in the precision of matrix products. Everything else is float32. */
 export type Primitives = {
   /** The product of two matrices, each transposed if asked for. */
-  matMul(a: tf.Tensor, b: tf.Tensor, options?: TransposeOptions): tf.Tensor2D
+  matMul(a: tf.Tensor, b: tf.Tensor, options?: MatMulOptions): tf.Tensor2D
   /** The products of two stacks of matrices, `[B, m, k], [B, k, n] → [B, m, n]`. */
-  batchMatMul(a: tf.Tensor, b: tf.Tensor, options?: TransposeOptions): tf.Tensor3D
+  batchMatMul(a: tf.Tensor, b: tf.Tensor, options?: MatMulOptions): tf.Tensor3D
   /** A frozen weight as a matrix, `[out, in]`. */
   weight(frozen: FrozenMatrix): tf.Tensor2D
   /** float32 → matrix. */

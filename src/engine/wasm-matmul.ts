@@ -4,7 +4,12 @@
  */
 import * as tf from '@tensorflow/tfjs'
 
-export type TransposeOptions = { transposeA?: boolean; transposeB?: boolean }
+export type MatMulOptions = {
+  transposeA?: boolean
+  transposeB?: boolean
+  /** Whether the second factor is a factor of several products. */
+  sharedB?: boolean
+}
 
 /**
  * The product of two matrices, or of two stacks of as many, each transposed if asked for. It has no gradient. Transposed operands exist until the end of
@@ -13,13 +18,15 @@ export type TransposeOptions = { transposeA?: boolean; transposeB?: boolean }
 export function wasmMatMul<T extends tf.Tensor2D | tf.Tensor3D>(
   a: T,
   b: T,
-  { transposeA = false, transposeB = false }: TransposeOptions = {},
+  { transposeA = false, transposeB = false, sharedB = false }: MatMulOptions = {},
 ): T {
   const productSize =
     ((a.shape.at(transposeA ? -1 : -2) as number) * b.size) / (b.shape.at(transposeB ? -1 : -2) as number)
-  // A · B = (Bᵀ · Aᵀ)ᵀ. Besides what is transposed, the kernel copies the second factor of each product, which takes twice as long per element.
-  const copied = (transposeA ? a.size : 0) + (transposeB ? 3 : 2) * b.size
-  const copiedAsAWhole = (transposeA ? 2 : 3) * a.size + (transposeB ? 0 : b.size) + productSize
+  // A · B = (Bᵀ · Aᵀ)ᵀ. Besides what is transposed, the kernel copies the second factor of each product, which takes twice as long per element. It keeps
+  // the copy as long as the factor exists, as transposed factors are kept here.
+  const share = sharedB ? 1 / 4 : 1
+  const copied = (transposeA ? a.size : 0) + (transposeB ? 3 : 2) * share * b.size
+  const copiedAsAWhole = (transposeA ? 2 : 3) * a.size + (transposeB ? 0 : share * b.size) + productSize
   if (copiedAsAWhole >= copied) return multiply(transposeA ? transposed(a) : a, transposeB ? transposed(b) : b)
   const product = multiply(transposeB ? b : transposed(b), transposeA ? a : transposed(a))
   const result = transposeLast(product)
