@@ -25,8 +25,8 @@ const demand: RunSize = {
   unknownTexts: 0,
   previews: 2,
 }
-/** 95 % of the memory that the run needs. */
-const tooLittle = 0.95 * requirementsOf(base, demand, wasm).memory
+/** Enough for clips of 2 s. */
+const tooLittle = requirementsOf(base, { ...demand, audioDurationSeconds: 2 }, wasm).memory
 const plenty: MachineResources = {
   place: 'this machine',
   memory: 64e9,
@@ -45,7 +45,7 @@ describe('a run that exceeds the resources', () => {
   it('is refused with a suggestion of shorter clips or a smaller rank that would fit', () => {
     expect(refusal({})).toBe('it fits')
     expect(refusal({ memory: tooLittle })).toMatch(
-      /^this run needs about \d+ MB of memory, but this machine has \d+ MB at most \/ it would fit with --audio-duration-seconds [\d.]+ \(\d+ MB\); --ignore-requirements starts it anyway$/,
+      /^this run needs about \d+ MB of memory, but this machine has \d+ MB at most \/ it would fit with --audio-duration-seconds 2 \(\d+ MB\); --ignore-requirements starts it anyway$/,
     )
     const { memory } = requirementsOf(base, { ...demand, rank: 16 }, wasm)
     expect(refusal({ memory })).toMatch(/it would fit with --rank 16 /)
