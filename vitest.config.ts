@@ -10,7 +10,7 @@ import { defineConfig } from 'vitest/config'
 
 const model = [
   'test/{diffusion,engine,fixtures,golden,model,pretrain,preview}/**/*.test.ts',
-  'test/train/{requirements,resources,sampling,step,trainer}.test.ts',
+  'test/train/{requirements,resources,sampling,step,threads,trainer}.test.ts',
 ]
 
 const cli = [
