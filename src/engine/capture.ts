@@ -30,11 +30,11 @@ export type CapturedFunction<I extends NamedTensors, O extends NamedTensors> = {
 
 export type CaptureOptions = {
   /**
-   * The float32 variables that the function reads or assigns. Other captured functions may have them too, and may change them between calls. Every other
-   * tensor that it uses, besides its inputs, is a constant.
+   * The float32 variables that the function reads or assigns. Several captured functions may share a variable. Every other tensor that it uses, besides
+   * its inputs, is a constant.
    */
   variables?: readonly tf.Variable[]
-  /** How many graphs are kept. The one that was not used for the longest time is dropped first. */
+  /** How many graphs are kept. The least recently used one is dropped first. */
   maxGraphs?: number
 }
 
@@ -57,7 +57,9 @@ export function capture<I extends NamedTensors, O extends NamedTensors>(
       refuseDuringRecording()
       if (shared.length === 0) shared = variables.map(shareVariable)
       const handles = shared.map((variable) => variable.handle())
-      const key = JSON.stringify(Object.entries(inputs).map(([name, { shape, dtype }]) => [name, dtype, shape]))
+      const key = JSON.stringify(
+        Object.entries(inputs).map(([name, input]) => [name, nativeDtypeOf(input), input.shape]),
+      )
       const graph = graphs.get(key) ?? captureGraph(body as never, inputs, variables)
       graphs.delete(key)
       graphs.set(key, graph)

@@ -9,18 +9,19 @@ import { isNative } from './native.ts'
 import type {
   AttentionGradientInputs,
   AttentionInputs,
-  HeadTransform,
   Layout,
   LinearGradient,
   LinearGradientInputs,
   LinearWeights,
-  NormedHeads,
+  NormedQueryKey,
   Operations,
+  QueryKeyTransform,
   RotaryTable,
   Rows,
 } from './operations.ts'
 import { differentiablePrimitives, nativePrimitives, type Primitives, portablePrimitives } from './primitives.ts'
 
+/** Operations that consist of primitives and of float32 functions of TensorFlow.js. They have gradients if the primitives have. */
 export function composeOperations(primitives: Primitives): Operations {
   const { matMul, batchMatMul, weight, toMatrix, toFloat32, add, sub, mul, reshape, biasAdd } = primitives
 
@@ -29,7 +30,7 @@ export function composeOperations(primitives: Primitives): Operations {
       to === 'tokens'
         ? matMul(x, matrix, { transposeA: from === 'features', transposeB: true })
         : matMul(matrix, x, { transposeB: from === 'tokens', sharedB: true })
-    // the bias comes last: TensorFlow fuses product, bias and sum into an op that it does not have on every processor
+    // the bias is added last: otherwise TensorFlow fuses MatMul, BiasAdd and Add into an op that lacks a kernel on some processors
     const addBias = (y: tf.Tensor2D) => {
       if (!layer.bias) return y
       const bias = toMatrix(layer.bias)
@@ -78,18 +79,22 @@ export function composeOperations(primitives: Primitives): Operations {
     return reshape(x, [heads * headDim, tokens])
   }
 
-  const normalizeHeads = (x: tf.Tensor): NormedHeads => {
+  const normalizeQueryKey = (x: tf.Tensor): NormedQueryKey => {
     const inverse = inverseRms(toFloat32(x), 0)
     return { inverse, normed: toMatrix(tf.mul(toFloat32(x), inverse)) }
   }
 
-  const transformHeads = ({ normed }: NormedHeads, heads: number, { scale, rope }: HeadTransform) => {
+  const scaleAndRotate = ({ normed }: NormedQueryKey, heads: number, { scale, rope }: QueryKeyTransform) => {
     if (!scale && !rope) return splitHeads(normed, heads)
     const scaled = splitHeads(scale ? tf.mul(toFloat32(normed), scale) : toFloat32(normed), heads)
     return toMatrix(rope ? rotate(scaled, rope) : scaled)
   }
 
-  const transformHeadsGradient = (dy: tf.Tensor, { normed, inverse }: NormedHeads, { scale, rope }: HeadTransform) => {
+  const scaleAndRotateGradient = (
+    dy: tf.Tensor,
+    { normed, inverse }: NormedQueryKey,
+    { scale, rope }: QueryKeyTransform,
+  ) => {
     const dScaled = rope ? rotate(toFloat32(dy), { cos: rope.cos, sin: tf.neg(rope.sin) }) : toFloat32(dy)
     const joined = tf.reshape(dScaled, normed.shape)
     return toMatrix(rmsNormGradient(scale ? tf.mul(joined, scale) : joined, toFloat32(normed), inverse, 0))
@@ -98,12 +103,13 @@ export function composeOperations(primitives: Primitives): Operations {
   const attention = ({ query, key, value }: AttentionInputs) => {
     const scores = batchMatMul(query, key, { transposeA: true })
     const probabilities = toMatrix(tf.softmax(toFloat32(scores)))
-    return { y: batchMatMul(value, probabilities, { transposeB: true }), probabilities }
+    return { y: batchMatMul(value, probabilities, { transposeB: true }), saved: probabilities }
   }
 
   // softmax: dS = P · (dP − Σ dP · P); the sums over keys equal those of y · dy over the features of a head
   const attentionGradient = (inputs: AttentionGradientInputs) => {
-    const { query, key, value, probabilities, dy, sums, needs } = inputs
+    const { query, key, value, dy, sums, needs } = inputs
+    const probabilities = inputs.saved as tf.Tensor // [H, N, S]
     const [heads] = query.shape as [number]
     const rowSums = reshape(toMatrix(sums), [heads, -1, 1])
     const dScores = mul(sub(batchMatMul(dy, value, { transposeA: true }), rowSums), probabilities)
@@ -137,7 +143,7 @@ export function composeOperations(primitives: Primitives): Operations {
   }
 
   return {
-    ...{ linear, linearGradient, splitHeads, joinHeads, normalizeHeads, transformHeads, transformHeadsGradient },
+    ...{ linear, linearGradient, splitHeads, joinHeads, normalizeQueryKey, scaleAndRotate, scaleAndRotateGradient },
     ...{ attention, attentionGradient, gateHeadsGradient, modulate, modulatedNormGradient },
     headGates: (logits) => toMatrix(tf.expandDims(tf.mul(tf.sigmoid(toFloat32(logits)), 2), 1)),
     gateHeads: (y, gates) => joinHeads(gates ? mul(y, gates) : y),

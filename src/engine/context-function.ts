@@ -3,7 +3,7 @@
  * of graphs computes with one copy.
  */
 import { encodeFunction } from './function-definition.ts'
-import type { GraphFunction } from './graph.ts'
+import type { FunctionDefinition } from './graph.ts'
 import type { FunctionBinding, OpOutput } from './native.ts'
 
 export type ContextFunction = {
@@ -15,8 +15,8 @@ export type ContextFunction = {
 /** Adds a function and those that it calls. @throws Error where a name is taken; then none was added. */
 export function addContextFunction(
   binding: FunctionBinding,
-  main: GraphFunction,
-  called: readonly GraphFunction[],
+  main: FunctionDefinition,
+  called: readonly FunctionDefinition[],
 ): ContextFunction {
   const added: string[] = []
   const remove = () => {

@@ -42,8 +42,6 @@ export function castInPlace(matrix: FrozenMatrix) {
   matrix.stored = after
 }
 
-export const disposeMatrix = ({ stored }: FrozenMatrix) => stored.dispose()
-
 /** Whether a variable was put in the place of the weight: then the base itself is trained. */
 export const isTrainable = ({ stored }: FrozenMatrix) => stored instanceof tf.Variable
 

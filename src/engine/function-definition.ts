@@ -4,7 +4,7 @@ import {
   attributeKinds,
   type ConstantValue,
   type FunctionArgument,
-  type GraphFunction,
+  type FunctionDefinition,
   type GraphNode,
 } from './graph.ts'
 import type { Binding, OpAttribute } from './native.ts'
@@ -13,7 +13,7 @@ import type { Binding, OpAttribute } from './native.ts'
  * The function as the bytes of a `FunctionDef`. `_noinline` keeps TensorFlow from copying the function into its callers, where it would be prepared once
  * per call.
  */
-export function encodeFunction(definition: GraphFunction, binding: Binding): Uint8Array {
+export function encodeFunction(definition: FunctionDefinition, binding: Binding): Uint8Array {
   const { name, inputs, outputs, nodes, sideEffects } = definition
   const message = {
     signature: {

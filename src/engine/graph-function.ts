@@ -3,7 +3,7 @@
  * its own and then called: TensorFlow prepares it once, and frees its intermediate results when the call returns.
  */
 import * as tf from '@tensorflow/tfjs'
-import { callNode, type GraphFunction, type TensorSpec } from './graph.ts'
+import { callNode, type FunctionDefinition, type TensorSpec } from './graph.ts'
 import { nativeBackend, nativeDtypeOf } from './native.ts'
 import { currentRecording, type Recording } from './recording.ts'
 import { flattenTree, type TensorTree, unflattenTree } from './tensor-tree.ts'
@@ -48,7 +48,7 @@ export function graphFunction<R extends TensorTree>(
 type Ids = readonly number[]
 
 /** `results` has the structure of what the body returned, `specs` the specs of its tensors. */
-type RecordedFunction = { definition: GraphFunction; results: TensorTree; specs: TensorSpec[] }
+type RecordedFunction = { definition: FunctionDefinition; results: TensorTree; specs: TensorSpec[] }
 
 const recordedFunctions = new WeakMap<Recording, Map<string, RecordedFunction>>()
 

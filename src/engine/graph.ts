@@ -6,7 +6,7 @@ import { dtypeCodes, type OpAttribute } from './native.ts'
 export type GraphNode = { name: string; op: string; inputs: string[]; attributes: OpAttribute[] }
 
 /** TensorFlow prepares the nodes of a function once, however often it is called. */
-export type GraphFunction = {
+export type FunctionDefinition = {
   name: string
   inputs: readonly FunctionArgument[]
   /** `from` is the output of a node of the function. */
@@ -53,7 +53,7 @@ const maxConstantElements = 1024
 
 /** A node that calls the function. @param args names of outputs, one for each input of the function. */
 export function callNode(
-  { name, inputs, outputs, sideEffects }: GraphFunction,
+  { name, inputs, outputs, sideEffects }: FunctionDefinition,
   args: string[],
 ): Omit<GraphNode, 'name'> {
   const dtypes = (name: string, list: readonly FunctionArgument[]) =>

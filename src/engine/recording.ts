@@ -9,8 +9,8 @@ import {
   createScope,
   dtypeAttribute,
   type FunctionArgument,
+  type FunctionDefinition,
   fitsGraph,
-  type GraphFunction,
   type GraphNode,
   type TensorSpec,
 } from './graph.ts'
@@ -34,7 +34,7 @@ export type Recording = {
   /** The nodes of the captured function itself, without those of the functions that it calls. */
   readonly nodes: readonly GraphNode[]
   /** The functions that it calls. */
-  readonly functions: readonly GraphFunction[]
+  readonly functions: readonly FunctionDefinition[]
   /** Existing tensors that it uses without their being inputs. They are its last inputs, in this order. */
   readonly capturedTensors: readonly CapturedTensor[]
   /** Adds an input to the captured function. @returns its placeholder. */
@@ -42,7 +42,7 @@ export type Recording = {
   /** Adds a variable, which is an input too: its handle. @returns the id of the placeholder for its value. */
   addVariable(spec: TensorSpec): number
   /** The captured function. @param outputs tensors. */
-  finish(outputs: readonly number[]): GraphFunction
+  finish(outputs: readonly number[]): FunctionDefinition
   /** Adds a node. @returns its name. */
   add(node: NewNode): string
   /** The same, unless an equal node was added before. @param controlInputs what must run before a new one. @returns the name of either. */
@@ -70,7 +70,7 @@ export type Recording = {
     inputs: readonly number[],
     variables: readonly number[],
     body: () => readonly number[],
-  ): GraphFunction
+  ): FunctionDefinition
   /** Restores the binding. Captured tensors exist until `release`. */
   stop(): void
   /** Deletes the tensors whose deletion was requested during the recording. */
@@ -92,7 +92,7 @@ export function startRecording(backend: NativeBackend, binding: FunctionBinding,
   refuseDuringRecording()
   const main = createScope()
   let scope = main
-  const functions: GraphFunction[] = []
+  const functions: FunctionDefinition[] = []
   const capturedTensors: CapturedTensor[] = []
   const specs = new Map<number, TensorSpec>()
   const constants = new Map<number, ConstantValue>()
@@ -190,7 +190,7 @@ export function startRecording(backend: NativeBackend, binding: FunctionBinding,
   } satisfies Binding
 
   /** The function in the current scope. */
-  const functionOf = (name: string, outputs: readonly number[]): GraphFunction => {
+  const functionOf = (name: string, outputs: readonly number[]): FunctionDefinition => {
     const { inputs, nodes, sideEffects } = scope
     const results = outputs.map((id, i) => ({ name: `output${i}`, dtype: specOf(id).dtype, from: outputNameOf(id) }))
     return { name, inputs, outputs: results, nodes: [...nodes.values()], sideEffects }

@@ -1,6 +1,6 @@
 /**
  * Variables of captured functions. TensorFlow keeps the value of each once, and all captured functions that use the variable are given its handle: they
- * read and update the value in place. Reading the variable in JavaScript gives its present value.
+ * read and update the value in place. Reading the variable in JavaScript gives its current value.
  */
 import * as tf from '@tensorflow/tfjs'
 import { dtypeCodes, nativeBackend, type OpOutput, type TensorData, typeAttribute } from './native.ts'
@@ -13,9 +13,9 @@ export type SharedVariable = {
   release(): void
 }
 
-type Counted = SharedVariable & { users: number }
+type RefCounted = SharedVariable & { users: number }
 
-const shared = new WeakMap<tf.Variable, Counted>()
+const shared = new WeakMap<tf.Variable, RefCounted>()
 
 /** Shares a float32 variable with the other captured functions that use it. It must be released. */
 export function shareVariable(variable: tf.Variable): SharedVariable {
@@ -25,13 +25,13 @@ export function shareVariable(variable: tf.Variable): SharedVariable {
   return found
 }
 
-function moveToContext(variable: tf.Variable): Counted {
+function moveToContext(variable: tf.Variable): RefCounted {
   const { binding, tensorMap } = nativeBackend()
   const name = freeNames.pop() ?? `variable${names++}`
   const handle = createHandle(name, variable.shape)
   const dtype = [typeAttribute('dtype', 'float32')]
   /** What TensorFlow.js has in place of the value: the tensor of the value is read when it is asked for, and kept until the next run. */
-  let stand: { dataId: object; data: TensorData } | undefined
+  let proxy: { dataId: object; data: TensorData } | undefined
   let lastRead: number | undefined
 
   const read = () => {
@@ -43,13 +43,13 @@ function moveToContext(variable: tf.Variable): Counted {
     if (lastRead !== undefined) binding.deleteTensor(lastRead)
     lastRead = undefined
   }
-  /** Whoever has the stand-in keeps the present value, as an ordinary tensor. */
-  const settle = () => {
-    if (stand && tensorMap.has(stand.dataId)) defineId(stand.data, { value: read(), writable: true })
-    lastRead = undefined // it is the ordinary tensor now, or TensorFlow.js deleted it with the stand-in
-    stand = undefined
+  /** Whoever has the proxy-in keeps the current value, as an ordinary tensor. */
+  const detachProxy = () => {
+    if (proxy && tensorMap.has(proxy.dataId)) defineId(proxy.data, { value: read(), writable: true })
+    lastRead = undefined // it is the ordinary tensor now, or TensorFlow.js deleted it with the proxy-in
+    proxy = undefined
   }
-  const standIn = () => {
+  const createProxy = () => {
     const data: TensorData = {
       id: -1,
       shape: [...variable.shape],
@@ -63,27 +63,27 @@ function moveToContext(variable: tf.Variable): Counted {
     variable.assign(holder)
     holder.dispose()
     defineId(data, { get: read })
-    stand = { dataId, data }
+    proxy = { dataId, data }
   }
 
-  const self: Counted = {
+  const self: RefCounted = {
     users: 0,
     handle: () => {
-      const isAssigned = variable.dataId !== stand?.dataId
-      if (!isAssigned && stand?.data.refCount === 1) {
+      const isAssigned = variable.dataId !== proxy?.dataId
+      if (!isAssigned && proxy?.data.refCount === 1) {
         forgetRead()
         return handle
       }
-      settle() // clones keep the value that they were made from
+      detachProxy() // clones keep the value that they were made from
       if (isAssigned)
         binding.executeOp('AssignVariableOp', dtype, [handle, ...nativeBackend().getInputTensorIds([variable])], 0)
-      standIn()
+      createProxy()
       return handle
     },
     release: () => {
       self.users--
       if (self.users > 0) return
-      settle()
+      detachProxy()
       shared.delete(variable)
       const ignore = { name: 'ignore_lookup_error', type: binding.TF_ATTR_BOOL, value: true }
       binding.executeOp('DestroyResourceOp', [ignore], [handle], 0)

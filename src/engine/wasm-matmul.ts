@@ -3,11 +3,10 @@
  * out first, as few as possible, and the matrices of a stack are multiplied one by one.
  */
 import * as tf from '@tensorflow/tfjs'
+import type { TransposeOptions } from './native-ops.ts'
 
-export type MatMulOptions = {
-  transposeA?: boolean
-  transposeB?: boolean
-  /** Whether the second factor is a factor of several products. */
+export type MatMulOptions = TransposeOptions & {
+  /** A hint: the second factor is a factor of several products. */
   sharedB?: boolean
 }
 
@@ -22,12 +21,12 @@ export function wasmMatMul<T extends tf.Tensor2D | tf.Tensor3D>(
 ): T {
   const productSize =
     ((a.shape.at(transposeA ? -1 : -2) as number) * b.size) / (b.shape.at(transposeB ? -1 : -2) as number)
-  // A · B = (Bᵀ · Aᵀ)ᵀ. Besides what is transposed, the kernel copies the second factor of each product, which takes twice as long per element. It keeps
-  // the copy as long as the factor exists, as transposed factors are kept here.
-  const share = sharedB ? 1 / 4 : 1
-  const copied = (transposeA ? a.size : 0) + (transposeB ? 3 : 2) * share * b.size
-  const copiedAsAWhole = (transposeA ? 2 : 3) * a.size + (transposeB ? 0 : share * b.size) + productSize
-  if (copiedAsAWhole >= copied) return multiply(transposeA ? transposed(a) : a, transposeB ? transposed(b) : b)
+  // A · B = (Bᵀ · Aᵀ)ᵀ. The kernel packs its second factor, at twice the cost per element of a transpose, and keeps the packed copy while the factor exists.
+  // In a block, a shared factor is used in about four products.
+  const shareOfCost = sharedB ? 1 / 4 : 1
+  const directCost = (transposeA ? a.size : 0) + (transposeB ? 3 : 2) * shareOfCost * b.size
+  const transposedCost = (transposeA ? 2 : 3) * a.size + (transposeB ? 0 : shareOfCost * b.size) + productSize
+  if (transposedCost >= directCost) return multiply(transposeA ? transposed(a) : a, transposeB ? transposed(b) : b)
   const product = multiply(transposeB ? b : transposed(b), transposeA ? a : transposed(a))
   const result = transposeLast(product)
   product.dispose()

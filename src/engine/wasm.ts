@@ -9,18 +9,21 @@ import { setTimeout } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import * as tf from '@tensorflow/tfjs'
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm'
-import { coresInUse, physicalCores } from '../machine/hardware.ts'
+import { idleProcessors, physicalCores } from '../machine/hardware.ts'
 import { UserError } from '../platform/errors.ts'
 
 /**
  * Registers the backend `wasm`; `tf.setBackend('wasm')` then starts it. The results do not depend on the number of threads. Where threads do not start, it
  * uses one. Tensors of a backend that was registered with another number of threads are lost.
- * @param threads from 1 to 8; default: one for each physical core that other processes leave idle now. A thread without a core of its own would slow
- *   down all others, because they wait for each other.
+ * @param threads from 1 to 8; default: one for each core that other processes leave idle now, at most 8. A thread without a core of its own
+ *   would slow down all others, because they busy-wait for each other.
  * @param machine what is known of the cores.
  * @returns a description of the backend, with the reason where threads did not start.
  */
-export async function registerWasm(threads?: number, machine: Cores = { physicalCores, coresInUse }): Promise<string> {
+export async function registerWasm(
+  threads?: number,
+  machine: Cores = { physicalCores, idleProcessors },
+): Promise<string> {
   if (registered && registered.requested === threads) return registered.description
   const wasm = await import('@tensorflow/tfjs-backend-wasm')
   wasm.setWasmPaths(join(dirname(packagePath('')), '/'))
@@ -38,18 +41,19 @@ export async function registerWasm(threads?: number, machine: Cores = { physical
   return description
 }
 
-type Cores = { physicalCores(): number; coresInUse(seconds: number): Promise<number> }
+type Cores = { physicalCores(): number; idleProcessors(seconds: number): Promise<number> }
 
 /** @returns the module where it uses several threads. */
 async function startThreads(
   requested: number | undefined,
-  { physicalCores, coresInUse }: Cores,
+  { physicalCores, idleProcessors }: Cores,
 ): Promise<{ module?: Module; used: number; description: string }> {
   const most = requested ?? Math.min(physicalCores(), maxThreads)
   if (most === 1) return { used: 1, description: 'WebAssembly, one thread' }
   try {
-    const [module, inUse] = await Promise.all([startModule(most), requested ? 0 : coresInUse(observedSeconds)])
-    const used = Math.max(1, most - Math.round(inUse))
+    const idle = requested ? requested : idleProcessors(observedSeconds)
+    const [module, free] = await Promise.all([startModule(most), idle])
+    const used = Math.min(most, Math.max(1, Math.round(free)))
     if (used > 1) return { module, used, description: `WebAssembly, ${used} threads${used < most ? busy : ''}` }
     module.PThread.terminateAllThreads()
     return { used, description: `WebAssembly, one thread${busy}` }
@@ -58,7 +62,7 @@ async function startThreads(
   }
 }
 
-const busy = ', because other programs use the other cores'
+const busy = ', because other programs keep the other cores busy'
 
 /** About as long as the threads take to start. */
 const observedSeconds = 0.1
@@ -72,7 +76,7 @@ export function threadsFromEnvironment({ LTX_A2A_THREADS: text }: NodeJS.Process
   const threads = /^\d+$/.test(text) ? Number(text) : 0
   if (threads >= 1 && threads <= maxThreads) return threads
   throw new UserError(`LTX_A2A_THREADS is ${text}`, {
-    hint: `set it to a number from 1 to ${maxThreads}, or unset it: then there is one thread per idle core`,
+    hint: `set it to a number from 1 to ${maxThreads}, or unset it: then there is one thread for each idle core, at most ${maxThreads}`,
   })
 }
 

@@ -31,27 +31,27 @@ export function physicalCores(cpuinfo = textOf('/proc/cpuinfo'), quota = textOf(
   return Math.max(1, Math.min(cores, threads, share))
 }
 
-/** How many cores other processes use. @param seconds how long to observe them. */
-export async function coresInUse(seconds: number): Promise<number> {
+/** How many logical processors of the machine are not used by other processes. @param seconds how long to observe them. */
+export async function idleProcessors(seconds: number): Promise<number> {
   const before = processorTimes()
   await setTimeout(1000 * seconds)
-  return coresInUseBetween(before, processorTimes())
+  return idleProcessorsBetween(before, processorTimes())
 }
 
-/** In milliseconds since the start of the machine, over all cores; `own` is what this process used. */
-export type ProcessorTimes = { cores: number; busy: number; idle: number; own: number }
+/** In milliseconds since the start of the machine, over all logical processors; `own` is what this process used. */
+export type ProcessorTimes = { processors: number; busy: number; idle: number; own: number }
 
-export function coresInUseBetween(before: ProcessorTimes, after: ProcessorTimes): number {
-  const elapsed = (after.busy + after.idle - before.busy - before.idle) / after.cores
-  const byOthers = after.busy - before.busy - (after.own - before.own)
-  return elapsed > 0 ? Math.max(0, byOthers / elapsed) : 0
+export function idleProcessorsBetween(before: ProcessorTimes, after: ProcessorTimes): number {
+  const elapsed = (after.busy + after.idle - before.busy - before.idle) / after.processors
+  const byOthers = Math.max(0, after.busy - before.busy - (after.own - before.own))
+  return elapsed > 0 ? after.processors - byOthers / elapsed : after.processors
 }
 
 function processorTimes(): ProcessorTimes {
   const { user, system } = process.cpuUsage()
   const times = cpus().map(({ times }) => times)
   const busy = sum(times.map(({ user, nice, sys, irq }) => user + nice + sys + irq))
-  return { cores: times.length, busy, idle: sum(times.map(({ idle }) => idle)), own: (user + system) / 1000 }
+  return { processors: times.length, busy, idle: sum(times.map(({ idle }) => idle)), own: (user + system) / 1000 }
 }
 
 /** The instruction sets of an x86 processor under Linux; undefined where the system does not list them. */

@@ -1,7 +1,15 @@
 /** Gated multi-head attention, as the transformer and the text connector use it (reference §6.4), with its gradient written by hand. */
 import * as tf from '@tensorflow/tfjs'
 import { constant } from '../engine/device-tensors.ts'
-import type { HeadTransform, Layout, NormedHeads, Operations, RotaryTable, SavedLinear } from '../engine/operations.ts'
+import type {
+  Layout,
+  NormedQueryKey,
+  Operations,
+  QueryKeyTransform,
+  RotaryTable,
+  SavedLinear,
+} from '../engine/operations.ts'
+import type { TensorTree } from '../engine/tensor-tree.ts'
 import { type Linear, loadLinear } from './layers.ts'
 import type { Weights } from './weights.ts'
 
@@ -36,10 +44,10 @@ export function loadAttention(weights: Weights, { heads, headDim, contextWidth }
   }
 }
 
-/** Keys and values `[H, d, S]` of what is attended to. Without keys, every token gets its own value, as if it attended to itself alone. */
+/** The values `[H, d, S]` and the normed keys `[D, S]` of what is attended to. Without keys, every token gets its own value, as if it attended to itself alone. */
 export type KeyValue = {
   value: tf.Tensor
-  key?: NormedHeads | undefined
+  key?: NormedQueryKey | undefined
   saved: { value: SavedLinear; key?: SavedLinear }
 }
 
@@ -47,7 +55,7 @@ export type SavedAttention = {
   /** `[H, d, N]`, before the gates. */
   attended: tf.Tensor
   gates?: tf.Tensor | undefined
-  scores?: { query: NormedHeads; probabilities: tf.Tensor } | undefined
+  scores?: { query: NormedQueryKey; saved: TensorTree } | undefined
   linears: { query?: SavedLinear; output: SavedLinear }
 }
 
@@ -65,7 +73,7 @@ export function projectKeyValue(
   const value = ops.splitHeads(y, layer.heads)
   if (skipSelfAttention) return { value, saved: { value: saved } }
   const key = ops.linear(layer.key, context, tokensToFeatures)
-  return { value, key: ops.normalizeHeads(key.y), saved: { value: saved, key: key.saved } }
+  return { value, key: ops.normalizeQueryKey(key.y), saved: { value: saved, key: key.saved } }
 }
 
 /** The tokens `[N, D]` attend to keys and values: `[N, D]`. The gates depend on x. */
@@ -84,35 +92,35 @@ export function attention(
   return { y: output.y, saved: { attended, gates, scores: attention?.scores, linears } }
 }
 
-type KeysAndPositions = { value: tf.Tensor; key: NormedHeads; rope: RotaryTable | undefined }
+type KeysAndPositions = { value: tf.Tensor; key: NormedQueryKey; rope: RotaryTable | undefined }
 
 function attend(ops: Operations, layer: Attention, x: tf.Tensor, { value, key, rope }: KeysAndPositions) {
   const { y, saved } = ops.linear(layer.query, x, tokensToFeatures)
-  const query = ops.normalizeHeads(y)
-  const transforms = headTransforms(layer, rope)
-  const { y: attended, probabilities } = ops.attention({
-    query: ops.transformHeads(query, layer.heads, transforms.query),
-    key: ops.transformHeads(key, layer.heads, transforms.key),
+  const query = ops.normalizeQueryKey(y)
+  const transforms = queryKeyTransforms(layer, rope)
+  const { y: attended, saved: savedScores } = ops.attention({
+    query: ops.scaleAndRotate(query, layer.heads, transforms.query),
+    key: ops.scaleAndRotate(key, layer.heads, transforms.key),
     value,
   })
-  return { attended, scores: { query, probabilities }, linear: saved }
+  return { attended, scores: { query, saved: savedScores }, linear: saved }
 }
 
 /**
  * What normed queries and keys are multiplied with: the weights of their norms and 1 / √d. Without rotary positions all of it is applied to the queries,
- * which are fewer than the keys.
+ * which are usually fewer than the keys.
  */
-function headTransforms(
+function queryKeyTransforms(
   { queryNorm, keyNorm, heads }: Attention,
   rope: RotaryTable | undefined,
-): { query: HeadTransform; key: HeadTransform } {
+): { query: QueryKeyTransform; key: QueryKeyTransform } {
   const scoreScale = Math.sqrt(heads / queryNorm.size)
   const column = (scale: tf.Tensor) => tf.reshape(scale, [-1, 1])
   if (!rope) return { query: { scale: column(tf.mul(tf.mul(queryNorm, keyNorm), scoreScale)) }, key: {} }
   return { query: { scale: column(tf.mul(queryNorm, scoreScale)), rope }, key: { scale: column(keyNorm), rope } }
 }
 
-export type AttentionGradientInputs = {
+export type AttentionBackwardInputs = {
   dy: tf.Tensor
   x: tf.Tensor
   context: tf.Tensor
@@ -131,10 +139,14 @@ export type AttentionGradient = {
   factors: tf.Tensor2D[]
 }
 
+/**
+ * The gradients of `attention`. dy and x are matrices `[N, D]`, the context `[S, D]`. The gradients of the factors are in the order key, query, value,
+ * output, loraA before loraB.
+ */
 export function attentionGradient(
   ops: Operations,
   layer: Attention,
-  { dy, x, context, rope, keyValue, saved, needsContextGradient }: AttentionGradientInputs,
+  { dy, x, context, rope, keyValue, saved, needsContextGradient }: AttentionBackwardInputs,
 ): AttentionGradient {
   const { attended, gates, scores, linears } = saved
   const output = ops.linearGradient(layer.output, {
@@ -168,16 +180,16 @@ export function attentionGradient(
     }
   }
 
-  const { query, probabilities } = scores
-  const transforms = headTransforms(layer, rope)
+  const { query } = scores
+  const transforms = queryKeyTransforms(layer, rope)
   const isNeeded = (name: 'key' | 'value') => needsContextGradient || layer[name].lora !== undefined
   const gradients = ops.attentionGradient({
-    query: ops.transformHeads(query, layer.heads, transforms.query),
-    key: ops.transformHeads(key, layer.heads, transforms.key),
-    ...{ value, probabilities, dy: dHeads, sums, needs: { key: isNeeded('key'), value: isNeeded('value') } },
+    query: ops.scaleAndRotate(query, layer.heads, transforms.query),
+    key: ops.scaleAndRotate(key, layer.heads, transforms.key),
+    ...{ value, saved: scores.saved, dy: dHeads, sums, needs: { key: isNeeded('key'), value: isNeeded('value') } },
   })
-  const queryGrad = backward('query', ops.transformHeadsGradient(gradients.query, query, transforms.query))
-  const keyGrad = gradients.key && backward('key', ops.transformHeadsGradient(gradients.key, key, transforms.key))
+  const queryGrad = backward('query', ops.scaleAndRotateGradient(gradients.query, query, transforms.query))
+  const keyGrad = gradients.key && backward('key', ops.scaleAndRotateGradient(gradients.key, key, transforms.key))
   const valueGrad = gradients.value && backward('value', ops.joinHeads(gradients.value))
   return {
     dx: [...dx, queryGrad.dx as tf.Tensor2D],

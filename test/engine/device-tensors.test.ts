@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
-import { castInPlace, disposeMatrix, frozenMatrix } from '../../src/engine/device-tensors.ts'
+import { castInPlace, frozenMatrix } from '../../src/engine/device-tensors.ts'
 import { matMulFrozen } from '../../src/engine/matmul.ts'
 import { nativeDtypeOf } from '../../src/engine/native.ts'
 import { toFloat32 } from '../../src/engine/native-ops.ts'
@@ -37,7 +37,7 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative,
     const decoded = decode(stored.bytes, stored.dtype)
     const rounded = expected === 'bfloat16' ? decode(toBfloat16(decoded), 'BF16') : decoded
     expect(tf.tidy(() => [...toFloat32(weight).dataSync()])).toEqual([...rounded])
-    disposeMatrix(matrix)
+    matrix.stored.dispose()
   })
 
   it('keeps its values when the next tensor is read into the same buffer', async () => {
@@ -55,7 +55,7 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative,
       file.close()
       const means = matrices.map(({ stored }) => tf.tidy(() => tf.mean(toFloat32(stored as tf.Tensor)).dataSync()[0]))
       expect(means).toEqual([1, 2, 3])
-      for (const matrix of matrices) disposeMatrix(matrix)
+      for (const matrix of matrices) matrix.stored.dispose()
     }
   })
 
@@ -69,7 +69,7 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative,
       expect(nativeDtypeOf(matrix.stored as tf.Tensor)).toBe(precision)
       expect(matrix.stored === uploaded).toBe(precision === 'bfloat16')
       castInPlace(matrix)
-      disposeMatrix(matrix)
+      matrix.stored.dispose()
       expect(tf.memory().numTensors).toBe(before)
     }
   })
@@ -88,6 +88,6 @@ describe.skipIf(!hasNative)('a frozen weight on native TensorFlow', needsNative,
       return [...value.dataSync(), ...grad.dataSync()]
     }) as [number[], number[]]
     for (const [i, number] of actual.entries()) expect(number).toBeCloseTo(expected[i] as number, 3)
-    disposeMatrix(matrix)
+    matrix.stored.dispose()
   })
 })

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { encodeFunction } from '../../src/engine/function-definition.ts'
-import type { FunctionArgument, GraphFunction } from '../../src/engine/graph.ts'
+import type { FunctionArgument, FunctionDefinition } from '../../src/engine/graph.ts'
 import type { Binding } from '../../src/engine/native.ts'
 
 const codes = ['STRING', 'INT', 'FLOAT', 'BOOL', 'TYPE', 'SHAPE'].map((kind, i) => [`TF_ATTR_${kind}`, i] as const)
@@ -9,7 +9,7 @@ const binding = Object.fromEntries(codes) as unknown as Binding
 const encoded = (...inputs: FunctionArgument[]) => {
   const [{ name: from }] = inputs as [FunctionArgument]
   const outputs = [{ name: 'output0', dtype: 1, from }]
-  const definition: GraphFunction = { name: 'f', inputs, outputs, nodes: [], sideEffects: [] }
+  const definition: FunctionDefinition = { name: 'f', inputs, outputs, nodes: [], sideEffects: [] }
   return Buffer.from(encodeFunction(definition, binding)).toString('latin1')
 }
 

@@ -43,18 +43,19 @@ describe('the wasm backend', () => {
   })
 
   it('has one thread per physical core that is idle', async () => {
-    const busy = ', because other programs use the other cores'
-    const cases: [cores: number, inUse: number, description: string][] = [
-      [4, 0, '4 threads'],
-      [4, 0.6, `3 threads${busy}`],
-      [4, 2.4, `2 threads${busy}`],
-      [4, 9, `one thread${busy}`],
-      [1, 0, 'one thread'],
-      [64, 0, '8 threads'],
+    const busy = ', because other programs keep the other cores busy'
+    const cases: [cores: number, idle: number, description: string][] = [
+      [4, 4, '4 threads'],
+      [4, 8, '4 threads'], // of eight logical processors
+      [4, 3.4, `3 threads${busy}`],
+      [4, 1.6, `2 threads${busy}`],
+      [4, 0.1, `one thread${busy}`],
+      [1, 1, 'one thread'],
+      [64, 56.4, '8 threads'],
     ]
-    for (const [cores, inUse, description] of cases) {
+    for (const [cores, idle, description] of cases) {
       await registerWasm(1) // so that it is registered again
-      const machine = { physicalCores: () => cores, coresInUse: async () => inUse }
+      const machine = { physicalCores: () => cores, idleProcessors: async () => idle }
       expect(await registerWasm(undefined, machine)).toBe(`WebAssembly, ${description}`)
       await tf.setBackend('wasm')
       results()

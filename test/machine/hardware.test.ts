@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
   bytesIn,
-  coresInUse,
-  coresInUseBetween,
   freeBytesAt,
+  idleProcessors,
+  idleProcessorsBetween,
   instructionSets,
   parseVideoMemory,
   physicalCores,
@@ -38,15 +38,15 @@ describe('the machine report contains', () => {
     expect(physicalCores('', '')).toBeLessThanOrEqual(threads)
   })
 
-  it('the number of cores that other processes use', async () => {
-    const before = { cores: 2, busy: 1000, idle: 5000, own: 40 }
-    // within 100 ms, one core was busy all the time and the other 30 ms
-    const after = { cores: 2, busy: 1130, idle: 5070 }
-    expect(coresInUseBetween(before, { ...after, own: 40 })).toBeCloseTo(1.3, 5)
-    expect(coresInUseBetween(before, { ...after, own: 140 })).toBeCloseTo(0.3, 5)
-    expect(coresInUseBetween(before, { ...after, own: 180 })).toBe(0) // the system counts less precisely than the process
-    expect(coresInUseBetween(before, before)).toBe(0) // it has counted nothing yet
-    expect(await coresInUse(0.02)).toBeLessThanOrEqual(cpus().length + 1)
+  it('the number of processors that other processes leave idle', async () => {
+    const before = { processors: 2, busy: 1000, idle: 5000, own: 40 }
+    // within 100 ms, one processor was busy all the time and the other 30 ms
+    const after = { processors: 2, busy: 1130, idle: 5070 }
+    expect(idleProcessorsBetween(before, { ...after, own: 40 })).toBeCloseTo(0.7, 5)
+    expect(idleProcessorsBetween(before, { ...after, own: 140 })).toBeCloseTo(1.7, 5)
+    expect(idleProcessorsBetween(before, { ...after, own: 180 })).toBe(2) // the system counts less precisely than the process
+    expect(idleProcessorsBetween(before, before)).toBe(2) // it has counted nothing yet
+    expect(await idleProcessors(0.02)).toBeLessThanOrEqual(cpus().length)
   })
 
   it('the names of the graphics cards', () => {

@@ -91,7 +91,7 @@ export const textKeyValue = (ops: Operations, layer: Block, inputs: BlockInputs)
 
 /** What the forward pass saves for the backward pass. */
 export type Activations = {
-  /** The outputs of self-attention and cross-attention before their gates. They are half the size of the residual stream, and give it again. */
+  /** The outputs of self-attention and cross-attention before their gates. The residual stream between the parts is computed from them again. */
   selfAttn: tf.Tensor
   crossAttn: tf.Tensor
   keyValue: KeyValue
@@ -133,7 +133,7 @@ export type BlockBackwardInputs = {
   activations: Activations
 }
 
-/** The gradients of x and of the LoRA factors, in the order of `blockLinears`. */
+/** The gradients of x, `[N, D]`, and of the LoRA factors, in the order of `blockLinears`, all float32. x and dy are float32 `[N, D]`. */
 export function blockBackward(
   ops: Operations,
   layer: Block,

@@ -1,6 +1,6 @@
 /**
- * Activation checkpointing: whether the backward pass computes the activations of each block again, or the forward pass saves them. Saving them makes a
- * step a third faster, but long clips and many blocks need more memory than a machine has (reference §7.7).
+ * Activation checkpointing: whether the backward pass computes the activations of each block again, or the forward pass saves them. Computing them
+ * again makes a step a third slower, but long clips and many blocks need more memory than a machine has (reference §7.7).
  */
 import { totalmem } from 'node:os'
 import { currentBackend } from '../../engine/backend.ts'
@@ -24,8 +24,9 @@ const activationMemoryShare = 0.35
 export type BlockSize = { heads: number; width: number; inner: number }
 
 /**
- * The activations that one block saves: the residual stream in float32, and in the precision of matrix products ten matrices
- * `[N, D]`, the inner activations of the feed-forward, keys and values of the text, and the attention weights.
+ * The activations that one block saves: the residual stream in float32, and in the precision of matrix products eight matrices
+ * `[N, D]` (about two more for x · loraAᵀ and inverse RMS), the inner activations of the feed-forward, keys and values of the text, and the attention
+ * probabilities.
  * @param tokens, textTokens the lengths of the sequence and of the context.
  */
 export function savedActivationBytes({ heads, width, inner }: BlockSize, tokens: number, textTokens: number): number {

@@ -13,7 +13,7 @@ export type StreamInputs = {
   gradients: 'saved' | 'recomputed' | 'automatic'
 }
 
-/** For a batch. */
+/** What all blocks use besides the residual stream, for a batch of B samples. */
 export type BatchInputs = {
   /** For each token, 1 where its noise level is the sigma of the sample, 0 where it is 0. */
   noisy: readonly (0 | 1)[]
@@ -83,7 +83,7 @@ export function applyBlock(
   return batch === 1 ? tf.reshape(outputs[0] as tf.Tensor2D, x.shape) : (tf.stack(outputs) as tf.Tensor3D)
 }
 
-/** In a captured graph, the forward pass is one function and the backward pass another; all blocks call the same two. */
+/** In a captured graph, the text's keys and values, the forward pass and the backward pass are one function each, which all blocks call. */
 function sampleBlock(
   ops: Operations,
   layer: Block,
