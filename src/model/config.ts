@@ -17,7 +17,7 @@ const transformer = z.object({
   audio_out_channels: count,
   audio_positional_embedding_max_pos: z.array(z.number().positive()).length(1),
   positional_embedding_theta: z.number().positive(),
-  norm_eps: z.number().positive(),
+  norm_eps: z.literal(1e-6), // the norms of the blocks have no other
   timestep_scale_multiplier: z.number().positive(),
   rope_type: z.literal('split'),
   use_middle_indices_grid: z.literal(true),

@@ -134,7 +134,9 @@ async function transformClip(
       { stage, reporter },
     )
     const waveform = firstSamples(sampled, Math.round(seconds * sampled.sampleRate))
-    stage.finish(`${durationOf(waveform).toFixed(2)} s of sound from the prompt ${JSON.stringify(prompt)}`)
+    stage.finish(
+      `${durationOf(waveform).toFixed(2)} s of sound ${prompt ? `from the prompt ${JSON.stringify(prompt)}` : 'without a prompt'}`,
+    )
     return waveform
   } finally {
     sampler.close()

@@ -66,7 +66,10 @@ function memory({ memory: { totalBytes, freeBytes } }: DoctorReport): Finding {
 }
 
 function backend({ backend, native }: DoctorReport): Finding {
-  if (backend.failure !== undefined) return { about: 'Backend', found: 'none', grade: 'poor', meaning: backend.failure }
+  if (backend.failure !== undefined) {
+    const meaning = [backend.failure, backend.hint].filter(Boolean).join(': ')
+    return { about: 'Backend', found: 'none', grade: 'poor', meaning }
+  }
   const { name, description, passedOver } = backend
   const found = `${name}: ${description}`
   if (name === 'tensorflow') {

@@ -24,8 +24,8 @@ import { sum } from '../platform/statistics.ts'
 import { writeObstacle } from '../platform/user-folders.ts'
 import { toolVersion } from '../platform/version.ts'
 
-export type Missing = { failure: string }
-type Found<Facts> = (Facts & { failure?: never }) | (Missing & Partial<Record<keyof Facts, never>>)
+export type Missing = { failure: string; hint?: string }
+type Found<Facts> = (Facts & { failure?: never; hint?: never }) | (Missing & Partial<Record<keyof Facts, never>>)
 
 export type DoctorReport = {
   tool: string
@@ -73,7 +73,7 @@ export async function examineMachine(
     try {
       return await look()
     } catch (error) {
-      if (error instanceof UserError) return { failure: error.message }
+      if (error instanceof UserError) return { failure: error.message, ...(error.hint && { hint: error.hint }) }
       throw error
     }
   }

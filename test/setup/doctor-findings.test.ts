@@ -66,9 +66,10 @@ describe('the doctor reports', () => {
 
   it('that no backend works', () => {
     const { products: _, ...without } = bare
-    const report = { ...without, backend: { failure: 'the tensorflow backend cannot be used here' } }
+    const failure = 'the tensorflow backend cannot be used here'
+    const report = { ...without, backend: { failure, hint: 'use --backend auto' } }
     const [backend, ...others] = findings(report).filter(({ about }) => /Backend|products/.test(about))
-    expect(backend).toMatchObject({ grade: 'poor', meaning: 'the tensorflow backend cannot be used here' })
+    expect(backend).toMatchObject({ grade: 'poor', meaning: `${failure}: use --backend auto` })
     expect(others).toEqual([])
   })
 
