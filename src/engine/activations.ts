@@ -1,4 +1,4 @@
-/** Norms and activations of tensors in float32, with the derivatives that gradients written by hand use. */
+/** Norms, activations and rotations of tensors in float32, with the derivatives that gradients written by hand use. */
 import * as tf from '@tensorflow/tfjs'
 
 export const normEpsilon = 1e-6
@@ -36,4 +36,14 @@ export function geluDerivative<T extends tf.Tensor>(x: T): T {
   const gate = tf.sigmoid(tf.mul(x, tf.add(tf.mul(square, cubicTerm), linearTerm)))
   const inner = tf.mul(tf.mul(x, tf.sub(1, gate)), tf.add(tf.mul(square, 3 * cubicTerm), linearTerm))
   return tf.mul(gate, tf.add(inner, 1))
+}
+
+/** The rotation of rotary position embeddings: the halves [a, b] along an axis become [a·cos − b·sin, b·cos + a·sin]. */
+export function rotateHalves<T extends tf.Tensor>(
+  x: T,
+  { cos, sin }: { cos: tf.Tensor; sin: tf.Tensor },
+  axis: number,
+): T {
+  const [a, b] = tf.split(x, 2, axis) as [T, T]
+  return tf.concat([tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))], axis) as T
 }

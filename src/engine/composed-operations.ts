@@ -3,7 +3,7 @@
  * precision, and how products are computed.
  */
 import * as tf from '@tensorflow/tfjs'
-import { gelu, geluDerivative, inverseRms, rmsNormGradient } from './activations.ts'
+import { gelu, geluDerivative, inverseRms, rmsNormGradient, rotateHalves } from './activations.ts'
 import { padRowsForMatMul } from './matmul.ts'
 import { isNative } from './native.ts'
 import type {
@@ -16,7 +16,6 @@ import type {
   NormedQueryKey,
   Operations,
   QueryKeyTransform,
-  RotaryTable,
   Rows,
 } from './operations.ts'
 import { differentiablePrimitives, nativePrimitives, type Primitives, portablePrimitives } from './primitives.ts'
@@ -87,7 +86,7 @@ export function composeOperations(primitives: Primitives): Operations {
   const scaleAndRotate = ({ normed }: NormedQueryKey, heads: number, { scale, rope }: QueryKeyTransform) => {
     if (!scale && !rope) return splitHeads(normed, heads)
     const scaled = splitHeads(scale ? tf.mul(toFloat32(normed), scale) : toFloat32(normed), heads)
-    return toMatrix(rope ? rotate(scaled, rope) : scaled)
+    return toMatrix(rope ? rotateHalves(scaled, rope, 1) : scaled)
   }
 
   const scaleAndRotateGradient = (
@@ -95,7 +94,7 @@ export function composeOperations(primitives: Primitives): Operations {
     { normed, inverse }: NormedQueryKey,
     { scale, rope }: QueryKeyTransform,
   ) => {
-    const dScaled = rope ? rotate(toFloat32(dy), { cos: rope.cos, sin: tf.neg(rope.sin) }) : toFloat32(dy)
+    const dScaled = rope ? rotateHalves(toFloat32(dy), { cos: rope.cos, sin: tf.neg(rope.sin) }, 1) : toFloat32(dy)
     const joined = tf.reshape(dScaled, normed.shape)
     return toMatrix(rmsNormGradient(scale ? tf.mul(joined, scale) : joined, toFloat32(normed), inverse, 0))
   }
@@ -162,12 +161,6 @@ export function composeOperations(primitives: Primitives): Operations {
 const tokenAxis = (rows: Rows): 0 | 1 => (rows === 'tokens' ? 0 : 1)
 
 const scaled = (x: tf.Tensor2D, scale: number): tf.Tensor2D => (scale === 1 ? x : tf.mul(x, scale))
-
-/** [a, b] → [a·cos − b·sin, b·cos + a·sin] for the halves a, b of each head's features. */
-function rotate(x: tf.Tensor, { cos, sin }: RotaryTable): tf.Tensor {
-  const [a, b] = tf.split(x, 2, 1) as [tf.Tensor, tf.Tensor]
-  return tf.concat([tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))], 1)
-}
 
 const portableOperations = composeOperations(portablePrimitives)
 

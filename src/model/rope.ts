@@ -23,12 +23,6 @@ export function tokensLast({ cos, sin }: RopeTable): RotaryTable {
   return { cos: transpose(cos), sin: transpose(sin) }
 }
 
-/** [a, b] → [a·cos − b·sin, b·cos + a·sin] for the halves a, b of each head's features: `[B, H, N, d]`. */
-export function applyRope(x: tf.Tensor4D, { cos, sin }: RopeTable): tf.Tensor4D {
-  const [a, b] = tf.split(x, 2, -1) as [tf.Tensor4D, tf.Tensor4D]
-  return tf.concat([tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))], -1)
-}
-
 /** The positions of latent frames in seconds. Frame i starts at max(4i − 3, 0) hundredths of a second; its position is the middle of the frame. */
 export function frameCenterSeconds(frames: number): Float64Array {
   const start = (i: number) => Math.max(4 * i - 3, 0) * 0.01

@@ -4,7 +4,7 @@
  */
 import { basename } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
-import { gelu, rmsNorm } from '../../engine/activations.ts'
+import { gelu, rmsNorm, rotateHalves } from '../../engine/activations.ts'
 import { castInPlace, constant } from '../../engine/device-tensors.ts'
 import { matMul } from '../../engine/matmul.ts'
 import { toBfloat16, toFloat32 } from '../../formats/dtypes.ts'
@@ -12,7 +12,7 @@ import type { Safetensors } from '../../formats/safetensors.ts'
 import { openShards } from '../../formats/shards.ts'
 import { UserError } from '../../platform/errors.ts'
 import { type Linear, linear, loadLinear } from '../layers.ts'
-import { applyRope, type RopeTable } from '../rope.ts'
+import type { RopeTable } from '../rope.ts'
 import { type Weights, weightsOf } from '../weights.ts'
 import { type GemmaConfig, type LayerKind, readGemmaConfig } from './gemma-folder.ts'
 
@@ -167,8 +167,8 @@ function loadGemmaAttention(weights: Weights, config: GemmaConfig): GemmaAttenti
 function gemmaAttention(layer: GemmaAttention, x: tf.Tensor2D, { rope, mask }: PositionTables): tf.Tensor2D {
   const { headDim, scoreScale } = layer
   const tokens = x.shape[0]
-  const query = applyRope(gemmaNorm(layer.queryNorm, splitHeads(linear(layer.query, x), headDim)), rope)
-  const key = applyRope(gemmaNorm(layer.keyNorm, splitHeads(linear(layer.key, x), headDim)), rope)
+  const query = rotateHalves(gemmaNorm(layer.queryNorm, splitHeads(linear(layer.query, x), headDim)), rope, -1)
+  const key = rotateHalves(gemmaNorm(layer.keyNorm, splitHeads(linear(layer.key, x), headDim)), rope, -1)
   const value = splitHeads(linear(layer.value, x), headDim)
   // adjacent query heads share a key head, so they are multiplied with it as one matrix of more rows
   const stack = (y: tf.Tensor4D) => tf.reshape<tf.Rank.R3>(y, [value.shape[1], -1, headDim] as never)
