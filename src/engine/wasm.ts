@@ -9,21 +9,18 @@ import { setTimeout } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import * as tf from '@tensorflow/tfjs'
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm'
-import { idleProcessors, physicalCores } from '../machine/hardware.ts'
+import { addressSpaceLimit, idleProcessors, physicalCores } from '../machine/hardware.ts'
 import { UserError } from '../platform/errors.ts'
+import { sizeText } from '../platform/text.ts'
 
 /**
  * Registers the backend `wasm`; `tf.setBackend('wasm')` then starts it. The results do not depend on the number of threads. Where threads do not start, it
  * uses one. Tensors of a backend that was registered with another number of threads are lost.
  * @param threads from 1 to 8; default: one for each core that other processes leave idle now, at most 8. A thread without a core of its own
  *   would slow down all others, because they busy-wait for each other.
- * @param machine what is known of the cores.
  * @returns a description of the backend, with the reason where threads did not start.
  */
-export async function registerWasm(
-  threads?: number,
-  machine: Cores = { physicalCores, idleProcessors },
-): Promise<string> {
+export async function registerWasm(threads?: number, machine = thisMachine): Promise<string> {
   if (registered && registered.requested === threads) return registered.description
   const wasm = await import('@tensorflow/tfjs-backend-wasm')
   wasm.setWasmPaths(join(dirname(packagePath('')), '/'))
@@ -41,21 +38,29 @@ export async function registerWasm(
   return description
 }
 
-type Cores = { physicalCores(): number; idleProcessors(seconds: number): Promise<number> }
+/** What is known of the machine, and of the limits of this process. */
+type Machine = {
+  physicalCores(): number
+  idleProcessors(seconds: number): Promise<number>
+  addressSpaceLimit(): number
+}
+
+const thisMachine: Machine = { physicalCores, idleProcessors, addressSpaceLimit }
 
 /** @returns the module where it uses several threads. */
 async function startThreads(
   requested: number | undefined,
-  { physicalCores, idleProcessors }: Cores,
+  { physicalCores, idleProcessors, addressSpaceLimit }: Machine,
 ): Promise<{ module?: Module; used: number; description: string }> {
   const most = requested ?? Math.min(physicalCores(), maxThreads)
   if (most === 1) return { used: 1, description: 'WebAssembly, one thread' }
   try {
+    requireAddressSpace(addressSpaceLimit())
     const idle = requested ? requested : idleProcessors(observedSeconds)
     const [module, free] = await Promise.all([startModule(most), idle])
     const used = Math.min(most, Math.max(1, Math.round(free)))
+    endUnusedWorkers(module, used)
     if (used > 1) return { module, used, description: `WebAssembly, ${used} threads${used < most ? busy : ''}` }
-    module.PThread.terminateAllThreads()
     return { used, description: `WebAssembly, one thread${busy}` }
   } catch (error) {
     return { used: 1, description: `WebAssembly, one thread, because more did not start: ${(error as Error).message}` }
@@ -63,6 +68,19 @@ async function startThreads(
 }
 
 const busy = ', because other programs keep the other cores busy'
+
+/** With less, a worker may end the process: V8 cannot reserve its memory, which is no error that could be caught. */
+const minAddressSpace = 24 * 2 ** 30
+
+/** @throws Error where the address space is limited too much. */
+function requireAddressSpace(limit: number) {
+  if (limit < minAddressSpace) throw new Error(`the address space is limited to ${sizeText(limit)}`)
+}
+
+/** The build starts eight workers. The main thread is one of the threads. */
+function endUnusedWorkers({ PThread: { unusedWorkers } }: Module, threads: number) {
+  for (const worker of unusedWorkers.splice(threads - 1)) void worker.terminate()
+}
 
 /** About as long as the threads take to start. */
 const observedSeconds = 0.1
@@ -88,7 +106,7 @@ let registered: { requested: number | undefined; description: string; ownFactory
 /** WebAssembly cannot address more. */
 export const wasmMemoryBytes = 2 ** 32
 
-/** The build creates so many workers at most. */
+/** The build starts so many workers. */
 const maxThreads = 8
 
 /** The one that the package registers its backend with. */
@@ -123,9 +141,10 @@ async function startModule(threads: number): Promise<Module> {
   const { promise: failure, reject: fail } = promiseWithReject()
   const options: Partial<Module> & Record<string, unknown> = {
     mainScriptUrlOrBlob: script,
+    printErr: (text: string) => (isStarting ? undefined : process.emitWarning(text)), // why it does not start is thrown, too
     locateFile: (file: string) => (file.endsWith('.worker.js') ? workerUrl(script) : file),
     instantiateWasm: (imports: Imports, receive: (instance: object, module: object) => void) => {
-      imports.env.emscripten_num_logical_cores = () => 2 * threads // Emscripten creates a worker for every second one
+      imports.env.emscripten_num_logical_cores = () => 2 * threads // the backend uses half of them
       WebAssembly.instantiate(readFileSync(script.replace(/\.js$/, '.wasm')), imports).then(({ instance, module }) => {
         receive(instance, module)
         for (const worker of options.PThread?.unusedWorkers ?? []) worker.onerror = fail // Emscripten's throws where nothing catches it
@@ -133,6 +152,7 @@ async function startModule(threads: number): Promise<Module> {
       return {}
     },
   }
+  let isStarting = true
   const timer = new AbortController()
   try {
     const module = await Promise.race([createModule(options), failure, timeout(timer.signal)])
@@ -141,6 +161,7 @@ async function startModule(threads: number): Promise<Module> {
     options.PThread?.terminateAllThreads()
     throw error
   } finally {
+    isStarting = false
     timer.abort()
   }
 }

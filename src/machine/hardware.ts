@@ -31,6 +31,12 @@ export function physicalCores(cpuinfo = textOf('/proc/cpuinfo'), quota = textOf(
   return Math.max(1, Math.min(cores, threads, share))
 }
 
+/** The limit on the address space of this process in bytes, as `ulimit -v` sets it; infinite where there is none or the system does not say. */
+export function addressSpaceLimit(limits = textOf('/proc/self/limits')): number {
+  const [, bytes] = /^Max address space\s+(\d+)/m.exec(limits) ?? []
+  return bytes === undefined ? Number.POSITIVE_INFINITY : Number(bytes)
+}
+
 /** How many logical processors of the machine are not used by other processes. @param seconds how long to observe them. */
 export async function idleProcessors(seconds: number): Promise<number> {
   const before = processorTimes()

@@ -1,10 +1,13 @@
 import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import * as tf from '@tensorflow/tfjs'
 import { getThreadsCount } from '@tensorflow/tfjs-backend-wasm'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { registerWasm, threadsFromEnvironment } from '../../src/engine/wasm.ts'
+import { needs } from '../needs.ts'
 
 afterEach(() => {
   vi.unstubAllEnvs()
@@ -55,11 +58,42 @@ describe('the wasm backend', () => {
     ]
     for (const [cores, idle, description] of cases) {
       await registerWasm(1) // so that it is registered again
-      const machine = { physicalCores: () => cores, idleProcessors: async () => idle }
+      const machine = {
+        physicalCores: () => cores,
+        idleProcessors: async () => idle,
+        addressSpaceLimit: () => Infinity,
+      }
       expect(await registerWasm(undefined, machine)).toBe(`WebAssembly, ${description}`)
       await tf.setBackend('wasm')
       results()
     }
+  })
+
+  it('has one thread where the address space is too small for workers', async () => {
+    await registerWasm(1)
+    const machine = { physicalCores: () => 4, idleProcessors: async () => 4, addressSpaceLimit: () => 14e9 }
+    expect(await registerWasm(undefined, machine)).toBe(
+      'WebAssembly, one thread, because more did not start: the address space is limited to 14.00 GB',
+    )
+  })
+
+  it.skipIf(process.platform !== 'linux')('survives a limit on the address space', needs('Linux'), () => {
+    const backend = fileURLToPath(new URL('../../dist/engine/backend.js', import.meta.url))
+    const script = `import(${JSON.stringify(backend)}).then(({ startBackend }) => startBackend("wasm")).then((b) => console.log(b.description))`
+    const command = `ulimit -c 0; ulimit -v 14000000; exec "$0" -e '${script}'`
+    const { stdout, status } = spawnSync('bash', ['-c', command, process.execPath], {
+      env: { ...process.env, LTX_A2A_THREADS: '2' },
+    })
+    expect([String(stdout), status]).toEqual([expect.stringContaining('one thread, because'), 0])
+  })
+
+  it.skipIf(process.platform !== 'linux')('has no more workers than threads', needs('Linux'), async () => {
+    const threads = () => readdirSync('/proc/self/task').length
+    await startWithThreads(1)
+    await setTimeout(200) // workers of earlier tests end
+    const before = threads()
+    await startWithThreads(3)
+    await vi.waitFor(() => expect(threads() - before).toBe(2), { timeout: 10_000 })
   })
 
   it('has one thread where more do not start, and says why', async () => {
@@ -70,7 +104,7 @@ describe('the wasm backend', () => {
       }
     }
     vi.stubGlobal('WebAssembly', Object.create(WebAssembly, { Memory: { value: withoutSharedMemory } }))
-    expect(await startWithThreads(3)).toBe(
+    expect(await startWithThreads(5)).toBe(
       'WebAssembly, one thread, because more did not start: could not allocate memory',
     )
     const alone = results()

@@ -3,6 +3,7 @@ import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
+  addressSpaceLimit,
   bytesIn,
   freeBytesAt,
   idleProcessors,
@@ -36,6 +37,14 @@ describe('the machine report contains', () => {
     expect(physicalCores('', '150000 100000\n')).toBe(1) // a container that may use one and a half
     expect(physicalCores('', '50000 100000\n')).toBe(1)
     expect(physicalCores('', '')).toBeLessThanOrEqual(threads)
+  })
+
+  it('the limit on the address space', () => {
+    const limits = (limit: string) =>
+      `Max cpu time  unlimited unlimited seconds\nMax address space  ${limit}  unlimited  bytes\n`
+    expect(addressSpaceLimit(limits('14336000000'))).toBe(14_336_000_000)
+    expect(addressSpaceLimit(limits('unlimited'))).toBe(Number.POSITIVE_INFINITY)
+    expect(addressSpaceLimit('')).toBe(Number.POSITIVE_INFINITY)
   })
 
   it('the number of processors that other processes leave idle', async () => {
