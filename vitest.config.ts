@@ -70,6 +70,7 @@ export default defineConfig({
           include: ['test/golden/**/*.test.ts'],
           env: { ...withoutNative, LTX_A2A_THREADS: '2' },
           maxWorkers: 1,
+          sequence: { groupOrder: 1 }, // after the other projects: its threads need the cores
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
