@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import * as tf from '@tensorflow/tfjs'
 import { getThreadsCount } from '@tensorflow/tfjs-backend-wasm'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { registerWasm, threadsFromEnvironment } from '../../src/engine/wasm.ts'
 import { needs } from '../needs.ts'
@@ -16,6 +16,8 @@ afterEach(() => {
 
 /** Node's types do not include WebAssembly. */
 declare const WebAssembly: { Memory: new (options: { initial: number; shared?: boolean }) => object }
+
+beforeAll(() => tf.disposeVariables()) // those that other tests left would belong to a backend that is replaced
 
 async function startWithThreads(threads: number): Promise<string> {
   vi.stubEnv('LTX_A2A_THREADS', String(threads))

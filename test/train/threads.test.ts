@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs'
 import { expect, it, vi } from 'vitest'
 import { loraTargetModules } from '../../src/config/parameters.ts'
 import { startBackend } from '../../src/engine/backend.ts'
@@ -18,6 +19,7 @@ it('a training on WebAssembly has the same losses and parameters with any number
     results.push({ losses, parameters: [...trainer.parameters].map(([name, value]) => [name, value.dataSync()]) })
     trainer.dispose()
     detachLora(model)
+    tf.disposeVariables() // before the backend that they belong to is replaced
   }
   vi.unstubAllEnvs()
   expect(results[1]).toEqual(results[0])
