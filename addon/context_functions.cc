@@ -1,5 +1,5 @@
-// Functions of TensorFlow's eager context, for the addon of tfjs-node: three methods of its binding. A function that was added is run by the method
-// `executeOp` under its name. `src/setup/addon.ts` compiles this file together with the sources of tfjs-node, which call `DefineContextFunctions`.
+// Functions of TensorFlow's eager context, and the registry of ops, for the addon of tfjs-node: three methods of its binding. The method `executeOp`
+// runs an added function by its name. `src/setup/addon.ts` compiles this file together with the sources of tfjs-node, which call `DefineContextFunctions`.
 
 #include <node_api.h>
 

@@ -1,6 +1,6 @@
 /**
  * Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`, `start --blocks 4`, `encode --pairs 20`, `preview --blocks 4 --steps 4`, `bundled`. Where a
- * ratio to the floor was recorded with the same command and processor, it is compared. `--record <version>` records it.
+ * ratio to the floor was recorded for the same sizes, backend and processor, it is compared. `--record <version>` records it.
  */
 import { parseArgs } from 'node:util'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
@@ -35,38 +35,42 @@ const [blocks, seconds, steps, pairs, rank, contextTokens] = [
   ...[values.blocks, values.seconds, values.steps, values.pairs, values.rank, values.context],
 ].map(Number) as [number, number, number, number, number, number]
 
-const checkpointing = values.recompute as Checkpointing
+const stepSizes = { blocks, seconds, rank, contextTokens, checkpointing: values.recompute as Checkpointing }
+const encodeSizes = { pairs, seconds }
+const previewSizes = { blocks, seconds, contextTokens }
+const bundledSizes = { seconds, rank, contextTokens }
 
-const benches: Record<string, () => Promise<object>> = {
-  step: () => benchStep({ blocks, seconds, steps, rank, contextTokens, checkpointing }),
-  start: () => benchStart({ blocks, seconds, steps, rank, contextTokens, checkpointing }),
-  encode: () => benchEncode({ pairs, seconds }),
-  preview: () => benchPreview({ blocks, seconds, steps, contextTokens }),
-  bundled: () => benchBundled({ seconds, steps, rank, contextTokens }),
+/** The sizes decide what is measured; the number of steps does not. */
+const benches: Record<string, { sizes: object; run: () => Promise<object> }> = {
+  step: { sizes: stepSizes, run: () => benchStep({ ...stepSizes, steps }) },
+  start: { sizes: stepSizes, run: () => benchStart({ ...stepSizes, steps }) },
+  encode: { sizes: encodeSizes, run: () => benchEncode(encodeSizes) },
+  preview: { sizes: previewSizes, run: () => benchPreview({ ...previewSizes, steps }) },
+  bundled: { sizes: bundledSizes, run: () => benchBundled({ ...bundledSizes, steps }) },
 }
 
-const bench = benches[positionals[0] ?? '']
+const [name = ''] = positionals
+const bench = benches[name]
 if (!bench) throw new Error(`choose a benchmark: ${Object.keys(benches).join(', ')}`)
 const backend = await startBackend(values.backend as BackendChoice)
 console.error(backend.description)
-const result: object & { ratioToFloor?: number; ratioToRecorded?: number } = await bench()
-if (result.ratioToFloor !== undefined) compareWithRecorded(result.ratioToFloor)
+const result: object & { ratioToFloor?: number; ratioToRecorded?: number } = await bench.run()
+if (result.ratioToFloor !== undefined) compareWithRecorded(bench.sizes, result.ratioToFloor)
 if (values.json) console.log(JSON.stringify(result))
 else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(24)} ${valueText(value)}`)
 
-/** The number of steps and the output format do not change what is measured. */
-function compareWithRecorded(ratioToFloor: number) {
-  const { steps: _, json: __, record, backend: ___, ...options } = values
-  const sizes = Object.entries(options).map(([name, value]) => `${name} ${value}`)
+/** Adds the ratio to a recorded one of the same sizes, backend and processor, and records the new one if asked for. */
+function compareWithRecorded(sizes: object, ratioToFloor: number) {
   const kind =
     backend.name === 'tensorflow' ? currentPrecision() : (/\w+ threads?/.exec(backend.description)?.[0] ?? '')
-  const measurement = [positionals[0], ...sizes, backend.name, kind, readProcessor().model].join(', ')
+  const sizeTexts = Object.entries(sizes).map(([size, value]) => `${size} ${value}`)
+  const measurement = [name, ...sizeTexts, backend.name, kind, readProcessor().model].join(', ')
   const recorded = recordedRatio(measurement)
   if (recorded) {
     result.ratioToRecorded = ratioToFloor / recorded.ratioToFloor
     console.error(`compared with ${recorded.version}, whose ratio to the floor was ${recorded.ratioToFloor}`)
   }
-  if (record !== undefined) recordRatio(measurement, record, ratioToFloor)
+  if (values.record !== undefined) recordRatio(measurement, values.record, ratioToFloor)
 }
 
 /** Numbers with four digits; durations as wall time and CPU time. */

@@ -1,13 +1,11 @@
 /** `bench preview`: one preview at the sizes of the released model: sampling with both kinds of guidance, decoding, vocoding. */
 import * as tf from '@tensorflow/tfjs'
-import { openSampler } from '../../src/diffusion/sampler.ts'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
-import { targetLatentFrames } from '../../src/model/audio-vae/latents.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
-import { decodePatches, generateLatents, soundOf } from '../../src/preview/render.ts'
+import { decodePatches, soundOf } from '../../src/preview/render.ts'
 import { modelWidth } from './released.ts'
-import { randomMatrix } from './step.ts'
+import { timeSampling } from './sampling.ts'
 import { syntheticBase } from './synthetic-base.ts'
 import { type Duration, medianDuration, peakGigabytes, startTimer } from './timing.ts'
 
@@ -38,25 +36,7 @@ export async function benchPreview({
 }: PreviewBenchOptions): Promise<PreviewResult> {
   const base = syntheticBase(blocks)
   const [model, load] = await timed(() => loadTransformer(base.components.transformer, base.config.transformer))
-  const request = {
-    reference: randomMatrix('reference', Math.ceil(25 * seconds) + 1, 128),
-    context: randomMatrix('context', contextTokens, modelWidth),
-    negativeContext: randomMatrix('negative context', contextTokens, modelWidth),
-    ...{
-      frames: targetLatentFrames(seconds),
-      steps: Math.max(2, steps),
-      seed: 1,
-      guidance: { cfg: 7, stg: 1, rescale: 0.7 },
-    },
-  }
-  const sampler = openSampler(model)
-  const stepDurations: Duration[] = []
-  let timer = startTimer()
-  const latents = await generateLatents(sampler, request, () => {
-    stepDurations.push(timer())
-    timer = startTimer()
-  })
-  sampler.close()
+  const { latents, durations } = await timeSampling(model, { seconds, steps, contextTokens, width: modelWidth })
   const [mel, decoding] = await timed(async () => {
     const mel = decodePatches(base, latents)
     await mel.data()
@@ -71,8 +51,8 @@ export async function benchPreview({
       blocks,
       seconds,
       load,
-      firstStep: stepDurations[0] as Duration,
-      step: medianDuration(stepDurations.slice(1)),
+      firstStep: durations[0] as Duration,
+      step: medianDuration(durations.slice(1)),
       decoding,
       vocoding,
     },

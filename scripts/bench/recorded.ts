@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 const path = fileURLToPath(new URL('recorded.json', import.meta.url))
 
-/** Ratios to the floor by what was measured: the command, the backend with its precision or threads, and the processor. */
+/** Ratios to the floor by what was measured: the benchmark with its sizes, the backend with its precision or threads, and the processor. */
 type Recorded = { [measurement: string]: { version: string; ratioToFloor: number } }
 
 const readRecorded = (): Recorded => (existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {})

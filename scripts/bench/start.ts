@@ -12,9 +12,10 @@ import { weightsOf } from '../../src/model/weights.ts'
 import { median } from '../../src/platform/statistics.ts'
 import { createTrainer } from '../../src/train/trainer.ts'
 import { releasedConfig, releasedShapes } from './released.ts'
-import { randomPair, type StepBenchOptions, trainerSettings } from './step.ts'
+import type { StepBenchOptions } from './step.ts'
 import { syntheticWeights } from './synthetic-weights.ts'
 import { peakGigabytes, secondsSince } from './timing.ts'
+import { randomPair, trainerSettings } from './training.ts'
 
 export type StartResult = {
   backend: string

@@ -1,24 +1,26 @@
-/** Signals `[B, N, C]` and one number per channel, `[C]`. Differentiable. */
+/** Arithmetic of signals `[B, L, C]` with one value per channel, `[C]`. Differentiable. */
 import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from './backend.ts'
 
-export const multiplyChannels = (x: tf.Tensor3D, numbers: tf.Tensor1D): tf.Tensor3D => byChannel(tf.mul, x, numbers)
+/** x · values. */
+export const multiplyChannels = (x: tf.Tensor3D, values: tf.Tensor1D): tf.Tensor3D => byChannel(tf.mul, x, values)
 
-export const addChannels = (x: tf.Tensor3D, numbers: tf.Tensor1D): tf.Tensor3D => byChannel(tf.add, x, numbers)
+/** x + values. */
+export const addChannels = (x: tf.Tensor3D, values: tf.Tensor1D): tf.Tensor3D => byChannel(tf.add, x, values)
 
 type Operation = (x: tf.Tensor, y: tf.Tensor) => tf.Tensor
 
 /**
- * The WebAssembly backend starts its kernel anew for each sample of the signal, which takes 24 ns per number with two channels and 0.5 ns with a hundred.
- * So as many samples as divide the signal are one long row there, and the numbers are repeated.
+ * The kernels of the WebAssembly backend have an overhead for each row that a value is broadcast to, which dominates with few channels. Samples are
+ * therefore grouped into rows of up to `maxRow` values, and the values of the channels are tiled.
  */
-function byChannel(operation: Operation, x: tf.Tensor3D, numbers: tf.Tensor1D): tf.Tensor3D {
+function byChannel(operation: Operation, x: tf.Tensor3D, values: tf.Tensor1D): tf.Tensor3D {
   const [batch, length, channels] = x.shape
   const samples = currentBackend() === 'wasm' ? samplesPerRow(batch * length, channels) : 1
-  if (samples === 1) return operation(x, numbers) as tf.Tensor3D
+  if (samples === 1) return operation(x, values) as tf.Tensor3D
   return tf.tidy(() => {
     const rows = tf.reshape(x, [-1, samples * channels])
-    return tf.reshape(operation(rows, tf.tile(numbers, [samples])), x.shape)
+    return tf.reshape(operation(rows, tf.tile(values, [samples])), x.shape)
   })
 }
 

@@ -1,6 +1,6 @@
 /**
- * Functions of TensorFlow's eager context. A graph that is one is given the tensors that it uses at every call, the frozen weights among them: any number
- * of graphs computes with one copy.
+ * Functions of TensorFlow's eager context. All tensors that such a function uses, frozen weights included, are passed at every call, so any number of
+ * functions share one copy.
  */
 import { encodeFunction } from './function-definition.ts'
 import type { FunctionDefinition } from './graph.ts'

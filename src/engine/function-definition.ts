@@ -10,7 +10,7 @@ import {
 import type { Binding, OpAttribute } from './native.ts'
 
 /**
- * The function as the bytes of a `FunctionDef`. `_noinline` keeps TensorFlow from copying the function into its callers, where it would be prepared once
+ * The function as the bytes of a `FunctionDef`. `_noinline` keeps TensorFlow from inlining the function into its callers, where it would be prepared once
  * per call.
  */
 export function encodeFunction(definition: FunctionDefinition, binding: Binding): Uint8Array {

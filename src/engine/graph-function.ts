@@ -36,7 +36,7 @@ export function graphFunction<R extends TensorTree>(
   const [ids, variableIds] = [backend.getInputTensorIds(tensors), backend.getInputTensorIds(variables)]
   const signature = JSON.stringify([
     ...[label, description, describe(variables, [])],
-    [ids, variableIds].map((list) => list.map((id) => list.indexOf(id))), // passing one tensor twice needs a function of its own
+    [ids, variableIds].map((list) => list.map((id) => list.indexOf(id))), // a function recorded with one tensor passed twice does not distinguish the two inputs
   ])
   const known = recordedFunctionsOf(recording)
   const recorded = known.get(signature) ?? record(recording, label, { ids, variableIds, body })

@@ -28,8 +28,11 @@ function listLength({ op, attributes }: GraphNode, attribute: string): number {
   throw new Error(`a node ${op} lacks its attribute ${attribute}`)
 }
 
-/** The outputs of each op. An output with an attribute is a list, as long as the attribute says. */
-type Registry = Map<string, { name: string; number_attr: string; type_list_attr: string }[]>
+/** An output of an op. One with an attribute is a list, as long as the attribute says. */
+type OutputArgument = { name: string; number_attr: string; type_list_attr: string }
+
+/** The outputs of each op. */
+type Registry = Map<string, OutputArgument[]>
 
 /** The registry does not change while the process runs. */
 const registries = new WeakMap<FunctionBinding, Registry>()
@@ -52,5 +55,5 @@ const listType = protobuf.parse(definitions, { keepCase: true }).root.lookupType
 
 function decodeRegistry(bytes: Uint8Array): Registry {
   const { op } = listType.toObject(listType.decode(bytes), { arrays: true, defaults: true })
-  return new Map(op.map(({ name, output_arg }: { name: string; output_arg: [] }) => [name, output_arg]))
+  return new Map(op.map(({ name, output_arg }: { name: string; output_arg: OutputArgument[] }) => [name, output_arg]))
 }

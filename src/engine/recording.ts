@@ -35,7 +35,7 @@ export type Recording = {
   readonly nodes: readonly GraphNode[]
   /** The functions that it calls. */
   readonly functions: readonly FunctionDefinition[]
-  /** Existing tensors that it uses without their being inputs. They are its last inputs, in this order. */
+  /** Existing tensors that the body uses. The recorded function takes them as additional inputs, last, in this order. */
   readonly capturedTensors: readonly CapturedTensor[]
   /** Adds an input to the captured function. @returns its placeholder. */
   addInput(spec: TensorSpec): tf.Tensor
@@ -81,7 +81,7 @@ type NewNode = Omit<GraphNode, 'name'>
 
 let current: Recording | undefined
 
-/** The recording in progress, for ops that a graph needs in another form; undefined where there is none. */
+/** The recording in progress, for code that adds other nodes to a graph than it would run eagerly; undefined where there is none. */
 export const currentRecording = () => current
 
 /**

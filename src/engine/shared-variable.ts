@@ -7,9 +7,9 @@ import { dtypeCodes, nativeBackend, type OpOutput, type TensorData, typeAttribut
 import type { Recording } from './recording.ts'
 
 export type SharedVariable = {
-  /** The handle of the value, for a function that is about to run: a value that was assigned to the variable since is now there. */
+  /** The handle to pass to a function that is about to run. First writes to it what was assigned to the `tf.Variable` since the last run. */
   handle(): number
-  /** The last of those who share the variable gives it its value back. */
+  /** When the last user releases it, the `tf.Variable` has its value as an ordinary tensor again. */
   release(): void
 }
 
@@ -30,7 +30,7 @@ function moveToContext(variable: tf.Variable): RefCounted {
   const name = freeNames.pop() ?? `variable${names++}`
   const handle = createHandle(name, variable.shape)
   const dtype = [typeAttribute('dtype', 'float32')]
-  /** What TensorFlow.js has in place of the value: the tensor of the value is read when it is asked for, and kept until the next run. */
+  /** What TensorFlow.js holds instead of the value. The value is read on first use, and kept until the next run. */
   let proxy: { dataId: object; data: TensorData } | undefined
   let lastRead: number | undefined
 
@@ -38,15 +38,15 @@ function moveToContext(variable: tf.Variable): RefCounted {
     lastRead ??= (binding.executeOp('ReadVariableOp', dtype, [handle], 1)[0] as OpOutput).id
     return lastRead
   }
-  /** Otherwise the next update would copy the value, which would be used twice. */
+  /** While a tensor that was read from the variable exists, the next update would have to copy the value. */
   const forgetRead = () => {
     if (lastRead !== undefined) binding.deleteTensor(lastRead)
     lastRead = undefined
   }
-  /** Whoever has the proxy-in keeps the current value, as an ordinary tensor. */
+  /** Tensors that share the proxy keep the current value, as ordinary tensors. */
   const detachProxy = () => {
     if (proxy && tensorMap.has(proxy.dataId)) defineId(proxy.data, { value: read(), writable: true })
-    lastRead = undefined // it is the ordinary tensor now, or TensorFlow.js deleted it with the proxy-in
+    lastRead = undefined // it is the ordinary tensor now, or TensorFlow.js deleted it with the proxy
     proxy = undefined
   }
   const createProxy = () => {
@@ -97,7 +97,7 @@ function moveToContext(variable: tf.Variable): RefCounted {
 const defineId = (data: TensorData, descriptor: PropertyDescriptor) =>
   Object.defineProperty(data, 'id', { ...descriptor, enumerable: true, configurable: true })
 
-/** Handles of one name are the same variable. TensorFlow remembers every name for ever, so names are used again. */
+/** Handles of one name are the same variable. TensorFlow never forgets a name, so released names are used again. */
 const freeNames: string[] = []
 let names = 0
 

@@ -56,9 +56,8 @@ async function startThreads(
   if (most === 1) return { used: 1, description: 'WebAssembly, one thread' }
   try {
     requireAddressSpace(addressSpaceLimit())
-    const idle = requested ? requested : idleProcessors(observedSeconds)
-    const [module, free] = await Promise.all([startModule(most), idle])
-    const used = Math.min(most, Math.max(1, Math.round(free)))
+    const [module, idle] = await Promise.all([startModule(most), requested ?? idleProcessors(observedSeconds)])
+    const used = Math.min(most, Math.max(1, Math.round(idle)))
     endUnusedWorkers(module, used)
     if (used > 1) return { module, used, description: `WebAssembly, ${used} threads${used < most ? busy : ''}` }
     return { used, description: `WebAssembly, one thread${busy}` }
@@ -69,7 +68,7 @@ async function startThreads(
 
 const busy = ', because other programs keep the other cores busy'
 
-/** With less, a worker may end the process: V8 cannot reserve its memory, which is no error that could be caught. */
+/** With less, V8 may fail to reserve the memory of a worker and end the process, which no program can catch. */
 const minAddressSpace = 24 * 2 ** 30
 
 /** @throws Error where the address space is limited too much. */
@@ -106,7 +105,7 @@ let registered: { requested: number | undefined; description: string; ownFactory
 /** WebAssembly cannot address more. */
 export const wasmMemoryBytes = 2 ** 32
 
-/** The build starts so many workers. */
+/** The number of workers that the build starts. */
 const maxThreads = 8
 
 /** The one that the package registers its backend with. */
@@ -141,10 +140,10 @@ async function startModule(threads: number): Promise<Module> {
   const { promise: failure, reject: fail } = promiseWithReject()
   const options: Partial<Module> & Record<string, unknown> = {
     mainScriptUrlOrBlob: script,
-    printErr: (text: string) => (isStarting ? undefined : process.emitWarning(text)), // why it does not start is thrown, too
+    printErr: (text: string) => (isStarting ? undefined : process.emitWarning(text)), // the reason for a failed start is thrown as well
     locateFile: (file: string) => (file.endsWith('.worker.js') ? workerUrl(script) : file),
     instantiateWasm: (imports: Imports, receive: (instance: object, module: object) => void) => {
-      imports.env.emscripten_num_logical_cores = () => 2 * threads // the backend uses half of them
+      imports.env.emscripten_num_logical_cores = () => 2 * threads // the module has at most as many threads as half of them
       WebAssembly.instantiate(readFileSync(script.replace(/\.js$/, '.wasm')), imports).then(({ instance, module }) => {
         receive(instance, module)
         for (const worker of options.PThread?.unusedWorkers ?? []) worker.onerror = fail // Emscripten's throws where nothing catches it

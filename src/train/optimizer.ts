@@ -16,7 +16,7 @@ export function startOptimizer(parameters: LoraParameters): OptimizerState {
   return { updates: 0, first: zeroVariables(parameters), second: zeroVariables(parameters) }
 }
 
-/** A variable of zeros for every parameter, of its shape and with its name. */
+/** A variable of zeros for every parameter, of its shape, by its name. */
 export const zeroVariables = (parameters: LoraParameters) =>
   new Map([...parameters].map(([name, like]) => [name, zeroVariable(like)]))
 
@@ -31,10 +31,13 @@ export function disposeOptimizer({ first, second }: OptimizerState) {
   tf.dispose([...first.values(), ...second.values()])
 }
 
+/** The values of gradients by the parameter's name, in ordinary memory. */
+export type HostGradients = ReadonlyMap<string, Float32Array>
+
 /** √Σ‖gradient‖². */
-export function globalNorm(gradients: ReadonlyMap<string, tf.Tensor>): number {
+export function globalNorm(gradients: HostGradients): number {
   let sum = 0
-  for (const gradient of gradients.values()) for (const value of gradient.dataSync<'float32'>()) sum += value * value
+  for (const gradient of gradients.values()) for (const value of gradient) sum += value * value
   return Math.sqrt(sum)
 }
 
@@ -46,46 +49,45 @@ export function globalNorm(gradients: ReadonlyMap<string, tf.Tensor>): number {
 export function adamWStep(
   parameters: LoraParameters,
   state: OptimizerState,
-  gradients: ReadonlyMap<string, tf.Tensor>,
+  gradients: HostGradients,
   { learningRate, norm, maxNorm }: { learningRate: number; norm: number; maxNorm: number },
 ) {
   state.updates++
   const [beta1, beta2] = betas
   const update: Update = {
-    clipping: Math.min(1, maxNorm / (norm + 1e-6)), // with the 1e-6 of torch.nn.utils.clip_grad_norm_
+    clipping: Math.min(1, maxNorm / (norm + clippingEpsilon)),
     stepSize: learningRate / (1 - beta1 ** state.updates),
     secondScale: 1 / Math.sqrt(1 - beta2 ** state.updates),
     decay: 1 - learningRate * weightDecay,
   }
-  for (const [name, parameter] of parameters) {
-    const variables = [parameter, state.first.get(name), state.second.get(name)] as [
-      tf.Variable,
-      tf.Variable,
-      tf.Variable,
-    ]
-    const gradient = (gradients.get(name) as tf.Tensor).dataSync<'float32'>()
-    const [values, first, second] = variables.map((variable) => variable.dataSync<'float32'>().slice()) as [
-      Float32Array,
-      Float32Array,
-      Float32Array,
-    ]
-    updateValues(update, { values, gradient, first, second })
+  for (const [name, gradient] of gradients) {
+    const variables = variablesOf(name, parameters, state)
+    const arrays = variables.map((variable) => variable.dataSync<'float32'>().slice()) as Triple<Float32Array>
+    updateValues(update, gradient, arrays)
     tf.tidy(() => {
-      for (const [i, updated] of [values, first, second].entries())
-        variables[i]?.assign(tf.tensor(updated, parameter.shape))
+      for (const [i, variable] of variables.entries())
+        variable.assign(tf.tensor(arrays[i] as Float32Array, variable.shape))
     })
   }
 }
 
+/** Of `torch.nn.utils.clip_grad_norm_`. */
+const clippingEpsilon = 1e-6
+
+type Triple<T> = [T, T, T]
+
+/** A parameter and its two moments. */
+const variablesOf = (name: string, parameters: LoraParameters, { first, second }: OptimizerState) =>
+  [parameters, first, second].map((variables) => variables.get(name)) as Triple<tf.Variable>
+
 /** The numbers of an update that are the same for all parameters. */
 type Update = { clipping: number; stepSize: number; secondScale: number; decay: number }
 
-/** A parameter, its gradient and its moments. */
-type AdamWValues = Record<'values' | 'gradient' | 'first' | 'second', Float32Array>
-
+/** @param arrays a parameter and its two moments. */
 function updateValues(
   { clipping, stepSize, secondScale, decay }: Update,
-  { values, gradient, first, second }: AdamWValues,
+  gradient: Float32Array,
+  [values, first, second]: Triple<Float32Array>,
 ) {
   const [beta1, beta2] = betas
   for (let i = 0; i < values.length; i++) {
@@ -127,15 +129,15 @@ export function adamWInGraph(
   const orElse = (x: tf.Tensor, otherwise: number) => tf.where(finite, x, tf.scalar(otherwise))
   const learningRate = orElse(scalars.learningRate, 0)
   const [beta1, beta2] = betas.map((beta) => orElse(tf.scalar(beta), 1)) as [tf.Tensor, tf.Tensor]
-  const clipping = orElse(tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6))), 0)
+  const clipping = orElse(tf.minimum(1, tf.div(maxNorm, tf.add(norm, clippingEpsilon))), 0)
   // the kernel adds epsilon before the bias correction of the second moment
-  const uncorrected = tf.mul(tf.sqrt(tf.sub(1, beta2Power)), epsilon)
+  const epsilonHat = tf.mul(tf.sqrt(tf.sub(1, beta2Power)), epsilon)
   const decay = tf.mul(learningRate, weightDecay)
-  const scaling = { learningRate, beta1, beta2, beta1Power, beta2Power, uncorrected, decay, clipping }
+  const scaling = { learningRate, beta1, beta2, beta1Power, beta2Power, epsilonHat, decay, clipping }
   for (const names of namesByBlock(parameters)) {
     const trained = names.map((name) => ({
       gradient: gradients.get(name) as tf.Tensor,
-      variables: [parameters, state.first, state.second].map((kind) => kind.get(name) as tf.Variable),
+      variables: variablesOf(name, parameters, state),
     }))
     const given = { scaling, gradients: trained.map(({ gradient }) => gradient) }
     graphFunction('update', { inputs: given, variables: trained.flatMap(({ variables }) => variables) }, () => {
@@ -145,37 +147,38 @@ export function adamWInGraph(
   }
 }
 
-type Scaling = { [name in 'learningRate' | 'beta1' | 'beta2' | 'beta1Power' | 'beta2Power']: tf.Tensor } & {
-  [name in 'uncorrected' | 'decay' | 'clipping']: tf.Tensor
-}
+type Scaling = Record<
+  'learningRate' | 'beta1' | 'beta2' | 'beta1Power' | 'beta2Power' | 'epsilonHat' | 'decay' | 'clipping',
+  tf.Tensor
+>
 
 /** @param variables the parameter and its two moments. */
 function updateInGraph(gradient: tf.Tensor, variables: readonly tf.Variable[], scaling: Scaling) {
   const [parameter] = variables as [tf.Variable]
-  const { learningRate, beta1, beta2, beta1Power, beta2Power, uncorrected, decay, clipping } = scaling
+  const { learningRate, beta1, beta2, beta1Power, beta2Power, epsilonHat, decay, clipping } = scaling
   const [type, dtype] = [typeAttribute('T', 'float32'), typeAttribute('dtype', 'float32')]
   const clipped = runOp('MulNoNan', [gradient, clipping], [type]) // 0 where clipping is 0, even if the gradient is NaN
   const decayed = updateInPlace('AssignSubVariableOp', [parameter], [tf.mul(parameter, decay)], [dtype])
-  const rest = [beta1Power, beta2Power, learningRate, beta1, beta2, uncorrected, clipped]
+  const rest = [beta1Power, beta2Power, learningRate, beta1, beta2, epsilonHat, clipped]
   updateInPlace('ResourceApplyAdam', variables, rest, [type], [decayed])
 }
 
 /**
  * Adds the gradients of an example to the accumulators, in a graph. The accumulators have the names of the parameters.
- * @param carried 1, or 0 for the first example of a step: what the accumulators held before, even NaN, is then ignored.
+ * @param kept the factor of what the accumulators held before: 1, or 0 for the first example of a step, which ignores even NaN.
  */
 export function accumulateInGraph(
   accumulators: ReadonlyMap<string, tf.Variable>,
   gradients: ReadonlyMap<string, tf.Tensor>,
-  carried: tf.Scalar,
+  kept: tf.Scalar,
 ) {
   const [type, dtype] = [typeAttribute('T', 'float32'), typeAttribute('dtype', 'float32')]
   for (const names of namesByBlock(accumulators)) {
     const variables = names.map((name) => accumulators.get(name) as tf.Variable)
     const added = names.map((name) => gradients.get(name) as tf.Tensor)
-    graphFunction('accumulate', { inputs: { carried, added }, variables }, () => {
+    graphFunction('accumulate', { inputs: { kept, added }, variables }, () => {
       for (const [i, variable] of variables.entries()) {
-        const sum = tf.add(runOp('MulNoNan', [variable, carried], [type]), added[i] as tf.Tensor)
+        const sum = tf.add(runOp('MulNoNan', [variable, kept], [type]), added[i] as tf.Tensor)
         updateInPlace('AssignVariableOp', [variable], [sum], [dtype])
       }
       return []

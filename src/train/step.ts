@@ -77,15 +77,13 @@ export function trainStep(
   losses: readonly (() => tf.Scalar)[],
   { learningRate, maxNorm = maxGradientNorm }: StepOptions,
 ): StepOutcome {
-  const { loss, gradients } = meanGradients(parameters, losses)
-  try {
-    const gradientNorm = globalNorm(gradients)
-    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw new NonFiniteLoss(loss, gradientNorm)
-    adamWStep(parameters, optimizer, gradients, { learningRate, norm: gradientNorm, maxNorm })
-    return { loss, gradientNorm }
-  } finally {
-    tf.dispose([...gradients.values()])
-  }
+  const { loss, gradients: tensors } = meanGradients(parameters, losses)
+  const gradients = new Map([...tensors].map(([name, tensor]) => [name, tensor.dataSync<'float32'>()]))
+  tf.dispose([...tensors.values()])
+  const gradientNorm = globalNorm(gradients)
+  if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw new NonFiniteLoss(loss, gradientNorm)
+  adamWStep(parameters, optimizer, gradients, { learningRate, norm: gradientNorm, maxNorm })
+  return { loss, gradientNorm }
 }
 
 /** The mean loss over the examples and its gradient with respect to every parameter. The caller disposes of the gradients. */
@@ -177,14 +175,14 @@ function captureSeveral(
 ): CapturedStep {
   const accumulators = zeroVariables(parameters)
   const accumulation = capture(
-    ({ count, carried, ...example }: Example & { count: tf.Scalar; carried: tf.Scalar }) => {
+    ({ count, kept, ...example }: Example & { count: tf.Scalar; kept: tf.Scalar }) => {
       const { value, gradients } = lossAndGradients(parameters, () => tf.div(lossOf(example), count))
-      accumulateInGraph(accumulators, gradients, carried)
+      accumulateInGraph(accumulators, gradients, kept)
       return { loss: value }
     },
     { variables: [...parameters.values(), ...accumulators.values()] },
   )
-  const application = capture(
+  const update = capture(
     (inputs: StepScalars & { loss: tf.Scalar }) => updateByGradients(parameters, optimizer, accumulators, inputs),
     { variables: [...variablesOf(parameters, optimizer), ...accumulators.values()] },
   )
@@ -192,13 +190,13 @@ function captureSeveral(
     run: (examples, scalars) => {
       const count = tf.scalar(examples.length)
       const losses = examples.map((example, i) => {
-        return accumulation.run({ ...example, count, carried: tf.scalar(i === 0 ? 0 : 1) }).loss
+        return accumulation.run({ ...example, count, kept: tf.scalar(i === 0 ? 0 : 1) }).loss
       })
-      return application.run({ ...scalars, loss: losses.reduce((sum, loss) => tf.add(sum, loss)) })
+      return update.run({ ...scalars, loss: losses.reduce((sum, loss) => tf.add(sum, loss)) })
     },
     dispose: () => {
       accumulation.dispose()
-      application.dispose()
+      update.dispose()
       tf.dispose([...accumulators.values()])
     },
   }

@@ -24,9 +24,8 @@ const activationMemoryShare = 0.35
 export type BlockSize = { heads: number; width: number; inner: number }
 
 /**
- * The activations that one block saves: the residual stream in float32, and in the precision of matrix products eight matrices
- * `[N, D]` (about two more for x · loraAᵀ and inverse RMS), the inner activations of the feed-forward, keys and values of the text, and the attention
- * probabilities.
+ * The activations that one block saves: the residual stream in float32, and in the precision of matrix products eight matrices `[N, D]` (counted as ten
+ * to include x · loraAᵀ and the inverse RMS), the inner activations of the feed-forward, keys and values of the text, and the attention probabilities.
  * @param tokens, textTokens the lengths of the sequence and of the context.
  */
 export function savedActivationBytes({ heads, width, inner }: BlockSize, tokens: number, textTokens: number): number {
