@@ -1,7 +1,7 @@
 /**
- * Five projects. `unit`: pure code, seconds. `model`: the reference's numbers and the model's parts on the portable backend. `threads`: the reference's
+ * The projects. `unit`: pure code, seconds. `model`: the reference's numbers and the model's parts on the portable backend. `threads`: the reference's
  * numbers with two threads. `cli`: commands, whole trainings, ffmpeg and other processes. `native`: the reference's numbers and gradients on native
- * TensorFlow, which must be set up.
+ * TensorFlow, which must be set up. The others with this name limit the instructions that its fused ops use.
  */
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,6 +31,9 @@ const native = [
   'test/model/gradients/*.test.ts',
   'test/train/{step,trainer}.test.ts',
 ]
+
+/** What is compiled for several kinds of processors. */
+const fusedOps = ['test/native/fused-ops.test.ts', 'test/model/gradients/*.test.ts']
 
 /** The native TensorFlow that the user of this machine has set up is used by the project `native` only. */
 const withoutNative = { LTX_A2A_DATA: join(tmpdir(), 'ltx-a2a-test-no-data') }
@@ -85,6 +88,16 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      ...['baseline', 'avx2', 'avx512_bf16'].map((instructions) => ({
+        extends: true as const,
+        test: {
+          name: `native ${instructions}`,
+          include: fusedOps,
+          env: { LTX_A2A_BACKEND: 'tensorflow', LTX_A2A_PRECISION: 'float32', LTX_A2A_INSTRUCTIONS: instructions },
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      })),
     ],
   },
 })

@@ -1,10 +1,12 @@
 // Functions of TensorFlow's eager context, and the registry of ops, for the addon of tfjs-node: three methods of its binding. The method `executeOp`
-// runs an added function by its name. `src/setup/addon.ts` compiles this file together with the sources of tfjs-node, which call `DefineContextFunctions`.
+// runs an added function by its name. `src/setup/addon.ts` compiles this file together with the sources of tfjs-node, which call `DefineExtensions`.
 
 #include <node_api.h>
 
+#include <exception>
 #include <string>
 
+#include "matmul.h"
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/c/eager/c_api.h"
 #include "tf_auto_status.h"
@@ -86,15 +88,27 @@ napi_value GetAllOps(napi_env env, napi_callback_info) {
 
 }  // namespace
 
-// Adds the methods to the exports of the addon.
-void DefineContextFunctions(napi_env env, napi_value exports) {
+void RegisterFusedOps();
+
+// Adds the methods to the exports of the addon, and the fused ops to TensorFlow.
+void DefineExtensions(napi_env env, napi_value exports) {
+  try {
+    RegisterFusedOps();
+  } catch (const std::exception &error) {
+    return Throw(env, error.what());
+  }
+  napi_value yes = nullptr, multiplies = nullptr;
+  napi_get_boolean(env, true, &yes);
+  napi_get_boolean(env, CanMultiplyBfloat16(), &multiplies);
   const napi_property_descriptor methods[] = {
       {"addFunction", nullptr, AddFunction, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"removeFunction", nullptr, RemoveFunction, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"getAllOps", nullptr, GetAllOps, nullptr, nullptr, nullptr, napi_default, nullptr},
+      {"hasFusedOps", nullptr, nullptr, nullptr, nullptr, yes, napi_default, nullptr},
+      {"multipliesBfloat16", nullptr, nullptr, nullptr, nullptr, multiplies, napi_default, nullptr},
   };
-  if (napi_define_properties(env, exports, 3, methods) != napi_ok)
-    Throw(env, "the methods for functions could not be defined");
+  if (napi_define_properties(env, exports, 5, methods) != napi_ok)
+    Throw(env, "the extensions of the addon could not be defined");
 }
 
 }  // namespace tfnodejs

@@ -21,5 +21,5 @@ python3 -m pip install --quiet --no-deps --no-compile --only-binary=:all: --pyth
 export LTX_A2A_DATA=$folder/data LTX_A2A_CACHE=$folder/cache LTX_A2A_TENSORFLOW_DIR=$folder/python/tensorflow
 node bin/ltx-a2a.js setup-tensorflow --from "$LTX_A2A_TENSORFLOW_DIR"
 node bin/ltx-a2a.js doctor
-npx vitest run --project native --reporter=default --reporter=json --outputFile.json="$reports/native.json"
+npx vitest run --project 'native*' --reporter=default --reporter=json --outputFile.json="$reports/native.json"
 npx vitest run --project cli test/setup --reporter=default --reporter=json --outputFile.json="$reports/setup.json"

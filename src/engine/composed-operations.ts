@@ -4,8 +4,6 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import { gelu, geluDerivative, inverseRms, rmsNormGradient, rotateHalves } from './activations.ts'
-import { padRowsForMatMul } from './matmul.ts'
-import { isNative } from './native.ts'
 import type {
   AttentionGradientInputs,
   AttentionInputs,
@@ -17,55 +15,55 @@ import type {
   Operations,
   QueryKeyTransform,
   Rows,
+  TokenRows,
 } from './operations.ts'
-import { differentiablePrimitives, nativePrimitives, type Primitives, portablePrimitives } from './primitives.ts'
+import {
+  differentiablePrimitives,
+  nativePrimitives,
+  type Primitives,
+  type Product,
+  portablePrimitives,
+} from './primitives.ts'
 
 /** Operations that consist of primitives and of float32 functions of TensorFlow.js. They have gradients if the primitives have. */
 export function composeOperations(primitives: Primitives): Operations {
-  const { matMul, batchMatMul, weight, toMatrix, toFloat32, add, sub, mul, reshape, biasAdd } = primitives
+  const { matMul, batchMatMul, weight, toMatrix, toFloat32, add, sub, mul, reshape, sumOfProducts, matMulToFloat32 } =
+    primitives
 
   const linear = (layer: LinearWeights, x: tf.Tensor, { from, to }: Layout) => {
-    const multiply = (x: tf.Tensor, matrix: tf.Tensor, from: Rows) =>
+    const product = (x: tf.Tensor, matrix: tf.Tensor, from: Rows): Product =>
       to === 'tokens'
-        ? matMul(x, matrix, { transposeA: from === 'features', transposeB: true })
-        : matMul(matrix, x, { transposeB: from === 'tokens', sharedB: true })
-    // the bias is added last: otherwise TensorFlow fuses MatMul, BiasAdd and Add into an op that lacks a kernel on some processors
-    const addBias = (y: tf.Tensor2D) => {
-      if (!layer.bias) return y
-      const bias = toMatrix(layer.bias)
-      return to === 'tokens' ? biasAdd(y, bias) : add(y, reshape(bias, [-1, 1]))
-    }
-    const product = multiply(x, weight(layer.weight), from)
-    if (!layer.lora) return { y: addBias(product), saved: {} }
+        ? { a: x, b: matrix, transposeA: from === 'features', transposeB: true }
+        : { a: matrix, b: x, transposeB: from === 'tokens', sharedB: true }
+    const bias = layer.bias && { values: layer.bias, rows: to }
+    const products = [product(x, weight(layer.weight), from)]
+    if (!layer.lora) return { y: sumOfProducts(products, bias), saved: {} }
     const { a, b, scale } = layer.lora
-    const down = multiply(x, toMatrix(a), from)
-    const up = multiply(down, toMatrix(scaled(b, scale)), to)
-    return { y: addBias(add(product, up)), saved: { down } }
+    const down = sumOfProducts([product(x, toMatrix(a), from)])
+    products.push(product(down, toMatrix(scaled(b, scale)), to))
+    return { y: sumOfProducts(products, bias), saved: { down } }
   }
 
   const linearGradient = (
     layer: LinearWeights,
     { x, dy, saved: { down }, from, to, needsInputGradient }: LinearGradientInputs,
   ): LinearGradient => {
-    const backward = (matrix: tf.Tensor, dy: tf.Tensor) =>
+    const backward = (matrix: tf.Tensor, dy: tf.Tensor): Product =>
       from === 'tokens'
-        ? matMul(dy, matrix, { transposeA: to === 'features' })
-        : matMul(matrix, dy, { transposeA: true, transposeB: to === 'tokens' })
-    const throughWeight = () => {
-      const matrix = weight(layer.weight)
-      const tokens = { axis: tokenAxis(to), features: matrix.shape[1], resultAxis: tokenAxis(from) }
-      return padRowsForMatMul(dy as tf.Tensor2D, tokens, (dy) => backward(matrix, dy))
-    }
-    const dx = needsInputGradient ? throughWeight() : undefined
-    if (!down || !layer.lora) return { ...(dx && { dx }), factors: [] }
+        ? { a: dy, b: matrix, transposeA: to === 'features' }
+        : { a: matrix, b: dy, transposeA: true, transposeB: to === 'tokens' }
+    const products: Product[] = []
+    if (needsInputGradient)
+      products.push({ ...backward(weight(layer.weight), dy), padded: from === 'tokens' ? 'a' : 'b' })
+    if (!down || !layer.lora) return { ...(needsInputGradient && { dx: sumOfProducts(products) }), factors: [] }
     const { scale } = layer.lora
     const a = toMatrix(layer.lora.a)
     const b = toMatrix(scaled(layer.lora.b, scale))
     const dDown = to === 'tokens' ? matMul(dy, b) : matMul(b, dy, { transposeA: true })
-    const da = matMul(dDown, x, { transposeA: to === 'tokens', transposeB: from === 'features' })
-    const db = matMul(dy, down, { transposeA: to === 'tokens', transposeB: to === 'features' })
-    const factors = [toFloat32(da), scaled(toFloat32(db), scale)]
-    return { ...(dx && { dx: add(dx, backward(a, dDown)) }), factors }
+    const da = matMulToFloat32(dDown, x, { transposeA: to === 'tokens', transposeB: from === 'features' })
+    const db = matMulToFloat32(dy, down, { transposeA: to === 'tokens', transposeB: to === 'features' })
+    products.push(backward(a, dDown))
+    return { ...(needsInputGradient && { dx: sumOfProducts(products) }), factors: [da, scaled(db, scale)] }
   }
 
   const splitHeads = (x: tf.Tensor, heads: number) => {
@@ -136,9 +134,11 @@ export function composeOperations(primitives: Primitives): Operations {
   const modulate = (x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor) =>
     toMatrix(tf.add(tf.mul(x, tf.add(scale, 1)), shift))
 
-  const modulatedNormGradient = (dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor) => {
+  const modulatedNormGradient: Operations['modulatedNormGradient'] = ({ dy, x, scale, residual }) => {
     const inverse = inverseRms(x, 1)
-    return rmsNormGradient(tf.mul(toFloat32(dy), tf.add(scale, 1)), tf.mul(x, inverse), inverse, 1)
+    const dModulated = dy.reduce((sum, part) => add(sum, part))
+    const dNormed = tf.mul(toFloat32(dModulated), tf.add(asTensor(scale), 1))
+    return tf.add(residual, rmsNormGradient(dNormed, tf.mul(x, inverse), inverse, 1))
   }
 
   return {
@@ -146,28 +146,25 @@ export function composeOperations(primitives: Primitives): Operations {
     ...{ attention, attentionGradient, gateHeadsGradient, modulate, modulatedNormGradient },
     headGates: (logits) => toMatrix(tf.expandDims(tf.mul(tf.sigmoid(toFloat32(logits)), 2), 1)),
     gateHeads: (y, gates) => joinHeads(gates ? mul(y, gates) : y),
-    modulatedNorm: (x, shift, scale) => modulate(tf.mul(x, inverseRms(x, 1)), shift, scale),
-    addGated: (x, gate, y) => tf.add(x, tf.mul(gate, toFloat32(y))),
-    gatedGradient: (dy, gate) => toMatrix(tf.mul(dy, gate)),
+    modulatedNorm: (x, shift, scale) => modulate(tf.mul(x, inverseRms(x, 1)), asTensor(shift), asTensor(scale)),
+    addGated: (x, gate, y) => tf.add(x, tf.mul(asTensor(gate), toFloat32(y))),
+    gatedGradient: (dy, gate) => toMatrix(tf.mul(dy, asTensor(gate))),
     gelu: (x) => toMatrix(gelu(toFloat32(x))),
     geluGradient: (dy, x) => toMatrix(tf.mul(toFloat32(dy), geluDerivative(toFloat32(x)))),
-    sum: ([first, ...others]) => others.reduce((total, part) => add(total, part), first as tf.Tensor),
     ...{ toMatrix, toFloat32 },
     levels: primitives.levels,
     rowsOfLevels: primitives.rowsOfLevels,
   }
 }
 
-const tokenAxis = (rows: Rows): 0 | 1 => (rows === 'tokens' ? 0 : 1)
+/** The rows of tokens in the form that composed operations use, `[N, D]`. */
+const asTensor = (rows: TokenRows) => rows as tf.Tensor2D
 
 const scaled = (x: tf.Tensor2D, scale: number): tf.Tensor2D => (scale === 1 ? x : tf.mul(x, scale))
 
-const portableOperations = composeOperations(portablePrimitives)
+export const portableOperations = composeOperations(portablePrimitives)
 
 /** In float32, on every backend, with functions that have gradients. */
 export const differentiableOperations = composeOperations(differentiablePrimitives)
 
-const nativeOperations = composeOperations(nativePrimitives)
-
-/** The operations of the current backend. */
-export const currentOperations = (): Operations => (isNative() ? nativeOperations : portableOperations)
+export const nativeOperations = composeOperations(nativePrimitives)

@@ -33,6 +33,16 @@ export type FunctionBinding = Binding & {
   removeFunction(name: string): void
   /** TensorFlow's registry of ops, a serialized OpList. */
   getAllOps(): Uint8Array
+  /** Whether it has fused ops, and whether they include products of bfloat16 on this processor. Missing in addons of earlier versions. */
+  hasFusedOps?: boolean
+  multipliesBfloat16?: boolean
+}
+
+/** Which fused ops the addon has (`addon/fused_kernels.cc`). They run on processors only. */
+export function fusedOps(): { any: boolean; bfloat16Products: boolean } {
+  const { hasFusedOps = false, multipliesBfloat16 = false } = nativeBackend().binding as Partial<FunctionBinding>
+  const any = hasFusedOps && nativeFacts().device === 'CPU'
+  return { any, bfloat16Products: any && multipliesBfloat16 }
 }
 
 export const hasFunctions = (binding: Binding): binding is FunctionBinding => 'addFunction' in binding
@@ -103,10 +113,18 @@ export function upload<T extends tf.Tensor>(tensor: T): T {
 }
 
 /** Runs an op that has one output. */
-export function runOp(op: string, inputs: readonly tf.Tensor[], attributes: readonly OpAttribute[]): tf.Tensor {
+export const runOp = (op: string, inputs: readonly tf.Tensor[], attributes: readonly OpAttribute[]) =>
+  runOpWithOutputs(op, inputs, attributes, 1)[0] as tf.Tensor
+
+/** @param count how many outputs the op has. */
+export function runOpWithOutputs(
+  op: string,
+  inputs: readonly tf.Tensor[],
+  attributes: readonly OpAttribute[],
+  count: number,
+): tf.Tensor[] {
   const backend = nativeBackend()
-  const [output] = backend.binding.executeOp(op, attributes, backend.getInputTensorIds(inputs), 1)
-  return tensorFromOutput(output as OpOutput)
+  return backend.binding.executeOp(op, attributes, backend.getInputTensorIds(inputs), count).map(tensorFromOutput)
 }
 
 /** The output of an op as a tensor that `tf.tidy` tracks. */

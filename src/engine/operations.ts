@@ -49,6 +49,12 @@ export type NormedQueryKey = { normed: tf.Tensor; inverse: tf.Tensor }
 /** What normed queries or keys are multiplied with, `[D, 1]` (for queries it includes 1 / √d), and the positions that they are rotated by. */
 export type QueryKeyTransform = { scale?: tf.Tensor | undefined; rope?: RotaryTable | undefined }
 
+/**
+ * A shift, scale or gate for each token, that of its noise level, from `Operations.rowsOfLevels`: `[N, D]`, or the rows by level, `[2, D]`, and the level of
+ * each token, `[N]`. Backends choose.
+ */
+export type TokenRows = tf.Tensor2D | { rows: tf.Tensor2D; levels: tf.Tensor }
+
 /** Cosines and sines, float32 `[H, d / 2, N]`. The halves [a, b] of a head's features become [a·cos − b·sin, b·cos + a·sin]. */
 export type RotaryTable = { cos: tf.Tensor; sin: tf.Tensor }
 
@@ -99,17 +105,22 @@ export type Operations = {
     gates: tf.Tensor | undefined,
   ): { dHeads: tf.Tensor; dLogits?: tf.Tensor2D; sums: tf.Tensor }
 
-  /** x / √(mean(x²) + 1e-6) · (1 + scale) + shift, the mean over the features: all float32 `[N, D]` → matrix. */
-  modulatedNorm(x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor): tf.Tensor
-  /** The gradient of x, float32 `[N, D]`, from that of the result, a matrix. */
-  modulatedNormGradient(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor): tf.Tensor
+  /** x / √(mean(x²) + 1e-6) · (1 + scale) + shift, the mean over the features: x float32 `[N, D]` → matrix. */
+  modulatedNorm(x: tf.Tensor, shift: TokenRows, scale: TokenRows): tf.Tensor
+  /** residual + the gradient of x, float32 `[N, D]`. The gradient of the result is the sum of dy, one matrix or several. */
+  modulatedNormGradient(inputs: {
+    dy: readonly tf.Tensor[]
+    x: tf.Tensor
+    scale: TokenRows
+    residual: tf.Tensor
+  }): tf.Tensor
   /** x · (1 + scale) + shift: float32 `[S, D]`, shift and scale `[1, D]` → matrix. */
   modulate(x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor): tf.Tensor
 
-  /** x + gate · y: x and gate float32 `[N, D]`, y a matrix. The residual stream after a part of the block. */
-  addGated(x: tf.Tensor, gate: tf.Tensor, y: tf.Tensor): tf.Tensor
+  /** x + gate · y: x float32 `[N, D]`, y a matrix. The residual stream after a part of the block. */
+  addGated(x: tf.Tensor, gate: TokenRows, y: tf.Tensor): tf.Tensor
   /** dy · gate, the gradient of y: a matrix. */
-  gatedGradient(dy: tf.Tensor, gate: tf.Tensor): tf.Tensor
+  gatedGradient(dy: tf.Tensor, gate: TokenRows): tf.Tensor
 
   /** GELU in its tanh approximation, of a matrix. */
   gelu(x: tf.Tensor): tf.Tensor
@@ -118,10 +129,8 @@ export type Operations = {
   /** float32 → matrix, and back. */
   toMatrix(x: tf.Tensor): tf.Tensor
   toFloat32(x: tf.Tensor): tf.Tensor
-  /** The sum of matrices. */
-  sum(matrices: readonly tf.Tensor[]): tf.Tensor
   /** For each token its noise level, 0 or 1, in the form that `rowsOfLevels` takes. */
   levels(noisy: readonly (0 | 1)[]): tf.Tensor
-  /** The row of each token's noise level, float32 `[2, D] → [N, D]`. */
-  rowsOfLevels(rows: tf.Tensor2D, levels: tf.Tensor): tf.Tensor2D
+  /** The row of each token's noise level: float32 `[2, D] → [N, D]`. */
+  rowsOfLevels(rows: tf.Tensor2D, levels: tf.Tensor): TokenRows
 }

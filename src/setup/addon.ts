@@ -1,5 +1,5 @@
 /** tfjs-node from the registry, and its C++ addon, built against a current TensorFlow. */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { firstProgram, runProgram } from '../machine/programs.ts'
@@ -70,10 +70,10 @@ export function compilerArguments(
   const isMoved = !relative(movedFolder, home).startsWith('..')
   const runPath = isMoved ? `${isMac ? '@loader_path' : '$ORIGIN'}/${relative(addon, home)}` : home
   return [
-    ...['-O2', '-std=c++17', '-fPIC', '-DNAPI_VERSION=8'], // the newest version that Node 20, 22 and 24 and tfjs-node all support
+    ...['-O3', '-std=c++17', '-fopenmp-simd', '-fPIC', '-DNAPI_VERSION=8'], // the newest version that Node 20, 22 and 24 and tfjs-node all support
     ...[nodeHeaders, include].map((folder) => `-I${folder}`),
     ...(isMac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,--no-as-needed']),
-    ...['tfjs_backend.cc', 'tfjs_binding.cc', functionsFile].map((file) => join('binding', file)),
+    ...['tfjs_backend.cc', 'tfjs_binding.cc', ...extensionSources()].map((file) => join('binding', file)),
     ...libraries,
     `-Wl,-rpath,${runPath}`,
     ...['-o', addonFile],
@@ -91,15 +91,17 @@ export async function fetchTfjsNode(folder: string, version: string, signal?: Ab
   const archive = `tensorflow-tfjs-node-${version}.tgz`
   await runProgram('tar', ['-xzf', archive, '--strip-components=1'], { cwd: folder, signal })
   rmSync(join(folder, archive))
-  addContextFunctions(folder)
+  addExtensions(folder)
   trimManifest(join(folder, 'package.json'))
   await npm(['install', '--no-package-lock', '--omit=dev'], folder, signal)
   replacePreGyp(folder)
 }
 
-/** Our addition to the addon: functions of TensorFlow's eager context. The package contains it. */
-const functionsFile = 'context_functions.cc'
-export const functionsSource = fileURLToPath(new URL(`../../addon/${functionsFile}`, import.meta.url))
+/** Our extensions of the addon: functions of TensorFlow's eager context, and fused ops. The package contains them. */
+export const extensionsFolder = fileURLToPath(new URL('../../addon', import.meta.url))
+
+const extensionFiles = () => readdirSync(extensionsFolder).sort()
+const extensionSources = () => extensionFiles().filter((file) => file.endsWith('.cc'))
 
 /** What tfjs-node's own sources need in order to use it: `added` comes before the line `at`. */
 const hooks = [
@@ -111,20 +113,20 @@ const hooks = [
   {
     file: 'tfjs_binding.cc',
     at: 'static napi_value InitTFNodeJSBinding(',
-    added: 'void DefineContextFunctions(napi_env env, napi_value exports);\n\n',
+    added: 'void DefineExtensions(napi_env env, napi_value exports);\n\n',
   },
   {
     file: 'tfjs_binding.cc',
     at: '  // Export TF property types to JS\n',
-    added: '  DefineContextFunctions(env, exports);\n\n',
+    added: '  DefineExtensions(env, exports);\n\n',
   },
 ]
 
 /**
- * Adds functions to the sources of tfjs-node in `folder`.
- * @throws UserError when these are not the sources that the addition was written for.
+ * Adds the extensions to the sources of tfjs-node in `folder`.
+ * @throws UserError when these are not the sources that the extensions were written for.
  */
-export function addContextFunctions(folder: string) {
+export function addExtensions(folder: string) {
   const binding = join(folder, 'binding')
   for (const { file, at, added } of hooks) {
     const path = join(binding, file)
@@ -138,7 +140,7 @@ export function addContextFunctions(folder: string) {
       )
     replaceFile(path, [parts.join(`${added}${at}`)])
   }
-  copyFileSync(functionsSource, join(binding, functionsFile))
+  for (const file of extensionFiles()) copyFileSync(join(extensionsFolder, file), join(binding, file))
 }
 
 /** The headers of Node's C interface, which are the same for every Node version. */

@@ -1,10 +1,10 @@
 /** What is added to the sources of tfjs-node before its addon is built. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { addContextFunctions, functionsSource } from '../../src/setup/addon.ts'
+import { addExtensions, extensionsFolder } from '../../src/setup/addon.ts'
 
 const header = 'class TFJSBackend {\n public:\n  bool is_gpu_device;\n};\n'
 const binding = `static napi_value InitTFNodeJSBinding(napi_env env, napi_value exports) {
@@ -22,22 +22,24 @@ function sources(files: Record<string, string> = {}) {
   return { folder, read }
 }
 
-describe('the functions of the context', () => {
+describe('the extensions of the addon', () => {
   it('are added to the sources of tfjs-node', () => {
     const { folder, read } = sources()
-    addContextFunctions(folder)
+    addExtensions(folder)
     expect(read('tfjs_backend.h')).toContain(
       '  TFE_Context *context() const { return tfe_context_; }\n  bool is_gpu_device;\n',
     )
-    expect(read('tfjs_binding.cc')).toBe(`void DefineContextFunctions(napi_env env, napi_value exports);
+    expect(read('tfjs_binding.cc')).toBe(`void DefineExtensions(napi_env env, napi_value exports);
 
 static napi_value InitTFNodeJSBinding(napi_env env, napi_value exports) {
-  DefineContextFunctions(env, exports);
+  DefineExtensions(env, exports);
 
   // Export TF property types to JS
 }
 `)
-    expect(read('context_functions.cc')).toBe(readFileSync(functionsSource, 'utf8'))
+    const files = readdirSync(extensionsFolder)
+    expect(files).toEqual(expect.arrayContaining(['context_functions.cc', 'fused_kernels.cc', 'matmul.h']))
+    for (const file of files) expect(read(file)).toBe(readFileSync(join(extensionsFolder, file), 'utf8'))
   })
 
   it.each([
@@ -45,7 +47,7 @@ static napi_value InitTFNodeJSBinding(napi_env env, napi_value exports) {
     ['has the place twice', { 'tfjs_binding.cc': `${binding}${binding}` }, 'tfjs_binding.cc'],
   ])('are not added to a source that %s', (_, files, name) => {
     const { folder, read } = sources(files)
-    expect(() => addContextFunctions(folder)).toThrow(
+    expect(() => addExtensions(folder)).toThrow(
       `the source of tfjs-node is not the expected one: binding/${name} does not contain once: `,
     )
     expect(existsSync(join(folder, 'binding', 'context_functions.cc'))).toBe(false)
@@ -55,6 +57,6 @@ static napi_value InitTFNodeJSBinding(napi_env env, napi_value exports) {
   it('are in the npm package', () => {
     const root = fileURLToPath(new URL('../..', import.meta.url))
     const { files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-    expect(files).toContain(relative(root, functionsSource).split(sep)[0])
+    expect(files).toContain(relative(root, extensionsFolder).split(sep)[0])
   })
 })

@@ -6,7 +6,7 @@
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
 import { rmsNorm } from '../../engine/activations.ts'
-import { currentOperations } from '../../engine/composed-operations.ts'
+import { currentOperations } from '../../engine/current-operations.ts'
 import { castInPlace, constant, frozenMatrix } from '../../engine/device-tensors.ts'
 import { matMulFrozen } from '../../engine/matmul.ts'
 import type { RotaryTable } from '../../engine/operations.ts'

@@ -46,7 +46,7 @@ export function timestepEmbedding(timesteps: tf.Tensor1D, features: number): tf.
  * @param table `[names, D]`. @param modulation `[n, names · D]` for n noise levels.
  * @param spread brings a part, `[n, D]`, to the shape of what it modulates.
  */
-export function modulationParams<Name extends string, T extends tf.Tensor>(
+export function modulationParams<Name extends string, T>(
   names: readonly Name[],
   table: tf.Tensor2D,
   modulation: tf.Tensor2D,

@@ -2,7 +2,7 @@
  * A block of the audio stream (reference §6.3): self-attention, cross-attention to the text and feed-forward, each modulated by the noise level of the
  * token. Its gradient is written by hand. Activations are saved as matrices, the residual stream in float32; what is cheap to compute is computed again.
  */
-import * as tf from '@tensorflow/tfjs'
+import type * as tf from '@tensorflow/tfjs'
 import { constant } from '../../engine/device-tensors.ts'
 import type { Operations, RotaryTable } from '../../engine/operations.ts'
 import {
@@ -147,7 +147,12 @@ export function blockBackward(
     x: ops.modulatedNorm(afterCrossAttn, params.shiftMlp, params.scaleMlp),
     saved: saved.feedForward,
   })
-  const dAfterCrossAttn = tf.add(dy, ops.modulatedNormGradient(ffGrad.dx, afterCrossAttn, params.scaleMlp))
+  const dAfterCrossAttn = ops.modulatedNormGradient({
+    dy: [ffGrad.dx],
+    x: afterCrossAttn,
+    scale: params.scaleMlp,
+    residual: dy,
+  })
 
   const crossAttnGrad = attentionGradient(ops, layer.crossAttention, {
     dy: ops.gatedGradient(dAfterCrossAttn, params.gateCa),
@@ -157,11 +162,12 @@ export function blockBackward(
     saved: saved.crossAttention,
     needsContextGradient: false,
   })
-  const dCrossAttnInput = ops.sum(crossAttnGrad.dx)
-  const dAfterSelfAttn = tf.add(
-    dAfterCrossAttn,
-    ops.modulatedNormGradient(dCrossAttnInput, afterSelfAttn, params.scaleCa),
-  )
+  const dAfterSelfAttn = ops.modulatedNormGradient({
+    dy: crossAttnGrad.dx,
+    x: afterSelfAttn,
+    scale: params.scaleCa,
+    residual: dAfterCrossAttn,
+  })
 
   const attnInput = ops.modulatedNorm(x, params.shiftMsa, params.scaleMsa)
   const selfAttnGrad = attentionGradient(ops, layer.selfAttention, {
@@ -173,8 +179,13 @@ export function blockBackward(
     saved: saved.selfAttention,
     needsContextGradient: true,
   })
-  const dAttnInput = ops.sum([...selfAttnGrad.dx, ...selfAttnGrad.dContext])
-  const dx = tf.add(dAfterSelfAttn, ops.modulatedNormGradient(dAttnInput, x, params.scaleMsa))
+  const dAttnInput = [...selfAttnGrad.dx, ...selfAttnGrad.dContext]
+  const dx = ops.modulatedNormGradient({
+    dy: dAttnInput,
+    x,
+    scale: params.scaleMsa,
+    residual: dAfterSelfAttn,
+  })
   return [dx, ...selfAttnGrad.factors, ...crossAttnGrad.factors, ...ffGrad.factors]
 }
 

@@ -4,7 +4,8 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import { layerNorm } from '../../engine/activations.ts'
-import { currentOperations, differentiableOperations } from '../../engine/composed-operations.ts'
+import { differentiableOperations } from '../../engine/composed-operations.ts'
+import { currentOperations } from '../../engine/current-operations.ts'
 import { constant, isTrainable } from '../../engine/device-tensors.ts'
 import type { TransformerConfig } from '../config.ts'
 import { type Linear, linearOnTokens, loadLinear } from '../layers.ts'

@@ -1,7 +1,8 @@
 /** The gradient of attention, compared with the automatic gradient of the same computation. */
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { currentOperations, differentiableOperations } from '../../../src/engine/composed-operations.ts'
+import { differentiableOperations } from '../../../src/engine/composed-operations.ts'
+import { currentOperations } from '../../../src/engine/current-operations.ts'
 import type { Operations, RotaryTable } from '../../../src/engine/operations.ts'
 import { type Attention, attention, attentionGradient, projectKeyValue } from '../../../src/model/attention.ts'
 import { ropeTable, tokensLast } from '../../../src/model/rope.ts'

@@ -1,7 +1,8 @@
 /** The gradients of linear layers, feed-forward and norm, compared with the automatic gradients of the same computations. */
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { currentOperations, differentiableOperations } from '../../../src/engine/composed-operations.ts'
+import { differentiableOperations } from '../../../src/engine/composed-operations.ts'
+import { currentOperations } from '../../../src/engine/current-operations.ts'
 import type { Layout, Operations, Rows } from '../../../src/engine/operations.ts'
 import { feedForward, feedForwardGradient } from '../../../src/model/feed-forward.ts'
 import {
@@ -17,6 +18,12 @@ import {
 } from './layers.ts'
 
 const [tokens, inputs, outputs] = [7, 10, 6]
+
+/** Two rows, spread over the tokens. */
+const rowsByLevel = (name: string) => {
+  const rows = randomTensor<tf.Rank.R2>(name, [2, inputs])
+  return (ops: Operations) => ops.rowsOfLevels(rows, ops.levels([0, 0, 1, 0, 1, 1, 1]))
+}
 
 /** A matrix of tokens, `[N, D]`, in another layout and back. */
 const inLayout = (x: tf.Tensor, rows: Rows) => (rows === 'tokens' ? x : tf.transpose(x)) as tf.Tensor2D
@@ -98,10 +105,14 @@ describe.each(backends)('on %s, the gradient of', (backend) => {
 
   it('the modulated norm equals the automatic gradient', () => {
     const x = randomTensor('x', [tokens, inputs], 3)
-    const [shift, scale] = [randomTensor('shift', [tokens, inputs]), randomTensor('scale', [tokens, inputs])]
-    const dy = randomTensor('dy', [tokens, inputs])
-    const norm = (x: tf.Tensor) => differentiableOperations.modulatedNorm(x, shift, scale)
-    expectAllClose([ops.modulatedNorm(x, shift, scale)], [norm(x)])
-    expectAllClose([ops.modulatedNormGradient(dy, x, scale)], autodiff([x], dy, norm))
+    const [shift, scale] = [rowsByLevel('shift'), rowsByLevel('scale')]
+    const [dy, dy2] = [randomTensor('dy', [tokens, inputs]), randomTensor('dy 2', [tokens, inputs])]
+    const residual = randomTensor('residual', [tokens, inputs])
+    const norm = (x: tf.Tensor) =>
+      differentiableOperations.modulatedNorm(x, shift(differentiableOperations), scale(differentiableOperations))
+    expectAllClose([ops.modulatedNorm(x, shift(ops), scale(ops))], [norm(x)])
+    const [dx] = autodiff([x], tf.add(dy, dy2), norm) as [tf.Tensor]
+    const actual = ops.modulatedNormGradient({ dy: [dy, dy2], x, scale: scale(ops), residual })
+    expectAllClose([actual], [tf.add(residual, dx)])
   })
 })

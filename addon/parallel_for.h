@@ -1,0 +1,59 @@
+// Loops on all cores, for the kernels of fused_kernels.cc. Kernels of TensorFlow's C interface have no access to the threads of TensorFlow.
+
+#ifndef LTX_A2A_PARALLEL_FOR_H_
+#define LTX_A2A_PARALLEL_FOR_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+
+#include "processor.h"
+
+namespace tfnodejs {
+
+// Calls work(chunk) for every chunk in [0, chunks), on the calling thread and on those that are idle. Returns when all are done. The work must not throw.
+void RunChunks(int64_t chunks, const std::function<void(int64_t)> &work);
+
+// How many threads run chunks.
+int CoreCount();
+
+// What is inlined into a loop is compiled for the loop's instructions.
+#define INLINE inline __attribute__((always_inline))
+
+#ifdef __x86_64__
+template <typename Loop>
+__attribute__((target("avx2,fma"))) void RunAvx2(const Loop &loop, int64_t begin, int64_t end) {
+  loop(begin, end);
+}
+
+template <typename Loop>
+__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))) void RunAvx512(const Loop &loop, int64_t begin,
+                                                                                 int64_t end) {
+  loop(begin, end);
+}
+#endif
+
+template <typename Loop>
+void RunVectorized(const Loop &loop, int64_t begin, int64_t end) {
+#ifdef __x86_64__
+  if (AvailableInstructions() >= Instructions::kAvx512) return RunAvx512(loop, begin, end);
+  if (AvailableInstructions() >= Instructions::kAvx2) return RunAvx2(loop, begin, end);
+#endif
+  loop(begin, end);
+}
+
+// About as many elements as take 20 µs.
+constexpr int64_t kChunkElements = 32768;
+
+// Calls loop(begin, end) for ranges that cover [0, count). The loop must be declared `always_inline`.
+// elements: what one iteration reads or writes; it decides how many iterations a range has.
+template <typename Loop>
+void ParallelFor(int64_t count, int64_t elements, const Loop &loop) {
+  const int64_t size = std::max<int64_t>(1, kChunkElements / std::max<int64_t>(1, elements));
+  RunChunks((count + size - 1) / size,
+            [&](int64_t chunk) { RunVectorized(loop, chunk * size, std::min(count, (chunk + 1) * size)); });
+}
+
+}  // namespace tfnodejs
+
+#endif  // LTX_A2A_PARALLEL_FOR_H_
