@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "attention.h"
 #include "kernel_call.h"
 #include "matmul.h"
 #include "parallel_for.h"
@@ -422,6 +423,41 @@ void SoftmaxGradient(KernelCall &call) {
   });
 }
 
+// query:bfloat16 [H, d, N], key:bfloat16 [H, d, S], value:bfloat16 [H, d, S]
+AttentionInputs AttentionInputsOf(KernelCall &call) {
+  const Shape query = call.ShapeOf(0), key = call.ShapeOf(1);
+  KernelCall::Expect(query.size() == 3 && key.size() == 3 && query[0] == key[0] && query[1] == key[1] && key[2] > 0,
+                     "queries and keys do not fit");
+  return {{query[0], query[1], query[2], key[2]},
+          call.Input<Bfloat16>(0),
+          call.Input<Bfloat16>(1),
+          call.Input<Bfloat16>(2, key)};
+}
+
+// The inputs → y:bfloat16 [H, d, N] and the logarithms of the sums of the softmax, float32 [H, 1, N]
+void Attention(KernelCall &call) {
+  const AttentionInputs inputs = AttentionInputsOf(call);
+  const auto [heads, head_dim, queries, keys] = inputs.size;
+  Bfloat16 *y = call.Output<Bfloat16>(0, {heads, head_dim, queries});
+  ComputeAttention(inputs, y, call.Output<float>(1, {heads, 1, queries}));
+}
+
+// The inputs, dy:bfloat16 [H, d, N], the logarithms [H, 1, N] and the sums of y · dy [H, 1, N] → the gradients of query, key and value. Bit 0 of the flags
+// asks for that of the keys, bit 1 for that of the values; else they are empty.
+void AttentionGradient(KernelCall &call) {
+  const AttentionInputs inputs = AttentionInputsOf(call);
+  const auto [heads, head_dim, queries, keys] = inputs.size;
+  const Shape query{heads, head_dim, queries}, key{heads, head_dim, keys}, none{0}, sums{heads, 1, queries};
+  const bool needs_key = call.flags() & 1, needs_value = call.flags() & 2;
+  const AttentionGradientInputs backward{inputs, call.Input<Bfloat16>(3, query), call.Input<float>(4, sums),
+                                         call.Input<float>(5, sums)};
+  AttentionGradients gradients{call.Output<Bfloat16>(0, query), call.Output<Bfloat16>(1, needs_key ? key : none),
+                               call.Output<Bfloat16>(2, needs_value ? key : none)};
+  if (!needs_key) gradients.d_key = nullptr;
+  if (!needs_value) gradients.d_value = nullptr;
+  ComputeAttentionGradients(backward, gradients);
+}
+
 // y:T [H, d, N], gates:T [H, 1, N] → T [H, d, N]
 template <typename T>
 void GateHeads(KernelCall &call) {
@@ -605,6 +641,19 @@ const std::vector<FusedOp> &FusedOps() {
       FUSED_OP(GateHeads, LIST("y: T", "gates: T"), LIST("result: T")),
       FUSED_OP(GateHeadsGradient, LIST("dy: T", "y: T", "gates: T"),
                LIST("heads: T", "logits: T", "sums: float")),
+      {"LtxAttention",
+       {"query: T", "key: T", "value: T"},
+       {"y: T", "log_sums: float"},
+       {},
+       CanMultiplyBfloat16() ? Compute<Attention> : nullptr,
+       nullptr},
+      {"LtxAttentionGradient",
+       {"query: T", "key: T", "value: T", "dy: T", "log_sums: float", "sums: float"},
+       {"d_query: T", "d_key: T", "d_value: T"},
+       {"flags: int"},
+       CanMultiplyBfloat16() ? Compute<AttentionGradient> : nullptr,
+       nullptr,
+       true},
       {"LtxProductSum",
        {"a: pairs * T", "b: pairs * T", "bias: biases * float"},
        {"sum: result"},

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { composeOperations } from './composed-operations.ts'
 import { intAttribute, type NativeDtype, runOp, runOpWithOutputs, typeAttribute } from './native.ts'
-import type { AttentionGradientInputs, Operations, QueryKeyTransform, TokenRows } from './operations.ts'
+import type { Operations, QueryKeyTransform, TokenRows } from './operations.ts'
 import { currentPrecision } from './precision.ts'
 import { type Bias, nativePrimitives, nativeProduct, type Primitives, type Product } from './primitives.ts'
 
@@ -79,8 +79,45 @@ const factorsOf = ({ scale, rope }: QueryKeyTransform) => [
   ...(rope ? [rope.cos, rope.sin] : []),
 ]
 
-function fuseOperations(primitives: Primitives): Operations {
-  const { batchMatMul, reshape } = primitives
+type Attention = Pick<Operations, 'attention' | 'attentionGradient'>
+
+/** With the probabilities in memory. */
+const savingAttention = ({ batchMatMul }: Primitives): Attention => ({
+  attention: ({ query, key, value }) => {
+    const probabilities = fused('Softmax', batchMatMul(query, key, { transposeA: true }))
+    return { y: batchMatMul(value, probabilities, { transposeB: true }), saved: probabilities }
+  },
+  attentionGradient: ({ query, key, value, dy, sums, needs, saved }) => {
+    const probabilities = saved as tf.Tensor // [H, N, S]
+    const dScores = fused('SoftmaxGradient', batchMatMul(dy, value, { transposeA: true }), probabilities, sums)
+    return {
+      query: batchMatMul(key, dScores, { transposeB: true }),
+      ...(needs.key && { key: batchMatMul(query, dScores) }),
+      ...(needs.value && { value: batchMatMul(dy, probabilities) }),
+    }
+  },
+})
+
+/** In bfloat16, without: the backward pass computes them again. */
+const flashAttention: Attention = {
+  attention: ({ query, key, value }) => {
+    const [y, logSums] = runOpWithOutputs('LtxAttention', [query, key, value], [matrixType()], 2)
+    return { y: y as tf.Tensor, saved: logSums as tf.Tensor }
+  },
+  attentionGradient: ({ query, key, value, dy, sums, needs, saved }) => {
+    const attributes = [matrixType(), intAttribute('flags', (needs.key ? 1 : 0) | (needs.value ? 2 : 0))]
+    const inputs = [query, key, value, dy, saved as tf.Tensor, sums]
+    const [dQuery, dKey, dValue] = runOpWithOutputs('LtxAttentionGradient', inputs, attributes, 3)
+    return {
+      query: dQuery as tf.Tensor,
+      ...(needs.key && { key: dKey as tf.Tensor }),
+      ...(needs.value && { value: dValue as tf.Tensor }),
+    }
+  },
+}
+
+function fuseOperations(primitives: Primitives, attention: Attention): Operations {
+  const { reshape } = primitives
   const composed = composeOperations(primitives)
   const { splitHeads, joinHeads } = composed
 
@@ -102,21 +139,6 @@ function fuseOperations(primitives: Primitives): Operations {
     return runOp('LtxScaleAndRotateGradient', [joinHeads(dy), normed, inverse, ...factors], attributes)
   }
 
-  const attention: Operations['attention'] = ({ query, key, value }) => {
-    const probabilities = fused('Softmax', batchMatMul(query, key, { transposeA: true }))
-    return { y: batchMatMul(value, probabilities, { transposeB: true }), saved: probabilities }
-  }
-
-  const attentionGradient = ({ query, key, value, dy, sums, needs, saved }: AttentionGradientInputs) => {
-    const probabilities = saved as tf.Tensor // [H, N, S]
-    const dScores = fused('SoftmaxGradient', batchMatMul(dy, value, { transposeA: true }), probabilities, sums)
-    return {
-      query: batchMatMul(key, dScores, { transposeB: true }),
-      ...(needs.key && { key: batchMatMul(query, dScores) }),
-      ...(needs.value && { value: batchMatMul(dy, probabilities) }),
-    }
-  }
-
   const gateHeadsGradient: Operations['gateHeadsGradient'] = (dy, y, gates) => {
     if (!gates) return composed.gateHeadsGradient(dy, y, gates)
     const outputs = runOpWithOutputs('LtxGateHeadsGradient', [reshape(dy, y.shape), y, gates], [matrixType()], 3)
@@ -126,7 +148,8 @@ function fuseOperations(primitives: Primitives): Operations {
 
   return {
     ...composed,
-    ...{ normalizeQueryKey, scaleAndRotate, scaleAndRotateGradient, attention, attentionGradient, gateHeadsGradient },
+    ...attention,
+    ...{ normalizeQueryKey, scaleAndRotate, scaleAndRotateGradient, gateHeadsGradient },
     gateHeads: (y, gates) => joinHeads(gates ? fused('GateHeads', y, gates) : y),
     modulatedNorm: (x, shift, scale) => {
       const [scales, levels] = rowsByLevel(scale)
@@ -146,7 +169,7 @@ function fuseOperations(primitives: Primitives): Operations {
 }
 
 /** In bfloat16 or float32. */
-export const fusedOperations = fuseOperations(addingPrimitives)
+export const fusedOperations = fuseOperations(addingPrimitives, savingAttention(addingPrimitives))
 
 /** In bfloat16, on processors that multiply it. */
-export const fusedBfloat16Operations = fuseOperations(multiplyingPrimitives)
+export const fusedBfloat16Operations = fuseOperations(multiplyingPrimitives, flashAttention)

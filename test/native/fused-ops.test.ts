@@ -87,6 +87,7 @@ describe.skipIf(!hasFusedOps || !hasBfloat16)('fused bfloat16 operations', addon
   it.each([
     [3, 8, 20, 37],
     [2, 64, 252, 70],
+    [1, 40, 300, 520],
   ])('attention with %i heads of %i: result and gradients', (heads, headDim, tokens, textTokens) => {
     const query = matrix('query', [heads, headDim, tokens], 1 / Math.sqrt(headDim))
     const key = matrix('key', [heads, headDim, textTokens])

@@ -1,0 +1,188 @@
+#include "tiles.h"
+
+#ifdef HAS_BFLOAT16_PRODUCTS
+
+#include <cstdlib>
+#include <new>
+
+namespace tfnodejs {
+namespace {
+
+// Loads values x … x + 15 at depths k … k + 31 as pairs along the depth, one row per x.
+VECTOR_TARGET inline void LoadAlongDepth(const Operand &from, int64_t x, int64_t k, __m512i v[16]) {
+  const __mmask32 mask = FirstOf(from.depth - k);
+  for (int64_t i = 0; i < 16; i++)
+    v[i] = x + i < from.size ? _mm512_maskz_loadu_epi16(mask, from.data + (x + i) * from.stride + k)
+                             : _mm512_setzero_si512();
+}
+
+// Loads values x … x + 31 at depths k … k + 31 as pairs along the depth, one row per pair: the first 16 values, then the others.
+VECTOR_TARGET inline void LoadAcrossDepth(const Operand &from, int64_t x, int64_t k, __m512i v[2][16]) {
+  alignas(64) static constexpr uint16_t kFirst[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+                                                      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  const __m512i first = _mm512_load_si512(kFirst), second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
+  const __mmask32 mask = FirstOf(from.size - x);
+  for (int64_t i = 0; i < 16; i++) {
+    const int64_t at = k + 2 * i;
+    const Bfloat16 *row = from.data + at * from.stride + x;
+    const __m512i even = at < from.depth ? _mm512_maskz_loadu_epi16(mask, row) : _mm512_setzero_si512();
+    const __m512i odd =
+        at + 1 < from.depth ? _mm512_maskz_loadu_epi16(mask, row + from.stride) : _mm512_setzero_si512();
+    v[0][i] = _mm512_permutex2var_epi16(even, first, odd);
+    v[1][i] = _mm512_permutex2var_epi16(even, second, odd);
+  }
+}
+
+VECTOR_TARGET inline void StoreTile(const __m512i v[16], uint8_t *to) {
+  for (int64_t i = 0; i < 16; i++) _mm512_store_si512(to + 64 * i, v[i]);
+}
+
+// Packs 32 depths of one strip: two tiles.
+template <bool kIsLeft>
+VECTOR_TARGET inline void PackTiles(const Operand &from, int64_t strip, int64_t tile, uint8_t *to) {
+  const int64_t x = strip * kStrip, k = tile * kTileDepth;
+  if (from.is_contiguous) {
+    for (int64_t half = 0; half < 2; half++) {
+      __m512i v[16];
+      LoadAlongDepth(from, x + half * kTile, k, v);
+      if (!kIsLeft) Transpose(v);
+      StoreTile(v, to + half * kTileBytes);
+    }
+  } else {
+    __m512i v[2][16];
+    LoadAcrossDepth(from, x, k, v);
+    for (int64_t half = 0; half < 2; half++) {
+      if (kIsLeft) Transpose(v[half]);
+      StoreTile(v[half], to + half * kTileBytes);
+    }
+  }
+}
+
+// Packs strips between two depths. `bytes` is the distance between packed strips. Neighbours in memory are read one after another.
+template <bool kIsLeft>
+VECTOR_TARGET void PackStrips(const Operand &from, int64_t first_strip, int64_t strips, int64_t first_tile,
+                              int64_t tiles, int64_t bytes, uint8_t *to) {
+  for (int64_t i = 0; i < strips * tiles; i++) {
+    const int64_t strip = from.is_contiguous ? i / tiles : i % strips;
+    const int64_t tile = from.is_contiguous ? i % tiles : i / strips;
+    PackTiles<kIsLeft>(from, first_strip + strip, first_tile + tile, to + strip * bytes + tile * kStripTileBytes);
+  }
+}
+
+TILE_TARGET void MultiplyBlockAmx(const uint8_t *left, const uint8_t *right, int64_t tiles, float *sums,
+                                  bool is_first) {
+  constexpr int64_t sum_stride = kStrip * sizeof(float);
+  float *lower = sums + kTile * kStrip;
+  if (is_first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, sum_stride);
+    _tile_loadd(1, sums + kTile, sum_stride);
+    _tile_loadd(2, lower, sum_stride);
+    _tile_loadd(3, lower + kTile, sum_stride);
+  }
+  for (int64_t tile = 0; tile < tiles; tile++, left += kStripTileBytes, right += kStripTileBytes) {
+    _tile_loadd(4, left, 64);
+    _tile_loadd(6, right, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, right + kTileBytes, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, left + kTileBytes, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, sums, sum_stride);
+  _tile_stored(1, sums + kTile, sum_stride);
+  _tile_stored(2, lower, sum_stride);
+  _tile_stored(3, lower + kTile, sum_stride);
+}
+
+// 8 rows × 32 columns at a time: 16 accumulators.
+VECTOR_TARGET void MultiplyBlockAvx512(const uint8_t *left, const uint8_t *right, int64_t tiles, float *sums,
+                                       bool is_first) {
+  constexpr int kRows = 8;
+  for (int64_t row = 0; row < kStrip; row += kRows) {
+    const uint8_t *rows = left + row / kTile * kTileBytes + row % kTile * 64;
+    float *to = sums + row * kStrip;
+    __m512 sum[kRows][2];
+    for (int i = 0; i < kRows; i++)
+      for (int half = 0; half < 2; half++)
+        sum[i][half] = is_first ? _mm512_setzero_ps() : _mm512_load_ps(to + i * kStrip + half * kTile);
+    for (int64_t tile = 0; tile < tiles; tile++) {
+      const uint8_t *a = rows + tile * kStripTileBytes, *b = right + tile * kStripTileBytes;
+      for (int pair = 0; pair < 16; pair++) {
+        const __m512bh b0 = (__m512bh)_mm512_load_si512(b + 64 * pair);
+        const __m512bh b1 = (__m512bh)_mm512_load_si512(b + kTileBytes + 64 * pair);
+        for (int i = 0; i < kRows; i++) {
+          int values;
+          std::memcpy(&values, a + 64 * i + 4 * pair, sizeof(values));
+          const __m512bh both = (__m512bh)_mm512_set1_epi32(values);
+          sum[i][0] = _mm512_dpbf16_ps(sum[i][0], both, b0);
+          sum[i][1] = _mm512_dpbf16_ps(sum[i][1], both, b1);
+        }
+      }
+    }
+    for (int i = 0; i < kRows; i++)
+      for (int half = 0; half < 2; half++) _mm512_store_ps(to + i * kStrip + half * kTile, sum[i][half]);
+  }
+}
+
+struct alignas(64) TileConfiguration {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// All eight tiles have 16 rows of 64 bytes. A global, because GCC assumes that the instruction reads only its first bytes.
+const TileConfiguration kFullTiles;
+
+// The thread keeps its tiles until they are released.
+TILE_TARGET void ConfigureTiles() { _tile_loadconfig(&kFullTiles); }
+
+TILE_TARGET void ReleaseTiles() { _tile_release(); }
+
+}  // namespace
+
+uint8_t *Buffer(int number, int64_t bytes) {
+  struct Aligned {
+    void *data = nullptr;
+    int64_t bytes = 0;
+    ~Aligned() { std::free(data); }
+  };
+  static thread_local Aligned buffers[8];
+  Aligned &buffer = buffers[number];
+  if (buffer.bytes < bytes) {
+    std::free(buffer.data);
+    buffer.bytes = CeilDiv(bytes, 4096) * 4096;
+    buffer.data = std::aligned_alloc(4096, buffer.bytes);
+    if (buffer.data == nullptr) throw std::bad_alloc();
+  }
+  return static_cast<uint8_t *>(buffer.data);
+}
+
+void PackLeft(const Operand &from, int64_t first_strip, int64_t strips, int64_t first_tile, int64_t tiles,
+              int64_t bytes, uint8_t *to) {
+  PackStrips<true>(from, first_strip, strips, first_tile, tiles, bytes, to);
+}
+
+void PackRight(const Operand &from, int64_t first_strip, int64_t strips, int64_t first_tile, int64_t tiles,
+               int64_t bytes, uint8_t *to) {
+  PackStrips<false>(from, first_strip, strips, first_tile, tiles, bytes, to);
+}
+
+BlockMultiplier::BlockMultiplier() : multiply_(MultiplyBlockAvx512) {
+  if (AvailableInstructions() < Instructions::kAmx) return;
+  ConfigureTiles();
+  multiply_ = MultiplyBlockAmx;
+}
+
+BlockMultiplier::~BlockMultiplier() {
+  if (AvailableInstructions() >= Instructions::kAmx) ReleaseTiles();
+}
+
+}  // namespace tfnodejs
+
+#endif
