@@ -3,6 +3,9 @@
 //
 // N tokens, S tokens that are attended to, D features, H heads of d features, L noise levels.
 
+// TensorFlow's C library comes without these headers in some versions.
+#if __has_include("tensorflow/c/kernels.h") && __has_include("tensorflow/c/ops.h")
+
 #include <cmath>
 #include <mutex>
 #include <vector>
@@ -698,11 +701,22 @@ void RegisterOp(const FusedOp &op) {
 
 }  // namespace
 
-void RegisterFusedOps() {
-  static std::once_flag registered; // the addon can be loaded once per thread of Node
+bool RegisterFusedOps() {
+  static std::once_flag registered;  // the addon can be loaded once per thread of Node
   std::call_once(registered, [] {
     for (const FusedOp &op : FusedOps()) RegisterOp(op);
   });
+  return true;
 }
 
 }  // namespace tfnodejs
+
+#else
+
+namespace tfnodejs {
+
+bool RegisterFusedOps() { return false; }
+
+}  // namespace tfnodejs
+
+#endif

@@ -132,8 +132,9 @@ async function startTensorFlow(): Promise<string> {
       const origin = load()
       if (origin === undefined) continue
       await tf.setBackend('tensorflow')
-      const { version, device, hasGraphs } = nativeFacts()
-      return `TensorFlow ${version} on the ${device}, ${origin}${hasGraphs ? '' : withoutGraphs}`
+      const { version, device, hasGraphs, hasFusedOps } = nativeFacts()
+      const isComplete = hasGraphs && (hasFusedOps || device === 'GPU')
+      return `TensorFlow ${version} on the ${device}, ${origin}${hasGraphs ? '' : ', op by op'}${isComplete ? '' : olderAddon}`
     } catch (error) {
       failures.push(error)
     }
@@ -143,7 +144,7 @@ async function startTensorFlow(): Promise<string> {
 }
 
 /** For an addon from npm, or from an earlier version of `setup-tensorflow`. */
-const withoutGraphs = ', op by op: ltx-a2a setup-tensorflow makes it faster'
+const olderAddon = ': ltx-a2a setup-tensorflow makes it faster'
 
 /** Sets the environment variables that are not set. TensorFlow reads them when it is loaded. @returns a function that unsets them again. */
 function setDefaults(values: Readonly<Record<string, string>>): () => void {

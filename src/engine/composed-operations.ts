@@ -144,6 +144,7 @@ export function composeOperations(primitives: Primitives): Operations {
   return {
     ...{ linear, linearGradient, splitHeads, joinHeads, normalizeQueryKey, scaleAndRotate, scaleAndRotateGradient },
     ...{ attention, attentionGradient, gateHeadsGradient, modulate, modulatedNormGradient },
+    savesProbabilities: true,
     headGates: (logits) => toMatrix(tf.expandDims(tf.mul(tf.sigmoid(toFloat32(logits)), 2), 1)),
     gateHeads: (y, gates) => joinHeads(gates ? mul(y, gates) : y),
     modulatedNorm: (x, shift, scale) => modulate(tf.mul(x, inverseRms(x, 1)), asTensor(shift), asTensor(scale)),

@@ -79,10 +79,11 @@ const factorsOf = ({ scale, rope }: QueryKeyTransform) => [
   ...(rope ? [rope.cos, rope.sin] : []),
 ]
 
-type Attention = Pick<Operations, 'attention' | 'attentionGradient'>
+type Attention = Pick<Operations, 'savesProbabilities' | 'attention' | 'attentionGradient'>
 
 /** With the probabilities in memory. */
 const savingAttention = ({ batchMatMul }: Primitives): Attention => ({
+  savesProbabilities: true,
   attention: ({ query, key, value }) => {
     const probabilities = fused('Softmax', batchMatMul(query, key, { transposeA: true }))
     return { y: batchMatMul(value, probabilities, { transposeB: true }), saved: probabilities }
@@ -100,6 +101,7 @@ const savingAttention = ({ batchMatMul }: Primitives): Attention => ({
 
 /** In bfloat16, without: the backward pass computes them again. */
 const flashAttention: Attention = {
+  savesProbabilities: false,
   attention: ({ query, key, value }) => {
     const [y, logSums] = runOpWithOutputs('LtxAttention', [query, key, value], [matrixType()], 2)
     return { y: y as tf.Tensor, saved: logSums as tf.Tensor }

@@ -40,8 +40,9 @@ export type FunctionBinding = Binding & {
 
 /** Which fused ops the addon has (`addon/fused_kernels.cc`). They run on processors only. */
 export function fusedOps(): { any: boolean; bfloat16Products: boolean } {
-  const { hasFusedOps = false, multipliesBfloat16 = false } = nativeBackend().binding as Partial<FunctionBinding>
-  const any = hasFusedOps && nativeFacts().device === 'CPU'
+  const { multipliesBfloat16 = false } = nativeBackend().binding as Partial<FunctionBinding>
+  const { hasFusedOps, device } = nativeFacts()
+  const any = hasFusedOps && device === 'CPU'
   return { any, bfloat16Products: any && multipliesBfloat16 }
 }
 
@@ -71,8 +72,11 @@ export const isNative = () => tf.getBackend() === 'tensorflow'
 
 export const nativeBackend = () => tf.backend() as unknown as NativeBackend
 
-/** The version of native TensorFlow, the device it computes on, and whether it runs captured functions as graphs, not op by op. */
-export type NativeFacts = { version: string; device: 'GPU' | 'CPU'; hasGraphs: boolean }
+/**
+ * The version of native TensorFlow, the device it computes on, whether it runs captured functions as graphs, not op by op, and whether it has fused ops,
+ * which run on processors only.
+ */
+export type NativeFacts = { version: string; device: 'GPU' | 'CPU'; hasGraphs: boolean; hasFusedOps: boolean }
 
 /** @throws Error unless native TensorFlow is the current backend. */
 export function nativeFacts(): NativeFacts {
@@ -84,6 +88,7 @@ export function nativeFacts(): NativeFacts {
     version: binding.TF_Version,
     device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU',
     hasGraphs: hasFunctions(binding),
+    hasFusedOps: (binding as Partial<FunctionBinding>).hasFusedOps === true,
   }
 }
 

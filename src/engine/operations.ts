@@ -87,6 +87,8 @@ export type Operations = {
   /** The gradient of what was normalized, from that of what `scaleAndRotate` returned: matrices `[H, d, N] → [D, N]`. */
   scaleAndRotateGradient(dy: tf.Tensor, normed: NormedQueryKey, transform: QueryKeyTransform): tf.Tensor
 
+  /** Whether attention saves its probabilities, a matrix `[H, N, S]`. */
+  savesProbabilities: boolean
   /** For every head, value · softmax(queryᵀ · key)ᵀ, without a mask: a matrix `[H, d, N]`. The softmax over S is float32. */
   attention(inputs: AttentionInputs): { y: tf.Tensor; saved: TensorTree }
   attentionGradient(inputs: AttentionGradientInputs): { query: tf.Tensor; key?: tf.Tensor; value?: tf.Tensor }

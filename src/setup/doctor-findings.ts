@@ -1,4 +1,5 @@
 /** What the facts about a machine mean for a training on it. */
+import type { NativeFacts } from '../engine/native.ts'
 import type { MatMulProbe } from '../engine/precision.ts'
 import { countText, sizeText, wholeText } from '../platform/text.ts'
 import type { DoctorReport, UserFolder } from './doctor.ts'
@@ -73,13 +74,20 @@ function backend({ backend, native }: DoctorReport): Finding {
   const { name, description, passedOver } = backend
   const found = `${name}: ${description}`
   if (name === 'tensorflow') {
-    const hasGraphs = native?.hasGraphs !== false
-    const meaning = hasGraphs ? '' : 'its addon has no graphs, which are faster and need less memory'
-    return { about: 'Backend', found, grade: hasGraphs ? 'good' : 'fair', meaning }
+    const meaning = native === undefined ? '' : missingFrom(native)
+    return { about: 'Backend', found, grade: meaning === '' ? 'good' : 'fair', meaning }
   }
   const why = passedOver.find(({ name }) => name === 'tensorflow')?.reason
   const hint = why?.includes(setUp) ? '' : `; for the 22B model: ${setUp}`
   return { about: 'Backend', found, grade: 'fair', meaning: `${why ?? 'enough for the small base'}${hint}` }
+}
+
+/** What the addon of an earlier version, or of npm, lacks. */
+function missingFrom({ hasGraphs, hasFusedOps, device }: NativeFacts): string {
+  if (!hasGraphs) return 'its addon has no graphs, which are faster and need less memory'
+  return hasFusedOps || device === 'GPU'
+    ? ''
+    : 'its addon has no fused operations, which are faster and need less memory'
 }
 
 function products({ products }: DoctorReport): Finding[] {

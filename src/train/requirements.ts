@@ -84,6 +84,8 @@ export type EngineCosts = {
   activationsPerBlock: number
   activationsOfOneBlock: number
   activationsOfRecomputedBlock: number
+  /** Whether attention saves its probabilities. */
+  savesProbabilities: boolean
   /** Whether blocks are recomputed in the backward pass instead of saving so many bytes of activations. */
   recomputes(savedBytes: number): boolean
   /** Bytes per weight of the text encoder's layer being applied: as it is read, and as the backend keeps it. */
@@ -92,25 +94,35 @@ export type EngineCosts = {
   baseBytes: number
 }
 
+/** How the backend runs a step. */
+export type EngineOptions = {
+  recompute?: Checkpointing | undefined
+  /** Whether native TensorFlow runs captured functions as graphs. */
+  hasGraphs?: boolean
+  /** Whether attention saves its probabilities. */
+  savesProbabilities?: boolean
+}
+
 /**
- * The shares of native TensorFlow were measured at the released width: with graphs with 2 to 6 blocks at 252 and 1002 tokens, without graphs with 2 and 4
- * blocks at 252 tokens in bfloat16. Those of the other backends were measured with the bundled base, 1 to 4 blocks and clips of 0.5 to 5 s, and the bytes
- * per weight of the text encoder with `scripts/measure-text-encoder.ts`.
- * @param hasGraphs whether native TensorFlow runs captured functions as graphs.
+ * The shares of native TensorFlow were measured at the released width: with graphs with 2 to 6 blocks at 252 and 1002 tokens, also at 3002 where attention
+ * saves no probabilities, without graphs with 2 and 4 blocks at 252 tokens in bfloat16. Those of the other backends were measured with the bundled base,
+ * 1 to 4 blocks and clips of 0.5 to 5 s, and the bytes per weight of the text encoder with `scripts/measure-text-encoder.ts`.
  */
 export function engineCosts(
   name: BackendName,
   precision: Precision,
-  { recompute = 'auto', hasGraphs = true }: { recompute?: Checkpointing | undefined; hasGraphs?: boolean } = {},
+  { recompute = 'auto', hasGraphs = true, savesProbabilities = true }: EngineOptions = {},
 ): EngineCosts {
   if (name === 'tensorflow') {
-    const [perBlock, ofOneBlock] = hasGraphs ? [0.065, 0.12] : [0.5, 0.4]
+    const shares = hasGraphs ? (savesProbabilities ? [0.065, 0.12] : [0.0155, 0.03]) : [0.08, 0.58]
+    const [perBlock, ofOneBlock] = shares as [number, number]
     return {
       name,
       bytesPerWeight: (dtype) => bytesIn(storagePrecision(dtype, precision)),
       activationsPerBlock: precision === 'float32' ? 1.4 * perBlock : perBlock,
       activationsOfOneBlock: ofOneBlock,
       activationsOfRecomputedBlock: perBlock + ofOneBlock,
+      savesProbabilities,
       recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes, name),
       bytesPerTextWeight: 1.5 * bytesIn(precision),
       baseBytes: 700e6,
@@ -122,6 +134,7 @@ export function engineCosts(
     activationsPerBlock: 0.095,
     activationsOfOneBlock: 0.68,
     activationsOfRecomputedBlock: 1.05,
+    savesProbabilities,
     recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes, name),
     bytesPerTextWeight: 10,
     baseBytes: 250e6,
@@ -164,7 +177,8 @@ function stepBytes({ config: { transformer } }: BaseModel, seconds: number, engi
       saved.text * contextLength * width +
       saved.tokens * tokens * width)
   const blocks = transformer.num_layers
-  const savedBytes = blocks * savedActivationBytes({ heads, width, inner: 4 * width }, tokens, contextLength)
+  const lengths = { tokens, textTokens: contextLength, savesProbabilities: engine.savesProbabilities }
+  const savedBytes = blocks * savedActivationBytes({ heads, width, inner: 4 * width }, lengths)
   return engine.recomputes(savedBytes)
     ? blocks * 4 * tokens * width + engine.activationsOfRecomputedBlock * block
     : blocks * engine.activationsPerBlock * block + engine.activationsOfOneBlock * block

@@ -3,6 +3,7 @@ import type { TrainSettings } from '../config/settings.ts'
 import { defaultCacheFolder } from '../encode/cache.ts'
 import { currentBackend } from '../engine/backend.ts'
 import { capturesGraphs } from '../engine/capture.ts'
+import { currentOperations } from '../engine/current-operations.ts'
 import { nativeFacts } from '../engine/native.ts'
 import { currentPrecision } from '../engine/precision.ts'
 import { wasmMemoryBytes } from '../engine/wasm.ts'
@@ -25,7 +26,8 @@ export async function checkResources(
   folder: string,
   reporter: Reporter<TrainEvent>,
 ) {
-  const options = { recompute: size.recompute, hasGraphs: capturesGraphs() }
+  const { savesProbabilities } = currentOperations()
+  const options = { recompute: size.recompute, hasGraphs: capturesGraphs(), savesProbabilities }
   const engine = engineCosts(currentBackend(), currentPrecision(), options)
   const resources = await readResources(folder)
   const requirements = requirementsOf(base, size, engine)

@@ -35,6 +35,11 @@ describe('activation checkpointing', () => {
     const [heads, width, inner, tokens, textTokens] = [2, 8, 32, 5, 3]
     const elements =
       11 * tokens * width + tokens * inner + 2 * textTokens * width + heads * tokens * (tokens + textTokens)
-    expect(savedActivationBytes({ heads, width, inner }, tokens, textTokens)).toBe(4 * elements)
+    const size = { heads, width, inner }
+    const lengths = { tokens, textTokens, savesProbabilities: true }
+    expect(savedActivationBytes(size, lengths)).toBe(4 * elements)
+    const probabilities = heads * tokens * (tokens + textTokens)
+    const without = savedActivationBytes(size, { ...lengths, savesProbabilities: false })
+    expect(without).toBe(4 * (elements - probabilities))
   })
 })

@@ -29,7 +29,7 @@ const bare: DoctorReport = {
 
 const native: Partial<DoctorReport> = {
   backend: { name: 'tensorflow', description: 'TensorFlow 2.21.0 on the CPU, from a test', passedOver: [] },
-  native: { version: '2.21.0', device: 'CPU', hasGraphs: true },
+  native: { version: '2.21.0', device: 'CPU', hasGraphs: true, hasFusedOps: true },
   products: {
     float32: { works: true, gigaflops: 300, roundsToNearest: true },
     bfloat16: { works: true, gigaflops: 1800, roundsToNearest: true },
@@ -57,11 +57,20 @@ describe('the doctor reports', () => {
   })
 
   it('that an addon without graphs runs op by op', () => {
-    const facts = { version: '2.9.1', device: 'CPU', hasGraphs: false } as const
+    const facts = { version: '2.9.1', device: 'CPU', hasGraphs: false, hasFusedOps: false } as const
     expect(finding('Backend', { ...native, native: facts })).toMatchObject({
       grade: 'fair',
       meaning: 'its addon has no graphs, which are faster and need less memory',
     })
+  })
+
+  it('that an addon of an earlier version lacks fused operations, which a graphics card does not use', () => {
+    const facts = { version: '2.21.0', hasGraphs: true, hasFusedOps: false } as const
+    expect(finding('Backend', { ...native, native: { ...facts, device: 'CPU' } })).toMatchObject({
+      grade: 'fair',
+      meaning: 'its addon has no fused operations, which are faster and need less memory',
+    })
+    expect(finding('Backend', { ...native, native: { ...facts, device: 'GPU' } })).toMatchObject({ grade: 'good' })
   })
 
   it('that no backend works', () => {
@@ -100,7 +109,7 @@ describe('the doctor reports', () => {
     })
     const used = {
       ...native,
-      native: { version: '2.21.0', device: 'GPU', hasGraphs: true },
+      native: { version: '2.21.0', device: 'GPU', hasGraphs: true, hasFusedOps: true },
       cards: ['H200'],
     } as Partial<DoctorReport>
     expect(finding('Graphics card', used)).toMatchObject({ grade: 'good', found: 'H200', meaning: '' })

@@ -39,7 +39,7 @@ describe.skipIf(tensorflow === '')(
     it('native TensorFlow is used, with correct products in float32, and in bfloat16 unless it is emulated', async () => {
       const { backend, native, products } = await doctor()
       expect(backend).toMatchObject({ name: 'tensorflow', passedOver: [] })
-      expect(native).toMatchObject({ version: expect.stringMatching(/^\d+\.\d+/), hasGraphs: true })
+      expect(native).toMatchObject({ version: expect.stringMatching(/^\d+\.\d+/), hasGraphs: true, hasFusedOps: true })
       expect(products).toMatchObject({ float32: { works: true }, bfloat16: { works: hasWideVectors() } })
     })
 

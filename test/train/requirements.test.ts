@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { loraTargetModules } from '../../src/config/parameters.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import type { TensorInfo } from '../../src/formats/safetensors-header.ts'
-import { openBase } from '../../src/model/base-model.ts'
+import { type BaseModel, openBase } from '../../src/model/base-model.ts'
 import { detachLora } from '../../src/model/lora.ts'
 import { contextLength } from '../../src/model/text/tokenizer.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
@@ -122,19 +122,39 @@ describe('the estimated memory of a run', () => {
     expect(Math.abs(wide.memory / 13.95e9 - 1)).toBeLessThan(0.1) // as measured
   })
 
-  it.each([
-    [2, 2.79e9],
-    [4, 4.43e9],
-  ])('is close to what was measured without graphs, with %i blocks', (blocks, measured) => {
+  /** The released model with fewer blocks. */
+  function shortened(blocks: number): BaseModel {
     const transformer = { ...released.config.transformer, num_layers: blocks }
     const isKept = (name: string) => Number(/\.transformer_blocks\.(\d+)\./.exec(name)?.[1] ?? 0) < blocks
     const tensors = new Map([...released.checkpoint.tensors].filter(([name]) => isKept(name)))
-    const checkpoint = { ...released.checkpoint, tensors }
-    const small = { ...released, checkpoint, config: { ...released.config, transformer } }
+    return { ...released, checkpoint: { ...released.checkpoint, tensors }, config: { ...released.config, transformer } }
+  }
+
+  it.each([
+    [2, 2.03e9],
+    [4, 2.56e9],
+  ])('is close to what was measured without graphs, with %i blocks', (blocks, measured) => {
     const opByOp = engineCosts('tensorflow', 'bfloat16', { hasGraphs: false })
-    const { memory } = requirementsOf(small, demand, { ...opByOp, recomputes: () => false })
+    const { memory } = requirementsOf(shortened(blocks), demand, { ...opByOp, recomputes: () => false })
     expect(Math.abs(memory / measured - 1)).toBeLessThan(0.1)
   })
+
+  it.each([
+    [2, 5, false, 1.213e9],
+    [6, 5, false, 1.954e9],
+    [2, 20, false, 1.429e9],
+    [6, 20, false, 2.38e9],
+    [3, 60, false, 2.428e9],
+    [3, 60, true, 2.098e9],
+  ])(
+    'is close to what was measured with fused attention: %i blocks, %i s, recomputed: %s',
+    (blocks, seconds, recomputed, measured) => {
+      const fused = engineCosts('tensorflow', 'bfloat16', { savesProbabilities: false })
+      const clips = { ...demand, audioDurationSeconds: seconds }
+      const { memory } = requirementsOf(shortened(blocks), clips, { ...fused, recomputes: () => recomputed })
+      expect(Math.abs(memory / measured - 1)).toBeLessThan(0.12)
+    },
+  )
 
   it('is close to the measured 13.6 GB for clips of 60 s with activation checkpointing', () => {
     const clips = { ...demand, audioDurationSeconds: 60 }

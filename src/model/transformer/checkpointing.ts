@@ -25,13 +25,18 @@ export type BlockSize = { heads: number; width: number; inner: number }
 
 /**
  * The activations that one block saves: the residual stream in float32, and in the precision of matrix products eight matrices `[N, D]` (counted as ten
- * to include x · loraAᵀ and the inverse RMS), the inner activations of the feed-forward, keys and values of the text, and the attention probabilities.
+ * to include x · loraAᵀ and the inverse RMS), the inner activations of the feed-forward, keys and values of the text, and, where attention saves them, its
+ * probabilities.
  * @param tokens, textTokens the lengths of the sequence and of the context.
  */
-export function savedActivationBytes({ heads, width, inner }: BlockSize, tokens: number, textTokens: number): number {
+export function savedActivationBytes(
+  { heads, width, inner }: BlockSize,
+  { tokens, textTokens, savesProbabilities }: { tokens: number; textTokens: number; savesProbabilities: boolean },
+): number {
   const [computeBytes, float32Bytes] = [currentPrecision() === 'float32' ? 4 : 2, 4]
+  const probabilities = savesProbabilities ? heads * tokens * (tokens + textTokens) : 0
   return (
     tokens * (width * (float32Bytes + 10 * computeBytes) + inner * computeBytes) +
-    computeBytes * (2 * textTokens * width + heads * tokens * (tokens + textTokens))
+    computeBytes * (2 * textTokens * width + probabilities)
   )
 }

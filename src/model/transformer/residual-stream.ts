@@ -43,7 +43,8 @@ export function streamInputs(
     const rows = (x.shape[0] as number) / batch
     return tf.slice(x, [sample * rows], [rows])
   }
-  const bytes = first ? blocks.length * savedActivationBytes(sizeOf(first), noisy.length, textTokens) : 0
+  const lengths = { tokens: noisy.length, textTokens, savesProbabilities: ops.savesProbabilities }
+  const bytes = first ? blocks.length * savedActivationBytes(sizeOf(first), lengths) : 0
   const shared = { levels: ops.levels(noisy), rope: tokensLast(rope) }
   const samples = Array.from({ length: batch }, (_, i) => ({
     ...shared,
