@@ -516,38 +516,70 @@ void GateHeadsGradient(KernelCall &call) {
   });
 }
 
-// Pairs of matrices, a:bfloat16 and b:bfloat16, first all a, and at most one bias, float32 [C] or [R, 1] → the sum of a · b, and the bias, [R, C].
-// Or one pair of stacks of matrices. Bit 2 i of the flags says that the i-th a is stored transposed, bit 2 i + 1 that the i-th b is.
+// The operands of ProductSums: for each, in the order a, b, a, b, …, two bits of the flags say whether it is stored transposed, and whether it is one of the
+// float32 factors and not one of the bfloat16 matrices. Matrices come before factors, factors before the bias.
+class ProductOperands {
+ public:
+  ProductOperands(KernelCall &call, int count) : call_(call) {
+    for (int operand = 0; operand < count; operand++) next_factor_ += IsFactor(operand) ? 0 : 1;
+  }
+
+  struct Operand {
+    MatrixView view;
+    int64_t rows, columns;  // of what it stands for
+    int64_t elements;       // of one matrix of a stack
+    int64_t matrices;       // 0 where it is not a stack
+  };
+
+  Operand Next() {
+    const bool is_factor = IsFactor(index_), transposed = call_.flags() >> (2 * index_) & 1;
+    const int input = is_factor ? next_factor_++ : next_matrix_++;
+    index_++;
+    const Shape shape = call_.ShapeOf(input);
+    KernelCall::Expect(shape.size() == 2 || shape.size() == 3, "an input is not a matrix");
+    const int64_t rows = shape[shape.size() - 2], columns = shape.back();
+    const void *data = is_factor ? static_cast<const void *>(call_.Input<float>(input)) : call_.Input<Bfloat16>(input);
+    return {{data, columns, transposed, is_factor}, transposed ? columns : rows, transposed ? rows : columns,
+            rows * columns, shape.size() == 3 ? shape[0] : 0};
+  }
+
+ private:
+  bool IsFactor(int operand) const { return call_.flags() >> (2 * operand + 1) & 1; }
+
+  KernelCall &call_;
+  int index_ = 0, next_matrix_ = 0, next_factor_ = 0;
+};
+
+// One of a stack of matrices of bfloat16.
+MatrixView MatrixOf(const ProductOperands::Operand &operand, int64_t matrix) {
+  MatrixView view = operand.view;
+  if (operand.matrices > 0) view.data = static_cast<const Bfloat16 *>(view.data) + matrix * operand.elements;
+  return view;
+}
+
+// Pairs of matrices, see above, and at most one bias, float32 [C] or [R, 1] → the sum of a · b, and the bias, [R, C]. Or one pair of stacks of matrices.
 void ProductSums(KernelCall &call) {
   const int pairs = call.InputCount() / 2;
-  const bool has_bias = call.InputCount() % 2 == 1;
-  const Shape first = call.ShapeOf(0);
-  KernelCall::Expect(first.size() == 2 || (first.size() == 3 && pairs == 1 && !has_bias), "an input is not a matrix");
-  const int64_t matrices = first.size() == 3 ? first[0] : 1;
-  std::vector<ProductSum> sums(matrices);
-  int64_t rows = -1, columns = -1;
+  const bool has_bias = call.InputCount() > 2 * pairs;
+  ProductOperands operands(call, 2 * pairs);
+  std::vector<ProductSum> sums;
+  int64_t rows = 0, columns = 0, matrices = 0;
   for (int i = 0; i < pairs; i++) {
-    const Shape a = call.ShapeOf(i), b = call.ShapeOf(pairs + i);
-    const bool transpose_a = call.flags() >> (2 * i) & 1, transpose_b = call.flags() >> (2 * i + 1) & 1;
-    KernelCall::Expect(a.size() == first.size() && b.size() == a.size() && (a.size() == 2 || a[0] == b[0]),
-                       "the inputs have different ranks");
-    const int64_t a_rows = a[a.size() - 2], a_columns = a.back(), b_rows = b[b.size() - 2], b_columns = b.back();
-    const int64_t depth = transpose_a ? a_rows : a_columns;
-    if (i == 0) rows = transpose_a ? a_columns : a_rows, columns = transpose_b ? b_rows : b_columns;
-    KernelCall::Expect(rows == (transpose_a ? a_columns : a_rows) && columns == (transpose_b ? b_rows : b_columns) &&
-                           depth == (transpose_b ? b_columns : b_rows),
+    const ProductOperands::Operand a = operands.Next(), b = operands.Next();
+    if (i == 0) rows = a.rows, columns = b.columns, matrices = a.matrices;
+    KernelCall::Expect(a.rows == rows && b.columns == columns && a.columns == b.rows && a.matrices == matrices &&
+                           b.matrices == matrices && (matrices == 0 || (pairs == 1 && !has_bias)),
                        "the shapes of the inputs do not fit");
-    const MatrixView left{call.Input<Bfloat16>(i), a_columns, transpose_a};
-    const MatrixView right{call.Input<Bfloat16>(pairs + i), b_columns, transpose_b};
-    for (int64_t matrix = 0; matrix < matrices; matrix++)
-      sums[matrix].products.push_back({left.At(matrix, a_rows * a_columns), right.At(matrix, b_rows * b_columns), depth});
+    sums.resize(std::max<int64_t>(1, matrices));
+    for (size_t matrix = 0; matrix < sums.size(); matrix++)
+      sums[matrix].products.push_back({MatrixOf(a, matrix), MatrixOf(b, matrix), a.columns});
   }
-  const Shape result = matrices == 1 && first.size() == 2 ? Shape{rows, columns} : Shape{matrices, rows, columns};
+  const Shape result = matrices > 0 ? Shape{matrices, rows, columns} : Shape{rows, columns};
   const bool is_float32 = call.OutputType(0) == TF_FLOAT;
   void *to = is_float32 ? static_cast<void *>(call.Output<float>(0, result)) : call.Output<Bfloat16>(0, result);
   const bool by_row = has_bias && call.ShapeOf(2 * pairs).size() == 2;
   const float *bias = has_bias ? call.Input<float>(2 * pairs, by_row ? Shape{rows, 1} : Shape{columns}) : nullptr;
-  for (int64_t matrix = 0; matrix < matrices; matrix++) {
+  for (size_t matrix = 0; matrix < sums.size(); matrix++) {
     ProductSum &sum = sums[matrix];
     sum.rows = rows;
     sum.columns = columns;
@@ -658,9 +690,10 @@ const std::vector<FusedOp> &FusedOps() {
        nullptr,
        true},
       {"LtxProductSum",
-       {"a: pairs * T", "b: pairs * T", "bias: biases * float"},
+       {"matrices: matrix_count * T", "factors: factor_count * float", "bias: bias_count * float"},
        {"sum: result"},
-       {"pairs: int >= 1", "biases: int >= 0", "flags: int", "result: {bfloat16, float}"},
+       {"matrix_count: int >= 0", "factor_count: int >= 0", "bias_count: int >= 0", "flags: int",
+        "result: {bfloat16, float}"},
        CanMultiplyBfloat16() ? Compute<ProductSums> : nullptr,
        nullptr,
        true},

@@ -25,14 +25,6 @@ int64_t StripsPerTask(int64_t strips) {
 
 enum BufferNumber { kResident, kStreamed, kSums };
 
-Operand LeftOperand(const MatrixView &a, int64_t rows, int64_t depth) {
-  return {a.data, a.stride, rows, depth, !a.transposed};
-}
-
-Operand RightOperand(const MatrixView &b, int64_t columns, int64_t depth) {
-  return {b.data, b.stride, columns, depth, b.transposed};
-}
-
 // A sum of products whose operands may have changed places: then it is the transpose of what was asked for.
 struct Plan {
   int64_t rows, columns;  // of the left operands, of the right operands
@@ -68,8 +60,8 @@ Plan PlanFor(const ProductSum &sum, bool swap) {
   plan.float32 = sum.float32;
   for (const Product &product : sum.products) {
     const MatrixView a = swap ? product.b.Transposed() : product.a, b = swap ? product.a.Transposed() : product.b;
-    plan.left.push_back(LeftOperand(a, plan.rows, product.depth));
-    plan.right.push_back(RightOperand(b, plan.columns, product.depth));
+    plan.left.push_back({a.data, a.stride, plan.rows, product.depth, !a.transposed, a.is_float32});
+    plan.right.push_back({b.data, b.stride, plan.columns, product.depth, b.transposed, b.is_float32});
     plan.tiles.push_back(CeilDiv(product.depth, kTileDepth));
     plan.total_tiles += plan.tiles.back();
   }

@@ -1,4 +1,4 @@
-// Sums of products of bfloat16 matrices, on processors with AVX512_BF16 or AMX.
+// Sums of products of matrices, in bfloat16, on processors with AVX512_BF16 or AMX.
 
 #ifndef LTX_A2A_MATMUL_H_
 #define LTX_A2A_MATMUL_H_
@@ -10,14 +10,14 @@
 
 namespace tfnodejs {
 
-// A matrix in row-major order that stands for itself or for its transpose.
+// A matrix of bfloat16 or float32 in row-major order that stands for itself or for its transpose. Products round float32 to bfloat16.
 struct MatrixView {
-  const Bfloat16 *data;
-  int64_t stride;  // from one stored row to the next
+  const void *data;
+  int64_t stride;  // from one stored row to the next, in elements
   bool transposed;
+  bool is_float32 = false;
 
-  MatrixView Transposed() const { return {data, stride, !transposed}; }
-  MatrixView At(int64_t matrix, int64_t elements) const { return {data + matrix * elements, stride, transposed}; }
+  MatrixView Transposed() const { return {data, stride, !transposed, is_float32}; }
 };
 
 // a · b with a [rows, depth] and b [depth, columns].

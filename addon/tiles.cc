@@ -8,26 +8,35 @@
 namespace tfnodejs {
 namespace {
 
+// Loads the values of the mask from 32 neighbours, as bfloat16; the others are zeros.
+template <bool kIsFloat32>
+VECTOR_TARGET inline __m512i LoadRow(const Operand &from, int64_t index, __mmask32 mask) {
+  if (!kIsFloat32) return _mm512_maskz_loadu_epi16(mask, static_cast<const Bfloat16 *>(from.data) + index);
+  const float *first = static_cast<const float *>(from.data) + index;
+  const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), first);
+  const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), first + 16);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(RoundToBfloat16(low)), RoundToBfloat16(high), 1);
+}
+
 // Loads values x … x + 15 at depths k … k + 31 as pairs along the depth, one row per x.
+template <bool kIsFloat32>
 VECTOR_TARGET inline void LoadAlongDepth(const Operand &from, int64_t x, int64_t k, __m512i v[16]) {
   const __mmask32 mask = FirstOf(from.depth - k);
   for (int64_t i = 0; i < 16; i++)
-    v[i] = x + i < from.size ? _mm512_maskz_loadu_epi16(mask, from.data + (x + i) * from.stride + k)
-                             : _mm512_setzero_si512();
+    v[i] = x + i < from.size ? LoadRow<kIsFloat32>(from, (x + i) * from.stride + k, mask) : _mm512_setzero_si512();
 }
 
 // Loads values x … x + 31 at depths k … k + 31 as pairs along the depth, one row per pair: the first 16 values, then the others.
+template <bool kIsFloat32>
 VECTOR_TARGET inline void LoadAcrossDepth(const Operand &from, int64_t x, int64_t k, __m512i v[2][16]) {
   alignas(64) static constexpr uint16_t kFirst[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
                                                       8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
   const __m512i first = _mm512_load_si512(kFirst), second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
   const __mmask32 mask = FirstOf(from.size - x);
   for (int64_t i = 0; i < 16; i++) {
-    const int64_t at = k + 2 * i;
-    const Bfloat16 *row = from.data + at * from.stride + x;
-    const __m512i even = at < from.depth ? _mm512_maskz_loadu_epi16(mask, row) : _mm512_setzero_si512();
-    const __m512i odd =
-        at + 1 < from.depth ? _mm512_maskz_loadu_epi16(mask, row + from.stride) : _mm512_setzero_si512();
+    const int64_t at = k + 2 * i, index = at * from.stride + x;
+    const __m512i even = at < from.depth ? LoadRow<kIsFloat32>(from, index, mask) : _mm512_setzero_si512();
+    const __m512i odd = at + 1 < from.depth ? LoadRow<kIsFloat32>(from, index + from.stride, mask) : _mm512_setzero_si512();
     v[0][i] = _mm512_permutex2var_epi16(even, first, odd);
     v[1][i] = _mm512_permutex2var_epi16(even, second, odd);
   }
@@ -38,19 +47,19 @@ VECTOR_TARGET inline void StoreTile(const __m512i v[16], uint8_t *to) {
 }
 
 // Packs 32 depths of one strip: two tiles.
-template <bool kIsLeft>
+template <bool kIsLeft, bool kIsFloat32>
 VECTOR_TARGET inline void PackTiles(const Operand &from, int64_t strip, int64_t tile, uint8_t *to) {
   const int64_t x = strip * kStrip, k = tile * kTileDepth;
   if (from.is_contiguous) {
     for (int64_t half = 0; half < 2; half++) {
       __m512i v[16];
-      LoadAlongDepth(from, x + half * kTile, k, v);
+      LoadAlongDepth<kIsFloat32>(from, x + half * kTile, k, v);
       if (!kIsLeft) Transpose(v);
       StoreTile(v, to + half * kTileBytes);
     }
   } else {
     __m512i v[2][16];
-    LoadAcrossDepth(from, x, k, v);
+    LoadAcrossDepth<kIsFloat32>(from, x, k, v);
     for (int64_t half = 0; half < 2; half++) {
       if (kIsLeft) Transpose(v[half]);
       StoreTile(v[half], to + half * kTileBytes);
@@ -59,13 +68,13 @@ VECTOR_TARGET inline void PackTiles(const Operand &from, int64_t strip, int64_t 
 }
 
 // Packs strips between two depths. `bytes` is the distance between packed strips. Neighbours in memory are read one after another.
-template <bool kIsLeft>
+template <bool kIsLeft, bool kIsFloat32>
 VECTOR_TARGET void PackStrips(const Operand &from, int64_t first_strip, int64_t strips, int64_t first_tile,
                               int64_t tiles, int64_t bytes, uint8_t *to) {
   for (int64_t i = 0; i < strips * tiles; i++) {
     const int64_t strip = from.is_contiguous ? i / tiles : i % strips;
     const int64_t tile = from.is_contiguous ? i % tiles : i / strips;
-    PackTiles<kIsLeft>(from, first_strip + strip, first_tile + tile, to + strip * bytes + tile * kStripTileBytes);
+    PackTiles<kIsLeft, kIsFloat32>(from, first_strip + strip, first_tile + tile, to + strip * bytes + tile * kStripTileBytes);
   }
 }
 
@@ -165,12 +174,14 @@ uint8_t *Buffer(int number, int64_t bytes) {
 
 void PackLeft(const Operand &from, int64_t first_strip, int64_t strips, int64_t first_tile, int64_t tiles,
               int64_t bytes, uint8_t *to) {
-  PackStrips<true>(from, first_strip, strips, first_tile, tiles, bytes, to);
+  const auto pack = from.is_float32 ? PackStrips<true, true> : PackStrips<true, false>;
+  pack(from, first_strip, strips, first_tile, tiles, bytes, to);
 }
 
 void PackRight(const Operand &from, int64_t first_strip, int64_t strips, int64_t first_tile, int64_t tiles,
                int64_t bytes, uint8_t *to) {
-  PackStrips<false>(from, first_strip, strips, first_tile, tiles, bytes, to);
+  const auto pack = from.is_float32 ? PackStrips<false, true> : PackStrips<false, false>;
+  pack(from, first_strip, strips, first_tile, tiles, bytes, to);
 }
 
 BlockMultiplier::BlockMultiplier() : multiply_(MultiplyBlockAvx512) {

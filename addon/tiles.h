@@ -60,10 +60,12 @@ VECTOR_TARGET inline void Transpose(__m512i v[16]) {
 
 // One operand, seen along its rows (left) or its columns (right): x counts those, k counts along the depth.
 struct Operand {
-  const Bfloat16 *data;
+  const void *data;
   int64_t stride, size, depth;
   // Whether the values along the depth are neighbours in memory; else those along x are.
   bool is_contiguous;
+  // Whether the values are float32, to be rounded, and not bfloat16.
+  bool is_float32 = false;
 };
 
 // Packs strips between two depths: for every 32 depths of a strip two tiles. `bytes` is the distance between packed strips.

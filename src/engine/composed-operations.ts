@@ -27,8 +27,20 @@ import {
 
 /** Operations that consist of primitives and of float32 functions of TensorFlow.js. They have gradients if the primitives have. */
 export function composeOperations(primitives: Primitives): Operations {
-  const { matMul, batchMatMul, weight, toMatrix, toFloat32, add, sub, mul, reshape, sumOfProducts, matMulToFloat32 } =
-    primitives
+  const {
+    matMul,
+    batchMatMul,
+    weight,
+    factor,
+    toMatrix,
+    toFloat32,
+    add,
+    sub,
+    mul,
+    reshape,
+    sumOfProducts,
+    matMulToFloat32,
+  } = primitives
 
   const linear = (layer: LinearWeights, x: tf.Tensor, { from, to }: Layout) => {
     const product = (x: tf.Tensor, matrix: tf.Tensor, from: Rows): Product =>
@@ -39,8 +51,8 @@ export function composeOperations(primitives: Primitives): Operations {
     const products = [product(x, weight(layer.weight), from)]
     if (!layer.lora) return { y: sumOfProducts(products, bias), saved: {} }
     const { a, b, scale } = layer.lora
-    const down = sumOfProducts([product(x, toMatrix(a), from)])
-    products.push(product(down, toMatrix(scaled(b, scale)), to))
+    const down = sumOfProducts([product(x, factor(a), from)])
+    products.push(product(down, factor(scaled(b, scale)), to))
     return { y: sumOfProducts(products, bias), saved: { down } }
   }
 
@@ -57,8 +69,8 @@ export function composeOperations(primitives: Primitives): Operations {
       products.push({ ...backward(weight(layer.weight), dy), padded: from === 'tokens' ? 'a' : 'b' })
     if (!down || !layer.lora) return { ...(needsInputGradient && { dx: sumOfProducts(products) }), factors: [] }
     const { scale } = layer.lora
-    const a = toMatrix(layer.lora.a)
-    const b = toMatrix(scaled(layer.lora.b, scale))
+    const a = factor(layer.lora.a)
+    const b = factor(scaled(layer.lora.b, scale))
     const dDown = to === 'tokens' ? matMul(dy, b) : matMul(b, dy, { transposeA: true })
     const da = matMulToFloat32(dDown, x, { transposeA: to === 'tokens', transposeB: from === 'features' })
     const db = matMulToFloat32(dy, down, { transposeA: to === 'tokens', transposeB: to === 'features' })

@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import { composeOperations } from './composed-operations.ts'
-import { intAttribute, type NativeDtype, runOp, runOpWithOutputs, typeAttribute } from './native.ts'
+import { intAttribute, type NativeDtype, nativeDtypeOf, runOp, runOpWithOutputs, typeAttribute } from './native.ts'
 import type { Operations, QueryKeyTransform, TokenRows } from './operations.ts'
 import { currentPrecision } from './precision.ts'
 import { type Bias, nativePrimitives, nativeProduct, type Primitives, type Product } from './primitives.ts'
@@ -46,25 +46,35 @@ const multiplyingPrimitives: Primitives = {
   batchMatMul: (a, b, options) => productSum([{ a, b, ...options }]) as tf.Tensor3D,
   sumOfProducts: (products, bias) => productSum(products, { bias }) as tf.Tensor2D,
   matMulToFloat32: (a, b, options) => productSum([{ a, b, ...options }], { result: 'float32' }) as tf.Tensor2D,
+  factor: (x) => x,
 }
+
+/** Factors of a LoRA are float32; the op rounds them. */
+const isFactor = ({ matrix }: { matrix: tf.Tensor }) => nativeDtypeOf(matrix) === 'float32'
 
 function productSum(
   products: readonly Product[],
   { bias, result = 'bfloat16' }: { bias?: Bias | undefined; result?: NativeDtype } = {},
 ): tf.Tensor {
   const biases = biasInputs(bias)
-  const transposed = products.flatMap(({ transposeA, transposeB }) => [transposeA, transposeB])
+  const operands = products.flatMap(({ a, b, transposeA, transposeB }) => [
+    { matrix: a, transposed: transposeA },
+    { matrix: b, transposed: transposeB },
+  ])
+  const [matrices, factors] = [operands.filter((operand) => !isFactor(operand)), operands.filter(isFactor)]
+  const flags = operands.flatMap((operand) => [operand.transposed, isFactor(operand)])
   const attributes = [
     matrixType(),
     typeAttribute('result', result),
-    intAttribute('pairs', products.length),
-    intAttribute('biases', biases.length),
+    intAttribute('matrix_count', matrices.length),
+    intAttribute('factor_count', factors.length),
+    intAttribute('bias_count', biases.length),
     intAttribute(
       'flags',
-      transposed.reduce<number>((flags, isSet, bit) => flags | (isSet ? 1 << bit : 0), 0),
+      flags.reduce<number>((all, isSet, bit) => all | (isSet ? 1 << bit : 0), 0),
     ),
   ]
-  return runOp('LtxProductSum', [...products.map(({ a }) => a), ...products.map(({ b }) => b), ...biases], attributes)
+  return runOp('LtxProductSum', [...[...matrices, ...factors].map(({ matrix }) => matrix), ...biases], attributes)
 }
 
 type RowsByLevel = Exclude<TokenRows, tf.Tensor>

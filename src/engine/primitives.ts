@@ -18,6 +18,8 @@ export type Primitives = {
   batchMatMul(a: tf.Tensor, b: tf.Tensor, options?: MatMulOptions): tf.Tensor3D
   /** A frozen weight as a matrix, `[out, in]`. */
   weight(frozen: FrozenMatrix): tf.Tensor2D
+  /** A factor of a LoRA, float32, as an operand of a product. */
+  factor(x: tf.Tensor2D): tf.Tensor2D
   /** float32 → matrix. */
   toMatrix<T extends tf.Tensor>(x: T): T
   toFloat32<T extends tf.Tensor>(x: T): T
@@ -61,6 +63,7 @@ export const portablePrimitives: Primitives = {
   matMul: (a, b, options) => plainMatMul(a as tf.Tensor2D, b as tf.Tensor2D, options),
   batchMatMul: (a, b, options) => plainMatMul(a as tf.Tensor3D, b as tf.Tensor3D, options),
   weight: ({ stored }) => (isNative() ? native.toFloat32(stored) : stored),
+  factor: identity,
   toMatrix: identity,
   toFloat32: identity,
   add: (a, b) => tf.add(a, b),
@@ -106,6 +109,7 @@ export const nativePrimitives: Primitives = {
   matMul: native.matMul,
   batchMatMul: native.batchMatMul,
   weight: ({ stored }) => native.toComputeDtype(stored),
+  factor: native.toComputeDtype,
   toMatrix: native.toComputeDtype,
   toFloat32: native.toFloat32,
   add: native.add,
