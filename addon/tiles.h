@@ -8,7 +8,8 @@
 
 #include "vector_math.h"
 
-#if defined(__x86_64__) && defined(__linux__) && __has_include(<amxbf16intrin.h>)
+// GCC since 11 and Clang since 12 have the intrinsics of AMX, in headers of different names.
+#if defined(__x86_64__) && defined(__linux__) && (__has_include(<amxbf16intrin.h>) || __has_include(<amxintrin.h>))
 #define HAS_BFLOAT16_PRODUCTS 1
 #include <immintrin.h>
 
