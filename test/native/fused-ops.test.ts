@@ -1,4 +1,6 @@
 /** The fused ops of the addon, in bfloat16, compared with the same operations in float32 on the same numbers. */
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
@@ -46,7 +48,10 @@ describe.skipIf(!hasFusedOps || !hasBfloat16)('fused bfloat16 operations', addon
   })
 
   it('are used', () => {
-    expect(ops).toBe(fusedOps().bfloat16Products ? fusedBfloat16Operations : fusedOperations)
+    const { bfloat16Products } = fusedOps()
+    expect(ops).toBe(bfloat16Products ? fusedBfloat16Operations : fusedOperations)
+    const limit = process.env.LTX_A2A_INSTRUCTIONS
+    if (limit) expect(bfloat16Products).toBe(limit === 'avx512_bf16')
   })
 
   describe.each(ranks)('a linear layer with $name', ({ rows, inner, columns }) => {
@@ -104,6 +109,18 @@ describe.skipIf(!hasFusedOps || !hasBfloat16)('fused bfloat16 operations', addon
     const expected = results(portableOperations, 'exact')
     for (const [i, tensor] of results(ops, 'rounded').entries())
       expectClose(tensor, expected[i] as tf.Tensor, 4 * roundingError)
+  })
+
+  it('results have the same bytes with any number of threads', () => {
+    const program = fileURLToPath(new URL('fused-ops-digest.ts', import.meta.url))
+    const digest = (threads: string) =>
+      execFileSync(process.execPath, ['--import', 'tsx', program], {
+        env: { ...process.env, TF_NUM_INTRAOP_THREADS: threads },
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+    expect(digest('1')).toMatch(/^[0-9a-f]{64}\n$/)
+    expect(digest('3')).toBe(digest('1'))
   })
 
   it('gates of heads, and their gradients', () => {
