@@ -100,11 +100,12 @@ Size SizeOf(const Shape &shape) {
 // x [N, D], shift [L, D], scale [L, D], levels [N] → T [N, D]
 template <typename T>
 void ModulatedNorm(KernelCall &call) {
-  const auto [tokens, width] = SizeOf(call.ShapeOf(0));
+  const Size size = SizeOf(call.ShapeOf(0));
+  const int64_t tokens = size.rows, width = size.columns;
   const float *x = call.Input<float>(0);
   const TokenRows shift = RowsOf(call, 1, 3, tokens, width), scale = RowsOf(call, 2, 3, tokens, width);
   T *y = call.Output<T>(0, {tokens, width});
-  ParallelFor(tokens, width, [=, width = width](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  ParallelFor(tokens, width, LOOP(begin, end) {
     for (int64_t token = begin; token < end; token++) {
       const float *row = x + token * width, *shifts = shift.Of(token, width), *scales = scale.Of(token, width);
       T *result = y + token * width;
@@ -123,7 +124,8 @@ void ModulatedNorm(KernelCall &call) {
 template <typename T>
 void ModulatedNormGradient(KernelCall &call) {
   const Shape shape = call.ShapeOf(0);
-  const auto [tokens, width] = SizeOf(shape);
+  const Size size = SizeOf(shape);
+  const int64_t tokens = size.rows, width = size.columns;
   const float *x = call.Input<float>(0, shape);
   const TokenRows scale = RowsOf(call, 1, 2, tokens, width);
   KernelCall::Expect(call.ShapeOf(3) == shape, "the residual has an unexpected shape");
@@ -134,7 +136,7 @@ void ModulatedNormGradient(KernelCall &call) {
   const int64_t count = static_cast<int64_t>(parts.size());
   const float *base = residual;
   float *dx = to;
-  ParallelFor(tokens, width * (1 + count), [=, width = width](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  ParallelFor(tokens, width * (1 + count), LOOP(begin, end) {
     float *g = RowBuffer(width);
     for (int64_t token = begin; token < end; token++) {
       const int64_t first = token * width;
@@ -167,11 +169,12 @@ void ModulatedNormGradient(KernelCall &call) {
 // x [S, D], shift [1, D], scale [1, D] → T [S, D]
 template <typename T>
 void Modulate(KernelCall &call) {
-  const auto [tokens, width] = SizeOf(call.ShapeOf(0));
+  const Size size = SizeOf(call.ShapeOf(0));
+  const int64_t tokens = size.rows, width = size.columns;
   const float *x = call.Input<float>(0);
   const float *shift = call.Input<float>(1, {1, width}), *scale = call.Input<float>(2, {1, width});
   T *y = call.Output<T>(0, {tokens, width});
-  ParallelFor(tokens, width, [=, width = width](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  ParallelFor(tokens, width, LOOP(begin, end) {
     for (int64_t token = begin; token < end; token++) {
       const float *row = x + token * width;
       T *result = y + token * width;
@@ -185,13 +188,14 @@ void Modulate(KernelCall &call) {
 template <typename T>
 void AddGated(KernelCall &call) {
   const Shape shape = call.ShapeOf(0);
-  const auto [tokens, width] = SizeOf(shape);
+  const Size size = SizeOf(shape);
+  const int64_t tokens = size.rows, width = size.columns;
   const auto [from, to] = call.Updated<float>(0, 0);
   const float *x = from;
   float *sum = to;
   const TokenRows gate = RowsOf(call, 1, 2, tokens, width);
   const T *y = call.Input<T>(3, shape);
-  ParallelFor(tokens, width, [=, width = width](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  ParallelFor(tokens, width, LOOP(begin, end) {
     for (int64_t token = begin; token < end; token++) {
       const int64_t first = token * width;
       const float *gates = gate.Of(token, width);
@@ -204,11 +208,12 @@ void AddGated(KernelCall &call) {
 // dy [N, D], gate [L, D], levels [N] → dy · gate, T [N, D]
 template <typename T>
 void GatedGradient(KernelCall &call) {
-  const auto [tokens, width] = SizeOf(call.ShapeOf(0));
+  const Size size = SizeOf(call.ShapeOf(0));
+  const int64_t tokens = size.rows, width = size.columns;
   const float *dy = call.Input<float>(0);
   const TokenRows gate = RowsOf(call, 1, 2, tokens, width);
   T *result = call.Output<T>(0, {tokens, width});
-  ParallelFor(tokens, width, [=, width = width](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  ParallelFor(tokens, width, LOOP(begin, end) {
     for (int64_t token = begin; token < end; token++) {
       const int64_t first = token * width;
       const float *gates = gate.Of(token, width);
@@ -221,13 +226,14 @@ void GatedGradient(KernelCall &call) {
 // x:T [D, N] → x / √(mean(x²) + ε), T [D, N], and 1 / √(mean(x²) + ε), float32 [1, N], the mean over D
 template <typename T>
 void NormalizeQueryKey(KernelCall &call) {
-  const auto [width, tokens] = SizeOf(call.ShapeOf(0));
+  const Size size = SizeOf(call.ShapeOf(0));
+  const int64_t width = size.rows, tokens = size.columns;
   const auto [from, to] = call.Updated<T>(0, 0);
   const T *x = from;
   T *normed = to;
   float *inverse = call.Output<float>(1, {1, tokens});
   const int64_t groups = (tokens + kColumns - 1) / kColumns;
-  const auto loop = [=, width = width, tokens = tokens](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  const auto loop = LOOP(begin, end) {
     for (int64_t group = begin; group < end; group++) {
       const int64_t first = group * kColumns, count = std::min(kColumns, tokens - first);
       float factors[kColumns] = {};
@@ -288,11 +294,12 @@ INLINE FeaturePair PairOf(int64_t pair, int64_t half) {
 // x:T [D, N], then the inputs of a transform → x scaled, then rotated, T [D, N]
 template <typename T>
 void ScaleAndRotate(KernelCall &call) {
-  const auto [width, tokens] = SizeOf(call.ShapeOf(0));
+  const Size size = SizeOf(call.ShapeOf(0));
+  const int64_t width = size.rows, tokens = size.columns;
   const T *x = call.Input<T>(0);
   const QueryKeyTransform transform = TransformOf(call, 1, width, tokens);
   T *y = call.Output<T>(0, {width, tokens});
-  ParallelFor(width / 2, 2 * tokens, [=, tokens = tokens](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  ParallelFor(width / 2, 2 * tokens, LOOP(begin, end) {
     for (int64_t pair = begin; pair < end; pair++) {
       const auto [a, b] = PairOf(pair, transform.half);
       const float scale_a = transform.scale ? transform.scale[a] : 1.0f;
@@ -323,13 +330,14 @@ void ScaleAndRotate(KernelCall &call) {
 template <typename T>
 void ScaleAndRotateGradient(KernelCall &call) {
   const Shape shape = call.ShapeOf(0);
-  const auto [width, tokens] = SizeOf(shape);
+  const Size size = SizeOf(shape);
+  const int64_t width = size.rows, tokens = size.columns;
   const T *dy = call.Input<T>(0), *normed = call.Input<T>(1, shape);
   const float *inverse = call.Input<float>(2, {1, tokens});
   const QueryKeyTransform transform = TransformOf(call, 3, width, tokens);
   T *dx = call.Output<T>(0, shape);
   const int64_t groups = (tokens + kColumns - 1) / kColumns;
-  const auto loop = [=, width = width, tokens = tokens](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  const auto loop = LOOP(begin, end) {
     float *gradients = RowBuffer(width * kColumns);
     for (int64_t group = begin; group < end; group++) {
       const int64_t first = group * kColumns, count = std::min(kColumns, tokens - first);
@@ -594,7 +602,8 @@ void ProductSums(KernelCall &call) {
 template <typename T>
 void AddProducts(KernelCall &call) {
   const Shape shape = call.ShapeOf(0);
-  const auto [rows, columns] = SizeOf(shape);
+  const Size size = SizeOf(shape);
+  const int64_t rows = size.rows, columns = size.columns;
   const auto [from, to] = call.Updated<T>(0, 0);
   const T *x = from;
   T *sum = to;
@@ -602,7 +611,7 @@ void AddProducts(KernelCall &call) {
   const bool has_bias = call.InputCount() > 2;
   const bool by_row = has_bias && call.ShapeOf(2).size() == 2;
   const float *bias = has_bias ? call.Input<float>(2, by_row ? Shape{rows, 1} : Shape{columns}) : nullptr;
-  ParallelFor(rows, columns, [=, columns = columns](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  ParallelFor(rows, columns, LOOP(begin, end) {
     for (int64_t row = begin; row < end; row++) {
       const int64_t first = row * columns;
       if (bias && !by_row) {
