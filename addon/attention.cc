@@ -248,6 +248,7 @@ void BackwardHead(const Head &head, const AttentionGradients &gradients) {
   const int64_t sums_size = dim_strips * key_strips * kBlock;
   float *key_sums = FloatBuffer(kSumsOfKeys, 2 * sums_size), *value_sums = key_sums + sums_size;
   float *scores = FloatBuffer(kScores, 2 * kBlock), *dp = scores + kBlock, *block = FloatBuffer(kSumsOfQueries, kBlock);
+  if (query_strips == 0) std::fill_n(key_sums, 2 * sums_size, 0.0f);
   const BlockMultiplier multiply;
   for (int64_t first = 0; first < query_strips; first += kStripsPerGroup) {
     const int64_t strips = std::min(kStripsPerGroup, query_strips - first);

@@ -88,25 +88,23 @@ napi_value GetAllOps(napi_env env, napi_callback_info) {
 
 }  // namespace
 
-// Returns false where this TensorFlow has no interface for ops.
-bool RegisterFusedOps();
+void RegisterFusedOps();
 
 // Adds the methods to the exports of the addon, and the fused ops to TensorFlow.
 void DefineExtensions(napi_env env, napi_value exports) {
-  bool has_fused_ops = false;
   try {
-    has_fused_ops = RegisterFusedOps();
+    RegisterFusedOps();
   } catch (const std::exception &error) {
     return Throw(env, error.what());
   }
-  napi_value is_fused = nullptr, multiplies = nullptr;
-  napi_get_boolean(env, has_fused_ops, &is_fused);
-  napi_get_boolean(env, has_fused_ops && CanMultiplyBfloat16(), &multiplies);
+  napi_value yes = nullptr, multiplies = nullptr;
+  napi_get_boolean(env, true, &yes);
+  napi_get_boolean(env, CanMultiplyBfloat16(), &multiplies);
   const napi_property_descriptor methods[] = {
       {"addFunction", nullptr, AddFunction, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"removeFunction", nullptr, RemoveFunction, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"getAllOps", nullptr, GetAllOps, nullptr, nullptr, nullptr, napi_default, nullptr},
-      {"hasFusedOps", nullptr, nullptr, nullptr, nullptr, is_fused, napi_default, nullptr},
+      {"hasFusedOps", nullptr, nullptr, nullptr, nullptr, yes, napi_default, nullptr},
       {"multipliesBfloat16", nullptr, nullptr, nullptr, nullptr, multiplies, napi_default, nullptr},
   };
   if (napi_define_properties(env, exports, 5, methods) != napi_ok)

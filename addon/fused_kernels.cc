@@ -3,9 +3,6 @@
 //
 // N tokens, S tokens that are attended to, D features, H heads of d features, L noise levels.
 
-// TensorFlow's C library comes without these headers in some versions.
-#if __has_include("tensorflow/c/kernels.h") && __has_include("tensorflow/c/ops.h")
-
 #include <cmath>
 #include <mutex>
 #include <vector>
@@ -14,7 +11,6 @@
 #include "kernel_call.h"
 #include "matmul.h"
 #include "parallel_for.h"
-#include "tensorflow/c/ops.h"
 #include "tf_auto_status.h"
 #include "vector_math.h"
 
@@ -535,8 +531,9 @@ class ProductOperands {
   struct Operand {
     MatrixView view;
     int64_t rows, columns;  // of what it stands for
-    int64_t elements;       // of one matrix of a stack
-    int64_t matrices;       // 0 where it is not a stack
+    bool is_stack;
+    int64_t matrices;  // 1 where it is not a stack
+    int64_t elements;  // of one matrix
   };
 
   Operand Next() {
@@ -544,11 +541,13 @@ class ProductOperands {
     const int input = is_factor ? next_factor_++ : next_matrix_++;
     index_++;
     const Shape shape = call_.ShapeOf(input);
-    KernelCall::Expect(shape.size() == 2 || shape.size() == 3, "an input is not a matrix");
+    const bool is_stack = shape.size() == 3;
+    KernelCall::Expect(shape.size() == 2 || (is_stack && !is_factor), "an input is not a matrix");
+    KernelCall::Expect(call_.InputType(input) == (is_factor ? TF_FLOAT : TF_BFLOAT16), "an input has another type");
     const int64_t rows = shape[shape.size() - 2], columns = shape.back();
     const void *data = is_factor ? static_cast<const void *>(call_.Input<float>(input)) : call_.Input<Bfloat16>(input);
     return {{data, columns, transposed, is_factor}, transposed ? columns : rows, transposed ? rows : columns,
-            rows * columns, shape.size() == 3 ? shape[0] : 0};
+            is_stack, is_stack ? shape[0] : 1, rows * columns};
   }
 
  private:
@@ -561,7 +560,7 @@ class ProductOperands {
 // One of a stack of matrices of bfloat16.
 MatrixView MatrixOf(const ProductOperands::Operand &operand, int64_t matrix) {
   MatrixView view = operand.view;
-  if (operand.matrices > 0) view.data = static_cast<const Bfloat16 *>(view.data) + matrix * operand.elements;
+  if (matrix > 0) view.data = static_cast<const Bfloat16 *>(view.data) + matrix * operand.elements;
   return view;
 }
 
@@ -572,17 +571,19 @@ void ProductSums(KernelCall &call) {
   ProductOperands operands(call, 2 * pairs);
   std::vector<ProductSum> sums;
   int64_t rows = 0, columns = 0, matrices = 0;
+  bool is_stack = false;
   for (int i = 0; i < pairs; i++) {
     const ProductOperands::Operand a = operands.Next(), b = operands.Next();
-    if (i == 0) rows = a.rows, columns = b.columns, matrices = a.matrices;
+    if (i == 0) rows = a.rows, columns = b.columns, matrices = a.matrices, is_stack = a.is_stack;
     KernelCall::Expect(a.rows == rows && b.columns == columns && a.columns == b.rows && a.matrices == matrices &&
-                           b.matrices == matrices && (matrices == 0 || (pairs == 1 && !has_bias)),
+                           b.matrices == matrices && a.is_stack == is_stack && b.is_stack == is_stack &&
+                           (!is_stack || (pairs == 1 && !has_bias)),
                        "the shapes of the inputs do not fit");
-    sums.resize(std::max<int64_t>(1, matrices));
+    sums.resize(matrices);
     for (size_t matrix = 0; matrix < sums.size(); matrix++)
       sums[matrix].products.push_back({MatrixOf(a, matrix), MatrixOf(b, matrix), a.columns});
   }
-  const Shape result = matrices > 0 ? Shape{matrices, rows, columns} : Shape{rows, columns};
+  const Shape result = is_stack ? Shape{matrices, rows, columns} : Shape{rows, columns};
   const bool is_float32 = call.OutputType(0) == TF_FLOAT;
   void *to = is_float32 ? static_cast<void *>(call.Output<float>(0, result)) : call.Output<Bfloat16>(0, result);
   const bool by_row = has_bias && call.ShapeOf(2 * pairs).size() == 2;
@@ -743,22 +744,11 @@ void RegisterOp(const FusedOp &op) {
 
 }  // namespace
 
-bool RegisterFusedOps() {
+void RegisterFusedOps() {
   static std::once_flag registered;  // the addon can be loaded once per thread of Node
   std::call_once(registered, [] {
     for (const FusedOp &op : FusedOps()) RegisterOp(op);
   });
-  return true;
 }
 
 }  // namespace tfnodejs
-
-#else
-
-namespace tfnodejs {
-
-bool RegisterFusedOps() { return false; }
-
-}  // namespace tfnodejs
-
-#endif

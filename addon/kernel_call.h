@@ -9,9 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tensorflow/c/kernels.h"
-#include "tensorflow/c/tf_status.h"
-#include "tensorflow/c/tf_tensor.h"
+#include "kernel_api.h"
 
 namespace tfnodejs {
 
@@ -33,6 +31,7 @@ class KernelCall {
 
   int InputCount() const { return TF_NumInputs(context_); }
 
+  TF_DataType InputType(int input) const { return TF_InputDatatype(context_, input); }
   TF_DataType OutputType(int output) const { return TF_ExpectedOutputDataType(context_, output); }
 
   Shape ShapeOf(int input) { return ShapeOf(GetInput(input).get()); }

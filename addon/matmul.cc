@@ -62,7 +62,7 @@ Plan PlanFor(const ProductSum &sum, bool swap) {
     const MatrixView a = swap ? product.b.Transposed() : product.a, b = swap ? product.a.Transposed() : product.b;
     plan.left.push_back({a.data, a.stride, plan.rows, product.depth, !a.transposed, a.is_float32});
     plan.right.push_back({b.data, b.stride, plan.columns, product.depth, b.transposed, b.is_float32});
-    plan.tiles.push_back(CeilDiv(product.depth, kTileDepth));
+    plan.tiles.push_back(std::max<int64_t>(1, CeilDiv(product.depth, kTileDepth)));  // without depth, a tile of zeros
     plan.total_tiles += plan.tiles.back();
   }
   return plan;
@@ -134,11 +134,12 @@ void MultiplyStrips(const Plan &plan, int64_t first_strip, int64_t strips, const
       else PackRight(plan.right[i], first_strip, strips, tile, tiles, bytes, streamed);
       const bool is_first = before == 0, is_last = before + tiles == plan.total_tiles;
       for (int64_t other = 0; other < plan.ResidentStrips(); other++) {
-        const uint8_t *fixed = resident + other * plan.ResidentStripBytes() + before * kStripTileBytes;
+        const uint8_t *resident_strip = resident + other * plan.ResidentStripBytes() + before * kStripTileBytes;
         for (int64_t strip = 0; strip < strips; strip++) {
-          const uint8_t *moving = streamed + strip * bytes;
+          const uint8_t *streamed_strip = streamed + strip * bytes;
           float *block = sums + (other * strips + strip) * kBlock;
-          multiply(streams_left ? moving : fixed, streams_left ? fixed : moving, tiles, block, is_first);
+          multiply(streams_left ? streamed_strip : resident_strip, streams_left ? resident_strip : streamed_strip, tiles,
+                   block, is_first);
           if (!is_last) continue;
           if (streams_left) WriteBlock(plan, first_strip + strip, other, block);
           else WriteBlock(plan, other, first_strip + strip, block);

@@ -4,7 +4,9 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
+#include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "processor.h"
@@ -18,9 +20,21 @@ struct Job {
   std::atomic<int64_t> next{0};
   // Threads of the pool that are in this job. Guarded by the mutex of the pool.
   int helpers = 0;
+  // What the work threw first.
+  std::atomic<bool> has_failed{false};
+  std::exception_ptr error;
 
   void RunRemaining() {
-    for (int64_t chunk = next++; chunk < chunks; chunk = next++) work(chunk);
+    try {
+      for (int64_t chunk = next++; chunk < chunks && !has_failed; chunk = next++) work(chunk);
+    } catch (...) {
+      if (!has_failed.exchange(true)) error = std::current_exception();
+    }
+  }
+
+  // When no thread is in the job any more.
+  void Rethrow() const {
+    if (error) std::rethrow_exception(error);
   }
 };
 
@@ -29,7 +43,11 @@ struct Job {
 class Pool {
  public:
   explicit Pool(int cores) : cores_(cores) {
-    for (int i = 1; i < cores; i++) std::thread([this] { Help(); }).detach();
+    try {
+      for (int i = 1; i < cores; i++) std::thread([this] { Help(); }).detach();
+    } catch (const std::system_error &) {
+      // the process may not have more threads: those that there are do the work
+    }
   }
 
   int cores() const { return cores_; }
@@ -46,6 +64,8 @@ class Pool {
     Withdraw(job);
     Invite();
     finished_.wait(lock, [&] { return job.helpers == 0; });
+    lock.unlock();
+    job.Rethrow();
   }
 
  private:
@@ -124,8 +144,9 @@ Pool &SharedPool() {
 
 void RunChunks(int64_t chunks, const std::function<void(int64_t)> &work) {
   Job job{work, chunks};
-  if (chunks <= 1 || SharedPool().cores() == 1) return job.RunRemaining();
-  SharedPool().Run(job);
+  if (chunks > 1 && SharedPool().cores() > 1) return SharedPool().Run(job);
+  job.RunRemaining();
+  job.Rethrow();
 }
 
 int CoreCount() { return SharedPool().cores(); }

@@ -11,7 +11,8 @@
 
 namespace tfnodejs {
 
-// Calls work(chunk) for every chunk in [0, chunks), on the calling thread and on those that are idle. Returns when all are done. The work must not throw.
+// Calls work(chunk) for every chunk in [0, chunks), on the calling thread and on those that are idle. Returns when all are done.
+// Rethrows the first exception of the work; then some chunks are left out.
 void RunChunks(int64_t chunks, const std::function<void(int64_t)> &work);
 
 // How many threads run chunks.

@@ -165,9 +165,10 @@ uint8_t *Buffer(int number, int64_t bytes) {
   Aligned &buffer = buffers[number];
   if (buffer.bytes < bytes) {
     std::free(buffer.data);
-    buffer.bytes = CeilDiv(bytes, 4096) * 4096;
-    buffer.data = std::aligned_alloc(4096, buffer.bytes);
+    buffer.bytes = 0;
+    buffer.data = std::aligned_alloc(4096, CeilDiv(bytes, 4096) * 4096);
     if (buffer.data == nullptr) throw std::bad_alloc();
+    buffer.bytes = CeilDiv(bytes, 4096) * 4096;
   }
   return static_cast<uint8_t *>(buffer.data);
 }

@@ -46,7 +46,7 @@ INLINE float Clamp(float x, float lowest, float highest) {
   return raised > highest ? highest : raised;
 }
 
-// e^x within 2 units in the last place; below e^-87 the result is about 1e-38, above e^88 it is about 1e38. NaN stays NaN.
+// e^x within 2 units in the last place; below e^-87 it is 0, above e^88 about 1e38. NaN stays NaN.
 INLINE float Exp(float x) {
   const float clamped = Clamp(x, -87.0f, 88.0f);
   // n = round(x / ln 2): adding 1.5 · 2^23 leaves n in the last bits of the sum
@@ -63,7 +63,7 @@ INLINE float Exp(float x) {
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  return p * FloatOf((BitsOf(shifted) + 127) << 23);  // 2^n
+  return x < -87.0f ? 0.0f : p * FloatOf((BitsOf(shifted) + 127) << 23);  // the last factor is 2^n
 }
 
 INLINE float Sigmoid(float x) { return 1.0f / (1.0f + Exp(-x)); }

@@ -47,7 +47,7 @@ export type Build = {
 /** The file name of the addon. */
 export const addonFile = 'tfjs_binding.node'
 
-/** Takes about ten seconds. @throws UserError with the last output of the compiler. */
+/** Takes about 15 seconds. @throws UserError with the last output of the compiler. */
 export async function buildAddon(compiler: string, build: Build, signal?: AbortSignal): Promise<void> {
   await runProgram(compiler, compilerArguments(build), { cwd: build.addon, signal }).catch((cause) => {
     throw new UserError(`${compiler} could not build the addon against ${build.tensorflow.include}`, {

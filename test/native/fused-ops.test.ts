@@ -111,6 +111,30 @@ describe.skipIf(!hasFusedOps || !hasBfloat16)('fused bfloat16 operations', addon
       expectClose(tensor, expected[i] as tf.Tensor, 4 * roundingError)
   })
 
+  it('a sum over nothing is zero', () => {
+    const weight = { stored: matrix('weight', [40, 50]).rounded as tf.Tensor2D, shape: [40, 50] as [number, number] }
+    const lora = { a: randomTensor<tf.Rank.R2>('a', [3, 50]), b: randomTensor<tf.Rank.R2>('b', [40, 3]), scale: 1 }
+    const none = (width: number) => toComputeDtype(tf.zeros([0, width]))
+    const layout = { from: 'tokens', to: 'tokens' } as const
+    const saved = { down: none(3) }
+    const inputs = { x: none(50), dy: none(40), saved, ...layout, needsInputGradient: false }
+    for (const gradient of ops.linearGradient({ weight, lora }, inputs).factors)
+      expect(gradient.dataSync().every((value) => value === 0)).toBe(true)
+
+    const [key, value] = [matrix('key', [2, 8, 40]).rounded, matrix('value', [2, 8, 40]).rounded]
+    const query = toComputeDtype(tf.zeros([2, 8, 0]))
+    const { y, saved: savedScores } = ops.attention({ query, key, value })
+    expect(y.shape).toEqual([2, 8, 0])
+    const backward = { query, key, value, dy: query, saved: savedScores, sums: tf.zeros([2, 1, 0]) }
+    const gradients = ops.attentionGradient({ ...backward, needs: { key: true, value: true } })
+    for (const gradient of [gradients.key, gradients.value] as tf.Tensor[])
+      expect(
+        toFloat32(gradient)
+          .dataSync()
+          .every((value) => value === 0),
+      ).toBe(true)
+  })
+
   it('results have the same bytes with any number of threads', () => {
     const program = fileURLToPath(new URL('fused-ops-digest.ts', import.meta.url))
     const digest = (threads: string) =>
@@ -170,6 +194,13 @@ describe.skipIf(!hasFusedOps)('fused operations', addon, () => {
       const [query, key] = [tf.tensor3d([[[1, 1]]]), tf.tensor3d([[[1, Number.NaN]]])].map(toComputeDtype)
       const inputs = { query: query as tf.Tensor, key: key as tf.Tensor, value: toComputeDtype(tf.ones([1, 1, 2])) }
       expect([...toFloat32(ops.attention(inputs).y).dataSync()]).toEqual([Number.NaN, Number.NaN])
+    })
+
+    it('a score of −∞ has the probability 0', () => {
+      const key = toComputeDtype(tf.tensor3d([[[1, Number.NEGATIVE_INFINITY]]]))
+      const value = toComputeDtype(tf.tensor3d([[[2, 1e38]]]))
+      const { y } = ops.attention({ query: toComputeDtype(tf.ones([1, 1, 1])), key, value })
+      expect([...toFloat32(y).dataSync()]).toEqual([2])
     })
 
     it('attention to very different scores takes the value of the highest', () => {
