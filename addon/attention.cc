@@ -69,9 +69,7 @@ struct Row {
 VECTOR_TARGET inline Row LoadRow(const float *values) { return {_mm512_load_ps(values), _mm512_load_ps(values + kTile)}; }
 
 // As bfloat16.
-VECTOR_TARGET inline __m512i Round(const Row &row) {
-  return _mm512_inserti64x4(_mm512_castsi256_si512(RoundToBfloat16(row.low)), RoundToBfloat16(row.high), 1);
-}
+VECTOR_TARGET inline __m512i Round(const Row &row) { return RoundToBfloat16(row.low, row.high); }
 
 // The row with `otherwise` in place of what is behind `count` values.
 VECTOR_TARGET inline Row FirstValues(const Row &row, int64_t count, float otherwise) {

@@ -1,4 +1,4 @@
-// Operations of a transformer block as single ops of TensorFlow, for processors. `src/engine/fused-operations.ts` uses them and `src/engine/operations.ts`
+// Operations of a transformer block as single ops of TensorFlow, for CPUs. `src/engine/fused-operations.ts` uses them and `src/engine/operations.ts`
 // says what each computes. A *matrix* has the type T, bfloat16 or float32; sums, norms, modulation and the residual stream are float32.
 //
 // N tokens, S tokens that are attended to, D features, H heads of d features, L noise levels.
@@ -228,7 +228,7 @@ void NormalizeQueryKey(KernelCall &call) {
   const T *x = from;
   T *normed = to;
   float *inverse = call.Output<float>(1, {1, tokens});
-  const int64_t groups = (tokens + kColumns - 1) / kColumns;
+  const int64_t groups = CeilDiv(tokens, kColumns);
   const auto loop = LOOP(begin, end) {
     for (int64_t group = begin; group < end; group++) {
       const int64_t first = group * kColumns, count = std::min(kColumns, tokens - first);
@@ -332,7 +332,7 @@ void ScaleAndRotateGradient(KernelCall &call) {
   const float *inverse = call.Input<float>(2, {1, tokens});
   const QueryKeyTransform transform = TransformOf(call, 3, width, tokens);
   T *dx = call.Output<T>(0, shape);
-  const int64_t groups = (tokens + kColumns - 1) / kColumns;
+  const int64_t groups = CeilDiv(tokens, kColumns);
   const auto loop = LOOP(begin, end) {
     float *gradients = RowBuffer(width * kColumns);
     for (int64_t group = begin; group < end; group++) {
@@ -520,6 +520,18 @@ void GateHeadsGradient(KernelCall &call) {
   });
 }
 
+// One number per row or per column of a matrix. Both are null where there is no bias.
+struct Bias {
+  const float *of_rows = nullptr, *of_columns = nullptr;
+};
+
+// The bias of a result [R, C]: an input [R, 1] or [C], or none where there is no such input.
+Bias BiasOf(KernelCall &call, int input, int64_t rows, int64_t columns) {
+  if (call.InputCount() <= input) return {};
+  if (call.ShapeOf(input).size() == 2) return {call.Input<float>(input, {rows, 1}), nullptr};
+  return {nullptr, call.Input<float>(input, {columns})};
+}
+
 // The operands of ProductSums: for each, in the order a, b, a, b, …, two bits of the flags say whether it is stored transposed, and whether it is one of the
 // float32 factors and not one of the bfloat16 matrices. Matrices come before factors, factors before the bias.
 class ProductOperands {
@@ -586,13 +598,13 @@ void ProductSums(KernelCall &call) {
   const Shape result = is_stack ? Shape{matrices, rows, columns} : Shape{rows, columns};
   const bool is_float32 = call.OutputType(0) == TF_FLOAT;
   void *to = is_float32 ? static_cast<void *>(call.Output<float>(0, result)) : call.Output<Bfloat16>(0, result);
-  const bool by_row = has_bias && call.ShapeOf(2 * pairs).size() == 2;
-  const float *bias = has_bias ? call.Input<float>(2 * pairs, by_row ? Shape{rows, 1} : Shape{columns}) : nullptr;
+  const Bias bias = BiasOf(call, 2 * pairs, rows, columns);
   for (size_t matrix = 0; matrix < sums.size(); matrix++) {
     ProductSum &sum = sums[matrix];
     sum.rows = rows;
     sum.columns = columns;
-    (by_row ? sum.row_bias : sum.column_bias) = bias;
+    sum.row_bias = bias.of_rows;
+    sum.column_bias = bias.of_columns;
     if (is_float32) sum.float32 = static_cast<float *>(to) + matrix * rows * columns;
     else sum.bfloat16 = static_cast<Bfloat16 *>(to) + matrix * rows * columns;
   }
@@ -609,17 +621,16 @@ void AddProducts(KernelCall &call) {
   const T *x = from;
   T *sum = to;
   const T *y = call.Input<T>(1, shape);
-  const bool has_bias = call.InputCount() > 2;
-  const bool by_row = has_bias && call.ShapeOf(2).size() == 2;
-  const float *bias = has_bias ? call.Input<float>(2, by_row ? Shape{rows, 1} : Shape{columns}) : nullptr;
+  const Bias bias = BiasOf(call, 2, rows, columns);
   ParallelFor(rows, columns, LOOP(begin, end) {
     for (int64_t row = begin; row < end; row++) {
       const int64_t first = row * columns;
-      if (bias && !by_row) {
+      if (bias.of_columns) {
 #pragma omp simd
-        for (int64_t i = 0; i < columns; i++) Store(sum[first + i], Load(x[first + i]) + Load(y[first + i]) + bias[i]);
+        for (int64_t i = 0; i < columns; i++)
+          Store(sum[first + i], Load(x[first + i]) + Load(y[first + i]) + bias.of_columns[i]);
       } else {
-        const float constant = bias ? bias[row] : 0.0f;
+        const float constant = bias.of_rows ? bias.of_rows[row] : 0.0f;
 #pragma omp simd
         for (int64_t i = 0; i < columns; i++) Store(sum[first + i], Load(x[first + i]) + Load(y[first + i]) + constant);
       }

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
-#include <string>
 #include <vector>
 
 #include "kernel_api.h"
@@ -52,8 +51,7 @@ class KernelCall {
 
   template <typename T>
   T *Output(int output, const Shape &shape) {
-    const TF_DataType type = TF_ExpectedOutputDataType(context_, output);
-    TF_Tensor *tensor = TF_AllocateOutput(context_, output, type, shape.data(), static_cast<int>(shape.size()),
+    TF_Tensor *tensor = TF_AllocateOutput(context_, output, OutputType(output), shape.data(), static_cast<int>(shape.size()),
                                           ElementCount(shape) * sizeof(T), status_.get());
     Check();
     held_.push_back({tensor, TF_DeleteTensor});

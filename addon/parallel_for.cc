@@ -54,15 +54,8 @@ class Pool {
 
   void Run(Job &job) {
     std::unique_lock<std::mutex> lock(mutex_);
-    running_++;
     jobs_.push_back(&job);
-    Invite();
-    lock.unlock();
-    job.RunRemaining();
-    lock.lock();
-    running_--;
-    Withdraw(job);
-    Invite();
+    Work(job, lock);
     finished_.wait(lock, [&] { return job.helpers == 0; });
     lock.unlock();
     job.Rethrow();
@@ -80,15 +73,22 @@ class Pool {
       }
       Job &job = *jobs_.front();
       job.helpers++;
-      running_++;
-      Invite();
-      lock.unlock();
-      job.RunRemaining();
-      lock.lock();
-      running_--;
-      Withdraw(job);
+      Work(job, lock);
       if (--job.helpers == 0) finished_.notify_all();
     }
+  }
+
+  // Runs chunks of the job until none is left to begin. The lock is released meanwhile.
+  void Work(Job &job, std::unique_lock<std::mutex> &lock) {
+    running_++;
+    Invite();
+    lock.unlock();
+    job.RunRemaining();
+    lock.lock();
+    running_--;
+    const auto found = std::find(jobs_.begin(), jobs_.end(), &job);
+    if (found != jobs_.end()) jobs_.erase(found);
+    Invite();
   }
 
   bool CanHelp() const { return !jobs_.empty() && running_ < cores_; }
@@ -97,13 +97,6 @@ class Pool {
   void Invite() {
     is_inviting_ = CanHelp();
     if (is_inviting_) available_.notify_one();
-  }
-
-  // No chunk of the job is left to begin.
-  void Withdraw(const Job &job) {
-    const auto found = std::find(jobs_.begin(), jobs_.end(), &job);
-    if (found != jobs_.end()) jobs_.erase(found);
-    is_inviting_ = CanHelp();
   }
 
   // Kernels follow each other closely, and waking a thread takes as long as some of them: it watches for an invitation for about 50 µs before it sleeps.

@@ -11,6 +11,8 @@
 
 namespace tfnodejs {
 
+constexpr int64_t CeilDiv(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
 // Calls work(chunk) for every chunk in [0, chunks), on the calling thread and on those that are idle. Returns when all are done.
 // Rethrows the first exception of the work; then some chunks are left out.
 void RunChunks(int64_t chunks, const std::function<void(int64_t)> &work);
@@ -51,7 +53,7 @@ constexpr int64_t kChunkElements = 32768;
 template <typename Loop>
 void ParallelFor(int64_t count, int64_t elements, const Loop &loop) {
   const int64_t size = std::max<int64_t>(1, kChunkElements / std::max<int64_t>(1, elements));
-  RunChunks((count + size - 1) / size,
+  RunChunks(CeilDiv(count, size),
             [&](int64_t chunk) { RunVectorized(loop, chunk * size, std::min(count, (chunk + 1) * size)); });
 }
 

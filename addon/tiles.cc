@@ -15,7 +15,7 @@ VECTOR_TARGET inline __m512i LoadRow(const Operand &from, int64_t index, __mmask
   const float *first = static_cast<const float *>(from.data) + index;
   const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), first);
   const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), first + 16);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(RoundToBfloat16(low)), RoundToBfloat16(high), 1);
+  return RoundToBfloat16(low, high);
 }
 
 // Loads values x … x + 15 at depths k … k + 31 as pairs along the depth, one row per x.

@@ -16,10 +16,7 @@
 #define VECTOR_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #define TILE_TARGET __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw")))
 
-
 namespace tfnodejs {
-
-constexpr int64_t CeilDiv(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 // Operands are packed into tiles of 16 rows of 64 bytes, as AMX takes them. Every row of a left tile has 32 values along the depth. Every row of a right
 // tile has 16 columns of two values along the depth. Missing values are zeros.
@@ -88,6 +85,11 @@ VECTOR_TARGET inline __m256i RoundToBfloat16(__m512 x) {
   const __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
   const __m512i result = _mm512_mask_mov_epi32(rounded, is_nan, _mm512_set1_epi32(0x7fc00000));
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(result, 16));
+}
+
+// 32 values.
+VECTOR_TARGET inline __m512i RoundToBfloat16(__m512 low, __m512 high) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(RoundToBfloat16(low)), RoundToBfloat16(high), 1);
 }
 
 // Multiplies blocks with the best instructions. While it exists, the thread's tiles belong to it.

@@ -1,5 +1,5 @@
 /**
- * The operations of a transformer block with the fused ops of the addon, on processors. Composed of TensorFlow's own ops, everything that is not a product
+ * The operations of a transformer block with the fused ops of the addon, on CPUs. Composed of TensorFlow's own ops, everything that is not a product
  * takes longer than the products: there is no op that, for instance, reads bfloat16, computes a softmax in float32 and writes bfloat16.
  */
 import * as tf from '@tensorflow/tfjs'
@@ -183,5 +183,5 @@ function fuseOperations(primitives: Primitives, attention: Attention): Operation
 /** In bfloat16 or float32. */
 export const fusedOperations = fuseOperations(addingPrimitives, savingAttention(addingPrimitives))
 
-/** In bfloat16, on processors that multiply it. */
+/** In bfloat16, on CPUs that multiply it. */
 export const fusedBfloat16Operations = fuseOperations(multiplyingPrimitives, flashAttention)

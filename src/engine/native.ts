@@ -38,7 +38,7 @@ export type FunctionBinding = Binding & {
   multipliesBfloat16?: boolean
 }
 
-/** Which fused ops the addon has (`addon/fused_kernels.cc`). They run on processors only. */
+/** Which fused ops the addon has (`addon/fused_kernels.cc`). They run on CPUs only. */
 export function fusedOps(): { any: boolean; bfloat16Products: boolean } {
   const { multipliesBfloat16 = false } = nativeBackend().binding as Partial<FunctionBinding>
   const { hasFusedOps, device } = nativeFacts()
@@ -74,7 +74,7 @@ export const nativeBackend = () => tf.backend() as unknown as NativeBackend
 
 /**
  * The version of native TensorFlow, the device it computes on, whether it runs captured functions as graphs, not op by op, and whether it has fused ops,
- * which run on processors only.
+ * which run on CPUs only.
  */
 export type NativeFacts = { version: string; device: 'GPU' | 'CPU'; hasGraphs: boolean; hasFusedOps: boolean }
 

@@ -33,7 +33,7 @@ function expectClose(actual: tf.Tensor, expected: tf.Tensor, tolerance = roundin
   expect(relativeError(toFloat32(actual).dataSync(), expected.dataSync()).max).toBeLessThan(tolerance)
 }
 
-const ranks = [
+const sizes = [
   { name: 'a single row', rows: 1, inner: 40, columns: 33 },
   { name: 'sizes that fill no tile', rows: 37, inner: 71, columns: 45 },
   { name: 'more columns than rows', rows: 32, inner: 300, columns: 700 },
@@ -54,7 +54,7 @@ describe.skipIf(!hasFusedOps || !hasBfloat16)('fused bfloat16 operations', addon
     if (limit) expect(bfloat16Products).toBe(limit === 'avx512_bf16')
   })
 
-  describe.each(ranks)('a linear layer with $name', ({ rows, inner, columns }) => {
+  describe.each(sizes)('a linear layer with $name', ({ rows, inner, columns }) => {
     it.each([
       ['tokens', 'tokens'],
       ['tokens', 'features'],
