@@ -33,7 +33,7 @@ const native = [
 ]
 
 /** What is compiled for several kinds of processors. */
-const fusedOps = ['test/native/fused-ops.test.ts', 'test/model/gradients/*.test.ts']
+const fusedOps = ['test/native/*.test.ts', 'test/model/gradients/*.test.ts']
 
 /** The native TensorFlow that the user of this machine has set up is used by the project `native` only. */
 const withoutNative = { LTX_A2A_DATA: join(tmpdir(), 'ltx-a2a-test-no-data') }

@@ -6,6 +6,8 @@
 #include <exception>
 #include <string>
 
+#include "convolution.h"
+#include "fused_ops.h"
 #include "matmul.h"
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/c/eager/c_api.h"
@@ -88,8 +90,6 @@ napi_value GetAllOps(napi_env env, napi_callback_info) {
 
 }  // namespace
 
-void RegisterFusedOps();
-
 // Adds the methods to the exports of the addon, and the fused ops to TensorFlow.
 void DefineExtensions(napi_env env, napi_value exports) {
   try {
@@ -97,17 +97,19 @@ void DefineExtensions(napi_env env, napi_value exports) {
   } catch (const std::exception &error) {
     return Throw(env, error.what());
   }
-  napi_value yes = nullptr, multiplies = nullptr;
+  napi_value yes = nullptr, multiplies = nullptr, convolves = nullptr;
   napi_get_boolean(env, true, &yes);
   napi_get_boolean(env, CanMultiplyBfloat16(), &multiplies);
+  napi_get_boolean(env, CanConvolveFloat32(), &convolves);
   const napi_property_descriptor methods[] = {
       {"addFunction", nullptr, AddFunction, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"removeFunction", nullptr, RemoveFunction, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"getAllOps", nullptr, GetAllOps, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"hasFusedOps", nullptr, nullptr, nullptr, nullptr, yes, napi_default, nullptr},
       {"multipliesBfloat16", nullptr, nullptr, nullptr, nullptr, multiplies, napi_default, nullptr},
+      {"convolvesFloat32", nullptr, nullptr, nullptr, nullptr, convolves, napi_default, nullptr},
   };
-  if (napi_define_properties(env, exports, 5, methods) != napi_ok)
+  if (napi_define_properties(env, exports, 6, methods) != napi_ok)
     Throw(env, "the extensions of the addon could not be defined");
 }
 

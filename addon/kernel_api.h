@@ -31,6 +31,10 @@ void TF_KernelBuilder_TypeConstraint(TF_KernelBuilder *builder, const char *attr
 void TF_RegisterKernelBuilder(const char *kernel_name, TF_KernelBuilder *builder, TF_Status *status);
 void TF_OpKernelConstruction_GetAttrInt64(TF_OpKernelConstruction *construction, const char *attr_name, int64_t *value,
                                           TF_Status *status);
+void TF_OpKernelConstruction_GetAttrSize(TF_OpKernelConstruction *construction, const char *attr_name,
+                                         int32_t *list_size, int32_t *total_size, TF_Status *status);
+void TF_OpKernelConstruction_GetAttrInt64List(TF_OpKernelConstruction *construction, const char *attr_name,
+                                              int64_t *values, int max_values, TF_Status *status);
 void TF_OpKernelConstruction_Failure(TF_OpKernelConstruction *construction, TF_Status *status);
 
 int TF_NumInputs(TF_OpKernelContext *context);

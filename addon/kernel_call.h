@@ -22,11 +22,14 @@ inline int64_t ElementCount(const Shape &shape) {
 
 class KernelCall {
  public:
-  KernelCall(TF_OpKernelContext *context, int64_t flags)
-      : context_(context), flags_(flags), status_(TF_NewStatus(), TF_DeleteStatus) {}
+  KernelCall(TF_OpKernelContext *context, const std::vector<int64_t> &parameters)
+      : context_(context), parameters_(parameters), status_(TF_NewStatus(), TF_DeleteStatus) {}
 
-  // The attribute `flags` of the op; 0 where it has none.
-  int64_t flags() const { return flags_; }
+  // The integer attribute `flags` of an op that has it.
+  int64_t flags() const { return parameters_.at(0); }
+
+  // The attribute `sizes` of an op that has it.
+  const std::vector<int64_t> &sizes() const { return parameters_; }
 
   int InputCount() const { return TF_NumInputs(context_); }
 
@@ -109,7 +112,7 @@ class KernelCall {
   }
 
   TF_OpKernelContext *context_;
-  const int64_t flags_;
+  const std::vector<int64_t> &parameters_;
   std::unique_ptr<TF_Status, decltype(&TF_DeleteStatus)> status_;
   std::vector<HeldTensor> held_;
 };

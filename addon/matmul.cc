@@ -1,8 +1,6 @@
 #include "matmul.h"
 
-#include <atomic>
 #include <cstdlib>
-#include <thread>
 
 #include "parallel_for.h"
 #include "processor.h"
@@ -162,20 +160,12 @@ void ComputeOnOneCore(const Plan &plan) {
     MultiplyStrips(plan, strip, std::min(per_task, plan.StreamedStrips() - strip), resident);
 }
 
-// The first chunks pack the resident operand. The others wait until all of it is packed; chunks begin in their order, so none waits for one that has not
-// begun.
 void ComputeOnAllCores(const Plan &plan) {
   uint8_t *resident = ResidentBuffer(plan);
-  const int64_t packing = plan.ResidentStrips(), strips = plan.StreamedStrips(), per_task = StripsPerTask(strips);
-  std::atomic<int64_t> packed{0};
-  RunChunks(packing + CeilDiv(strips, per_task), [&](int64_t chunk) {
-    if (chunk < packing) {
-      PackResidentStrip(plan, chunk, resident);
-      packed.fetch_add(1, std::memory_order_release);
-      return;
-    }
-    while (packed.load(std::memory_order_acquire) < packing) std::this_thread::yield();
-    const int64_t first = (chunk - packing) * per_task;
+  const int64_t strips = plan.StreamedStrips(), per_task = StripsPerTask(strips);
+  const auto pack = [&](int64_t strip) { PackResidentStrip(plan, strip, resident); };
+  RunPreparedChunks(plan.ResidentStrips(), pack, CeilDiv(strips, per_task), [&](int64_t chunk) {
+    const int64_t first = chunk * per_task;
     MultiplyStrips(plan, first, std::min(per_task, strips - first), resident);
   });
 }

@@ -142,6 +142,21 @@ void RunChunks(int64_t chunks, const std::function<void(int64_t)> &work) {
   job.Rethrow();
 }
 
+// As one job, without a pause of the threads in between. Chunks begin in their order, so none waits for one that has not begun.
+void RunPreparedChunks(int64_t preparations, const std::function<void(int64_t)> &prepare, int64_t chunks,
+                       const std::function<void(int64_t)> &work) {
+  std::atomic<int64_t> prepared{0};
+  RunChunks(preparations + chunks, [&](int64_t chunk) {
+    if (chunk < preparations) {
+      prepare(chunk);
+      prepared.fetch_add(1, std::memory_order_release);
+      return;
+    }
+    while (prepared.load(std::memory_order_acquire) < preparations) std::this_thread::yield();
+    work(chunk - preparations);
+  });
+}
+
 int CoreCount() { return SharedPool().cores(); }
 
 }  // namespace tfnodejs

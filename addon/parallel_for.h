@@ -17,6 +17,10 @@ constexpr int64_t CeilDiv(int64_t count, int64_t size) { return (count + size - 
 // Rethrows the first exception of the work; then some chunks are left out.
 void RunChunks(int64_t chunks, const std::function<void(int64_t)> &work);
 
+// Calls prepare(chunk) for every chunk in [0, preparations), then work(chunk) for every chunk in [0, chunks). `prepare` must not throw.
+void RunPreparedChunks(int64_t preparations, const std::function<void(int64_t)> &prepare, int64_t chunks,
+                       const std::function<void(int64_t)> &work);
+
 // How many threads run chunks.
 int CoreCount();
 
@@ -48,7 +52,10 @@ void RunVectorized(const Loop &loop, int64_t begin, int64_t end) {
 // About as many elements as take 20 µs.
 constexpr int64_t kChunkElements = 32768;
 
-// Calls loop(begin, end) for ranges that cover [0, count). The loop must be declared `always_inline`.
+// The body of a loop, with a copy of what it uses.
+#define LOOP(begin, end) [=](int64_t begin, int64_t end) __attribute__((always_inline))
+
+// Calls loop(begin, end) for ranges that cover [0, count). The loop is a LOOP.
 // elements: what one iteration reads or writes; it decides how many iterations a range has.
 template <typename Loop>
 void ParallelFor(int64_t count, int64_t elements, const Loop &loop) {

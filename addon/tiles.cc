@@ -29,16 +29,15 @@ VECTOR_TARGET inline void LoadAlongDepth(const Operand &from, int64_t x, int64_t
 // Loads values x … x + 31 at depths k … k + 31 as pairs along the depth, one row per pair: the first 16 values, then the others.
 template <bool kIsFloat32>
 VECTOR_TARGET inline void LoadAcrossDepth(const Operand &from, int64_t x, int64_t k, __m512i v[2][16]) {
-  alignas(64) static constexpr uint16_t kFirst[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
-                                                      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-  const __m512i first = _mm512_load_si512(kFirst), second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
   const __mmask32 mask = FirstOf(from.size - x);
   for (int64_t i = 0; i < 16; i++) {
     const int64_t at = k + 2 * i, index = at * from.stride + x;
     const __m512i even = at < from.depth ? LoadRow<kIsFloat32>(from, index, mask) : _mm512_setzero_si512();
     const __m512i odd = at + 1 < from.depth ? LoadRow<kIsFloat32>(from, index + from.stride, mask) : _mm512_setzero_si512();
-    v[0][i] = _mm512_permutex2var_epi16(even, first, odd);
-    v[1][i] = _mm512_permutex2var_epi16(even, second, odd);
+    __m512i pairs[2];
+    Interleave(even, odd, pairs);
+    v[0][i] = pairs[0];
+    v[1][i] = pairs[1];
   }
 }
 

@@ -56,6 +56,15 @@ VECTOR_TARGET inline void Transpose(__m512i v[16]) {
   }
 }
 
+// Pairs of 16-bit values of two rows: v[0] those of the first 16 columns, v[1] those of the others.
+VECTOR_TARGET inline void Interleave(__m512i even, __m512i odd, __m512i v[2]) {
+  alignas(64) static constexpr uint16_t kFirst[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+                                                      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  const __m512i first = _mm512_load_si512(kFirst), second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
+  v[0] = _mm512_permutex2var_epi16(even, first, odd);
+  v[1] = _mm512_permutex2var_epi16(even, second, odd);
+}
+
 // One operand, seen along its rows (left) or its columns (right): x counts those, k counts along the depth.
 struct Operand {
   const void *data;

@@ -3,6 +3,7 @@
 #ifndef LTX_A2A_VECTOR_MATH_H_
 #define LTX_A2A_VECTOR_MATH_H_
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -46,6 +47,13 @@ INLINE float Clamp(float x, float lowest, float highest) {
   return raised > highest ? highest : raised;
 }
 
+// As in src/engine/activations.ts.
+constexpr float kNormEpsilon = 1e-6f;
+
+INLINE float InverseRms(float sum_of_squares, int64_t count) {
+  return 1.0f / std::sqrt(sum_of_squares / static_cast<float>(count) + kNormEpsilon);
+}
+
 // e^x within 2 units in the last place; below e^-87 it is 0, above e^88 about 1e38. NaN stays NaN.
 INLINE float Exp(float x) {
   const float clamped = Clamp(x, -87.0f, 88.0f);
@@ -67,6 +75,22 @@ INLINE float Exp(float x) {
 }
 
 INLINE float Sigmoid(float x) { return 1.0f / (1.0f + Exp(-x)); }
+
+// sin²(x) within 3e-7 for |x| ≤ 10000. NaN stays NaN.
+INLINE float SquaredSine(float x) {
+  const float shift = 12582912.0f;
+  const float n = (x * 0.318309886f + shift) - shift;  // round(x / π)
+  const float remainder = ((x - n * 3.140625f) - n * 9.67025756836e-4f) - n * 6.2776154e-7f;  // π in three parts, so that n times the first two is exact
+  const float r = Clamp(remainder * 0.318309886f, -0.5f, 0.5f);
+  // sin(π r) / r as a polynomial in r², minimax for |r| ≤ ½
+  const float square = r * r;
+  float ratio = 0.0772201259f;
+  ratio = ratio * square - 0.598045172f;
+  ratio = ratio * square + 2.55003138f;
+  ratio = ratio * square - 5.16770688f;
+  ratio = ratio * square + 3.14159258f;
+  return square * ratio * ratio;
+}
 
 // GELU(x) = x · sigmoid(kGeluLinear · x + kGeluCubic · x³), its tanh approximation.
 constexpr float kGeluLinear = 1.5957691216f;           // 2 · √(2/π)

@@ -1,5 +1,6 @@
 /** Norms, activations and rotations of tensors in float32, with the derivatives that gradients written by hand use. */
 import * as tf from '@tensorflow/tfjs'
+import { fusedAudio, fusedNormSilu } from './fused-audio.ts'
 
 export const normEpsilon = 1e-6
 
@@ -22,6 +23,10 @@ export const layerNorm = <T extends tf.Tensor>(x: T, epsilon = normEpsilon): T =
 export const silu = <T extends tf.Tensor>(x: T): T => tf.mul(x, tf.sigmoid(x))
 
 const [linearTerm, cubicTerm] = [2 * Math.sqrt(2 / Math.PI), 2 * Math.sqrt(2 / Math.PI) * 0.044715]
+
+/** SiLU of the RMS norm over the last axis, without a weight. */
+export const rmsNormSilu = <T extends tf.Tensor>(x: T): T =>
+  tf.tidy(() => (fusedAudio().any ? fusedNormSilu(x) : silu(rmsNorm(x))))
 
 /**
  * GELU in its tanh approximation, 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 x³))), written as x · sigmoid(linearTerm · x + cubicTerm · x³): the same

@@ -15,13 +15,25 @@ import {
   typeAttribute,
   upload,
 } from './native.ts'
-import { toComputeDtype } from './native-ops.ts'
+import { toComputeDtype, transpose } from './native-ops.ts'
 import { currentPrecision, type Precision } from './precision.ts'
 
 /** A stored tensor as float32. `tf.tidy` does not dispose of it, its owner does. */
 export function constant<R extends tf.Rank>({ bytes, dtype, shape }: StoredTensor): tf.Tensor<R> {
   const values = tf.keep(tf.tensor(toFloat32(bytes, dtype), shape as never, 'float32'))
   return (isNative() ? upload(values) : values) as tf.Tensor<R>
+}
+
+/** A stored tensor as float32 with its axes in another order, as `tf.transpose` takes it. `tf.tidy` does not dispose of it, its owner does. */
+export function transposedConstant<R extends tf.Rank>(tensor: StoredTensor, order: readonly number[]): tf.Tensor<R> {
+  const format = sixteenBitFormats[tensor.dtype]
+  return tf.tidy(() => {
+    if (!isNative() || format === undefined) {
+      const values = tf.tensor(toFloat32(tensor.bytes, tensor.dtype), tensor.shape as never, 'float32')
+      return tf.keep(tf.transpose(values, [...order])) as tf.Tensor<R>
+    }
+    return tf.keep(cast(transpose(uploadBytes(tensor, format), order), 'float32')) as tf.Tensor<R>
+  })
 }
 
 /** A weight that is not trained, `[out, in]`. On native TensorFlow it may be bfloat16 or half. */
@@ -45,17 +57,20 @@ export function castInPlace(matrix: FrozenMatrix) {
 /** Whether a variable was put in the place of the weight: then the base itself is trained. */
 export const isTrainable = ({ stored }: FrozenMatrix) => stored instanceof tf.Variable
 
-function uploadMatrix({ bytes, dtype, shape }: StoredTensor): tf.Tensor2D {
+/** The bytes of a 16-bit format, as they are. */
+function uploadBytes({ bytes, shape }: StoredTensor, format: Precision): tf.Tensor {
   const { binding } = nativeBackend()
+  const raw = binding.createTensor([...shape, 2], dtypeCodes.uint8, copiesUnalignedArrays() ? bytes : bytes.slice())
+  const attributes = [typeAttribute('T', 'uint8'), typeAttribute('type', format)]
+  const [output] = binding.executeOp('Bitcast', attributes, [raw], 1)
+  binding.deleteTensor(raw)
+  return tensorFromOutput(output as OpOutput)
+}
+
+function uploadMatrix(tensor: StoredTensor): tf.Tensor2D {
+  const { bytes, dtype, shape } = tensor
   const precision = storagePrecision(dtype)
-  if (precision === sixteenBitFormats[dtype]) {
-    // TensorFlow gets the bytes as they are
-    const raw = binding.createTensor([...shape, 2], dtypeCodes.uint8, copiesUnalignedArrays() ? bytes : bytes.slice())
-    const attributes = [typeAttribute('T', 'uint8'), typeAttribute('type', precision)]
-    const [output] = binding.executeOp('Bitcast', attributes, [raw], 1)
-    binding.deleteTensor(raw)
-    return tf.keep(tensorFromOutput(output as OpOutput)) as tf.Tensor2D
-  }
+  if (precision === sixteenBitFormats[dtype]) return tf.keep(uploadBytes(tensor, precision)) as tf.Tensor2D
   return tf.tidy(() => {
     const values = tf.tensor2d(toFloat32(bytes, dtype), shape as [number, number])
     return tf.keep(upload(cast(values, precision)))

@@ -56,6 +56,9 @@ export function reshape(x: tf.Tensor, shape: readonly number[]): tf.Tensor {
   return runOp('Reshape', [x, tf.tensor1d([...shape], 'int32')], [dtypeAttribute(x), typeAttribute('Tshape', 'int32')])
 }
 
+export const transpose = (x: tf.Tensor, order: readonly number[]) =>
+  runOp('Transpose', [x, tf.tensor1d([...order], 'int32')], [dtypeAttribute(x), typeAttribute('Tperm', 'int32')])
+
 /** The rows of a matrix with the given indices. Unlike `tf.gather` it does not read the indices, so it can be captured. */
 export const gatherRows = (x: tf.Tensor2D, indices: tf.Tensor1D) =>
   runOp(

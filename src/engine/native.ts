@@ -33,17 +33,17 @@ export type FunctionBinding = Binding & {
   removeFunction(name: string): void
   /** TensorFlow's registry of ops, a serialized OpList. */
   getAllOps(): Uint8Array
-  /** Whether it has fused ops, and whether they include products of bfloat16 on this processor. Missing in addons of earlier versions. */
-  hasFusedOps?: boolean
+  /** Whether it has fused ops for what this processor can do. Missing in addons of earlier versions. */
   multipliesBfloat16?: boolean
+  convolvesFloat32?: boolean
 }
 
-/** Which fused ops the addon has (`addon/fused_kernels.cc`). They run on CPUs only. */
-export function fusedOps(): { any: boolean; bfloat16Products: boolean } {
-  const { multipliesBfloat16 = false } = nativeBackend().binding as Partial<FunctionBinding>
+/** Which fused ops the addon has (`addon/fused_ops.h`). They run on CPUs only. */
+export function fusedOps(): { any: boolean; bfloat16Products: boolean; float32Convolutions: boolean } {
+  const { multipliesBfloat16 = false, convolvesFloat32 = false } = nativeBackend().binding as Partial<FunctionBinding>
   const { hasFusedOps, device } = nativeFacts()
   const any = hasFusedOps && device === 'CPU'
-  return { any, bfloat16Products: any && multipliesBfloat16 }
+  return { any, bfloat16Products: any && multipliesBfloat16, float32Convolutions: any && convolvesFloat32 }
 }
 
 export const hasFunctions = (binding: Binding): binding is FunctionBinding => 'addFunction' in binding
@@ -88,7 +88,7 @@ export function nativeFacts(): NativeFacts {
     version: binding.TF_Version,
     device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU',
     hasGraphs: hasFunctions(binding),
-    hasFusedOps: (binding as Partial<FunctionBinding>).hasFusedOps === true,
+    hasFusedOps: (binding as Partial<FunctionBinding>).convolvesFloat32 !== undefined, // the newest of them
   }
 }
 
@@ -109,6 +109,12 @@ export const intAttribute = (name: string, value: number): OpAttribute => ({
   name,
   type: nativeBackend().binding.TF_ATTR_INT,
   value,
+})
+
+export const intsAttribute = (name: string, values: readonly number[]): OpAttribute => ({
+  name,
+  type: nativeBackend().binding.TF_ATTR_INT,
+  value: values,
 })
 
 /** Moves the values of a tensor from JavaScript to TensorFlow now, not at the first op that uses them. @returns the same tensor. */

@@ -24,7 +24,7 @@ for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] 
 
     it.each([1, 2])('over two axes equals tf.conv2d with stride %i', (stride) => {
       const [x, kernel] = [random<tf.Rank.R4>('x', [2, 9, 7, 3]), random<tf.Rank.R4>('kernel', [3, 3, 3, 5])]
-      expectClose(conv2d(x, kernel, stride), tf.conv2d(x, kernel, stride, 'valid'))
+      expectClose(conv2d(x, kernel, { stride }), tf.conv2d(x, kernel, stride, 'valid'))
     })
 
     it.each([
@@ -33,7 +33,7 @@ for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] 
       [1, 2],
     ])('over time equals tf.conv1d with stride %i and dilation %i', (stride, dilation) => {
       const [x, kernel] = [random<tf.Rank.R3>('x', [2, 23, 3]), random<tf.Rank.R3>('kernel', [4, 3, 5])]
-      expectClose(conv1d(x, kernel, stride, dilation), tf.conv1d(x, kernel, stride, 'valid', 'NWC', dilation))
+      expectClose(conv1d(x, kernel, { stride, dilation }), tf.conv1d(x, kernel, stride, 'valid', 'NWC', dilation))
     })
 
     if (backend === 'wasm') return // it has no gradients to compare with

@@ -5,8 +5,9 @@
  * padding is before the first frame, so no output depends on later frames (reference §3.1).
  */
 import * as tf from '@tensorflow/tfjs'
-import { rmsNorm, silu } from '../../engine/activations.ts'
+import { rmsNormSilu } from '../../engine/activations.ts'
 import { conv2d } from '../../engine/convolution.ts'
+import { constant, transposedConstant } from '../../engine/device-tensors.ts'
 import type { AudioVaeConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import { denormalizeLatents, type LatentStatistics, loadStatistics, normalizeLatents } from './latents.ts'
@@ -144,23 +145,36 @@ export type ConvolutionSize = { inputs: number; outputs: number; size?: 1 | 3 }
 
 /** The checkpoint stores the kernel as `[out, in, time, bins]`. */
 export function loadConvolution(weights: Weights, { inputs, outputs, size = 3 }: ConvolutionSize): Convolution {
-  const shape = [outputs, inputs, size, size] as [number, number, number, number]
-  return tf.tidy(() => ({
-    kernel: tf.keep(tf.transpose(tf.tensor4d(weights.float32('weight', shape), shape), [2, 3, 1, 0])),
-    bias: tf.keep(tf.tensor1d(weights.float32('bias', [outputs]))),
-  }))
+  return {
+    kernel: transposedConstant(weights.read('weight', [outputs, inputs, size, size]), [2, 3, 1, 0]),
+    bias: constant(weights.read('bias', [outputs])),
+  }
 }
 
-/** Keeps the number of frames and bins: `[B, T, F, in] → [B, T, F, out]`. */
-function causalConvolution(layer: Convolution, x: tf.Tensor4D): tf.Tensor4D {
-  const [timeTaps, binTaps] = layer.kernel.shape
+/** Keeps the number of frames and bins: `[B, T, F, in] → [B, T, F, out]`. @param residual is added. */
+function causalConvolution({ kernel, bias }: Convolution, x: tf.Tensor4D, residual?: tf.Tensor4D): tf.Tensor4D {
+  const [timeTaps, binTaps] = kernel.shape
   const side = (binTaps - 1) / 2
-  return convolve(layer, pad(x, [timeTaps - 1, 0], [side, side]))
+  return conv2d(x, kernel, {
+    bias,
+    residual,
+    padding: [
+      [timeTaps - 1, 0],
+      [side, side],
+    ],
+  })
 }
 
 /** Halves both resolutions, rounded up, with stride 2. Bins are padded on the right only: `[B, T, F, C] → [B, ceil(T / 2), ceil(F / 2), C]`. */
-export const downsample = (layer: Convolution, x: tf.Tensor4D): tf.Tensor4D =>
-  convolve(layer, pad(x, [2, 0], [0, 1]), 2)
+export const downsample = ({ kernel, bias }: Convolution, x: tf.Tensor4D): tf.Tensor4D =>
+  conv2d(x, kernel, {
+    bias,
+    padding: [
+      [2, 0],
+      [0, 1],
+    ],
+    stride: 2,
+  })
 
 /**
  * Repeats every frame and bin, then convolves. The first frame then stands for a single frame instead of two, so the first row is dropped:
@@ -171,13 +185,6 @@ export function upsample(layer: Convolution, x: tf.Tensor4D): tf.Tensor4D {
   const repeated = tf.image.resizeNearestNeighbor(x, [2 * frames, 2 * bins])
   return tf.slice(causalConvolution(layer, repeated), [0, 1, 0, 0], [-1, -1, -1, -1])
 }
-
-/** A separate step, because not every backend supports uneven padding inside its convolution. */
-const pad = (x: tf.Tensor4D, time: [number, number], bins: [number, number]): tf.Tensor4D =>
-  Math.max(...time, ...bins) === 0 ? x : tf.pad(x, [[0, 0], time, bins, [0, 0]])
-
-const convolve = ({ kernel, bias }: Convolution, x: tf.Tensor4D, stride = 1): tf.Tensor4D =>
-  tf.add(conv2d(x, kernel, stride), bias)
 
 /** Two convolutions with a residual connection; a 1×1 convolution on it where the width changes. */
 type ResBlock = { first: Convolution; second: Convolution; shortcut?: Convolution }
@@ -196,9 +203,8 @@ function loadResBlock(weights: Weights, inputs: number, outputs: number): ResBlo
 const resBlock = ({ first, second, shortcut }: ResBlock, x: tf.Tensor4D): tf.Tensor4D =>
   tf.tidy(() => {
     const hidden = causalConvolution(first, pixelNormSilu(x))
-    const residual = causalConvolution(second, pixelNormSilu(hidden))
-    return tf.add(shortcut ? causalConvolution(shortcut, x) : x, residual)
+    return causalConvolution(second, pixelNormSilu(hidden), shortcut ? causalConvolution(shortcut, x) : x)
   })
 
 /** SiLU(PixelNorm(x)). PixelNorm is an RMS norm over the channels of each frame and bin. */
-const pixelNormSilu = (x: tf.Tensor4D): tf.Tensor4D => tf.tidy(() => silu(rmsNorm(x)))
+const pixelNormSilu = (x: tf.Tensor4D): tf.Tensor4D => rmsNormSilu(x)

@@ -5,6 +5,8 @@
 import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from '../../engine/backend.ts'
 import { multiplyChannels } from '../../engine/channels.ts'
+import { replicatePad } from '../../engine/chunks.ts'
+import { fusedAudio, fusedSnake, fusedSnakeTaps } from '../../engine/fused-audio.ts'
 import type { GeneratorConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import {
@@ -14,7 +16,6 @@ import {
   depthwiseConvolve,
   depthwiseFilter,
   loadConvolution,
-  replicatePad,
 } from './convolution.ts'
 import {
   createUpsampler,
@@ -124,19 +125,23 @@ const ampBlock = (steps: AmpBlock, x: tf.Tensor3D): tf.Tensor3D => tf.tidy(() =>
 const ampStep = (x: tf.Tensor3D, { activations, convolutions }: AmpStep): tf.Tensor3D =>
   tf.tidy(() => {
     const dilated = convolve(convolutions[0], activate(activations[0], x))
-    return tf.add(x, convolve(convolutions[1], activate(activations[1], dilated)))
+    return convolve(convolutions[1], activate(activations[1], dilated), { residual: x })
   })
 
 /**
  * The anti-aliased activation. SnakeBeta creates overtones, so it runs at twice the sample rate, between an upsampling and a downsampling low-pass
  * filter. The taps of both filters come from the checkpoint: storage as bfloat16 has rounded them, so computing them would give other values.
  */
-export type Activation = { up: Upsampler; snake: Snake; down: DepthwiseFilter }
+export type Activation = { filters: Filters; up: Upsampler; snake: Snake; down: DepthwiseFilter }
+
+/** The taps, as the checkpoint stores them. */
+type Filters = { up: tf.Tensor1D; down: tf.Tensor1D }
 
 export function loadActivation(weights: Weights, channels: number): Activation {
   const up = weights.float32('upsample.filter', [1, 1, null])
   const down = weights.float32('downsample.lowpass.filter', [1, 1, null])
   return {
+    filters: { up: tf.keep(tf.tensor1d(up)), down: tf.keep(tf.tensor1d(down)) },
     up: createUpsampler(up, { rate: 2, padding: (up.length - 2) / 2, channels }),
     snake: loadSnake(weights.at('act'), channels),
     down: depthwiseFilter(down, down.length, channels),
@@ -144,8 +149,12 @@ export function loadActivation(weights: Weights, channels: number): Activation {
 }
 
 /** `[B, N, C] → [B, N, C]`. */
-export const activate = (layer: Activation, x: tf.Tensor3D): tf.Tensor3D =>
-  tf.tidy(() => downsample(layer.down, snake(layer.snake, upsample(layer.up, x))))
+export function activate({ filters, up, snake: layer, down }: Activation, x: tf.Tensor3D): tf.Tensor3D {
+  if (fusedAudio().any && isFusible(filters)) return fusedSnake(x, { ...filters, ...layer })
+  return tf.tidy(() => downsample(down, snake(layer, upsample(up, x))))
+}
+
+const isFusible = ({ up, down }: Filters) => up.size === fusedSnakeTaps && down.size === fusedSnakeTaps
 
 /** Every second sample of the low-passed signal: `[B, 2N, C] → [B, N, C]`. */
 function downsample(filter: DepthwiseFilter, x: tf.Tensor3D): tf.Tensor3D {

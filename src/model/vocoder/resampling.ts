@@ -3,17 +3,11 @@
  * windowed-sinc filter ×3 beside the bandwidth extension. All three are transposed convolutions, computed as plain ones by `polyphase`.
  */
 import * as tf from '@tensorflow/tfjs'
-import { addChannels } from '../../engine/channels.ts'
+import { replicatePad } from '../../engine/chunks.ts'
 import { conv1d } from '../../engine/convolution.ts'
+import { constant, transposedConstant } from '../../engine/device-tensors.ts'
 import type { Weights } from '../weights.ts'
-import {
-  type DepthwiseFilter,
-  depthwiseConvolve,
-  depthwiseFilter,
-  inChunks,
-  replicatePad,
-  zeroPad,
-} from './convolution.ts'
+import { type DepthwiseFilter, depthwiseConvolve, depthwiseFilter } from './convolution.ts'
 
 /**
  * A transposed convolution of stride u makes u output samples of every input sample. Each of these u phases is an ordinary convolution with every
@@ -49,25 +43,24 @@ export type UpConvolutionSize = { inputs: number; outputs: number; rate: number;
 
 /** The checkpoint stores the kernel as `[in, out, taps]`. */
 export function loadUpConvolution(weights: Weights, { inputs, outputs, rate, taps }: UpConvolutionSize): UpConvolution {
-  const shape: [number, number, number] = [inputs, outputs, taps]
+  const byTap = transposedConstant(weights.read('weight', [inputs, outputs, taps]), [2, 0, 1])
   const { before, after, taps: phases } = polyphase({ taps, rate, padding: (taps - rate) / 2 })
-  return tf.tidy(() => {
-    const byTap = tf.transpose(tf.tensor3d(weights.float32('weight', shape), shape), [2, 0, 1])
+  const kernel = tf.tidy(() => {
     const withZeroTap = tf.concat([byTap, tf.zeros([1, inputs, outputs])])
     const selected = tf.reshape(tf.gather(withZeroTap, phases), [before + 1 + after, rate, inputs, outputs])
     const kernel = tf.reshape(tf.transpose(selected, [0, 2, 1, 3]), [before + 1 + after, inputs, rate * outputs])
-    const bias = tf.tensor1d(weights.float32('bias', [outputs]))
-    return { kernel: tf.keep(kernel as tf.Tensor3D), bias: tf.keep(bias), rate, before, after }
+    return tf.keep(kernel as tf.Tensor3D)
   })
+  byTap.dispose()
+  return { kernel, bias: constant(weights.read('bias', [outputs])), rate, before, after }
 }
 
 /** `[B, N, in] → [B, rate · N, out]`, with zeros beyond both ends. */
 export function upConvolve({ kernel, bias, rate, before, after }: UpConvolution, x: tf.Tensor3D): tf.Tensor3D {
   const [batch, length] = x.shape
   return tf.tidy(() => {
-    const padded = zeroPad(x, before, after)
-    const phases = inChunks(padded, before + after, (chunk) => conv1d(chunk, kernel))
-    return addChannels(tf.reshape(phases, [batch, length * rate, -1]), bias)
+    const phases = conv1d(x, kernel, { bias: tf.tile(bias, [rate]), padding: [before, after] })
+    return tf.reshape(phases, [batch, length * rate, -1])
   })
 }
 

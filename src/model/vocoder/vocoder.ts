@@ -4,10 +4,10 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import type { Waveform } from '../../audio/waveform.ts'
+import { zeroPad } from '../../engine/chunks.ts'
 import { conv1d } from '../../engine/convolution.ts'
 import type { BandwidthExtensionConfig, ModelConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
-import { zeroPad } from './convolution.ts'
 import { type Generator, generate, loadGenerator, type StageListener } from './generator.ts'
 import { createSincUpsampler, type Upsampler, upsample } from './resampling.ts'
 
@@ -112,8 +112,8 @@ function causalMel({ hop, real, imaginary, filterbank }: CausalMel, x: tf.Tensor
   const window = real.shape[0]
   return tf.tidy(() => {
     const mono = tf.reshape(tf.transpose(x, [0, 2, 1]), [batch * channels, length, 1]) as tf.Tensor3D
-    const padded = zeroPad(mono, window - hop, 0)
-    const power = tf.add(tf.square(conv1d(padded, real, hop)), tf.square(conv1d(padded, imaginary, hop)))
+    const transform = (basis: tf.Tensor3D) => conv1d(mono, basis, { padding: [window - hop, 0], stride: hop })
+    const power = tf.add(tf.square(transform(real)), tf.square(transform(imaginary)))
     const magnitude = tf.reshape(tf.sqrt(power), [-1, real.shape[2]])
     const mel = tf.log(tf.maximum(tf.matMul(magnitude as tf.Tensor2D, filterbank), 1e-5))
     return tf.reshape(mel, [batch, channels, length / hop, filterbank.shape[1]])

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../../src/engine/backend.ts'
-import { inChunks } from '../../../src/model/vocoder/convolution.ts'
+import { inChunks } from '../../../src/engine/chunks.ts'
 import { normals, randomFor } from '../../../src/platform/random.ts'
 
 const reach = 10

@@ -3,22 +3,16 @@
 //
 // N tokens, S tokens that are attended to, D features, H heads of d features, L noise levels.
 
-#include <cmath>
-#include <mutex>
 #include <vector>
 
 #include "attention.h"
-#include "kernel_call.h"
+#include "fused_ops.h"
 #include "matmul.h"
 #include "parallel_for.h"
-#include "tf_auto_status.h"
 #include "vector_math.h"
 
 namespace tfnodejs {
 namespace {
-
-// The body of a loop: what `ParallelFor` calls with a range.
-#define LOOP(begin, end) [=](int64_t begin, int64_t end) __attribute__((always_inline))
 
 // Columns of a [D, N] matrix that one thread adds up at a time.
 constexpr int64_t kColumns = 64;
@@ -28,12 +22,6 @@ inline float *RowBuffer(int64_t size) {
   static thread_local std::vector<float> buffer;
   if (buffer.size() < static_cast<size_t>(size)) buffer.resize(size);
   return buffer.data();
-}
-
-constexpr float kNormEpsilon = 1e-6f;
-
-INLINE float InverseRms(float sum_of_squares, int64_t count) {
-  return 1.0f / std::sqrt(sum_of_squares / static_cast<float>(count) + kNormEpsilon);
 }
 
 // x:T → T
@@ -638,46 +626,9 @@ void AddProducts(KernelCall &call) {
   });
 }
 
-template <void (*compute)(KernelCall &)>
-void Compute(void *flags, TF_OpKernelContext *context) {
-  KernelCall call(context, flags == nullptr ? 0 : *static_cast<const int64_t *>(flags));
-  try {
-    compute(call);
-  } catch (const std::exception &error) {
-    call.Fail(error.what());
-  }
-}
+}  // namespace
 
-void UnknownShape(TF_ShapeInferenceContext *context, TF_Status *status) {
-  TF_ShapeInferenceContextSetUnknownShape(context, status);
-}
-
-using ComputeFunction = void (*)(void *, TF_OpKernelContext *);
-
-void *ReadFlags(TF_OpKernelConstruction *construction) {
-  TF_AutoStatus status;
-  auto flags = std::make_unique<int64_t>(0);
-  TF_OpKernelConstruction_GetAttrInt64(construction, "flags", flags.get(), status.status);
-  if (TF_GetCode(status.status) != TF_OK) TF_OpKernelConstruction_Failure(construction, status.status);
-  return flags.release();
-}
-
-void DeleteFlags(void *flags) { delete static_cast<int64_t *>(flags); }
-
-struct FusedOp {
-  const char *name;
-  std::vector<const char *> inputs, outputs, attributes;
-  ComputeFunction bfloat16, float32;  // null where there is no kernel
-  bool has_flags = false;
-};
-
-#define FUSED_OP(name, inputs, outputs, ...) \
-  FusedOp { "Ltx" #name, inputs, outputs, {__VA_ARGS__}, Compute<name<Bfloat16>>, Compute<name<float>> }
-#define LIST(...) \
-  { __VA_ARGS__ }
-
-// The names and types of the inputs and outputs. Lists have the length of an attribute.
-const std::vector<FusedOp> &FusedOps() {
+const std::vector<FusedOp> &TransformerOps() {
   static const std::vector<FusedOp> ops = {
       FUSED_OP(Gelu, LIST("x: T"), LIST("y: T")),
       FUSED_OP(GeluGradient, LIST("dy: T", "x: T"), LIST("dx: T")),
@@ -706,60 +657,21 @@ const std::vector<FusedOp> &FusedOps() {
       {"LtxAttentionGradient",
        {"query: T", "key: T", "value: T", "dy: T", "log_sums: float", "sums: float"},
        {"d_query: T", "d_key: T", "d_value: T"},
-       {"flags: int"},
+       {},
        CanMultiplyBfloat16() ? Compute<AttentionGradient> : nullptr,
        nullptr,
-       true},
+       OpParameter::kFlags},
       {"LtxProductSum",
        {"matrices: matrix_count * T", "factors: factor_count * float", "bias: bias_count * float"},
        {"sum: result"},
-       {"matrix_count: int >= 0", "factor_count: int >= 0", "bias_count: int >= 0", "flags: int",
+       {"matrix_count: int >= 0", "factor_count: int >= 0", "bias_count: int >= 0",
         "result: {bfloat16, float}"},
        CanMultiplyBfloat16() ? Compute<ProductSums> : nullptr,
        nullptr,
-       true},
+       OpParameter::kFlags},
       FUSED_OP(AddProducts, LIST("x: T", "y: T", "bias: biases * float"), LIST("sum: T"), "biases: int >= 0"),
   };
   return ops;
-}
-
-// Throws what TensorFlow says.
-void ThrowUnlessOk(TF_Status *status) {
-  if (TF_GetCode(status) != TF_OK) throw std::runtime_error(TF_Message(status));
-}
-
-void RegisterKernel(const FusedOp &op, TF_DataType type, ComputeFunction compute) {
-  if (compute == nullptr) return;
-  TF_AutoStatus status;
-  TF_KernelBuilder *kernel = TF_NewKernelBuilder(op.name, "CPU", op.has_flags ? ReadFlags : nullptr, compute,
-                                                 op.has_flags ? DeleteFlags : nullptr);
-  TF_KernelBuilder_TypeConstraint(kernel, "T", type, status.status);
-  ThrowUnlessOk(status.status);
-  TF_RegisterKernelBuilder(op.name, kernel, status.status);
-  ThrowUnlessOk(status.status);
-}
-
-void RegisterOp(const FusedOp &op) {
-  TF_OpDefinitionBuilder *builder = TF_NewOpDefinitionBuilder(op.name);
-  TF_OpDefinitionBuilderAddAttr(builder, "T: {bfloat16, float}");
-  for (const char *attribute : op.attributes) TF_OpDefinitionBuilderAddAttr(builder, attribute);
-  for (const char *input : op.inputs) TF_OpDefinitionBuilderAddInput(builder, input);
-  for (const char *output : op.outputs) TF_OpDefinitionBuilderAddOutput(builder, output);
-  TF_OpDefinitionBuilderSetShapeInferenceFunction(builder, UnknownShape);
-  TF_AutoStatus status;
-  TF_RegisterOpDefinition(builder, status.status);
-  ThrowUnlessOk(status.status);
-  RegisterKernel(op, TF_BFLOAT16, op.bfloat16);
-  RegisterKernel(op, TF_FLOAT, op.float32);
-}
-
-}  // namespace
-
-void RegisterFusedOps() {
-  static std::once_flag registered;  // the addon can be loaded once per thread of Node
-  std::call_once(registered, [] {
-    for (const FusedOp &op : FusedOps()) RegisterOp(op);
-  });
 }
 
 }  // namespace tfnodejs

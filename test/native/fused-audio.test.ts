@@ -1,0 +1,226 @@
+/** The fused ops for the audio VAE and the vocoder, compared with the same computations without them. */
+import * as tf from '@tensorflow/tfjs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { rmsNormSilu } from '../../src/engine/activations.ts'
+import { startBackend } from '../../src/engine/backend.ts'
+import { conv1d, conv2d } from '../../src/engine/convolution.ts'
+import { fusedAudio, fusedConvolution, fusedSnake } from '../../src/engine/fused-audio.ts'
+import { cast } from '../../src/engine/native.ts'
+import { activate, loadActivation } from '../../src/model/vocoder/generator.ts'
+import type { Weights } from '../../src/model/weights.ts'
+import { hasNative } from '../engine/native.ts'
+import { relativeError } from '../golden/golden.ts'
+import { randomTensor } from '../model/gradients/layers.ts'
+import { needs } from '../needs.ts'
+
+const { any: hasFusedAudio, convolution: hasConvolution } = hasNative
+  ? fusedAudio()
+  : { any: false, convolution: false }
+
+/** Computes without fused ops, which are not used where a gradient is computed. */
+function composed<T extends tf.Tensor>(compute: () => T): T {
+  let result: T | undefined
+  tf.grad((x) => {
+    result = tf.keep(compute())
+    return tf.sum(x)
+  })(tf.scalar(1)).dispose()
+  return result as T
+}
+
+function expectSame(compute: () => tf.Tensor, tolerance: number) {
+  const [actual, expected] = [compute(), composed(compute)]
+  expect(actual.shape).toEqual(expected.shape)
+  expect(relativeError(actual.dataSync(), expected.dataSync()).max).toBeLessThan(tolerance)
+}
+
+/** Sums of hundreds of numbers in float32 differ by this much when they are added in another order. */
+const tolerance = 4e-6
+
+const rounded = <T extends tf.Tensor>(x: T): T => cast(cast(x, 'bfloat16'), 'float32')
+
+const conv2dCases = [
+  {
+    name: 'sizes that fill no tile',
+    x: [1, 7, 5, 3],
+    kernel: [3, 3, 3, 7],
+    padding: [
+      [2, 0],
+      [1, 1],
+    ],
+  },
+  {
+    name: 'several images',
+    x: [3, 9, 4, 40],
+    kernel: [3, 3, 40, 33],
+    padding: [
+      [2, 0],
+      [1, 1],
+    ],
+  },
+  {
+    name: 'a kernel of one position',
+    x: [2, 6, 6, 64],
+    kernel: [1, 1, 64, 32],
+    padding: [
+      [0, 0],
+      [0, 0],
+    ],
+  },
+  {
+    name: 'more positions than one task has',
+    x: [1, 90, 64, 32],
+    kernel: [3, 3, 32, 64],
+    padding: [
+      [1, 1],
+      [1, 1],
+    ],
+  },
+  {
+    name: 'more channels than one pass has',
+    x: [1, 5, 5, 300],
+    kernel: [2, 3, 300, 70],
+    padding: [
+      [0, 0],
+      [2, 1],
+    ],
+  },
+] as const
+
+const conv1dCases = [
+  { name: 'a single sample', x: [1, 1, 2], taps: 3, outputs: 2, dilation: 1 },
+  { name: 'dilation', x: [2, 50, 16], taps: 7, outputs: 24, dilation: 5 },
+  { name: 'a long signal', x: [1, 9001, 24], taps: 11, outputs: 24, dilation: 3 },
+  { name: 'no output channel more than one', x: [2, 33, 65], taps: 4, outputs: 1, dilation: 1 },
+] as const
+
+describe.skipIf(!hasConvolution)('a fused convolution', needs('a processor with AMX'), () => {
+  beforeAll(() => startBackend('tensorflow', { precision: 'float32' }))
+
+  describe.each([
+    ['a kernel of bfloat16', rounded],
+    ['a kernel of float32', <T extends tf.Tensor>(x: T) => x],
+  ])('with %s', (_, prepare) => {
+    it.each(conv2dCases)('over two axes, with $name', ({ x, kernel, padding }) => {
+      const [input, weight] = [randomTensor<tf.Rank.R4>('x', x), prepare(randomTensor<tf.Rank.R4>('kernel', kernel))]
+      const bias = randomTensor<tf.Rank.R1>('bias', [kernel[3]])
+      expectSame(() => conv2d(input, weight, { padding }), tolerance)
+      expectSame(() => conv2d(input, weight, { padding, bias }), tolerance)
+      const residual = randomTensor('residual', conv2d(input, weight, { padding }).shape)
+      expectSame(() => conv2d(input, weight, { padding, bias, residual }), tolerance)
+      expectSame(() => conv2d(input, weight, { padding, residual }), tolerance)
+    })
+
+    it.each(conv1dCases)('over time, with $name', ({ x, taps, outputs, dilation }) => {
+      const [input, weight] = [
+        randomTensor<tf.Rank.R3>('x', x),
+        prepare(randomTensor<tf.Rank.R3>('k', [taps, x[2], outputs])),
+      ]
+      const reach = (taps - 1) * dilation
+      const bias = randomTensor<tf.Rank.R1>('bias', [outputs])
+      const padding = [Math.ceil(reach / 2), Math.floor(reach / 2)] as const
+      expectSame(() => conv1d(input, weight, { padding, bias, dilation }), tolerance)
+      const residual = randomTensor('residual', [x[0], x[1], outputs])
+      expectSame(() => conv1d(input, weight, { padding, bias, residual, dilation }), tolerance)
+    })
+  })
+
+  it('is exact for integers that need all bits of float32', () => {
+    const x = tf.tensor4d([2 ** 24 - 1, -(2 ** 23 + 1), 12_345_677, 1], [1, 2, 2, 1])
+    const copy = tf.tensor4d([1], [1, 1, 1, 1])
+    expect([...conv2d(x, copy).dataSync()]).toEqual([...x.dataSync()])
+    expect([...conv2d(copy, tf.reshape(x, [1, 1, 1, 4]) as tf.Tensor4D).dataSync()]).toEqual([...x.dataSync()])
+  })
+
+  it('what is infinite or not a number reaches its own outputs only', () => {
+    const x = tf.tensor3d([0, Number.POSITIVE_INFINITY, 0, 0, 0, Number.NaN, 0, 0], [1, 8, 1])
+    const y = conv1d(x, tf.ones([1, 1, 1])).dataSync()
+    expect([...y].map(Number.isFinite)).toEqual([true, false, true, true, true, false, true, true])
+  })
+
+  it('an input that does not fit is an error, not a crash', () => {
+    const [x, kernel] = [tf.ones<tf.Rank.R4>([1, 4, 4, 3]), tf.ones<tf.Rank.R4>([3, 3, 3, 5])]
+    const none = [0, 0] as const
+    const run = (input: tf.Tensor4D, terms: tf.Tensor[], dilation = 1) =>
+      fusedConvolution(input, kernel, terms, { padding: [none, none], dilation })
+    expect(() => run(tf.ones([1, 4, 4, 2]), [])).toThrow('the shapes of the inputs do not fit')
+    expect(() => run(tf.ones([1, 2, 4, 3]), [])).toThrow('the kernel does not fit into the input')
+    expect(() => run(x, [], 2)).toThrow('the kernel does not fit into the input')
+    expect(() => run(x, [], 0)).toThrow('the kernel does not fit into the input')
+    expect(() => run(x, [tf.ones([4])])).toThrow('an input has an unexpected shape')
+    expect(() => run(x, [tf.ones([1, 4, 4, 5])])).toThrow('an input has an unexpected shape')
+    expect(fusedConvolution(tf.ones([0, 4, 4, 3]), kernel, [], { padding: [none, none], dilation: 1 }).shape).toEqual([
+      0, 2, 2, 5,
+    ])
+  })
+})
+
+describe.skipIf(!hasFusedAudio)('fused activations', needs('a processor, and an addon with fused ops'), () => {
+  beforeAll(() => startBackend('tensorflow', { precision: 'float32' }))
+
+  it.each([[[5, 1]], [[2, 3, 7, 40]], [[1, 300, 64, 128]]])('SiLU of the RMS norm of %j', (shape) => {
+    const x = randomTensor('x', shape, 3)
+    expectSame(() => rmsNormSilu(x), tolerance)
+  })
+
+  it.each([
+    [1, 1, 1],
+    [1, 2, 24],
+    [2, 5, 3],
+    [1, 128, 64],
+    [2, 129, 65],
+    [1, 1000, 130],
+  ])('an anti-aliased snake of %i × %i samples with %i channels', (batch, samples, channels) => {
+    const layer = loadActivation(randomActivation(12), channels)
+    const x = randomTensor<tf.Rank.R3>('x', [batch, samples, channels], 4)
+    expectSame(() => activate(layer, x), tolerance)
+  })
+
+  it('an anti-aliased snake with other filters than those of the released models', () => {
+    const layer = loadActivation(randomActivation(8), 5)
+    const x = randomTensor<tf.Rank.R3>('x', [1, 40, 5])
+    expectSame(() => activate(layer, x), 1e-9)
+  })
+
+  it('sin² is right for every size of number', () => {
+    const one = (values: number[]) => tf.tensor1d(values)
+    const passOn = {
+      up: one([0, 0, 0, 0, 0, 0.5, 0.5, 0, 0, 0, 0, 0]),
+      down: one([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
+    }
+    const values = [0, 1e-30, 1e-3, 0.5, -1.5, 3, Math.PI, 100, -1234.5, 9999]
+    // every sample is alone in its clip, so that its neighbours are copies of it
+    const x = tf.tensor3d(values, [values.length, 1, 1])
+    const y = fusedSnake(x, { ...passOn, frequency: one([1]), gain: one([1]) }).dataSync()
+    for (const [i, value] of x.dataSync().entries())
+      expect(Math.abs((y[i] as number) - value - Math.sin(value) ** 2)).toBeLessThan(2e-6 + 1e-7 * Math.abs(value))
+    const odd = tf.tensor3d([Number.NaN, Number.POSITIVE_INFINITY, 1e30], [3, 1, 1])
+    const [nan, infinite, large] = fusedSnake(odd, { ...passOn, frequency: one([1]), gain: one([1]) }).dataSync()
+    expect([nan, Number.isFinite(infinite)]).toEqual([Number.NaN, false])
+    expect(large).toBeCloseTo(1e30, -25)
+  })
+
+  it('an input that does not fit is an error, not a crash', () => {
+    const layer = {
+      up: tf.ones<tf.Rank.R1>([12]),
+      down: tf.ones<tf.Rank.R1>([12]),
+      frequency: tf.ones<tf.Rank.R1>([3]),
+    }
+    expect(() => fusedSnake(tf.ones([1, 4, 3]), { ...layer, gain: tf.ones([2]) })).toThrow('unexpected shape')
+    expect(() => fusedSnake(tf.ones([1, 4, 3]), { ...layer, up: tf.ones([8]), gain: tf.ones([3]) })).toThrow(
+      'unexpected shape',
+    )
+    expect(fusedSnake(tf.ones([1, 0, 3]), { ...layer, gain: tf.ones([3]) }).shape).toEqual([1, 0, 3])
+  })
+})
+
+/** The weights of an anti-aliased activation. @param taps of both filters. */
+function randomActivation(taps: number): Weights {
+  const weights: Pick<Weights, 'at' | 'float32'> = {
+    at: (name) => ({ ...weights, float32: (inner, shape) => weights.float32(`${name}.${inner}`, shape) }) as Weights,
+    float32: (name, shape) => {
+      const count = name.endsWith('filter') ? taps : (shape[0] as number)
+      return randomTensor(name, [count], name.endsWith('filter') ? 0.3 : 0.7).dataSync<'float32'>()
+    },
+  }
+  return weights as Weights
+}
