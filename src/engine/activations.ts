@@ -26,7 +26,7 @@ const [linearTerm, cubicTerm] = [2 * Math.sqrt(2 / Math.PI), 2 * Math.sqrt(2 / M
 
 /** SiLU of the RMS norm over the last axis, without a weight. */
 export const rmsNormSilu = <T extends tf.Tensor>(x: T): T =>
-  tf.tidy(() => (fusedAudio().any ? fusedNormSilu(x) : silu(rmsNorm(x))))
+  tf.tidy(() => (fusedAudio().normSilu ? fusedNormSilu(x) : silu(rmsNorm(x))))
 
 /**
  * GELU in its tanh approximation, 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 x³))), written as x · sigmoid(linearTerm · x + cubicTerm · x³): the same

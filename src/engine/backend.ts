@@ -9,7 +9,7 @@ import { hasWideVectors } from '../machine/hardware.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { loadInstallation } from './installation.ts'
-import { nativeFacts } from './native.ts'
+import { checkInstructions, nativeFacts } from './native.ts'
 import { type Precision, resetPrecision } from './precision.ts'
 import { registerWasm, threadsFromEnvironment } from './wasm.ts'
 
@@ -33,7 +33,7 @@ const starters: Record<BackendName, (options: { threads: number | undefined }) =
 
 /**
  * Makes a backend the current one: the first of tensorflow, wasm and cpu that works, or the named one.
- * @throws UserError when the named backend does not work here, or when `LTX_A2A_THREADS` is not a possible number of threads.
+ * @throws UserError when the named backend does not work here, or when `LTX_A2A_THREADS` or `LTX_A2A_INSTRUCTIONS` has no possible value.
  */
 export async function startBackend(
   choice: BackendChoice = 'auto',
@@ -42,6 +42,7 @@ export async function startBackend(
   tf.enableProdMode()
   resetPrecision(precision)
   const threads = threadsFromEnvironment()
+  checkInstructions()
   const passedOver: Backend['passedOver'] = []
   for (const name of choice === 'auto' ? (['tensorflow', 'wasm', 'cpu'] as const) : [choice]) {
     try {

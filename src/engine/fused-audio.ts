@@ -1,18 +1,22 @@
 /**
- * The fused ops of the addon for layers of the audio VAE and the vocoder, on CPUs (`addon/audio_kernels.cc`). Where
+ * Layers of the audio VAE and the vocoder as single ops: those of the addon, on CPUs (`addon/audio_kernels.cc`), or a kernel in WebAssembly. Where
  * `fusedAudio` says that an op cannot be used, the callers compose the same of TensorFlow.js.
  */
 import * as tf from '@tensorflow/tfjs'
+import { currentBackend } from './backend.ts'
 import { fusedOps, intAttribute, intsAttribute, isNative, runOp, typeAttribute } from './native.ts'
+import { hasWasmKernels, wasmSnake } from './wasm-kernels.ts'
 
 /**
  * Which ops can be used now: none where a gradient will be computed, because they have none. Convolutions need a processor with AMX, which multiplies
  * parts of float32 in bfloat16, several times as fast as float32.
  */
-export function fusedAudio(): { any: boolean; convolution: boolean } {
-  if (!isNative() || tf.engine().state.gradientDepth > 0) return { any: false, convolution: false }
+export function fusedAudio(): { normSilu: boolean; snake: boolean; convolution: boolean } {
+  if (tf.engine().state.gradientDepth > 0) return { normSilu: false, snake: false, convolution: false }
+  if (!isNative())
+    return { normSilu: false, snake: currentBackend() === 'wasm' && hasWasmKernels(), convolution: false }
   const { any, float32Convolutions } = fusedOps()
-  return { any, convolution: float32Convolutions }
+  return { normSilu: any, snake: any, convolution: float32Convolutions }
 }
 
 export type ConvolutionGeometry = {
@@ -53,5 +57,8 @@ export const fusedSnakeTaps = 12
  * x + gain · sin²(frequency · x) at twice the sample rate, `[B, N, C] → [B, N, C]`. The first filter doubles the rate, the second halves it; the first and
  * the last sample are repeated beyond the ends.
  */
-export const fusedSnake = (x: tf.Tensor3D, { up, down, frequency, gain }: AntiAliasedSnake): tf.Tensor3D =>
-  runOp('LtxAntiAliasedSnake', [x, up, down, frequency, gain], [float32()]) as tf.Tensor3D
+export function fusedSnake(x: tf.Tensor3D, { up, down, frequency, gain }: AntiAliasedSnake): tf.Tensor3D {
+  const parameters = [up, down, frequency, gain]
+  if (!isNative()) return wasmSnake(x, parameters)
+  return runOp('LtxAntiAliasedSnake', [x, ...parameters], [float32()]) as tf.Tensor3D
+}

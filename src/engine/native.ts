@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs'
 import { hasWideVectors } from '../machine/hardware.ts'
+import { UserError } from '../platform/errors.ts'
 
 /** TensorFlow's codes for data types (tensorflow/core/framework/types.proto). */
 export const dtypeCodes = { float32: 1, int32: 3, uint8: 4, bool: 10, bfloat16: 14, half: 19 } as const
@@ -136,6 +137,15 @@ export function runOpWithOutputs(
 ): tf.Tensor[] {
   const backend = nativeBackend()
   return backend.binding.executeOp(op, attributes, backend.getInputTensorIds(inputs), count).map(tensorFromOutput)
+}
+
+/** The values of `LTX_A2A_INSTRUCTIONS`, which the addon reads (`addon/processor.h`). */
+const instructions: readonly string[] = ['baseline', 'avx2', 'avx512', 'avx512_bf16', 'amx']
+
+/** @throws UserError when `LTX_A2A_INSTRUCTIONS` is not one of them. */
+export function checkInstructions({ LTX_A2A_INSTRUCTIONS: name }: NodeJS.ProcessEnv = process.env) {
+  if (!name || instructions.includes(name)) return
+  throw new UserError(`LTX_A2A_INSTRUCTIONS is ${name}`, { hint: `choose one of ${instructions.join(', ')}` })
 }
 
 /** The output of an op as a tensor that `tf.tidy` tracks. */

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { type BackendName, currentBackend, leaseBackend, startBackend } from '../../src/engine/backend.ts'
 import { matMul } from '../../src/engine/matmul.ts'
-import { isNative } from '../../src/engine/native.ts'
+import { checkInstructions, isNative } from '../../src/engine/native.ts'
 import { currentPrecision, isEmulated, probeMatMul } from '../../src/engine/precision.ts'
 import { needsNative } from '../needs.ts'
 import { hasNative } from './native.ts'
@@ -74,6 +74,13 @@ describe('a process', () => {
     vi.stubEnv('LTX_A2A_PRECISION', '')
     await startBackend('tensorflow')
     expect(currentPrecision()).toBe(isEmulated('bfloat16') ? 'float32' : 'bfloat16')
+  })
+
+  it('refuses unknown instructions', async () => {
+    for (const name of ['', 'baseline', 'avx2', 'amx'])
+      expect(() => checkInstructions({ LTX_A2A_INSTRUCTIONS: name })).not.toThrow()
+    vi.stubEnv('LTX_A2A_INSTRUCTIONS', 'AVX2')
+    await expect(startBackend('auto')).rejects.toThrow('LTX_A2A_INSTRUCTIONS is AVX2') // not another backend instead
   })
 
   it.skipIf(!hasNative)('refuses an unknown precision', needsNative, async () => {

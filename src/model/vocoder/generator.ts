@@ -150,7 +150,7 @@ export function loadActivation(weights: Weights, channels: number): Activation {
 
 /** `[B, N, C] → [B, N, C]`. */
 export function activate({ filters, up, snake: layer, down }: Activation, x: tf.Tensor3D): tf.Tensor3D {
-  if (fusedAudio().any && isFusible(filters)) return fusedSnake(x, { ...filters, ...layer })
+  if (fusedAudio().snake && isFusible(filters)) return fusedSnake(x, { ...filters, ...layer })
   return tf.tidy(() => downsample(down, snake(layer, upsample(up, x))))
 }
 

@@ -1,0 +1,34 @@
+import * as tf from '@tensorflow/tfjs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { startBackend } from '../../src/engine/backend.ts'
+import { fusedAudio, fusedSnake } from '../../src/engine/fused-audio.ts'
+import { testFusedSnake } from './fused-snake.ts'
+
+describe('the WebAssembly kernel of the anti-aliased activation', () => {
+  beforeAll(() => startBackend('wasm'))
+
+  it('is used', () => expect(fusedAudio().snake).toBe(true))
+
+  testFusedSnake()
+
+  it('creates no tensor but its result', () => {
+    const layer = [12, 12, 3, 3].map((size) => tf.ones<tf.Rank.R1>([size]))
+    const [up, down, frequency, gain] = layer as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D, tf.Tensor1D]
+    const x = tf.ones<tf.Rank.R3>([1, 50, 3])
+    const before = tf.memory().numTensors
+    const y = fusedSnake(x, { up, down, frequency, gain })
+    expect(tf.memory().numTensors).toBe(before + 1)
+    expect(fusedSnake(x, { up, down, frequency, gain }).dataSync()).toEqual(y.dataSync())
+    tf.dispose([...layer, x, y])
+  })
+
+  it('takes signals that need more memory than those before', () => {
+    const ones = (size: number) => tf.ones<tf.Rank.R1>([size])
+    const passOn = { up: tf.mul<tf.Tensor1D>(ones(12), 1 / 12), down: tf.mul<tf.Tensor1D>(ones(12), 1 / 12) }
+    for (const samples of [10, 100_000, 1_000_000]) {
+      const y = fusedSnake(tf.ones([1, samples, 1]), { ...passOn, frequency: ones(1), gain: tf.zeros([1]) })
+      expect(tf.max(tf.abs(tf.sub(y, 1))).dataSync()[0]).toBeLessThan(1e-5)
+      y.dispose()
+    }
+  })
+})
