@@ -23,6 +23,7 @@ import { sizeText } from '../platform/text.ts'
 export async function registerWasm(threads?: number, machine = thisMachine): Promise<string> {
   if (registered && registered.requested === threads) return registered.description
   const wasm = await import('@tensorflow/tfjs-backend-wasm')
+  shareClones()
   wasm.setWasmPaths(join(dirname(packagePath('')), '/'))
   const ownFactory = registered?.ownFactory ?? (tf.findBackendFactory('wasm') as BackendFactory)
   const { module, used, description } = await startThreads(threads, machine)
@@ -36,6 +37,17 @@ export async function registerWasm(threads?: number, machine = thisMachine): Pro
   tf.registerBackend('wasm', module ? factory : ownFactory, priority)
   registered = { requested: threads, description, ownFactory }
   return description
+}
+
+/** Lets a clone share the memory of its tensor, as on other backends. The kernel of this one copies it, and what is saved for a backward pass is a clone. */
+function shareClones() {
+  const kernelFunc: tf.KernelFunc = ({ inputs, backend }) => {
+    const { dataId, shape, dtype } = inputs.x as tf.TensorInfo
+    ;(backend as BackendWasm).incRef(dataId)
+    return { dataId, shape, dtype }
+  }
+  tf.unregisterKernel(tf.Identity, 'wasm')
+  tf.registerKernel({ kernelName: tf.Identity, backendName: 'wasm', kernelFunc })
 }
 
 /** What is known of the machine, and of the limits of this process. */

@@ -114,6 +114,21 @@ describe('the wasm backend', () => {
     expect(results()).toEqual(alone)
   })
 
+  it('shares the memory of a tensor with its clones', async () => {
+    await startBackend('wasm')
+    const x = tf.tensor1d([1, 2, 3])
+    const buffers = tf.memory().numDataBuffers
+    const copy = x.clone()
+    expect(tf.memory().numDataBuffers).toBe(buffers)
+    x.dispose()
+    expect([...copy.dataSync()]).toEqual([1, 2, 3])
+    const variable = tf.variable(copy)
+    const before = variable.clone()
+    variable.assign(tf.tensor1d([4, 5, 6]))
+    expect([...before.dataSync()]).toEqual([1, 2, 3])
+    tf.dispose([copy, before, variable])
+  })
+
   it('refuses a number of threads that is not from 1 to 8', async () => {
     expect(threadsFromEnvironment({})).toBeUndefined()
     expect(threadsFromEnvironment({ LTX_A2A_THREADS: '8' })).toBe(8)
