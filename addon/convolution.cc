@@ -21,12 +21,12 @@ namespace {
 // A value of float32 is the sum of three of bfloat16, its *parts*; the first is the value rounded, the others are what is missing. Of the products of parts,
 // those are computed that are not below the precision of float32. Kernels of the released models have one part: they are stored in bfloat16.
 //
-// Operands are kept in *steps* of 32 channels of one tap. In the left operand, a step is the parts of 32 channels of a position, in the right operand it is
-// two tiles of each part, for 32 output channels.
-constexpr int64_t kMostParts = 3, kPartBytes = kTileDepth * sizeof(Bfloat16), kLeftStepBytes = kMostParts * kPartBytes;
+// Operands are kept in *steps* of 32 channels of one tap. In the left operand, a step is the parts of 32 channels of each position, in the right operand it
+// is two tiles of each part, for 32 output channels.
+constexpr int64_t kMostParts = 3, kPartBytes = kTileDepth * sizeof(Bfloat16), kPositionBytes = kMostParts * kPartBytes;
 
-// Steps whose operands fit into the first-level cache.
-constexpr int64_t kStepsPerPass = 4;
+// Strips of the kernel that the same positions are multiplied by while they are in the first-level cache.
+constexpr int64_t kStripsPerPass = 2;
 
 enum BufferNumber { kKernel, kPositions, kSums };
 
@@ -63,29 +63,42 @@ VECTOR_TARGET inline bool AreZeros(const Values &values) {
 struct Plan {
   const Convolution &of;
   int64_t kernel_parts, positions, steps_per_tap, strips;
-  // Where the steps of a position begin, after those of the first tap.
-  std::vector<int64_t> step_offsets;
   // How many positions after the first one the last tap reads.
   int64_t reach;
+  // How many positions one thread computes at a time, and how many it reads for them.
+  int64_t positions_per_task, packed_positions;
+  // Where the positions of a step begin, after those of the first.
+  std::vector<int64_t> step_offsets;
 
   Plan(const Convolution &convolution, int64_t parts)
       : of(convolution),
         kernel_parts(parts),
         positions(of.batch * of.PaddedHeight() * of.PaddedWidth()),
         steps_per_tap(CeilDiv(of.inputs, kTileDepth)),
-        strips(CeilDiv(of.outputs, kStrip)) {
+        strips(CeilDiv(of.outputs, kStrip)),
+        reach(TapOffset(of.height_taps - 1, of.width_taps - 1)),
+        positions_per_task(PositionsPerTask()),
+        packed_positions(positions_per_task + reach) {
     for (int64_t row = 0; row < of.height_taps; row++)
       for (int64_t column = 0; column < of.width_taps; column++)
         for (int64_t step = 0; step < steps_per_tap; step++)
-          step_offsets.push_back(TapOffset(row, column) * PositionBytes() + step * kLeftStepBytes);
-    reach = TapOffset(of.height_taps - 1, of.width_taps - 1);
+          step_offsets.push_back((step * packed_positions + TapOffset(row, column)) * kPositionBytes);
   }
 
   int64_t TapOffset(int64_t row, int64_t column) const { return (row * of.PaddedWidth() + column) * of.dilation; }
   int64_t Steps() const { return static_cast<int64_t>(step_offsets.size()); }
   int64_t RightStepBytes() const { return kernel_parts * kStripTileBytes; }
-  // With one line of the cache more than needed: else neighbouring positions would lie in the same places of the cache.
-  int64_t PositionBytes() const { return steps_per_tap * kLeftStepBytes + 64; }
+  // Steps whose operands fit into the first-level cache.
+  int64_t StepsPerPass() const { return kernel_parts == 1 ? 4 : 2; }
+
+ private:
+  // About as many as fit into the second-level cache, the same number for every thread.
+  int64_t PositionsPerTask() const {
+    constexpr int64_t kBytes = 1 << 20, kFewest = 4 * kStrip, kMost = 64 * kStrip;
+    const int64_t most = std::clamp(kBytes / (steps_per_tap * kPositionBytes), kFewest, kMost);
+    const int64_t rounds = CeilDiv(positions, most * CoreCount());
+    return CeilDiv(CeilDiv(positions, rounds * CoreCount()), kStrip) * kStrip;
+  }
 };
 
 // A position in the padded input.
@@ -125,13 +138,13 @@ class Position {
 
 VECTOR_TARGET void PackPositions(const Plan &plan, int64_t first, int64_t count, uint8_t *to) {
   Position position(plan.of, first);
-  for (int64_t i = 0; i < count; i++, position.Advance(), to += plan.PositionBytes()) {
+  for (int64_t i = 0; i < count; i++, position.Advance()) {
     const float *from = position.Input();
     for (int64_t step = 0; step < plan.steps_per_tap; step++) {
       const int64_t channel = step * kTileDepth;
       Values values = from ? LoadValues(from + channel, plan.of.inputs - channel) : Values{};
-      for (int64_t part = 0; part < kMostParts; part++)
-        _mm512_store_si512(to + step * kLeftStepBytes + part * kPartBytes, TakePart(values));
+      uint8_t *parts = to + (step * plan.packed_positions + i) * kPositionBytes;
+      for (int64_t part = 0; part < kMostParts; part++) _mm512_store_si512(parts + part * kPartBytes, TakePart(values));
     }
   }
 }
@@ -169,7 +182,6 @@ VECTOR_TARGET bool PackKernelStrip(const Plan &plan, int64_t strip, uint8_t *to)
 TILE_TARGET void MultiplySteps(const Plan &plan, const uint8_t *left, const int64_t *offsets, int64_t steps,
                                const uint8_t *right, float *sums, bool is_first) {
   constexpr int64_t sum_stride = kStrip * sizeof(float);
-  const int64_t position_bytes = plan.PositionBytes();
   float *lower = sums + kTile * kStrip;
   if (is_first) {
     _tile_zero(0);
@@ -183,15 +195,15 @@ TILE_TARGET void MultiplySteps(const Plan &plan, const uint8_t *left, const int6
     _tile_loadd(3, lower + kTile, sum_stride);
   }
   for (int64_t step = 0; step < steps; step++, right += plan.RightStepBytes()) {
-    const uint8_t *upper = left + offsets[step], *below = upper + kTile * position_bytes;
+    const uint8_t *upper = left + offsets[step], *below = upper + kTile * kPositionBytes;
     for (int64_t right_part = plan.kernel_parts - 1; right_part >= 0; right_part--) {
       _tile_loadd(6, right + right_part * kStripTileBytes, 64);
       _tile_loadd(7, right + right_part * kStripTileBytes + kTileBytes, 64);
       for (int64_t part = kMostParts - 1 - right_part; part >= 0; part--) {
-        _tile_loadd(4, upper + part * kPartBytes, position_bytes);
+        _tile_loadd(4, upper + part * kPartBytes, kPositionBytes);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, below + part * kPartBytes, position_bytes);
+        _tile_loadd(5, below + part * kPartBytes, kPositionBytes);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
       }
@@ -231,39 +243,36 @@ std::vector<int64_t> OutputsOf(const Convolution &convolution, int64_t first, in
   return outputs;
 }
 
+// Computes some positions of a task. The strips of the kernel are taken a few at a time.
 void ConvolvePositions(const Plan &plan, int64_t first, int64_t count, const uint8_t *kernel) {
   const BlockMultiplier owns_tiles;
-  const int64_t blocks = CeilDiv(count, kStrip), packed = blocks * kStrip + plan.reach;
-  uint8_t *positions = Buffer(kPositions, packed * plan.PositionBytes());
-  float *sums = reinterpret_cast<float *>(Buffer(kSums, blocks * kBlock * static_cast<int64_t>(sizeof(float))));
-  PackPositions(plan, first, packed, positions);
+  const int64_t blocks = CeilDiv(count, kStrip);
+  uint8_t *positions = Buffer(kPositions, plan.steps_per_tap * plan.packed_positions * kPositionBytes);
+  float *sums = reinterpret_cast<float *>(Buffer(kSums, kStripsPerPass * blocks * kBlock * static_cast<int64_t>(sizeof(float))));
+  PackPositions(plan, first, blocks * kStrip + plan.reach, positions);
   const std::vector<int64_t> outputs = OutputsOf(plan.of, first, blocks * kStrip);
-  for (int64_t strip = 0; strip < plan.strips; strip++) {
-    for (int64_t step = 0; step < plan.Steps(); step += kStepsPerPass) {
-      const int64_t steps = std::min(kStepsPerPass, plan.Steps() - step);
-      const uint8_t *right = kernel + (strip * plan.Steps() + step) * plan.RightStepBytes();
+  for (int64_t strip = 0; strip < plan.strips; strip += kStripsPerPass) {
+    const int64_t strips = std::min(kStripsPerPass, plan.strips - strip);
+    for (int64_t step = 0; step < plan.Steps(); step += plan.StepsPerPass()) {
+      const int64_t steps = std::min(plan.StepsPerPass(), plan.Steps() - step);
+      const bool is_last = step + steps == plan.Steps();
       for (int64_t block = 0; block < blocks; block++) {
-        float *to = sums + block * kBlock;
-        MultiplySteps(plan, positions + block * kStrip * plan.PositionBytes(), &plan.step_offsets[step], steps, right, to,
-                      step == 0);
-        if (step + steps == plan.Steps()) WriteBlock(plan.of, &outputs[block * kStrip], strip, to);
+        const uint8_t *left = positions + block * kStrip * kPositionBytes;
+        for (int64_t i = 0; i < strips; i++) {
+          const uint8_t *right = kernel + ((strip + i) * plan.Steps() + step) * plan.RightStepBytes();
+          float *to = sums + (block * kStripsPerPass + i) * kBlock;
+          MultiplySteps(plan, left, &plan.step_offsets[step], steps, right, to, step == 0);
+          if (is_last) WriteBlock(plan.of, &outputs[block * kStrip], strip + i, to);
+        }
       }
     }
   }
 }
 
-// How many positions one thread computes at a time: about as many as fit into the second-level cache, the same number for every thread.
-int64_t PositionsPerTask(const Plan &plan) {
-  constexpr int64_t kBytes = 1 << 20, kFewest = 4 * kStrip, kMost = 64 * kStrip;
-  const int64_t most = std::clamp(kBytes / plan.PositionBytes(), kFewest, kMost);
-  const int64_t rounds = CeilDiv(plan.positions, most * CoreCount());
-  return CeilDiv(CeilDiv(plan.positions, rounds * CoreCount()), kStrip) * kStrip;
-}
-
 // Computes the convolution with some parts of its kernel. Returns false, without a result, if the kernel has more of them.
 bool ConvolveParts(const Convolution &convolution, int64_t kernel_parts) {
   const Plan plan(convolution, kernel_parts);
-  const int64_t strip_bytes = plan.Steps() * plan.RightStepBytes(), per_task = PositionsPerTask(plan);
+  const int64_t strip_bytes = plan.Steps() * plan.RightStepBytes(), per_task = plan.positions_per_task;
   uint8_t *kernel = Buffer(kKernel, plan.strips * strip_bytes);
   std::atomic<bool> is_complete{true};
   const auto pack = [&](int64_t strip) {
