@@ -1,10 +1,9 @@
-/** Processor, memory, graphics cards and disks, as far as they matter to a training. */
+/** Processor, memory and disks, as far as they matter to a training. */
 import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { sum } from '../platform/statistics.ts'
-import { ProgramError, runProgram } from './programs.ts'
 
 export type Processor = { model: string; threads: number; bfloat16: string[] }
 
@@ -84,32 +83,6 @@ export function readMemory(): Memory {
   const allowed = process.constrainedMemory()
   const totalBytes = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem()
   return { totalBytes, freeBytes: Math.min(freemem(), totalBytes) }
-}
-
-/** The names of NVIDIA cards, from their driver. */
-export function readCards(folder = '/proc/driver/nvidia/gpus'): string[] {
-  if (!existsSync(folder)) return []
-  const texts = readdirSync(folder).map((name) => textOf(join(folder, name, 'information')))
-  return texts.map((text) => text.match(/^Model:\s*(.*)$/m)?.[1] ?? 'unknown')
-}
-
-export type VideoMemory = { totalBytes: number; freeBytes: number }
-
-/** The memory of the first card, from the output `total, free` of nvidia-smi in MiB; undefined where it has no memory of its own. */
-export function parseVideoMemory(csv: string): VideoMemory | undefined {
-  const [, total, free] = /^\s*(\d+)\s*,\s*(\d+)/.exec(csv) ?? []
-  return total && free ? { totalBytes: Number(total) * 2 ** 20, freeBytes: Number(free) * 2 ** 20 } : undefined
-}
-
-/** The memory of the first NVIDIA card; undefined where its driver reports none. */
-export async function readVideoMemory(): Promise<VideoMemory | undefined> {
-  try {
-    const query = ['--query-gpu=memory.total,memory.free', '--format=csv,noheader,nounits']
-    return parseVideoMemory(await runProgram('nvidia-smi', query))
-  } catch (error) {
-    if (error instanceof ProgramError) return undefined
-    throw error
-  }
 }
 
 /** The proxies of the environment, without their passwords. */

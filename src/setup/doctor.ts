@@ -11,11 +11,11 @@ import {
   freeBytesAt,
   type Memory,
   type Processor,
-  readCards,
   readMemory,
   readProcessor,
   readProxies,
 } from '../machine/hardware.ts'
+import { readCards } from '../machine/nvidia.ts'
 import { type BaseOptions, openBase } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/checkpoint-layout.ts'
 import { UserError } from '../platform/errors.ts'
@@ -85,7 +85,7 @@ export async function examineMachine(
     system: `${process.platform} ${process.arch}`,
     processor: readProcessor(),
     memory: readMemory(),
-    cards: readCards(),
+    cards: (await readCards()).map(({ name }) => name),
     backend,
     ...(computes && currentBackend() === 'tensorflow' && { native: nativeFacts() }),
     ...(computes && { products: { float32: probeMatMul('float32'), bfloat16: probeMatMul('bfloat16') } }),

@@ -7,7 +7,8 @@ import { currentOperations } from '../engine/current-operations.ts'
 import { nativeFacts } from '../engine/native.ts'
 import { currentPrecision } from '../engine/precision.ts'
 import { wasmMemoryBytes } from '../engine/wasm.ts'
-import { freeBytesAt, readMemory, readVideoMemory } from '../machine/hardware.ts'
+import { freeBytesAt, readMemory } from '../machine/hardware.ts'
+import { chooseCard, readCards, visibleCards } from '../machine/nvidia.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
@@ -48,8 +49,8 @@ export async function readResources(folder: string): Promise<MachineResources> {
 async function readTensorMemory(): Promise<Pick<MachineResources, 'place' | 'memory' | 'freeMemory'>> {
   const { totalBytes, freeBytes } = readMemory()
   if (currentBackend() === 'tensorflow' && nativeFacts().device === 'GPU') {
-    const card = await readVideoMemory()
-    if (card) return { place: 'the graphics card', memory: card.totalBytes, freeMemory: card.freeBytes }
+    const { totalBytes: memory, freeBytes: freeMemory } = chooseCard(visibleCards(await readCards())) ?? {}
+    if (memory !== undefined && freeMemory !== undefined) return { place: 'the graphics card', memory, freeMemory }
   }
   if (currentBackend() === 'wasm' && wasmMemoryBytes < totalBytes)
     return { place: 'the wasm backend', memory: wasmMemoryBytes, freeMemory: Math.min(freeBytes, wasmMemoryBytes) }

@@ -9,9 +9,7 @@ import {
   idleProcessors,
   idleProcessorsBetween,
   instructionSets,
-  parseVideoMemory,
   physicalCores,
-  readCards,
   readProcessor,
   readProxies,
 } from '../../src/machine/hardware.ts'
@@ -56,23 +54,6 @@ describe('the machine report contains', () => {
     expect(idleProcessorsBetween(before, { ...after, own: 180 })).toBe(2) // the system counts less precisely than the process
     expect(idleProcessorsBetween(before, before)).toBe(2) // it has counted nothing yet
     expect(await idleProcessors(0.02)).toBeLessThanOrEqual(cpus().length)
-  })
-
-  it('the names of the graphics cards', () => {
-    const folder = newFolder()
-    mkdirSync(join(folder, '0000:01:00.0'))
-    writeFileSync(join(folder, '0000:01:00.0', 'information'), 'Model: \t\t NVIDIA H200\nIRQ:   \t\t 57\n')
-    expect(readCards(folder)).toEqual(['NVIDIA H200'])
-    expect(readCards(join(folder, 'none'))).toEqual([])
-  })
-
-  it('the memory of the first graphics card', () => {
-    expect(parseVideoMemory('24564, 23010\n8192, 100\n')).toEqual({
-      totalBytes: 24_564 * 2 ** 20,
-      freeBytes: 23_010 * 2 ** 20,
-    })
-    expect(parseVideoMemory('[N/A], [N/A]\n')).toBeUndefined() // it shares the memory of the machine
-    expect(parseVideoMemory('')).toBeUndefined()
   })
 
   it('proxies without their passwords', () => {

@@ -1,10 +1,6 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { loraTargetModules } from '../../src/config/parameters.ts'
 import { startBackend } from '../../src/engine/backend.ts'
-import { readVideoMemory } from '../../src/machine/hardware.ts'
 import { openBase } from '../../src/model/base-model.ts'
 import { createReporter } from '../../src/platform/progress.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
@@ -97,22 +93,5 @@ describe('a run that exceeds the resources', () => {
       /^this run needs \d+ MB of disk, but 1000 bytes are free \/ choose another disk/,
     )
     expect(refusal({ cacheDisk: 1000 })).toMatch(/of disk/)
-  })
-})
-
-describe('the memory of a graphics card', () => {
-  const { PATH } = process.env
-  const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
-  afterEach(() => {
-    process.env.PATH = PATH
-    rmSync(folder, { recursive: true, force: true })
-  })
-
-  it('is read from the driver, and unknown without a driver', async () => {
-    process.env.PATH = folder
-    expect(await readVideoMemory()).toBeUndefined()
-    writeFileSync(join(folder, 'nvidia-smi'), '#!/bin/sh\necho "143771, 143152"\necho "1024, 12"\n')
-    chmodSync(join(folder, 'nvidia-smi'), 0o755)
-    expect(await readVideoMemory()).toEqual({ totalBytes: 143_771 * 2 ** 20, freeBytes: 143_152 * 2 ** 20 })
   })
 })
