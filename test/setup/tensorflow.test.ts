@@ -3,14 +3,17 @@
  * skipped. They need the npm registry and a C++ compiler.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, symlinkSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, symlinkSync } from 'node:fs'
+import { devNull, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { hasWideVectors } from '../../src/machine/hardware.ts'
+import { makePrebuilt } from '../../scripts/build-addon.ts'
+import { bytesIn, hasWideVectors } from '../../src/machine/hardware.ts'
 import type { DoctorReport } from '../../src/setup/doctor.ts'
-import { ltxA2a } from '../cli/bin.ts'
+import { setUpTensorFlow } from '../../src/setup/tensorflow.ts'
+import { inFolder, ltxA2a } from '../cli/bin.ts'
 import { needs } from '../needs.ts'
+import { servePackages, tensorflowFiles, wheelBytes } from './package-server.ts'
 
 const whereScript = `
 import importlib.util
@@ -19,6 +22,9 @@ print(spec.submodule_search_locations[0] if spec else '')`
 
 const ofPython = spawnSync('python3', ['-c', whereScript], { encoding: 'utf8' }).stdout?.trim()
 const tensorflow = process.env.LTX_A2A_TENSORFLOW_DIR || ofPython || ''
+
+/** The processor in the names of wheels. */
+const machineName = process.arch === 'x64' ? 'x86_64' : 'aarch64'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-setup-'))
 
@@ -45,7 +51,9 @@ describe.skipIf(tensorflow === '')(
 
     it('an installed TensorFlow is not copied, and no temporary files remain', () => {
       expect(readdirSync(data)).toEqual(['tensorflow'])
-      expect(readdirSync(join(data, 'tensorflow')).sort()).toEqual(['installation.json', 'tfjs-node'])
+      const names = readdirSync(join(data, 'tensorflow')).sort()
+      expect(names.filter((name) => name !== 'libtensorflow')).toEqual(['installation.json', 'tfjs-node'])
+      expect(bytesIn(data)).toBeLessThan(50e6) // libtensorflow holds a link, for the prebuilt addon
     })
 
     it('a failed setup does not change the previous one', async () => {
@@ -61,6 +69,22 @@ describe.skipIf(tensorflow === '')(
       expect((await doctor()).products?.float32.works).toBe(true)
     })
 
+    it('the prebuilt addon needs no compiler and no Python', async () => {
+      const prebuilt = newFolder()
+      await makePrebuilt(tensorflow, prebuilt)
+      const messages: string[] = []
+      const { products } = await inFolder({ env: { PATH: pathWith('node', 'npm', 'tar', 'gzip'), CXX: '' } }, () =>
+        setUpTensorFlow(
+          { from: tensorflow, dataFolder: data, prebuilt },
+          { onEvent: (event) => void (event.type === 'info' && messages.push(event.message)) },
+        ),
+      )
+      expect(messages).toEqual(['Using the addon that comes with ltx-a2a'])
+      expect(products.float32.works).toBe(true)
+      expect(readlinkSync(join(data, 'tensorflow', 'libtensorflow', 'tensorflow'))).toBe(realpathSync(tensorflow))
+      expect((await doctor()).native).toMatchObject({ hasGraphs: true, hasFusedOps: true })
+    })
+
     it('--undo removes the installation', async () => {
       expect(await run('setup-tensorflow', '--undo')).toEqual({
         code: 0,
@@ -72,6 +96,17 @@ describe.skipIf(tensorflow === '')(
     })
   },
 )
+
+/** A PATH with only these programs. */
+function pathWith(...programs: string[]): string {
+  const folder = newFolder()
+  for (const program of programs)
+    symlinkSync(
+      execFileSync('/bin/sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim(),
+      join(folder, program),
+    )
+  return folder
+}
 
 /** A small archive with the layout of the official one: its library only links to that of the package. */
 function archiveOf(tensorflow: string): string {
@@ -97,19 +132,33 @@ describe('setup-tensorflow', () => {
     ['a missing folder', ['--from', '/nowhere/tensorflow'], '/nowhere/tensorflow does not exist'],
     ['a file that is not an archive', ['--from', process.execPath], 'is neither a .tar.gz nor a .whl'],
     ['a Python that does not run', ['--python', '/nowhere/python'], '--python /nowhere/python does not run'],
+    ['a Python without TensorFlow', ['--python', process.execPath], 'has no tensorflow package with its C headers'],
     ['both --undo and --from', ['--undo', '--from', 'x'], 'both --undo and --from were given'],
+    ['both --undo and --cuda', ['--undo', '--cuda'], 'both --undo and --cuda were given'],
+    ['both --cpu and --cuda', ['--cpu', '--cuda'], 'both --cpu and --cuda were given'],
+    ['both --from and --cuda', ['--from', 'x', '--cuda'], 'both --from and --cuda were given'],
+    ['both --from and --python', ['--from', 'x', '--python', 'y'], 'both --from and --python were given'],
   ])('reports %s in one sentence with a hint', async (_, args, sentence) => {
     const { code, stdout, stderr } = await failing(args)
     expect([code, stdout, stderr]).toEqual([2, '', expect.stringMatching(/^error: .*\n {2}hint: .*\n/)])
     expect(stderr).toContain(sentence)
   })
 
-  it('reports a missing compiler in one sentence that names the package', async () => {
-    const { code, stderr } = await failing([], { PATH: '/nowhere', CXX: '' })
-    expect([code, stderr]).toEqual([
-      2,
-      expect.stringMatching(/^error: there is no C\+\+ compiler to build the addon with\n {2}hint: install one: .+\n$/),
-    ])
+  it('needs neither Python nor pip, and keeps the download when it fails later', async () => {
+    const server = await servePackages()
+    const system = process.platform === 'darwin' ? 'macosx_10_14_universal2' : `linux_${machineName}`
+    server.add(`tensorflow_cpu-9.0.0-cp312-cp312-${system}.whl`, await wheelBytes(tensorflowFiles))
+    const data = newFolder()
+    const env = { PATH: '/nowhere', CXX: process.execPath, PIP_INDEX_URL: server.index.href, PIP_CONFIG_FILE: devNull }
+    const { code, stderr } = await failing(['--cpu'], { LTX_A2A_DATA: data, ...env })
+    await server.close()
+    expect(stderr).toContain('TensorFlow for the CPU: --cpu\n')
+    expect(stderr).toContain(`To download from ${server.index.host}: tensorflow-cpu 9.0.0, `)
+    expect(stderr).toMatch(/error: there is no npm to fetch tfjs-node with\n {2}hint: install npm\n$/)
+    expect(code).toBe(2)
+    expect(readdirSync(data)).toEqual(['downloads'])
+    expect(await ltxA2a(['setup-tensorflow', '--undo'], { env: { LTX_A2A_DATA: data } })).toMatchObject({ code: 0 })
+    expect(readdirSync(data)).toEqual([])
   })
 
   it('reports when --undo finds no installation', async () => {

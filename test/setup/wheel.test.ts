@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { describe, expect, it } from 'vitest'
 import yazl from 'yazl'
-import { unpackWheel } from '../../src/setup/tensorflow-source.ts'
+import { unpackWheel } from '../../src/setup/wheel-archive.ts'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-wheel-'))
 
