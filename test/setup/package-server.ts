@@ -100,17 +100,19 @@ function noise(length: number): Buffer {
   return bytes
 }
 
-const system = process.platform === 'darwin' ? 'darwin' : 'linux'
-
 /** What a small wheel of TensorFlow contains on this machine. */
 export const tensorflowFiles = {
   'tensorflow/include/tensorflow/c/eager/c_api.h': '// the C interface',
   'tensorflow/include/Eigen/Core.h': 'not needed',
   'tensorflow/python/ops.py': 'not needed',
-  ...(system === 'darwin'
+  ...(process.platform === 'darwin'
     ? { 'tensorflow/libtensorflow_cc.2.dylib': 'cc', 'tensorflow/libtensorflow_framework.2.dylib': 'framework' }
     : { 'tensorflow/libtensorflow_cc.so.2': 'cc', 'tensorflow/libtensorflow_framework.so.2': 'framework' }),
 }
+
+/** A wheel with this tag runs on this machine. */
+export const wheelTag =
+  process.platform === 'darwin' ? 'macosx_10_14_universal2' : `linux_${process.arch === 'x64' ? 'x86_64' : 'aarch64'}`
 
 /** METADATA as in TensorFlow's wheel for CUDA. */
 export const cudaMetadata = (...requirements: string[]) =>

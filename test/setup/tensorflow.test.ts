@@ -9,11 +9,12 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { makePrebuilt } from '../../scripts/build-addon.ts'
 import { bytesIn, hasWideVectors } from '../../src/machine/hardware.ts'
+import { lockFolder } from '../../src/platform/lock.ts'
 import type { DoctorReport } from '../../src/setup/doctor.ts'
 import { setUpTensorFlow } from '../../src/setup/tensorflow.ts'
 import { inFolder, ltxA2a } from '../cli/bin.ts'
 import { needs } from '../needs.ts'
-import { servePackages, tensorflowFiles, wheelBytes } from './package-server.ts'
+import { servePackages, tensorflowFiles, wheelBytes, wheelTag } from './package-server.ts'
 
 const whereScript = `
 import importlib.util
@@ -22,9 +23,6 @@ print(spec.submodule_search_locations[0] if spec else '')`
 
 const ofPython = spawnSync('python3', ['-c', whereScript], { encoding: 'utf8' }).stdout?.trim()
 const tensorflow = process.env.LTX_A2A_TENSORFLOW_DIR || ofPython || ''
-
-/** The processor in the names of wheels. */
-const machineName = process.arch === 'x64' ? 'x86_64' : 'aarch64'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-setup-'))
 
@@ -146,8 +144,7 @@ describe('setup-tensorflow', () => {
 
   it('needs neither Python nor pip, and keeps the download when it fails later', async () => {
     const server = await servePackages()
-    const system = process.platform === 'darwin' ? 'macosx_10_14_universal2' : `linux_${machineName}`
-    server.add(`tensorflow_cpu-9.0.0-cp312-cp312-${system}.whl`, await wheelBytes(tensorflowFiles))
+    server.add(`tensorflow_cpu-9.0.0-cp312-cp312-${wheelTag}.whl`, await wheelBytes(tensorflowFiles))
     const data = newFolder()
     const env = { PATH: '/nowhere', CXX: process.execPath, PIP_INDEX_URL: server.index.href, PIP_CONFIG_FILE: devNull }
     const { code, stderr } = await failing(['--cpu'], { LTX_A2A_DATA: data, ...env })
@@ -159,6 +156,34 @@ describe('setup-tensorflow', () => {
     expect(readdirSync(data)).toEqual(['downloads'])
     expect(await ltxA2a(['setup-tensorflow', '--undo'], { env: { LTX_A2A_DATA: data } })).toMatchObject({ code: 0 })
     expect(readdirSync(data)).toEqual([])
+  })
+
+  it('says how to continue when its download is stopped', async () => {
+    const server = await servePackages()
+    server.add(`tensorflow_cpu-9.0.0-cp312-cp312-${wheelTag}.whl`, await wheelBytes(tensorflowFiles, 2_000_000))
+    server.pause = 20
+    const controller = new AbortController()
+    server.onWheel = () => {
+      setTimeout(() => controller.abort(), 50)
+      return false
+    }
+    const [dataFolder, env] = [newFolder(), { CXX: process.execPath, PIP_INDEX_URL: server.index.href }]
+    const settingUp = inFolder({ env }, () => setUpTensorFlow({ cpu: true, dataFolder }, { signal: controller.signal }))
+    await expect(settingUp).rejects.toMatchObject({
+      name: 'Interrupted',
+      message: 'stopped; nothing was installed',
+      hint: 'run the same command again: a download continues where it stopped',
+    })
+    await server.close()
+    expect(readdirSync(dataFolder)).toEqual(['downloads'])
+  })
+
+  it('does not download where another setup does', async () => {
+    const data = newFolder()
+    const lock = lockFolder(join(data, 'downloads'))
+    const { code, stderr } = await failing(['--cpu'], { LTX_A2A_DATA: data, CXX: process.execPath })
+    lock.release()
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`downloads is being written by process ${process.pid}`)])
   })
 
   it('reports when --undo finds no installation', async () => {
