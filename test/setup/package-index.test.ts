@@ -11,7 +11,8 @@ let server: PackageServer
 beforeAll(async () => {
   server = await servePackages()
   server.add(wheel, bytes)
-  server.files.set('simple/broken/', { size: 4, bytes: () => Buffer.from('oops') })
+  server.add('linked-1.0.tar.gz', bytes, { url: server.url('files/linked-1.0.tar.gz') })
+  server.add('linked-2.0.tar.gz', bytes, { url: 'https://elsewhere.test/linked-2.0.tar.gz' })
 })
 afterAll(() => server.close())
 beforeEach(() => {
@@ -45,6 +46,9 @@ describe('the files of a project', () => {
     Object.assign(index, { username: 'me', password: 'p%40ss' })
     const [file] = await projectFiles('tensorflow-cpu', index, access)
     expect(file?.url.href).toContain('//me:p%40ss@127.0.0.1')
+    const [there, elsewhere] = await projectFiles('linked', index, access)
+    expect(there?.url.href).toContain('//me:p%40ss@127.0.0.1')
+    expect(elsewhere?.url.href).toBe('https://elsewhere.test/linked-2.0.tar.gz')
     await expect(projectFiles('tensorflow-cpu', server.index, access)).rejects.toMatchObject({
       name: 'UserError',
       message: `the package index answered 401 Unauthorized for ${server.index.href}tensorflow-cpu/`,

@@ -51,9 +51,11 @@ export async function servePackages(): Promise<PackageServer> {
     if (server.login !== undefined && Buffer.from(login, 'base64').toString() !== server.login) return refuse(response)
     const [, project] = /^simple\/(.*)\/$/.exec(path) ?? []
     if (project === undefined) {
-      if (!server.hasRanges) delete request.headers.range
       if (/\.whl$/.test(path) && server.onWheel?.(request, response)) return true
-      return false
+      const file = server.files.get(path)
+      if (server.hasRanges || !file) return false
+      response.writeHead(200, { 'content-length': file.size }).end(file.bytes(0, file.size))
+      return true
     }
     const files = projects.get(project)
     if (!files) response.writeHead(404).end()

@@ -138,6 +138,7 @@ describe('TensorFlow for CUDA', () => {
     server.hasRanges = hasRanges
     expect(await obtain({ device: 'CUDA', driver: '550.54' })).toBe('tensorflow-9.0.0')
     expect(infos().at(-1)).toMatch(/: tensorflow 9\.0\.0 and 2 packages of NVIDIA, \d/)
+    expect(infos()).toHaveLength(hasRanges ? 1 : 2) // the second follows the download of the wheel with the METADATA
     expect(server.paths.filter((path) => path.includes('cublas') && path.endsWith('.whl'))).toEqual([
       `files/${cublas('12.9.1.4')}`,
     ])

@@ -35,6 +35,11 @@ describe('the requirements of an extra', () => {
     ])
   })
 
+  it('are not those that every user of the wheel needs', () => {
+    const metadata = 'Requires-Dist: numpy; python_version >= "3.9"\nRequires-Dist: x; extra == "and-cuda"'
+    expect(requirementsOfExtra(metadata, 'and-cuda', linux)).toEqual([{ project: 'x', specifier: '' }])
+  })
+
   it('are empty without the extra, and without any requirements', () => {
     expect(requirementsOfExtra(cudaMetadata(), 'and-cuda', linux)).toEqual([])
     expect(requirementsOfExtra('Name: tensorflow', 'and-cuda', linux)).toEqual([])
