@@ -13,6 +13,7 @@ const bare: DoctorReport = {
   backend: {
     name: 'wasm',
     description: 'WebAssembly, one thread',
+    notices: [],
     passedOver: [{ name: 'tensorflow', reason: 'no native TensorFlow is set up' }],
   },
   products: {
@@ -28,7 +29,12 @@ const bare: DoctorReport = {
 }
 
 const native: Partial<DoctorReport> = {
-  backend: { name: 'tensorflow', description: 'TensorFlow 2.21.0 on the CPU, from a test', passedOver: [] },
+  backend: {
+    name: 'tensorflow',
+    description: 'TensorFlow 2.21.0 on the CPU, from a test',
+    notices: [],
+    passedOver: [],
+  },
   native: { version: '2.21.0', device: 'CPU', hasGraphs: true, hasFusedOps: true },
   products: {
     float32: { works: true, gigaflops: 300, roundsToNearest: true },

@@ -1,0 +1,49 @@
+/** Which graphics card a command uses, with fake programs `nvidia-smi` and a stand-in for TensorFlow with CUDA. */
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import type { DoctorReport } from '../../src/setup/doctor.ts'
+import { spawnLtxA2a } from '../cli/bin.ts'
+import { fakeAddon } from '../engine/fake-addon.ts'
+import { type CardFields, cards, fakeNvidiaSmi } from '../machine/nvidia-smi.ts'
+
+/** The report on a machine with these cards, and the environment that TensorFlow was loaded in. */
+async function doctor(list: CardFields[], env: Record<string, string> = {}) {
+  const log = join(mkdtempSync(join(tmpdir(), 'ltx-a2a-card-')), 'env.json')
+  const PATH = `${fakeNvidiaSmi(...list)}:${process.env.PATH}`
+  const LTX_A2A_DATA = fakeAddon()
+  const result = await spawnLtxA2a(['doctor', '--json'], { env: { PATH, LTX_A2A_DATA, FAKE_ADDON_LOG: log, ...env } })
+  expect(result.code, result.stderr).toBe(0)
+  const seen: Record<string, string> = JSON.parse(readFileSync(log, 'utf8'))
+  return { report: JSON.parse(result.stdout) as DoctorReport, seen }
+}
+
+describe('native TensorFlow', () => {
+  it('is loaded with one card visible, exact float32 and deterministic ops', async () => {
+    const { report, seen } = await doctor([cards.rtx3070, cards.rtx4090, cards.rtx5090])
+    expect(seen).toMatchObject({
+      CUDA_VISIBLE_DEVICES: cards.rtx4090.uuid,
+      CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
+      NVIDIA_TF32_OVERRIDE: '0',
+      TF_DETERMINISTIC_OPS: '1',
+      TF_FORCE_GPU_ALLOW_GROWTH: 'true',
+    })
+    expect(report.backend.description).toBe('TensorFlow 2.21.0 on GPU 1, NVIDIA GeForce RTX 4090, from a test')
+    expect(report.backend.notices).toEqual([expect.stringContaining('GPU 2, NVIDIA GeForce RTX 5090, is not used')])
+  })
+
+  it('is loaded with the settings of the user', async () => {
+    const own = { NVIDIA_TF32_OVERRIDE: '1', TF_DETERMINISTIC_OPS: '0', TF_FORCE_GPU_ALLOW_GROWTH: 'false' }
+    const { seen } = await doctor([cards.rtx3070, cards.rtx4090], { ...own, CUDA_VISIBLE_DEVICES: '0' })
+    expect(seen).toMatchObject({ ...own, CUDA_VISIBLE_DEVICES: cards.rtx3070.uuid })
+  })
+
+  it('computes on the processor if it has no code for the card, and says why', async () => {
+    const { report, seen } = await doctor([cards.rtx5090])
+    expect(seen.CUDA_VISIBLE_DEVICES).toBe('-1')
+    expect(seen).not.toHaveProperty('TF_DETERMINISTIC_OPS')
+    expect(report.backend.description).toBe('TensorFlow 2.21.0 on the CPU, from a test')
+    expect(report.backend.notices).toEqual([expect.stringContaining('compute capability 12.0 is newer')])
+  })
+})
