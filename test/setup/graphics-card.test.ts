@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { DoctorReport } from '../../src/setup/doctor.ts'
+import { findings } from '../../src/setup/doctor-findings.ts'
 import { spawnLtxA2a } from '../cli/bin.ts'
 import { fakeAddon } from '../engine/fake-addon.ts'
 import { type CardFields, cards, fakeNvidiaSmi } from '../machine/nvidia-smi.ts'
@@ -45,5 +46,36 @@ describe('native TensorFlow', () => {
     expect(seen).not.toHaveProperty('TF_DETERMINISTIC_OPS')
     expect(report.backend.description).toBe('TensorFlow 2.21.0 on the CPU, from a test')
     expect(report.backend.notices).toEqual([expect.stringContaining('compute capability 12.0 is newer')])
+  })
+})
+
+describe('the doctor', () => {
+  it('names each card, the one in use, and why the others are not', async () => {
+    const { report } = await doctor([cards.rtx3070, cards.rtx4090, cards.rtx5090])
+    expect(report.cards).toEqual(['NVIDIA GeForce RTX 3070', 'NVIDIA GeForce RTX 4090', 'NVIDIA GeForce RTX 5090'])
+    expect(report.graphicsCards.map(({ isUsed, isVisible }) => [isUsed, isVisible])).toEqual([
+      [false, true],
+      [true, true],
+      [false, true],
+    ])
+    expect(report.graphicsCards[2]?.obstacle).toContain('compute capability 12.0')
+    expect(findings(report).map(({ meaning }) => meaning)).toContain(
+      'not used: CUDA_VISIBLE_DEVICES=0 chooses it instead of GPU 1',
+    )
+  })
+
+  it('names the command that uses a card, if TensorFlow computes on the processor', async () => {
+    const { report } = await doctor([cards.rtx4090], { FAKE_ADDON_DEVICE: 'CPU' })
+    expect(report.graphicsCards).toMatchObject([{ name: 'NVIDIA GeForce RTX 4090', isUsed: false }])
+    const [row] = findings(report).filter(({ about }) => about === 'Graphics card')
+    expect(row?.meaning).toBe('not used: ltx-a2a setup-tensorflow sets up a TensorFlow that uses it')
+  })
+
+  it('names an old driver, and cards that are hidden', async () => {
+    const old = await doctor([cards.oldDriver])
+    expect(old.report.graphicsCards[0]?.obstacle).toContain('its driver 470.82.01 is too old')
+    const hidden = await doctor([cards.rtx4090], { CUDA_VISIBLE_DEVICES: '' })
+    expect(hidden.report.graphicsCards).toMatchObject([{ isUsed: false, isVisible: false }])
+    expect(hidden.seen.CUDA_VISIBLE_DEVICES).toBe('')
   })
 })
