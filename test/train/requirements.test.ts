@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { loraTargetModules } from '../../src/config/parameters.ts'
 import { startBackend } from '../../src/engine/backend.ts'
-import { type BaseModel, openBase } from '../../src/model/base-model.ts'
+import { openBase } from '../../src/model/base-model.ts'
 import { detachLora } from '../../src/model/lora.ts'
 import { contextLength } from '../../src/model/text/tokenizer.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
@@ -95,20 +95,12 @@ describe('the estimated memory of a run', () => {
     expect(Math.abs(wide.memory / 13.95e9 - 1)).toBeLessThan(0.1) // as measured
   })
 
-  /** The released model with fewer blocks. */
-  function shortened(blocks: number): BaseModel {
-    const transformer = { ...released.config.transformer, num_layers: blocks }
-    const isKept = (name: string) => Number(/\.transformer_blocks\.(\d+)\./.exec(name)?.[1] ?? 0) < blocks
-    const tensors = new Map([...released.checkpoint.tensors].filter(([name]) => isKept(name)))
-    return { ...released, checkpoint: { ...released.checkpoint, tensors }, config: { ...released.config, transformer } }
-  }
-
   it.each([
     [2, 2.03e9],
     [4, 2.56e9],
   ])('is close to what was measured without graphs, with %i blocks', (blocks, measured) => {
     const opByOp = engineCosts('tensorflow', 'bfloat16', { hasGraphs: false })
-    const { memory } = requirementsOf(shortened(blocks), demand, { ...opByOp, recomputes: () => false })
+    const { memory } = requirementsOf(releasedSize(base, blocks), demand, { ...opByOp, recomputes: () => false })
     expect(Math.abs(memory / measured - 1)).toBeLessThan(0.1)
   })
 
@@ -124,7 +116,7 @@ describe('the estimated memory of a run', () => {
     (blocks, seconds, recomputed, measured) => {
       const fused = engineCosts('tensorflow', 'bfloat16', { savesProbabilities: false })
       const clips = { ...demand, audioDurationSeconds: seconds }
-      const { memory } = requirementsOf(shortened(blocks), clips, { ...fused, recomputes: () => recomputed })
+      const { memory } = requirementsOf(releasedSize(base, blocks), clips, { ...fused, recomputes: () => recomputed })
       expect(Math.abs(memory / measured - 1)).toBeLessThan(0.12)
     },
   )
