@@ -1,11 +1,11 @@
 /** Which kernels a TensorFlow has: read from its library by a small C++ program. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import protobuf from 'protobufjs'
 import { runProgram } from '../../src/machine/programs.ts'
-import { obtainTensorFlow } from '../../src/setup/tensorflow-source.ts'
+import { findLibrary, unpackWheel } from '../../src/setup/tensorflow-source.ts'
 
 /** By attribute, the data types that a kernel takes, as TensorFlow's codes. */
 export type Constraints = Record<string, number[]>
@@ -17,7 +17,11 @@ export type Kernels = Record<string, Constraints[]>
 export async function readRegistry(source: string): Promise<Map<string, Kernels>> {
   const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-kernels-'))
   try {
-    const { include, libraries } = await obtainTensorFlow({ from: source }, join(folder, 'tensorflow'))
+    const isFolder = statSync(source).isDirectory()
+    if (!isFolder) await unpackWheel(source, folder)
+    const library = findLibrary(isFolder ? realpathSync(source) : folder)
+    if (!library) throw new Error(`${source} holds no TensorFlow with its C headers`)
+    const { include, libraries } = library
     const [program, file] = [join(folder, 'print-kernels'), join(folder, 'kernels')]
     const code = fileURLToPath(new URL('print-kernels.cc', import.meta.url))
     const rpath = `-Wl,-rpath,${dirname(libraries[0] as string)}`
