@@ -1,11 +1,12 @@
 /** Which graphics card a command uses, with fake programs `nvidia-smi` and a stand-in for TensorFlow with CUDA. */
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { tinyRun, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import type { DoctorReport } from '../../src/setup/doctor.ts'
 import { findings } from '../../src/setup/doctor-findings.ts'
-import { spawnLtxA2a } from '../cli/bin.ts'
+import { newFolder, spawnLtxA2a } from '../cli/bin.ts'
 import { fakeAddon } from '../engine/fake-addon.ts'
 import { type CardFields, cards, fakeNvidiaSmi } from '../machine/nvidia-smi.ts'
 
@@ -77,5 +78,25 @@ describe('the doctor', () => {
     const hidden = await doctor([cards.rtx4090], { CUDA_VISIBLE_DEVICES: '' })
     expect(hidden.report.graphicsCards).toMatchObject([{ isUsed: false, isVisible: false }])
     expect(hidden.seen.CUDA_VISIBLE_DEVICES).toBe('')
+  })
+})
+
+describe('train', () => {
+  it('is refused on a card with too little memory, with its numbers, and writes nothing', async () => {
+    const cwd = newFolder()
+    writeTinyData(cwd)
+    const card = { ...cards.rtx3070, 'memory.total': '2500', 'memory.free': '2400' }
+    const PATH = `${fakeNvidiaSmi(card)}:${process.env.PATH}`
+    const { code, stderr } = await spawnLtxA2a(['train', ...tinyRun, '--out', 'run'], {
+      cwd,
+      env: { PATH, LTX_A2A_DATA: fakeAddon() },
+    })
+    expect(code).toBe(2)
+    expect(stderr).toContain('Backend: tensorflow, TensorFlow 2.21.0 on GPU 0, NVIDIA GeForce RTX 3070, from a test')
+    expect(stderr).toMatch(/Graphics memory: about 1\.\d+ GB of 487 MB/)
+    expect(stderr).toMatch(
+      /this run needs about 1\.\d+ GB of memory, but TensorFlow can use 591 MB of the 2\.62 GB of GPU 0, NVIDIA GeForce RTX 3070/,
+    )
+    expect(existsSync(join(cwd, 'run'))).toBe(false)
   })
 })
