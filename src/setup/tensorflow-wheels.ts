@@ -1,5 +1,6 @@
 /** TensorFlow from a Python package index, without Python: which wheels, their download and their unpacking. */
 import { compare } from '@renovatebot/pep440'
+import { oldestDrivers } from '../engine/cuda-build.ts'
 import { freeBytesAt } from '../machine/hardware.ts'
 import { createHttpClient } from '../net/http-client.ts'
 import { UserError } from '../platform/errors.ts'
@@ -69,9 +70,6 @@ async function cpuWheels({ version }: WheelChoice, fetching: Fetching): Promise<
   if (wheel) return [wheel]
   throw missingWheel('tensorflow', fetching)
 }
-
-/** The oldest drivers for the major versions of CUDA (CUDA compatibility, "minor version compatibility"). */
-const oldestDrivers: Readonly<Record<string, string>> = { 12: '525.60.13', 13: '580.65.06' }
 
 /** Releases that are tried when the driver is too old for the newest. */
 const maxReleases = 5

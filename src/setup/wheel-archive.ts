@@ -12,9 +12,13 @@ import { isDiskFull } from '../platform/files.ts'
 /** Which files of a wheel are unpacked, and what is missing if it has none of them. */
 export type WheelContents = { files: RegExp; name: string; hint: string }
 
-/** The libraries, and the headers that the C interface includes. Eigen and others would be a hundred times as many. */
+/**
+ * The libraries, the headers that the C interface includes, and the file that says what the build is for. Eigen and others would be a hundred times as
+ * many headers.
+ */
 export const tensorflowContents: WheelContents = {
-  files: /^tensorflow\/(libtensorflow[^/]*|include\/(tensorflow|tsl|xla)\/.*\.(h|inc))$/,
+  files:
+    /^tensorflow\/(libtensorflow[^/]*|include\/(tensorflow|tsl|xla)\/.*\.(h|inc)|python\/platform\/build_info\.py)$/,
   name: 'TensorFlow libraries',
   hint: 'give the wheel of tensorflow or tensorflow-cpu for Linux or macOS',
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -84,11 +84,12 @@ describe('the graphics cards of a machine', () => {
     const failing = fakeProgram(
       '#!/bin/sh\necho "Failed to initialize NVML: Driver/library version mismatch"\nexit 18\n',
     )
-    const silent = fakeProgram('#!/bin/sh\ntrap "" TERM\nsleep 30\n') // its child keeps the output open
+    const silent = fakeProgram('#!/bin/sh\ntrap "" TERM\necho called >> "$(dirname "$0")/calls"\nsleep 30\n') // its child keeps the output open
     for (const folder of [emptyFolder(), failing])
       expect(await readCards({ programs: [join(folder, 'nvidia-smi')], driverFolder })).toEqual(expected)
-    const sources = { programs: [join(silent, 'nvidia-smi')], driverFolder, timeoutSeconds: 0.2 }
+    const sources = { programs: [join(silent, 'nvidia-smi')], driverFolder, timeoutSeconds: 0.3 }
     expect(await readCards(sources)).toEqual(expected)
+    expect(readFileSync(join(silent, 'calls'), 'utf8')).toBe('called\n') // once: each call takes as long as it may
   }, 20_000)
 })
 
