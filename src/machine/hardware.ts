@@ -1,5 +1,5 @@
 /** Processor, memory and disks, as far as they matter to a training. */
-import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
+import { type Dirent, existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -99,26 +99,26 @@ export function freeBytesAt(path: string): number {
   return bavail * bsize
 }
 
-/** The size of all files below a folder; 0 where it does not exist. */
+/** The size of all files below a folder; 0 where it does not exist. Links count as 0, also those to folders. */
 export function bytesIn(folder: string): number {
-  if (!existsSync(folder)) return 0
-  return sum(namesBelow(folder).map((name) => fileBytes(join(folder, name))))
+  const sizes = entriesOf(folder).map((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? bytesIn(path) : entry.isFile() ? fileBytes(path) : 0
+  })
+  return sum(sizes)
 }
 
 /** Empty for a folder of another user that cannot be read. */
-function namesBelow(folder: string): string[] {
+function entriesOf(folder: string): Dirent[] {
   try {
-    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    return readdirSync(folder, { withFileTypes: true })
   } catch (error) {
     if (!['EACCES', 'EPERM', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
     return []
   }
 }
 
-/** Links count as 0, and so do files that were removed since they were listed. */
-function fileBytes(path: string): number {
-  const found = lstatSync(path, { throwIfNoEntry: false })
-  return found?.isFile() ? found.size : 0
-}
+/** Files that were removed since they were listed count as 0. */
+const fileBytes = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 const textOf = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '')

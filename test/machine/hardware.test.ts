@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -68,6 +68,15 @@ describe('the machine report contains', () => {
     writeFileSync(join(folder, 'a', 'b', 'two'), Buffer.alloc(32))
     expect(bytesIn(folder)).toBe(42)
     expect(bytesIn(join(folder, 'none'))).toBe(0)
+  })
+
+  it('the size of a folder without what links to other folders lead to', () => {
+    const [folder, other] = [newFolder(), newFolder()]
+    writeFileSync(join(other, 'large'), 'x'.repeat(1000))
+    writeFileSync(join(folder, 'small'), 'x')
+    symlinkSync(other, join(folder, 'link'), 'dir')
+    symlinkSync(folder, join(folder, 'circle'), 'dir')
+    expect(bytesIn(folder)).toBe(1)
   })
 
   it('the free space for a folder that does not exist yet', () => {
