@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The project `native`: TensorFlow from Python's registry, put under tfjs-node as `ltx-a2a setup-tensorflow` does it, and the tests that need it.
-# Where pip cannot fetch it, or there is no C++ compiler, they are skipped and it says so. Needs a build.
+# The project `native`: TensorFlow from the package index, put under tfjs-node as `ltx-a2a setup-tensorflow` does it, and the tests that need it.
+# Where it cannot be downloaded, or there is no C++ compiler, they are skipped and it says so. Needs a build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
@@ -14,12 +14,17 @@ skip() {
   exit 0
 }
 command -v c++ > /dev/null || skip 'there is no C++ compiler (apt install g++)'
-python3 -m pip --version > /dev/null 2>&1 || skip 'there is no python3 with pip (apt install python3-pip)'
-python3 -m pip install --quiet --no-deps --no-compile --only-binary=:all: --python-version 3.12 \
-  --target "$folder/python" tensorflow-cpu || skip 'pip could not install tensorflow-cpu'
+npx tsx scripts/fetch-tensorflow.ts "$folder/python" || skip 'TensorFlow could not be downloaded'
 
 export LTX_A2A_DATA=$folder/data LTX_A2A_CACHE=$folder/cache LTX_A2A_TENSORFLOW_DIR=$folder/python/tensorflow
 node bin/ltx-a2a.js setup-tensorflow --from "$LTX_A2A_TENSORFLOW_DIR"
 node bin/ltx-a2a.js doctor
 npx vitest run --project 'native*' --reporter=default --reporter=json --outputFile.json="$reports/native.json"
 npx vitest run --project cli test/setup --reporter=default --reporter=json --outputFile.json="$reports/setup.json"
+
+# the kernels of the CUDA build, which the tests above take from a file
+if [ -n "${LTX_A2A_CUDA_WHEEL:-}" ]; then
+  npx tsx scripts/check-kernels.ts "$LTX_A2A_CUDA_WHEEL"
+else
+  echo 'Not run: scripts/check-kernels.ts, because LTX_A2A_CUDA_WHEEL names no wheel of tensorflow for CUDA' | tee -a "$reports/not-run.txt"
+fi

@@ -6,22 +6,21 @@ import { wholeText } from '../platform/text.ts'
 import { addQuietOption, pathOption } from './options.ts'
 import { type CommandContext, runCommand } from './run-command.ts'
 
-type SetupFlags = { from?: string; python?: string; undo?: true; quiet?: true }
+type Choice = { from?: string; python?: string; cpu?: true; cuda?: true }
+type SetupFlags = Choice & { undo?: true; quiet?: true }
 
 export function addSetupTensorFlow(program: Command) {
   const command = program
     .command('setup-tensorflow')
     .summary('install a current native TensorFlow, for the 22B model')
     .description(
-      'Installs a current TensorFlow under tfjs-node: many times as fast as WebAssembly. Needs a C++ compiler.',
+      'Installs a current TensorFlow under tfjs-node: many times as fast as WebAssembly. It is downloaded from the package ' +
+        'index that pip uses (PyPI by default), for CUDA if an NVIDIA card is found. An interrupted download continues.',
     )
-    .addOption(
-      pathOption(
-        '--from <path>',
-        "folder, .tar.gz or .whl of TensorFlow (default: Python's, otherwise pip downloads it)",
-      ),
-    )
-    .addOption(pathOption('--python <exe>', 'the Python to look in (default: python3)'))
+    .option('--cpu', 'download TensorFlow for the CPU: 270 MB')
+    .option('--cuda', 'download TensorFlow for CUDA and the libraries of NVIDIA: about 3.4 GB')
+    .addOption(pathOption('--from <path>', 'folder, .tar.gz or .whl of TensorFlow to use instead of a download'))
+    .addOption(pathOption('--python <exe>', 'a Python whose installed TensorFlow is used'))
     .option('--undo', 'remove what was set up')
     .addHelpText('after', examples)
   addQuietOption(command)
@@ -33,20 +32,21 @@ export function addSetupTensorFlow(program: Command) {
 const examples = `
 Examples:
   ltx-a2a setup-tensorflow
+  ltx-a2a setup-tensorflow --cpu
   ltx-a2a setup-tensorflow --python .venv/bin/python
   ltx-a2a setup-tensorflow --from libtensorflow-gpu-linux-x86_64.tar.gz
   ltx-a2a setup-tensorflow --undo`
 
-async function setUp(settings: Pick<SetupFlags, 'from' | 'python'>, { output, signal }: CommandContext) {
+async function setUp(settings: Choice, { output, signal }: CommandContext) {
   const { setUpTensorFlow } = await import('../setup/tensorflow.ts')
   const { native, products, from } = await setUpTensorFlow(settings, { signal, onEvent: output.onEvent })
   output.info(`Products: float32 ${rate(products.float32)}, bfloat16 ${rate(products.bfloat16)}`)
   output.result(`TensorFlow ${native.version} from ${from}, computing on the ${native.device}`)
 }
 
-async function remove({ from, python }: Pick<SetupFlags, 'from' | 'python'>, { output }: CommandContext) {
-  const other = from !== undefined ? '--from' : python !== undefined ? '--python' : undefined
-  if (other) throw new UserError(`both --undo and ${other} were given`, { hint: 'keep one of them' })
+async function remove(choice: Choice, { output }: CommandContext) {
+  const [other] = Object.keys(choice)
+  if (other) throw new UserError(`both --undo and --${other} were given`, { hint: 'keep one of them' })
   const { removeTensorFlow } = await import('../setup/tensorflow.ts')
   const { requireDataFolder } = await import('../engine/installation.ts')
   const folder = requireDataFolder()

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander'
 import { trainParameters } from '../config/parameters.ts'
 import { resolveTrainSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
-import { countText, durationText, sizeText } from '../platform/text.ts'
+import { countText, durationText, roughText, sizeText } from '../platform/text.ts'
 import type { TrainEvent } from '../train/events.ts'
 import type { RunEstimate } from '../train/requirements.ts'
 import type { TrainResult, TrainRunOptions } from '../train/train.ts'
@@ -94,7 +94,7 @@ const estimateText = ({
   peakMemoryBytes,
 }: RunEstimate) =>
   [
-    `Time: ${secondsPerStep.toPrecision(2)} s a step, ${durationText(trainingSeconds)} for ${countText(steps, 'step')}`,
+    `Time: ${roughText(secondsPerStep)} s a step, ${durationText(trainingSeconds)} for ${countText(steps, 'step')}`,
     ...(previews > 0 ? [`Previews: about ${durationText(previewSeconds)} for ${previews} of them`] : []),
     `Memory at its peak so far: ${sizeText(peakMemoryBytes)}`,
   ].join('\n')

@@ -2,13 +2,15 @@
  * The TensorFlow.js backend: native TensorFlow where it is set up (on the GPU if it has one), else WebAssembly, which runs everywhere, else plain
  * JavaScript. It is one for the whole process; starting another one later is allowed.
  */
-import { createRequire } from 'node:module'
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs'
 import { hasWideVectors } from '../machine/hardware.ts'
+import { cardText } from '../machine/nvidia.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
-import { loadInstallation } from './installation.ts'
+import { type Addon, addonSources } from './addons.ts'
+import { setEnvironment, unlessSet } from './environment.ts'
+import { cardInUse, loadedCard, rememberCard, selectCard } from './graphics-card.ts'
 import { checkInstructions, nativeFacts } from './native.ts'
 import { type Precision, resetPrecision } from './precision.ts'
 import { registerWasm, threadsFromEnvironment } from './wasm.ts'
@@ -17,18 +19,25 @@ export type BackendName = 'tensorflow' | 'wasm' | 'cpu'
 export type BackendChoice = 'auto' | BackendName
 
 /** The backend that was started, and why each one before it could not be. */
-export type Backend = { name: BackendName; description: string; passedOver: { name: BackendName; reason: string }[] }
+export type Backend = {
+  name: BackendName
+  description: string
+  /** Why graphics cards are not used that this process may use, one sentence each. */
+  notices: string[]
+  passedOver: { name: BackendName; reason: string }[]
+}
 
 export type BackendOptions = {
   /** The precision of matrix products on native TensorFlow; the other backends have float32 alone. Default: see `currentPrecision`. */
   precision?: Precision | undefined
 }
 
-/** Each returns a description of what was started. */
-const starters: Record<BackendName, (options: { threads: number | undefined }) => Promise<string>> = {
+type Start = Pick<Backend, 'description' | 'notices'>
+
+const starters: Record<BackendName, (options: { threads: number | undefined }) => Promise<Start>> = {
   tensorflow: startTensorFlow,
-  wasm: ({ threads }) => registerWasm(threads),
-  cpu: async () => 'plain JavaScript, slow',
+  wasm: async ({ threads }) => ({ description: await registerWasm(threads), notices: [] }),
+  cpu: async () => ({ description: 'plain JavaScript, slow', notices: [] }),
 }
 
 /**
@@ -46,13 +55,13 @@ export async function startBackend(
   const passedOver: Backend['passedOver'] = []
   for (const name of choice === 'auto' ? (['tensorflow', 'wasm', 'cpu'] as const) : [choice]) {
     try {
-      const description = await withoutRethrowListeners(async () => {
-        const description = await starters[name]({ threads })
+      const start = await withoutRethrowListeners(async () => {
+        const start = await starters[name]({ threads })
         if (!(await tf.setBackend(name))) throw new Error('it did not start')
         await tf.ready()
-        return description
+        return start
       })
-      return { name, description, passedOver }
+      return { name, ...start, passedOver }
     } catch (cause) {
       const reason = firstLine(cause)
       if (choice !== 'auto')
@@ -80,13 +89,14 @@ export function leaseBackend(choice: BackendChoice = 'auto', reporter?: Pick<Rep
   const lease = starting.then(async () => {
     if (!shared || shared.users === 0) shared = { backend: await startBackend(choice), choice, users: 0 }
     const use = shared
-    const { name, description } = use.backend
+    const { name, description, notices } = use.backend
     const isSame = choice === 'auto' ? use.choice === 'auto' || name === 'tensorflow' : choice === name
     if (!isSame)
       throw new UserError(`another run in this process uses the ${name} backend, not ${choice}`, {
         hint: 'start this run after that one, or in another process',
       })
     reporter?.info(`Backend: ${name}, ${description}`)
+    for (const notice of notices) reporter?.info(notice)
     use.users++
     let isReleased = false
     const release = () => {
@@ -120,41 +130,52 @@ const rethrows = /ExitStatus|^function\s*\((\w+)\)\s*\{\s*throw \1;?\s*\}$/
 
 export const currentBackend = () => tf.getBackend() as BackendName
 
-async function startTensorFlow(): Promise<string> {
+async function startTensorFlow(): Promise<Start> {
   restoreUtil()
-  const unset = setDefaults({
-    TF_CPP_MIN_LOG_LEVEL: hasWideVectors() ? '2' : '3', // without AVX-512, level 2 repeats that bfloat16 is emulated
-    TF_FORCE_GPU_ALLOW_GROWTH: 'true', // otherwise TensorFlow reserves all memory of the GPU
-    TF_ENABLE_ONEDNN_OPTS: '1', // by default only with AVX-512; other processors multiply 1.5 times as fast with it
-  })
-  const failures: unknown[] = []
-  for (const load of addonLoaders) {
+  let failure: unknown
+  for (const find of addonSources) {
     try {
-      const origin = load()
-      if (origin === undefined) continue
-      await tf.setBackend('tensorflow')
-      const { version, device, hasGraphs, hasFusedOps } = nativeFacts()
-      const isComplete = hasGraphs && (hasFusedOps || device === 'GPU')
-      return `TensorFlow ${version} on the ${device}, ${origin}${hasGraphs ? '' : ', op by op'}${isComplete ? '' : olderAddon}`
+      const addon = find()
+      if (addon) return await startAddon(addon)
     } catch (error) {
-      failures.push(error)
+      failure ??= error
     }
   }
-  unset()
-  throw failures[0] ?? new Error('no native TensorFlow is set up')
+  throw failure ?? new Error('no native TensorFlow is set up')
+}
+
+/** The environment is as it was where TensorFlow does not start. */
+async function startAddon({ origin, build, load }: Addon): Promise<Start> {
+  const selection = loadedCard() ?? (await selectCard(build))
+  const { computing, selecting, refusals } = selection
+  const restore = setEnvironment(
+    unlessSet({
+      TF_CPP_MIN_LOG_LEVEL: hasWideVectors() ? '2' : '3', // without AVX-512, level 2 repeats that bfloat16 is emulated
+      TF_FORCE_GPU_ALLOW_GROWTH: 'true', // otherwise TensorFlow reserves all memory of the GPU
+      TF_ENABLE_ONEDNN_OPTS: '1', // by default only with AVX-512; other processors multiply 1.5 times as fast with it
+    }),
+  )
+  const restoreCard = setEnvironment({ ...unlessSet(computing), ...selecting })
+  try {
+    load()
+    await tf.setBackend('tensorflow')
+    const { version, device, hasGraphs, hasFusedOps } = nativeFacts()
+    if (device === 'CPU') restoreCard() // its cards are chosen by now; other variables would change what it computes
+    rememberCard(selection)
+    const card = cardInUse()
+    const place = card ? cardText(card) : `the ${device}`
+    const isComplete = hasGraphs && (hasFusedOps || device === 'GPU')
+    const description = `TensorFlow ${version} on ${place}, ${origin}${hasGraphs ? '' : ', op by op'}${isComplete ? '' : olderAddon}`
+    return { description, notices: refusals }
+  } catch (error) {
+    restoreCard()
+    restore()
+    throw error
+  }
 }
 
 /** For an addon from npm, or from an earlier version of `setup-tensorflow`. */
 const olderAddon = ': ltx-a2a setup-tensorflow makes it faster'
-
-/** Sets the environment variables that are not set. TensorFlow reads them when it is loaded. @returns a function that unsets them again. */
-function setDefaults(values: Readonly<Record<string, string>>): () => void {
-  const added = Object.entries(values).filter(([name]) => process.env[name] === undefined)
-  for (const [name, value] of added) process.env[name] = value
-  return () => {
-    for (const [name] of added) delete process.env[name]
-  }
-}
 
 /** tfjs-node 4.22 calls functions that Node 23 removed, and that Node 22 warns of. */
 function restoreUtil() {
@@ -162,27 +183,5 @@ function restoreUtil() {
   legacy.isNullOrUndefined = (value: unknown) => value === null || value === undefined
   legacy.isArray = Array.isArray
 }
-
-const require = createRequire(import.meta.url)
-
-/** The ways to load tfjs-node, in order of preference. Each returns where it came from, or undefined where it is not installed. */
-const addonLoaders: (() => string | undefined)[] = [
-  () => {
-    const installation = loadInstallation()
-    return installation && `from ${installation.from}`
-  },
-  ...['tfjs-node-gpu', 'tfjs-node'].map((name) => () => {
-    try {
-      require(`@tensorflow/${name}`)
-      return `from ${name}`
-    } catch (error) {
-      if (isNotInstalled(error, name)) return undefined
-      throw error
-    }
-  }),
-]
-
-const isNotInstalled = (error: unknown, name: string) =>
-  (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' && firstLine(error).includes(`'@tensorflow/${name}'`)
 
 const firstLine = (error: unknown) => String((error as Error)?.message ?? error).split('\n', 1)[0] as string

@@ -11,7 +11,7 @@ type ShapeInference = (
 ) => TensorSpec[]
 
 /**
- * Returns a function that infers the specs of an op's outputs. Matrix products and elementwise ops are computed from the specs of the inputs. Any other
+ * Returns a function that infers the specs of an op's outputs. Those of matrix products and elementwise ops follow from the specs of the inputs. Any other
  * op is run once on zeros for each signature: its attributes, the specs of its inputs and the values of small integer constants, which are shapes and
  * axes.
  * @param valuesOf the values of a constant; undefined for other tensors.
@@ -36,7 +36,8 @@ export function createShapeInference(
   }
   return (op, attributes, inputs, outputs) => {
     const specs = inputs.map(specOf)
-    const direct = matMulSpec(op, attributes, specs) ?? elementwiseSpec(op, attributes, specs)
+    const selected = op === 'Select' ? specs[1] : undefined // its condition would be zeros of bool, which only processors have
+    const direct = selected ?? matMulSpec(op, attributes, specs) ?? elementwiseSpec(op, attributes, specs)
     if (direct) return [direct]
     const described = specs.map(({ shape, dtype }, i) => {
       const isSmall = dtype === dtypeCodes.int32 && elementCount(shape) <= 64

@@ -1,10 +1,9 @@
-/** Processor, memory, graphics cards and disks, as far as they matter to a training. */
-import { existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
+/** Processor, memory and disks, as far as they matter to a training. */
+import { type Dirent, existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { sum } from '../platform/statistics.ts'
-import { ProgramError, runProgram } from './programs.ts'
 
 export type Processor = { model: string; threads: number; bfloat16: string[] }
 
@@ -86,32 +85,6 @@ export function readMemory(): Memory {
   return { totalBytes, freeBytes: Math.min(freemem(), totalBytes) }
 }
 
-/** The names of NVIDIA cards, from their driver. */
-export function readCards(folder = '/proc/driver/nvidia/gpus'): string[] {
-  if (!existsSync(folder)) return []
-  const texts = readdirSync(folder).map((name) => textOf(join(folder, name, 'information')))
-  return texts.map((text) => text.match(/^Model:\s*(.*)$/m)?.[1] ?? 'unknown')
-}
-
-export type VideoMemory = { totalBytes: number; freeBytes: number }
-
-/** The memory of the first card, from the output `total, free` of nvidia-smi in MiB; undefined where it has no memory of its own. */
-export function parseVideoMemory(csv: string): VideoMemory | undefined {
-  const [, total, free] = /^\s*(\d+)\s*,\s*(\d+)/.exec(csv) ?? []
-  return total && free ? { totalBytes: Number(total) * 2 ** 20, freeBytes: Number(free) * 2 ** 20 } : undefined
-}
-
-/** The memory of the first NVIDIA card; undefined where its driver reports none. */
-export async function readVideoMemory(): Promise<VideoMemory | undefined> {
-  try {
-    const query = ['--query-gpu=memory.total,memory.free', '--format=csv,noheader,nounits']
-    return parseVideoMemory(await runProgram('nvidia-smi', query))
-  } catch (error) {
-    if (error instanceof ProgramError) return undefined
-    throw error
-  }
-}
-
 /** The proxies of the environment, without their passwords. */
 export function readProxies(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
   const proxies = Object.entries(env).filter(([name, value]) => /^(https?|all|no)_proxy$/i.test(name) && value)
@@ -126,26 +99,26 @@ export function freeBytesAt(path: string): number {
   return bavail * bsize
 }
 
-/** The size of all files below a folder; 0 where it does not exist. */
+/** The size of all files below a folder; 0 where it does not exist. Links count as 0, also those to folders. */
 export function bytesIn(folder: string): number {
-  if (!existsSync(folder)) return 0
-  return sum(namesBelow(folder).map((name) => fileBytes(join(folder, name))))
+  const sizes = entriesOf(folder).map((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? bytesIn(path) : entry.isFile() ? fileBytes(path) : 0
+  })
+  return sum(sizes)
 }
 
 /** Empty for a folder of another user that cannot be read. */
-function namesBelow(folder: string): string[] {
+function entriesOf(folder: string): Dirent[] {
   try {
-    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    return readdirSync(folder, { withFileTypes: true })
   } catch (error) {
     if (!['EACCES', 'EPERM', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
     return []
   }
 }
 
-/** Links count as 0, and so do files that were removed since they were listed. */
-function fileBytes(path: string): number {
-  const found = lstatSync(path, { throwIfNoEntry: false })
-  return found?.isFile() ? found.size : 0
-}
+/** Files that were removed since they were listed count as 0. */
+const fileBytes = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 const textOf = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '')

@@ -1,16 +1,25 @@
 /** External programs other than ffmpeg: Python, npm, tar, a C++ compiler, nvidia-smi, and this tool itself. */
-import { execa } from 'execa'
+import { setTimeout } from 'node:timers/promises'
+import { execa, type ResultPromise } from 'execa'
 
-export type ProgramOptions = { cwd?: string; env?: Record<string, string>; signal?: AbortSignal | undefined }
+export type ProgramOptions = {
+  cwd?: string
+  env?: Record<string, string>
+  signal?: AbortSignal | undefined
+  /** After so long, the program is killed and has failed. */
+  timeoutSeconds?: number
+}
 
 /** A program that is missing, or that failed. The message is its last output. */
 export class ProgramError extends Error {
   override readonly name = 'ProgramError'
   readonly isMissing: boolean
+  readonly timedOut: boolean
 
-  constructor(message: string, isMissing: boolean) {
+  constructor(message: string, { isMissing = false, timedOut = false }) {
     super(message)
     this.isMissing = isMissing
+    this.timedOut = timedOut
   }
 }
 
@@ -22,14 +31,39 @@ export class ProgramError extends Error {
 export async function runProgram(
   program: string,
   args: readonly string[],
-  { signal, ...options }: ProgramOptions = {},
+  { signal, timeoutSeconds, ...options }: ProgramOptions = {},
 ): Promise<string> {
   const cancel = signal && { cancelSignal: signal }
-  const result = await execa(program, args, { ...options, ...cancel, stdin: 'ignore', reject: false })
+  const running = execa(program, args, { ...options, ...cancel, stdin: 'ignore', reject: false })
+  const result = await (timeoutSeconds === undefined ? running : orUndefined(running, timeoutSeconds))
   signal?.throwIfAborted()
+  if (result === undefined) {
+    abandon(running)
+    throw new ProgramError(`${program} did not answer within ${timeoutSeconds} s`, { timedOut: true })
+  }
   if (!result.failed) return String(result.stdout)
   const output = `${result.stdout}\n${result.stderr}`.split(/\r?\n/).filter((line) => line.trim() !== '')
-  throw new ProgramError(output.slice(-3).join('\n') || String(result.shortMessage), result.code === 'ENOENT')
+  const message = output.slice(-3).join('\n') || String(result.shortMessage)
+  throw new ProgramError(message, { isMissing: result.code === 'ENOENT' })
+}
+
+/** The value of the promise, or undefined if it takes longer. */
+async function orUndefined<T>(promise: Promise<T>, seconds: number): Promise<T | undefined> {
+  const timer = new AbortController()
+  const late = setTimeout(1000 * seconds, undefined, { signal: timer.signal }).catch(() => undefined)
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    timer.abort()
+  }
+}
+
+/** Kills a program without waiting for its end: a driver can block it, and programs that it has started may keep its output open. */
+function abandon(program: ResultPromise) {
+  program.kill('SIGKILL')
+  program.unref()
+  program.stdout?.destroy()
+  program.stderr?.destroy()
 }
 
 /** The first of the programs that runs with these arguments; undefined where none does. */

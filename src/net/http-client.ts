@@ -1,4 +1,6 @@
 /** HTTP requests: through the proxies that the environment names, and with redirects followed here, so that a login never leaves its own server. */
+import { readFileSync, statSync } from 'node:fs'
+import { rootCertificates } from 'node:tls'
 import { UserError } from '../platform/errors.ts'
 import { type Sleep, sleepSeconds, TransientError } from './retry.ts'
 
@@ -10,11 +12,15 @@ export type HttpClient = {
   sleep: Sleep
 }
 
-/** @param env where HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read. */
+/**
+ * @param env where HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read.
+ * @param certificates the path of a file of certificates to trust besides the usual ones.
+ */
 export const createHttpClient = async (
   env: Environment = process.env,
   sleep: Sleep = sleepSeconds,
-): Promise<HttpClient> => ({ fetch: await fetchThroughProxies(env), sleep })
+  certificates?: string,
+): Promise<HttpClient> => ({ fetch: await fetchThroughProxies(env, certificates), sleep })
 
 export type RequestOptions = {
   headers?: Record<string, string>
@@ -138,21 +144,40 @@ function withoutLogin(url: URL): URL {
   return bare
 }
 
-/** A fetch that uses the proxies of the environment: undici's, because Node's own ignores them. Without proxies it is Node's own. */
-export async function fetchThroughProxies(env: Environment): Promise<typeof fetch> {
-  if (!variable(env, 'HTTP_PROXY') && !variable(env, 'HTTPS_PROXY')) return fetch
+/**
+ * A fetch that uses the proxies of the environment and trusts the given certificates: undici's, because Node's own does neither. Where there is nothing
+ * of both, it is Node's own.
+ */
+export async function fetchThroughProxies(env: Environment, certificates?: string): Promise<typeof fetch> {
+  const hasProxies = variable(env, 'HTTP_PROXY') || variable(env, 'HTTPS_PROXY')
+  if (!hasProxies && certificates === undefined) return fetch
   const undici = await import('undici')
+  const tls = certificates === undefined ? {} : { ca: trustedCertificates(certificates, env) }
+  const direct = new undici.Agent({ connect: tls })
   const agents = new Map<string, InstanceType<typeof undici.ProxyAgent>>()
-  const agentFor = (proxy: string) => {
-    const agent = agents.get(proxy) ?? new undici.ProxyAgent(proxy)
-    agents.set(proxy, agent)
+  const agentFor = (uri: string) => {
+    const agent = agents.get(uri) ?? new undici.ProxyAgent({ uri, requestTls: tls, proxyTls: tls })
+    agents.set(uri, agent)
     return agent
   }
   const proxied = (url: URL, init: object = {}) => {
     const proxy = proxyFor(url, env)
-    return undici.fetch(url, { ...init, ...(proxy !== undefined && { dispatcher: agentFor(proxy) }) })
+    return undici.fetch(url, { ...init, dispatcher: proxy === undefined ? direct : agentFor(proxy) })
   }
   return proxied as unknown as typeof fetch // the same interface, declared twice
+}
+
+/** All certificates that are trusted: a list that is given to a connection replaces the usual ones. */
+function trustedCertificates(path: string, env: Environment): string[] {
+  try {
+    const extra = env.NODE_EXTRA_CA_CERTS ? [readFileSync(env.NODE_EXTRA_CA_CERTS, 'utf8')] : []
+    return [...rootCertificates, ...extra, ...(statSync(path).isDirectory() ? [] : [readFileSync(path, 'utf8')])]
+  } catch (cause) {
+    throw new UserError(`the certificates ${path} cannot be read`, {
+      hint: 'check the path and the permissions',
+      cause,
+    })
+  }
 }
 
 /**

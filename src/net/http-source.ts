@@ -138,7 +138,11 @@ function contentRangeOf({ headers }: Response) {
 }
 
 /** @throws TransientError for what may succeed later; UserError for what will not. */
-function checkStatus(location: string, { ok, status, statusText, headers }: Response, { accessHint }: LocateOptions) {
+export function checkStatus(
+  location: string,
+  { ok, status, statusText, headers }: Response,
+  { accessHint }: LocateOptions,
+) {
   if (ok) return
   const answered = `${location} answered ${status} ${statusText}`.trimEnd()
   if (isTransientStatus(status)) throw new TransientError(answered, { retryAfter: retryAfterSeconds(headers) })

@@ -46,6 +46,9 @@ export function durationText(seconds: number): string {
 /** `1 pair`, `3 pairs` */
 export const countText = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
 
+/** About two digits, never with an exponent for large numbers: `0.82`, `4.0`, `100`, `1234`. */
+export const roughText = (value: number) => (value >= 99.5 ? value.toFixed(0) : value.toPrecision(2))
+
 /** A whole number with separators: `1,800`. */
 export const wholeText = (value: number) => Math.round(value).toLocaleString('en')
 

@@ -1,11 +1,10 @@
-/** tfjs-node from the registry, and its C++ addon, built against a current TensorFlow. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+/** The C++ addon of tfjs-node, built against a current TensorFlow. */
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { firstProgram, runProgram } from '../machine/programs.ts'
 import { UserError } from '../platform/errors.ts'
-import { replaceFile, replaceJson } from '../platform/files.ts'
 import type { TensorFlowLibrary } from './tensorflow-source.ts'
+import { addonFile, extensionSources } from './tfjs-node.ts'
 
 /** @throws UserError that names the package to install. */
 export async function findCompiler({ CXX }: NodeJS.ProcessEnv = process.env): Promise<string> {
@@ -42,10 +41,9 @@ export type Build = {
   tensorflow: TensorFlowLibrary
   /** The folder that will be moved together with the addon: libraries in it are found relative to the addon. */
   movedFolder: string
+  /** Further arguments for the compiler. */
+  flags?: readonly string[]
 }
-
-/** The file name of the addon. */
-export const addonFile = 'tfjs_binding.node'
 
 /** Takes about 15 seconds. @throws UserError with the last output of the compiler. */
 export async function buildAddon(compiler: string, build: Build, signal?: AbortSignal): Promise<void> {
@@ -62,7 +60,7 @@ export async function buildAddon(compiler: string, build: Build, signal?: AbortS
  * relative to itself.
  */
 export function compilerArguments(
-  { addon, nodeHeaders, tensorflow: { include, libraries }, movedFolder }: Build,
+  { addon, nodeHeaders, tensorflow: { include, libraries }, movedFolder, flags = [] }: Build,
   platform: NodeJS.Platform = process.platform,
 ): string[] {
   const isMac = platform === 'darwin'
@@ -70,105 +68,27 @@ export function compilerArguments(
   const isMoved = !relative(movedFolder, home).startsWith('..')
   const runPath = isMoved ? `${isMac ? '@loader_path' : '$ORIGIN'}/${relative(addon, home)}` : home
   return [
-    ...['-O3', '-std=c++17', '-fopenmp-simd', '-fPIC', '-DNAPI_VERSION=8'], // the newest version that Node 20, 22 and 24 and tfjs-node all support
-    ...[nodeHeaders, include].map((folder) => `-I${folder}`),
+    ...['-O3', '-fopenmp-simd', '-fPIC', ...sourceArguments(nodeHeaders, include)],
     ...(isMac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,--no-as-needed']),
-    ...['tfjs_backend.cc', 'tfjs_binding.cc', ...extensionSources()].map((file) => join('binding', file)),
+    ...flags,
     ...libraries,
     `-Wl,-rpath,${runPath}`,
     ...['-o', addonFile],
   ]
 }
 
-/**
- * Installs tfjs-node into `folder` without its install script, which downloads TensorFlow 2.9. TensorFlow.js itself is not installed: the addon must
- * share the one of this tool.
- * @throws UserError when npm cannot fetch it, or brings another source.
- */
-export async function fetchTfjsNode(folder: string, version: string, signal?: AbortSignal): Promise<void> {
-  mkdirSync(folder, { recursive: true })
-  await npm(['pack', `@tensorflow/tfjs-node@${version}`], folder, signal)
-  const archive = `tensorflow-tfjs-node-${version}.tgz`
-  await runProgram('tar', ['-xzf', archive, '--strip-components=1'], { cwd: folder, signal })
-  rmSync(join(folder, archive))
-  addExtensions(folder)
-  trimManifest(join(folder, 'package.json'))
-  await npm(['install', '--no-package-lock', '--omit=dev'], folder, signal)
-  replacePreGyp(folder)
-}
-
-/** Our extensions of the addon: functions of TensorFlow's eager context, and fused ops. The package contains them. */
-export const extensionsFolder = fileURLToPath(new URL('../../addon', import.meta.url))
-
-const extensionFiles = () => readdirSync(extensionsFolder).sort()
-const extensionSources = () => extensionFiles().filter((file) => file.endsWith('.cc'))
-
-/** What tfjs-node's own sources need in order to use it: `added` comes before the line `at`. */
-const hooks = [
-  {
-    file: 'tfjs_backend.h',
-    at: '  bool is_gpu_device;\n',
-    added: '  TFE_Context *context() const { return tfe_context_; }\n',
-  },
-  {
-    file: 'tfjs_binding.cc',
-    at: 'static napi_value InitTFNodeJSBinding(',
-    added: 'void DefineExtensions(napi_env env, napi_value exports);\n\n',
-  },
-  {
-    file: 'tfjs_binding.cc',
-    at: '  // Export TF property types to JS\n',
-    added: '  DefineExtensions(env, exports);\n\n',
-  },
+/** The sources and how they are read. Node-API 8 is the newest version that Node 20, 22 and 24 and tfjs-node all support. */
+const sourceArguments = (nodeHeaders: string, include: string) => [
+  ...['-std=c++17', '-DNAPI_VERSION=8', `-I${nodeHeaders}`, `-I${include}`],
+  ...['tfjs_backend.cc', 'tfjs_binding.cc', ...extensionSources()].map((file) => join('binding', file)),
 ]
 
-/**
- * Adds the extensions to the sources of tfjs-node in `folder`.
- * @throws UserError when these are not the sources that the extensions were written for.
- */
-export function addExtensions(folder: string) {
-  const binding = join(folder, 'binding')
-  for (const { file, at, added } of hooks) {
-    const path = join(binding, file)
-    const parts = existsSync(path) ? readFileSync(path, 'utf8').split(at) : []
-    if (parts.length !== 2)
-      throw new UserError(
-        `the source of tfjs-node is not the expected one: binding/${file} does not contain once: ${at.trim()}`,
-        {
-          hint: 'check that the npm registry has the original @tensorflow/tfjs-node, or report this',
-        },
-      )
-    replaceFile(path, [parts.join(`${added}${at}`)])
-  }
-  for (const file of extensionFiles()) copyFileSync(join(extensionsFolder, file), join(binding, file))
-}
-
-/** The headers of Node's C interface, which are the same for every Node version. */
-export const nodeHeaders = (folder: string) => join(folder, 'node_modules', 'node-api-headers', 'include')
-
-/** Keeps the dependencies that are loaded at run time, and adds the headers. The others serve the install script and the tests. */
-function trimManifest(path: string) {
-  const manifest = JSON.parse(readFileSync(path, 'utf8'))
-  const loaded = ['google-protobuf', 'progress']
-  const dependencies = Object.fromEntries(loaded.map((name) => [name, manifest.dependencies[name]]))
-  const { devDependencies: _, scripts: __, ...rest } = manifest
-  replaceJson(path, { ...rest, dependencies: { ...dependencies, 'node-api-headers': '^1.5.0' } })
-}
-
-/** tfjs-node needs node-pre-gyp only for the path of its addon. A module of two lines replaces its sixty packages. */
-function replacePreGyp(folder: string) {
-  const replacement = join(folder, 'node_modules', '@mapbox', 'node-pre-gyp', 'index.js')
-  const path = `path.join(__dirname, '../../..', '${addonFile}')`
-  replaceFile(replacement, [`const path = require('node:path')\nexports.find = () => ${path}\n`])
-}
-
-async function npm(args: readonly string[], cwd: string, signal: AbortSignal | undefined) {
-  const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
-  await runProgram('npm', [...args, ...quiet, '--prefix', cwd], { cwd, signal }).catch((cause) => {
-    if (cause.isMissing) throw new UserError('there is no npm to fetch tfjs-node with', { hint: 'install npm' })
-    throw new UserError(`npm could not fetch tfjs-node (npm ${args.join(' ')})`, {
-      hint: 'check the network, and the output of npm config get registry',
-      cause,
-    })
-  })
+/** The headers of TensorFlow that the addon is compiled from, relative to their folder, in alphabetical order. */
+export async function includedHeaders(
+  compiler: string,
+  { addon, nodeHeaders, tensorflow: { include } }: Build,
+): Promise<string[]> {
+  const rules = await runProgram(compiler, ['-M', ...sourceArguments(nodeHeaders, include)], { cwd: addon })
+  const paths = rules.split(/[\s\\]+/).filter((path) => path.startsWith(`${include}/`))
+  return [...new Set(paths.map((path) => relative(include, path)))].sort()
 }

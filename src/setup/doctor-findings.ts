@@ -1,8 +1,9 @@
 /** What the facts about a machine mean for a training on it. */
 import type { NativeFacts } from '../engine/native.ts'
 import type { MatMulProbe } from '../engine/precision.ts'
+import { cardText } from '../machine/nvidia.ts'
 import { countText, sizeText, wholeText } from '../platform/text.ts'
-import type { DoctorReport, UserFolder } from './doctor.ts'
+import type { CardFacts, DoctorReport, UserFolder } from './doctor.ts'
 
 export type Grade = 'good' | 'fair' | 'poor'
 
@@ -12,7 +13,7 @@ export type Finding = { about: string; found: string; grade: Grade; meaning: str
 export const findings = (report: DoctorReport): Finding[] => [
   node(report),
   processor(report),
-  card(report),
+  ...graphicsCards(report),
   memory(report),
   backend(report),
   ...products(report),
@@ -42,19 +43,51 @@ function processor({ processor: { model, threads, bfloat16 } }: DoctorReport): F
   return { about: 'Processor', found, grade: 'good', meaning }
 }
 
-function card({ cards, native }: DoctorReport): Finding {
-  if (cards.length === 0) return { about: 'Graphics card', found: 'no NVIDIA card', grade: 'fair', meaning: '' }
-  const isUsed = native?.device === 'GPU'
-  return {
-    about: 'Graphics card',
-    found: cards.join(', '),
-    grade: isUsed ? 'good' : 'poor',
-    meaning: isUsed ? '' : `not used: pip install "tensorflow[and-cuda]", then ${setUp}`,
-  }
+function graphicsCards(report: DoctorReport): Finding[] {
+  if (report.graphicsCards.length === 0)
+    return [{ about: 'Graphics card', found: 'no NVIDIA card', grade: 'fair', meaning: '' }]
+  return report.graphicsCards.map((card) => {
+    const { totalBytes, freeBytes = 0 } = card
+    const memory = totalBytes === undefined ? '' : `, ${sizeText(totalBytes)}, ${sizeText(freeBytes)} of it free`
+    return { about: 'Graphics card', found: `${cardText(card)}${memory}`, ...useOf(card, report) }
+  })
 }
+
+/** Whether a card is used, and if not, why and what would use it. */
+function useOf(card: CardFacts, report: DoctorReport): Pick<Finding, 'grade' | 'meaning'> {
+  const { graphicsCards, native, backend, cardOverrides } = report
+  if (card.isUsed) {
+    const fits = card.totalBytes === undefined || card.totalBytes >= realModelBytes
+    const meanings = [
+      ...(fits ? [] : [needOfRealModel]),
+      ...cardOverrides.map((override) => `${override} is set${effectOf(override)}`),
+    ]
+    return { grade: meanings.length === 0 ? 'good' : 'fair', meaning: meanings.join('; ') }
+  }
+  const used = graphicsCards.find(({ isUsed }) => isUsed)
+  if (!used && native?.device === 'GPU')
+    return { grade: 'good', meaning: 'a part of a card is used, of unknown memory' }
+  if (!card.isVisible) return { grade: 'fair', meaning: 'not used: hidden by CUDA_VISIBLE_DEVICES' }
+  if (card.obstacle !== undefined) return { grade: 'poor', meaning: `not used: ${card.obstacle}` }
+  if (used)
+    return {
+      grade: 'good',
+      meaning: `not used: CUDA_VISIBLE_DEVICES=${card.index} chooses it instead of GPU ${used.index}`,
+    }
+  const isChosen = backend.failure === undefined && backend.name !== 'tensorflow' && backend.passedOver.length === 0
+  if (isChosen) return { grade: 'fair', meaning: `not used: the backend is ${backend.name}` }
+  return { grade: 'poor', meaning: `not used: ${setUp} sets up a TensorFlow that uses it` }
+}
+
+/** What another value than that of this tool does. */
+const effectOf = (override: string) =>
+  override.startsWith('NVIDIA_TF32_OVERRIDE')
+    ? ': float32 products may be less exact'
+    : ': the same run may give other bytes each time'
 
 /** The memory of the audio path of the released model in bfloat16, with the activations of a step. */
 const realModelBytes = 12e9
+const needOfRealModel = `the 22B model needs about ${sizeText(realModelBytes)}`
 
 function memory({ memory: { totalBytes, freeBytes } }: DoctorReport): Finding {
   const fits = totalBytes >= realModelBytes
@@ -62,7 +95,7 @@ function memory({ memory: { totalBytes, freeBytes } }: DoctorReport): Finding {
     about: 'Memory',
     found: `${sizeText(totalBytes)}, ${sizeText(freeBytes)} of it free`,
     grade: fits ? 'good' : 'fair',
-    meaning: fits ? '' : `the 22B model needs about ${sizeText(realModelBytes)}`,
+    meaning: fits ? '' : needOfRealModel,
   }
 }
 

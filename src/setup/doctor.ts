@@ -2,6 +2,7 @@
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { defaultCacheFolder } from '../encode/cache.ts'
 import { type Backend, type BackendChoice, currentBackend, startBackend } from '../engine/backend.ts'
+import { cardInUse, cardOverrides } from '../engine/graphics-card.ts'
 import { defaultDataFolder } from '../engine/installation.ts'
 import { type NativeFacts, nativeFacts } from '../engine/native.ts'
 import { type MatMulProbe, probeMatMul } from '../engine/precision.ts'
@@ -11,11 +12,11 @@ import {
   freeBytesAt,
   type Memory,
   type Processor,
-  readCards,
   readMemory,
   readProcessor,
   readProxies,
 } from '../machine/hardware.ts'
+import { type Card, obstacleOf, readCards, visibleCards } from '../machine/nvidia.ts'
 import { type BaseOptions, openBase } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/checkpoint-layout.ts'
 import { UserError } from '../platform/errors.ts'
@@ -33,7 +34,12 @@ export type DoctorReport = {
   system: string
   processor: Processor
   memory: Memory
+  /** The names of NVIDIA's cards. */
   cards: string[]
+  /** More about the same cards, in the same order. */
+  graphicsCards: CardFacts[]
+  /** Variables of the user that change how a card computes, as in `NVIDIA_TF32_OVERRIDE=1`. */
+  cardOverrides: string[]
   backend: Found<Backend>
   /** Only where native TensorFlow is the backend. */
   native?: NativeFacts
@@ -45,6 +51,15 @@ export type DoctorReport = {
   cache: UserFolder
   data: UserFolder
   proxies: Record<string, string>
+}
+
+export type CardFacts = Card & {
+  /** Whether the backend that was started computes on it. */
+  isUsed: boolean
+  /** Whether `CUDA_VISIBLE_DEVICES` lets this process use it. */
+  isVisible: boolean
+  /** Why the TensorFlow of `setup-tensorflow` cannot use it. */
+  obstacle?: string
 }
 
 /** `obstacle` is why it cannot be written to. */
@@ -77,6 +92,8 @@ export async function examineMachine(
       throw error
     }
   }
+  const cards = await readCards()
+  const [visible, overrides] = [visibleCards(cards), cardOverrides()] // before the backend selects one
   const backend = await found(() => startBackend(choice))
   const computes = backend.failure === undefined
   return {
@@ -85,7 +102,9 @@ export async function examineMachine(
     system: `${process.platform} ${process.arch}`,
     processor: readProcessor(),
     memory: readMemory(),
-    cards: readCards(),
+    cards: cards.map(({ name }) => name),
+    graphicsCards: cards.map((card) => cardFacts(card, visible)),
+    cardOverrides: overrides,
     backend,
     ...(computes && currentBackend() === 'tensorflow' && { native: nativeFacts() }),
     ...(computes && { products: { float32: probeMatMul('float32'), bfloat16: probeMatMul('bfloat16') } }),
@@ -96,6 +115,12 @@ export async function examineMachine(
     data: userFolder(defaultDataFolder()),
     proxies: readProxies(),
   }
+}
+
+function cardFacts(card: Card, visible: readonly Card[]): CardFacts {
+  const obstacle = obstacleOf(card)
+  const isUsed = cardInUse()?.index === card.index
+  return { ...card, isUsed, isVisible: visible.includes(card), ...(obstacle !== undefined && { obstacle }) }
 }
 
 async function ffmpegFacts() {

@@ -1,38 +1,63 @@
-/** Finds TensorFlow: the one that was named, otherwise the one that Python has installed, otherwise the one that pip downloads. */
-import { createWriteStream, existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { openPromise } from 'yauzl'
-import { firstProgram, ProgramError, runProgram } from '../machine/programs.ts'
+/** Finds TensorFlow: the one that was named, otherwise one from the package index. */
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
+import { readCards } from '../machine/nvidia.ts'
+import { firstProgram, runProgram } from '../machine/programs.ts'
 import { UserError } from '../platform/errors.ts'
+import type { Reporter } from '../platform/progress.ts'
+import { chooseDevice, type DeviceFlags } from './tensorflow-device.ts'
+import { obtainWheels, type WheelFolders } from './tensorflow-wheels.ts'
+import { unpackWheel } from './wheel-archive.ts'
 
 /** The headers and libraries of a TensorFlow. The first library is the main one. */
 export type TensorFlowLibrary = { include: string; libraries: string[] }
 
 /** `from` describes it in messages. */
-export type TensorFlowSource = TensorFlowLibrary & { from: string }
+export type TensorFlowSource = TensorFlowLibrary & {
+  from: string
+  /** Whether it was set up to compute on a graphics card. */
+  isForCuda?: boolean
+}
 
-export type TensorFlowChoice = {
+/** `cpu` and `cuda` are about what is downloaded. */
+export type TensorFlowChoice = DeviceFlags & {
   /** A folder, an archive or a wheel. */
   from?: string | undefined
-  /** The Python to look in. */
+  /** A Python that has TensorFlow installed. */
   python?: string | undefined
 }
 
+/** Whether TensorFlow is downloaded. @throws UserError for choices that exclude each other. */
+export function isDownloaded({ from, python, cpu, cuda }: TensorFlowChoice): boolean {
+  const given = [from !== undefined && '--from', python !== undefined && '--python', cpu && '--cpu', cuda && '--cuda']
+  const [one, another] = given.filter((flag) => typeof flag === 'string')
+  if (one && another) throw new UserError(`both ${one} and ${another} were given`, { hint: 'keep one of them' })
+  return from === undefined && python === undefined
+}
+
 /**
- * @param unpacked a folder that does not exist yet, for archives and wheels. An installed TensorFlow is used where it is.
+ * @param folders `unpacked` does not exist yet, and is for archives and wheels. An installed TensorFlow is used where it is.
+ * @param version the one to download if there is a choice.
  * @throws UserError when no TensorFlow is found.
  */
 export async function obtainTensorFlow(
-  { from, python }: TensorFlowChoice,
-  unpacked: string,
-  signal?: AbortSignal,
+  { from, python, ...flags }: TensorFlowChoice,
+  folders: WheelFolders,
+  reporter: Reporter,
+  version?: string,
 ): Promise<TensorFlowSource> {
   if (from !== undefined)
-    return statSync(existing(from)).isDirectory() ? inFolder(from) : inFile(from, unpacked, signal)
-  const interpreter = await findPython(python)
-  return (await installedIn(interpreter)) ?? (await downloaded(interpreter, unpacked, signal))
+    return statSync(existing(from)).isDirectory() ? inFolder(from) : inFile(from, folders.unpacked, reporter.signal)
+  if (python !== undefined) return installedIn(python)
+  const { reason, ...choice } = chooseDevice(flags, flags.cpu ? [] : await readCards())
+  reporter.info(reason)
+  const name = await obtainWheels({ ...choice, version }, folders, reporter)
+  const library = findLibrary(folders.unpacked)
+  if (library) return { ...library, from: name, isForCuda: choice.device === 'CUDA' }
+  throw new UserError(`the wheel ${name} holds no TensorFlow with its C headers`, {
+    hint: 'give --from a TensorFlow C archive (libtensorflow-…) or another wheel',
+  })
 }
 
 function existing(path: string): string {
@@ -50,7 +75,7 @@ function inFolder(folder: string): TensorFlowSource {
 
 async function inFile(file: string, unpacked: string, signal?: AbortSignal): Promise<TensorFlowSource> {
   await mkdir(unpacked, { recursive: true })
-  if (/\.whl$/i.test(file)) await unpackWheel(file, unpacked)
+  if (/\.whl$/i.test(file)) await unpackWheel(file, unpacked, undefined, signal)
   else if (/\.(tar(\.\w+)?|tgz|tbz2?|txz)$/i.test(file)) await unpackArchive(file, unpacked, signal)
   else
     throw new UserError(`${file} is neither a .tar.gz nor a .whl`, {
@@ -72,50 +97,20 @@ async function unpackArchive(file: string, folder: string, signal?: AbortSignal)
   })
 }
 
-async function findPython(chosen: string | undefined): Promise<string> {
-  const python = await firstProgram(chosen === undefined ? ['python3', 'python'] : [chosen], ['--version'])
-  if (python !== undefined) return python
-  if (chosen !== undefined)
-    throw new UserError(`--python ${chosen} does not run`, { hint: 'give the path of a Python interpreter' })
-  throw new UserError('no Python was found to get TensorFlow from', {
-    hint: 'install python3 with pip, or give --from a folder, a .tar.gz or a .whl of TensorFlow',
-  })
-}
-
 /** Locates the package without importing it, which would take seconds. */
 const locateScript = `
 import importlib.util
 spec = importlib.util.find_spec('tensorflow')
 print(next(iter(spec.submodule_search_locations or []), '') if spec else '')`
 
-async function installedIn(python: string): Promise<TensorFlowSource | undefined> {
+async function installedIn(python: string): Promise<TensorFlowSource> {
+  if ((await firstProgram([python], ['--version'])) === undefined)
+    throw new UserError(`--python ${python} does not run`, { hint: 'give the path of a Python interpreter' })
   const folder = (await runProgram(python, ['-c', locateScript]).catch(() => '')).trim()
   const library = folder === '' ? undefined : findLibrary(realpathSync(folder))
-  return library && { ...library, from: `the Python package in ${folder}` }
-}
-
-/** The C library in a wheel does not depend on the version of Python, so a Python that is too new for TensorFlow works too. */
-const pythonVersion = '3.12'
-
-async function downloaded(python: string, unpacked: string, signal?: AbortSignal): Promise<TensorFlowSource> {
-  const wheels = `${unpacked}.wheels`
-  const options = ['--no-deps', '--only-binary=:all:', '--python-version', pythonVersion, '--dest', wheels, '--quiet']
-  let firstError: unknown
-  for (const name of ['tensorflow-cpu', 'tensorflow']) {
-    try {
-      await runProgram(python, ['-m', 'pip', 'download', ...options, name], { signal })
-      const [wheel] = readdirSync(wheels)
-      const source = await inFile(join(wheels, wheel as string), unpacked, signal)
-      await rm(wheels, { recursive: true })
-      return source
-    } catch (error) {
-      if (!(error instanceof ProgramError)) throw error
-      firstError ??= error
-    }
-  }
-  throw new UserError(`pip could not download TensorFlow (${python} -m pip download tensorflow-cpu)`, {
-    hint: 'install the tensorflow package into some Python, or give --from a folder, a .tar.gz or a .whl of it',
-    cause: firstError,
+  if (library) return { ...library, from: `the Python package in ${folder}` }
+  throw new UserError(`${python} has no tensorflow package with its C headers`, {
+    hint: `install it there (${python} -m pip install tensorflow), or leave out --python to download it`,
   })
 }
 
@@ -155,38 +150,3 @@ function candidateFolders(folder: string): string[] {
 
 const libraryNames = (name: string, platform: NodeJS.Platform) =>
   platform === 'darwin' ? [`${name}.2.dylib`, `${name}.dylib`] : [`${name}.so.2`, `${name}.so`]
-
-/** The libraries, and the headers that the C interface includes. Eigen and others would be a hundred times as many. */
-const wantedFiles = /^tensorflow\/(libtensorflow[^/]*|include\/(tensorflow|tsl|xla)\/.*\.(h|inc))$/
-
-/**
- * Unpacks TensorFlow's C headers and libraries out of its wheel, to `folder/tensorflow`.
- * @throws UserError when the file is not a wheel of TensorFlow.
- */
-export async function unpackWheel(wheel: string, folder: string): Promise<void> {
-  const archive = await openPromise(wheel, { lazyEntries: true, autoClose: false }).catch((cause) => {
-    throw new UserError(`${wheel} is not a wheel`, { hint: 'download it again', cause })
-  })
-  try {
-    let files = 0
-    for await (const entry of archive.eachEntry()) {
-      if (!wantedFiles.test(entry.fileName)) continue
-      const path = join(folder, entry.fileName) // yauzl refuses paths that lead out of the folder
-      await mkdir(dirname(path), { recursive: true })
-      await pipeline(await archive.openReadStreamPromise(entry), createWriteStream(path))
-      files++
-    }
-    if (files === 0)
-      throw new UserError(`${basename(wheel)} holds no TensorFlow libraries`, {
-        hint: 'give the wheel of tensorflow or tensorflow-cpu for Linux or macOS',
-      })
-  } catch (cause) {
-    if (cause instanceof UserError) throw cause
-    throw new UserError(`${wheel} could not be unpacked to ${folder}`, {
-      hint: 'download it again, and check the free space',
-      cause,
-    })
-  } finally {
-    archive.close()
-  }
-}

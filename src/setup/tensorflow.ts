@@ -1,9 +1,9 @@
 /**
  * Set-up of a current TensorFlow under tfjs-node. From npm, tfjs-node comes with TensorFlow 2.9, which is slow at bfloat16 and does not support recent
- * cards. Its addon is two C++ files on TensorFlow's stable C interface, which can be built against any later version. A third one, of this package,
- * adds functions, as which captured graphs run.
+ * cards. Its addon is two C++ files on TensorFlow's stable C interface, which can be built against any later version. Those of this package add functions,
+ * as which captured graphs run, and fused ops.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
@@ -17,25 +17,32 @@ import {
 } from '../engine/installation.ts'
 import { ProgramError, runProgram } from '../machine/programs.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
+import { lockFolder } from '../platform/lock.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { requireWritable } from '../platform/user-folders.ts'
-import { buildAddon, fetchTfjsNode, findCompiler, nodeHeaders } from './addon.ts'
+import { findAddonMeans, provideAddon } from './addon-choice.ts'
 import type { DoctorReport } from './doctor.ts'
-import { obtainTensorFlow, type TensorFlowChoice } from './tensorflow-source.ts'
+import { isDownloaded, obtainTensorFlow, type TensorFlowChoice } from './tensorflow-source.ts'
+import { fetchTfjsNode, nodeHeaders } from './tfjs-node.ts'
 
-export type SetupSettings = TensorFlowChoice & { dataFolder?: string }
+export type SetupSettings = TensorFlowChoice & {
+  dataFolder?: string
+  /** Where the addons are that come with the package. */
+  prebuilt?: string
+}
 
 /**
  * Installs a current TensorFlow under tfjs-node. An earlier one is replaced only after the new one has computed correctly.
  * @throws UserError for what is missing, or cannot be fetched, built or started; Interrupted when the signal was aborted.
  */
 export async function setUpTensorFlow(
-  { dataFolder = requireDataFolder(), ...choice }: SetupSettings = {},
+  { dataFolder = requireDataFolder(), prebuilt, ...choice }: SetupSettings = {},
   options: RunOptions<ProgressEvent> = {},
 ): Promise<Installation & Examination> {
   refuseWindows()
   requireWritable(dataFolder, 'TensorFlow cannot be set up in', dataFolderHint)
-  const { stage, signal } = createReporter<ProgressEvent>(options)
+  const reporter = createReporter<ProgressEvent>(options)
+  const { stage, signal } = reporter
   const inStage = async <Result>(label: string, work: () => Promise<Result>): Promise<Result> => {
     signal.throwIfAborted()
     const { finish } = stage(label, undefined, 'files')
@@ -43,36 +50,62 @@ export async function setUpTensorFlow(
     finish()
     return result
   }
-  const compiler = await findCompiler()
+  const { version } = ownTfjs()
+  const downloads = isDownloaded(choice) ? downloadsFolder(dataFolder) : undefined
+  const means = await findAddonMeans(version, prebuilt)
+  const lock = downloads === undefined ? undefined : lockFolder(downloads)
   const trial = makeTrialFolder(dataFolder)
   try {
     const folder = installationFolder(trial)
     const addon = addonFolder(folder)
-    const { from, ...tensorflow } = await inStage('Getting TensorFlow', () =>
-      obtainTensorFlow(choice, join(folder, 'libtensorflow'), signal),
+    const folders = { downloads: downloads ?? trial, unpacked: join(folder, 'libtensorflow') }
+    const known = means.compiler === undefined ? means.prebuilt?.manifest.tensorflow : undefined
+    const { from, isForCuda, ...tensorflow } = await inStage('Getting TensorFlow', () =>
+      obtainTensorFlow(choice, folders, reporter, known),
     )
-    const { version } = ownTfjs()
     await inStage('Getting tfjs-node', () => fetchTfjsNode(addon, version, signal))
-    const build = { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movedFolder: folder }
-    await inStage('Building the addon', () => buildAddon(compiler, build, signal))
-    if (liesIn(folder, tensorflow.include)) rmSync(tensorflow.include, { recursive: true })
     const libraries = tensorflow.libraries.map((path) => (liesIn(folder, path) ? relative(folder, path) : path))
     const installation: Installation = { tfjs: version, from, libraries }
     writeInstallation(folder, installation)
-    const examination = await inStage('Checking', () => examine(trial, signal))
+    const examination = await provideAddon(means, {
+      build: { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movedFolder: folder },
+      check: () => inStage('Checking', () => examine(trial, signal)),
+      info: reporter.info,
+      compile: (work) => inStage('Building the addon', work),
+      signal,
+    })
+    if (liesIn(folder, tensorflow.include)) rmSync(tensorflow.include, { recursive: true })
+    if (isForCuda && examination.native.device !== 'GPU')
+      reporter.warn('TensorFlow for CUDA computes on the CPU here', 'ltx-a2a doctor says more')
     moveIntoPlace(trial, dataFolder)
+    if (downloads !== undefined) rmSync(downloads, { recursive: true, force: true })
     return { ...installation, ...examination }
   } catch (error) {
-    if (signal.aborted) throw new Interrupted('stopped; nothing was installed')
-    throw error
+    if (!signal.aborted) throw error
+    const hint = downloads && 'run the same command again: a download continues where it stopped'
+    throw new Interrupted('stopped; nothing was installed', { hint })
   } finally {
     rmSync(trial, { recursive: true, force: true })
+    lock?.release()
+    if (downloads !== undefined) removeIfEmpty(downloads)
   }
 }
 
-/** Removes what was set up. @returns whether there was anything. */
+/** Where wheels are downloaded to. It is removed when the setup has succeeded. */
+const downloadsFolder = (dataFolder: string) => join(dataFolder, 'downloads')
+
+function removeIfEmpty(folder: string) {
+  try {
+    rmdirSync(folder)
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
+}
+
+/** Removes what was set up, and what interrupted setups have downloaded. @returns whether anything was set up. */
 export function removeTensorFlow(dataFolder = requireDataFolder()): boolean {
   const folder = installationFolder(dataFolder)
+  rmSync(downloadsFolder(dataFolder), { recursive: true, force: true })
   if (!existsSync(folder)) return false
   rmSync(folder, { recursive: true })
   return true

@@ -3,6 +3,7 @@
 import type { TrainSettings } from '../config/settings.ts'
 import type { BackendName } from '../engine/backend.ts'
 import { storagePrecision } from '../engine/device-tensors.ts'
+import { type BackendMemory, backendMemory } from '../engine/memory.ts'
 import type { Precision } from '../engine/precision.ts'
 import { type Dtype, elementCount } from '../formats/dtypes.ts'
 import { clipLatentFrames } from '../model/audio-vae/latents.ts'
@@ -60,21 +61,13 @@ export type RunRequirements = {
   cache: number
 }
 
-/** What this machine has for a run, in bytes: `memory` is the most that the backend can use, `freeMemory` what is unused now. */
-export type MachineResources = {
-  place: MemoryPlace
-  memory: number
-  freeMemory: number
-  runDisk: number
-  cacheDisk: number
-}
-
-/** Where the backend keeps its tensors. */
-export type MemoryPlace = 'this machine' | 'the wasm backend' | 'the graphics card'
+/** What this machine has for a run, in bytes: the memory of the backend, and free disk space for the folder of the run and the cache. */
+export type MachineResources = BackendMemory & { runDisk: number; cacheDisk: number }
 
 /** What a backend needs per weight and per activation. */
 export type EngineCosts = {
   name: BackendName
+  precision: Precision
   /** Bytes in memory of a weight stored in this format, in all layouts that the backend keeps. */
   bytesPerWeight(dtype: Dtype): number
   /**
@@ -90,7 +83,7 @@ export type EngineCosts = {
   recomputes(savedBytes: number): boolean
   /** Bytes per weight of the text encoder's layer being applied: as it is read, and as the backend keeps it. */
   bytesPerTextWeight: number
-  /** Node, the libraries and the data. */
+  /** In the memory of the machine: Node, the libraries and the data. On a graphics card: the workspaces of CUDA's libraries, and gaps. */
   baseBytes: number
 }
 
@@ -101,41 +94,47 @@ export type EngineOptions = {
   hasGraphs?: boolean
   /** Whether attention saves its probabilities. */
   savesProbabilities?: boolean
+  /** The memory of the backend. */
+  memory?: Pick<BackendMemory, 'place' | 'memory'>
 }
 
 /**
  * The shares of native TensorFlow were measured at the released width: with graphs with 2 to 6 blocks at 252 and 1002 tokens, also at 3002 where attention
  * saves no probabilities, without graphs with 2 and 4 blocks at 252 tokens in bfloat16. Those of the other backends were measured with the bundled base,
- * 1 to 4 blocks and clips of 0.5 to 5 s, and the bytes per weight of the text encoder with `scripts/measure-text-encoder.ts`.
+ * 1 to 4 blocks and clips of 0.5 to 5 s, and the bytes per weight of the text encoder with `scripts/measure-text-encoder.ts`. Nothing was measured on a
+ * graphics card: its tensors are those of a processor without fused operations.
  */
 export function engineCosts(
   name: BackendName,
   precision: Precision,
-  { recompute = 'auto', hasGraphs = true, savesProbabilities = true }: EngineOptions = {},
+  { recompute = 'auto', hasGraphs = true, savesProbabilities = true, memory = backendMemory(name) }: EngineOptions = {},
 ): EngineCosts {
+  const recomputes = (savedBytes: number) => shouldCheckpoint(recompute, savedBytes, memory.memory)
   if (name === 'tensorflow') {
     const shares = hasGraphs ? (savesProbabilities ? [0.065, 0.12] : [0.0155, 0.03]) : [0.08, 0.58]
     const [perBlock, ofOneBlock] = shares as [number, number]
     return {
       name,
+      precision,
       bytesPerWeight: (dtype) => bytesIn(storagePrecision(dtype, precision)),
       activationsPerBlock: precision === 'float32' ? 1.4 * perBlock : perBlock,
       activationsOfOneBlock: ofOneBlock,
       activationsOfRecomputedBlock: perBlock + ofOneBlock,
       savesProbabilities,
-      recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes, name),
+      recomputes,
       bytesPerTextWeight: 1.5 * bytesIn(precision),
-      baseBytes: 700e6,
+      baseBytes: memory.place === 'the graphics card' ? 1e9 : 700e6,
     }
   }
   return {
     name,
+    precision,
     bytesPerWeight: () => (name === 'wasm' ? 8 : 4),
     activationsPerBlock: 0.095,
     activationsOfOneBlock: 0.68,
     activationsOfRecomputedBlock: 1.05,
     savesProbabilities,
-    recomputes: (savedBytes) => shouldCheckpoint(recompute, savedBytes, name),
+    recomputes,
     bytesPerTextWeight: 10,
     baseBytes: 250e6,
   }
@@ -178,7 +177,7 @@ function stepBytes({ config: { transformer } }: BaseModel, seconds: number, engi
       saved.tokens * tokens * width)
   const blocks = transformer.num_layers
   const lengths = { tokens, textTokens: contextLength, savesProbabilities: engine.savesProbabilities }
-  const savedBytes = blocks * savedActivationBytes({ heads, width, inner: 4 * width }, lengths)
+  const savedBytes = blocks * savedActivationBytes({ heads, width, inner: 4 * width }, lengths, engine.precision)
   return engine.recomputes(savedBytes)
     ? blocks * 4 * tokens * width + engine.activationsOfRecomputedBlock * block
     : blocks * engine.activationsPerBlock * block + engine.activationsOfOneBlock * block

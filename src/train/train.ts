@@ -13,6 +13,7 @@ import { type EncodedDataset, encodeDataset } from '../encode/dataset.ts'
 import { type BackendLease, leaseBackend } from '../engine/backend.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { detachLora } from '../model/lora.ts'
+import type { Checkpointing } from '../model/transformer/checkpointing.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
@@ -112,7 +113,7 @@ export async function dryRun(
   for (const notice of notices) reporter.info(notice)
   const prepared = await prepare(settings, settings.out, runOptions.limits, reporter)
   try {
-    const model = loadModel(prepared.base, settings, reporter)
+    const model = loadModel(prepared.base, prepared, reporter)
     try {
       return await estimateRun(prepared.base, model, settings, prepared.validation.length, reporter)
     } finally {
@@ -190,6 +191,8 @@ type Prepared = {
   clips: ClipStore
   validation: ValidationClip[]
   prompts: string[]
+  /** As in the settings, or decided by the memory of the machine. */
+  recompute: Checkpointing
   folder: string
   close(): Promise<void>
 }
@@ -229,8 +232,9 @@ async function prepare(
     backend = await leaseBackend(settings.backend, reporter)
     const folder = out ?? defaultFolder(dataset)
     const cached = cacheObstacle() === undefined ? { clips: 2 * dataset.counts.used, texts: texts.size } : noneCached
-    await checkResources(base, { ...settings, ...cached, unknownTexts, previews: validation.length }, folder, reporter)
-    return { source, dataset, base, backend: backend.name, cache, clips, validation, prompts, folder, close }
+    const size = { ...settings, ...cached, unknownTexts, previews: validation.length }
+    const recompute = await checkResources(base, size, folder, reporter)
+    return { source, dataset, base, backend: backend.name, cache, clips, validation, prompts, recompute, folder, close }
   } catch (error) {
     await close()
     throw error
@@ -241,7 +245,7 @@ const noneCached = { clips: 0, texts: 0 }
 
 /** Encodes the data, loads the model and trains. */
 async function trainPrepared(
-  { dataset, base, backend, cache, clips, validation, prompts }: Prepared,
+  { dataset, base, backend, cache, clips, validation, prompts, recompute }: Prepared,
   {
     run,
     settings,
@@ -289,7 +293,7 @@ async function trainPrepared(
   }
   await reconstructTargets(base, reconstructed, encoded.pairs, reporter)
 
-  const model = loadModel(base, settings, reporter)
+  const model = loadModel(base, { recompute }, reporter)
   const previews = createPreviewRenderer({ base, model, run, settings }, { validation, ...encoded }, reporter)
   try {
     await runTraining({ base, model, pairs: encoded.pairs, run, settings, previousSettings, previews }, reporter)

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -9,9 +9,7 @@ import {
   idleProcessors,
   idleProcessorsBetween,
   instructionSets,
-  parseVideoMemory,
   physicalCores,
-  readCards,
   readProcessor,
   readProxies,
 } from '../../src/machine/hardware.ts'
@@ -58,23 +56,6 @@ describe('the machine report contains', () => {
     expect(await idleProcessors(0.02)).toBeLessThanOrEqual(cpus().length)
   })
 
-  it('the names of the graphics cards', () => {
-    const folder = newFolder()
-    mkdirSync(join(folder, '0000:01:00.0'))
-    writeFileSync(join(folder, '0000:01:00.0', 'information'), 'Model: \t\t NVIDIA H200\nIRQ:   \t\t 57\n')
-    expect(readCards(folder)).toEqual(['NVIDIA H200'])
-    expect(readCards(join(folder, 'none'))).toEqual([])
-  })
-
-  it('the memory of the first graphics card', () => {
-    expect(parseVideoMemory('24564, 23010\n8192, 100\n')).toEqual({
-      totalBytes: 24_564 * 2 ** 20,
-      freeBytes: 23_010 * 2 ** 20,
-    })
-    expect(parseVideoMemory('[N/A], [N/A]\n')).toBeUndefined() // it shares the memory of the machine
-    expect(parseVideoMemory('')).toBeUndefined()
-  })
-
   it('proxies without their passwords', () => {
     const env = { HTTPS_PROXY: 'http://me:secret@proxy:3128', no_proxy: 'localhost', all_proxy: '', PATH: '/bin' }
     expect(readProxies(env)).toEqual({ HTTPS_PROXY: 'http://…@proxy:3128', no_proxy: 'localhost' })
@@ -87,6 +68,15 @@ describe('the machine report contains', () => {
     writeFileSync(join(folder, 'a', 'b', 'two'), Buffer.alloc(32))
     expect(bytesIn(folder)).toBe(42)
     expect(bytesIn(join(folder, 'none'))).toBe(0)
+  })
+
+  it('the size of a folder without what links to other folders lead to', () => {
+    const [folder, other] = [newFolder(), newFolder()]
+    writeFileSync(join(other, 'large'), 'x'.repeat(1000))
+    writeFileSync(join(folder, 'small'), 'x')
+    symlinkSync(other, join(folder, 'link'), 'dir')
+    symlinkSync(folder, join(folder, 'circle'), 'dir')
+    expect(bytesIn(folder)).toBe(1)
   })
 
   it('the free space for a folder that does not exist yet', () => {

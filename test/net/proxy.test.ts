@@ -1,9 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openFile } from '../../src/net/download.ts'
 import { fetchThroughProxies, proxyFor } from '../../src/net/http-client.ts'
+import { createReporter } from '../../src/platform/progress.ts'
+import { obtainWheels } from '../../src/setup/tensorflow-wheels.ts'
+import { inFolder, newFolder } from '../cli/bin.ts'
+import { servePackages, tensorflowFiles, wheelBytes, wheelTag } from '../setup/package-server.ts'
 import { type RangeServer, serveRanges, textFile } from './range-server.ts'
 
 /** A proxy that opens tunnels and records their targets. */
@@ -95,4 +100,18 @@ describe('a dataset', () => {
     }
     expect(proxy.tunnels).toEqual([new URL(far()).host])
   })
+})
+
+it.each(['PIP_PROXY', 'HTTP_PROXY'])('wheels are downloaded through the proxy in %s', async (name) => {
+  proxy.tunnels.length = 0
+  const packages = await servePackages()
+  packages.add(`tensorflow_cpu-9.0.0-cp312-cp312-${wheelTag}.whl`, await wheelBytes(tensorflowFiles))
+  const index = packages.index.href.replace('127.0.0.1', 'far.invalid')
+  const folder = newFolder()
+  const folders = { downloads: join(folder, 'downloads'), unpacked: folder }
+  await inFolder({ env: { [name]: proxy.url, PIP_INDEX_URL: index } }, () =>
+    obtainWheels({ device: 'CPU' }, folders, createReporter()),
+  )
+  await packages.close()
+  expect(new Set(proxy.tunnels)).toEqual(new Set([new URL(index).host]))
 })

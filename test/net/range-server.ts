@@ -34,7 +34,8 @@ export async function serveRanges(files: Record<string, ServedFile> = {}): Promi
   let count = 0
   const http = createServer((request, response) => {
     const path = decodeURI(new URL(request.url ?? '/', 'http://localhost').pathname).slice(1)
-    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
+    const [, from, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
+    const to = last === '' ? (server.files.get(path)?.size ?? 1) - 1 : last // without a number: to the end
     if (from !== undefined)
       server.requests.push({ path, start: Number(from), end: Number(to) + 1, headers: request.headers })
     if (server.intercept?.(request, response, count++)) return

@@ -6,6 +6,7 @@ import {
   listText,
   plain,
   printable,
+  roughText,
   shellQuote,
   sizeText,
   wholeText,
@@ -19,6 +20,14 @@ it.each([
   [450_000_000, '450 MB'],
   [8_500_000_000, '8.50 GB'],
 ])('%d bytes are shown as %s', (bytes, text) => expect(sizeText(bytes)).toBe(text))
+
+it.each([
+  [0.8234, '0.82'],
+  [4, '4.0'],
+  [99.4, '99'],
+  [99.6, '100'],
+  [1234.6, '1235'],
+])('%d is shown as %s without an exponent', (value, text) => expect(roughText(value)).toBe(text))
 
 it.each([
   [4.4, '4 s'],

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { addExtensions, extensionsFolder } from '../../src/setup/addon.ts'
+import { addExtensions, extensionsFolder } from '../../src/setup/tfjs-node.ts'
 
 const header = 'class TFJSBackend {\n public:\n  bool is_gpu_device;\n};\n'
 const binding = `static napi_value InitTFNodeJSBinding(napi_env env, napi_value exports) {

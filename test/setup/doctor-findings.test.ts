@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { findingsTable } from '../../src/cli/doctor.ts'
-import type { DoctorReport } from '../../src/setup/doctor.ts'
+import type { CardFacts, DoctorReport } from '../../src/setup/doctor.ts'
 import { type Finding, findings } from '../../src/setup/doctor-findings.ts'
 
 const bare: DoctorReport = {
@@ -10,9 +10,12 @@ const bare: DoctorReport = {
   processor: { model: 'A processor', threads: 1, bfloat16: [] },
   memory: { totalBytes: 8e9, freeBytes: 4e9 },
   cards: [],
+  graphicsCards: [],
+  cardOverrides: [],
   backend: {
     name: 'wasm',
     description: 'WebAssembly, one thread',
+    notices: [],
     passedOver: [{ name: 'tensorflow', reason: 'no native TensorFlow is set up' }],
   },
   products: {
@@ -28,7 +31,12 @@ const bare: DoctorReport = {
 }
 
 const native: Partial<DoctorReport> = {
-  backend: { name: 'tensorflow', description: 'TensorFlow 2.21.0 on the CPU, from a test', passedOver: [] },
+  backend: {
+    name: 'tensorflow',
+    description: 'TensorFlow 2.21.0 on the CPU, from a test',
+    notices: [],
+    passedOver: [],
+  },
   native: { version: '2.21.0', device: 'CPU', hasGraphs: true, hasFusedOps: true },
   products: {
     float32: { works: true, gigaflops: 300, roundsToNearest: true },
@@ -101,18 +109,64 @@ describe('the doctor reports', () => {
     })
   })
 
-  it('that a GPU is not used, and what to do', () => {
+  const card: CardFacts = {
+    index: 0,
+    name: 'H200',
+    totalBytes: 150e9,
+    freeBytes: 149e9,
+    isUsed: false,
+    isVisible: true,
+  }
+  const onGpu = { ...native, native: { version: '2.21.0', device: 'GPU', hasGraphs: true, hasFusedOps: true } } as const
+
+  it('that there is no graphics card', () => {
     expect(finding('Graphics card')).toMatchObject({ found: 'no NVIDIA card', meaning: '' })
-    expect(finding('Graphics card', { ...native, cards: ['H200'] })).toMatchObject({
-      grade: 'poor',
-      meaning: expect.stringContaining('pip install "tensorflow[and-cuda]"'),
+  })
+
+  it('that a graphics card is used, with its memory', () => {
+    const used = { ...card, isUsed: true }
+    expect(finding('Graphics card', { ...onGpu, graphicsCards: [used] })).toMatchObject({
+      found: 'GPU 0, H200, 150.00 GB, 149.00 GB of it free',
+      grade: 'good',
+      meaning: '',
     })
-    const used = {
-      ...native,
-      native: { version: '2.21.0', device: 'GPU', hasGraphs: true, hasFusedOps: true },
-      cards: ['H200'],
-    } as Partial<DoctorReport>
-    expect(finding('Graphics card', used)).toMatchObject({ grade: 'good', found: 'H200', meaning: '' })
+    const small = { ...used, totalBytes: 8e9, freeBytes: 7e9 }
+    expect(finding('Graphics card', { ...onGpu, graphicsCards: [small] })?.meaning).toBe(
+      'the 22B model needs about 12.00 GB',
+    )
+    const cardOverrides = ['NVIDIA_TF32_OVERRIDE=1', 'TF_DETERMINISTIC_OPS=0']
+    expect(finding('Graphics card', { ...onGpu, graphicsCards: [used], cardOverrides })).toMatchObject({
+      grade: 'fair',
+      meaning:
+        'NVIDIA_TF32_OVERRIDE=1 is set: float32 products may be less exact; TF_DETERMINISTIC_OPS=0 is set: the same run may give other bytes each time',
+    })
+  })
+
+  it('that a graphics card is not used, why, and the command that would use it', () => {
+    const meaningOf = (facts: Partial<CardFacts>, report: Partial<DoctorReport> = native) =>
+      finding('Graphics card', { ...report, graphicsCards: [{ ...card, ...facts }] })?.meaning
+    const command = 'not used: ltx-a2a setup-tensorflow sets up a TensorFlow that uses it'
+    expect(meaningOf({})).toBe(command)
+    expect(meaningOf({}, {})).toBe(command) // wasm, because no native TensorFlow starts
+    const wasm = { backend: { ...bare.backend, passedOver: [] } as DoctorReport['backend'] }
+    expect(meaningOf({}, wasm)).toBe('not used: the backend is wasm')
+    expect(meaningOf({ isVisible: false })).toBe('not used: hidden by CUDA_VISIBLE_DEVICES')
+    expect(meaningOf({ obstacle: 'its driver is too old' })).toBe('not used: its driver is too old')
+    expect(meaningOf({}, onGpu)).toBe('a part of a card is used, of unknown memory')
+  })
+
+  it('each of several graphics cards', () => {
+    const graphicsCards = [
+      { ...card, name: 'RTX 3070' },
+      { ...card, index: 1, isUsed: true },
+      { ...card, index: 2, name: 'RTX 5090', obstacle: 'it is too new' },
+    ]
+    const rows = findings({ ...bare, ...onGpu, graphicsCards }).filter(({ about }) => about === 'Graphics card')
+    expect(rows.map(({ found, meaning }) => [found.split(',')[1], meaning])).toEqual([
+      [' RTX 3070', 'not used: CUDA_VISIBLE_DEVICES=0 chooses it instead of GPU 1'],
+      [' H200', ''],
+      [' RTX 5090', 'not used: it is too new'],
+    ])
   })
 
   it('that ffmpeg without rubberband uses atempo', () => {

@@ -3,14 +3,18 @@
  * skipped. They need the npm registry and a C++ compiler.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, symlinkSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, symlinkSync } from 'node:fs'
+import { devNull, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { hasWideVectors } from '../../src/machine/hardware.ts'
+import { makePrebuilt } from '../../scripts/build-addon.ts'
+import { bytesIn, hasWideVectors } from '../../src/machine/hardware.ts'
+import { lockFolder } from '../../src/platform/lock.ts'
 import type { DoctorReport } from '../../src/setup/doctor.ts'
-import { ltxA2a } from '../cli/bin.ts'
+import { setUpTensorFlow } from '../../src/setup/tensorflow.ts'
+import { inFolder, ltxA2a } from '../cli/bin.ts'
 import { needs } from '../needs.ts'
+import { servePackages, tensorflowFiles, wheelBytes, wheelTag } from './package-server.ts'
 
 const whereScript = `
 import importlib.util
@@ -45,7 +49,9 @@ describe.skipIf(tensorflow === '')(
 
     it('an installed TensorFlow is not copied, and no temporary files remain', () => {
       expect(readdirSync(data)).toEqual(['tensorflow'])
-      expect(readdirSync(join(data, 'tensorflow')).sort()).toEqual(['installation.json', 'tfjs-node'])
+      const names = readdirSync(join(data, 'tensorflow')).sort()
+      expect(names.filter((name) => name !== 'libtensorflow')).toEqual(['installation.json', 'tfjs-node'])
+      expect(bytesIn(data)).toBeLessThan(50e6) // libtensorflow holds a link, for the prebuilt addon
     })
 
     it('a failed setup does not change the previous one', async () => {
@@ -61,6 +67,22 @@ describe.skipIf(tensorflow === '')(
       expect((await doctor()).products?.float32.works).toBe(true)
     })
 
+    it('the prebuilt addon needs no compiler and no Python', async () => {
+      const prebuilt = newFolder()
+      await makePrebuilt(tensorflow, prebuilt)
+      const messages: string[] = []
+      const { products } = await inFolder({ env: { PATH: pathWith('node', 'npm', 'tar', 'gzip'), CXX: '' } }, () =>
+        setUpTensorFlow(
+          { from: tensorflow, dataFolder: data, prebuilt },
+          { onEvent: (event) => void (event.type === 'info' && messages.push(event.message)) },
+        ),
+      )
+      expect(messages).toEqual(['Using the addon that comes with ltx-a2a'])
+      expect(products.float32.works).toBe(true)
+      expect(readlinkSync(join(data, 'tensorflow', 'libtensorflow', 'tensorflow'))).toBe(realpathSync(tensorflow))
+      expect((await doctor()).native).toMatchObject({ hasGraphs: true, hasFusedOps: true })
+    })
+
     it('--undo removes the installation', async () => {
       expect(await run('setup-tensorflow', '--undo')).toEqual({
         code: 0,
@@ -72,6 +94,17 @@ describe.skipIf(tensorflow === '')(
     })
   },
 )
+
+/** A PATH with only these programs. */
+function pathWith(...programs: string[]): string {
+  const folder = newFolder()
+  for (const program of programs)
+    symlinkSync(
+      execFileSync('/bin/sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim(),
+      join(folder, program),
+    )
+  return folder
+}
 
 /** A small archive with the layout of the official one: its library only links to that of the package. */
 function archiveOf(tensorflow: string): string {
@@ -97,19 +130,60 @@ describe('setup-tensorflow', () => {
     ['a missing folder', ['--from', '/nowhere/tensorflow'], '/nowhere/tensorflow does not exist'],
     ['a file that is not an archive', ['--from', process.execPath], 'is neither a .tar.gz nor a .whl'],
     ['a Python that does not run', ['--python', '/nowhere/python'], '--python /nowhere/python does not run'],
+    ['a Python without TensorFlow', ['--python', process.execPath], 'has no tensorflow package with its C headers'],
     ['both --undo and --from', ['--undo', '--from', 'x'], 'both --undo and --from were given'],
+    ['both --undo and --cuda', ['--undo', '--cuda'], 'both --undo and --cuda were given'],
+    ['both --cpu and --cuda', ['--cpu', '--cuda'], 'both --cpu and --cuda were given'],
+    ['both --from and --cuda', ['--from', 'x', '--cuda'], 'both --from and --cuda were given'],
+    ['both --from and --python', ['--from', 'x', '--python', 'y'], 'both --from and --python were given'],
   ])('reports %s in one sentence with a hint', async (_, args, sentence) => {
     const { code, stdout, stderr } = await failing(args)
     expect([code, stdout, stderr]).toEqual([2, '', expect.stringMatching(/^error: .*\n {2}hint: .*\n/)])
     expect(stderr).toContain(sentence)
   })
 
-  it('reports a missing compiler in one sentence that names the package', async () => {
-    const { code, stderr } = await failing([], { PATH: '/nowhere', CXX: '' })
-    expect([code, stderr]).toEqual([
-      2,
-      expect.stringMatching(/^error: there is no C\+\+ compiler to build the addon with\n {2}hint: install one: .+\n$/),
-    ])
+  it('needs neither Python nor pip, and keeps the download when it fails later', async () => {
+    const server = await servePackages()
+    server.add(`tensorflow_cpu-9.0.0-cp312-cp312-${wheelTag}.whl`, await wheelBytes(tensorflowFiles))
+    const data = newFolder()
+    const env = { PATH: '/nowhere', CXX: process.execPath, PIP_INDEX_URL: server.index.href, PIP_CONFIG_FILE: devNull }
+    const { code, stderr } = await failing(['--cpu'], { LTX_A2A_DATA: data, ...env })
+    await server.close()
+    expect(stderr).toContain('TensorFlow for the CPU: --cpu\n')
+    expect(stderr).toContain(`To download from ${server.index.host}: tensorflow-cpu 9.0.0, `)
+    expect(stderr).toMatch(/error: there is no npm to fetch tfjs-node with\n {2}hint: install npm\n$/)
+    expect(code).toBe(2)
+    expect(readdirSync(data)).toEqual(['downloads'])
+    expect(await ltxA2a(['setup-tensorflow', '--undo'], { env: { LTX_A2A_DATA: data } })).toMatchObject({ code: 0 })
+    expect(readdirSync(data)).toEqual([])
+  })
+
+  it('says how to continue when its download is stopped', async () => {
+    const server = await servePackages()
+    server.add(`tensorflow_cpu-9.0.0-cp312-cp312-${wheelTag}.whl`, await wheelBytes(tensorflowFiles, 2_000_000))
+    server.pause = 20
+    const controller = new AbortController()
+    server.onWheel = () => {
+      setTimeout(() => controller.abort(), 50)
+      return false
+    }
+    const [dataFolder, env] = [newFolder(), { CXX: process.execPath, PIP_INDEX_URL: server.index.href }]
+    const settingUp = inFolder({ env }, () => setUpTensorFlow({ cpu: true, dataFolder }, { signal: controller.signal }))
+    await expect(settingUp).rejects.toMatchObject({
+      name: 'Interrupted',
+      message: 'stopped; nothing was installed',
+      hint: 'run the same command again: a download continues where it stopped',
+    })
+    await server.close()
+    expect(readdirSync(dataFolder)).toEqual(['downloads'])
+  })
+
+  it('does not download where another setup does', async () => {
+    const data = newFolder()
+    const lock = lockFolder(join(data, 'downloads'))
+    const { code, stderr } = await failing(['--cpu'], { LTX_A2A_DATA: data, CXX: process.execPath })
+    lock.release()
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`downloads is being written by process ${process.pid}`)])
   })
 
   it('reports when --undo finds no installation', async () => {

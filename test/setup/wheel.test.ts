@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { describe, expect, it } from 'vitest'
 import yazl from 'yazl'
-import { unpackWheel } from '../../src/setup/tensorflow-source.ts'
+import { unpackWheel } from '../../src/setup/wheel-archive.ts'
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-wheel-'))
 
@@ -18,18 +18,19 @@ async function wheelOf(files: Record<string, string>): Promise<string> {
 }
 
 describe('unpacking a wheel', () => {
-  it('extracts only the C headers and the libraries', async () => {
+  it('extracts only the C headers, the libraries and what the build is for', async () => {
     const wheel = await wheelOf({
       'tensorflow/libtensorflow_cc.so.2': 'library',
       'tensorflow/include/tensorflow/c/c_api.h': 'header',
       'tensorflow/include/Eigen/Core.h': 'not needed',
       'tensorflow/python/ops.py': 'Python',
+      'tensorflow/python/platform/build_info.py': 'CPU',
       'tensorflow_cpu-9.0.0.dist-info/METADATA': 'Name: tensorflow-cpu',
     })
     const folder = newFolder()
     await unpackWheel(wheel, folder)
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-    expect(files.map(({ name }) => name).sort()).toEqual(['c_api.h', 'libtensorflow_cc.so.2'])
+    expect(files.map(({ name }) => name).sort()).toEqual(['build_info.py', 'c_api.h', 'libtensorflow_cc.so.2'])
     expect(readFileSync(join(folder, 'tensorflow', 'libtensorflow_cc.so.2'), 'utf8')).toBe('library')
   })
 

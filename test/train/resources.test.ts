@@ -1,15 +1,15 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { loraTargetModules } from '../../src/config/parameters.ts'
 import { startBackend } from '../../src/engine/backend.ts'
-import { readVideoMemory } from '../../src/machine/hardware.ts'
+import { backendMemory } from '../../src/engine/memory.ts'
+import { parseCards } from '../../src/machine/nvidia.ts'
 import { openBase } from '../../src/model/base-model.ts'
+import type { Checkpointing } from '../../src/model/transformer/checkpointing.ts'
 import { createReporter } from '../../src/platform/progress.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
 import { engineCosts, type MachineResources, type RunSize, requirementsOf } from '../../src/train/requirements.ts'
-import { checkResources, resourceError } from '../../src/train/resources.ts'
+import { checkResources, fittingEngine, resourceError } from '../../src/train/resources.ts'
+import { releasedSize } from './released-size.ts'
 
 const base = openBase()
 const wasm = engineCosts('wasm', 'float32')
@@ -67,9 +67,6 @@ describe('a run that exceeds the resources', () => {
 
   it('is refused with the name of the memory that is too small', () => {
     expect(refusal({ memory: tooLittle, place: 'the wasm backend' })).toMatch(/but the wasm backend has \d+ MB at most/)
-    expect(refusal({ memory: tooLittle, place: 'the graphics card' })).toMatch(
-      /but the graphics card has \d+ MB at most/,
-    )
   })
 
   it('starts with a warning if requirements are ignored', async () => {
@@ -100,19 +97,51 @@ describe('a run that exceeds the resources', () => {
   })
 })
 
-describe('the memory of a graphics card', () => {
-  const { PATH } = process.env
-  const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
-  afterEach(() => {
-    process.env.PATH = PATH
-    rmSync(folder, { recursive: true, force: true })
+describe('on a graphics card, a run of the released model', () => {
+  const released = releasedSize(base)
+  /** What happens on a card with so many MiB, as nvidia-smi reports them. */
+  const outcomeOn = (total: number, size: Partial<RunSize> = {}, free = total) => {
+    const [card] = parseCards(`0, GPU-1, A card, 550.1, ${total}, ${free}, 8.9`)
+    const memory = backendMemory('tensorflow', card)
+    const run = { ...demand, ...size }
+    const costsOf = (recompute: Checkpointing) => engineCosts('tensorflow', 'bfloat16', { memory, recompute })
+    const { recompute, engine } = fittingEngine(released, run, costsOf, memory.memory)
+    const error = resourceError(released, run, engine, { ...plenty, ...memory })
+    const savedBytes = requirementsOf(released, run, engine).step
+    return { recompute, savedBytes, refusal: error && `${error.message} / ${error.hint}` }
+  }
+
+  it('is refused on 8 GB, which the weights need alone, with the numbers of the card', () => {
+    expect(outcomeOn(8192).refusal).toMatch(
+      /^this run needs about 1\d\.\d+ GB of memory, but TensorFlow can use 6\.56 GB of the 8\.59 GB of GPU 0, A card \/ no settings make it fit there: CUDA_VISIBLE_DEVICES=-1 runs it on the processor, with its memory; --ignore-requirements/,
+    )
   })
 
-  it('is read from the driver, and unknown without a driver', async () => {
-    process.env.PATH = folder
-    expect(await readVideoMemory()).toBeUndefined()
-    writeFileSync(join(folder, 'nvidia-smi'), '#!/bin/sh\necho "143771, 143152"\necho "1024, 12"\n')
-    chmodSync(join(folder, 'nvidia-smi'), 0o755)
-    expect(await readVideoMemory()).toEqual({ totalBytes: 143_771 * 2 ** 20, freeBytes: 143_152 * 2 ** 20 })
+  it('computes activations again on 12 GB, although they would take a small share of the memory', () => {
+    const { recompute, refusal } = outcomeOn(12_288)
+    expect([recompute, refusal]).toEqual(['on', undefined])
+    expect(outcomeOn(12_288, { recompute: 'off' }).refusal).toMatch(/it would fit with --recompute on \(/)
+  })
+
+  it('saves activations on 24 GB, and those of long clips are computed again', () => {
+    const [short, long] = [outcomeOn(24_564), outcomeOn(24_564, { audioDurationSeconds: 20 })]
+    expect([short.recompute, short.refusal]).toEqual(['auto', undefined])
+    expect([long.recompute, long.refusal]).toEqual(['auto', undefined])
+    expect(short.savedBytes).toBeGreaterThan(4e9)
+    expect(long.savedBytes).toBeLessThan(short.savedBytes)
+  })
+
+  it('is refused if it does not fit beside other programs, which can be closed', () => {
+    const { recompute, refusal } = outcomeOn(24_564, {}, 9000)
+    expect(recompute).toBe('auto') // a resumed run does the same
+    expect(refusal).toMatch(
+      /^this run needs about 1\d\.\d+ GB of memory, but other programs leave 7\.41 GB of GPU 0, A card to TensorFlow \/ close them, or choose another card with CUDA_VISIBLE_DEVICES; /,
+    )
+  })
+
+  it('needs no memory of the card for Node and the libraries, but for workspaces', () => {
+    const of = (place: MachineResources['place']) =>
+      engineCosts('tensorflow', 'bfloat16', { memory: { place, memory: 24e9 } }).baseBytes
+    expect([of('this machine'), of('the graphics card')]).toEqual([700e6, 1e9])
   })
 })

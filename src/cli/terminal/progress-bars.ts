@@ -2,7 +2,7 @@
 
 import type { Writable } from 'node:stream'
 import cliProgress from 'cli-progress'
-import { durationText } from '../../platform/text.ts'
+import { durationText, roughText } from '../../platform/text.ts'
 
 export type ProgressBars = {
   open(label: string, total: number): { show(progress: Progress): void; close(): void }
@@ -95,5 +95,5 @@ function pace({ position, total, unit, seconds, startPosition }: Progress): stri
   const rate = (position - startPosition) / seconds
   if (!(rate > 0) || !Number.isFinite(rate)) return []
   const left = total > 0 && position < total ? [`${durationText((total - position) / rate)} left`] : []
-  return [`${rate >= 100 ? rate.toFixed(0) : rate.toPrecision(2)} ${unit}/s`, ...left]
+  return [`${roughText(rate)} ${unit}/s`, ...left]
 }

@@ -2,21 +2,21 @@
  * Activation checkpointing: whether the backward pass computes the activations of each block again, or the forward pass saves them. Computing them
  * again makes a step a third slower, but long clips and many blocks need more memory than a machine has (reference §7.7).
  */
-import { totalmem } from 'node:os'
-import { currentBackend } from '../../engine/backend.ts'
-import { currentPrecision } from '../../engine/precision.ts'
-import { wasmMemoryBytes } from '../../engine/wasm.ts'
+import { backendMemory } from '../../engine/memory.ts'
+import { currentPrecision, type Precision } from '../../engine/precision.ts'
 
 /** `on` computes activations again, `off` saves them, `auto` saves them where they fit into memory. */
 export type Checkpointing = 'auto' | 'on' | 'off'
 
-/** @param bytes the size of the activations that the forward pass would save. */
-export function shouldCheckpoint(checkpointing: Checkpointing, bytes: number, backend = currentBackend()): boolean {
-  if (checkpointing !== 'auto') return checkpointing === 'on'
-  const machineBytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
-  const memoryBytes = backend === 'wasm' ? Math.min(machineBytes, wasmMemoryBytes) : machineBytes
-  return bytes > activationMemoryShare * memoryBytes
-}
+/**
+ * @param bytes the size of the activations that the forward pass would save.
+ * @param memory the memory that the backend can use.
+ */
+export const shouldCheckpoint = (
+  checkpointing: Checkpointing,
+  bytes: number,
+  memory = backendMemory().memory,
+): boolean => (checkpointing === 'auto' ? bytes > activationMemoryShare * memory : checkpointing === 'on')
 
 /** The rest is for weights, trained parameters and their moments, and the intermediate results of one block. */
 const activationMemoryShare = 0.35
@@ -32,8 +32,9 @@ export type BlockSize = { heads: number; width: number; inner: number }
 export function savedActivationBytes(
   { heads, width, inner }: BlockSize,
   { tokens, textTokens, savesProbabilities }: { tokens: number; textTokens: number; savesProbabilities: boolean },
+  precision: Precision = currentPrecision(),
 ): number {
-  const [computeBytes, float32Bytes] = [currentPrecision() === 'float32' ? 4 : 2, 4]
+  const [computeBytes, float32Bytes] = [precision === 'float32' ? 4 : 2, 4]
   const probabilities = savesProbabilities ? heads * tokens * (tokens + textTokens) : 0
   return (
     tokens * (width * (float32Bytes + 10 * computeBytes) + inner * computeBytes) +

@@ -36,6 +36,9 @@ describe('the progress text', () => {
     expect(progressText(progress({ total: 0, position: 1000, seconds: 2 }))).toBe('1000 steps · 500 steps/s')
   })
 
+  it('shows a speed of 99.6 MB/s without an exponent', () =>
+    expect(progressText(progress({ total: 0, position: 996, seconds: 10, unit: 'MB' }))).toBe('996 MB · 100 MB/s'))
+
   it('rounds the position down', () =>
     expect(progressText(progress({ position: 3.7, seconds: 0 }))).toBe('3/2000 steps'))
 })

@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { arrivedBytes, downloadChecked } from '../../src/net/checked-download.ts'
+import { needs } from '../needs.ts'
+import { type Interceptor, type RangeServer, serveRanges, textFile } from './range-server.ts'
+
+const content = Buffer.alloc(3_000_000, 'a wheel, ')
+const sha256 = createHash('sha256').update(content).digest('hex')
+
+let server: RangeServer
+let path = ''
+beforeAll(async () => {
+  server = await serveRanges({ 'x.whl': textFile(content) })
+})
+afterAll(() => server.close())
+beforeEach(() => {
+  path = join(mkdtempSync(join(tmpdir(), 'ltx-a2a-checked-')), 'folder', 'x.whl')
+  server.requests = []
+  server.sent = 0
+  delete server.intercept
+})
+
+async function download(options: { sha256?: string; signal?: AbortSignal } = {}) {
+  let done = 0
+  const onBytes = (bytes: number) => {
+    done += bytes
+  }
+  const file = { url: new URL(server.url('x.whl')), path, sha256: options.sha256 ?? sha256 }
+  const signal = options.signal ?? new AbortController().signal
+  await downloadChecked(file, { client: { fetch, sleep: async () => {} }, signal, onBytes })
+  return done
+}
+
+/** Sends the first bytes and closes the connection, for the first `times` requests. */
+const breakOff =
+  (times: number, bytes = 1_000_000): Interceptor =>
+  ({ headers }, response, _count) => {
+    if (times-- <= 0) return false
+    const [, from = '0'] = /^bytes=(\d+)-$/.exec(headers.range ?? '') ?? []
+    const start = Number(from)
+    const range = { 'content-range': `bytes ${start}-${content.length - 1}/${content.length}` }
+    response.writeHead(headers.range ? 206 : 200, {
+      'content-length': content.length - start,
+      ...(headers.range && range),
+    })
+    response.write(content.subarray(start, start + bytes), () => response.destroy())
+    return true
+  }
+
+describe('a file with a SHA-256', () => {
+  it('is downloaded, and found the next time', async () => {
+    expect(await download()).toBe(content.length)
+    expect(readFileSync(path).equals(content)).toBe(true)
+    expect(existsSync(`${path}.partial`)).toBe(false)
+    expect(await download()).toBe(content.length)
+    expect(server.sent).toBe(content.length)
+  })
+
+  it('continues where a connection broke off', async () => {
+    server.intercept = breakOff(2)
+    expect(await download()).toBe(content.length)
+    expect(readFileSync(path).equals(content)).toBe(true)
+    expect(server.requests.map(({ start }) => start).at(-1)).toBeGreaterThan(0)
+    expect(server.sent).toBeLessThan(content.length)
+  })
+
+  it('continues with what an earlier process left, and counts it', async () => {
+    const controller = new AbortController()
+    server.pause = 20
+    setTimeout(() => controller.abort(new Error('stopped')), 60)
+    await expect(download({ signal: controller.signal })).rejects.toThrow('stopped')
+    server.pause = 0
+    const arrived = arrivedBytes(path)
+    expect(arrived).toBeGreaterThan(0)
+    expect(arrived).toBeLessThan(content.length)
+    expect(await download()).toBe(content.length)
+    expect(server.requests).toMatchObject([{ start: arrived }])
+    expect(readFileSync(path).equals(content)).toBe(true)
+  })
+
+  it('starts again on a server that sends only whole files', async () => {
+    server.intercept = breakOff(1)
+    const whole = server.intercept
+    server.intercept = (request, response, count) => {
+      if (whole(request, response, count)) return true
+      delete request.headers.range
+      response.writeHead(200, { 'content-length': content.length }).end(content)
+      return true
+    }
+    expect(await download()).toBe(content.length)
+    expect(readFileSync(path).equals(content)).toBe(true)
+  })
+
+  it('is complete when all had arrived before it was renamed', async () => {
+    await download()
+    const partial = join(path, '..', 'y.whl')
+    writeFileSync(`${partial}.partial`, content)
+    path = partial
+    expect(await download()).toBe(content.length)
+    expect(existsSync(partial)).toBe(true)
+  })
+
+  it.each([
+    ['has other bytes', Buffer.alloc(1000, 'x')],
+    ['is too long', Buffer.concat([content, content])],
+  ])('is downloaded again when what had arrived %s', async (_, earlier) => {
+    mkdirSync(join(path, '..'))
+    writeFileSync(`${path}.partial`, Buffer.from(earlier))
+    expect(await download()).toBe(content.length)
+    expect(readFileSync(path).equals(content)).toBe(true)
+  })
+})
+
+describe('an error of one sentence comes from', () => {
+  const answers = (answer: (response: ServerResponse) => void) => {
+    server.intercept = (_, response) => {
+      answer(response)
+      return true
+    }
+  }
+
+  it('a file with another SHA-256, which is removed', async () => {
+    await expect(download({ sha256: 'ab' })).rejects.toThrow(`${server.url('x.whl')} does not have the SHA-256`)
+    expect([existsSync(path), existsSync(`${path}.partial`)]).toEqual([false, false])
+  })
+
+  it('a web page', async () => {
+    answers((response) => response.setHeader('content-type', 'text/html').end('<html>'))
+    await expect(download()).rejects.toThrow('is a web page, not a file')
+  })
+
+  it.each([
+    [403, 'may not be read (403)'],
+    [404, 'does not exist (404)'],
+  ])('the status %d', async (status, message) => {
+    answers((response) => response.writeHead(status).end())
+    await expect(download()).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(message) })
+  })
+
+  it('a server that always breaks off at the same byte', async () => {
+    let requests = 0
+    answers((response) => {
+      requests++
+      response.writeHead(200, { 'content-length': content.length })
+      response.write(content.subarray(0, 1000), () => response.destroy())
+    })
+    await expect(download()).rejects.toThrow('broke off, 6 times in a row')
+    expect(requests).toBeLessThan(10)
+  })
+
+  it.skipIf(!existsSync('/dev/full'))('a full disk', needs('/dev/full'), async () => {
+    mkdirSync(join(path, '..'))
+    symlinkSync('/dev/full', `${path}.partial`)
+    await expect(download()).rejects.toMatchObject({
+      name: 'UserError',
+      message: `${path}.partial cannot be written: the disk is full`,
+      hint: expect.stringContaining('it continues where it stopped'),
+    })
+  })
+})
