@@ -9,7 +9,7 @@ const source = `const tf = require('@tensorflow/tfjs')
 const { env } = process
 if (env.FAKE_ADDON_LOG) require('node:fs').writeFileSync(env.FAKE_ADDON_LOG, JSON.stringify(env))
 const usesGpu = env.FAKE_ADDON_DEVICE !== 'CPU' && env.CUDA_VISIBLE_DEVICES !== '-1'
-const binding = { TF_Version: '2.21.0', isUsingGpuDevice: () => usesGpu, hasFusedOps: true, addFunction() {} }
+const binding = { TF_Version: '2.21.0', isUsingGpuDevice: () => usesGpu, convolvesFloat32: false, addFunction() {} }
 for (const kernel of tf.getKernelsForBackend('cpu')) tf.registerKernel({ ...kernel, backendName: 'tensorflow' })
 tf.registerBackend('tensorflow', () => Object.assign(tf.findBackendFactory('cpu')(), { binding }))
 `
