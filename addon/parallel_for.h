@@ -1,4 +1,4 @@
-// Loops on all cores, for the kernels of fused_kernels.cc. Kernels of TensorFlow's C interface have no access to the threads of TensorFlow.
+// Loops on all cores, for kernels. Kernels of TensorFlow's C interface have no access to the threads of TensorFlow.
 
 #ifndef LTX_A2A_PARALLEL_FOR_H_
 #define LTX_A2A_PARALLEL_FOR_H_

@@ -1,4 +1,4 @@
-// Arithmetic of the loops in fused_kernels.cc. Every function is inlined into a loop and vectorized there.
+// Arithmetic of the loops in the kernels. Every function is inlined into a loop and vectorized there.
 
 #ifndef LTX_A2A_VECTOR_MATH_H_
 #define LTX_A2A_VECTOR_MATH_H_

@@ -38,7 +38,7 @@ static napi_value InitTFNodeJSBinding(napi_env env, napi_value exports) {
 }
 `)
     const files = readdirSync(extensionsFolder)
-    expect(files).toEqual(expect.arrayContaining(['context_functions.cc', 'fused_kernels.cc', 'matmul.h']))
+    expect(files).toEqual(expect.arrayContaining(['context_functions.cc', 'fused_ops.cc', 'matmul.h']))
     for (const file of files) expect(read(file)).toBe(readFileSync(join(extensionsFolder, file), 'utf8'))
   })
 
