@@ -15,6 +15,7 @@ import {
   requireDataFolder,
   writeInstallation,
 } from '../engine/installation.ts'
+import { checkInstructions } from '../engine/native.ts'
 import { ProgramError, runProgram } from '../machine/programs.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
@@ -34,6 +35,7 @@ export async function setUpTensorFlow(
   options: RunOptions<ProgressEvent> = {},
 ): Promise<Installation & Examination> {
   refuseWindows()
+  checkInstructions()
   requireWritable(dataFolder, 'TensorFlow cannot be set up in', dataFolderHint)
   const { stage, signal } = createReporter<ProgressEvent>(options)
   const inStage = async <Result>(label: string, work: () => Promise<Result>): Promise<Result> => {

@@ -1,11 +1,19 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
 import { fusedAudio, fusedSnake } from '../../src/engine/fused-audio.ts'
+import { wasmSourceSha256 } from '../../src/engine/wasm-binary.ts'
 import { testFusedSnake } from './fused-snake.ts'
 
 describe('the WebAssembly kernel of the anti-aliased activation', () => {
   beforeAll(() => startBackend('wasm'))
+
+  it('was compiled from the source: run npm run build:wasm', () => {
+    const source = readFileSync(new URL('../../wasm/anti-aliased-snake.ts', import.meta.url))
+    expect(createHash('sha256').update(source).digest('hex')).toBe(wasmSourceSha256)
+  })
 
   it('is used', () => expect(fusedAudio().snake).toBe(true))
 
