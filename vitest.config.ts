@@ -88,7 +88,7 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
-      ...['baseline', 'avx2', 'avx512_bf16'].map((instructions) => ({
+      ...['baseline', 'avx2', 'avx512', 'avx512_bf16'].map((instructions) => ({
         extends: true as const,
         test: {
           name: `native ${instructions}`,

@@ -147,12 +147,13 @@ void AntiAliasedSnake(KernelCall &call) {
 void PaddedConvolution(KernelCall &call) {
   const Shape x = call.ShapeOf(0), kernel = call.ShapeOf(1);
   const std::vector<int64_t> &sizes = call.sizes();
-  KernelCall::Expect(x.size() == 4 && kernel.size() == 4 && x[3] == kernel[2] && sizes.size() == 5,
+  KernelCall::Expect(x.size() == 4 && kernel.size() == 4 && x[3] == kernel[2] && sizes.size() == 5 && kernel[0] > 0 &&
+                         kernel[1] > 0 && kernel[2] > 0,
                      "the shapes of the inputs do not fit");
+  for (int64_t size : sizes) KernelCall::Expect(size >= 0 && size < int64_t{1} << 31, "a size is out of range");
   Convolution of{x[0], x[1], x[2], x[3], kernel[3], kernel[0], kernel[1], sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};
   const Shape result{of.batch, of.OutputHeight(), of.OutputWidth(), of.outputs};
-  KernelCall::Expect(*std::min_element(sizes.begin(), sizes.end()) >= 0 && of.dilation > 0 && of.OutputHeight() > 0 &&
-                         of.OutputWidth() > 0,
+  KernelCall::Expect(of.dilation > 0 && of.OutputHeight() > 0 && of.OutputWidth() > 0,
                      "the kernel does not fit into the input");
   const bool has_bias = call.InputCount() > 2 && call.ShapeOf(2).size() == 1;
   const int residual = has_bias ? 3 : 2;

@@ -28,8 +28,8 @@ struct Convolution {
 // Whether this processor has the instructions.
 bool CanConvolveFloat32();
 
-// On all cores, with about the precision of float32. Sums are accumulated in an order that does not depend on the number of cores. An infinite input gives
-// infinite or undefined results.
+// On all cores, with about the precision of float32 for inputs between 1e-34 and 3e38: below, parts of them are denormal, which counts as zero; above, they
+// count as infinite. An infinite input gives infinite or undefined results. Sums are accumulated in an order that does not depend on the number of cores.
 void Convolve(const Convolution &convolution);
 
 }  // namespace tfnodejs

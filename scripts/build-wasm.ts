@@ -3,6 +3,7 @@
  * only those who change `wasm/` need it. `--check` fails if the file is not what the source compiles to.
  */
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,11 +14,14 @@ const source = fileURLToPath(new URL('../wasm/anti-aliased-snake.ts', import.met
 const target = fileURLToPath(new URL('../src/engine/wasm-binary.ts', import.meta.url))
 
 const module = `/** Made by \`npm run build:wasm\` from \`wasm/\`. */
+export const wasmSourceSha256 = '${createHash('sha256').update(readFileSync(source)).digest('hex')}'
+
 export const wasmBinary =
   '${compile().toString('base64')}'
 `
 if (!process.argv.includes('--check')) writeFileSync(target, module)
-else if (readFileSync(target, 'utf8') !== module) {
+else if (readFileSync(target, 'utf8') === module) console.log('src/engine/wasm-binary.ts is what wasm/ compiles to')
+else {
   console.error('src/engine/wasm-binary.ts is not what wasm/ compiles to: run npm run build:wasm')
   process.exitCode = 1
 }

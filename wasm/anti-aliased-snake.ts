@@ -140,7 +140,7 @@ function downsample(down: usize, rowBytes: usize, count: i32): void {
   }
 }
 
-/** sin²(x) = sin²(π·r) with r = x / π − round(x / π), as a polynomial in r²; see `sineSquared` in `src/model/vocoder/generator.ts`. */
+/** sin²(x) = sin²(π·r) with r = x / π − round(x / π), as a polynomial in r²; as in `src/model/vocoder/generator.ts`. */
 function sineSquared(x: v128): v128 {
   const halfTurns = f32x4.mul(x, f32x4.splat(0.318309886))
   const r = f32x4.sub(halfTurns, f32x4.nearest(halfTurns))

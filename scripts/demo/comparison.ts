@@ -18,6 +18,7 @@ export async function compareWithTargets(pairs: readonly HeldOutPair[]): Promise
   const means = meanDistances(rows)
   const table = new Table({
     head: ['distance to the true target, in nats of log-mel', 'reference', 'base alone', 'with the LoRA'],
+    style: { head: [], border: [] }, // no colours
   })
   for (const [i, row] of rows.entries()) table.push([pairs[i]?.name ?? '', ...cells(row)])
   table.push(['mean', ...cells(means)])

@@ -15,6 +15,7 @@ export function replicatePad(x: tf.Tensor3D, before: number, after: number): tf.
   return tf.tidy(() => tf.concat([repeated(0, before), x, repeated(x.shape[1] - 1, after)], 1))
 }
 
+/** Chunks have about so many samples: a multiple of the stride, and at least the reach. */
 const chunkLength = 2048
 
 /**
@@ -31,19 +32,20 @@ export function inChunks(
   stride = 1,
 ): tf.Tensor3D {
   const length = x.shape[1] - reach
-  if (currentBackend() !== 'wasm' || length < 2 * chunkLength) return filter(x)
-  return tf.tidy(() => joinChunks(filter(splitIntoChunks(x, reach)), x.shape[0], Math.ceil(length / stride)))
+  const chunk = Math.ceil(Math.max(chunkLength, reach) / stride) * stride
+  if (currentBackend() !== 'wasm' || length < 2 * chunk) return filter(x)
+  return tf.tidy(() => joinChunks(filter(splitIntoChunks(x, chunk, reach)), x.shape[0], Math.ceil(length / stride)))
 }
 
 /**
- * `[B, N + reach, C] → [B · chunks, chunkLength + reach, C]`. The last chunk of a signal is followed by unrelated samples; `joinChunks` drops what
+ * `[B, N + reach, C] → [B · chunks, chunk + reach, C]`. The last chunk of a signal is followed by unrelated samples; `joinChunks` drops what
  * is computed from them. Samples are selected with `gather`, because the backend's `slice` copies its whole input.
  */
-function splitIntoChunks(x: tf.Tensor3D, reach: number): tf.Tensor3D {
+function splitIntoChunks(x: tf.Tensor3D, chunk: number, reach: number): tf.Tensor3D {
   const [batch, length, channels] = x.shape
-  const chunks = Math.ceil(length / chunkLength)
-  const padded = zeroPad(x, 0, chunks * chunkLength - length)
-  const bodies = tf.reshape<tf.Rank.R3>(padded, [batch * chunks, chunkLength, channels])
+  const chunks = Math.ceil(length / chunk)
+  const padded = zeroPad(x, 0, chunks * chunk - length)
+  const bodies = tf.reshape<tf.Rank.R3>(padded, [batch * chunks, chunk, channels])
   const heads = tf.gather(bodies, range(0, reach), 1)
   const nextHeads = tf.gather(heads, [...range(1, batch * chunks), 0])
   return tf.concat([bodies, nextHeads], 1)

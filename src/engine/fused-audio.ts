@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from './backend.ts'
 import { fusedOps, intAttribute, intsAttribute, isNative, runOp, typeAttribute } from './native.ts'
-import { hasWasmKernels, wasmSnake } from './wasm-kernels.ts'
+import { hasWasmKernels, snakeTaps, wasmSnake } from './wasm-kernels.ts'
 
 /**
  * Which ops can be used now: none where a gradient will be computed, because they have none. Convolutions need a processor with AMX, which multiplies
@@ -47,11 +47,11 @@ export function fusedConvolution(
 /** SiLU of the RMS norm over the last axis. */
 export const fusedNormSilu = <T extends tf.Tensor>(x: T): T => runOp('LtxNormSilu', [x], [float32()]) as T
 
+/** Whether `fusedSnake` can compute with filters of so many taps. */
+export const isFusible = (taps: number) => taps === snakeTaps
+
 /** The taps of two filters, `[12]` each, and frequency and gain of each channel, `[C]`. */
 export type AntiAliasedSnake = { up: tf.Tensor1D; down: tf.Tensor1D; frequency: tf.Tensor1D; gain: tf.Tensor1D }
-
-/** The number of taps that `fusedSnake` is written for. */
-export const fusedSnakeTaps = 12
 
 /**
  * x + gain · sin²(frequency · x) at twice the sample rate, `[B, N, C] → [B, N, C]`. The first filter doubles the rate, the second halves it; the first and

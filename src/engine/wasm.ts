@@ -105,7 +105,7 @@ export function threadsFromEnvironment({ LTX_A2A_THREADS: text }: NodeJS.Process
   const threads = /^\d+$/.test(text) ? Number(text) : 0
   if (threads >= 1 && threads <= maxThreads) return threads
   throw new UserError(`LTX_A2A_THREADS is ${text}`, {
-    hint: `set it to a number from 1 to ${maxThreads}, or unset it: then there is one thread for each idle core, at most ${maxThreads}`,
+    hint: `set it to a number from 1 to ${maxThreads}, or unset it: then there is one thread for each idle physical core, at most ${maxThreads}`,
   })
 }
 

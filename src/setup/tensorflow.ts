@@ -15,6 +15,7 @@ import {
   requireDataFolder,
   writeInstallation,
 } from '../engine/installation.ts'
+import { checkInstructions } from '../engine/native.ts'
 import { ProgramError, runProgram } from '../machine/programs.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
@@ -40,6 +41,7 @@ export async function setUpTensorFlow(
   options: RunOptions<ProgressEvent> = {},
 ): Promise<Installation & Examination> {
   refuseWindows()
+  checkInstructions()
   requireWritable(dataFolder, 'TensorFlow cannot be set up in', dataFolderHint)
   const reporter = createReporter<ProgressEvent>(options)
   const { stage, signal } = reporter

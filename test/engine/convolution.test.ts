@@ -36,6 +36,20 @@ for (const backend of hasNative ? (['tensorflow', 'wasm'] as const) : (['wasm'] 
       expectClose(conv1d(x, kernel, { stride, dilation }), tf.conv1d(x, kernel, stride, 'valid', 'NWC', dilation))
     })
 
+    it.each([
+      { samples: 8000, taps: 512, stride: 80 },
+      { samples: 12_345, taps: 4, stride: 3 },
+      { samples: 8000, taps: 3000, stride: 1 },
+    ])('over $samples samples with $taps taps and stride $stride', ({ samples, taps, stride }) => {
+      const [x, kernel] = [random<tf.Rank.R3>('x', [1, samples, 1]), random<tf.Rank.R3>('kernel', [taps, 1, 2])]
+      const padding = [taps - stride, 0] as const
+      const padded = tf.pad(x, [[0, 0], [...padding], [0, 0]])
+      const y = conv1d(x, kernel, { padding, stride })
+      const expected = tf.conv1d(padded, kernel, stride, 'valid')
+      expect(y.shape).toEqual(expected.shape)
+      expectClose(tf.div(y, Math.sqrt(taps)), tf.div(expected, Math.sqrt(taps)))
+    })
+
     if (backend === 'wasm') return // it has no gradients to compare with
     it('has the gradients of TensorFlow.js', () => {
       const inputs = [random<tf.Rank.R3>('x', [2, 23, 3]), random<tf.Rank.R3>('kernel', [4, 3, 5])]

@@ -125,6 +125,17 @@ describe.skipIf(!hasConvolution)('a fused convolution', needs('a processor with 
     expect(() => run(tf.ones([1, 2, 4, 3]), [])).toThrow('the kernel does not fit into the input')
     expect(() => run(x, [], 2)).toThrow('the kernel does not fit into the input')
     expect(() => run(x, [], 0)).toThrow('the kernel does not fit into the input')
+    for (const [channels, shape] of [
+      [3, [0, 3, 3, 5]],
+      [3, [3, 0, 3, 5]],
+      [0, [3, 3, 0, 5]],
+    ] as const) {
+      const empty = tf.zeros<tf.Rank.R4>([...shape])
+      const input = tf.zeros<tf.Rank.R4>([1, 4, 4, channels])
+      expect(() => fusedConvolution(input, empty, [], { padding: [none, none], dilation: 1 })).toThrow(
+        'the shapes of the inputs do not fit',
+      )
+    }
     expect(() => run(x, [tf.ones([4])])).toThrow('an input has an unexpected shape')
     expect(() => run(x, [tf.ones([1, 4, 4, 5])])).toThrow('an input has an unexpected shape')
     expect(fusedConvolution(tf.ones([0, 4, 4, 3]), kernel, [], { padding: [none, none], dilation: 1 }).shape).toEqual([

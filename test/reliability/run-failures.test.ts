@@ -1,6 +1,6 @@
 /** Problems during a run: a loss that is not finite, a preview that fails, a full disk. */
 import { execFile, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -125,5 +125,17 @@ it.skipIf(!canMount)(
     ])
     expect(comparableContent(join(folder, 'copy'))).toEqual(comparableContent(join(folder, 'uninterrupted')))
     expect(leftoverFiles(join(folder, 'copy'))).toEqual([])
+  },
+)
+
+it.skipIf(process.platform !== 'linux')(
+  'a preview works where the address space has no room for a second WebAssembly memory',
+  () => {
+    const reference = readdirSync(join(folder, 'pairs')).find((name) => name.includes('_start')) as string
+    const command = 'ulimit -c 0; ulimit -v 16777216; exec "$0" "$@"'
+    const flags = ['--ref', join('pairs', reference), '--steps', '1', '--duration', '1', '--out', 'limited.wav']
+    const args = [projectPath('bin/ltx-a2a.js'), 'preview', '--backend', 'wasm', ...flags]
+    const { status, stderr } = spawnSync('sh', ['-c', command, process.execPath, ...args], { cwd: folder, env })
+    expect([status, String(stderr)]).toEqual([0, expect.not.stringContaining('error')])
   },
 )

@@ -186,6 +186,11 @@ describe('setup-tensorflow', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining(`downloads is being written by process ${process.pid}`)])
   })
 
+  it('refuses unknown instructions before it compiles anything', async () => {
+    const { code, stderr } = await failing([], { PATH: '/nowhere', CXX: '', LTX_A2A_INSTRUCTIONS: 'avx3' })
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/^error: LTX_A2A_INSTRUCTIONS is avx3\n {2}hint: .+\n$/)])
+  })
+
   it('reports when --undo finds no installation', async () => {
     const { code, stdout } = await failing(['--undo'])
     expect([code, stdout]).toEqual([0, expect.stringMatching(/^nothing to undo: no TensorFlow was set up in /)])

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from '../../engine/backend.ts'
 import { multiplyChannels } from '../../engine/channels.ts'
 import { replicatePad } from '../../engine/chunks.ts'
-import { fusedAudio, fusedSnake, fusedSnakeTaps } from '../../engine/fused-audio.ts'
+import { fusedAudio, fusedSnake, isFusible } from '../../engine/fused-audio.ts'
 import type { GeneratorConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import {
@@ -150,11 +150,10 @@ export function loadActivation(weights: Weights, channels: number): Activation {
 
 /** `[B, N, C] → [B, N, C]`. */
 export function activate({ filters, up, snake: layer, down }: Activation, x: tf.Tensor3D): tf.Tensor3D {
-  if (fusedAudio().snake && isFusible(filters)) return fusedSnake(x, { ...filters, ...layer })
+  if (fusedAudio().snake && isFusible(filters.up.size) && isFusible(filters.down.size))
+    return fusedSnake(x, { ...filters, ...layer })
   return tf.tidy(() => downsample(down, snake(layer, upsample(up, x))))
 }
-
-const isFusible = ({ up, down }: Filters) => up.size === fusedSnakeTaps && down.size === fusedSnakeTaps
 
 /** Every second sample of the low-passed signal: `[B, 2N, C] → [B, N, C]`. */
 function downsample(filter: DepthwiseFilter, x: tf.Tensor3D): tf.Tensor3D {
@@ -182,7 +181,7 @@ export const snake = ({ frequency, gain }: Snake, x: tf.Tensor3D): tf.Tensor3D =
 export const sineSquared = <T extends tf.Tensor>(x: T): T =>
   tf.square(currentBackend() === 'wasm' ? sineByPolynomial(x) : tf.sin(x))
 
-/** sin(π r) / r as a polynomial in r², minimax for |r| ≤ ½: the error of the sine is at most 4e-9. */
+/** sin(π r) / r as a polynomial in r², as in `wasm/` and `addon/vector_math.h`, minimax for |r| ≤ ½: the error of the sine is at most 4e-9. */
 const coefficients = [3.14159258, -5.16770688, 2.55003138, -0.598045172, 0.0772201259]
 
 /** ±sin(x): reducing x by whole multiples of π may change the sign, which does not matter for the square. */
