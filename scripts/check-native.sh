@@ -22,9 +22,10 @@ node bin/ltx-a2a.js doctor
 npx vitest run --project 'native*' --reporter=default --reporter=json --outputFile.json="$reports/native.json"
 npx vitest run --project cli test/setup --reporter=default --reporter=json --outputFile.json="$reports/setup.json"
 
-# the kernels of the CUDA build, which the tests above take from a file
+# the kernels of the CUDA build, which the tests above take from a file, and its libraries
 if [ -n "${LTX_A2A_CUDA_WHEEL:-}" ]; then
   npx tsx scripts/check-kernels.ts "$LTX_A2A_CUDA_WHEEL"
+  npx tsx scripts/check-cuda-libraries.ts "$LTX_A2A_CUDA_WHEEL"
 else
-  echo 'Not run: scripts/check-kernels.ts, because LTX_A2A_CUDA_WHEEL names no wheel of tensorflow for CUDA' | tee -a "$reports/not-run.txt"
+  echo 'Not run: scripts/check-kernels.ts and check-cuda-libraries.ts, because LTX_A2A_CUDA_WHEEL names no wheel of tensorflow for CUDA' | tee -a "$reports/not-run.txt"
 fi

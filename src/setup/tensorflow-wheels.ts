@@ -25,7 +25,8 @@ export type WheelFolders = {
   unpacked: string
 }
 
-async function defaultEnv(): Promise<WheelEnv> {
+/** The package index of this machine. */
+export async function defaultEnv(): Promise<WheelEnv> {
   const settings = indexSettings()
   const { proxy, certificates } = settings
   const env = { ...(proxy && { HTTP_PROXY: proxy, HTTPS_PROXY: proxy }), ...process.env }
@@ -96,8 +97,8 @@ async function cudaWheels({ version, driver }: WheelChoice, fetching: Fetching):
   })
 }
 
-/** From all indexes, the newest first. */
-async function findWheels(project: string, fetching: Fetching, specifier?: string): Promise<Wheel[]> {
+/** The wheels of a project from all indexes, the newest first. */
+export async function findWheels(project: string, fetching: Fetching, specifier?: string): Promise<Wheel[]> {
   const { settings, machine } = fetching
   const files = []
   for (const index of settings.indexes) files.push(...(await projectFiles(project, index, accessOf(fetching))))

@@ -4,16 +4,12 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { rmsNormSilu } from '../../src/engine/activations.ts'
 import { startBackend } from '../../src/engine/backend.ts'
 import { conv1d, conv2d } from '../../src/engine/convolution.ts'
-import { fusedAudio, fusedConvolution, fusedSnake } from '../../src/engine/fused-audio.ts'
+import { fusedConvolution, fusedSnake } from '../../src/engine/fused-audio.ts'
 import { cast } from '../../src/engine/native.ts'
 import { expectSame, testFusedSnake, tolerance } from '../engine/fused-snake.ts'
-import { hasNative } from '../engine/native.ts'
+import { hasFusedConvolution, hasFusedOps } from '../engine/native.ts'
 import { randomTensor } from '../model/gradients/layers.ts'
 import { needs } from '../needs.ts'
-
-const { snake: hasFusedAudio, convolution: hasConvolution } = hasNative
-  ? fusedAudio()
-  : { snake: false, convolution: false }
 
 const rounded = <T extends tf.Tensor>(x: T): T => cast(cast(x, 'bfloat16'), 'float32')
 
@@ -72,7 +68,7 @@ const conv1dCases = [
   { name: 'no output channel more than one', x: [2, 33, 65], taps: 4, outputs: 1, dilation: 1 },
 ] as const
 
-describe.skipIf(!hasConvolution)('a fused convolution', needs('a processor with AMX'), () => {
+describe.skipIf(!hasFusedConvolution)('a fused convolution', needs('a processor with AMX'), () => {
   beforeAll(() => startBackend('tensorflow', { precision: 'float32' }))
 
   describe.each([
@@ -144,7 +140,7 @@ describe.skipIf(!hasConvolution)('a fused convolution', needs('a processor with 
   })
 })
 
-describe.skipIf(!hasFusedAudio)('fused activations', needs('a processor, and an addon with fused ops'), () => {
+describe.skipIf(!hasFusedOps)('fused activations', needs('a processor, and an addon with fused ops'), () => {
   beforeAll(() => startBackend('tensorflow', { precision: 'float32' }))
 
   it.each([[[5, 1]], [[2, 3, 7, 40]], [[1, 300, 64, 128]]])('SiLU of the RMS norm of %j', (shape) => {

@@ -10,13 +10,12 @@ import { fusedBfloat16Operations, fusedOperations } from '../../src/engine/fused
 import { fusedOps, nativeDtypeOf } from '../../src/engine/native.ts'
 import { toComputeDtype, toFloat32 } from '../../src/engine/native-ops.ts'
 import type { Operations } from '../../src/engine/operations.ts'
-import { hasBfloat16, hasNative } from '../engine/native.ts'
+import { hasBfloat16, hasFusedOps } from '../engine/native.ts'
 import { relativeError } from '../golden/golden.ts'
 import { randomTensor } from '../model/gradients/layers.ts'
 import { needs } from '../needs.ts'
 
 const start = (precision: 'bfloat16' | 'float32') => startBackend('tensorflow', { precision })
-const { any: hasFusedOps } = hasNative ? fusedOps() : { any: false }
 const addon = needs('a processor, and an addon with fused ops')
 
 /** A random matrix in bfloat16, and the same numbers in float32. */
