@@ -181,19 +181,7 @@ VECTOR_TARGET bool PackKernelStrip(const Plan &plan, int64_t strip, uint8_t *to)
 // Adds the products of some steps to 32 × 32 sums, or assigns them where `is_first`.
 TILE_TARGET void MultiplySteps(const Plan &plan, const uint8_t *left, const int64_t *offsets, int64_t steps,
                                const uint8_t *right, float *sums, bool is_first) {
-  constexpr int64_t sum_stride = kStrip * sizeof(float);
-  float *lower = sums + kTile * kStrip;
-  if (is_first) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  } else {
-    _tile_loadd(0, sums, sum_stride);
-    _tile_loadd(1, sums + kTile, sum_stride);
-    _tile_loadd(2, lower, sum_stride);
-    _tile_loadd(3, lower + kTile, sum_stride);
-  }
+  LoadSums(sums, is_first);
   for (int64_t step = 0; step < steps; step++, right += plan.RightStepBytes()) {
     const uint8_t *upper = left + offsets[step], *below = upper + kTile * kPositionBytes;
     for (int64_t right_part = plan.kernel_parts - 1; right_part >= 0; right_part--) {
@@ -209,10 +197,7 @@ TILE_TARGET void MultiplySteps(const Plan &plan, const uint8_t *left, const int6
       }
     }
   }
-  _tile_stored(0, sums, sum_stride);
-  _tile_stored(1, sums + kTile, sum_stride);
-  _tile_stored(2, lower, sum_stride);
-  _tile_stored(3, lower + kTile, sum_stride);
+  StoreSums(sums);
 }
 
 // Adds bias and residual to a block, and writes it to where the results of its positions begin.

@@ -78,8 +78,8 @@ void RegisterOp(const FusedOp &op) {
 void RegisterFusedOps() {
   static std::once_flag registered;  // the addon can be loaded once per thread of Node
   std::call_once(registered, [] {
-    for (const auto &ops : {TransformerOps(), AudioOps()})
-      for (const FusedOp &op : ops) RegisterOp(op);
+    for (const FusedOp &op : TransformerOps()) RegisterOp(op);
+    for (const FusedOp &op : AudioOps()) RegisterOp(op);
   });
 }
 

@@ -79,19 +79,7 @@ VECTOR_TARGET void PackStrips(const Operand &from, int64_t first_strip, int64_t 
 
 TILE_TARGET void MultiplyBlockAmx(const uint8_t *left, const uint8_t *right, int64_t tiles, float *sums,
                                   bool is_first) {
-  constexpr int64_t sum_stride = kStrip * sizeof(float);
-  float *lower = sums + kTile * kStrip;
-  if (is_first) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  } else {
-    _tile_loadd(0, sums, sum_stride);
-    _tile_loadd(1, sums + kTile, sum_stride);
-    _tile_loadd(2, lower, sum_stride);
-    _tile_loadd(3, lower + kTile, sum_stride);
-  }
+  LoadSums(sums, is_first);
   for (int64_t tile = 0; tile < tiles; tile++, left += kStripTileBytes, right += kStripTileBytes) {
     _tile_loadd(4, left, 64);
     _tile_loadd(6, right, 64);
@@ -102,10 +90,7 @@ TILE_TARGET void MultiplyBlockAmx(const uint8_t *left, const uint8_t *right, int
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
-  _tile_stored(0, sums, sum_stride);
-  _tile_stored(1, sums + kTile, sum_stride);
-  _tile_stored(2, lower, sum_stride);
-  _tile_stored(3, lower + kTile, sum_stride);
+  StoreSums(sums);
 }
 
 // 8 rows × 32 columns at a time: 16 accumulators.

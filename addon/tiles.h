@@ -25,6 +25,8 @@ namespace tfnodejs {
 constexpr int64_t kTile = 16, kTileDepth = 32, kTileBytes = 1024;
 constexpr int64_t kStrip = 2 * kTile, kBlock = kStrip * kStrip;
 constexpr int64_t kStripTileBytes = 2 * kTileBytes;
+// From one row of 32 sums to the next.
+constexpr int64_t kSumBytes = kStrip * sizeof(float);
 
 // Memory of the calling thread, aligned for vectors. There is one for every number; its content is lost at the next request for the same.
 uint8_t *Buffer(int number, int64_t bytes);
@@ -99,6 +101,31 @@ VECTOR_TARGET inline __m256i RoundToBfloat16(__m512 x) {
 // 32 values.
 VECTOR_TARGET inline __m512i RoundToBfloat16(__m512 low, __m512 high) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(RoundToBfloat16(low)), RoundToBfloat16(high), 1);
+}
+
+// Puts 32 × 32 sums into the first four tiles of AMX, or zeros there where `is_first`.
+TILE_TARGET inline void LoadSums(const float *sums, bool is_first) {
+  if (is_first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    return;
+  }
+  const float *lower = sums + kTile * kStrip;
+  _tile_loadd(0, sums, kSumBytes);
+  _tile_loadd(1, sums + kTile, kSumBytes);
+  _tile_loadd(2, lower, kSumBytes);
+  _tile_loadd(3, lower + kTile, kSumBytes);
+}
+
+// Writes the first four tiles to 32 × 32 sums.
+TILE_TARGET inline void StoreSums(float *sums) {
+  float *lower = sums + kTile * kStrip;
+  _tile_stored(0, sums, kSumBytes);
+  _tile_stored(1, sums + kTile, kSumBytes);
+  _tile_stored(2, lower, kSumBytes);
+  _tile_stored(3, lower + kTile, kSumBytes);
 }
 
 // Multiplies blocks with the best instructions. While it exists, the thread's tiles belong to it.

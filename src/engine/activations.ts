@@ -22,11 +22,11 @@ export const layerNorm = <T extends tf.Tensor>(x: T, epsilon = normEpsilon): T =
 /** x · sigmoid(x). */
 export const silu = <T extends tf.Tensor>(x: T): T => tf.mul(x, tf.sigmoid(x))
 
-const [linearTerm, cubicTerm] = [2 * Math.sqrt(2 / Math.PI), 2 * Math.sqrt(2 / Math.PI) * 0.044715]
-
 /** SiLU of the RMS norm over the last axis, without a weight. */
 export const rmsNormSilu = <T extends tf.Tensor>(x: T): T =>
   tf.tidy(() => (fusedAudio().normSilu ? fusedNormSilu(x) : silu(rmsNorm(x))))
+
+const [linearTerm, cubicTerm] = [2 * Math.sqrt(2 / Math.PI), 2 * Math.sqrt(2 / Math.PI) * 0.044715]
 
 /**
  * GELU in its tanh approximation, 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 x³))), written as x · sigmoid(linearTerm · x + cubicTerm · x³): the same

@@ -47,11 +47,12 @@ export function fusedConvolution(
 /** SiLU of the RMS norm over the last axis. */
 export const fusedNormSilu = <T extends tf.Tensor>(x: T): T => runOp('LtxNormSilu', [x], [float32()]) as T
 
-/** Whether `fusedSnake` can compute with filters of so many taps. */
-export const isFusible = (taps: number) => taps === snakeTaps
-
 /** The taps of two filters, `[12]` each, and frequency and gain of each channel, `[C]`. */
 export type AntiAliasedSnake = { up: tf.Tensor1D; down: tf.Tensor1D; frequency: tf.Tensor1D; gain: tf.Tensor1D }
+
+/** Whether `fusedSnake` can be used now, and has code for filters of this length. */
+export const canFuseSnake = ({ up, down }: Pick<AntiAliasedSnake, 'up' | 'down'>): boolean =>
+  fusedAudio().snake && up.size === snakeTaps && down.size === snakeTaps
 
 /**
  * x + gain · sin²(frequency · x) at twice the sample rate, `[B, N, C] → [B, N, C]`. The first filter doubles the rate, the second halves it; the first and

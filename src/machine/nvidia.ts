@@ -160,8 +160,8 @@ export function obstacleOf({ driver, computeCapability }: Card, build = cudaWhee
   return undefined
 }
 
-/** Compares versions number by number. */
-function isBefore(a: string, b: string): boolean {
+/** Whether a version is older than another, number by number. */
+export function isBefore(a: string, b: string): boolean {
   const [x, y] = [a, b].map((version) => version.split('.').map(Number)) as [number[], number[]]
   const i = y.findIndex((number, i) => number !== (x[i] ?? 0))
   return i >= 0 && (x[i] ?? 0) < (y[i] as number)

@@ -2,6 +2,7 @@
 import { compare } from '@renovatebot/pep440'
 import { oldestDrivers } from '../engine/cuda-build.ts'
 import { freeBytesAt } from '../machine/hardware.ts'
+import { isBefore } from '../machine/nvidia.ts'
 import { createHttpClient } from '../net/http-client.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
@@ -83,7 +84,7 @@ async function cudaWheels({ version, driver }: WheelChoice, fetching: Fetching):
     const requirements = await requirementsOf(tensorflow, fetching)
     const [, cuda = ''] = requirements.map(({ project }) => /-cu(\d+)$/.exec(project)).find(Boolean) ?? []
     const oldest = oldestDrivers[cuda]
-    if (requirements.length === 0 || (driver && oldest && compare(driver, oldest) < 0)) continue
+    if (requirements.length === 0 || (driver && oldest && isBefore(driver, oldest))) continue
     const libraries: Wheel[] = []
     for (const { project, specifier } of requirements) {
       const [wheel] = await findWheels(project, fetching, specifier)

@@ -40,9 +40,7 @@ export async function unpackWheel(
   { files, name, hint }: WheelContents = tensorflowContents,
   signal?: AbortSignal,
 ): Promise<void> {
-  const archive = await openPromise(wheel, { lazyEntries: true, autoClose: false }).catch((cause) => {
-    throw new UserError(`${wheel} is not a wheel`, { hint: 'download it again', cause })
-  })
+  const archive = await openArchive(wheel)
   try {
     let count = 0
     for await (const entry of archive.eachEntry()) {
@@ -67,12 +65,12 @@ export async function unpackWheel(
 }
 
 /** @throws UserError when the file is not a wheel. */
-export async function metadataOfFile(wheel: string): Promise<string> {
-  const archive = await openPromise(wheel, { lazyEntries: true, autoClose: false }).catch((cause) => {
+export const metadataOfFile = async (wheel: string): Promise<string> => metadataOf(await openArchive(wheel))
+
+const openArchive = (wheel: string): Promise<ZipFile> =>
+  openPromise(wheel, { lazyEntries: true, autoClose: false }).catch((cause) => {
     throw new UserError(`${wheel} is not a wheel`, { hint: 'download it again', cause })
   })
-  return metadataOf(archive)
-}
 
 /** The end of a wheel, which has the list of its files, and before it usually METADATA: 3 MB for TensorFlow. */
 const tailBytes = 4 * 2 ** 20

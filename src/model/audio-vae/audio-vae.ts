@@ -207,4 +207,4 @@ const resBlock = ({ first, second, shortcut }: ResBlock, x: tf.Tensor4D): tf.Ten
   })
 
 /** SiLU(PixelNorm(x)). PixelNorm is an RMS norm over the channels of each frame and bin. */
-const pixelNormSilu = (x: tf.Tensor4D): tf.Tensor4D => rmsNormSilu(x)
+const pixelNormSilu = rmsNormSilu<tf.Tensor4D>

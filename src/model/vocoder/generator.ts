@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from '../../engine/backend.ts'
 import { multiplyChannels } from '../../engine/channels.ts'
 import { replicatePad } from '../../engine/chunks.ts'
-import { fusedAudio, fusedSnake, isFusible } from '../../engine/fused-audio.ts'
+import { canFuseSnake, fusedSnake } from '../../engine/fused-audio.ts'
 import type { GeneratorConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import {
@@ -150,8 +150,7 @@ export function loadActivation(weights: Weights, channels: number): Activation {
 
 /** `[B, N, C] → [B, N, C]`. */
 export function activate({ filters, up, snake: layer, down }: Activation, x: tf.Tensor3D): tf.Tensor3D {
-  if (fusedAudio().snake && isFusible(filters.up.size) && isFusible(filters.down.size))
-    return fusedSnake(x, { ...filters, ...layer })
+  if (canFuseSnake(filters)) return fusedSnake(x, { ...filters, ...layer })
   return tf.tidy(() => downsample(down, snake(layer, upsample(up, x))))
 }
 
