@@ -2,7 +2,7 @@
  * Sample-rate conversion with a windowed sinc: the filter of `torchaudio.functional.resample` with its default settings, so that latents equal those
  * of the reference trainer. The taps are computed in float64; torchaudio computes them in float32, with errors of up to 2e-5.
  */
-import type { Waveform } from './waveform.ts'
+import { concatenateSamples, type Waveform } from './waveform.ts'
 
 /** Zero crossings of the sinc on each side of its center. */
 const lowpassWidth = 6
@@ -14,6 +14,42 @@ export function resample(waveform: Waveform, rate: number): Waveform {
   if (waveform.sampleRate === rate) return waveform
   const filter = designFilter(waveform.sampleRate, rate)
   return { sampleRate: rate, channels: waveform.channels.map((channel) => convolve(channel, filter)) }
+}
+
+export type Resampler = {
+  /** The samples that can be computed so far. @param block one array per channel, any number of samples. */
+  push(block: readonly Float32Array[]): Float32Array[]
+  /** The remaining samples. */
+  finish(): Float32Array[]
+}
+
+/** Resamples a stream. The results together are, to the bit, what `resample` makes of the whole. */
+export function openResampler(from: number, to: number, channels: number): Resampler {
+  const empty = () => Array.from({ length: channels }, () => new Float32Array())
+  if (from === to) return { push: (block) => [...block], finish: empty }
+  const filter = designFilter(from, to)
+  const { step, phases } = filter
+  const reach = Math.max(...phases.map(({ offset, taps }) => Math.max(-offset, offset + taps.length)))
+  const margin = Math.ceil(reach / step) // in steps
+  let input: Float32Array[] = empty()
+  let context = 0 // the steps at the start of the input whose output is complete
+  const complete = (steps: number) => {
+    const output = input.map((channel) =>
+      convolve(channel, filter).slice(context * phases.length, (context + steps) * phases.length),
+    )
+    const kept = Math.min(margin, context + steps)
+    input = input.map((channel) => channel.slice((context + steps - kept) * step))
+    context = kept
+    return output
+  }
+  return {
+    push: (block) => {
+      input = input.map((channel, c) => concatenateSamples([channel, block[c] as Float32Array]))
+      const steps = Math.floor((input[0]?.length ?? 0) / step) - margin - context
+      return steps > 0 ? complete(steps) : empty()
+    },
+    finish: () => complete(Infinity),
+  }
 }
 
 /** `step` input samples become `phases.length` output samples. Each of these has its own taps, which start at input sample `offset` of the step. */

@@ -13,6 +13,8 @@ import { denoised, eulerStep, sigmaSchedule } from './flow-matching.ts'
 export type Sampler = {
   /** The clean latents of the target in token layout, `[1, T, 128]`. Uses the LoRA that is attached, with its present values. */
   sample(input: SamplerInput): Promise<tf.Tensor3D>
+  /** The guided prediction of the clean target from a noisy one, `[1, T, 128]`: a single step of the above. */
+  predict(input: PredictionInput): tf.Tensor3D
   /** Frees the captured graphs. */
   close(): void
 }
@@ -32,6 +34,13 @@ export type SamplerInput = {
   onStep?: (step: number, state: SamplerState) => void | Promise<void>
 }
 
+export type PredictionInput = Pick<SamplerInput, 'reference' | 'context' | 'negativeContext' | 'guidance'> & {
+  /** The target with noise, `[1, T, 128]`. */
+  noisy: tf.Tensor3D
+  /** Its noise level. */
+  sigma: number
+}
+
 export type SamplerState = {
   predictions: Predictions
   /** The guided prediction of all tokens, with the clean reference in place. */
@@ -46,9 +55,12 @@ export function openSampler(
   isPerturbed = (block: number) => block === perturbedBlock(model.blocks.length),
 ): Sampler {
   const predictors = new Map<string, Predictor>()
-  const predictorFor = ({ noise, reference, guidance }: SamplerInput): Predictor => {
+  const predictorFor = (
+    target: tf.Tensor3D,
+    { reference, guidance }: Pick<SamplerInput, 'reference' | 'guidance'>,
+  ): Predictor => {
     const options = {
-      frames: noise.shape[1],
+      frames: target.shape[1],
       referenceFrames: reference.shape[1],
       usesNegative: guidance.cfg !== 1,
       usesPerturbed: guidance.stg !== 0,
@@ -59,7 +71,8 @@ export function openSampler(
     return predictor
   }
   return {
-    sample: async (input) => denoise(predictorFor(input), input),
+    sample: async (input) => denoise(predictorFor(input.noise, input), input),
+    predict: (input) => predictClean(predictorFor(input.noisy, input), input),
     close: () => {
       for (const predictor of predictors.values()) predictor.close()
       predictors.clear()
@@ -93,6 +106,19 @@ async function denoise(predictor: Predictor, input: SamplerInput): Promise<tf.Te
     tokens.dispose()
   }
 }
+
+const predictClean = (
+  predictor: Predictor,
+  { noisy, reference, sigma, context, negativeContext, guidance }: PredictionInput,
+): tf.Tensor3D =>
+  tf.tidy(() => {
+    const tokens = tf.concat([noisy, reference], 1)
+    const guided = applyGuidance(
+      predictor.run({ tokens, sigma: tf.tensor1d([sigma]), context, negativeContext }),
+      guidance,
+    )
+    return tf.slice(guided, [0, 0, 0], noisy.shape)
+  })
 
 /** All passes of a sampling step, captured as one function. */
 type Predictor = { run(input: PredictorInput): Predictions; close(): void }

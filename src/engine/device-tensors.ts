@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { type Dtype, toFloat32 } from '../formats/dtypes.ts'
 import type { StoredTensor } from '../formats/safetensors.ts'
+import { sum } from '../platform/statistics.ts'
 import {
   cast,
   dtypeCodes,
@@ -107,6 +108,25 @@ let copiesUnaligned: boolean | undefined
 
 /** A matrix in ordinary memory: patches `[T, 128]`, contexts `[S, D]`. */
 export type HostMatrix = { shape: [rows: number, columns: number]; values: Float32Array }
+
+/** The rows `from … to − 1`. The result shares memory with the matrix. */
+export const rows = ({ shape: [, columns], values }: HostMatrix, from: number, to: number): HostMatrix => ({
+  shape: [to - from, columns],
+  values: values.subarray(from * columns, to * columns),
+})
+
+/** The rows of all matrices, which have the same number of columns. */
+export function concatenateRows(matrices: readonly HostMatrix[]): HostMatrix {
+  const columns = matrices[0]?.shape[1] ?? 0
+  const count = sum(matrices.map(({ shape }) => shape[0]))
+  const values = new Float32Array(count * columns)
+  let at = 0
+  for (const matrix of matrices) {
+    values.set(matrix.values, at)
+    at += matrix.values.length
+  }
+  return { shape: [count, columns], values }
+}
 
 /** A batch of one, `[1, rows, columns]`. */
 export const toBatch = ({ shape, values }: HostMatrix): tf.Tensor3D => tf.tensor3d(values, [1, ...shape])

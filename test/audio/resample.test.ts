@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { resample } from '../../src/audio/resample.ts'
+import { openResampler, resample } from '../../src/audio/resample.ts'
+import { concatenateSamples } from '../../src/audio/waveform.ts'
 import { tone } from './signals.ts'
 
 test('resampling to the same rate returns the same waveform', () => {
@@ -32,4 +33,23 @@ test('frequencies above the new Nyquist frequency are removed', () => {
     Float32Array,
   ]
   expect(Math.max(...resampled.subarray(200, -200).map(Math.abs))).toBeLessThan(1e-3)
+})
+
+test.each([
+  [48_000, 16_000],
+  [16_000, 48_000],
+  [44_100, 16_000],
+  [48_000, 44_100],
+  [8000, 16_000],
+  [44_101, 16_000],
+  [16_000, 16_000],
+])('a stream from %i to %i Hz becomes what the whole becomes', (from, to) => {
+  const whole = tone(2.5, { sampleRate: from, channels: 2 })
+  const resampler = openResampler(from, to, 2)
+  const blocks: Float32Array[][] = []
+  for (let at = 0, length = 1; at < 2.5 * from; at += length, length = (length * 7919) % 20_011)
+    blocks.push(resampler.push(whole.channels.map((channel) => channel.subarray(at, at + length))))
+  blocks.push(resampler.finish())
+  const joined = [0, 1].map((c) => concatenateSamples(blocks.map((block) => block[c] as Float32Array)))
+  expect(joined).toEqual(resample(whole, to).channels)
 })

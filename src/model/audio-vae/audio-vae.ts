@@ -38,15 +38,25 @@ export function loadAudioVae(
  * The normalized latents of a log-mel, `[B, 2, M, 64] → [B, 8, T, 16]` with `T = ceil(M / 4)`. They are the means of the predicted distribution:
  * nothing is sampled.
  */
-export function encodeMel({ encoder, statistics }: AudioVae, mel: tf.Tensor4D): tf.Tensor4D {
-  if (!encoder) throw new Error('this audio VAE was loaded without its encoder')
-  return tf.tidy(() => toChannelsFirst(normalizeLatents(statistics, encode(encoder, toChannelsLast(mel)))))
+export function encodeMel(vae: AudioVae, mel: tf.Tensor4D): tf.Tensor4D {
+  const encoder = requirePart(vae, 'encoder')
+  return tf.tidy(() => toChannelsFirst(normalizeLatents(vae.statistics, encode(encoder, toChannelsLast(mel)))))
 }
 
 /** The log-mel of normalized latents: `[B, 8, T, 16] → [B, 2, 4T − 3, 64]`. */
-export function decodeLatents({ decoder, statistics }: AudioVae, latents: tf.Tensor4D): tf.Tensor4D {
-  if (!decoder) throw new Error('this audio VAE was loaded without its decoder')
-  return tf.tidy(() => toChannelsFirst(decode(decoder, denormalizeLatents(statistics, toChannelsLast(latents)))))
+export function decodeLatents(vae: AudioVae, latents: tf.Tensor4D): tf.Tensor4D {
+  const decoder = requirePart(vae, 'decoder')
+  return tf.tidy(() => toChannelsFirst(decode(decoder, denormalizeLatents(vae.statistics, toChannelsLast(latents)))))
+}
+
+/** @throws Error when the VAE was loaded without this part. */
+export function requirePart<Part extends 'encoder' | 'decoder'>(
+  vae: AudioVae,
+  part: Part,
+): NonNullable<AudioVae[Part]> {
+  const loaded = vae[part]
+  if (!loaded) throw new Error(`this audio VAE was loaded without its ${part}`)
+  return loaded
 }
 
 export const disposeAudioVae = (vae: AudioVae) => tf.dispose(vae)

@@ -25,6 +25,10 @@ export function loadVocoder(weights: Weights, config: ModelConfig['vocoder']): V
   }
 }
 
+/** The samples of the waveform that one mel frame becomes: 480. */
+export const samplesPerMelFrame = ({ generator, extension }: Vocoder) =>
+  generator.stages.reduce((product, { up }) => product * up.rate, extension.rate)
+
 /** The waveform of one stereo log-mel `[1, 2, M, 64]`: 480 samples per mel frame at 48 kHz, all in [−1, 1]. */
 export async function vocode(vocoder: Vocoder, mel: tf.Tensor4D): Promise<Waveform> {
   const channels = tf.tidy(() => tf.unstack(tf.squeeze<tf.Tensor2D>(vocodeBatch(vocoder, mel), [0])))
@@ -35,7 +39,7 @@ export async function vocode(vocoder: Vocoder, mel: tf.Tensor4D): Promise<Wavefo
 
 /**
  * The waveforms of a batch, as a tensor: `[B, 2, M, 64] → [B, 2, N]`. The whole clip is computed in one pass. That takes some gigabytes for 60 s at
- * the released sizes. The generators use only a few hundred milliseconds of context, so a longer mel could be split into overlapping chunks here.
+ * the released sizes; `vocodeInPieces` takes less.
  * @param onStage called with every intermediate result under its name in the checkpoint; the golden tests compare them.
  */
 export function vocodeBatch({ generator, extension }: Vocoder, mel: tf.Tensor4D, onStage?: StageListener): tf.Tensor3D {

@@ -1,47 +1,59 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startBackend } from '../../../src/engine/backend.ts'
-import { inChunks } from '../../../src/engine/chunks.ts'
+import { concatenateWaveforms, type Waveform } from '../../../src/audio/waveform.ts'
+import { openSafetensors } from '../../../src/formats/safetensors.ts'
+import { readModelConfig } from '../../../src/model/config.ts'
+import { vocodeInPieces, vocoderContext } from '../../../src/model/vocoder/pieces.ts'
+import { disposeVocoder, loadVocoder, samplesPerMelFrame, type Vocoder } from '../../../src/model/vocoder/vocoder.ts'
+import { weightsOf } from '../../../src/model/weights.ts'
 import { normals, randomFor } from '../../../src/platform/random.ts'
+import { goldenPath, startGoldenBackend } from '../../golden/golden.ts'
 
-const reach = 10
-const kernel = () => tf.tensor3d(normals(randomFor(1, 'kernel'), (reach + 1) * 2 * 3), [reach + 1, 2, 3])
-const signal = (batch: number, length: number) =>
-  tf.tensor3d(normals(randomFor(1, 'signal', length), batch * length * 2), [batch, length, 2])
+const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
+const frames = 230
+const mel = {
+  channels: 2,
+  frames,
+  melBins: 64,
+  data: normals(randomFor(1, 'mel'), 2 * frames * 64).map((value) => value - 4),
+}
 
-describe('a filter applied in chunks', () => {
-  beforeAll(() => startBackend('wasm'))
-  afterAll(() => startBackend('auto'))
+let vocoder: Vocoder
+beforeAll(async () => {
+  await startGoldenBackend()
+  vocoder = loadVocoder(weightsOf(checkpoint, 'vocoder.'), readModelConfig(checkpoint).vocoder)
+})
+afterAll(() => disposeVocoder(vocoder))
 
-  it.each([
-    { batch: 1, length: 4096, stride: 1 },
-    { batch: 2, length: 6145, stride: 1 },
-    { batch: 3, length: 8190, stride: 2 },
-    { batch: 1, length: 12_287, stride: 2 },
-  ])('equals the filter of the whole signal: $batch × $length samples, stride $stride', ({ batch, length, stride }) => {
-    tf.tidy(() => {
-      const [x, w] = [signal(batch, length + reach), kernel()]
-      const chunkLengths: number[] = []
-      const filter = (y: tf.Tensor3D) => {
-        chunkLengths.push(y.shape[1])
-        return tf.conv1d(y, w, stride, 'valid')
-      }
-      const chunked = inChunks(x, reach, filter, stride)
-      const whole = tf.conv1d(x, w, stride, 'valid')
-      expect(Math.max(...chunkLengths)).toBeLessThan(length)
-      expect(chunked.shape).toEqual(whole.shape)
-      expect(tf.max(tf.abs(tf.sub(chunked, whole))).dataSync()[0]).toBeLessThan(1e-5)
-    })
+async function vocodeAll(input: typeof mel, length?: number): Promise<Waveform> {
+  const pieces: Waveform[] = []
+  for await (const piece of vocodeInPieces(vocoder, input, length)) pieces.push(piece)
+  return concatenateWaveforms(pieces)
+}
+
+describe('a log-mel in pieces', () => {
+  it.each([50, 100])('of %i frames becomes the waveform of the whole', async (length) => {
+    const before = tf.memory().numTensors
+    const [whole, pieces] = [await vocodeAll(mel, frames), await vocodeAll(mel, length)]
+    expect(pieces.channels[0]?.length).toBe(frames * samplesPerMelFrame(vocoder))
+    const errors = pieces.channels.flatMap((channel, c) =>
+      Array.from(channel, (sample, i) => Math.abs(sample - (whole.channels[c]?.[i] as number))),
+    )
+    expect(errors.reduce((a, b) => Math.max(a, b), 0)).toBeLessThan(1e-6)
+    expect(tf.memory().numTensors).toBe(before)
   })
 
-  it('does not split a short signal', () => {
-    tf.tidy(() => {
-      let chunkLength = 0
-      inChunks(signal(1, 500), reach, (x) => {
-        chunkLength = x.shape[1]
-        return x
-      })
-      expect(chunkLength).toBe(500)
-    })
+  it('has as much context as a mel frame influences', async () => {
+    const changed = { ...mel, data: mel.data.slice() }
+    changed.data.fill(2, 115 * 64, 116 * 64)
+    const [[a], [b]] = [(await vocodeAll(mel)).channels, (await vocodeAll(changed)).channels] as [
+      [Float32Array],
+      [Float32Array],
+    ]
+    const differing = Array.from(a, (_, i) => i).filter((i) => a[i] !== b[i])
+    const samples = samplesPerMelFrame(vocoder)
+    const [before, after] = [115 - (differing[0] as number) / samples, (differing.at(-1) as number) / samples - 116]
+    expect(Math.max(before, after)).toBeLessThanOrEqual(vocoderContext(vocoder))
+    expect(Math.max(before, after)).toBeGreaterThan(0.5 * vocoderContext(vocoder))
   })
 })
