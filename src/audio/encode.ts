@@ -4,23 +4,36 @@ import { extname } from 'node:path'
 import type { Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
 import { makeTempFolder } from '../platform/files.ts'
-import { runFfmpeg } from './ffmpeg.ts'
+import { openFfmpegInput, runFfmpeg } from './ffmpeg.ts'
 import { encodeWav } from './wav.ts'
-import type { Waveform } from './waveform.ts'
+import { interleave, type Waveform } from './waveform.ts'
 
-/** The arguments of ffmpeg for each format, besides wav. */
-const encoders: Readonly<Record<string, readonly string[]>> = {
-  '.flac': ['-c:a', 'flac'],
-  '.mp3': ['-c:a', 'libmp3lame', '-b:a', '192k'],
-  '.ogg': ['-c:a', 'libvorbis', '-q:a', '6'],
-  '.opus': ['-c:a', 'libopus', '-b:a', '160k'],
-  '.m4a': ['-c:a', 'aac', '-b:a', '192k'],
-  '.aac': ['-c:a', 'aac', '-b:a', '192k'],
-  '.aiff': ['-c:a', 'pcm_s16be', '-f', 'aiff'],
-  '.aif': ['-c:a', 'pcm_s16be', '-f', 'aiff'],
+type Format = {
+  /** ffmpeg's muxer. */
+  muxer: string
+  /** The arguments that choose the encoder. */
+  codec: readonly string[]
+  /** Those for samples of 24 bits, for formats that preserve samples. */
+  codec24?: readonly string[]
 }
 
-const extensions = ['.wav', ...Object.keys(encoders)]
+const wav: Format = { muxer: 'wav', codec: ['-c:a', 'pcm_s16le'], codec24: ['-c:a', 'pcm_s24le', '-rf64', 'auto'] }
+const aiff: Format = { muxer: 'aiff', codec: ['-c:a', 'pcm_s16be'], codec24: ['-c:a', 'pcm_s24be'] }
+
+const formats: Readonly<Record<string, Format>> = {
+  '.wav': wav,
+  '.flac': { muxer: 'flac', codec: ['-c:a', 'flac'], codec24: ['-c:a', 'flac', '-sample_fmt', 's32'] },
+  '.mp3': { muxer: 'mp3', codec: ['-c:a', 'libmp3lame', '-b:a', '192k'] },
+  '.ogg': { muxer: 'ogg', codec: ['-c:a', 'libvorbis', '-q:a', '6'] },
+  '.opus': { muxer: 'opus', codec: ['-c:a', 'libopus', '-b:a', '160k'] },
+  '.m4a': { muxer: 'ipod', codec: ['-c:a', 'aac', '-b:a', '192k'] },
+  '.aac': { muxer: 'adts', codec: ['-c:a', 'aac', '-b:a', '192k'] },
+  '.aiff': aiff,
+  '.aif': aiff,
+}
+
+/** The extensions of the sound files that can be written. */
+export const writableExtensions: readonly string[] = Object.keys(formats)
 
 export type SoundEncoder = (waveform: Waveform, limits?: Limits) => Promise<Uint8Array>
 
@@ -32,21 +45,65 @@ export type SoundEncoder = (waveform: Waveform, limits?: Limits) => Promise<Uint
 export async function soundEncoder(path: string, software: string): Promise<SoundEncoder> {
   const extension = extname(path).toLowerCase()
   if (extension === '' || extension === '.wav') return async (waveform) => encodeWav(waveform, { software })
-  const encoder = encoders[extension]
-  if (!encoder)
-    throw new UserError(`${path} has the extension ${extension}, which is no known format of sound`, {
-      hint: `use one of ${extensions.join(' ')}`,
-    })
-  const output = [...encoder, '-metadata', `comment=${software}`]
+  const format = formatOf(extension, path)
+  const output = [...format.codec, '-f', format.muxer, ...comment(software)]
   const encode: SoundEncoder = (waveform, limits) => encodeWithFfmpeg(waveform, extension, output, limits)
   await encode(shortSilence).catch((cause) => {
-    if (!lacksEncoder(cause)) throw cause
-    throw new UserError(`this ffmpeg cannot write ${extension} files`, {
-      hint: 'use .wav or .flac, or set FFMPEG_PATH to another ffmpeg',
-      cause,
-    })
+    throw lacksEncoder(cause) ? cannotWrite(extension, cause) : cause
   })
   return encode
+}
+
+/** @throws UserError for an extension that is no format of sound. */
+function formatOf(extension: string, path = extension): Format {
+  const format = formats[extension]
+  if (format) return format
+  throw new UserError(`${path} has the extension ${extension}, which is no known format of sound`, {
+    hint: `use one of ${writableExtensions.join(' ')}`,
+  })
+}
+
+const cannotWrite = (extension: string, cause: unknown) =>
+  new UserError(`this ffmpeg cannot write ${extension} files`, {
+    hint: 'use .wav or .flac, or set FFMPEG_PATH to another ffmpeg',
+    cause,
+  })
+
+const comment = (software: string) => ['-metadata', `comment=${software}`]
+
+/** A sound file that is written piece by piece, so that its length does not matter. */
+export type SoundWriter = {
+  /** @throws UserError when the disk is full or ffmpeg lacks the encoder. */
+  write(piece: Waveform): Promise<void>
+  /** Completes the file. @throws as `write` does. */
+  finish(): Promise<void>
+  /** Stops writing; the file is incomplete. */
+  discard(): Promise<void>
+}
+
+/**
+ * Starts a stereo sound file. Samples have 24 bits in formats that preserve them.
+ * @param extension decides the format, whatever the name of the file.
+ * @param sampleRate of all pieces. The file has another one only where its format does not allow this one.
+ * @param software as for `soundEncoder`.
+ */
+export async function openSoundWriter(
+  path: string,
+  { extension, sampleRate, software }: { extension: string; sampleRate: number; software: string },
+): Promise<SoundWriter> {
+  const { muxer, codec, codec24 } = formatOf(extension)
+  const input = ['-f', 'f32le', '-ar', String(sampleRate), '-ac', '2', '-i', 'pipe:0']
+  const output = [...(codec24 ?? codec), '-f', muxer, ...comment(software), '-bitexact', path]
+  const ffmpeg = await openFfmpegInput([...input, ...output])
+  const withReason = (work: Promise<void>) =>
+    work.catch((cause) => {
+      throw lacksEncoder(cause) ? cannotWrite(extension, cause) : new UserError(`${path} cannot be written`, { cause })
+    })
+  return {
+    write: (piece) => withReason(ffmpeg.write(new Uint8Array(interleave(piece).buffer))),
+    finish: () => withReason(ffmpeg.end()),
+    discard: ffmpeg.kill,
+  }
 }
 
 const shortSilence: Waveform = { sampleRate: 48_000, channels: [new Float32Array(4800), new Float32Array(4800)] }

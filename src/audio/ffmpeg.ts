@@ -2,7 +2,9 @@
  * Finds and runs ffmpeg. ffmpeg-static downloads its binary during installation, which may have been blocked; @ffmpeg-installer contains its binary
  * in the package, but an old one, so it is tried last.
  */
+import { once } from 'node:events'
 import { access, chmod, constants } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { execa } from 'execa'
 import { defaultLimits, type Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
@@ -81,7 +83,7 @@ export async function runFfmpeg(
   { input, onOutput = () => {}, limits = defaultLimits }: FfmpegOptions = {},
 ): Promise<string | undefined> {
   const { path } = await findFfmpeg()
-  const child = execa(path, ['-hide_banner', '-v', 'error', '-nostdin', ...args], {
+  const child = execa(path, [...quietly, ...args], {
     ...(input ? { input } : { stdin: 'ignore' as const }),
     encoding: 'buffer',
     buffer: false,
@@ -90,10 +92,7 @@ export async function runFfmpeg(
     killSignal: 'SIGKILL', // it may hang
     ...withoutSignals,
   })
-  let messages = Buffer.alloc(0)
-  child.stderr.on('data', (bytes: Buffer) => {
-    messages = Buffer.concat([messages, bytes]).subarray(-maxMessageBytes) // a damaged file can cause megabytes of messages
-  })
+  const messages = collectMessages(child.stderr)
   try {
     for await (const bytes of child.iterable({ from: 'stdout' })) onOutput(bytes)
   } catch (error) {
@@ -103,9 +102,64 @@ export async function runFfmpeg(
   }
   const result = await child
   if (result.timedOut) throw new FfmpegTimeout('ffmpeg took too long')
-  const warnings = lastLines(messages.toString('utf8'))
+  const warnings = messages()
   if (result.failed) throw new Error(warnings || result.shortMessage)
   return warnings || undefined
+}
+
+/** An ffmpeg process that reads what is written to it. */
+export type FfmpegInput = {
+  /** Waits until ffmpeg has taken what was written before. @throws Error with ffmpeg's last lines when it has failed. */
+  write(bytes: Uint8Array): Promise<void>
+  /** Ends the input, and waits for ffmpeg. @throws Error with its last lines when it failed. */
+  end(): Promise<void>
+  /** Stops ffmpeg, whatever it is doing. */
+  kill(): Promise<void>
+}
+
+/** Starts ffmpeg with `args`, which read `pipe:0`. */
+export async function openFfmpegInput(args: readonly string[]): Promise<FfmpegInput> {
+  const { path } = await findFfmpeg()
+  const child = execa(path, [...quietly, ...args], {
+    stdin: 'pipe',
+    stdout: 'ignore',
+    encoding: 'buffer',
+    buffer: false,
+    reject: false,
+    killSignal: 'SIGKILL',
+    ...withoutSignals,
+  })
+  const messages = collectMessages(child.stderr)
+  child.stdin.on('error', () => {}) // ffmpeg has ended: its messages say why
+  const end = async () => {
+    child.stdin.end()
+    const result = await child
+    if (result.failed) throw new Error(messages() || result.shortMessage)
+  }
+  return {
+    write: async (bytes) => {
+      if (child.stdin.write(bytes)) return
+      const drained = once(child.stdin, 'drain').then(() => true)
+      const ended = child.then(() => false)
+      if (!(await Promise.race([drained.catch(() => ended), ended]))) await end()
+    },
+    end,
+    kill: async () => {
+      child.kill('SIGKILL')
+      await child
+    },
+  }
+}
+
+const quietly = ['-hide_banner', '-v', 'error', '-nostdin'] as const
+
+/** Reads messages. @returns a function that returns the last lines of those so far. */
+function collectMessages(stderr: Readable): () => string {
+  let messages = Buffer.alloc(0)
+  stderr.on('data', (bytes: Buffer) => {
+    messages = Buffer.concat([messages, bytes]).subarray(-maxMessageBytes) // a damaged file can cause megabytes of messages
+  })
+  return () => lastLines(messages.toString('utf8'))
 }
 
 /**

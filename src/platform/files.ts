@@ -29,6 +29,29 @@ export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) 
   syncFolder(dirname(path))
 }
 
+/**
+ * Replaces a file by one that `fill` writes at a temporary path beside it, which is flushed to disk and renamed. Creates the folder. Nothing is replaced
+ * when `fill` throws.
+ */
+export async function replaceFileWith(path: string, fill: (temporary: string) => Promise<void>) {
+  mkdirSync(dirname(path), { recursive: true })
+  const temporary = temporaryPath(path)
+  try {
+    await fill(temporary)
+    const fd = openSync(temporary, 'r+')
+    try {
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+  syncFolder(dirname(path))
+}
+
 export const replaceJson = (path: string, value: unknown) => replaceFile(path, [`${JSON.stringify(value, null, 2)}\n`])
 
 /** A path beside `path`, for a file that will be renamed to it. No other call in any thread or process gives the same one. */

@@ -1,11 +1,12 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { decodeAudio } from '../../src/audio/decode.ts'
-import { lacksEncoder, soundEncoder } from '../../src/audio/encode.ts'
+import { lacksEncoder, openSoundWriter, soundEncoder } from '../../src/audio/encode.ts'
 import { decodeWav } from '../../src/audio/wav.ts'
 import { durationOf, type Waveform } from '../../src/audio/waveform.ts'
+import type { UserError } from '../../src/platform/errors.ts'
 
 const tone: Waveform = {
   sampleRate: 48_000,
@@ -60,4 +61,50 @@ it('an extension that is no format of sound is refused', async () => {
 it('a missing encoder is recognized', () => {
   expect(lacksEncoder(new Error("Unknown encoder 'libmp3lame'"))).toBe(true)
   expect(lacksEncoder(new Error('Invalid data found when processing input'))).toBe(false)
+})
+
+describe('a sound file that is written in pieces', () => {
+  const pieces = [0, 12_000, 35_000].map((start, i, starts) => ({
+    sampleRate: 48_000,
+    channels: tone.channels.map((channel) => channel.subarray(start, starts[i + 1])),
+  }))
+  const write = async (extension: string) => {
+    const path = join(mkdtempSync(join(tmpdir(), 'ltx-a2a-encode-')), `sound${extension}.tmp`)
+    const writer = await openSoundWriter(path, { extension, sampleRate: 48_000, software: 'ltx-a2a apply' })
+    for (const piece of pieces) await writer.write(piece)
+    await writer.finish()
+    const bytes = readFileSync(path)
+    const named = `${path}${extension}`
+    writeFileSync(named, bytes)
+    return { bytes, decoded: await decodeAudio(named) }
+  }
+
+  it.each(['.wav', '.flac', '.aiff'])('has all samples with 24 bits: %s', async (extension) => {
+    const { bytes, decoded } = await write(extension)
+    expect(bytes.includes('ltx-a2a apply')).toBe(true)
+    decoded.channels.forEach((channel, c) => {
+      expect(channel.length).toBe(48_000)
+      channel.forEach((sample, i) => {
+        expect(Math.abs(sample - (tone.channels[c]?.[i] as number))).toBeLessThan(2 ** -23)
+      })
+    })
+  })
+
+  it.each(['.mp3', '.ogg', '.m4a'])('has the levels of both channels: %s', async (extension) => {
+    const { bytes, decoded } = await write(extension)
+    expect(bytes.includes('ltx-a2a apply')).toBe(true)
+    expect(decoded.channels.map(levelInTheMiddle)).toEqual([expect.closeTo(0.5, 1), expect.closeTo(0.25, 1)])
+  })
+
+  it('is refused with the reason of ffmpeg where it cannot be written', async () => {
+    const path = join(tmpdir(), 'no such folder', 'sound.wav')
+    const writer = await openSoundWriter(path, { extension: '.wav', sampleRate: 48_000, software: 'test' })
+    const writing = (async () => {
+      for (let i = 0; i < 20; i++) await writer.write(tone)
+      await writer.finish()
+    })()
+    const error = (await writing.catch((error) => error)) as UserError
+    expect(error.message).toBe(`${path} cannot be written`)
+    expect(String(error.cause)).toContain('No such file')
+  })
 })
