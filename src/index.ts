@@ -1,9 +1,11 @@
 /** The public interface of ltx-a2a, documented with examples in `docs/api.md`. */
+export { type ApplyEvent, type ApplyResult, type ApplyRunOptions, apply, type RecordingEvent } from './apply/apply.ts'
 export type { Verdict } from './audio/analysis/verdict.ts'
 export { decodeWav, encodeWav } from './audio/wav.ts'
 export type { Waveform } from './audio/waveform.ts'
 export { defaultLimits, type LimitName, type Limits, parseLimits } from './config/limits.ts'
 export {
+  type ApplyOptions,
   type InspectOptions,
   type PreviewOptions,
   readJobOptions,

@@ -20,6 +20,7 @@ const layers: Readonly<Record<string, readonly string[] | 'all below'>> = {
   diffusion: ['platform', 'engine', 'model'],
   encode: ['platform', 'config', 'formats', 'machine', 'net', 'audio', 'engine', 'model', 'dataset'],
   preview: ['platform', 'config', 'formats', 'net', 'audio', 'engine', 'model', 'dataset', 'diffusion', 'encode'],
+  apply: [...['platform', 'config', 'net', 'audio', 'engine', 'model', 'dataset', 'diffusion', 'encode', 'preview']],
   train: 'all below',
   report: ['platform', 'config', 'formats', 'audio', 'dataset', 'train'],
   setup: ['platform', 'config', 'formats', 'machine', 'net', 'audio', 'engine', 'model', 'encode'],

@@ -13,6 +13,8 @@ type Format = {
   muxer: string
   /** The arguments that choose the encoder. */
   codec: readonly string[]
+  /** Files of the format cannot name the program that made them. */
+  isAnonymous?: true
   /** Those for samples of 24 bits, for formats that preserve samples. */
   codec24?: readonly string[]
 }
@@ -27,13 +29,15 @@ const formats: Readonly<Record<string, Format>> = {
   '.ogg': { muxer: 'ogg', codec: ['-c:a', 'libvorbis', '-q:a', '6'] },
   '.opus': { muxer: 'opus', codec: ['-c:a', 'libopus', '-b:a', '160k'] },
   '.m4a': { muxer: 'ipod', codec: ['-c:a', 'aac', '-b:a', '192k'] },
-  '.aac': { muxer: 'adts', codec: ['-c:a', 'aac', '-b:a', '192k'] },
+  '.aac': { muxer: 'adts', codec: ['-c:a', 'aac', '-b:a', '192k'], isAnonymous: true },
   '.aiff': aiff,
   '.aif': aiff,
 }
 
-/** The extensions of the sound files that can be written. */
-export const writableExtensions: readonly string[] = Object.keys(formats)
+const extensions = Object.keys(formats)
+
+/** The extensions of the sound files that can be written and name the program that made them. */
+export const namedExtensions: readonly string[] = extensions.filter((extension) => !formats[extension]?.isAnonymous)
 
 export type SoundEncoder = (waveform: Waveform, limits?: Limits) => Promise<Uint8Array>
 
@@ -54,12 +58,14 @@ export async function soundEncoder(path: string, software: string): Promise<Soun
   return encode
 }
 
-/** @throws UserError for an extension that is no format of sound. */
+/** @throws UserError for a path whose extension is no format of sound that can be written. */
+export const requireWritableFormat = (path: string) => void formatOf(extname(path).toLowerCase(), path)
+
 function formatOf(extension: string, path = extension): Format {
   const format = formats[extension]
   if (format) return format
   throw new UserError(`${path} has the extension ${extension}, which is no known format of sound`, {
-    hint: `use one of ${writableExtensions.join(' ')}`,
+    hint: `use one of ${extensions.join(' ')}`,
   })
 }
 

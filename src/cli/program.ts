@@ -1,6 +1,7 @@
 /** The command line: its commands, and the exit codes 0 done, 1 a bug of ours, 2 something to correct, 129, 130 or 143 stopped. */
 import { Command, CommanderError } from 'commander'
 import { toolVersion } from '../platform/version.ts'
+import { addApply } from './apply.ts'
 import { addCompletion } from './completion.ts'
 import { addDoctor } from './doctor.ts'
 import { addEncodeCaptions } from './encode-captions.ts'
@@ -41,6 +42,7 @@ function createProgram(jsonProgress: boolean): Command {
   addInspectDataset(program)
   addTrain(program)
   addPreview(program)
+  addApply(program)
   addPull(program)
   addEncodeCaptions(program)
   addDoctor(program)

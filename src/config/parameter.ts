@@ -38,6 +38,8 @@ export type ValueType<T> = {
   keys?: readonly string[]
   /** Whether it is the path or URL of a file or folder. */
   isPath?: boolean
+  /** Whether it is a list, so that a program may give one entry without one. */
+  isList?: boolean
   /** Combines the texts of a flag that is given several times. */
   combineTexts?(texts: readonly string[]): unknown
 }
@@ -138,7 +140,7 @@ export function listOf<T>(item: ValueType<T>, separator?: string): ValueType<T[]
   const parseText = (text: string) =>
     separator ? text.split(separator).map((part) => item.parseText(part.trim())) : [item.parseText(text)]
   const schema = z.array(item.schema, error).min(1, error)
-  return { ...item, schema, parseText, combineTexts: (texts) => texts.flatMap(parseText) }
+  return { ...item, schema, parseText, isList: true, combineTexts: (texts) => texts.flatMap(parseText) }
 }
 
 /** Decimal notation only: `Number('')` would be 0, and `Number('0x10')` 16. */

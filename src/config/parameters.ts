@@ -336,6 +336,59 @@ export const previewParameters = {
   ...machineParameters,
 }
 
+export const applyParameters = {
+  lora: previewParameters.lora,
+  lora_strength: { ...previewParameters.lora_strength, alias: 'strength' },
+  inputs: {
+    ...sound,
+    ...listOf(path('<path...>')),
+    alias: 'in',
+    required: true as const,
+    help: 'the recordings to transform: files, folders, patterns such as "takes/*.wav", or URLs',
+  },
+  normalize_reference: {
+    ...previewParameters.normalize_reference,
+    help: 'bring the peak of each recording to -1 dBFS before it is transformed; the result gets its level back',
+  },
+  prompt: { ...sound, ...text(), defaultText: "the LoRA's trigger phrase", help: 'what the recordings should become' },
+  negative_prompt: { ...sound, ...negativePrompt },
+  mix: {
+    ...sound,
+    ...number(0, 1),
+    default: 1,
+    help: 'how much of the result is transformed: 1 is all of it, 0.5 is half the recording as it was',
+  },
+  window: {
+    ...sampling,
+    ...number(0.5, maxClipSeconds),
+    defaultText: "the length of the LoRA's clips",
+    help: 'seconds that the model transforms at a time; longer ones need more memory',
+  },
+  seed: { ...sampling, ...seed },
+  steps: { ...sampling, ...samplingSteps },
+  cfg: { ...sampling, ...cfg },
+  stg_scale: { ...sampling, ...stgScale },
+  out: {
+    ...output,
+    ...path('<folder>'),
+    required: true as const,
+    help: 'the folder for the results; for a single recording also a file, whose extension decides the format',
+  },
+  format: {
+    ...output,
+    ...choice(['wav', 'flac', 'mp3', 'ogg', 'm4a', 'opus', 'aiff']),
+    defaultText: "the recording's, wav if that cannot be written",
+    help: 'the format of the files in the folder',
+  },
+  sample_rate: {
+    ...output,
+    ...integer(8000, 192_000),
+    defaultText: "the recording's",
+    help: 'of the results, in Hz; the model makes sound of 48000 Hz',
+  },
+  ...machineParameters,
+}
+
 /** Fields of the hosted trainers' job format that describe video. A job may contain them; they have no effect here. */
 export const videoFields: readonly string[] = [
   'number_of_frames',

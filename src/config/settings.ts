@@ -13,6 +13,7 @@ import {
   type Values,
 } from './parameter.ts'
 import {
+  applyParameters,
   encodeParameters,
   inspectParameters,
   isVideoField,
@@ -53,6 +54,11 @@ export type PreviewSettings = Readonly<
   Omit<CamelCased<Values<typeof previewParameters>>, 'lora' | 'loraStrength'> & { loras: readonly LoraChoice[] }
 >
 
+/** Frozen. Where `prompt`, `window` and `normalizeReference` are undefined, the LoRA's metadata decides; without `format` and `sampleRate`, each recording. */
+export type ApplySettings = Readonly<
+  Omit<CamelCased<Values<typeof applyParameters>>, 'lora' | 'loraStrength'> & { loras: readonly LoraChoice[] }
+>
+
 export type LoraChoice = { path: string; strength: number }
 
 /** What a program passes to `train`: the parameters by their names in code. `data` is the zip, folder or URL of the dataset. */
@@ -70,6 +76,13 @@ export type PreviewOptions = Omit<
   'lora' | 'loraStrength' | 'reference' | 'out'
 > & {
   reference: string
+  lora?: string | readonly string[]
+  loraStrength?: number | readonly number[]
+}
+
+/** What a program passes to `apply`. `in` are files, folders, patterns or URLs. */
+export type ApplyOptions = Omit<OptionsOf<typeof applyParameters>, 'lora' | 'loraStrength' | 'inputs'> & {
+  in: string | readonly string[]
   lora?: string | readonly string[]
   loraStrength?: number | readonly number[]
 }
@@ -131,18 +144,31 @@ export function resolveEncodeSettings({
 
 /** The settings of `preview`. @throws UserError for the first missing or wrong value. */
 export function resolvePreviewSettings({ flags, options }: SettingsSources): PreviewSettings {
+  const { lora, loraStrength, ...values } = valuesOf(previewParameters, { flags, options })
+  return Object.freeze({ ...values, loras: loraChoices(lora, loraStrength) })
+}
+
+/** The settings of `apply`. @throws UserError for the first missing or wrong value. */
+export function resolveApplySettings({ flags, options }: SettingsSources): ApplySettings {
+  const { lora, loraStrength, ...values } = valuesOf(applyParameters, { flags, options })
+  return Object.freeze({ ...values, loras: loraChoices(lora, loraStrength) })
+}
+
+/** The checked values of a command without job files. */
+function valuesOf<Table extends Parameters>(table: Table, { flags, options }: SettingsSources) {
   const given = new Map([
-    ...valuesFromOptions(previewParameters, options === undefined ? {} : options),
-    ...valuesFromFlags(previewParameters, flags ?? {}),
+    ...valuesFromOptions(table, options === undefined ? {} : options),
+    ...valuesFromFlags(table, flags ?? {}),
   ])
-  const { lora, loraStrength, ...values } = camelCased(
-    checkValues(previewParameters, given, originOf({ flags, options })),
-  )
-  if (loraStrength.length > lora.length)
-    throw new UserError(`${loraStrength.length} --lora-strength but ${lora.length} --lora were given`, {
+  return camelCased(checkValues(table, given, originOf({ flags, options })))
+}
+
+function loraChoices(paths: readonly string[], strengths: readonly number[]): LoraChoice[] {
+  if (strengths.length > paths.length)
+    throw new UserError(`${strengths.length} --lora-strength but ${paths.length} --lora were given`, {
       hint: 'give one --lora <file> for each --lora-strength',
     })
-  return Object.freeze({ ...values, loras: lora.map((path, i) => ({ path, strength: loraStrength[i] ?? 1 })) })
+  return paths.map((path, i) => ({ path, strength: strengths[i] ?? 1 }))
 }
 
 /**
@@ -211,8 +237,7 @@ function valuesFromOptions(table: Parameters, options: object): GivenValues {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new UserError(`the options are ${shownValue(options)}, not an object`)
   const given = valuesFromJob(snakeCased(options), optionsObject, table)
-  const listed = (name: string, value: unknown) =>
-    Array.isArray(table[name]?.default) && !Array.isArray(value) ? [value] : value
+  const listed = (name: string, value: unknown) => (table[name]?.isList && !Array.isArray(value) ? [value] : value)
   return new Map([...given].map(([name, one]) => [name, { ...one, value: listed(name, one.value) }]))
 }
 

@@ -31,7 +31,7 @@ export const clipSampleRate = 16_000
 const spareSeconds = 1
 
 /** A reference must be longer than half a window of the mel front end; this is the next round number. */
-const shortestReferenceSeconds = 0.1
+export const shortestReferenceSeconds = 0.1
 
 /** How much of the beginning of a recording fitting uses, for clips of `seconds`. */
 export const headSeconds = (seconds: number) => seconds * stretchLimit + spareSeconds

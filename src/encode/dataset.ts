@@ -9,7 +9,7 @@ import { float32Bytes } from '../formats/dtypes.ts'
 import { type AudioVae, disposeAudioVae, encodeMel, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
 import { patchify } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
-import type { AudioVaeConfig } from '../model/config.ts'
+import { type AudioVaeConfig, melOptionsOf } from '../model/config.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { type Cache, cacheKey } from './cache.ts'
 import { encodeTextsWithProgress } from './captions.ts'
@@ -100,9 +100,7 @@ export function openClipEncoder({ components, config, fingerprint }: EncodingBas
   }
 }
 
-function encodeWaveform(vae: AudioVae, waveform: Waveform, { model, preprocessing }: AudioVaeConfig): HostMatrix {
-  const { filter_length: nFft, hop_length: hop } = preprocessing.stft
-  const melBins = preprocessing.mel.n_mel_channels
-  const { channels, frames, data } = logMel(waveform, { sampleRate: model.params.sampling_rate, nFft, hop, melBins })
+function encodeWaveform(vae: AudioVae, waveform: Waveform, config: AudioVaeConfig): HostMatrix {
+  const { channels, frames, melBins, data } = logMel(waveform, melOptionsOf(config))
   return fromBatch(tf.tidy(() => patchify(encodeMel(vae, tf.tensor4d(data, [1, channels, frames, melBins])))))
 }

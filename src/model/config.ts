@@ -1,6 +1,7 @@
 /** The sizes of the model, from the JSON in the metadata of the checkpoint (reference §1.4). Nothing else has hidden defaults. */
 import { basename } from 'node:path'
 import { z } from 'zod'
+import type { MelOptions } from '../audio/mel.ts'
 import type { Safetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { parseJson } from '../platform/json.ts'
@@ -89,6 +90,14 @@ const schema = z.object({
 export type ModelConfig = z.infer<typeof schema>
 export type TransformerConfig = ModelConfig['transformer']
 export type AudioVaeConfig = ModelConfig['audio_vae']
+/** The settings of the log-mel front end. */
+export const melOptionsOf = ({ model, preprocessing }: AudioVaeConfig): MelOptions => ({
+  sampleRate: model.params.sampling_rate,
+  nFft: preprocessing.stft.filter_length,
+  hop: preprocessing.stft.hop_length,
+  melBins: preprocessing.mel.n_mel_channels,
+})
+
 export type GeneratorConfig = z.infer<typeof generator>
 export type BandwidthExtensionConfig = z.infer<typeof bandwidthExtension>
 

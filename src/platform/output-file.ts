@@ -16,7 +16,7 @@ import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Interrupted, UserError } from './errors.ts'
-import { replaceFile, temporaryPath } from './files.ts'
+import { replaceFile, replaceFileWith, temporaryPath } from './files.ts'
 
 export type OutputOptions = {
   /** The files and folders that the command reads, as paths or URLs. None of them is ever overwritten. */
@@ -33,11 +33,18 @@ export type OutputFile = {
   path: string
   /** Whether the content goes to standard output. */
   isStdout: boolean
+  /** Whether it is a pipe or a device, to which the content goes as it is written. */
+  isStream: boolean
   /**
    * Replaces a file as a whole; a pipe or a device is written to.
    * @throws UserError when the path was taken since it was checked. Interrupted when the signal is aborted while a pipe has no reader.
    */
   write(parts: Iterable<Uint8Array | string>, signal?: AbortSignal): Promise<void>
+  /**
+   * Replaces a file by the one that `fill` writes at a temporary path. Not for streams.
+   * @throws UserError when the path was taken since it was checked; whatever `fill` throws, and then nothing is replaced.
+   */
+  fill(fill: (temporary: string) => Promise<void>): Promise<void>
 }
 
 /**
@@ -52,21 +59,31 @@ export function openOutputFile(path: string, options: OutputOptions): OutputFile
     return {
       path,
       isStdout: descriptor === 1,
+      isStream: true,
       write: (parts, signal) => writeToDescriptor(descriptor, path, parts, signal),
+      fill: () => Promise.reject(notAFile(path)),
     }
   }
   const check = () => checkPath(path, options)
-  check()
+  const { isStream } = check()
   return {
     path,
     isStdout: false,
+    isStream,
     write: async (parts, signal) => {
       const target = check()
       if (target.isStream) return writeToStream(target.file, parts, signal)
       replaceFile(target.file, parts)
     },
+    fill: async (fill) => {
+      const target = check()
+      if (target.isStream) throw notAFile(path)
+      await replaceFileWith(target.file, fill)
+    },
   }
 }
+
+const notAFile = (path: string) => new UserError(`${path} is not a regular file`, { hint: 'choose another --out' })
 
 /** `-`, `/dev/stdout`, `/dev/fd/3`: opening these again would lose the position of a file, and fails for sockets. */
 function descriptorOf(path: string): number | undefined {
@@ -202,7 +219,8 @@ function ifThere<T>(stat: () => T): T | undefined {
 const headBytes = 65_536
 const tailBytes = 4096
 
-function contains(path: string, marker: string): boolean {
+/** Whether the text is in the first 64 kB or the last 4 kB of a file. */
+export function contains(path: string, marker: string): boolean {
   const fd = openSync(path, 'r')
   try {
     const { size } = fstatSync(fd)

@@ -12,11 +12,10 @@ import type { HostMatrix } from '../engine/device-tensors.ts'
 import { coveringLatentFrames } from '../model/audio-vae/latents.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { attachSavedLoras, detachLora, type SavedLora } from '../model/lora.ts'
-import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
-import { fitLora, weightShapesOf } from '../model/lora-fit.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { adviseGuidance, loadModel, readReference, shownReference, warnOfSilence } from './inputs.ts'
+import { openLoras } from './loras.ts'
 import { sampleWaveform } from './render.ts'
 
 export type PreviewRunOptions = RunOptions<ProgressEvent> & {
@@ -55,19 +54,11 @@ async function renderWith(
   runOptions: PreviewRunOptions,
 ): Promise<PreviewResult> {
   const reporter = createReporter<ProgressEvent>(runOptions)
-  const loras = settings.loras.map(({ path, strength }) => ({ file: readLora(path), strength }))
-  const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
-  for (const { file } of loras) {
-    warnOfOtherBase(file, base, reporter)
-    requireFit(file, base, reporter)
-  }
-  if (loras[0]) warnOfLostMetadata(loras[0].file, settings, reporter)
-  const trainedSeconds = facts?.durationSeconds && Math.min(facts.durationSeconds, maxClipSeconds)
-  const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
-  const maxSeconds = settings.duration ?? trainedSeconds ?? maxClipSeconds
+  const { loras, prompt, normalize, clipSeconds } = openLoras(base, settings, reporter)
+  const maxSeconds = settings.duration ?? clipSeconds ?? maxClipSeconds
   const clip = await readReference(settings.reference, {
     seconds: maxSeconds,
-    normalize: settings.normalizeReference ?? facts?.normalized ?? true, // as the LoRA's clips; the default of training is true
+    normalize,
     limits: runOptions.limits,
     signal: runOptions.signal,
     onCut: () => reporter.info(cutText(settings, maxSeconds)),
@@ -98,8 +89,8 @@ const hardlyShorter = 0.02
 function cutText({ reference, duration }: PreviewSettings, seconds: number): string {
   const used = `${shownReference(reference)}: the first ${seconds} s are used`
   if (duration === undefined && seconds < maxClipSeconds)
-    return `${used}, as much as a clip that the LoRA was trained on; --duration sets another length`
-  return seconds < maxClipSeconds ? used : `${used}, the longest possible clip`
+    return `${used}, as much as a clip that the LoRA was trained on; --duration sets another length, and ltx-a2a apply transforms all of it`
+  return seconds < maxClipSeconds ? used : `${used}, the longest possible clip; ltx-a2a apply transforms all of it`
 }
 
 type PreviewInputs = { loras: readonly SavedLora[]; prompt: string; clip: Waveform; seconds: number }
@@ -152,34 +143,4 @@ function encodeClip(base: BaseModel, cache: Cache, clip: Waveform) {
   } finally {
     encoder.close()
   }
-}
-
-function warnOfOtherBase({ path, metadata }: LoraFile, base: BaseModel, reporter: Reporter) {
-  const { baseModel } = parseLoraMetadata(metadata)
-  if (baseModel && baseModel !== base.fingerprint)
-    reporter.warn(`${path} was trained on another base model (${baseModel}, this one is ${base.fingerprint})`)
-}
-
-/** Warns of layers that have no effect. @throws UserError for a LoRA that does not fit: before the model is loaded, which can take minutes. */
-function requireFit(file: LoraFile, { components }: BaseModel, reporter: Reporter) {
-  const { videoLayers } = fitLora(file, weightShapesOf(components.transformer))
-  const [first] = videoLayers
-  if (first !== undefined)
-    reporter.warn(
-      `${file.path} also adapts ${videoLayers.length} ${videoLayers.length === 1 ? 'layer' : 'layers'} of the video stream, such as ${first}: ignored, because only sound is computed`,
-    )
-}
-
-/** Metadata is lost when other programs save a LoRA, and other trainers write none. What it would have decided is named. */
-function warnOfLostMetadata({ path, metadata }: LoraFile, settings: PreviewSettings, reporter: Reporter) {
-  const { normalized, triggerPhrase } = parseLoraMetadata(metadata)
-  const assumed = [
-    ...(normalized === undefined && settings.normalizeReference === undefined
-      ? ['the peak of the reference is normalized, the default of training (off: --no-normalize-reference)']
-      : []),
-    ...(triggerPhrase === undefined && settings.prompt === undefined
-      ? ['the prompt is empty (--prompt <trigger phrase>)']
-      : []),
-  ]
-  if (assumed.length > 0) reporter.warn(`${path} has no metadata about its training: ${assumed.join('; ')}`)
 }

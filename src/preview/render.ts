@@ -86,7 +86,8 @@ export async function renderLatents(base: RenderingBase, latents: HostMatrix): P
   }
 }
 
-function requireFinite(values: Float32Array, what: string) {
+/** @throws UserError for a value that is not finite. @param what holds the values, for the message. */
+export function requireFinite(values: Float32Array, what: string) {
   if (values.every(Number.isFinite)) return
   throw new UserError(`the model computed ${what} with values that are not finite, so there is no sound to write`, {
     hint: 'lower the strength of the LoRA or the guidance; with numbers of 16 bits, try LTX_A2A_PRECISION=float32',

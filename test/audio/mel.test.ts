@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { logMel, melFilterbank } from '../../src/audio/mel.ts'
+import { logMel, logMelFrames, melFilterbank } from '../../src/audio/mel.ts'
+import { concatenateSamples } from '../../src/audio/waveform.ts'
 import { tone } from './signals.ts'
 
 const options = { sampleRate: 16_000, nFft: 1024, hop: 160, melBins: 64 }
@@ -24,6 +25,22 @@ test('other mel configurations of a checkpoint are supported', () => {
   const mel = logMel(tone(1, { sampleRate: 24_000 }), { sampleRate: 24_000, nFft: 512, hop: 240, melBins: 20 })
   expect(mel).toMatchObject({ channels: 2, frames: 101, melBins: 20 })
   expect(mel.data.every(Number.isFinite)).toBe(true)
+})
+
+test('some frames are computed as they are in the whole', () => {
+  const waveform = tone(1, { sampleRate: 16_000 })
+  const whole = logMel(waveform, options)
+  for (const [from, to] of [
+    [0, 1],
+    [0, 101],
+    [3, 50],
+    [96, 101],
+    [100, 101],
+  ] as const) {
+    const part = logMelFrames(waveform, from, to, options)
+    const frames = [0, 1].map((c) => whole.data.subarray((c * 101 + from) * 64, (c * 101 + to) * 64))
+    expect(part).toEqual({ channels: 2, frames: to - from, melBins: 64, data: concatenateSamples(frames) })
+  }
 })
 
 test('a waveform with another sample rate or too short for reflection padding throws an error', () => {

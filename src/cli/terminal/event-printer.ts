@@ -1,4 +1,5 @@
 /** The events of the library as text on the terminal, or as JSON lines. */
+import type { ApplyEvent, RecordingEvent } from '../../apply/apply.ts'
 import { durationOf, type Waveform } from '../../audio/waveform.ts'
 import { sizeText } from '../../platform/text.ts'
 import type { TrainEvent } from '../../train/events.ts'
@@ -6,7 +7,7 @@ import type { MachineResources, RunRequirements } from '../../train/requirements
 import type { Output, Stage, Terminal, TerminalStream } from './terminal.ts'
 
 /** A listener that shows stages as progress bars, and messages as lines. */
-export function createEventPrinter(terminal: Terminal): (event: TrainEvent) => void {
+export function createEventPrinter(terminal: Terminal): (event: TrainEvent | ApplyEvent) => void {
   const stages = new Map<string, Stage>()
   return (event) => {
     switch (event.type) {
@@ -14,6 +15,8 @@ export function createEventPrinter(terminal: Terminal): (event: TrainEvent) => v
         return terminal.info(event.message)
       case 'warning':
         return terminal.warn(event.hint === undefined ? event.message : `${event.message} (${event.hint})`)
+      case 'recording':
+        return printRecording(event, terminal)
       case 'requirements':
         for (const line of requirementLines(event.requirements, event.resources)) terminal.info(line)
         return
@@ -29,6 +32,11 @@ export function createEventPrinter(terminal: Terminal): (event: TrainEvent) => v
       }
     }
   }
+}
+
+function printRecording({ status, input, output, message = '', hint }: RecordingEvent, terminal: Terminal) {
+  if (status === 'failed') terminal.warn(hint === undefined ? message : `${message} (${hint})`)
+  if (status === 'kept') terminal.info(`${input}: ${output} is finished already`)
 }
 
 /** Two lines at the start of a run. */
@@ -73,7 +81,7 @@ export function createJsonOutput({ stdout, stderr, quiet = false }: JsonOutputOp
     warn: (message) => print({ type: 'warning', message }),
     error: (message, details = {}) => write({ type: 'error', message, ...details }),
     result: (text) => stdout.write(text.endsWith('\n') ? text : `${text}\n`),
-    onEvent: (event: TrainEvent) => {
+    onEvent: (event: TrainEvent | ApplyEvent) => {
       if (event.type === 'stage' && event.status === 'running') {
         if (performance.now() - printedAt < stageInterval && event.position !== event.total) return
         printedAt = performance.now()

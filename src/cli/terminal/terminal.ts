@@ -1,6 +1,7 @@
 /** The terminal: stdout gets the result, stderr everything else. Progress is shown as bars where the terminal can, else as lines of a log. */
 import type { Writable } from 'node:stream'
 import { Chalk } from 'chalk'
+import type { ApplyEvent } from '../../apply/apply.ts'
 import { printable } from '../../platform/text.ts'
 import type { TrainEvent } from '../../train/events.ts'
 import { createProgressBars, type Progress, progressText, type StageValues } from './progress-bars.ts'
@@ -28,7 +29,7 @@ export type Terminal = {
 /** What a command prints. */
 export type Output = Pick<Terminal, 'info' | 'warn' | 'error' | 'result' | 'resultStyle' | 'close'> & {
   /** A listener for the events of the library. */
-  onEvent(event: TrainEvent): void
+  onEvent(event: TrainEvent | ApplyEvent): void
 }
 
 export type TerminalStream = Writable & { isTTY?: boolean; columns?: number }

@@ -1,0 +1,44 @@
+/** How a result tells later what it was made of, so that an interrupted command continues: a key in the comment of the file. */
+import { createHash } from 'node:crypto'
+import { createReadStream, existsSync } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
+import type { ApplySettings } from '../config/settings.ts'
+import type { BaseModel } from '../model/base-model.ts'
+import { contains } from '../platform/output-file.ts'
+import type { OpenedLoras } from '../preview/loras.ts'
+
+/** Written into every result, before the key. */
+export const marker = 'ltx-a2a apply'
+
+/** Increase it when the same recording becomes another result. */
+const version = 1
+
+/** @returns a function that computes the key of the result from the path of the recording. Same key, same result. */
+export async function resultKey(
+  { fingerprint }: Pick<BaseModel, 'fingerprint'>,
+  settings: ApplySettings,
+  { loras, prompt, normalize }: OpenedLoras,
+  windowSeconds: number,
+): Promise<(path: string) => Promise<string>> {
+  const { negativePrompt, mix, seed, steps, cfg, stgScale, sampleRate } = settings
+  const loraHashes = await Promise.all(loras.map(({ file: { path } }) => hashOfFile(path)))
+  const strengths = loras.map(({ strength }) => strength)
+  const texts = [prompt, negativePrompt]
+  const numbers = { normalize, mix, windowSeconds, seed, steps, cfg, stgScale, sampleRate }
+  const common = JSON.stringify([version, fingerprint, loraHashes, strengths, texts, numbers])
+  return async (path) =>
+    createHash('sha256')
+      .update(common)
+      .update(await hashOfFile(path))
+      .digest('hex')
+      .slice(0, 32)
+}
+
+/** Whether the result with this key is at the path already. */
+export const isFinished = (path: string, key: string) => existsSync(path) && contains(path, `${marker} ${key}`)
+
+async function hashOfFile(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path), hash)
+  return hash.digest('hex')
+}

@@ -1,0 +1,102 @@
+/** From a file to a file: one recording, read, transformed and written. */
+import { extname } from 'node:path'
+import { openSoundWriter, type SoundWriter } from '../audio/encode.ts'
+import { openResampler } from '../audio/resample.ts'
+import { firstSamples, sampleCount, type Waveform } from '../audio/waveform.ts'
+import type { Limits } from '../config/limits.ts'
+import type { ApplySettings } from '../config/settings.ts'
+import { temporaryPath } from '../platform/files.ts'
+import type { OutputFile } from '../platform/output-file.ts'
+import type { Reporter } from '../platform/progress.ts'
+import { countText } from '../platform/text.ts'
+import { marker } from './finished.ts'
+import { type RecordingSound, readRecording } from './read-recording.ts'
+import type { Session } from './session.ts'
+import { openSoundStore, type SoundStore } from './sound-store.ts'
+
+export type FileJob = {
+  /** What the recording is called in messages. */
+  name: string
+  /** Where the result goes. */
+  file: OutputFile
+  /** What tells later that it is the result of this recording and these settings. */
+  key: string
+  /** Whether the peak of the recording is normalized for the model. */
+  normalize: boolean
+  settings: ApplySettings
+  limits: Limits
+  /** Loads the model the first time. */
+  openModel(): Promise<Session>
+}
+
+/** @throws UserError for a recording that cannot be used; nothing is written then. */
+export async function transformFile(path: string, job: FileJob, reporter: Reporter): Promise<void> {
+  const { name, file, key, normalize, settings, limits } = job
+  const { mix, sampleRate } = settings
+  await file.fill(async (temporary) => {
+    const dry = mix < 1 ? openSoundStore(temporaryPath(file.path), sampleRate) : undefined
+    try {
+      const sound = await readRecording(path, { name, normalize, limits, ...(dry && { onSound: dry.append }) })
+      dry?.complete()
+      reporter.throwIfAborted()
+      const session = await job.openModel()
+      const format = { extension: extname(file.path).toLowerCase(), software: `${marker} ${key}` }
+      const rate = sampleRate ?? sound.sampleRate
+      const writer = await openSoundWriter(temporary, { ...format, sampleRate: rate })
+      try {
+        const clipped = await writeResult(session.transform(sound.reference), writer, { sound, rate, mix, dry })
+        if (clipped > 0)
+          reporter.warn(`${name}: ${countText(clipped, 'sample')} of the result above full scale were clipped`)
+      } catch (error) {
+        await writer.discard()
+        throw error
+      }
+    } finally {
+      dry?.close()
+    }
+  })
+}
+
+type Mix = {
+  sound: RecordingSound
+  /** The sample rate of the result. */
+  rate: number
+  /** The share of the transformed sound. */
+  mix: number
+  /** The recording as it was, at that sample rate. */
+  dry: SoundStore | undefined
+}
+
+/** Gives the transformed sound the level, rate and length of the recording, mixes and writes it. @returns the number of samples above full scale. */
+async function writeResult(
+  transformed: AsyncGenerator<Waveform>,
+  writer: SoundWriter,
+  { sound, rate, mix, dry }: Mix,
+): Promise<number> {
+  const total = Math.ceil((sound.samples * rate) / sound.sampleRate)
+  const level = mix / sound.gain
+  let resampler: ReturnType<typeof openResampler> | undefined
+  let written = 0
+  let clipped = 0
+  const write = async (channels: Float32Array[]) => {
+    const wet = firstSamples({ sampleRate: rate, channels }, total - written)
+    const asRecorded = dry?.read(sampleCount(wet)).channels
+    const mixed = wet.channels.map((channel, c) =>
+      channel.map((sample, i) => level * sample + (1 - mix) * (asRecorded?.[c]?.[i] ?? 0)),
+    )
+    for (const channel of mixed) clipped += channel.filter((sample) => Math.abs(sample) > audiblyClipped).length
+    await writer.write({ sampleRate: rate, channels: mixed })
+    written += sampleCount(wet)
+  }
+  for await (const { sampleRate, channels } of transformed) {
+    resampler ??= openResampler(sampleRate, rate, channels.length)
+    await write(resampler.push(channels))
+  }
+  if (resampler) await write(resampler.finish())
+  if (written !== total) throw new Error(`the result has ${written} of ${total} samples`)
+  await writer.finish()
+  return clipped
+}
+
+/** 0.1 dB above full scale. Resampling overshoots by less. */
+const audiblyClipped = 1.0116
