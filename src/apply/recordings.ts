@@ -1,6 +1,6 @@
 /** Which recordings are transformed, and where the results go. */
 import { existsSync, statSync } from 'node:fs'
-import { basename, extname, join, relative, resolve, sep } from 'node:path'
+import { basename, extname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { audioExtensions } from '../audio/decode.ts'
 import { namedExtensions, requireWritableFormat } from '../audio/encode.ts'
@@ -73,9 +73,10 @@ async function folderFiles(folder: string, out: string): Promise<Found[]> {
 }
 
 async function patternFiles(pattern: string): Promise<Found[]> {
-  const paths = (await glob(pattern, { expandDirectories: false })).filter(isRecording).sort()
+  const options = { expandDirectories: false, absolute: isAbsolute(pattern) }
+  const paths = (await glob(pattern.replaceAll(sep, '/'), options)).filter(isRecording).sort()
   if (paths.length === 0) throw new UserError(`no recording matches ${pattern}`, { hint: 'check the pattern' })
-  const segments = pattern.split(/[\\/]/)
+  const segments = pattern.split(sep)
   const fixed = segments
     .slice(
       0,

@@ -139,6 +139,7 @@ const validationListOf = (most: number): ValueType<ValidationEntry[]> => ({
   placeholder: '',
   range: `at most ${most} entries`,
   keys: Object.keys(entry.shape),
+  isList: true,
   parseText: (text) => text,
 })
 
