@@ -38,7 +38,7 @@ export type ApplyResult = { recordings: Omit<RecordingEvent, 'type'>[] }
 
 /**
  * Transforms recordings of any length. One that cannot be read is reported, and the others are transformed.
- * @throws UserError before anything is written, for settings, LoRAs or outputs that cannot be used. Interrupted when the signal was aborted: files that
+ * @throws UserError before anything is written, for settings, LoRAs or outputs that cannot be used, and for a single recording that cannot be read. Interrupted when the signal was aborted: files that
  * were finished are kept, and the same call continues with the others.
  */
 export async function apply(options: ApplyOptions, runOptions: ApplyRunOptions = {}): Promise<ApplyResult> {
@@ -114,7 +114,10 @@ async function applyWith(
       const title = jobs.length > 1 ? `${input} (${i + 1} of ${jobs.length})` : input
       const result = await transform(job, title).then(
         (status) => ({ input, output, status }),
-        (error) => failure(error, { input, output }),
+        (error) => {
+          if (jobs.length === 1) throw error
+          return failure(error, { input, output })
+        },
       )
       results.push(result)
       await reporter.emit({ type: 'recording', ...result })

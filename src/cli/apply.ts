@@ -29,8 +29,6 @@ export function addApply(program: Command) {
       for (const { status, output: path } of recordings) if (status !== 'failed') output.result(path)
       const failed = recordings.filter(({ status }) => status === 'failed')
       if (failed.length === 0) return
-      const [first] = failed
-      if (recordings.length === 1 && first) throw new UserError(first.message ?? '', { hint: first.hint })
       const list = failed.map(({ message }) => `  ${message}`).join('\n')
       throw new UserError(`${failed.length} of ${countText(recordings.length, 'recording')} failed:\n${list}`)
     }),

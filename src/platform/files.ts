@@ -1,5 +1,5 @@
 /** Atomic writes, so that a file is either the old or the new one, and temporary folders. */
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -35,6 +35,7 @@ export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) 
  */
 export async function replaceFileWith(path: string, fill: (temporary: string) => Promise<void>) {
   mkdirSync(dirname(path), { recursive: true })
+  removeLeftovers(path)
   const temporary = temporaryPath(path)
   try {
     await fill(temporary)
@@ -65,6 +66,25 @@ let temporaryPaths = 0
 
 /** Whether a file has the name of a `temporaryPath`: it was left behind if its process was killed. */
 export const isLeftover = (name: string) => /\.\d+(-\d+){0,2}\.tmp$/.test(name)
+
+/** Removes the temporary files beside `path` whose processes were killed before they could be renamed to it. */
+function removeLeftovers(path: string) {
+  const start = `${basename(path).slice(0, longestStem)}.`
+  for (const name of readdirSync(dirname(path))) {
+    const [, pid] = /^(\d+)-\d+-\d+\.tmp$/.exec(name.slice(start.length)) ?? []
+    if (pid !== undefined && name.startsWith(start) && !isRunning(Number(pid)))
+      rmSync(join(dirname(path), name), { force: true })
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0) // sends nothing
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM' // it belongs to another user
+  }
+}
 
 /** Flushes a folder to disk: before that, a renamed file can have its old name again after a power failure. */
 export function syncFolder(path: string) {

@@ -17,6 +17,7 @@ import {
   isLeftover,
   makeTempFolder,
   replaceFile,
+  replaceFileWith,
   replaceJson,
   temporaryPath,
 } from '../../src/platform/files.ts'
@@ -39,6 +40,42 @@ it('a missing folder for temporary files is reported', async () => {
   } finally {
     process.env.TMPDIR = TMPDIR
   }
+})
+
+describe('a file that is written elsewhere and renamed', () => {
+  it('replaces the old one when it is complete', async () => {
+    const folder = newFolder()
+    const path = join(folder, 'new', 'file')
+    await replaceFileWith(path, async (temporary) => writeFileSync(temporary, 'one'))
+    await replaceFileWith(path, async (temporary) => {
+      writeFileSync(temporary, 'two')
+      expect(readFileSync(path, 'utf8')).toBe('one')
+    })
+    expect(readFileSync(path, 'utf8')).toBe('two')
+    expect(readdirSync(dirname(path))).toEqual(['file'])
+  })
+
+  it('leaves the old one when it fails', async () => {
+    const folder = newFolder()
+    const path = join(folder, 'file')
+    writeFileSync(path, 'old')
+    const failing = replaceFileWith(path, async (temporary) => {
+      writeFileSync(temporary, 'half')
+      throw new Error('failed')
+    })
+    await expect(failing).rejects.toThrow('failed')
+    expect(readFileSync(path, 'utf8')).toBe('old')
+    expect(readdirSync(folder)).toEqual(['file'])
+  })
+
+  it('removes what killed processes have left, and nothing else', async () => {
+    const folder = newFolder()
+    const { pid } = spawnSync(process.execPath, ['--version'])
+    const kept = [`file.${process.pid}-0-1.tmp`, `other.${pid}-0-1.tmp`, `file.${pid}.tmp`, 'file.tmp']
+    for (const name of [`file.${pid}-0-1.tmp`, ...kept]) writeFileSync(join(folder, name), '')
+    await replaceFileWith(join(folder, 'file'), async (temporary) => writeFileSync(temporary, 'new'))
+    expect(readdirSync(folder).sort()).toEqual(['file', ...kept].sort())
+  })
 })
 
 describe('replacing a file', () => {
