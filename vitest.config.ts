@@ -18,7 +18,7 @@ const cli = [
   'test/{apply,net,pages,setup}/**/*.test.ts',
   'test/audio/{decode,encode,ffmpeg,stretch}.test.ts',
   'test/cli/{bad-input,completion,help,inspect-dataset,no-home,outputs,train}.test.ts',
-  'test/dataset/{advice,clips,dataset,source}.test.ts',
+  'test/dataset/{advice,clips,dataset,source,windows}.test.ts',
   'test/encode/text-embeddings.test.ts',
   'test/platform/lock.test.ts',
   'test/reliability/{audio,download,fuzz,kill,leaks,resume,run-failures,signals}.test.ts',

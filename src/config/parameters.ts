@@ -126,6 +126,13 @@ const dataParameters = {
     help: 'placed before every caption',
   },
   audio_duration_seconds: { ...data, ...seconds, default: 5, help: 'length of a clip; shorter pairs are skipped' },
+  windows: {
+    ...data,
+    ...choice(['first', 'all']),
+    extension,
+    default: 'first' as const,
+    help: 'what is used of longer pairs: the first clip, or all of them in consecutive clips without silent ones',
+  },
   audio_normalize: { ...data, ...toggle(), default: true, help: "bring every clip's peak to -1 dBFS" },
   audio_preserve_pitch: {
     ...data,

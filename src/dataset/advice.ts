@@ -50,7 +50,7 @@ const longPairClips = 2
 function lengthFindings(
   pairs: readonly DatasetPair[],
   recommended: number | null,
-  { seconds }: DatasetOptions,
+  { seconds, windows }: DatasetOptions,
 ): Finding[] {
   const lengths = pairs.flatMap(({ name, reference, target }) =>
     reference.audio && target.audio ? [{ name, seconds: Math.min(reference.audio.seconds, target.audio.seconds) }] : [],
@@ -59,7 +59,7 @@ function lengthFindings(
   const long = lengths.filter((pair) => pair.seconds >= longPairClips * seconds)
   const withLength = (list: typeof lengths) =>
     list.map(({ name, seconds }) => ({ name, detail: `${(Math.floor(seconds * 100) / 100).toFixed(2)} s` }))
-  const clips = sum(long.map((pair) => Math.floor(pair.seconds / seconds)))
+  const counts = (which: 'used' | 'all') => sum(pairs.map(({ clips }) => clips[which]))
   return [
     ...findingIn(withLength(short), {
       kind: 'too-short',
@@ -70,11 +70,11 @@ function lengthFindings(
           ? `--audio-duration-seconds ${recommended} uses ${pairsUsedAt(recommended, lengths)} of ${pairs.length} pairs`
           : 'use longer recordings',
     }),
-    ...findingIn(withLength(long), {
+    ...findingIn(windows === 'all' ? [] : withLength(long), {
       kind: 'mostly-unused',
       severity: 'hint',
       what: `Much longer than the ${seconds} s in use`,
-      hint: `cut both sides into pieces of ${seconds} s: they give ${clips} pairs instead of ${long.length}`,
+      hint: `--windows all uses all of them: ${counts('all')} clips instead of ${counts('used')}`,
     }),
   ]
 }

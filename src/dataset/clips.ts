@@ -24,6 +24,10 @@ import { type DatasetOptions, type SideFit, stretchLimit } from './fit-plan.ts'
 /** A pair ready to be encoded: both waveforms stereo, 16 kHz, `int(seconds · 16000)` samples. */
 export type FittedPair = { name: string; caption: string; reference: Waveform; target: Waveform }
 
+/** The names of the clips of a pair. A single one has that of the pair. */
+export const clipNames = (pair: string, count: number): string[] =>
+  count === 1 ? [pair] : Array.from({ length: count }, (_, i) => `${pair} (${i + 1} of ${count})`)
+
 /** The sample rate of the audio VAE. */
 export const clipSampleRate = 16_000
 
@@ -43,12 +47,20 @@ export const headSeconds = (seconds: number) => seconds * stretchLimit + spareSe
 export async function fitClip(
   stereo: Waveform,
   fit: SideFit,
-  { seconds, normalize, limits }: Pick<DatasetOptions, 'seconds' | 'normalize'> & { limits?: Limits | undefined },
+  options: Pick<DatasetOptions, 'seconds' | 'normalize'> & { limits?: Limits | undefined },
 ): Promise<Waveform> {
-  const samples = Math.floor(seconds * stereo.sampleRate)
-  const fitted =
-    fit.how === 'stretch' ? await stretchTo(stereo, samples, limits ? { limits } : {}) : firstSamples(stereo, samples)
-  const clip = withLength(Math.floor(seconds * clipSampleRate), resample(fitted, clipSampleRate))
+  const { seconds, limits } = options
+  if (fit.how !== 'stretch') return trimClip(stereo, options)
+  return trimClip(await stretchTo(stereo, Math.floor(seconds * stereo.sampleRate), limits ? { limits } : {}), options)
+}
+
+/** A clip from the beginning of a sound. @param stereo at its own rate, at least `seconds` long. */
+export function trimClip(
+  stereo: Waveform,
+  { seconds, normalize }: Pick<DatasetOptions, 'seconds' | 'normalize'>,
+): Waveform {
+  const trimmed = firstSamples(stereo, Math.floor(seconds * stereo.sampleRate))
+  const clip = withLength(Math.floor(seconds * clipSampleRate), resample(trimmed, clipSampleRate))
   return normalize ? normalizePeak(clip) : clip
 }
 
@@ -96,18 +108,23 @@ export async function fitReference(
 
 /** Fitted pairs in a temporary folder. The inspection stores them there, so that no recording is decoded twice. */
 export type ClipStore = {
+  /** Stores one side of a pair until it is put. @throws UserError when the disk is full. */
+  store(clip: Waveform): StoredClip
   /** @throws UserError when the disk is full. */
-  put(pair: FittedPair): void
+  put(pair: FittedPair | (Pick<FittedPair, 'name' | 'caption'> & Record<'reference' | 'target', StoredClip>)): void
   /** @throws Error for a pair that was not put. */
   get(name: string): FittedPair
   /** Removes the folder. */
   close(): Promise<void>
 }
 
+/** A clip on the disk. */
+export type StoredClip = { path: string }
+
 export async function openClipStore(): Promise<ClipStore> {
   const folder = await makeTempFolder()
-  const stored = new Map<string, { caption: string; reference: string; target: string }>()
-  const write = ({ channels }: Waveform) => {
+  const stored = new Map<string, { caption: string; reference: StoredClip; target: StoredClip }>()
+  const store = ({ channels }: Waveform): StoredClip => {
     const path = folder.newFile('.f32')
     try {
       writeFileSync(path, concatenateSamples(channels))
@@ -115,17 +132,19 @@ export async function openClipStore(): Promise<ClipStore> {
       if (!isDiskFull(cause)) throw cause
       throw new UserError('there is no room for the fitted clips', { hint: 'free some space or set TMPDIR', cause })
     }
-    return path
+    return { path }
   }
-  const read = (path: string): Waveform => {
+  const read = ({ path }: StoredClip): Waveform => {
     const bytes = readFileSync(path)
     const samples = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
     const half = samples.length / 2
     return { sampleRate: clipSampleRate, channels: [samples.subarray(0, half), samples.subarray(half)] }
   }
   return {
-    put: ({ name, caption, reference, target }) => {
-      stored.set(name, { caption, reference: write(reference), target: write(target) })
+    store,
+    put: ({ name, caption, ...sides }) => {
+      const [reference, target] = [sides.reference, sides.target].map((side) => ('path' in side ? side : store(side)))
+      stored.set(name, { caption, reference: reference as StoredClip, target: target as StoredClip })
     },
     get: (name) => {
       const pair = stored.get(name)

@@ -5,11 +5,12 @@ import { type InspectOptions, type InspectSettings, resolveInspectSettings } fro
 import { mapConcurrently } from '../platform/concurrency.ts'
 import { UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
+import { sum } from '../platform/statistics.ts'
 import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
 import type { ClipStore } from './clips.ts'
 import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
-import { type DatasetPair, durationsOf, inspectPair } from './pair-inspection.ts'
+import { type DatasetPair, durationsOf, inspectPair, silentReason } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
 import { bySeverity, condenseProblems, type Problem } from './problem.ts'
 import { openSource, type Source } from './source.ts'
@@ -23,7 +24,17 @@ export type Dataset = {
   pairs: DatasetPair[]
   problems: Problem[]
   /** Pairs; a pair with a stretched or a trimmed side counts as stretched or trimmed, one with neither as as-is. */
-  counts: { pairs: number; used: number; skipped: number; stretched: number; trimmed: number; asIs: number }
+  counts: {
+    pairs: number
+    used: number
+    skipped: number
+    stretched: number
+    trimmed: number
+    asIs: number
+    /** The clips that are used, and those that `windows: 'all'` would give. */
+    clips: number
+    allClips: number
+  }
   /** What could be better; only where sound was analyzed. */
   advice?: Advice
 }
@@ -140,6 +151,10 @@ function pairsWithoutText(pairs: DatasetPair[]): Problem[] {
 /** "12 pairs have at least 3.2 s: try --audio-duration-seconds 3.2" */
 function noPairLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
   if (pairs.length === 0 || pairs.some(({ plan }) => plan.use)) return []
+  if (pairs.some(({ plan }) => !plan.use && plan.reason === silentReason))
+    return [
+      { severity: 'error', message: `no pair has ${seconds} s with sound on both sides`, hint: 'record them again' },
+    ]
   const durations = durationsOf(pairs)
   if (durations.length === 0) return [] // none can be read, which is reported for each
   const none = `no pair has ${seconds} s on both sides`
@@ -178,6 +193,8 @@ function countPairs(pairs: DatasetPair[]): Dataset['counts'] {
     stretched,
     trimmed,
     asIs: used - stretched - trimmed,
+    clips: sum(pairs.map(({ clips }) => clips.used)),
+    allClips: sum(pairs.map(({ clips }) => clips.all)),
   }
 }
 
@@ -224,10 +241,14 @@ export async function inspectOpenSource(
 
 /** The part of the settings that decides how a dataset is used. */
 export const datasetOptionsOf = (
-  settings: Pick<InspectSettings, 'triggerPhrase' | 'audioDurationSeconds' | 'audioPreservePitch' | 'audioNormalize'>,
+  settings: Pick<
+    InspectSettings,
+    'triggerPhrase' | 'audioDurationSeconds' | 'audioPreservePitch' | 'audioNormalize' | 'windows'
+  >,
 ): DatasetOptions => ({
   triggerPhrase: settings.triggerPhrase,
   seconds: settings.audioDurationSeconds,
   preservePitch: settings.audioPreservePitch,
   normalize: settings.audioNormalize,
+  windows: settings.windows,
 })

@@ -1,7 +1,16 @@
 /** How a pair is brought to the length of a clip, and how many pairs each length keeps. This is arithmetic only; `clips.ts` does the fitting. */
 
 /** What decides how a dataset is used. `seconds` is the length of a clip. */
-export type DatasetOptions = { triggerPhrase: string; seconds: number; preservePitch: boolean; normalize: boolean }
+export type DatasetOptions = {
+  triggerPhrase: string
+  seconds: number
+  preservePitch: boolean
+  normalize: boolean
+  windows: WindowChoice
+}
+
+/** What is used of pairs that are longer than a clip: the beginning, or consecutive clips from all of it. */
+export type WindowChoice = 'first' | 'all'
 
 export type FitOptions = Pick<DatasetOptions, 'seconds' | 'preservePitch'>
 
@@ -35,6 +44,14 @@ export function planFit(durations: PairDurations, { seconds, preservePitch }: Fi
     return stretches ? { how: 'stretch', factor: seconds / duration } : { how: 'trim' }
   }
   return { use: true, reference: fit(durations.reference), target: fit(durations.target) }
+}
+
+/** How many clips fit into a pair that is used, one after the other. A pair that is stretched is one clip. */
+export function clipsWithin({ reference, target }: PairDurations, { seconds, preservePitch }: FitOptions): number {
+  const plan = planFit({ reference, target }, { seconds, preservePitch })
+  if (!plan.use) return 0
+  if (plan.reference.how === 'stretch' || plan.target.how === 'stretch') return 1
+  return Math.floor((Math.min(reference, target) + tolerance) / seconds)
 }
 
 /** Rounded down, so that a side that is slightly too short does not look long enough. */

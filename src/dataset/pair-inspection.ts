@@ -10,11 +10,19 @@ import { comparePair, type PairComparison, type PairFeatures } from '../audio/an
 import { type AudioInfo, isLossy, measureAudio } from '../audio/decode.ts'
 import { silencePeak, toDbfs } from '../audio/waveform.ts'
 import { composeCaption, decodeCaption } from './caption.ts'
-import { type ClipStore, fitClip, headSeconds } from './clips.ts'
+import { type ClipStore, clipNames, fitClip, headSeconds, type StoredClip } from './clips.ts'
 import type { Pair } from './dataset-file.ts'
-import { type DatasetOptions, type FitPlan, type PairDurations, planFit, type SideFit } from './fit-plan.ts'
+import {
+  clipsWithin,
+  type DatasetOptions,
+  type FitPlan,
+  type PairDurations,
+  planFit,
+  type SideFit,
+} from './fit-plan.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import type { Source } from './source.ts'
+import { audibleWindows, createSideWindows, type SideWindows } from './windows.ts'
 
 export type DatasetSide = {
   /** The path inside the source. */
@@ -40,6 +48,8 @@ export type DatasetPair = {
   /** With the trigger phrase. */
   caption: string
   plan: FitPlan
+  /** How many clips are used of it, and how many all of it would give, without silent ones. */
+  clips: { used: number; all: number }
   /** How the two sides compare; only where sound was analyzed. */
   sound?: PairComparison
 }
@@ -75,8 +85,17 @@ export async function inspectPair(
   const target = await measure('target')
   const { text, problems } = await readCaption(source, pair)
   const caption = composeCaption(options.triggerPhrase, text)
-  const plan = planPair(reference.info, target.info, options)
-  if (clips && plan.use) {
+  const { plan, windows, counts } = planClips(reference, target, options)
+  if (clips && windows) {
+    const names = clipNames(name, windows.length)
+    for (const [i, window] of windows.entries())
+      clips.put({
+        name: names[i] as string,
+        caption,
+        reference: reference.windows.clips[window] as StoredClip,
+        target: target.windows.clips[window] as StoredClip,
+      })
+  } else if (clips && plan.use) {
     const fit = ({ head }: MeasuredSide, side: SideFit) =>
       fitClip((head as HeadRecorder).waveform(), side, { ...options, limits: source.limits })
     clips.put({
@@ -94,7 +113,7 @@ export async function inspectPair(
     reference.meter && target.meter ? comparePair(reference.meter.head(), target.meter.head()) : undefined
   const silent = plan.use ? Object.values(sides).flatMap((side) => silenceProblem(side, name)) : []
   return {
-    pair: { name, ...sides, caption, plan, ...(compared && { sound: compared.comparison }) },
+    pair: { name, ...sides, caption, plan, clips: counts, ...(compared && { sound: compared.comparison }) },
     problems: [...reference.problems, ...target.problems, ...problems, ...silent],
     ...(compared && { features: compared.features }),
   }
@@ -103,6 +122,7 @@ export async function inspectPair(
 /** `info` is null where the file cannot be read. */
 type MeasuredSide = {
   info: AudioInfo | null
+  windows: SideWindows
   meter?: SideMeter | undefined
   /** The beginning of the file, as far as fitting uses it. */
   head?: HeadRecorder | undefined
@@ -113,12 +133,14 @@ async function measureSide(
   source: Source,
   pair: Pair,
   side: 'reference' | 'target',
-  { seconds }: DatasetOptions,
+  options: DatasetOptions,
   { analyzeSound, clips }: InspectPairOptions,
 ): Promise<MeasuredSide> {
   const about = { file: pair[side], pair: pair.name }
   const meter = analyzeSound ? createSideMeter(comparedSeconds, isLossy(pair[side])) : undefined
+  const { seconds } = options
   const head = clips && createHeadRecorder(headSeconds(seconds))
+  const windows = createSideWindows(options, options.windows === 'all' ? clips : undefined)
   try {
     const info = await source.withFile(pair[side], (file) =>
       measureAudio(file, {
@@ -128,13 +150,14 @@ async function measureSide(
         onSamples: (block, format) => {
           meter?.add(block, format)
           head?.add(block, format)
+          windows.add(block, format)
         },
       }),
     )
     const message = `${pair[side]} is partly damaged: ffmpeg says ${info.warnings}`
-    return { info, meter, head, problems: info.warnings ? [{ severity: 'warning', message, ...about }] : [] }
+    return { info, windows, meter, head, problems: info.warnings ? [{ severity: 'warning', message, ...about }] : [] }
   } catch (error) {
-    return { info: null, problems: [problemFrom(error, about)] }
+    return { info: null, windows, problems: [problemFrom(error, about)] }
   }
 }
 
@@ -148,6 +171,22 @@ async function readCaption(source: Source, { name: pair, caption: file }: Pair) 
     return { text: '', problems: [problemFrom(error, { file, pair })] }
   }
 }
+
+/** How a pair is used: as one clip that is fitted, or as the `windows` with these indices. */
+function planClips(reference: MeasuredSide, target: MeasuredSide, options: DatasetOptions) {
+  const plan = planPair(reference.info, target.info, options)
+  const durations = reference.info && target.info && { reference: reference.info.seconds, target: target.info.seconds }
+  const fitting = durations ? clipsWithin(durations, options) : 0
+  const audible = fitting > 1 ? audibleWindows(reference.windows, target.windows, fitting) : []
+  const all = fitting > 1 ? audible.length : fitting
+  if (options.windows === 'first' || fitting <= 1) return { plan, counts: { used: plan.use ? 1 : 0, all } }
+  if (audible.length > 0) return { plan, windows: audible, counts: { used: all, all } }
+  const silent: FitPlan = { use: false, reason: silentReason }
+  return { plan: silent, counts: { used: 0, all } }
+}
+
+/** Why a pair is skipped whose clips all lack sound on one side. */
+export const silentReason = 'in every clip, one side is silent'
 
 function planPair(reference: AudioInfo | null, target: AudioInfo | null, options: DatasetOptions): FitPlan {
   if (reference && target) return planFit({ reference: reference.seconds, target: target.seconds }, options)

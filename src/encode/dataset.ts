@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { logMel } from '../audio/mel.ts'
 import type { Waveform } from '../audio/waveform.ts'
-import { type ClipStore, clipSampleRate, type FittedPair } from '../dataset/clips.ts'
+import { type ClipStore, clipNames, clipSampleRate, type FittedPair } from '../dataset/clips.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { fromBatch, type HostMatrix } from '../engine/device-tensors.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
@@ -11,6 +11,7 @@ import { patchify } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { type AudioVaeConfig, melOptionsOf } from '../model/config.ts'
 import type { Reporter } from '../platform/progress.ts'
+import { countText } from '../platform/text.ts'
 import { type Cache, cacheKey } from './cache.ts'
 import { encodeTextsWithProgress } from './captions.ts'
 
@@ -43,18 +44,18 @@ export type EncodeDatasetInput = {
 export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporter): Promise<EncodedDataset> {
   const { dataset, base, cache, onClip } = input
   const used = dataset.pairs.filter(({ plan }) => plan.use)
-  const stage = reporter.stage('Encoding clips', used.length, 'pairs')
+  const names = used.flatMap(({ name, clips }) => clipNames(name, clips.used))
+  const stage = reporter.stage('Encoding clips', names.length, 'clips')
   const encoder = openClipEncoder(base, cache)
   const encodedClips: (Omit<EncodedPair, 'context'> & { caption: string })[] = []
   let references: HostMatrix[] = []
   try {
-    for (const pair of used) {
-      const fitted = input.clips.get(pair.name)
+    for (const name of names) {
+      const fitted = input.clips.get(name)
       await onClip?.(fitted)
-      const { name, caption } = fitted
       encodedClips.push({
         name,
-        caption,
+        caption: fitted.caption,
         reference: encoder.encode(fitted.reference),
         target: encoder.encode(fitted.target),
       })
@@ -65,7 +66,7 @@ export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporte
   } finally {
     encoder.close()
   }
-  stage.finish(`${encodedClips.length} pairs of ${dataset.options.seconds} s at ${clipSampleRate / 1000} kHz`)
+  stage.finish(`${countText(names.length, 'clip')} of ${dataset.options.seconds} s at ${clipSampleRate / 1000} kHz`)
   const captions = encodedClips.map(({ caption }) => caption)
   const contexts = await encodeTextsWithProgress(base, [...captions, ...input.prompts], cache, reporter)
   const pairs = encodedClips.map(({ caption, ...clip }) => ({ ...clip, context: contexts.get(caption) as HostMatrix }))

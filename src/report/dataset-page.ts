@@ -126,6 +126,8 @@ function settingsSection({ options, counts }: Dataset): Markup {
       ['pairs skipped', counts.skipped],
       ['pairs stretched', counts.stretched],
       ['pairs trimmed', counts.trimmed],
+      ['clips', counts.clips],
+      ['clips with --windows all', counts.allClips],
     ]),
     fitLegend,
   )
@@ -143,11 +145,15 @@ function pairSection({ pairs }: Dataset): Markup | undefined {
 }
 
 function pairRow(pair: DatasetPair): Markup {
-  const { name, sound, plan, caption } = pair
+  const { name, sound, plan, clips, caption } = pair
   const lagSeconds = isAudible(pair) ? (sound?.lagSeconds ?? null) : null
   const isLate = Math.abs(lagSeconds ?? 0) >= tolerableLagSeconds
   const lag = isUnrelated(pair) ? 'unrelated' : lagSeconds === null ? '–' : lagText(lagSeconds)
-  const outcome = plan.use ? outcomeText(plan) : `skipped: ${plan.reason}`
+  const outcome = plan.use
+    ? clips.used > 1
+      ? countText(clips.used, 'clip')
+      : outcomeText(plan)
+    : `skipped: ${plan.reason}`
   const number = (text: string, isFlagged = false) => html`<td class="number${isFlagged && html` fair`}">${text}</td>`
   return html`<tr><td>${name}</td>${number(bothSides(pair, ({ seconds }) => seconds.toFixed(2)))}${number(
     bothSides(pair, ({ sampleRate }) => `${sampleRate / 1000}`),

@@ -81,7 +81,7 @@ function hashOf({ target, reference, context }: EncodedPair): string {
  * been moved: their content is checked by `differences` after it was read.
  */
 const fixedParameters = [
-  ...['trigger_phrase', 'audio_duration_seconds', 'audio_normalize', 'audio_preserve_pitch'],
+  ...['trigger_phrase', 'audio_duration_seconds', 'windows', 'audio_normalize', 'audio_preserve_pitch'],
   ...['rank', 'alpha', 'target_modules', 'gradient_accumulation', 'seed'],
   'out',
 ]

@@ -231,7 +231,7 @@ async function prepare(
     const unknownTexts = requireTextEncoderFor(base, texts, cache)
     backend = await leaseBackend(settings.backend, reporter)
     const folder = out ?? defaultFolder(dataset)
-    const cached = cacheObstacle() === undefined ? { clips: 2 * dataset.counts.used, texts: texts.size } : noneCached
+    const cached = cacheObstacle() === undefined ? { clips: 2 * dataset.counts.clips, texts: texts.size } : noneCached
     const size = { ...settings, ...cached, unknownTexts, previews: validation.length }
     const recompute = await checkResources(base, size, folder, reporter)
     return { source, dataset, base, backend: backend.name, cache, clips, validation, prompts, recompute, folder, close }
@@ -320,8 +320,11 @@ async function inspect(
       reporter.throwIfAborted()
     },
   })
-  const { used, pairs, stretched, trimmed, skipped } = dataset.counts
-  stage.finish(`${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped`)
+  const { used, pairs, stretched, trimmed, skipped, clips: clipCount } = dataset.counts
+  const inClips = clipCount > used ? `, ${clipCount} clips` : ''
+  stage.finish(
+    `${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped${inClips}`,
+  )
   await reporter.emit({ type: 'dataset', dataset })
   reportInspection(dataset, reporter)
   assertTrainable(dataset)

@@ -42,7 +42,13 @@ beforeAll(async () => {
   write('phone', quiet(14, { sampleRate: 8000 }), radio(quiet(14, { sampleRate: 8000 })), 'speech')
   write('pauses', padded(quiet(15, { seconds: 1 })), padded(radio(quiet(15, { seconds: 1 }))), 'speech')
   const source = await openSource(folder)
-  const options = { triggerPhrase: 'v1ntage radio', seconds: 2, preservePitch: false, normalize: true }
+  const options = {
+    triggerPhrase: 'v1ntage radio',
+    seconds: 2,
+    preservePitch: false,
+    normalize: true,
+    windows: 'first' as const,
+  }
   dataset = await inspectSource(source, options, { analyzeSound: true })
   await source.close()
 })
@@ -104,7 +110,7 @@ test('a finding is printed in one line with the pairs and their values', () => {
 
 test('the dataset contains no advice without the audio analysis', async () => {
   const source = await openSource(folder)
-  const options = { triggerPhrase: '', seconds: 2, preservePitch: false, normalize: true }
+  const options = { triggerPhrase: '', seconds: 2, preservePitch: false, normalize: true, windows: 'first' as const }
   const withoutAnalysis = await inspectSource(source, options)
   await source.close()
   expect(withoutAnalysis).not.toHaveProperty('advice')

@@ -14,7 +14,13 @@ import { convert, tone, writeWav } from '../audio/signals.ts'
 const folder = mkdtempSync(join(tmpdir(), 'ltx-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const options: DatasetOptions = { triggerPhrase: '', seconds: 1, preservePitch: true, normalize: true }
+const options: DatasetOptions = {
+  triggerPhrase: '',
+  seconds: 1,
+  preservePitch: true,
+  normalize: true,
+  windows: 'first' as const,
+}
 
 async function inspect(location: string, changed: Partial<DatasetOptions> = {}): Promise<Dataset> {
   const source = await openSource(location)
@@ -32,13 +38,23 @@ const messages = ({ problems }: Dataset) => problems.map(({ severity, message })
 test('a valid dataset has no problems and is unchanged after serialization as JSON', async () => {
   const dataset = await inspect(fixture('valid/ten-pairs'), { triggerPhrase: 'ping' })
   expect(dataset.problems).toEqual([])
-  expect(dataset.counts).toEqual({ pairs: 10, used: 10, skipped: 0, stretched: 0, trimmed: 0, asIs: 10 })
+  expect(dataset.counts).toEqual({
+    pairs: 10,
+    used: 10,
+    skipped: 0,
+    stretched: 0,
+    trimmed: 0,
+    asIs: 10,
+    clips: 10,
+    allClips: 10,
+  })
   const audio = { seconds: 1, sampleRate: 8000, channelCount: 1, peakDbfs: -6.02, silent: false }
   expect(dataset.pairs[3]).toEqual({
     name: 'tone-3',
     reference: { path: 'tone-3_start.wav', audio },
     target: { path: 'tone-3_end.wav', audio },
     caption: 'ping tone 3',
+    clips: { used: 1, all: 1 },
     plan: { use: true, reference: { how: 'as-is' }, target: { how: 'as-is' } },
   })
   expect(JSON.parse(JSON.stringify(dataset))).toEqual(dataset)
@@ -80,7 +96,16 @@ describe('in a folder with every kind of pair', () => {
       onProgress: ({ done, total, pair }) => seen.push(`${done}/${total} ${pair}`),
     })
     expect(seen.map((line) => line.split(' ')[0])).toEqual(['1/5', '2/5', '3/5', '4/5', '5/5'])
-    expect(dataset.counts).toEqual({ pairs: 5, used: 4, skipped: 1, stretched: 1, trimmed: 2, asIs: 1 })
+    expect(dataset.counts).toEqual({
+      pairs: 5,
+      used: 4,
+      skipped: 1,
+      stretched: 1,
+      trimmed: 2,
+      asIs: 1,
+      clips: 4,
+      allClips: 3, // one is silent
+    })
   })
 
   test('the milliseconds added by a lossy codec are removed by stretching', () => {
@@ -143,6 +168,7 @@ describe('an invalid dataset is refused', () => {
     expect(messages(dataset)[0]).toMatch(/^error: drums_start.wav in .* is damaged or cut off$/)
     expect(dataset.pairs[0]).toMatchObject({
       reference: { audio: null },
+      clips: { used: 0, all: 0 },
       plan: { use: false, reason: 'reference cannot be read' },
     })
   })
@@ -216,7 +242,13 @@ describe('the function of the library', () => {
       { data, triggerPhrase: 'ping', audioDurationSeconds: 0.5 },
       { onEvent: (event) => void (event.type === 'stage' && positions.push(event.position)) },
     )
-    expect(dataset.options).toEqual({ triggerPhrase: 'ping', seconds: 0.5, preservePitch: true, normalize: true })
+    expect(dataset.options).toEqual({
+      triggerPhrase: 'ping',
+      seconds: 0.5,
+      preservePitch: true,
+      normalize: true,
+      windows: 'first' as const,
+    })
     expect(dataset.counts).toMatchObject({ pairs: 10, used: 10, trimmed: 10 })
     expect(dataset.advice).toBeDefined()
     expect(positions).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10])

@@ -8,7 +8,7 @@ import type { DatasetPair, DatasetSide } from '../../src/dataset/pair-inspection
 import { isAudible, silenceFindings } from '../../src/dataset/silence.ts'
 import { cleanMeasurements } from '../audio/signals.ts'
 
-const options = { triggerPhrase: '', seconds: 5, preservePitch: true, normalize: true }
+const options = { triggerPhrase: '', seconds: 5, preservePitch: true, normalize: true, windows: 'first' as const }
 
 type Audio = NonNullable<DatasetSide['audio']>
 
@@ -39,6 +39,7 @@ const pair = (reference: DatasetSide, target: DatasetSide, sound: Partial<PairCo
   reference,
   target,
   caption: '',
+  clips: { used: 1, all: 1 },
   plan: { use: true, reference: { how: 'trim' }, target: { how: 'trim' } },
   sound: { ...matching, ...sound },
 })

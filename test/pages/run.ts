@@ -106,12 +106,19 @@ const side = (path: string): DatasetPair['reference'] => ({
 export const dataset: Dataset = {
   name: 'takes',
   location: 'takes.zip',
-  options: { triggerPhrase: 'v1ntage radio', seconds: clipSeconds, preservePitch: true, normalize: true },
+  options: {
+    triggerPhrase: 'v1ntage radio',
+    seconds: clipSeconds,
+    preservePitch: true,
+    normalize: true,
+    windows: 'first' as const,
+  },
   pairs: Array.from({ length: 20 }, (_, i) => ({
     name: `pair-${i + 1}`,
     reference: side(`pair-${i + 1}_start.wav`),
     target: side(`pair-${i + 1}_end.wav`),
     caption: 'v1ntage radio a <script>alert("caption")</script> voice & a bell',
+    clips: i === 7 ? { used: 0, all: 0 } : { used: 1, all: 1 },
     plan:
       i === 7
         ? { use: false, reason: 'target has 4.2 s of 5 s' }
@@ -126,7 +133,7 @@ export const dataset: Dataset = {
     },
   })),
   problems: [{ severity: 'hint', message: 'a hint', hint: 'what to do' }],
-  counts: { pairs: 20, used: 19, skipped: 1, stretched: 0, trimmed: 19, asIs: 0 },
+  counts: { pairs: 20, used: 19, skipped: 1, stretched: 0, trimmed: 19, asIs: 0, clips: 19, allClips: 19 },
   advice: {
     buckets: [
       { seconds: 4.2, pairs: 20 },

@@ -4,8 +4,8 @@ import Table from 'cli-table3'
 import { type Advice, consistencyText, lengthAdvice } from '../../dataset/advice.ts'
 import type { Dataset } from '../../dataset/dataset.ts'
 import { isUnrelated, lagText, tolerableLagSeconds } from '../../dataset/findings.ts'
-import { type DatasetOptions, type FitPlan, sampleBuckets } from '../../dataset/fit-plan.ts'
-import type { DatasetPair, DatasetSide } from '../../dataset/pair-inspection.ts'
+import { type DatasetOptions, sampleBuckets } from '../../dataset/fit-plan.ts'
+import { type DatasetPair, type DatasetSide, silentReason } from '../../dataset/pair-inspection.ts'
 import { countProblems, type Finding, findingText, type Problem, type Severity } from '../../dataset/problem.ts'
 import { isAudible } from '../../dataset/silence.ts'
 import { sum } from '../../platform/statistics.ts'
@@ -45,7 +45,8 @@ function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInsta
       severity === 'error' ? `${countText(count, severity)} to correct before training` : countText(count, severity),
     ]
   })
-  const used = `${counts.used} of ${counts.pairs} pairs used at ${options.seconds} s`
+  const inClips = options.windows === 'all' ? ` in ${countText(counts.clips, 'clip')}` : ''
+  const used = `${counts.used} of ${counts.pairs} pairs used${inClips} at ${options.seconds} s`
   const detail = fits.length > 0 ? ` (${fits.join(', ')})` : ''
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
   return `${chalk.bold(plain(name))}: ${used}${detail}${skipped}${problemCounts.length > 0 ? ` · ${problemCounts.join(', ')}` : ''}`
@@ -115,7 +116,7 @@ function allColumns(pairs: readonly DatasetPair[], trigger: string, chalk: Chalk
     ),
     column('LUFS', 4, (pair) => loudness(pair, chalk)),
     column('lag', 6, (pair) => lag(pair, chalk), true),
-    column('outcome', 7, ({ plan }) => outcome(plan, chalk)),
+    column('outcome', 7, (pair) => outcome(pair, chalk)),
     column(trigger ? `caption after "${plain(trigger)}"` : 'caption', 9, ({ caption }) => ({
       text: plain(withoutTrigger(caption, trigger)) || '–',
       paint: chalk.dim,
@@ -155,9 +156,9 @@ function lag(pair: DatasetPair, chalk: ChalkInstance): Cell {
   return { text: lagText(sound.lagSeconds), paint: isOutOfSync ? chalk.yellow : chalk.dim }
 }
 
-function outcome(plan: FitPlan, chalk: ChalkInstance): Cell {
-  if (!plan.use)
-    return { text: `skipped, ${/cannot be read/.test(plan.reason) ? 'unreadable' : 'too short'}`, paint: chalk.yellow }
+function outcome({ plan, clips }: DatasetPair, chalk: ChalkInstance): Cell {
+  if (!plan.use) return { text: `skipped, ${skippedBecause(plan.reason)}`, paint: chalk.yellow }
+  if (clips.used > 1) return { text: countText(clips.used, 'clip') }
   const { reference, target } = plan
   const factors = [reference, target].flatMap((fit) => (fit.how === 'stretch' ? [fit.factor] : []))
   const hows = [reference.how, target.how]
@@ -165,6 +166,11 @@ function outcome(plan: FitPlan, chalk: ChalkInstance): Cell {
   if (!hows.includes('trim')) return { text: 'as it is' }
   const only = reference.how !== 'trim' ? ' target' : target.how !== 'trim' ? ' reference' : ''
   return { text: `trimmed${only}` }
+}
+
+function skippedBecause(reason: string): string {
+  if (reason === silentReason) return 'silent'
+  return /cannot be read/.test(reason) ? 'unreadable' : 'too short'
 }
 
 /** The width at which nothing in a column is cut, except long names. */

@@ -16,6 +16,7 @@ const pairs: DatasetPair[] = [
     reference: side('drums_start.wav', 5.2),
     target: side('drums_end.wav', 5),
     caption: 'tonech4nge dry drums',
+    clips: { used: 1, all: 1 },
     plan: { use: true, reference: { how: 'stretch', factor: 5 / 5.2 }, target: { how: 'as-is' } },
   },
   {
@@ -26,6 +27,7 @@ const pairs: DatasetPair[] = [
       audio: { seconds: 9, sampleRate: 48_000, channelCount: 6, peakDbfs: null, silent: true },
     },
     caption: '',
+    clips: { used: 1, all: 1 },
     plan: { use: true, reference: { how: 'trim' }, target: { how: 'trim' } },
   },
   {
@@ -33,6 +35,7 @@ const pairs: DatasetPair[] = [
     reference: { path: 'short_start.wav', audio: null },
     target: side('short_end.wav', 2),
     caption: '',
+    clips: { used: 0, all: 0 },
     plan: { use: false, reason: 'reference cannot be read' },
   },
 ]
@@ -49,13 +52,13 @@ const alignment = {
 const dataset: Dataset = {
   name: 'takes',
   location: 'takes.zip',
-  options: { triggerPhrase: 'tonech4nge', seconds: 5, preservePitch: true, normalize: true },
+  options: { triggerPhrase: 'tonech4nge', seconds: 5, preservePitch: true, normalize: true, windows: 'first' as const },
   pairs,
   problems: [
     { severity: 'error', message: 'short_start.wav cannot be read as .wav audio', hint: 'export it again' },
     { severity: 'hint', message: 'only 3 pairs: train on 10 or more for good results' },
   ],
-  counts: { pairs: 3, used: 2, skipped: 1, stretched: 1, trimmed: 1, asIs: 0 },
+  counts: { pairs: 3, used: 2, skipped: 1, stretched: 1, trimmed: 1, asIs: 0, clips: 2, allClips: 2 },
 }
 
 test('the table shows each pair and its outcome, the problems and the totals', () => {
@@ -159,7 +162,7 @@ test('control characters in names, captions and messages do not reach the termin
 })
 
 test('no table is shown without pairs', () => {
-  const counts = { pairs: 0, used: 0, skipped: 0, stretched: 0, trimmed: 0, asIs: 0 }
+  const counts = { pairs: 0, used: 0, skipped: 0, stretched: 0, trimmed: 0, asIs: 0, clips: 0, allClips: 0 }
   const problems: Dataset['problems'] = [{ severity: 'error', message: 'there is no pair' }]
   expect(datasetTable({ ...dataset, pairs: [], problems, counts })).toBe(
     'error: there is no pair\n\ntakes: 0 of 0 pairs used at 5 s · 1 error to correct before training\n',

@@ -1,0 +1,77 @@
+/** Clips from all of a recording: consecutive windows, each as long as a clip. Windows of both sides of a pair begin at the same times. */
+import type { OnSamples } from '../audio/decode.ts'
+import {
+  concatenateWaveforms,
+  deinterleave,
+  firstSamples,
+  peak,
+  sampleCount,
+  silencePeak,
+  toStereo,
+  type Waveform,
+} from '../audio/waveform.ts'
+import { type ClipStore, type StoredClip, trimClip } from './clips.ts'
+import type { DatasetOptions } from './fit-plan.ts'
+
+/** The windows of one side of a pair. */
+export type SideWindows = {
+  add: OnSamples
+  /** Whether each window has sound. */
+  audible: boolean[]
+  /** The windows as clips, if they are stored. */
+  clips: StoredClip[]
+}
+
+/** @param store where to put the windows as clips; without it they are only measured. */
+export function createSideWindows(
+  options: Pick<DatasetOptions, 'seconds' | 'normalize'>,
+  store: Pick<ClipStore, 'store'> | undefined,
+): SideWindows {
+  const audible: boolean[] = []
+  const clips: StoredClip[] = []
+  const { add } = createWindowCutter(options.seconds, (window, i) => {
+    audible[i] = peak(window) > silencePeak
+    if (store) clips[i] = store.store(trimClip(window, options))
+  })
+  return { add, audible, clips }
+}
+
+/** The windows in which both sides have sound, in order. @param count how many there are on both sides. */
+export const audibleWindows = (reference: SideWindows, target: SideWindows, count: number): number[] =>
+  Array.from({ length: count }, (_, i) => i).filter((i) => reference.audible[i] && target.audible[i])
+
+/**
+ * Cuts a recording into windows while it is decoded; no more than one of them is in memory. What remains at the end is not used.
+ * @param seconds the length of a window.
+ * @param onWindow gets each window in stereo, at the recording's own rate.
+ */
+export function createWindowCutter(seconds: number, onWindow: (window: Waveform, index: number) => void) {
+  let blocks: Waveform[] = []
+  let position = 0 // of the next sample
+  let index = 0
+  const add: OnSamples = (block, { sampleRate, channelCount }) => {
+    const length = Math.floor(seconds * sampleRate)
+    let rest = toStereo(deinterleave(block, channelCount, sampleRate))
+    while (sampleCount(rest) > 0) {
+      const start = windowStart(index, seconds, sampleRate)
+      const skipped = Math.min(sampleCount(rest), Math.max(0, start - position))
+      const taken = Math.min(sampleCount(rest) - skipped, start + length - position - skipped)
+      if (taken > 0) blocks.push(firstSamples(from(rest, skipped), taken))
+      position += skipped + taken
+      rest = from(rest, skipped + taken)
+      if (position < start + length) continue
+      onWindow(concatenateWaveforms(blocks), index)
+      blocks = []
+      index++
+    }
+  }
+  return { add }
+}
+
+/** The first sample of a window. */
+const windowStart = (index: number, seconds: number, sampleRate: number) => Math.floor(index * seconds * sampleRate)
+
+const from = ({ sampleRate, channels }: Waveform, start: number): Waveform => ({
+  sampleRate,
+  channels: channels.map((channel) => channel.subarray(start)),
+})
