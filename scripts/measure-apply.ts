@@ -102,6 +102,7 @@ async function transform(names: readonly string[], options: { cfg: number; seed:
       in: names.map((name) => join(folder, `${name}.wav`)),
       out,
       prompt: 'v1ntage radio',
+      stgScale: 0,
       steps,
     },
     ...{ normalizeReference: false, sampleRate: 16_000, backend: values.backend as BackendChoice, ...options },
