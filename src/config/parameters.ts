@@ -281,6 +281,24 @@ export const inspectParameters = {
   },
 }
 
+/** The reasons for which `fix-dataset` rejects pairs that a training could use. */
+export const rejectionReasons = ['silent', 'clipped', 'duplicate'] as const
+
+export const fixParameters = {
+  audio_duration_seconds: {
+    ...dataParameters.audio_duration_seconds,
+    help: 'length of a clip; a side that is silent for longer is rejected',
+  },
+  keep: {
+    ...data,
+    ...listOf(choice(rejectionReasons), ','),
+    extension,
+    default: [],
+    defaultText: 'none',
+    help: 'pairs to keep although they are silent, clipped or duplicates; clipped where distortion is intended',
+  },
+}
+
 /** The parameters that decide which texts are encoded, and by which model. */
 export const encodeParameters = {
   training_data_url: dataParameters.training_data_url,

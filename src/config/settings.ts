@@ -15,6 +15,7 @@ import {
 import {
   applyParameters,
   encodeParameters,
+  fixParameters,
   inspectParameters,
   isVideoField,
   previewParameters,
@@ -43,6 +44,9 @@ export type TrainSettings = Readonly<
 
 /** Frozen. Without `trainingDataUrl` the dataset is looked for in the current folder. */
 export type InspectSettings = Readonly<CamelCased<Values<typeof inspectParameters>>>
+
+/** Frozen. */
+export type FixSettings = Readonly<CamelCased<Values<typeof fixParameters>>>
 
 /** Frozen. `prompts` are all texts beside the captions: prompts of the previews, the trigger phrase, the negative prompt. */
 export type EncodeSettings = Readonly<
@@ -129,6 +133,10 @@ export function resolveInspectSettings(sources: SettingsSources): Resolved<Inspe
   refuseSplitting(values)
   return { settings: Object.freeze(values), notices }
 }
+
+/** The settings of `fix-dataset`. @throws UserError for the first wrong value. */
+export const resolveFixSettings = (flags: Flags): FixSettings =>
+  Object.freeze(camelCased(checkValues(fixParameters, valuesFromFlags(fixParameters, flags))))
 
 /** The settings of `encode-captions`, which may come from the job file of a training. @throws UserError as above. */
 export function resolveEncodeSettings({

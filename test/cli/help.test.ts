@@ -7,6 +7,7 @@ describe('help', () => {
   it.each([
     ['--help'],
     ['inspect-dataset --help'],
+    ['fix-dataset --help'],
     ['train --help'],
     ['preview --help'],
     ['pull --help'],
@@ -57,6 +58,7 @@ it.each([
   ['train --config'],
   ['encode-captions --data pairs --out'],
   ['inspect-dataset pairs --html'],
+  ['fix-dataset pairs --out'],
   ['pull --out'],
   ['setup-tensorflow --from'],
   ['setup-tensorflow --python'],
