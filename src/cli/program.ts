@@ -7,6 +7,7 @@ import { addDoctor } from './doctor.ts'
 import { addEncodeCaptions } from './encode-captions.ts'
 import { addFixDataset } from './fix-dataset.ts'
 import { addInspectDataset } from './inspect-dataset.ts'
+import { addMakePairs } from './make-pairs.ts'
 import { addPreview } from './preview.ts'
 import { addPull } from './pull.ts'
 import { openOutput, reportError } from './run-command.ts'
@@ -42,6 +43,7 @@ function createProgram(jsonProgress: boolean): Command {
     .addHelpText('after', examples)
   addInspectDataset(program)
   addFixDataset(program)
+  addMakePairs(program)
   addTrain(program)
   addPreview(program)
   addApply(program)

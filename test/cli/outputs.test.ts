@@ -62,6 +62,7 @@ describe('an existing file that the command did not write is kept: ', () => {
     ['inspect-dataset pairs --html notes'],
     ['encode-captions --data pairs --out notes'],
     ['fix-dataset pairs --out notes'],
+    ['make-pairs --clean pairs --effect noise --out notes'],
   ])('%s', async (line) => {
     const cwd = workplace()
     writeFileSync(join(cwd, 'notes'), 'mine')

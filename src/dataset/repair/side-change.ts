@@ -58,7 +58,7 @@ export async function writeChanged(
   file: string,
   path: string,
   { start, step, frames = Number.POSITIVE_INFINITY, gainDb }: SideChange,
-  { peak, name, limits }: { peak: number; name: string; limits: Limits },
+  { peak, name, limits }: { peak: number; name: string; limits: Limits | undefined },
 ): Promise<void> {
   const gain = fromDbfs(gainDb)
   const fits = step === 1 ? peak * gain <= 1 : peak * gain <= interpolationHeadroom
