@@ -76,7 +76,7 @@ export type FfmpegOptions = {
 /**
  * Runs ffmpeg with `args`.
  * @returns the warnings that ffmpeg printed although it succeeded, if any.
- * @throws Error with ffmpeg's last lines; FfmpegTimeout when it takes longer than the limit; whatever `onOutput` throws.
+ * @throws FfmpegError with ffmpeg's last lines; FfmpegTimeout when it takes longer than the limit; whatever `onOutput` throws.
  */
 export async function runFfmpeg(
   args: readonly string[],
@@ -102,16 +102,15 @@ export async function runFfmpeg(
   }
   const result = await child
   if (result.timedOut) throw new FfmpegTimeout('ffmpeg took too long')
-  const warnings = messages()
-  if (result.failed) throw new Error(warnings || result.shortMessage)
-  return warnings || undefined
+  if (result.failed) throw new FfmpegError(messages(), result.shortMessage)
+  return lastLines(messages()) || undefined
 }
 
 /** An ffmpeg process that reads what is written to it. */
 export type FfmpegInput = {
-  /** Waits until ffmpeg has taken what was written before. @throws Error with ffmpeg's last lines when it has failed. */
+  /** Waits until ffmpeg has taken what was written before. @throws FfmpegError when it has failed. */
   write(bytes: Uint8Array): Promise<void>
-  /** Ends the input, and waits for ffmpeg. @throws Error with its last lines when it failed. */
+  /** Ends the input, and waits for ffmpeg. @throws FfmpegError when it failed. */
   end(): Promise<void>
   /** Stops ffmpeg, whatever it is doing. */
   kill(): Promise<void>
@@ -134,7 +133,7 @@ export async function openFfmpegInput(args: readonly string[]): Promise<FfmpegIn
   const end = async () => {
     child.stdin.end()
     const result = await child
-    if (result.failed) throw new Error(messages() || result.shortMessage)
+    if (result.failed) throw new FfmpegError(messages(), result.shortMessage)
   }
   return {
     write: async (bytes) => {
@@ -153,13 +152,27 @@ export async function openFfmpegInput(args: readonly string[]): Promise<FfmpegIn
 
 const quietly = ['-hide_banner', '-v', 'error', '-nostdin'] as const
 
-/** Reads messages. @returns a function that returns the last lines of those so far. */
+/** Reads messages. @returns a function that returns those so far. */
 function collectMessages(stderr: Readable): () => string {
   let messages = Buffer.alloc(0)
   stderr.on('data', (bytes: Buffer) => {
     messages = Buffer.concat([messages, bytes]).subarray(-maxMessageBytes) // a damaged file can cause megabytes of messages
   })
-  return () => lastLines(messages.toString('utf8'))
+  return () => messages.toString('utf8')
+}
+
+/** The message is ffmpeg's last lines. */
+export class FfmpegError extends Error {
+  override readonly name = 'FfmpegError'
+  /** What went wrong first; the lines that follow often only say that ffmpeg gave up. */
+  readonly reason: string
+
+  /** @param otherwise the message where ffmpeg printed none. */
+  constructor(output: string, otherwise = 'ffmpeg failed') {
+    super(lastLines(output) || otherwise)
+    const [first = this.message] = lines(output)
+    this.reason = first.replace(/^(\[[^\]]*\] )+/, '')
+  }
 }
 
 /**
@@ -187,14 +200,14 @@ export class FfmpegTimeout extends Error {
 
 const maxMessageBytes = 4096
 
-/** The last three lines, without the memory addresses that ffmpeg prints in them. */
-const lastLines = (text: string) =>
+const lastLines = (text: string) => lines(text).slice(-3).join('\n')
+
+/** Without the memory addresses that ffmpeg prints in them. */
+const lines = (text: string) =>
   text
     .replace(/ @ 0x[0-9a-f]+/g, '')
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '')
-    .slice(-3)
-    .join('\n')
 
 /** Ctrl-C reaches every process of the terminal's group, but must not stop ffmpeg: what has begun is finished. */
 const withoutSignals = { detached: process.platform !== 'win32' }

@@ -1,4 +1,4 @@
-/** RIFF/WAVE files: parsing the header of a stream from ffmpeg, and reading and writing whole files. */
+/** RIFF/WAVE files: parsing the header of a stream from ffmpeg, and reading and writing whole files. `wav-writer.ts` writes them piece by piece. */
 import { deinterleave, interleave, type Waveform } from './waveform.ts'
 
 export type WavFormat = {
@@ -74,38 +74,74 @@ export function decodeWav(bytes: Uint8Array): Waveform {
   return deinterleave(samples, channelCount, sampleRate)
 }
 
+export type WavSampleFormat = 'pcm16' | 'pcm24' | 'float32'
+
+export const bytesPerSample = (format: WavSampleFormat) => ({ pcm16: 2, pcm24: 3, float32: 4 })[format]
+
 /**
  * Encodes a wav file. `pcm16` clamps to ±1 and truncates x · 32767 toward zero, as the reference does for previews.
  * @param options.software the program that made the sound, ASCII; it follows the samples as a LIST chunk.
  */
 export function encodeWav(
   waveform: Waveform,
-  { format = 'pcm16', software = '' }: { format?: 'pcm16' | 'float32'; software?: string } = {},
+  { format = 'pcm16', software = '' }: { format?: WavSampleFormat; software?: string } = {},
 ): Uint8Array {
-  const samples = interleave(waveform)
-  const float = format === 'float32'
-  const width = float ? 4 : 2
+  const data = encodeSamples(interleave(waveform), format)
   const note = softwareChunk(software)
-  const bytes = new Uint8Array(44 + samples.length * width + note.length)
+  const { sampleRate, channels } = waveform
+  const header = wavHeader({ sampleRate, channelCount: channels.length }, format, data.length, note.length)
+  const bytes = new Uint8Array(header.length + data.length + padding(data.length).length + note.length)
+  bytes.set(header)
+  bytes.set(data, header.length)
+  bytes.set(note, bytes.length - note.length)
+  return bytes
+}
+
+/**
+ * The 44 bytes before the samples.
+ * @param dataBytes the length of the samples. After an odd one, a `padding` byte follows.
+ * @param noteBytes the length of the chunks behind the samples.
+ */
+export function wavHeader(
+  { sampleRate, channelCount }: { sampleRate: number; channelCount: number },
+  format: WavSampleFormat,
+  dataBytes: number,
+  noteBytes = 0,
+): Uint8Array {
+  const width = bytesPerSample(format)
+  const bytes = new Uint8Array(44)
   const view = new DataView(bytes.buffer)
-  const channelCount = waveform.channels.length
   writeAscii(bytes, 0, 'RIFF')
-  view.setUint32(4, bytes.length - 8, true)
+  view.setUint32(4, bytes.length - 8 + dataBytes + padding(dataBytes).length + noteBytes, true)
   writeAscii(bytes, 8, 'WAVEfmt ')
   view.setUint32(16, 16, true)
-  view.setUint16(20, float ? formatFloat : formatPcm, true)
+  view.setUint16(20, format === 'float32' ? formatFloat : formatPcm, true)
   view.setUint16(22, channelCount, true)
-  view.setUint32(24, waveform.sampleRate, true)
-  view.setUint32(28, waveform.sampleRate * channelCount * width, true)
+  view.setUint32(24, sampleRate, true)
+  view.setUint32(28, sampleRate * channelCount * width, true)
   view.setUint16(32, channelCount * width, true)
   view.setUint16(34, width * 8, true)
   writeAscii(bytes, 36, 'data')
-  view.setUint32(40, samples.length * width, true)
-  samples.forEach((sample, i) => {
-    if (float) view.setFloat32(44 + i * 4, sample, true)
-    else view.setInt16(44 + i * 2, Math.trunc(Math.max(-1, Math.min(1, sample)) * 32767), true)
-  })
-  bytes.set(note, bytes.length - note.length)
+  view.setUint32(40, dataBytes, true)
+  return bytes
+}
+
+/** Chunks start at even offsets. */
+export const padding = (dataBytes: number) => new Uint8Array(dataBytes & 1)
+
+/** Interleaved samples as bytes. `pcm24` clamps to ±1 and rounds x · 2²³, so that samples of 16 or 24 bits stay as they are. */
+export function encodeSamples(samples: Float32Array, format: WavSampleFormat): Uint8Array {
+  const width = bytesPerSample(format)
+  const bytes = Buffer.alloc(samples.length * width)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const writers: Record<WavSampleFormat, (sample: number, at: number) => void> = {
+    pcm16: (sample, at) => view.setInt16(at, Math.trunc(Math.max(-1, Math.min(1, sample)) * 32767), true),
+    pcm24: (sample, at) =>
+      bytes.writeIntLE(Math.max(-(2 ** 23), Math.min(2 ** 23 - 1, Math.round(sample * 2 ** 23))), at, 3),
+    float32: (sample, at) => view.setFloat32(at, sample, true),
+  }
+  const write = writers[format]
+  for (let i = 0; i < samples.length; i++) write(samples[i] as number, i * width)
   return bytes
 }
 

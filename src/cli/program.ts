@@ -5,7 +5,9 @@ import { addApply } from './apply.ts'
 import { addCompletion } from './completion.ts'
 import { addDoctor } from './doctor.ts'
 import { addEncodeCaptions } from './encode-captions.ts'
+import { addFixDataset } from './fix-dataset.ts'
 import { addInspectDataset } from './inspect-dataset.ts'
+import { addMakePairs } from './make-pairs.ts'
 import { addPreview } from './preview.ts'
 import { addPull } from './pull.ts'
 import { openOutput, reportError } from './run-command.ts'
@@ -40,6 +42,8 @@ function createProgram(jsonProgress: boolean): Command {
     .helpCommand(false) // its own says nothing about an unknown command
     .addHelpText('after', examples)
   addInspectDataset(program)
+  addFixDataset(program)
+  addMakePairs(program)
   addTrain(program)
   addPreview(program)
   addApply(program)
@@ -67,6 +71,7 @@ function addHelp(program: Command) {
 const examples = `
 Examples:
   check the data       ltx-a2a inspect-dataset pairs.zip
+  repair it            ltx-a2a fix-dataset pairs.zip --out fixed.zip
   train on it          ltx-a2a train --data pairs.zip --trigger-phrase tonech4nge
   hear the result      ltx-a2a preview --lora lora.safetensors --ref voice.wav
 

@@ -129,6 +129,24 @@ export function wordOrInteger<const Word extends string>(
   }
 }
 
+export type Range = { from: number; to: number }
+
+/** Two numbers with a colon between, `5:30`, or one that is both. */
+export function range(min: number, max: number): ValueType<Range> {
+  const error = mustBe(`two numbers from ${min} to ${max}, such as ${max / 4}:${max / 2}`)
+  const bound = z.number(error).min(min, error).max(max, error)
+  return {
+    schema: z.object({ from: bound, to: bound }, error).refine(({ from, to }) => from <= to, error),
+    placeholder: '<from:to>',
+    range: `${min} to ${max}`,
+    parseText: (text) => {
+      const [from = '', to = from, ...others] = text.split(':')
+      const numbers = { from: parseNumber(from), to: parseNumber(to) }
+      return others.length === 0 && Object.values(numbers).every((value) => typeof value === 'number') ? numbers : text
+    },
+  }
+}
+
 export function positive(max: number): ValueType<number> {
   const error = mustBe(`a number above 0 and at most ${max}`)
   return { ...numeric(`above 0, at most ${max}`), schema: z.number(error).gt(0, error).max(max, error) }

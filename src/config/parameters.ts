@@ -13,6 +13,7 @@ import {
   paths,
   phrase,
   positive,
+  range,
   text,
   toggle,
   wordOrInteger,
@@ -279,6 +280,60 @@ export const inspectParameters = {
     required: false as const,
     defaultText: 'the zip in this folder',
   },
+}
+
+/** The reasons for which `fix-dataset` rejects pairs that a training could use. */
+export const rejectionReasons = ['silent', 'clipped', 'duplicate'] as const
+
+export const fixParameters = {
+  audio_duration_seconds: {
+    ...dataParameters.audio_duration_seconds,
+    help: 'length of a clip; a side that is silent for longer is rejected',
+  },
+  keep: {
+    ...data,
+    ...listOf(choice(rejectionReasons), ','),
+    extension,
+    default: [],
+    defaultText: 'none',
+    help: 'pairs to keep although they are silent, clipped or duplicates; clipped where distortion is intended',
+  },
+}
+
+/** The effects that `make-pairs` knows by name. */
+export const effectPresets = ['telephone', 'radio', 'vinyl', 'room', 'mp3-64k', 'clipping', 'noise'] as const
+
+export type EffectPreset = (typeof effectPresets)[number]
+
+const pairs = { group: 'Pairs', extension }
+
+export const makePairsParameters = {
+  clean: {
+    ...pairs,
+    ...listOf(path('<path>')),
+    required: true as const,
+    help: 'folder, zip, URL or file of clean recordings; may be repeated',
+  },
+  effect: {
+    ...pairs,
+    ...text(),
+    required: true as const,
+    help: `${effectPresets.slice(0, -1).join(', ')} or ${effectPresets.at(-1)}; or a filter graph of ffmpeg such as highpass=f=300,acrusher=bits=6`,
+  },
+  direction: {
+    ...pairs,
+    ...choice(['restore', 'apply']),
+    default: 'restore' as const,
+    help: 'restore: _start has the effect and _end is clean, for a LoRA that removes the effect; apply: the reverse',
+  },
+  snr: {
+    ...pairs,
+    ...range(-20, 80),
+    default: { from: 5, to: 30 },
+    defaultText: '5:30',
+    help: 'for noise: the signal-to-noise ratio in dB, drawn for each pair',
+  },
+  seed: { ...pairs, ...seed, help: 'the same seed draws the same strengths and gives the same bytes' },
 }
 
 /** The parameters that decide which texts are encoded, and by which model. */

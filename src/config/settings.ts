@@ -15,8 +15,10 @@ import {
 import {
   applyParameters,
   encodeParameters,
+  fixParameters,
   inspectParameters,
   isVideoField,
+  makePairsParameters,
   previewParameters,
   trainParameters,
   videoFields,
@@ -43,6 +45,12 @@ export type TrainSettings = Readonly<
 
 /** Frozen. Without `trainingDataUrl` the dataset is looked for in the current folder. */
 export type InspectSettings = Readonly<CamelCased<Values<typeof inspectParameters>>>
+
+/** Frozen. */
+export type FixSettings = Readonly<CamelCased<Values<typeof fixParameters>>>
+
+/** Frozen. */
+export type MakePairsSettings = Readonly<CamelCased<Values<typeof makePairsParameters>>>
 
 /** Frozen. `prompts` are all texts beside the captions: prompts of the previews, the trigger phrase, the negative prompt. */
 export type EncodeSettings = Readonly<
@@ -128,6 +136,18 @@ export function resolveInspectSettings(sources: SettingsSources): Resolved<Inspe
   const values = camelCased(checkValues(inspectParameters, given, originOf(sources)))
   refuseSplitting(values)
   return { settings: Object.freeze(values), notices }
+}
+
+/** The settings of `fix-dataset`. @throws UserError for the first wrong value. */
+export const resolveFixSettings = (flags: Flags): FixSettings =>
+  Object.freeze(camelCased(checkValues(fixParameters, valuesFromFlags(fixParameters, flags))))
+
+/** The settings of `make-pairs`. @throws UserError for the first missing or wrong value. */
+export function resolveMakePairsSettings(flags: Flags): MakePairsSettings {
+  const settings = camelCased(checkValues(makePairsParameters, valuesFromFlags(makePairsParameters, flags)))
+  if (flags.snr !== undefined && settings.effect !== 'noise')
+    throw new UserError(`--snr has no effect on ${settings.effect}`, { hint: 'leave it out, or use --effect noise' })
+  return Object.freeze(settings)
 }
 
 /** The settings of `encode-captions`, which may come from the job file of a training. @throws UserError as above. */

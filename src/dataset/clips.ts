@@ -1,8 +1,6 @@
 /** Fitted clips: made from recordings, stored until they are encoded, and written as a dataset of their own. Two channels, 16 kHz, all of one length. */
-import { once } from 'node:events'
-import { createWriteStream, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
-import yazl from 'yazl'
 import { decodeAudio } from '../audio/decode.ts'
 import { resample } from '../audio/resample.ts'
 import { stretchTo } from '../audio/stretch.ts'
@@ -20,6 +18,7 @@ import type { Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
 import { isDiskFull, makeTempFolder, temporaryPath } from '../platform/files.ts'
 import { type DatasetOptions, type SideFit, stretchLimit } from './fit-plan.ts'
+import { createZip } from './zip-writer.ts'
 
 /** A pair ready to be encoded: both waveforms stereo, 16 kHz, `int(seconds · 16000)` samples. */
 export type FittedPair = { name: string; caption: string; reference: Waveform; target: Waveform }
@@ -165,31 +164,24 @@ export type DebugDataset = {
 
 /** @param plan is written as plan.json. */
 export function createDebugDataset(path: string, plan: object): DebugDataset {
-  const zip = new yazl.ZipFile()
   const temporary = temporaryPath(path)
-  const file = createWriteStream(temporary)
-  const written = once(zip.outputStream.pipe(file), 'close')
-  written.catch(() => undefined) // an error such as a full disk is thrown by `finish`
-  const mtime = new Date(1980, 0, 1) // the same clips give the same bytes
-  const add = (name: string, bytes: Uint8Array | string) => zip.addBuffer(Buffer.from(bytes), name, { mtime })
+  const zip = createZip(temporary)
   const stems = new Set<string>()
-  add('plan.json', `${JSON.stringify(plan, null, 2)}\n`)
+  zip.addBytes('plan.json', `${JSON.stringify(plan, null, 2)}\n`)
   return {
     add: ({ name, caption, reference, target }) => {
       const stem = archiveStem(name, stems)
       stems.add(stem)
-      add(`${stem}_start.wav`, encodeWav(reference))
-      add(`${stem}_end.wav`, encodeWav(target))
-      if (caption) add(`${stem}.txt`, `${caption}\n`)
+      zip.addBytes(`${stem}_start.wav`, encodeWav(reference))
+      zip.addBytes(`${stem}_end.wav`, encodeWav(target))
+      if (caption) zip.addBytes(`${stem}.txt`, `${caption}\n`)
     },
     finish: async () => {
-      zip.end()
-      await written
+      await zip.finish()
       await rename(temporary, path)
     },
     close: async () => {
-      file.destroy()
-      await written.catch(() => undefined)
+      await zip.close()
       await rm(temporary, { force: true })
     },
   }

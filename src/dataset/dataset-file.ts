@@ -21,8 +21,27 @@ export type Pair = { name: string; reference: string; target: string; caption?: 
 /** `name` is that of the pair; the extension includes its dot and is in lower case. */
 export type NamedFile = { role: Role; name: string; extension: string; path: string }
 
-/** The files that have to do with pairs. Hidden files, `__MACOSX`, and files such as pictures have not. */
-export const namedFiles = (paths: readonly string[]): NamedFile[] => paths.filter(isVisible).flatMap(classify)
+/** The files that have to do with pairs. Hidden files, `__MACOSX`, rejected files, and files such as pictures have not. */
+export function namedFiles(paths: readonly string[]): NamedFile[] {
+  const isRejected = rejectedFiles(paths)
+  return paths.filter((path) => isVisible(path) && isRejected(path) === undefined).flatMap(classify)
+}
+
+/** The folder in which `fix-dataset` keeps what it rejected, and the file in it that says why. */
+export const rejectedFolder = 'rejected'
+export const reasonsFile = 'reasons.txt'
+
+/** Tells for each path the part below the folder of rejected files; undefined for all others. Only the file with the reasons makes it such a folder. */
+export function rejectedFiles(paths: readonly string[]): (path: string) => string | undefined {
+  const suffix = `${rejectedFolder}/${reasonsFile}`
+  const folders = paths
+    .filter((path) => path === suffix || path.endsWith(`/${suffix}`))
+    .map((path) => path.slice(0, -reasonsFile.length))
+  return (path) => {
+    const folder = folders.find((folder) => path.startsWith(folder))
+    return folder === undefined ? undefined : path.slice(folder.length)
+  }
+}
 
 /** Excludes files that macOS adds to folders and archives, and other hidden files. */
 export const isVisible = (path: string) =>

@@ -9,8 +9,9 @@ import { sum } from '../platform/statistics.ts'
 import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
 import type { ClipStore } from './clips.ts'
+import type { Pair } from './dataset-file.ts'
 import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
-import { type DatasetPair, durationsOf, inspectPair, silentReason } from './pair-inspection.ts'
+import { type DatasetPair, durationsOf, type InspectedPair, inspectPair, silentReason } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
 import { bySeverity, condenseProblems, type Problem } from './problem.ts'
 import { openSource, type Source } from './source.ts'
@@ -45,11 +46,11 @@ export type InspectProgress = { done: number; total: number; pair: string }
 const maxDecoders = 2
 
 export type InspectSourceOptions = {
-  onProgress?: (progress: InspectProgress) => void
+  onProgress?: ((progress: InspectProgress) => void) | undefined
   /** Whether to measure and compare the sound, which the advice needs. */
   analyzeSound?: boolean
   /** Where to put the fitted clips of all pairs that are used. */
-  clips?: ClipStore
+  clips?: ClipStore | undefined
 }
 
 /**
@@ -62,21 +63,11 @@ export async function inspectSource(
   options: DatasetOptions,
   { onProgress, analyzeSound = false, clips }: InspectSourceOptions = {},
 ): Promise<Dataset> {
-  await findFfmpeg() // rather than report every file as unreadable
   const found = findPairs(source.paths)
-  const stop = createUnreadableStop()
-  let done = 0
-  const results = await mapConcurrently(found.pairs, maxDecoders, async (pair, i) => {
-    if (stop.position() < i) return undefined
-    const result = await inspectPair(source, pair, options, { analyzeSound, clips })
-    stop.add(i, isReadable(result.pair))
-    onProgress?.({ done: ++done, total: found.pairs.length, pair: pair.name })
-    return result
-  })
-  const inspected = results.slice(0, stop.position() + 1).filter((result) => result !== undefined)
+  const { inspected, notRead } = await inspectPairs(source, found.pairs, options, { onProgress, analyzeSound, clips })
   const pairs = inspected.map(({ pair }) => pair)
   const problems = [
-    ...pairsNotRead(found.pairs.length - pairs.length),
+    ...notRead,
     ...source.problems,
     ...found.problems,
     ...inspected.flatMap(({ problems }) => problems),
@@ -92,6 +83,30 @@ export async function inspectSource(
     counts: countPairs(pairs),
     ...(analyzeSound && { advice: adviseOn(inspected, options) }),
   }
+}
+
+/**
+ * Decodes and inspects pairs, in their order. After many unreadable ones in a row the others are left out, which is the problem in `notRead`.
+ * @throws UserError without ffmpeg.
+ */
+export async function inspectPairs(
+  source: Source,
+  pairs: readonly Pair[],
+  options: DatasetOptions,
+  { onProgress, analyzeSound = false, clips }: InspectSourceOptions = {},
+): Promise<{ inspected: InspectedPair[]; notRead: Problem[] }> {
+  await findFfmpeg() // rather than report every file as unreadable
+  const stop = createUnreadableStop()
+  let done = 0
+  const results = await mapConcurrently(pairs, maxDecoders, async (pair, i) => {
+    if (stop.position() < i) return undefined
+    const result = await inspectPair(source, pair, options, { analyzeSound, clips })
+    stop.add(i, isReadable(result.pair))
+    onProgress?.({ done: ++done, total: pairs.length, pair: pair.name })
+    return result
+  })
+  const inspected = results.slice(0, stop.position() + 1).filter((result) => result !== undefined)
+  return { inspected, notRead: pairsNotRead(pairs.length - inspected.length) }
 }
 
 /** This many pairs in a row are enough to see that something is wrong with all of them. */

@@ -16,7 +16,7 @@ import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Interrupted, UserError } from './errors.ts'
-import { replaceFile, replaceFileWith, temporaryPath } from './files.ts'
+import { makeTempFolder, replaceFile, replaceFileWith, temporaryPath } from './files.ts'
 
 export type OutputOptions = {
   /** The files and folders that the command reads, as paths or URLs. None of them is ever overwritten. */
@@ -41,10 +41,10 @@ export type OutputFile = {
    */
   write(parts: Iterable<Uint8Array | string>, signal?: AbortSignal): Promise<void>
   /**
-   * Replaces a file by the one that `fill` writes at a temporary path. Not for streams.
-   * @throws UserError when the path was taken since it was checked; whatever `fill` throws, and then nothing is replaced.
+   * The same for content that is too large for memory: `fill` writes it to a temporary path.
+   * @throws as `write` does; whatever `fill` throws, and then nothing is replaced.
    */
-  fill(fill: (temporary: string) => Promise<void>): Promise<void>
+  fill(fill: (temporary: string) => Promise<void>, signal?: AbortSignal): Promise<void>
 }
 
 /**
@@ -61,7 +61,7 @@ export function openOutputFile(path: string, options: OutputOptions): OutputFile
       isStdout: descriptor === 1,
       isStream: true,
       write: (parts, signal) => writeToDescriptor(descriptor, path, parts, signal),
-      fill: () => Promise.reject(notAFile(path)),
+      fill: (fill, signal) => fillStream(fill, (parts) => writeToDescriptor(descriptor, path, parts, signal)),
     }
   }
   const check = () => checkPath(path, options)
@@ -75,15 +75,47 @@ export function openOutputFile(path: string, options: OutputOptions): OutputFile
       if (target.isStream) return writeToStream(target.file, parts, signal)
       replaceFile(target.file, parts)
     },
-    fill: async (fill) => {
-      const target = check()
-      if (target.isStream) throw notAFile(path)
-      await replaceFileWith(target.file, fill)
+    fill: async (fill, signal) => {
+      const { file, isStream } = check()
+      if (isStream) return fillStream(fill, (parts) => writeToStream(file, parts, signal))
+      await replaceFileWith(file, async (temporary) => {
+        await fill(temporary)
+        check()
+      })
     },
   }
 }
 
-const notAFile = (path: string) => new UserError(`${path} is not a regular file`, { hint: 'choose another --out' })
+/** Passes the content of a temporary file on. */
+async function fillStream(
+  fill: (temporary: string) => Promise<void>,
+  write: (parts: Iterable<Uint8Array>) => Promise<void>,
+) {
+  const folder = await makeTempFolder()
+  try {
+    const file = folder.newFile('')
+    await fill(file)
+    await write(partsOf(file))
+  } finally {
+    await folder.remove()
+  }
+}
+
+const partBytes = 2 ** 20
+
+function* partsOf(file: string): Generator<Uint8Array> {
+  const fd = openSync(file, 'r')
+  try {
+    for (;;) {
+      const bytes = Buffer.alloc(partBytes)
+      const length = readSync(fd, bytes)
+      if (length === 0) return
+      yield bytes.subarray(0, length)
+    }
+  } finally {
+    closeSync(fd)
+  }
+}
 
 /** `-`, `/dev/stdout`, `/dev/fd/3`: opening these again would lose the position of a file, and fails for sockets. */
 function descriptorOf(path: string): number | undefined {

@@ -7,6 +7,8 @@ describe('help', () => {
   it.each([
     ['--help'],
     ['inspect-dataset --help'],
+    ['fix-dataset --help'],
+    ['make-pairs --help'],
     ['train --help'],
     ['preview --help'],
     ['pull --help'],
@@ -57,6 +59,8 @@ it.each([
   ['train --config'],
   ['encode-captions --data pairs --out'],
   ['inspect-dataset pairs --html'],
+  ['fix-dataset pairs --out'],
+  ['make-pairs --out'],
   ['pull --out'],
   ['setup-tensorflow --from'],
   ['setup-tensorflow --python'],

@@ -41,6 +41,8 @@ describe('an output that is an input is refused, and the input is kept: ', () =>
     ['inspect-dataset pairs --html pairs/a.txt --force', 'pairs/a.txt'],
     ['inspect-dataset --config job.json --html job.json --force', 'job.json'],
     ['encode-captions --config job.json --out job.json', 'job.json'],
+    ['fix-dataset pairs.zip --out pairs.zip --force', 'pairs.zip'],
+    ['fix-dataset pairs --out new/../pairs/a.txt --force', 'pairs/a.txt'],
     ['encode-captions --data pairs.zip --out pairs.zip --force', 'pairs.zip'],
     ['encode-captions --data pairs --out pairs/a.txt', 'pairs/a.txt'],
     ['encode-captions --data pairs --model base.safetensors --out base.safetensors', 'base.safetensors'],
@@ -59,6 +61,8 @@ describe('an existing file that the command did not write is kept: ', () => {
     ['preview --ref voice.wav --out notes'],
     ['inspect-dataset pairs --html notes'],
     ['encode-captions --data pairs --out notes'],
+    ['fix-dataset pairs --out notes'],
+    ['make-pairs --clean pairs --effect noise --out notes'],
   ])('%s', async (line) => {
     const cwd = workplace()
     writeFileSync(join(cwd, 'notes'), 'mine')

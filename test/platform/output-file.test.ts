@@ -92,6 +92,35 @@ describe('an existing file', () => {
     expect(readFileSync(path, 'utf8')).toBe('new')
   })
 
+  it('is replaced only when the file that takes its place is complete', async () => {
+    const folder = newFolder()
+    const path = fileIn(folder, 'out', marker)
+    const output = openOutputFile(path, { inputs: [], marker })
+    const failure = output.fill(async (temporary) => {
+      writeFileSync(temporary, 'half')
+      throw new Error('broken')
+    })
+    await expect(failure).rejects.toThrow('broken')
+    expect([readFileSync(path, 'utf8'), readdirSync(folder)]).toEqual([marker, ['out']])
+    await output.fill(async (temporary) => {
+      writeFileSync(temporary, 'whole')
+      expect(readFileSync(path, 'utf8')).toBe(marker)
+    })
+    expect([readFileSync(path, 'utf8'), readdirSync(folder)]).toEqual(['whole', ['out']])
+  })
+
+  it('that appears while a file is produced is kept', async () => {
+    const folder = newFolder()
+    const path = join(folder, 'out')
+    const output = openOutputFile(path, { inputs: [], marker })
+    const taken = output.fill(async (temporary) => {
+      writeFileSync(temporary, 'new')
+      writeFileSync(path, 'of someone else')
+    })
+    await expect(taken).rejects.toThrow('exists already')
+    expect([readFileSync(path, 'utf8'), readdirSync(folder)]).toEqual(['of someone else', ['out']])
+  })
+
   it('that appears during the work is kept', async () => {
     const path = join(newFolder(), 'result.wav')
     const output = openOutputFile(path, { inputs: [], marker })

@@ -1,6 +1,7 @@
 /** How well two signals match: at every lag, with the Fourier transform, or as they are. */
 import FFT from 'fft.js'
 import { mean } from '../../platform/statistics.ts'
+import { nextPowerOfTwo, spectrum } from '../fourier.ts'
 
 export type CrossCorrelation = {
   /** `values[maxLag + lag]` is the match when the second signal is taken `lag` samples later; 1 is a perfect match. */
@@ -20,7 +21,7 @@ export function crossCorrelation(
 ): CrossCorrelation {
   const size = nextPowerOfTwo(Math.max(first.length, second.length) + maxLag + 1)
   const fft = new FFT(size)
-  const [a, b] = [spectrum(fft, first, size), spectrum(fft, second, size)]
+  const [a, b] = [spectrum(fft, first), spectrum(fft, second)]
   const product = crossSpectrum(a, b, whitening)
   const raw = fft.createComplexArray()
   fft.inverseTransform(raw, product)
@@ -31,20 +32,6 @@ export function crossCorrelation(
     return norm > 0 ? value / norm : 0
   })
   return { values, maxLag }
-}
-
-const nextPowerOfTwo = (atLeast: number) => 2 ** Math.ceil(Math.log2(Math.max(2, atLeast)))
-
-/** Complex numbers, real and imaginary parts interleaved. */
-function spectrum(fft: FFT, samples: Float32Array, size: number): number[] {
-  const padded = new Array<number>(size).fill(0)
-  samples.forEach((sample, i) => {
-    padded[i] = sample
-  })
-  const transformed = fft.createComplexArray() as number[]
-  fft.realTransform(transformed, padded)
-  fft.completeSpectrum(transformed)
-  return transformed
 }
 
 /** conj(a) · b, each bin divided by its magnitude to the power of `whitening`. */

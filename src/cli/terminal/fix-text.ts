@@ -1,0 +1,59 @@
+/** The repair of a dataset as text for the terminal. */
+import { Chalk } from 'chalk'
+import { fileName } from '../../dataset/dataset-file.ts'
+import { lagText } from '../../dataset/findings.ts'
+import { findingText } from '../../dataset/problem.ts'
+import type { FixPlan, PlannedPair } from '../../dataset/repair/fix-plan.ts'
+import { countText, decimalText, listText, plain } from '../../platform/text.ts'
+
+/** How many names a finding or the unused files show. */
+const mostNames = 4
+
+/** @param out the file that was written; null for a dry run. */
+export function fixText(plan: FixPlan, out: string | null, { color = false }: { color?: boolean } = {}): string {
+  const chalk = new Chalk({ level: color ? 1 : 0 })
+  const { pairs, rejected, unused, remaining, counts } = plan
+  const changes = pairs.flatMap((pair) => {
+    const texts = changesOf(pair)
+    return texts.length > 0 ? [`${plain(pair.name)}: ${texts.join('; ')}`] : []
+  })
+  const sections = [
+    changes,
+    rejected.map(({ name, kind, reason }) => {
+      const what = kind === 'caption' ? 'caption rejected' : 'rejected'
+      return `${chalk.yellow(`${plain(name)}: ${what}`)} (${plain(reason)})`
+    }),
+    rejected.some(({ kind }) => kind === 'clipped')
+      ? ['Where the distortion is intended, --keep clipped keeps clipped pairs.']
+      : [],
+    unused.length > 0
+      ? [`${countText(unused.length, 'other file')} left out: ${listText(unused.map(plain), mostNames)}`]
+      : [],
+    remaining.flatMap((finding) => [
+      `${chalk.cyan('left to you:')} ${plain(findingText(finding, mostNames))}`,
+      `  ${chalk.dim(finding.hint)}`,
+    ]),
+  ]
+  const all = [`${countText(counts.pairs, 'pair')}`, `${counts.changed} changed`, `${counts.rejected} rejected`].join(
+    ', ',
+  )
+  const summary = `${chalk.bold(out === null ? `${plain(plan.name)} (nothing was written)` : plain(out))}: ${all}`
+  return [...sections.filter((lines) => lines.length > 0).map((lines) => lines.join('\n')), summary].join('\n\n')
+}
+
+/** Seconds: less is shown as 0 ms. */
+const shownLag = 0.0005
+
+function changesOf({ name, reference, target, lagSeconds, driftPpm, gainDb }: PlannedPair): string[] {
+  const isStandard = (from: string, side: string) =>
+    fileName(from)
+      .normalize('NFC')
+      .replace(/\.[^.]*$/, '') === `${name}_${side}`
+  const isRenamed = !isStandard(reference.from, 'start') || !isStandard(target.from, 'end')
+  return [
+    ...(isRenamed ? [`renamed from ${plain(reference.from)} and ${plain(target.from)}`] : []),
+    ...(Math.abs(lagSeconds) >= shownLag ? [`lag of ${lagText(lagSeconds)} removed`] : []),
+    ...(driftPpm !== 0 ? [`drift of ${decimalText(driftPpm, 1)} ppm removed by resampling the target`] : []),
+    ...(gainDb !== 0 ? [`${gainDb > 0 ? '+' : ''}${decimalText(gainDb, 1)} dB on both sides`] : []),
+  ]
+}

@@ -1,0 +1,79 @@
+/** Clean recordings, each of which becomes a pair: from folders, zips, URLs and single files. */
+import { existsSync } from 'node:fs'
+import { extname } from 'node:path'
+import { audioExtensions } from '../audio/decode.ts'
+import { fileNameOf, parseLocation, shownLocation } from '../net/location.ts'
+import { UserError } from '../platform/errors.ts'
+import { fileName, isVisible } from './dataset-file.ts'
+import { safeName, uniqueName } from './repair/names.ts'
+import { openSource, type SourceOptions } from './source.ts'
+
+export type CleanFile = {
+  /** A valid name for the pair. */
+  name: string
+  /** What it is called in messages: its path, also inside of a zip or a folder. */
+  path: string
+  withFile<Result>(use: (file: string) => Promise<Result>): Promise<Result>
+  /** Of its caption, `<name>.txt` beside it. */
+  withCaption?: (use: (file: string) => Promise<void>) => Promise<void>
+}
+
+export type CleanFiles = {
+  files: readonly CleanFile[]
+  close(): Promise<void>
+}
+
+/**
+ * @param locations folders, zips or URLs as `openSource` takes them, and audio files.
+ * @throws UserError when a location cannot be opened, or has no audio.
+ */
+export async function openCleanFiles(locations: readonly string[], options: SourceOptions = {}): Promise<CleanFiles> {
+  const taken = new Set<string>()
+  const files: CleanFile[] = []
+  const opened: { close(): Promise<void> }[] = []
+  const close = async () => {
+    for (const source of opened) await source.close()
+  }
+  const nameOf = (path: string) => uniqueName(safeName(stemOf(fileName(path))), taken)
+  try {
+    for (const location of locations) {
+      const parsed = parseLocation(location)
+      if (parsed.kind === 'path' && isAudio(parsed.path)) {
+        files.push(singleFile(parsed.path, nameOf(fileNameOf(parsed))))
+        continue
+      }
+      const source = await openSource(location, options)
+      opened.push(source)
+      const paths = source.paths.filter((path) => isVisible(path) && isAudio(path))
+      if (paths.length === 0)
+        throw new UserError(`${shownLocation(parsed)} has no recordings`, { hint: 'put audio files into it' })
+      for (const path of paths) {
+        const caption = `${stemOf(path)}.txt`
+        files.push({
+          name: nameOf(path),
+          path,
+          withFile: (use) => source.withFile(path, use),
+          ...(source.paths.includes(caption) && { withCaption: (use) => source.withFile(caption, use) }),
+        })
+      }
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { files, close }
+}
+
+const isAudio = (path: string) => audioExtensions.includes(extname(path).toLowerCase())
+
+const stemOf = (path: string) => path.slice(0, path.length - extname(path).length)
+
+function singleFile(path: string, name: string): CleanFile {
+  const caption = `${stemOf(path)}.txt`
+  return {
+    name,
+    path,
+    withFile: (use) => use(path),
+    ...(existsSync(caption) && { withCaption: (use) => use(caption) }),
+  }
+}

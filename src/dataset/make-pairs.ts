@@ -1,0 +1,174 @@
+/** Pairs from recordings of one side only: the other side is the recording with an effect. */
+import { drawEffect, type Strengths } from '../audio/effects/presets.ts'
+import { type Convert, decodeToFile, runStages, type SoundFile, type Stage } from '../audio/effects/stages.ts'
+import { FfmpegError, findFfmpeg } from '../audio/ffmpeg.ts'
+import { deinterleave, interleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
+import type { Limits } from '../config/limits.ts'
+import { effectPresets } from '../config/parameters.ts'
+import type { MakePairsSettings } from '../config/settings.ts'
+import { UserError } from '../platform/errors.ts'
+import { makeTempFolder, type TempFolder } from '../platform/files.ts'
+import type { OutputFile } from '../platform/output-file.ts'
+import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
+import { randomFor } from '../platform/random.ts'
+import { countText } from '../platform/text.ts'
+import { type CleanFile, openCleanFiles } from './clean-files.ts'
+import { type Problem, problemFrom } from './problem.ts'
+import { writeChanged } from './repair/side-change.ts'
+import { createZip, type ZipWriter } from './zip-writer.ts'
+
+/** The comment of the zip, so that the next run may replace it. */
+export const madePairsMarker = 'ltx-a2a make-pairs'
+
+/** The file in the zip that says how it was made. It is no part of a pair, and the inspection ignores it. */
+const recordName = 'make-pairs.json'
+
+export type MadePair = {
+  name: string
+  /** The clean recording. */
+  source: string
+  strengths: Strengths
+  /** Of both sides, so that neither is above full scale. */
+  gainDb: number
+}
+
+export type MadePairs = Pick<MakePairsSettings, 'effect' | 'direction' | 'seed'> & {
+  pairs: MadePair[]
+  /** Recordings that could not be used. */
+  problems: Problem[]
+}
+
+/**
+ * Makes a pair of each clean recording and writes them as a zip. A recording that cannot be used becomes a problem, and the others go on.
+ * @throws UserError where the effect does not work or no recording can be used; Interrupted when the signal was aborted. Then nothing is written.
+ */
+export async function makePairs(
+  settings: MakePairsSettings,
+  output: OutputFile,
+  { limits, ...runOptions }: RunOptions<ProgressEvent> & { limits?: Limits | undefined } = {},
+): Promise<MadePairs> {
+  const reporter = createReporter<ProgressEvent>(runOptions)
+  const { effect, direction, seed } = settings
+  const made: MadePairs = { effect, direction, seed, pairs: [], problems: [] }
+  await findFfmpeg() // rather than report every recording
+  const clean = await openCleanFiles(settings.clean, { limits, signal: runOptions.signal })
+  try {
+    await output.fill(async (path) => {
+      const zip = createZip(path)
+      try {
+        await addPairs(zip, clean.files, made, { settings, limits, reporter })
+        await zip.finish(madePairsMarker)
+      } finally {
+        await zip.close()
+      }
+    }, runOptions.signal)
+  } finally {
+    await clean.close()
+  }
+  await reporter.settled()
+  return made
+}
+
+type MakeOptions = { settings: MakePairsSettings; limits: Limits | undefined; reporter: Reporter }
+
+async function addPairs(zip: ZipWriter, files: readonly CleanFile[], made: MadePairs, options: MakeOptions) {
+  const { reporter } = options
+  const stage = reporter.stage('Making pairs', files.length, 'recordings')
+  for (const [i, file] of files.entries()) {
+    reporter.throwIfAborted()
+    const folder = await makeTempFolder() // for one pair, and removed after it
+    try {
+      made.pairs.push(await addPair(zip, file, folder, options, made.pairs.length === 0))
+    } catch (error) {
+      if (error instanceof EffectError) throw error
+      made.problems.push(problemFrom(error, { file: file.path }))
+    } finally {
+      await folder.remove()
+    }
+    stage.update(i + 1)
+  }
+  if (made.pairs.length === 0) throw noPair(made.problems)
+  const { effect, direction, seed, pairs } = made
+  zip.addBytes(recordName, `${JSON.stringify({ madeBy: madePairsMarker, effect, direction, seed, pairs }, null, 2)}\n`)
+  stage.finish(countText(pairs.length, 'pair'))
+}
+
+function noPair(problems: readonly Problem[]) {
+  const [first] = problems
+  if (!first) throw new Error('there were no recordings')
+  const others = problems.length > 1 ? ` (and ${problems.length - 1} more like this)` : ''
+  return new UserError(`no recording can be used: ${first.message}${others}`, { hint: first.hint })
+}
+
+/** The effect itself is wrong, so that no recording can be used. */
+class EffectError extends UserError {}
+
+async function addPair(
+  zip: ZipWriter,
+  file: CleanFile,
+  folder: TempFolder,
+  { settings, limits }: MakeOptions,
+  isFirst: boolean,
+): Promise<MadePair> {
+  const { effect, seed, snr } = settings
+  const { name, path } = file
+  const drawn = drawEffect(effect, randomFor(seed, 'strengths', name), { snr })
+  const clean = await file.withFile((local) => decodeToFile(local, { folder, limits, name: path, convert: mixToTwo }))
+  if (clean.level.peak <= silencePeak) throw new UserError(`${path} is silent`, { hint: 'leave it out' })
+  const stages = drawn.stages(randomFor(seed, 'noise', name))
+  const changed = await applyEffect(clean, stages, { effect, path, folder, limits }).catch((error) => {
+    // what fails for the first recording fails for all of them
+    if (isFirst && error instanceof UserError)
+      throw new EffectError(error.message, { hint: error.hint, cause: error.cause })
+    throw error
+  })
+  const gainDb = gainBelowFullScale(Math.max(clean.level.peak, changed.level.peak))
+  const write = async ({ path: from, level }: SoundFile) => {
+    const written = folder.newFile('.wav')
+    const change = { start: 0, step: 1, frames: clean.level.frames, gainDb }
+    await writeChanged(from, written, change, { peak: level.peak, name: path, limits })
+    return written
+  }
+  const written = { clean: await write(clean), changed: await write(changed) } // both, before one of them is in the zip
+  const isRestored = settings.direction === 'restore'
+  await zip.addFile(`${name}_start.wav`, isRestored ? written.changed : written.clean)
+  await zip.addFile(`${name}_end.wav`, isRestored ? written.clean : written.changed)
+  await file.withCaption?.((caption) => zip.addFile(`${name}.txt`, caption))
+  return { name, source: path, strengths: drawn.strengths, gainDb }
+}
+
+/** As the training does: more than two channels are mixed to stereo. */
+const mixToTwo: Convert = (block, { sampleRate, channelCount }) => {
+  if (channelCount <= 2) return { samples: block, channelCount }
+  return { samples: interleave(toStereo(deinterleave(block, channelCount, sampleRate))), channelCount: 2 }
+}
+
+/** In seconds. Filters may keep a little at their end, which becomes silence; what is missing more was not there to be heard. */
+const mostMissing = 0.1
+
+/** @throws UserError with what ffmpeg says, and where the effect changes the length or leaves nothing. */
+async function applyEffect(
+  clean: SoundFile,
+  stages: readonly Stage[],
+  { effect, path, ...options }: { effect: string; path: string; folder: TempFolder; limits: Limits | undefined },
+): Promise<SoundFile> {
+  const changed = await runStages(clean, stages, options).catch((cause) => {
+    if (!(cause instanceof FfmpegError)) throw cause
+    throw new UserError(`ffmpeg cannot apply the effect ${effect} to ${path}: ${cause.reason}`, {
+      hint: `use ${effectPresets.join(', ')}, or a filter graph with one input and one output`,
+    })
+  })
+  const [seconds, all] = [changed, clean].map(({ level }) => level.frames / level.sampleRate) as [number, number]
+  if (seconds < all - mostMissing)
+    throw new UserError(`the effect ${effect} makes ${seconds.toFixed(2)} s of the ${all.toFixed(2)} s of ${path}`, {
+      hint: 'both sides of a pair must have the same length: use filters that keep it',
+    })
+  if (changed.level.peak <= silencePeak)
+    throw new UserError(`the effect ${effect} leaves nothing of ${path}`, { hint: 'use a weaker effect' })
+  return changed
+}
+
+/** In dBFS, where a side is above full scale. */
+const loweredPeak = -1
+
+const gainBelowFullScale = (peak: number) => (peak > 1 ? loweredPeak - toDbfs(peak) : 0)

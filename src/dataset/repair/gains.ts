@@ -1,0 +1,31 @@
+/** Gains that make the pairs of a dataset equally loud. Both sides of a pair get the same one, so that what the pair does to the level is kept. */
+import { toDbfs } from '../../audio/waveform.ts'
+import { median } from '../../platform/statistics.ts'
+
+export type PairLevel = {
+  /** Of the target, in LUFS; `null` where it is too short or silent. */
+  loudness: number | null
+  /** The largest absolute sample of both sides. */
+  peak: number
+}
+
+/** In LU. A target that is no further from the median is loud enough. */
+const evenRange = 3
+/** In dBFS. No gain raises a peak above it. */
+const highestPeak = -1
+/** In dB. A smaller gain, which is left where the peak is reached, changes nothing. */
+const smallestGain = 0.1
+
+/**
+ * One gain in decibels for each pair, 0 for most: to the median loudness of the targets, or as close to it as the peak allows. The median and the
+ * loudness that a pair can reach stay the same, so a second time gives no further gains.
+ */
+export function levelGains(levels: readonly PairLevel[]): number[] {
+  const middle = median(levels.flatMap(({ loudness }) => loudness ?? []))
+  return levels.map(({ loudness, peak }) => {
+    if (loudness === null || Math.abs(middle - loudness) <= evenRange) return 0
+    const headroom = Math.max(0, highestPeak - toDbfs(peak))
+    const gain = Math.min(middle - loudness, headroom)
+    return Math.abs(gain) < smallestGain ? 0 : gain
+  })
+}
