@@ -1,4 +1,5 @@
 /** The inspection of a dataset: what would be used, skipped, trimmed and stretched, and why. The result is plain data. */
+import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import type { Limits } from '../config/limits.ts'
 import { type InspectOptions, type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
@@ -50,6 +51,8 @@ export type InspectSourceOptions = {
   analyzeSound?: boolean
   /** Where to put the fitted clips of all pairs that are used. */
   clips?: ClipStore
+  /** Where to put what pairs are compared by, by their names; only where sound is analyzed. */
+  features?: Map<string, PairFeatures>
 }
 
 /**
@@ -60,7 +63,7 @@ export type InspectSourceOptions = {
 export async function inspectSource(
   source: Source,
   options: DatasetOptions,
-  { onProgress, analyzeSound = false, clips }: InspectSourceOptions = {},
+  { onProgress, analyzeSound = false, clips, features }: InspectSourceOptions = {},
 ): Promise<Dataset> {
   await findFfmpeg() // rather than report every file as unreadable
   const found = findPairs(source.paths)
@@ -75,6 +78,7 @@ export async function inspectSource(
   })
   const inspected = results.slice(0, stop.position() + 1).filter((result) => result !== undefined)
   const pairs = inspected.map(({ pair }) => pair)
+  for (const result of inspected) if (result.features) features?.set(result.pair.name, result.features)
   const problems = [
     ...pairsNotRead(found.pairs.length - pairs.length),
     ...source.problems,
