@@ -1,8 +1,51 @@
-/** What the inspection of the dataset found, as messages of a run. */
-import type { Dataset } from '../dataset/dataset.ts'
+/** The inspection of the data of a run, and what it found as messages. */
+import type { TrainSettings } from '../config/settings.ts'
+import {
+  assertTrainable,
+  type Dataset,
+  datasetOptionsOf,
+  type InspectSourceOptions,
+  inspectSource,
+} from '../dataset/dataset.ts'
 import { findingText } from '../dataset/problem.ts'
+import type { Source } from '../dataset/source.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
+
+/**
+ * Inspects data that a run uses, and reports everything that is wrong with it at once.
+ * @param options.onDataset called before the problems are reported.
+ * @throws UserError when no pair can be used.
+ */
+export async function inspectForTraining(
+  source: Source,
+  settings: TrainSettings,
+  {
+    onDataset,
+    ...stores
+  }: Pick<InspectSourceOptions, 'clips' | 'features'> & { onDataset?: (dataset: Dataset) => Promise<void> },
+  reporter: Reporter,
+  label: string,
+): Promise<Dataset> {
+  const stage = reporter.stage(label, source.paths.length, 'files')
+  const dataset = await inspectSource(source, datasetOptionsOf(settings), {
+    ...stores,
+    analyzeSound: true,
+    onProgress: ({ done, total }) => {
+      stage.update((done / total) * source.paths.length)
+      reporter.throwIfAborted()
+    },
+  })
+  const { used, pairs, stretched, trimmed, skipped, clips } = dataset.counts
+  const inClips = clips > used ? `, ${clips} clips` : ''
+  stage.finish(
+    `${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped${inClips}`,
+  )
+  await onDataset?.(dataset)
+  reportInspection(dataset, reporter)
+  assertTrainable(dataset)
+  return dataset
+}
 
 /** How many names a warning lists; the report has all. */
 const mostNames = 4
