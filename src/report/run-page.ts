@@ -70,7 +70,7 @@ function lead({ state, step, steps, metrics, written }: RunReport): Markup {
   const seconds = sum(metrics.map(({ seconds = 0 }) => seconds))
   const progress = {
     running: `step ${step} of ${steps}`,
-    finished: countText(steps, 'step'),
+    finished: step < steps ? `ended early after step ${step} of ${steps}` : countText(steps, 'step'),
     stopped: `stopped after step ${step} of ${steps}`,
   }[state]
   const isEstimable = state === 'running' && step > 0 && seconds > 0
@@ -88,12 +88,12 @@ const verdictColor: Record<LearningVerdict['word'], string> = {
 }
 
 /** What the held-out loss says, in words and as the first chart of the page. */
-function learningSection({ heldOut, metrics, step }: RunReport): Markup | undefined {
+function learningSection({ heldOut, metrics, state, step }: RunReport): Markup | undefined {
   if (!heldOut) return undefined
   const { verdict, best, names } = heldOut
   const [word = '', ...rest] = verdict.sentence.split(':')
   return section(
-    'What it has learned',
+    state === 'running' ? 'What it has learned so far' : 'What it has learned',
     html`<p><b class="${verdictColor[verdict.word]}">${word}</b>:${rest.join(':')}</p>`,
     best &&
       html`<p><b>best.safetensors</b> is ${best.isAverage ? 'the moving average at' : 'the LoRA of'} <b>step ${best.step}</b>, which has the lowest held-out loss: ${best.heldOutLoss.toFixed(4)}.</p>`,

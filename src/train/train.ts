@@ -106,7 +106,7 @@ export async function resumeTraining(
   const { settings, notices } = resolveTrainSettings({ ...changes, savedJob })
   refuseFixedChanges(previous, settings, run.path, changes.options && camelCase)
   return runToEnd(
-    { settings, resumed: { run, previousSettings: previous, heldOut: config.held_out } },
+    { settings, resumed: { run, previousSettings: previous, heldOut: heldOutOf(config) } },
     notices,
     runOptions,
   )
@@ -347,6 +347,9 @@ const configOf = (settings: TrainSettings, heldOut: readonly string[]): RunConfi
   parameters: jobOf(settings),
   ...(holdsOut(settings) && { held_out: heldOut }),
 })
+
+/** Undefined where the run holds out none, or its config was changed by hand. */
+const heldOutOf = ({ held_out }: RunConfig) => (Array.isArray(held_out) ? held_out.map(String) : undefined)
 
 const defaultParent = 'runs'
 

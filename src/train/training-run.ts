@@ -64,7 +64,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       ...(settings.previewInterval > 0 ? [0] : []), // the base, which later ones are compared with
       ...(trainer.step > 0 && arePreviewsDue(trainer.step) ? [trainer.step] : []),
     ].filter((step) => !previews.isDoneAt(step))
-    if (missing.length === 0 && writer.isLast(trainer.step)) reportUnusedSettings(training, reporter)
+    if (missing.length === 0 && writer.isLast(trainer.step)) reportUnusedSettings(training, trainer.step, reporter)
     for (const step of missing) {
       const render = () => tryPreviews(previews, step, reporter)
       await (step === 0 ? withNewLora(trainer, render) : render())
@@ -140,13 +140,17 @@ function reportOutcome(
 }
 
 /** Says that a finished run has no use for changed settings of previews. */
-function reportUnusedSettings({ previousSettings, settings }: TrainingRun, reporter: Reporter<TrainEvent>) {
+function reportUnusedSettings(
+  { previousSettings, settings, heldOut }: TrainingRun,
+  step: number,
+  reporter: Reporter<TrainEvent>,
+) {
   const changed = previousSettings ? previewChanges(previousSettings, settings, ['preview_interval']) : []
   if (changed.length === 0) return
-  const why =
-    settings.validation.length > 0
-      ? `all ${settings.numberOfSteps} steps are done, and the preview of the last one exists`
-      : 'the run has no --validation-reference'
+  const { numberOfSteps, validation, holdoutPreviews } = settings
+  const hasPreviews = validation.length > 0 || (heldOut.length > 0 && holdoutPreviews > 0)
+  const end = step < numberOfSteps ? `the run ended early at step ${step}` : `all ${numberOfSteps} steps are done`
+  const why = hasPreviews ? `${end}, and the preview of the last one exists` : 'the run has no --validation-reference'
   reporter.info(`No previews are rendered with the changed ${listText(changed, 6)}: ${why}`)
 }
 
