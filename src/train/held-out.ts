@@ -71,13 +71,7 @@ async function splitFromOther(
   const clips = await openClipStore()
   try {
     const features = new Map<string, PairFeatures>()
-    const dataset = await inspectForTraining(
-      source,
-      settings,
-      { clips, features },
-      reporter,
-      'Inspecting held-out pairs',
-    )
+    const dataset = await inspectForTraining(source, settings, { clips, features }, reporter, 'held-out')
     const other = { dataset, clips, features }
     const copies = before ? [] : copiesOfTraining(comparedPairs(data), comparedPairs(other))
     const heldOut = usedNames(other).filter((name) => (before ? before.includes(name) : !copies.includes(name)))

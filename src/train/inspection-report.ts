@@ -7,13 +7,15 @@ import {
   type InspectSourceOptions,
   inspectSource,
 } from '../dataset/dataset.ts'
-import { findingText } from '../dataset/problem.ts'
+import { findingText, type Severity } from '../dataset/problem.ts'
 import type { Source } from '../dataset/source.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
 
+const labels = { training: 'Inspecting the dataset', 'held-out': 'Inspecting the held-out pairs' }
+
 /**
- * Inspects data that a run uses, and reports everything that is wrong with it at once.
+ * Inspects data that a run uses, and reports everything that is wrong with it at once. Hints are about training, so there are none on held-out pairs.
  * @param options.onDataset called before the problems are reported.
  * @throws UserError when no pair can be used.
  */
@@ -25,9 +27,9 @@ export async function inspectForTraining(
     ...stores
   }: Pick<InspectSourceOptions, 'clips' | 'features'> & { onDataset?: (dataset: Dataset) => Promise<void> },
   reporter: Reporter,
-  label: string,
+  role: keyof typeof labels = 'training',
 ): Promise<Dataset> {
-  const stage = reporter.stage(label, source.paths.length, 'files')
+  const stage = reporter.stage(labels[role], source.paths.length, 'files')
   const dataset = await inspectSource(source, datasetOptionsOf(settings), {
     ...stores,
     analyzeSound: true,
@@ -42,9 +44,17 @@ export async function inspectForTraining(
     `${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped${inClips}`,
   )
   await onDataset?.(dataset)
-  reportInspection(dataset, reporter)
+  reportInspection(role === 'training' ? dataset : withoutHints(dataset), reporter)
   assertTrainable(dataset)
   return dataset
+}
+
+function withoutHints({ problems, advice }: Dataset): Pick<Dataset, 'problems' | 'advice'> {
+  const isWarning = ({ severity }: { severity: Severity }) => severity === 'warning'
+  return {
+    problems: problems.filter(isWarning),
+    ...(advice && { advice: { ...advice, findings: advice.findings.filter(isWarning) } }),
+  }
 }
 
 /** How many names a warning lists; the report has all. */

@@ -239,7 +239,7 @@ async function prepare(
     const features = new Map<string, PairFeatures>()
     const onDataset = (dataset: Dataset) => reporter.emit({ type: 'dataset', dataset })
     const stores = { clips, features, onDataset }
-    const dataset = await inspectForTraining(source, settings, stores, reporter, 'Inspecting the dataset')
+    const dataset = await inspectForTraining(source, settings, stores, reporter)
     split = await splitData({ dataset, clips, features }, settings, resumed?.heldOut, { limits, reporter })
     base = openBase(settings)
     reporter.info(describeBase(base))

@@ -11,6 +11,7 @@ import type { TrainOptions } from '../../src/config/settings.ts'
 import { readLora } from '../../src/model/lora-file.ts'
 import { createRunReport } from '../../src/report/run-report.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
+import { savedStep } from '../../src/train/run-writer.ts'
 import { resumeTraining, type TrainRunOptions, train } from '../../src/train/train.ts'
 import { performance, radio } from '../audio/analysis/sounds.ts'
 import { inFolder, ltxA2a } from '../cli/bin.ts'
@@ -146,6 +147,8 @@ describe('a run with held-out pairs', () => {
       }
       const { error } = await (i === 0 ? trained({ out: 'crashed' }, crash) : resumed('crashed', {}, crash))
       expect(error, `${type} ${step}`).toMatchObject({ message: 'crashed' })
+      // the best LoRA was that of step 4, between two checkpoints: its state was saved with it
+      if (type === 'evaluation' && step === 6) expect(savedStep(join(folder, 'crashed', 'state.safetensors'))).toBe(4)
     }
     expect((await resumed('crashed')).error).toBeUndefined()
     expect(comparableContent(join(folder, 'crashed'))).toEqual(comparableContent(join(folder, 'whole')))
@@ -263,6 +266,7 @@ describe('held-out pairs of another dataset', () => {
     expect(messages(events)).toContain(
       'tests: 1 pair left out, because recordings or copies of them are trained on: copy',
     )
+    expect(messages(events).filter((message) => message.startsWith('hint: only 2 pairs'))).toHaveLength(1) // of the training data
     expect(metricsOf('separate').at(-1).held_out_loss).toBeGreaterThan(0)
     expect((await trained({ ...few, holdoutData: 'copies', out: 'refused' })).error).toMatchObject({
       message: 'all pairs of copies have recordings that are trained on',
