@@ -27,12 +27,12 @@ export type EncodedDataset = {
   contexts: ReadonlyMap<string, HostMatrix>
 }
 
-/** The names of fitted pairs, and where these are stored. */
-export type StoredPairs = { names: readonly string[]; clips: ClipStore }
+/** The names of fitted clips, and where these are stored. */
+export type StoredClips = { names: readonly string[]; clips: ClipStore }
 
 export type EncodeDatasetInput = {
-  training: StoredPairs
-  heldOut: StoredPairs
+  training: StoredClips
+  heldOut: StoredClips
   /** The length of a clip. */
   seconds: number
   base: BaseModel
@@ -52,12 +52,11 @@ export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporte
   const encoder = openClipEncoder(base, cache)
   type EncodedClip = Omit<EncodedPair, 'context'> & { caption: string }
   let encodedClips = 0
-  const encodeClips = async ({ names, clips }: StoredPairs, onClip?: EncodeDatasetInput['onClip']) => {
+  const encodeClips = async ({ names, clips }: StoredClips, onClip?: EncodeDatasetInput['onClip']) => {
     const encoded: EncodedClip[] = []
     for (const name of names) {
       const fitted = clips.get(name)
       await onClip?.(fitted)
-      const { caption } = fitted
       encoded.push({
         name,
         caption: fitted.caption,

@@ -2,11 +2,12 @@
 import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import type { Limits } from '../config/limits.ts'
 import type { TrainSettings } from '../config/settings.ts'
-import { type ClipStore, openClipStore } from '../dataset/clips.ts'
+import { type ClipStore, clipNames, openClipStore } from '../dataset/clips.ts'
 import type { Dataset } from '../dataset/dataset.ts'
+import type { DatasetPair } from '../dataset/pair-inspection.ts'
 import { openSource } from '../dataset/source.ts'
 import { type ComparedPair, chooseHeldOut, copiesOfTraining, fewestPairsToSplit, groupsOf } from '../dataset/split.ts'
-import type { StoredPairs } from '../encode/dataset.ts'
+import type { StoredClips } from '../encode/dataset.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { countText, listText } from '../platform/text.ts'
@@ -17,12 +18,15 @@ import { inspectForTraining } from './inspection-report.ts'
 export type InspectedData = { dataset: Dataset; clips: ClipStore; features: ReadonlyMap<string, PairFeatures> }
 
 export type SplitData = {
-  training: StoredPairs
-  heldOut: StoredPairs
-  /** Of the held-out pairs. */
-  heldOutCaptions: readonly string[]
+  training: StoredClips
+  /** The clips that are evaluated. */
+  heldOut: StoredClips
+  heldOutPairs: readonly HeldOutPair[]
   close(): Promise<void>
 }
+
+/** `clips` are the names of those that are evaluated. */
+export type HeldOutPair = { name: string; caption: string; clips: readonly string[] }
 
 /** How many names a message lists. */
 const mostNames = 6
@@ -53,12 +57,8 @@ export async function splitData(
       `no pairs are held out: the dataset has ${countText(names.length, 'usable pair')}, and at least ${fewestPairsToSplit} are needed`,
       'record more pairs, or give pairs of their own with --holdout-data',
     )
-  return {
-    training: { names: names.filter((name) => !heldOut.includes(name)), clips: data.clips },
-    heldOut: { names: heldOut, clips: data.clips },
-    heldOutCaptions: captionsOf(data.dataset, heldOut),
-    close: async () => {},
-  }
+  const training = names.filter((name) => !heldOut.includes(name))
+  return { ...splitOf({ data, names: training }, { data, names: heldOut }), close: async () => {} }
 }
 
 async function splitFromOther(
@@ -84,12 +84,8 @@ async function splitFromOther(
         hint: 'hold out recordings that are not in the training data',
       })
     reporter.info(`Held out: ${countText(heldOut.length, 'pair')} of ${dataset.location}`)
-    return {
-      training: { names: usedNames(data), clips: data.clips },
-      heldOut: { names: heldOut, clips },
-      heldOutCaptions: captionsOf(dataset, heldOut),
-      close: clips.close,
-    }
+    const training = { data, names: usedNames(data) }
+    return { ...splitOf(training, { data: other, names: heldOut }), close: clips.close }
   } catch (error) {
     await clips.close()
     throw error
@@ -98,18 +94,39 @@ async function splitFromOther(
   }
 }
 
-/** The first held-out pairs, for previews beside their true targets. */
-export const heldOutClips = ({ heldOut: { names, clips } }: SplitData, count: number): ValidationClip[] =>
-  names.slice(0, count).map((name) => {
-    const { caption, reference, target } = clips.get(name)
+type PairsOf = { data: InspectedData; names: readonly string[] }
+
+function splitOf(training: PairsOf, heldOut: PairsOf): Omit<SplitData, 'close'> {
+  const pairsIn = ({ data: { dataset }, names }: PairsOf) => dataset.pairs.filter(({ name }) => names.includes(name))
+  const clipsOf = ({ name, clips }: DatasetPair) => clipNames(name, clips.used)
+  const heldOutPairs = pairsIn(heldOut).map((pair) => {
+    const { name, caption } = pair
+    return { name, caption, clips: evenlySpaced(clipsOf(pair), mostClips) }
+  })
+  return {
+    training: { names: pairsIn(training).flatMap(clipsOf), clips: training.data.clips },
+    heldOut: { names: heldOutPairs.flatMap(({ clips }) => clips), clips: heldOut.data.clips },
+    heldOutPairs,
+  }
+}
+
+/** Of a held-out pair that gives more clips, so many are evaluated: an evaluation must not take longer than the steps between two of them. */
+const mostClips = 4
+
+const evenlySpaced = <Item>(items: readonly Item[], most: number): Item[] =>
+  items.length <= most
+    ? [...items]
+    : Array.from({ length: most }, (_, i) => items[Math.floor(((i + 0.5) * items.length) / most)] as Item)
+
+/** One clip of each of the first held-out pairs, for previews beside their true targets. */
+export const heldOutClips = ({ heldOut, heldOutPairs }: SplitData, count: number): ValidationClip[] =>
+  heldOutPairs.slice(0, count).map(({ name, clips: [clip] }) => {
+    const { caption, reference, target } = heldOut.clips.get(clip as string)
     return { prompt: caption, reference, target, heldOut: name }
   })
 
 const usedNames = ({ dataset }: Pick<InspectedData, 'dataset'>) =>
   dataset.pairs.filter(({ plan }) => plan.use).map(({ name }) => name)
-
-const captionsOf = ({ pairs }: Dataset, names: readonly string[]) =>
-  pairs.filter(({ name }) => names.includes(name)).map(({ caption }) => caption)
 
 /** Every pair that is used could be read, so all have features. */
 const comparedPairs = (data: InspectedData): ComparedPair[] =>

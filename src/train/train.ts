@@ -171,7 +171,7 @@ async function runToEnd(
     )
     try {
       lock ??= lockFolder(prepared.folder)
-      run ??= createRunFolder(prepared.folder, configOf(settings, prepared.split.heldOut.names))
+      run ??= createRunFolder(prepared.folder, configOf(settings, namesOf(prepared.split)))
       const steps = settings.numberOfSteps
       let state: 'finished' | 'stopped' = 'stopped'
       let outcome: TrainingOutcome | undefined
@@ -252,13 +252,13 @@ async function prepare(
     if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)
     const prompts = validation.map(({ prompt }) => prompt)
     if (validation.length > 0) prompts.push(settings.validationNegativePrompt)
-    const captions = [...usedCaptions(dataset), ...split.heldOutCaptions]
+    const captions = [...usedCaptions(dataset), ...split.heldOutPairs.map(({ caption }) => caption)]
     const texts = new Set([...captions, ...prompts])
     const cache = openCache(undefined, reporter.warn)
     const unknownTexts = requireTextEncoderFor(base, texts, cache)
     backend = await leaseBackend(settings.backend, reporter)
     const folder = out ?? defaultFolder(dataset)
-    const cached = cacheObstacle() === undefined ? { clips: 2 * pairsOf(split), texts: texts.size } : noneCached
+    const cached = cacheObstacle() === undefined ? { clips: 2 * clipsOf(split), texts: texts.size } : noneCached
     const size = { ...settings, ...cached, unknownTexts, previews: validation.length }
     const recompute = await checkResources(base, size, folder, reporter)
     return { source, dataset, base, backend: backend.name, cache, split, validation, prompts, recompute, folder, close }
@@ -270,7 +270,9 @@ async function prepare(
 
 const noneCached = { clips: 0, texts: 0 }
 
-const pairsOf = ({ training, heldOut }: SplitData) => training.names.length + heldOut.names.length
+const clipsOf = ({ training, heldOut }: SplitData) => training.names.length + heldOut.names.length
+
+const namesOf = ({ heldOutPairs }: SplitData) => heldOutPairs.map(({ name }) => name)
 
 /** Encodes the data, loads the model and trains. */
 async function trainPrepared(
@@ -295,7 +297,7 @@ async function trainPrepared(
     },
     backend,
     validation,
-    heldOut: split.heldOut.names,
+    heldOut: namesOf(split),
   })
   const debug = settings.debugDataset ? createDebugDataset(run.debugDataset, dataset) : undefined
   const reconstructed: { name: string; target: ValidationClip['reference'] }[] = []

@@ -8,6 +8,7 @@ import { comparableContent, leftoverFiles } from '../../scripts/reliability/run-
 import { noise, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { encodeWav } from '../../src/audio/wav.ts'
 import type { TrainOptions } from '../../src/config/settings.ts'
+import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { readLora } from '../../src/model/lora-file.ts'
 import { createRunReport } from '../../src/report/run-report.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
@@ -271,6 +272,20 @@ describe('held-out pairs of another dataset', () => {
     expect((await trained({ ...few, holdoutData: 'copies', out: 'refused' })).error).toMatchObject({
       message: 'all pairs of copies have recordings that are trained on',
     })
+  })
+
+  it('are cut into clips like the others, of which at most four are evaluated', async () => {
+    const windows = { windows: 'all', audioDurationSeconds: 0.3, numberOfSteps: 7, holdoutPreviews: 2 } as const
+    const { events } = await trained({ ...few, ...windows, holdout: 0, out: 'windows' })
+    const [run] = ofType(events, 'run')
+    expect(run?.heldOut).toEqual(['sound-1'])
+    expect(run?.validation).toMatchObject([{ heldOut: 'sound-1' }])
+    const identity = JSON.parse(openSafetensors(join(folder, 'windows', 'state.safetensors')).metadata.identity ?? '')
+    expect(identity.heldOut.map(([name]: [string]) => name)).toEqual([1, 3, 4, 6].map((i) => `sound-1 (${i} of 6)`))
+    expect(identity.pairs).toHaveLength(12)
+    const used = new Set(ofType(events, 'step').flatMap(({ pairs }) => pairs))
+    expect(used).toContain('sound-2 (1 of 6)')
+    expect([...used].every((name) => /^sound-[12] /.test(name))).toBe(true)
   })
 
   it('can be moved, but not be changed, before a run is resumed', async () => {
