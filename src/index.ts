@@ -31,8 +31,10 @@ export type {
   ReconstructionEvent,
   RequirementsEvent,
   RunEvent,
+  SavedBest,
   StepEvent,
   TrainEvent,
 } from './train/events.ts'
+export type { LearningVerdict } from './train/learning.ts'
 export type { RunFolder } from './train/run-folder.ts'
 export { resumeTraining, type TrainResult, type TrainRunOptions, train } from './train/train.ts'

@@ -76,6 +76,7 @@ type Command = (run: string) => string[]
 const trainCommand = (run: string, steps: number, backend: string) => [
   ...['train', ...tinyRun, '--rank', '16', '--number-of-steps', String(steps), '--checkpoint-interval', '2'],
   ...['--validation-reference', 'ref.wav', '--validation-prompt', 'noise', '--preview-steps', '1'],
+  ...['--holdout-data', 'held-out', '--holdout-previews', '0', '--eval-interval', '4', '--ema', '0.9'],
   ...['--preview-interval', String(Math.ceil(steps / 2)), '--backend', backend, '--out', run],
 ]
 

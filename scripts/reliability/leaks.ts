@@ -55,7 +55,7 @@ export async function leakTest(options: LeakOptions): Promise<LeakReport> {
   await trainer.run({
     onStep: async ({ step }) => {
       if (step % saveEvery === 0) {
-        trainer.fixedLoss()
+        await trainer.evaluate()
         saveState(join(folder, 'state.safetensors'), trainer, check)
       }
       if (step % sampleEvery !== 0) return

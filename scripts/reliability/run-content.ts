@@ -16,7 +16,7 @@ export function comparableContent(run: string): string[] {
 export const leftoverFiles = (run: string) =>
   (readdirSync(run, { recursive: true, encoding: 'utf8' }) as string[]).filter((path) => /\.tmp$|run\.lock$/.test(path))
 
-const isCompared = /^(lora|state)\.safetensors$|^checkpoints\/|^previews\/.*\.wav$|^audio\.wav$/
+const isCompared = /^(lora|lora-ema|best|state)\.safetensors$|^checkpoints\/|^previews\/.*\.wav$|^audio\.wav$/
 
 const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex').slice(0, 16)
 

@@ -1,4 +1,4 @@
-/** A dataset that trains in seconds: three pairs of 0.6 s of noise, and a reference recording for previews. */
+/** A dataset that trains in seconds: three pairs of 0.6 s of noise, a reference recording for previews, and another dataset of one pair to hold out. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeWav } from '../../src/audio/wav.ts'
@@ -12,6 +12,9 @@ export function writeTinyData(folder: string) {
     writeFileSync(join(folder, 'pairs', `${name}.txt`), `some ${name}`)
   }
   writeFileSync(join(folder, 'ref.wav'), noise('reference'))
+  mkdirSync(join(folder, 'held-out'), { recursive: true })
+  for (const side of ['start', 'end'])
+    writeFileSync(join(folder, 'held-out', `storm_${side}.wav`), noise(`storm ${side}`))
 }
 
 /** The settings of a run on this dataset that takes seconds, as options and as flags. */

@@ -37,7 +37,7 @@ export function addEncodeCaptions(program: Command) {
       const { encodeCaptionsToFile, textEmbeddingsKind: marker } = await import('../encode/captions.ts')
       const { openOutputFile } = await import('../platform/output-file.ts')
       const references = settings.validation.map(({ referenceAudioUrl }) => referenceAudioUrl)
-      const inputs = [settings.trainingDataUrl, config, ...references, ...modelInputs(settings)]
+      const inputs = [settings.trainingDataUrl, settings.holdoutData, config, ...references, ...modelInputs(settings)]
       const file = openOutputFile(settings.out, { inputs, marker, force })
       await encodeCaptionsToFile(settings, file, { signal, limits, onEvent: output.onEvent })
       if (file.isStdout) return

@@ -91,11 +91,13 @@ const estimateText = ({
   trainingSeconds,
   previews,
   previewSeconds,
+  evaluationSeconds,
   peakMemoryBytes,
 }: RunEstimate) =>
   [
     `Time: ${roughText(secondsPerStep)} s a step, ${durationText(trainingSeconds)} for ${countText(steps, 'step')}`,
     ...(previews > 0 ? [`Previews: about ${durationText(previewSeconds)} for ${previews} of them`] : []),
+    ...(evaluationSeconds > 0 ? [`Evaluations on held-out pairs: about ${durationText(evaluationSeconds)}`] : []),
     `Memory at its peak so far: ${sizeText(peakMemoryBytes)}`,
   ].join('\n')
 
@@ -105,8 +107,10 @@ const hostedMinimumSteps = 100
 
 /** The last message of a run: its files, its time, and what the hosted trainer of fal.ai charges for as many steps. */
 export function summary({ folder, steps, seconds }: TrainResult): string {
-  const { lora, audio, report, config, metrics, debugDataset } = folder
-  const files = [lora, audio, report, config, metrics, debugDataset].filter((path) => existsSync(path))
+  const { lora, best, audio, report, config, metrics, debugDataset } = folder
+  const files = [lora, folder.average(lora), best, audio, report, config, metrics, debugDataset].filter((path) =>
+    existsSync(path),
+  )
   const dollars = (steps * hostedPrice.dollarsPerStep).toFixed(2)
   const price = ` fal.ai's hosted trainer charges $${dollars} for as many steps (${hostedPrice.asOf}).`
   return `Done in ${durationText(seconds)}: ${files.join(', ')}.${steps < hostedMinimumSteps ? '' : price}`

@@ -32,7 +32,15 @@ function parametersIn(json: object): object {
   return Object.fromEntries(Object.entries(parameters).filter(([name]) => name !== 'out'))
 }
 
-const inputPaths = ['training_data_url', 'data', 'model', 'text_encoder', 'text_embeddings', 'reference_audio_url']
+const inputPaths = [
+  'training_data_url',
+  'data',
+  'holdout_data',
+  'model',
+  'text_encoder',
+  'text_embeddings',
+  'reference_audio_url',
+]
 
 function resolvePaths(name: string, value: unknown, folder: string): unknown {
   if (name === 'validation' && Array.isArray(value)) return value.map((entry) => resolveEntryPaths(entry, folder))

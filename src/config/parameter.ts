@@ -116,6 +116,12 @@ export function number(min: number, max: number): ValueType<number> {
   return { ...numeric(`${min} to ${max}`), schema: z.number(error).min(min, error).max(max, error) }
 }
 
+/** At least `min` and below `max`. */
+export function numberBelow(min: number, max: number): ValueType<number> {
+  const error = mustBe(`a number from ${min} to below ${max}`)
+  return { ...numeric(`${min} to below ${max}`), schema: z.number(error).min(min, error).lt(max, error) }
+}
+
 /** The word, or a whole number. */
 export function wordOrInteger<const Word extends string>(
   word: Word,
@@ -145,6 +151,22 @@ export function range(min: number, max: number): ValueType<Range> {
       return others.length === 0 && Object.values(numbers).every((value) => typeof value === 'number') ? numbers : text
     },
   }
+}
+
+/** A number of things or a share of them: `4`, `0.1`, `10%`. The value is a whole number, or a share between 0 and 1; 0 is none. */
+export function countOrShare(): ValueType<number> {
+  const error = mustBe('a whole number, or a share below 1 such as 0.1 or 10%')
+  const parseText = (text: string) => {
+    const [, percent] = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim()) ?? []
+    const share = Number(percent) / 100
+    return percent === undefined ? parseNumber(text) : share < 1 ? share : text
+  }
+  const isCountOrShare = (value: number) => value >= 0 && (value < 1 || Number.isInteger(value))
+  const schema = z.preprocess(
+    (value) => (typeof value === 'string' ? parseText(value) : value),
+    z.number(error).refine(isCountOrShare, error),
+  )
+  return { placeholder: '<pairs|share>', range: 'a number, or a share such as 0.1 or 10%', schema, parseText }
 }
 
 export function positive(max: number): ValueType<number> {

@@ -5,10 +5,12 @@
  */
 import {
   choice,
+  countOrShare,
   integer,
   listOf,
   name,
   number,
+  numberBelow,
   path,
   paths,
   phrase,
@@ -48,6 +50,7 @@ const extension = true
 const data = { group: 'Data' }
 const lora = { group: 'LoRA' }
 const training = { group: 'Training' }
+const evaluation = { group: 'Evaluation' }
 const previews = { group: 'Previews' }
 const sound = { group: 'Sound' }
 const sampling = { group: 'Sampling' }
@@ -204,6 +207,52 @@ export const trainParameters = {
   },
   gradient_accumulation: { ...training, ...integer(1, 256), extension, default: 1, help: 'pairs per optimizer step' },
   seed: { ...training, ...seed },
+  ema: {
+    ...training,
+    ...numberBelow(0, 1),
+    extension,
+    default: 0,
+    defaultText: '0, none',
+    help: 'also average the LoRA over the steps, with this decay, such as 0.99',
+  },
+
+  holdout: {
+    ...evaluation,
+    ...countOrShare(),
+    extension,
+    default: 0,
+    defaultText: '0, none',
+    help: 'pairs that are not trained on, to measure the LoRA with',
+  },
+  holdout_data: {
+    ...evaluation,
+    ...path('<zip>'),
+    extension,
+    defaultText: 'none',
+    help: 'a dataset of pairs to hold out, in place of --holdout',
+  },
+  eval_interval: {
+    ...evaluation,
+    ...integer(0, maxSteps),
+    extension,
+    defaultText: '100 with held-out pairs, else the checkpoint interval',
+    help: 'how often losses are evaluated, in steps; 0 is only at the end',
+  },
+  patience: {
+    ...evaluation,
+    ...integer(0, maxSteps),
+    extension,
+    default: 0,
+    defaultText: '0, never',
+    help: 'stop after so many evaluations without a lower held-out loss',
+  },
+  holdout_previews: {
+    ...evaluation,
+    ...integer(0, 16),
+    extension,
+    default: 2,
+    help: 'how many of the held-out pairs are previewed',
+  },
 
   validation: {
     ...previews,
@@ -339,6 +388,7 @@ export const makePairsParameters = {
 /** The parameters that decide which texts are encoded, and by which model. */
 export const encodeParameters = {
   training_data_url: dataParameters.training_data_url,
+  holdout_data: trainParameters.holdout_data,
   trigger_phrase: dataParameters.trigger_phrase,
   prompt: {
     ...data,

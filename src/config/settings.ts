@@ -121,6 +121,7 @@ export function resolveTrainSettings(sources: SettingsSources): Resolved<TrainSe
   const checked = checkValues(trainParameters, given, originOf(sources))
   const values = camelCased(checked)
   refuseSplitting(values)
+  refuseUnusedEvaluation(values)
   const refusal = sources.savedJob ? undefined : hostedRefusal(trainParameters, checked) // reported when the run began
   const settings: TrainSettings = {
     ...values,
@@ -279,6 +280,24 @@ const withPrompts = (
   triggerPhrase: string,
 ): readonly Validation[] =>
   entries.map(({ prompt, referenceAudioUrl }) => ({ prompt: prompt ?? triggerPhrase, referenceAudioUrl }))
+
+/** Refuses held-out pairs from two places, and what has no effect without them. */
+function refuseUnusedEvaluation({
+  holdout,
+  holdoutData,
+  patience,
+}: {
+  holdout: number
+  holdoutData?: string | undefined
+  patience: number
+}) {
+  if (holdout !== 0 && holdoutData !== undefined)
+    throw new UserError(`both holdout ${holdout} and holdout_data ${holdoutData} are set`, { hint: 'keep one of them' })
+  if (patience > 0 && holdout === 0 && holdoutData === undefined)
+    throw new UserError(`patience is ${patience}, but no pairs are held out`, {
+      hint: 'also set --holdout or --holdout-data: training stops by the held-out loss',
+    })
+}
 
 function refuseSplitting({ splitInputIntoScenes }: { splitInputIntoScenes: boolean }) {
   if (!splitInputIntoScenes) return

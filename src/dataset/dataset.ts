@@ -1,4 +1,5 @@
 /** The inspection of a dataset: what would be used, skipped, trimmed and stretched, and why. The result is plain data. */
+import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import type { Limits } from '../config/limits.ts'
 import { type InspectOptions, type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
@@ -51,6 +52,8 @@ export type InspectSourceOptions = {
   analyzeSound?: boolean
   /** Where to put the fitted clips of all pairs that are used. */
   clips?: ClipStore | undefined
+  /** Where to put what pairs are compared by, by their names; only where sound is analyzed. */
+  features?: Map<string, PairFeatures>
 }
 
 /**
@@ -61,11 +64,12 @@ export type InspectSourceOptions = {
 export async function inspectSource(
   source: Source,
   options: DatasetOptions,
-  { onProgress, analyzeSound = false, clips }: InspectSourceOptions = {},
+  { onProgress, analyzeSound = false, clips, features }: InspectSourceOptions = {},
 ): Promise<Dataset> {
   const found = findPairs(source.paths)
   const { inspected, notRead } = await inspectPairs(source, found.pairs, options, { onProgress, analyzeSound, clips })
   const pairs = inspected.map(({ pair }) => pair)
+  for (const result of inspected) if (result.features) features?.set(result.pair.name, result.features)
   const problems = [
     ...notRead,
     ...source.problems,

@@ -1,5 +1,5 @@
 /** Findings on how the pairs of a dataset relate: duplicates, and pairs whose transformation differs. */
-import { findDuplicates } from '../audio/analysis/duplicates.ts'
+import { type Fingerprint, findDuplicates } from '../audio/analysis/duplicates.ts'
 import type { Consistency, PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { type Finding, findingIn } from './problem.ts'
 
@@ -32,6 +32,26 @@ export function duplicateFindings(pairs: readonly AnalyzedPair[]): Finding[] {
       hint: 'a duplicate counts twice in training: leave one out',
     }),
   ]
+}
+
+/**
+ * Groups of pairs that have a recording in common: the same file, or a copy of it, on either side. Every pair is in one group.
+ * @returns indices of the pairs; groups and pairs are in the order of the pairs.
+ */
+export function groupsOfCopies(pairs: readonly Pick<PairFeatures, 'reference' | 'target'>[]): number[][] {
+  const sides: Fingerprint[] = pairs.flatMap(({ reference, target }) => [reference, target])
+  const first = pairs.map((_, i) => i) // the smallest index of the group that a pair is known to belong to
+  const firstOf = (pair: number): number => {
+    const other = first[pair] as number
+    return other === pair ? pair : firstOf(other)
+  }
+  for (const [one, other] of findDuplicates(sides)) {
+    const [a, b] = [firstOf(Math.floor(one / 2)), firstOf(Math.floor(other / 2))]
+    first[Math.max(a, b)] = Math.min(a, b)
+  }
+  const groups = new Map<number, number[]>()
+  for (const pair of pairs.keys()) groups.set(firstOf(pair), [...(groups.get(firstOf(pair)) ?? []), pair])
+  return [...groups.values()]
 }
 
 /** With a smaller share in common, a dataset has no common transformation, and therefore no outliers. */

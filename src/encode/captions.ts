@@ -209,22 +209,24 @@ export async function encodeCaptionsToFile(
 }
 
 /**
- * The captions of all pairs. The audio is not decoded, so pairs that are too short for training are included.
+ * The captions of all pairs, held-out ones included. The audio is not decoded, so pairs that are too short for training are included.
  * @throws UserError for the first caption that cannot be read.
  */
 async function captionsOf(
-  { trainingDataUrl, triggerPhrase }: EncodeSettings,
+  { trainingDataUrl, holdoutData, triggerPhrase }: EncodeSettings,
   options: SourceOptions,
 ): Promise<string[]> {
-  const source = await openSource(trainingDataUrl, options)
-  try {
-    const captions: string[] = []
-    for (const { caption } of findPairs(source.paths).pairs) {
-      const text = caption === undefined ? '' : decodeCaption(await source.readText(caption), caption)
-      captions.push(composeCaption(triggerPhrase, text))
+  const captions: string[] = []
+  for (const location of [trainingDataUrl, ...(holdoutData === undefined ? [] : [holdoutData])]) {
+    const source = await openSource(location, options)
+    try {
+      for (const { caption } of findPairs(source.paths).pairs) {
+        const text = caption === undefined ? '' : decodeCaption(await source.readText(caption), caption)
+        captions.push(composeCaption(triggerPhrase, text))
+      }
+    } finally {
+      await source.close()
     }
-    return captions
-  } finally {
-    await source.close()
   }
+  return captions
 }

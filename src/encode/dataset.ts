@@ -2,8 +2,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { logMel } from '../audio/mel.ts'
 import type { Waveform } from '../audio/waveform.ts'
-import { type ClipStore, clipNames, clipSampleRate, type FittedPair } from '../dataset/clips.ts'
-import type { Dataset } from '../dataset/dataset.ts'
+import { type ClipStore, clipSampleRate, type FittedPair } from '../dataset/clips.ts'
 import { fromBatch, type HostMatrix } from '../engine/device-tensors.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { type AudioVae, disposeAudioVae, encodeMel, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
@@ -20,57 +19,75 @@ export type EncodedPair = { name: string; target: HostMatrix; reference: HostMat
 
 export type EncodedDataset = {
   pairs: EncodedPair[]
+  /** The held-out pairs. */
+  heldOut: EncodedPair[]
   /** Latent patches of the references of the previews, in their order. */
   references: HostMatrix[]
   /** Contexts of all captions and prompts, by text. */
   contexts: ReadonlyMap<string, HostMatrix>
 }
 
+/** The names of fitted clips, and where these are stored. */
+export type StoredClips = { names: readonly string[]; clips: ClipStore }
+
 export type EncodeDatasetInput = {
-  dataset: Dataset
+  training: StoredClips
+  heldOut: StoredClips
+  /** The length of a clip. */
+  seconds: number
   base: BaseModel
   cache: Cache
-  /** The fitted pairs. */
-  clips: ClipStore
   /** The references of the previews, fitted. */
   references: readonly Waveform[]
   /** Texts beside the captions: prompts of the previews, and the negative prompt. */
   prompts: readonly string[]
-  /** Called with each pair. */
+  /** Called with each pair that is trained on. */
   onClip?: (pair: FittedPair) => void | Promise<void>
 }
 
 /** Everything that training and its previews need of the data. When this returns, the memory of the encoders is freed. */
 export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporter): Promise<EncodedDataset> {
-  const { dataset, base, cache, onClip } = input
-  const used = dataset.pairs.filter(({ plan }) => plan.use)
-  const names = used.flatMap(({ name, clips }) => clipNames(name, clips.used))
-  const stage = reporter.stage('Encoding clips', names.length, 'clips')
+  const { training, heldOut, base, cache, onClip } = input
+  const stage = reporter.stage('Encoding clips', training.names.length + heldOut.names.length, 'clips')
   const encoder = openClipEncoder(base, cache)
-  const encodedClips: (Omit<EncodedPair, 'context'> & { caption: string })[] = []
-  let references: HostMatrix[] = []
-  try {
+  type EncodedClip = Omit<EncodedPair, 'context'> & { caption: string }
+  let encodedClips = 0
+  const encodeClips = async ({ names, clips }: StoredClips, onClip?: EncodeDatasetInput['onClip']) => {
+    const encoded: EncodedClip[] = []
     for (const name of names) {
-      const fitted = input.clips.get(name)
+      const fitted = clips.get(name)
       await onClip?.(fitted)
-      encodedClips.push({
+      encoded.push({
         name,
         caption: fitted.caption,
         reference: encoder.encode(fitted.reference),
         target: encoder.encode(fitted.target),
       })
-      stage.update(encodedClips.length)
+      stage.update(++encodedClips)
       reporter.throwIfAborted()
     }
-    references = input.references.map(encoder.encode)
+    return encoded
+  }
+  let clips: { training: EncodedClip[]; heldOut: EncodedClip[]; references: HostMatrix[] }
+  try {
+    clips = {
+      training: await encodeClips(training, onClip),
+      heldOut: await encodeClips(heldOut),
+      references: input.references.map(encoder.encode),
+    }
   } finally {
     encoder.close()
   }
-  stage.finish(`${countText(names.length, 'clip')} of ${dataset.options.seconds} s at ${clipSampleRate / 1000} kHz`)
-  const captions = encodedClips.map(({ caption }) => caption)
+  stage.finish(`${countText(encodedClips, 'clip')} of ${input.seconds} s at ${clipSampleRate / 1000} kHz`)
+  const captions = [...clips.training, ...clips.heldOut].map(({ caption }) => caption)
   const contexts = await encodeTextsWithProgress(base, [...captions, ...input.prompts], cache, reporter)
-  const pairs = encodedClips.map(({ caption, ...clip }) => ({ ...clip, context: contexts.get(caption) as HostMatrix }))
-  return { pairs, references, contexts }
+  const withContext = ({ caption, ...clip }: EncodedClip) => ({ ...clip, context: contexts.get(caption) as HostMatrix })
+  return {
+    pairs: clips.training.map(withContext),
+    heldOut: clips.heldOut.map(withContext),
+    references: clips.references,
+    contexts,
+  }
 }
 
 export type ClipEncoder = {

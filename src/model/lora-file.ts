@@ -30,6 +30,8 @@ export type LoraMetadata = {
   /** Whether the peak of every clip was normalized. The references of previews are normalized in the same way. */
   normalized: boolean
   steps: number
+  /** Of a moving average over the steps: its decay. */
+  emaDecay?: number | undefined
   toolVersion: string
 }
 
@@ -154,6 +156,7 @@ const formatLoraMetadata = (metadata: LoraMetadata): Metadata => ({
   duration_seconds: String(metadata.durationSeconds),
   audio_normalize: String(metadata.normalized),
   steps: String(metadata.steps),
+  ...(metadata.emaDecay !== undefined && { ema_decay: String(metadata.emaDecay) }),
   tool: `ltx-a2a ${metadata.toolVersion}`,
 })
 

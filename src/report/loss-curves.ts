@@ -8,6 +8,35 @@ const maxPoints = 300
 /** The weight of the newest value. Each band of noise levels has about a quarter of the steps. */
 const bandSmoothing = 0.1
 
+/** The held-out loss beside that of the pairs that are trained on. @param lastStep as of `lossCharts`. */
+export function evaluationChart(steps: readonly StepMetrics[], lastStep: number): Markup {
+  const series = [
+    line(
+      'held-out pairs',
+      curveOf(steps, ({ held_out_loss }) => held_out_loss),
+    ),
+    line(
+      'training pairs',
+      curveOf(steps, ({ fixed_loss }) => fixed_loss),
+    ),
+    line(
+      'held-out pairs, moving average',
+      curveOf(steps, ({ ema_held_out_loss }) => ema_held_out_loss),
+    ),
+    line(
+      'training pairs, moving average',
+      curveOf(steps, ({ ema_fixed_loss }) => ema_fixed_loss),
+    ),
+  ]
+  return lineChart({
+    title: 'Held-out and training loss',
+    note: 'The loss over the same pairs, noise levels and noise each time; lower is better. The held-out pairs are not trained on. Their loss says how well the LoRA transforms recordings that it has never seen. Where it rises while the loss on training pairs falls, the LoRA learns the training pairs by heart. The two lists have different recordings, so only the course of the curves can be compared, not their height.',
+    series: series.filter(({ points }) => points.length > 0),
+    format: fourDigits,
+    lastX: lastStep,
+  })
+}
+
 /** @param lastStep the last step of the run so far: all charts end there. */
 export function lossCharts(steps: readonly StepMetrics[], lastStep: number): Markup {
   const loss = curveOf(steps, ({ loss }) => loss)
@@ -68,6 +97,9 @@ export type StepMetrics = {
   pairs?: string[]
   seconds?: number
   fixed_loss?: number
+  held_out_loss?: number
+  ema_fixed_loss?: number
+  ema_held_out_loss?: number
 }
 
 /** The value at a step. */

@@ -65,8 +65,9 @@ export async function openPreviewHistory(
   return {
     add,
     judged: (known) =>
-      clips.map(({ prompt }, clip) => ({
+      clips.map(({ prompt, heldOut }, clip) => ({
         prompt,
+        heldOut,
         reference: references[clip] as PageSound,
         target: targets[clip],
         previews: [...(stored[clip] ?? [])]
@@ -103,7 +104,11 @@ export async function reconstructionOf(
   return { name, original: await soundOf(original), reconstructed: await soundOf(reconstructed), distance }
 }
 
-export type JudgedClip = { prompt: string; previews: readonly { step: number; verdict: Verdict }[] }
+export type JudgedClip = {
+  prompt: string
+  heldOut?: string | undefined
+  previews: readonly { step: number; verdict: Verdict }[]
+}
 
 /** The checkpoints to choose from: one for each step that has previews and whose LoRA is saved. */
 export function candidates(
@@ -112,13 +117,15 @@ export function candidates(
   run: RunFolder,
 ): CheckpointCandidate[] {
   const previews = clips.flatMap(({ previews }) => previews)
-  const fixedLoss = new Map(metrics.map(({ step, fixed_loss }) => [step, fixed_loss]))
+  const evaluatedLoss = new Map(
+    metrics.map(({ step, fixed_loss, held_out_loss }) => {
+      return [step, held_out_loss === undefined ? { fixedLoss: fixed_loss } : { heldOutLoss: held_out_loss }]
+    }),
+  )
   return [...new Set(previews.map(({ step }) => step))].flatMap((step) => {
     const lora = savedLora(run, step)
     const verdicts = previews.filter((preview) => preview.step === step).map(({ verdict }) => verdict)
-    return lora === undefined
-      ? []
-      : [{ step, verdicts, fixedLoss: fixedLoss.get(step), lora: relative(run.path, lora) }]
+    return lora === undefined ? [] : [{ step, verdicts, ...evaluatedLoss.get(step), lora: relative(run.path, lora) }]
   })
 }
 

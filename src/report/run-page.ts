@@ -4,8 +4,10 @@ import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/findings.ts'
 import { sum } from '../platform/statistics.ts'
 import { countText, durationText, sizeText } from '../platform/text.ts'
+import type { BestLora } from '../train/evaluation.ts'
+import type { LearningVerdict } from '../train/learning.ts'
 import { fitLegend } from './fit-legend.ts'
-import { lossCharts, type StepMetrics } from './loss-curves.ts'
+import { evaluationChart, lossCharts, type StepMetrics } from './loss-curves.ts'
 import { definitionList, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, player } from './page/player.ts'
 
@@ -21,13 +23,23 @@ export type RunReport = {
   metrics: readonly StepMetrics[]
   validation: readonly ReportedClip[]
   best?: BestCheckpoint | undefined
+  /** With held-out pairs: their names, what the losses say, and `best.safetensors`. */
+  heldOut?: HeldOutReport | undefined
   reconstructions: readonly Reconstruction[]
   dataset: Dataset
   files: readonly { name: string; bytes: number }[]
 }
 
+export type HeldOutReport = {
+  names: readonly string[]
+  verdict: LearningVerdict
+  best?: BestLora | undefined
+}
+
 export type ReportedClip = {
   prompt: string
+  /** The name of the held-out pair that it is. */
+  heldOut?: string | undefined
   reference: PageSound
   target?: PageSound | undefined
   /** Step 0 is the base without training. */
@@ -42,6 +54,7 @@ export function runPage(run: RunReport): string {
     title: run.name,
     lead: lead(run),
     sections: [
+      learningSection(run),
       bestSection(run),
       ...run.validation.map((clip, i) => clipSection(clip, i + 1, run.best)),
       section('Progress', lossCharts(run.metrics, run.step)),
@@ -57,7 +70,7 @@ function lead({ state, step, steps, metrics, written }: RunReport): Markup {
   const seconds = sum(metrics.map(({ seconds = 0 }) => seconds))
   const progress = {
     running: `step ${step} of ${steps}`,
-    finished: countText(steps, 'step'),
+    finished: step < steps ? `ended early after step ${step} of ${steps}` : countText(steps, 'step'),
     stopped: `stopped after step ${step} of ${steps}`,
   }[state]
   const isEstimable = state === 'running' && step > 0 && seconds > 0
@@ -65,18 +78,43 @@ function lead({ state, step, steps, metrics, written }: RunReport): Markup {
   return html`<b class="${state === 'finished' ? 'good' : 'fair'}">${state}</b> · ${progress}, ${durationText(seconds)} in training steps${left} · <span class="faint">written ${written}${state === 'running' && '; reload the page to update it'}</span>`
 }
 
-function bestSection({ best, validation }: RunReport): Markup | undefined {
+const verdictColor: Record<LearningVerdict['word'], string> = {
+  unknown: 'faint',
+  unstable: 'bad',
+  overfitting: 'bad',
+  'too-weak': 'fair',
+  learning: 'fair',
+  converged: 'good',
+}
+
+/** What the held-out loss says, in words and as the first chart of the page. */
+function learningSection({ heldOut, metrics, state, step }: RunReport): Markup | undefined {
+  if (!heldOut) return undefined
+  const { verdict, best, names } = heldOut
+  const [word = '', ...rest] = verdict.sentence.split(':')
+  return section(
+    state === 'running' ? 'What it has learned so far' : 'What it has learned',
+    html`<p><b class="${verdictColor[verdict.word]}">${word}</b>:${rest.join(':')}</p>`,
+    best &&
+      html`<p><b>best.safetensors</b> is ${best.isAverage ? 'the moving average at' : 'the LoRA of'} <b>step ${best.step}</b>, which has the lowest held-out loss: ${best.heldOutLoss.toFixed(4)}.</p>`,
+    html`<div class="charts">${evaluationChart(metrics, step)}</div>`,
+    html`<p class="faint">Held out: ${names.join(', ')}.</p>`,
+  )
+}
+
+function bestSection({ best, heldOut, validation }: RunReport): Markup | undefined {
+  const title = heldOut ? 'Best checkpoint by its previews' : 'Best checkpoint'
   if (!best) {
     if (!validation.some(({ previews }) => previews.some(({ step }) => step > 0))) return undefined
     return section(
-      'Best checkpoint',
+      title,
       html`<p>None yet: no step has both previews and a saved LoRA. Choose a preview interval and a checkpoint interval that coincide.</p>`,
     )
   }
   return section(
-    'Best checkpoint',
+    title,
     html`<p><b>step ${best.step}</b>: ${best.reason}${best.lora !== undefined && html` · <b>${best.lora}</b>`}</p>`,
-    html`<p class="faint">Among the steps with previews and a saved LoRA: the one with the most transformed previews, then with the previews closest to their targets where these are known, then with the lowest fixed loss. It compares few sounds: listen before you decide.</p>`,
+    html`<p class="faint">Among the steps with previews and a saved LoRA: the one with the most transformed previews, then with the previews closest to their targets where these are known, then with the lowest ${heldOut ? 'held-out' : 'fixed'} loss. It compares few sounds: listen before you decide.</p>`,
   )
 }
 
@@ -108,7 +146,7 @@ function verdictSentence({ step, verdict: { word, toBase, toTarget } }: Reported
 }
 
 function clipSection(
-  { prompt, reference, target, previews }: ReportedClip,
+  { prompt, heldOut, reference, target, previews }: ReportedClip,
   number: number,
   best: BestCheckpoint | undefined,
 ): Markup {
@@ -116,7 +154,7 @@ function clipSection(
   const selected = selectPreviews(newestFirst, best)
   const latest = newestFirst[0]
   return section(
-    `Preview ${number}`,
+    `Preview ${number}${heldOut === undefined ? '' : `: held-out pair ${heldOut}`}`,
     html`<p>Prompt: ${prompt === '' ? html`<span class="faint">none</span>` : html`<b>${prompt}</b>`}${latest && verdictSentence(latest)}</p>`,
     number === 1 && previews.length > 0 ? verdictLegend : undefined,
     selected.length < previews.length

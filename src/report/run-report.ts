@@ -5,7 +5,9 @@ import { type BestCheckpoint, bestCheckpoint } from '../audio/analysis/verdict.t
 import type { Dataset } from '../dataset/dataset.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
 import { countText } from '../platform/text.ts'
-import type { RunEvent, TrainEvent } from '../train/events.ts'
+import { bestLora, evaluationOf } from '../train/evaluation.ts'
+import type { DoneEvent, RunEvent, TrainEvent } from '../train/events.ts'
+import { learningVerdict } from '../train/learning.ts'
 import type { RunFolder } from '../train/run-folder.ts'
 import { parseMetrics, type StepMetrics } from './loss-curves.ts'
 import {
@@ -16,7 +18,7 @@ import {
   reconstructionOf,
   verdictFile,
 } from './previews.ts'
-import { type Reconstruction, runPage } from './run-page.ts'
+import { type HeldOutReport, type Reconstruction, runPage } from './run-page.ts'
 
 export type ReportOptions = {
   /** Called with a sentence about the finished run. */
@@ -58,7 +60,7 @@ export function createRunReport({ onInfo, onWarning }: ReportOptions = {}): (eve
       case 'done':
         return attempt('could not be written', async () => {
           const best = await report?.write(event.state)
-          if (best && event.state === 'finished') onInfo?.(bestLine(best, event.folder))
+          if (best && event.state === 'finished') onInfo?.(bestLine(best, event))
         })
     }
   }
@@ -110,6 +112,7 @@ function openReport(event: RunEvent, dataset: Dataset): OpenReport {
         metrics,
         validation: previews,
         best,
+        heldOut: heldOutReport(event, metrics),
         reconstructions,
         dataset,
         files: filesOf(folder),
@@ -118,6 +121,12 @@ function openReport(event: RunEvent, dataset: Dataset): OpenReport {
       return best
     },
   }
+}
+
+function heldOutReport({ heldOut = [] }: RunEvent, metrics: readonly StepMetrics[]): HeldOutReport | undefined {
+  if (heldOut.length === 0) return undefined
+  const evaluations = metrics.flatMap((line) => evaluationOf(line) ?? [])
+  return { names: heldOut, verdict: learningVerdict(evaluations), best: bestLora(evaluations) }
 }
 
 const readMetrics = ({ metrics }: RunFolder): StepMetrics[] =>
@@ -131,11 +140,15 @@ function smallestDistance(reconstructions: readonly Reconstruction[]): number | 
   return distances.length > 0 ? Math.min(...distances) : undefined
 }
 
-const bestLine = ({ step, reason, lora }: BestCheckpoint, run: RunFolder) =>
-  [`Best checkpoint: step ${step} (${reason})`, ...(lora === undefined ? [] : [join(run.path, lora)])].join(', ')
+/** With held-out pairs, `best.safetensors` was reported already. */
+const bestLine = ({ step, reason, lora }: BestCheckpoint, { folder, best }: DoneEvent) =>
+  [
+    `Best checkpoint${best ? ' by its previews' : ''}: step ${step} (${reason})`,
+    ...(lora === undefined ? [] : [join(folder.path, lora)]),
+  ].join(', ')
 
 function settingRows({ settings, base, backend }: RunEvent): [string, string][] {
-  const { rank, alpha, learningRate, learningRateSchedule, gradientAccumulation, seed } = settings
+  const { rank, alpha, learningRate, learningRateSchedule, gradientAccumulation, seed, ema } = settings
   return [
     ['base model', base.isBundled ? 'the small bundled one' : base.path],
     ['fingerprint of the base', base.fingerprint],
@@ -146,6 +159,7 @@ function settingRows({ settings, base, backend }: RunEvent): [string, string][] 
     ['steps', String(settings.numberOfSteps)],
     ['learning rate', `${learningRate}, schedule ${learningRateSchedule}`],
     ['pairs per step', String(gradientAccumulation)],
+    ...(ema > 0 ? [['decay of the moving average', String(ema)] as [string, string]] : []),
     ['seed', String(seed)],
     ['previews', `${settings.previewSteps} sampling steps, cfg ${settings.previewCfg}, stg ${settings.stgScale}`],
   ]

@@ -5,6 +5,7 @@ import protobuf from 'protobufjs'
 import { encodeWav } from '../audio/wav.ts'
 import { sampleCount } from '../audio/waveform.ts'
 import { crc32c } from '../formats/crc.ts'
+import { evaluationMetrics } from '../train/evaluation.ts'
 import type { TrainEvent } from '../train/events.ts'
 import type { RunFolder } from '../train/run-folder.ts'
 
@@ -32,7 +33,7 @@ export function createTensorBoardListener({ onWarning }: { onWarning?: (message:
           gradient_norm: event.gradientNorm,
           seconds_per_step: event.seconds,
         })
-      if (event.type === 'evaluation') fileAt(folder, event.step).scalars(event.step, { fixed_loss: event.fixedLoss })
+      if (event.type === 'evaluation') fileAt(folder, event.step).scalars(event.step, evaluationMetrics(event))
       if (event.type === 'preview')
         fileAt(folder, event.step).audio(event.step, `preview ${event.number}`, {
           sampleRate: event.waveform.sampleRate,

@@ -9,7 +9,9 @@ import { contextLength } from '../model/text/tokenizer.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
-import { previewTimes, type RunEstimate } from './requirements.ts'
+import { evaluationInterval } from './evaluation.ts'
+import { previewTimes, type RunEstimate, timesInRun } from './requirements.ts'
+import { evaluationSigmas } from './sampling.ts'
 import { createTrainer } from './trainer.ts'
 import { trainerSettingsOf } from './training-run.ts'
 
@@ -19,26 +21,34 @@ const probeSteps = 4
 /** A forward pass takes about half of a training step: frozen weights have no gradient. */
 const forwardShare = 1 / 2
 
-/** @param references how many previews the run renders each time. */
+/** @param counts how many previews the run renders each time, and how many pairs it holds out. */
 export async function estimateRun(
   base: BaseModel,
   model: Transformer,
   settings: TrainSettings,
-  references: number,
+  counts: { references: number; heldOut: number },
   reporter: Reporter,
 ): Promise<RunEstimate> {
   const secondsPerStep = await measureStep(base, model, settings, reporter)
+  const secondsPerPass = (secondsPerStep / settings.gradientAccumulation) * forwardShare
   const { numberOfSteps: steps, previewSteps, previewCfg: cfg, stgScale: stg } = settings
-  const previews = references * previewTimes(settings)
+  const previews = counts.references * previewTimes(settings)
   const passes = previews * previewSteps * passesPerStep({ cfg, stg }, model.blocks.length)
   return {
     steps,
     secondsPerStep,
     trainingSeconds: secondsPerStep * steps,
     previews,
-    previewSeconds: passes * (secondsPerStep / settings.gradientAccumulation) * forwardShare,
+    previewSeconds: passes * secondsPerPass,
+    evaluationSeconds: evaluationPasses(settings, counts.heldOut) * secondsPerPass,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
   }
+}
+
+/** Over all evaluations; without held-out pairs they are few and short. */
+function evaluationPasses(settings: TrainSettings, heldOut: number): number {
+  const times = 1 + timesInRun(settings.numberOfSteps, evaluationInterval(settings))
+  return times * 2 * heldOut * evaluationSigmas.length * (settings.ema > 0 ? 2 : 1)
 }
 
 async function measureStep(base: BaseModel, model: Transformer, settings: TrainSettings, reporter: Reporter) {

@@ -4,6 +4,8 @@ import type { TrainSettings } from '../config/settings.ts'
 import type { FittedPair } from '../dataset/clips.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import type { ProgressEvent } from '../platform/progress.ts'
+import type { BestLora, Evaluation } from './evaluation.ts'
+import type { LearningVerdict } from './learning.ts'
 import type { MachineResources, RunRequirements } from './requirements.ts'
 import type { RunFolder } from './run-folder.ts'
 
@@ -26,8 +28,14 @@ export type DatasetEvent = { type: 'dataset'; dataset: Dataset }
 /** What the run needs and what this machine has, all in bytes. Emitted before the model is loaded. */
 export type RequirementsEvent = { type: 'requirements'; requirements: RunRequirements; resources: MachineResources }
 
-/** One entry of `validation`: its reference, fitted, and its target where that lies beside the reference. */
-export type ValidationClip = { prompt: string; reference: Waveform; target?: Waveform | undefined }
+/** What is previewed, fitted: an entry of `validation`, with its target where that lies beside the reference, or a held-out pair. */
+export type ValidationClip = {
+  prompt: string
+  reference: Waveform
+  target?: Waveform | undefined
+  /** The name of the held-out pair that it is. */
+  heldOut?: string
+}
 
 /** The folder of the run exists. Nothing was written before this event. */
 export type RunEvent = {
@@ -38,6 +46,8 @@ export type RunEvent = {
   backend: string
   /** The references of the previews, as they were fitted. */
   validation: readonly ValidationClip[]
+  /** The names of the held-out pairs. */
+  heldOut?: readonly string[]
 }
 
 /** A pair was fitted, as the model is trained on it. */
@@ -72,7 +82,15 @@ export type StepEvent = {
 export const lossSmoothing = 0.04
 
 /** The loss over the same pairs, noise and noise levels each time, so that the values of different steps can be compared. */
-export type EvaluationEvent = { type: 'evaluation'; step: number; fixedLoss: number }
+export type EvaluationEvent = Evaluation & {
+  type: 'evaluation'
+  step: number
+  /** Of a trained LoRA, with held-out pairs: whether none before it had a lower held-out loss. */
+  isBest?: boolean
+}
+
+/** `best.safetensors`: the LoRA with the lowest held-out loss, or its moving average. */
+export type SavedBest = BestLora & { path: string }
 
 /** A preview was rendered and written. Step 0 is the base without a LoRA. */
 export type PreviewEvent = {
@@ -96,6 +114,9 @@ export type DoneEvent = {
   folder: RunFolder
   /** The LoRA of `step`, also where the run was stopped. Undefined where none was saved. */
   loraPath?: string
+  /** Of a finished run with held-out pairs: what the losses say, and the best LoRA. */
+  verdict?: LearningVerdict
+  best?: SavedBest
   /** Since `train` was called. */
   seconds: number
 }

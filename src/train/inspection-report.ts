@@ -1,8 +1,61 @@
-/** What the inspection of the dataset found, as messages of a run. */
-import type { Dataset } from '../dataset/dataset.ts'
-import { findingText } from '../dataset/problem.ts'
+/** The inspection of the data of a run, and what it found as messages. */
+import type { TrainSettings } from '../config/settings.ts'
+import {
+  assertTrainable,
+  type Dataset,
+  datasetOptionsOf,
+  type InspectSourceOptions,
+  inspectSource,
+} from '../dataset/dataset.ts'
+import { findingText, type Severity } from '../dataset/problem.ts'
+import type { Source } from '../dataset/source.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
+
+const labels = { training: 'Inspecting the dataset', 'held-out': 'Inspecting the held-out pairs' }
+
+/**
+ * Inspects data that a run uses, and reports everything that is wrong with it at once. Hints are about training, so there are none on held-out pairs.
+ * @param options.onDataset called before the problems are reported.
+ * @throws UserError when no pair can be used.
+ */
+export async function inspectForTraining(
+  source: Source,
+  settings: TrainSettings,
+  {
+    onDataset,
+    ...stores
+  }: Pick<InspectSourceOptions, 'clips' | 'features'> & { onDataset?: (dataset: Dataset) => Promise<void> },
+  reporter: Reporter,
+  role: keyof typeof labels = 'training',
+): Promise<Dataset> {
+  const stage = reporter.stage(labels[role], source.paths.length, 'files')
+  const dataset = await inspectSource(source, datasetOptionsOf(settings), {
+    ...stores,
+    analyzeSound: true,
+    onProgress: ({ done, total }) => {
+      stage.update((done / total) * source.paths.length)
+      reporter.throwIfAborted()
+    },
+  })
+  const { used, pairs, stretched, trimmed, skipped, clips } = dataset.counts
+  const inClips = clips > used ? `, ${clips} clips` : ''
+  stage.finish(
+    `${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped${inClips}`,
+  )
+  await onDataset?.(dataset)
+  reportInspection(role === 'training' ? dataset : withoutHints(dataset), reporter)
+  assertTrainable(dataset)
+  return dataset
+}
+
+function withoutHints({ problems, advice }: Dataset): Pick<Dataset, 'problems' | 'advice'> {
+  const isWarning = ({ severity }: { severity: Severity }) => severity === 'warning'
+  return {
+    problems: problems.filter(isWarning),
+    ...(advice && { advice: { ...advice, findings: advice.findings.filter(isWarning) } }),
+  }
+}
 
 /** How many names a warning lists; the report has all. */
 const mostNames = 4

@@ -187,7 +187,7 @@ export function accumulateInGraph(
 }
 
 /** The names of the parameters by block: the same for every block, so that what is done with a block is one function of the graph. */
-function namesByBlock(parameters: ReadonlyMap<string, tf.Variable>): string[][] {
+export function namesByBlock(parameters: ReadonlyMap<string, tf.Variable>): string[][] {
   const groups = new Map<string, string[]>()
   for (const name of parameters.keys()) {
     const block = /^.*?\.\d+\./.exec(name)?.[0] ?? ''

@@ -19,7 +19,7 @@ export type RunSize = Pick<
   TrainSettings,
   'audioDurationSeconds' | 'targetModules' | 'numberOfSteps' | 'checkpointInterval' | 'previewInterval'
 > &
-  Partial<Pick<TrainSettings, 'keepCheckpoints'>> & {
+  Partial<Pick<TrainSettings, 'keepCheckpoints' | 'ema' | 'holdout' | 'holdoutData'>> & {
     rank: number
     recompute?: Checkpointing
     /** The number of clips to encode and cache. */
@@ -40,6 +40,8 @@ export type RunEstimate = {
   /** How many previews the run renders, and how long that takes in all. */
   previews: number
   previewSeconds: number
+  /** How long the evaluations on held-out pairs take in all. */
+  evaluationSeconds: number
   /** The peak of this process so far. */
   peakMemoryBytes: number
 }
@@ -47,7 +49,7 @@ export type RunEstimate = {
 /** All in bytes. */
 export type RunRequirements = {
   weights: number
-  /** The LoRA, its gradients and the moments of the optimizer. */
+  /** The LoRA, its gradients, the moments of the optimizer, and the moving average. */
   trained: number
   /** The activations that one step saves for its gradients. */
   step: number
@@ -146,18 +148,25 @@ const bytesIn = (precision: Precision) => (precision === 'float32' ? 4 : 2)
 export function requirementsOf(base: BaseModel, size: RunSize, engine: EngineCosts): RunRequirements {
   const weights = transformerBytes(base, engine)
   const parameters = loraElements(base, size)
-  const trained = parameters * 16
+  const hasAverage = size.ema !== undefined && size.ema > 0
+  const trained = parameters * (16 + (hasAverage ? averageBytes : 0))
   const step = stepBytes(base, size.audioDurationSeconds, engine)
   const captions = size.unknownTexts > 0 ? captionBytes(base, engine) : 0
-  const loras = savedLoras(size)
+  const loras = savedLoras(size) * (hasAverage ? 2 : 1) + (savesBest(size) ? 2 : 0) // the best one is replaced while the old file exists
   const wav = size.audioDurationSeconds * 48_000 * 2 * 4
-  const run = parameters * 2 * loras + parameters * 12 * 2 + wav * size.previews * previewTimes(size)
+  const run =
+    parameters * 2 * loras + parameters * (hasAverage ? 16 : 12) * 2 + wav * size.previews * previewTimes(size)
   const { audio_cross_attention_dim: width, audio_in_channels: patchWidth } = base.config.transformer
   const clipElements = clipLatentFrames(size.audioDurationSeconds) * patchWidth
   const cache = 4 * (size.texts * contextLength * width + size.clips * clipElements)
   const memory = Math.max(weights + trained + step, captions) + engine.baseBytes
   return { weights, trained, step, captions, memory, run, cache }
 }
+
+/** The moving average of a parameter, and the copy that the parameter and the average are exchanged through for an evaluation. */
+const averageBytes = 8
+
+const savesBest = ({ holdout = 0, holdoutData }: RunSize) => holdout !== 0 || holdoutData !== undefined
 
 /**
  * How many float32 values a block saves under automatic gradients, as multiples of the sizes of its matrices: tokens × tokens and tokens × text per
@@ -222,7 +231,7 @@ function loraElements({ checkpoint }: BaseModel, { rank, targetModules }: RunSiz
   return sum(adapted.map(([, { shape }]) => rank * sum(shape)))
 }
 
-const timesInRun = (steps: number, interval: number) => (interval > 0 ? Math.ceil(steps / interval) : 1)
+export const timesInRun = (steps: number, interval: number) => (interval > 0 ? Math.ceil(steps / interval) : 1)
 
 /** The LoRA and its checkpoints. An old checkpoint is removed after the next one was written. */
 function savedLoras({ numberOfSteps, checkpointInterval, keepCheckpoints = 'all' }: RunSize): number {

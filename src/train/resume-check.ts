@@ -17,10 +17,17 @@ export type ResumeCheck = {
   settings: Readonly<Record<string, string>>
   /** Each pair's name with the hash of its latents and context. */
   pairs: readonly (readonly [name: string, hash: string])[]
+  /** The same of the held-out pairs, where there are any. */
+  heldOut?: readonly (readonly [name: string, hash: string])[] | undefined
 }
 
 /** @param base the fingerprint of the base model. */
-export const resumeCheckOf = (base: string, pairs: readonly EncodedPair[], settings: TrainerSettings): ResumeCheck => ({
+export const resumeCheckOf = (
+  base: string,
+  pairs: readonly EncodedPair[],
+  settings: TrainerSettings,
+  heldOut: readonly EncodedPair[] = [],
+): ResumeCheck => ({
   settings: {
     'base model': base,
     rank: String(settings.rank),
@@ -28,9 +35,13 @@ export const resumeCheckOf = (base: string, pairs: readonly EncodedPair[], setti
     target_modules: settings.targetModules.join(','),
     gradient_accumulation: String(settings.accumulation),
     seed: String(settings.seed),
+    ...(settings.ema && { ema: String(settings.ema) }),
   },
-  pairs: pairs.map((pair) => [pair.name, hashOf(pair)]),
+  pairs: hashesOf(pairs),
+  ...(heldOut.length > 0 && { heldOut: hashesOf(heldOut) }),
 })
+
+const hashesOf = (pairs: readonly EncodedPair[]) => pairs.map((pair) => [pair.name, hashOf(pair)] as const)
 
 /** What differs, in words, with both values. Empty where the two are the same. */
 export function differences(before: ResumeCheck, now: ResumeCheck): string[] {
@@ -39,12 +50,17 @@ export function differences(before: ResumeCheck, now: ResumeCheck): string[] {
     const [was, is] = [before.settings[name] ?? 'unknown', now.settings[name] ?? 'unknown']
     return was === is ? [] : [`${name} was ${was} and is now ${is}`]
   })
-  return [...settings, ...shortened(pairDifferences(new Map(before.pairs), new Map(now.pairs)))]
+  return [
+    ...settings,
+    ...shortened(pairDifferences('pair', before.pairs, now.pairs)),
+    ...shortened(pairDifferences('held-out pair', before.heldOut ?? [], now.heldOut ?? [])),
+  ]
 }
 
 const resumeCheckSchema = z.object({
   settings: z.record(z.string(), z.string()),
   pairs: z.array(z.tuple([z.string(), z.string()])),
+  heldOut: z.array(z.tuple([z.string(), z.string()])).optional(),
 })
 
 /** Parses a check that was written as JSON; undefined for anything else. */
@@ -56,14 +72,15 @@ export function parseResumeCheck(text: string): ResumeCheck | undefined {
   }
 }
 
-function pairDifferences(before: ReadonlyMap<string, string>, now: ReadonlyMap<string, string>): string[] {
+function pairDifferences(noun: string, pairsBefore: ResumeCheck['pairs'], pairsNow: ResumeCheck['pairs']): string[] {
+  const [before, now] = [new Map(pairsBefore), new Map(pairsNow)]
   const gone = [...before.keys()].filter((name) => !now.has(name))
   const added = [...now.keys()].filter((name) => !before.has(name))
   const changed = [...now].filter(([name, hash]) => before.has(name) && before.get(name) !== hash)
   return [
-    ...gone.map((name) => `the pair ${name} is gone`),
-    ...added.map((name) => `the pair ${name} is new`),
-    ...changed.map(([name]) => `the pair ${name} has changed`),
+    ...gone.map((name) => `the ${noun} ${name} is gone`),
+    ...added.map((name) => `the ${noun} ${name} is new`),
+    ...changed.map(([name]) => `the ${noun} ${name} has changed`),
   ]
 }
 
@@ -83,6 +100,7 @@ function hashOf({ target, reference, context }: EncodedPair): string {
 const fixedParameters = [
   ...['trigger_phrase', 'audio_duration_seconds', 'windows', 'audio_normalize', 'audio_preserve_pitch'],
   ...['rank', 'alpha', 'target_modules', 'gradient_accumulation', 'seed'],
+  ...['ema', 'holdout'],
   'out',
 ]
 
@@ -116,7 +134,7 @@ export function settingsChange(before: TrainSettings, now: TrainSettings) {
 /** The parameters that decide what previews sound like, besides the LoRA. Previews that were rendered with others cannot be compared. */
 const previewParameters = [
   ...['validation', 'validation_negative_prompt', 'validation_frame_rate'],
-  ...['preview_steps', 'preview_cfg', 'stg_scale'],
+  ...['preview_steps', 'preview_cfg', 'stg_scale', 'holdout_previews'],
 ]
 
 /** The names of the parameters of previews that differ. @param more names to compare as well. */

@@ -22,6 +22,8 @@ export type RunFolder = {
   path: string
   /** The trained LoRA; of a run that was stopped, the LoRA of its last step. */
   lora: string
+  /** With held-out pairs: the LoRA with the lowest held-out loss so far. Its metadata names its step. */
+  best: string
   /** The parameters of the run. Its presence marks the folder as a run. */
   config: string
   /** One JSON object per step. */
@@ -37,6 +39,8 @@ export type RunFolder = {
   /** A folder of event files. */
   tensorboard: string
   checkpoint(step: number): string
+  /** The moving average of the LoRA in the file `lora`, beside it. */
+  average(lora: string): string
   preview(number: number, step: number): string
 }
 
@@ -46,6 +50,8 @@ export type RunConfig = {
   trigger_phrase: string
   /** By their names in a job file. */
   parameters: Readonly<Record<string, unknown>>
+  /** The names of the pairs that are held out. A resumed run holds out the same. */
+  held_out?: readonly string[]
   /** Parameters that were changed when the run was resumed, oldest first. */
   changes?: RunChange[]
 }
@@ -130,15 +136,15 @@ export function savedCheckpoints(run: RunFolder): SavedCheckpoint[] {
 
 /** The LoRA of a step: `lora.safetensors` if it is of this step, or a checkpoint. Undefined where it was not saved, or was removed. */
 export const savedLora = (run: RunFolder, step: number): string | undefined =>
-  stepOf(run.lora) === step ? run.lora : savedCheckpoints(run).findLast((saved) => saved.step === step)?.path
+  originOf(run.lora)?.step === step ? run.lora : savedCheckpoints(run).findLast((saved) => saved.step === step)?.path
 
-/** The step of a LoRA of this tool, from its metadata. */
-function stepOf(lora: string): number | undefined {
+/** What a LoRA of this tool is, from its metadata: the step it is of, and whether it is a moving average. Undefined where there is none that can be read. */
+export function originOf(lora: string): { step: number; isAverage: boolean } | undefined {
   if (!existsSync(lora)) return undefined
   try {
     const file = openSafetensors(lora)
     file.close()
-    return Number(file.metadata.steps)
+    return { step: Number(file.metadata.steps), isAverage: file.metadata.ema_decay !== undefined }
   } catch (error) {
     if (error instanceof UserError) return undefined
     throw error
@@ -155,7 +161,8 @@ export function removeOldCheckpoints(run: RunFolder, keep: number | 'all', step:
   const rewritten = (checkpoint: SavedCheckpoint) =>
     checkpoint.step === step && checkpoint.path !== run.checkpoint(step) && existsSync(run.checkpoint(step))
   for (const checkpoint of saved)
-    if (!kept.includes(checkpoint.step) || rewritten(checkpoint)) tryRemove(checkpoint.path)
+    if (!kept.includes(checkpoint.step) || rewritten(checkpoint))
+      for (const path of [run.average(checkpoint.path), checkpoint.path]) tryRemove(path)
 }
 
 /** A file that another program has open may not be removable: it is removed at the next checkpoint. */
@@ -196,14 +203,18 @@ export function truncateMetrics({ metrics }: RunFolder, step: number) {
   replaceFile(metrics, [kept.map((line) => `${line}\n`).join('')])
 }
 
-/** The losses of the steps in the metrics, in order. */
-export function readLosses({ metrics }: RunFolder): number[] {
+/** The lines of the metrics, in order. They must be complete. */
+export function readMetrics({ metrics }: RunFolder): object[] {
   const lines = existsSync(metrics) ? readFileSync(metrics, 'utf8').split('\n').filter(Boolean) : []
-  return lines.flatMap((line) => {
-    const { loss } = JSON.parse(line) as { loss?: unknown }
+  return lines.map((line) => JSON.parse(line) as object)
+}
+
+/** The losses of the steps in lines of the metrics. */
+export const lossesOf = (lines: readonly object[]): number[] =>
+  lines.flatMap((line) => {
+    const { loss } = line as { loss?: unknown }
     return typeof loss === 'number' ? [loss] : []
   })
-}
 
 export const appendMetrics = ({ metrics }: RunFolder, line: object) =>
   appendFileSync(metrics, `${JSON.stringify(line)}\n`)
@@ -221,6 +232,7 @@ export function syncMetrics({ metrics }: RunFolder) {
 const layout = (path: string): RunFolder => ({
   path,
   lora: join(path, 'lora.safetensors'),
+  best: join(path, 'best.safetensors'),
   config: join(path, 'config.json'),
   metrics: join(path, 'metrics.jsonl'),
   state: join(path, 'state.safetensors'),
@@ -230,6 +242,7 @@ const layout = (path: string): RunFolder => ({
   verdicts: join(path, 'verdicts.json'),
   tensorboard: join(path, 'tensorboard'),
   checkpoint: (step) => join(path, 'checkpoints', `lora_weights_step_${digits(step)}.safetensors`),
+  average: (lora) => lora.replace(/\.safetensors$/, '-ema.safetensors'),
   preview: (number, step) => join(path, 'previews', `preview-${number}-${digits(step)}.wav`),
 })
 

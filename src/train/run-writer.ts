@@ -1,7 +1,10 @@
 /**
  * What a run writes while it trains. The metrics and the checkpoint of a step are written before its state, so the process can be killed at any time: a
  * resumed run repeats the steps after its last state, and writes the same bytes. The LoRA of a stopped run is replaced when it is finished. The state
- * holds parameters, moments and the number of steps.
+ * holds parameters, moments, the moving average and the number of steps.
+ *
+ * `best.safetensors` is written after the state of its step. Were it written before, a run that was killed in between would have lost the best LoRA so far.
+ * In this order the state is of the very step whose best LoRA is missing, so the resumed run writes it again.
  */
 import { existsSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'
@@ -12,11 +15,22 @@ import type { BaseModel } from '../model/base-model.ts'
 import { writeTrainedLora } from '../model/lora-file.ts'
 import { UserError } from '../platform/errors.ts'
 import { toolVersion } from '../platform/version.ts'
+import {
+  bestLora,
+  type EvaluatedStep,
+  type Evaluation,
+  evaluationInterval,
+  evaluationMetrics,
+  evaluationOf,
+  isStalled,
+} from './evaluation.ts'
 import { differences, parseResumeCheck, previewChanges, type ResumeCheck, settingsChange } from './resume-check.ts'
 import {
   appendMetrics,
+  lossesOf,
+  originOf,
   type RunFolder,
-  readLosses,
+  readMetrics,
   recordChange,
   removeLeftovers,
   removeOldCheckpoints,
@@ -28,20 +42,26 @@ import type { StepReport, Trainer } from './trainer.ts'
 
 export type RunWriter = {
   /** Starts the metrics of a new run, or restores the trainer to the saved state of an interrupted one. */
-  open(): OpenedRun
-  /** Appends a step to the metrics. @returns the fixed loss, where it is evaluated at this step. */
-  addStep(report: StepReport): number | undefined
+  open(): Promise<OpenedRun>
+  /** Appends a step to the metrics. @returns the evaluation, where there is one at this step. */
+  addStep(report: StepReport): Promise<Evaluation | undefined>
+  /** All evaluations so far. */
+  readonly evaluations: readonly EvaluatedStep[]
+  /** Whether this is the last step: the run has all its steps, or the held-out loss has not fallen for too long. */
+  isLast(step: number): boolean
   /** Whether the LoRA is saved at this step. */
   isCheckpointDue(step: number): boolean
   /** Saves the LoRA, under its final name after the last step, then the state, and removes old checkpoints. @returns the path of the LoRA. */
   saveCheckpoint(): string
+  /** Saves the LoRA as the best one if it is, and before it the state, unless this step was saved. */
+  saveIfBest(): void
   /** Saves the state of a run that was stopped, and then the LoRA so far under its final name. @returns the path of the LoRA. */
   saveStopped(): string
 }
 
 export type OpenedRun = {
   /** Of a new run, before its first step. */
-  fixedLoss?: number
+  evaluation?: Evaluation
   /** The losses of the steps that a resumed run has done. */
   losses: readonly number[]
   /** Where previews are now that were rendered with other settings. */
@@ -63,13 +83,22 @@ export function createRunWriter(
   trainer: Trainer,
   check: ResumeCheck,
 ): RunWriter {
+  const evaluations: EvaluatedStep[] = []
+  let savedStep: number | undefined
+  const isLast = (step: number) => step === settings.numberOfSteps || isStalled(evaluations, settings.patience)
   const isCheckpointDue = (step: number) => isDueAt(settings.checkpointInterval, step, settings.numberOfSteps)
+  const isEvaluationDue = (step: number) => isDueAt(evaluationInterval(settings), step, settings.numberOfSteps)
 
-  const start = () => {
+  const evaluate = async () => {
+    const evaluation = await trainer.evaluate()
+    evaluations.push({ step: trainer.step, ...evaluation })
+    return evaluation
+  }
+  const start = async () => {
     truncateMetrics(run, -1) // of an attempt that ended before its first checkpoint
-    const fixedLoss = trainer.fixedLoss()
-    appendMetrics(run, { step: 0, fixed_loss: fixedLoss })
-    return { fixedLoss, losses: [] }
+    const evaluation = await evaluate()
+    appendMetrics(run, { step: 0, ...evaluationMetrics(evaluation) })
+    return { evaluation, losses: [] }
   }
   const resume = () => {
     restoreState(run.state, trainer, check)
@@ -79,7 +108,11 @@ export function createRunWriter(
         { hint: `resume with --number-of-steps ${trainer.step} or more` },
       )
     truncateMetrics(run, trainer.step)
-    return { losses: readLosses(run) }
+    const lines = readMetrics(run)
+    evaluations.push(...lines.flatMap((line) => evaluationOf(line) ?? []))
+    savedStep = trainer.step
+    saveIfBest()
+    return { losses: lossesOf(lines) }
   }
   /** Before the change is recorded, so that a process that is killed in between does it again. */
   const setOtherPreviewsAside = () => {
@@ -94,32 +127,48 @@ export function createRunWriter(
   const saveStateNow = () => {
     syncMetrics(run)
     saveState(run.state, trainer, check)
+    savedStep = trainer.step
+  }
+  const writeLora = (path: string, isAverage = false) => saveLora(path, { base, settings }, trainer, isAverage)
+  const writeLoras = (path: string) => {
+    writeLora(path)
+    if (trainer.average) writeLora(run.average(path), true)
+  }
+  const saveIfBest = () => {
+    const best = bestLora(evaluations)
+    if (!best || best.step !== trainer.step) return
+    if (savedStep !== trainer.step) saveStateNow()
+    const found = originOf(run.best)
+    if (found?.step !== best.step || found.isAverage !== best.isAverage) writeLora(run.best, best.isAverage)
   }
 
   return {
-    open: () => {
+    open: async () => {
       removeLeftovers(run)
-      const opened = existsSync(run.state) ? resume() : start()
+      const opened = existsSync(run.state) ? resume() : await start()
       const earlierPreviews = setOtherPreviewsAside()
       recordSettingsChange()
       return { ...opened, ...(earlierPreviews && { earlierPreviews }) }
     },
-    addStep: (report) => {
-      const fixedLoss = isCheckpointDue(report.step) ? trainer.fixedLoss() : undefined
-      appendMetrics(run, { ...metricsOf(report), ...(fixedLoss !== undefined && { fixed_loss: fixedLoss }) })
-      return fixedLoss
+    addStep: async (report) => {
+      const evaluation = isEvaluationDue(report.step) ? await evaluate() : undefined
+      appendMetrics(run, { ...metricsOf(report), ...(evaluation && evaluationMetrics(evaluation)) })
+      return evaluation
     },
-    isCheckpointDue,
+    evaluations,
+    isLast,
+    isCheckpointDue: (step) => isCheckpointDue(step) || isLast(step),
     saveCheckpoint: () => {
-      const path = trainer.step === settings.numberOfSteps ? run.lora : run.checkpoint(trainer.step)
-      saveLora(path, { base, settings }, trainer)
+      const path = isLast(trainer.step) ? run.lora : run.checkpoint(trainer.step)
+      writeLoras(path)
       saveStateNow()
       removeOldCheckpoints(run, settings.keepCheckpoints, trainer.step)
       return path
     },
+    saveIfBest,
     saveStopped: () => {
       saveStateNow()
-      saveLora(run.lora, { base, settings }, trainer)
+      writeLoras(run.lora)
       return run.lora
     },
   }
@@ -142,10 +191,11 @@ const metricsOf = ({ step, loss, learningRate, gradientNorm, sigmas, pairs, seco
 function saveLora(
   path: string,
   { base, settings }: Pick<WrittenRun, 'base' | 'settings'>,
-  { parameters, step }: Trainer,
+  { parameters, average, step }: Trainer,
+  isAverage: boolean,
 ) {
   const factors = new Map(
-    [...parameters].map(([name, variable]) => [
+    [...(isAverage && average ? average.values : parameters)].map(([name, variable]) => [
       name,
       {
         shape: variable.shape,
@@ -164,6 +214,7 @@ function saveLora(
     durationSeconds: settings.audioDurationSeconds,
     normalized: settings.audioNormalize,
     steps: step,
+    emaDecay: isAverage ? settings.ema : undefined,
     toolVersion,
   })
 }
@@ -218,10 +269,15 @@ export function savedStep(path: string): number {
   }
 }
 
-function stateVariables({ parameters, optimizer }: Trainer): [string, tf.Variable][] {
-  const moment = (of: string, variables: ReadonlyMap<string, tf.Variable>): [string, tf.Variable][] =>
-    [...variables].map(([name, variable]) => [`${of}.${name}`, variable])
-  return [...parameters, ...moment('first', optimizer.first), ...moment('second', optimizer.second)]
+function stateVariables({ parameters, optimizer, average }: Trainer): [string, tf.Variable][] {
+  const named = (prefix: string, variables: ReadonlyMap<string, tf.Variable>): [string, tf.Variable][] =>
+    [...variables].map(([name, variable]) => [`${prefix}.${name}`, variable])
+  return [
+    ...parameters,
+    ...named('first', optimizer.first),
+    ...named('second', optimizer.second),
+    ...(average ? named('ema', average.values) : []),
+  ]
 }
 
 function requireSame(path: string, { metadata }: Safetensors, check: ResumeCheck) {

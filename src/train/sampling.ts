@@ -44,3 +44,19 @@ export function drawSample(
   const random = randomFor(seed, ...purpose)
   return { pair, sigma: drawSigma(random, frames), noise: normals(random, frames * width) }
 }
+
+/** The noise levels of an evaluation: the centers of four equal parts of their range. */
+export const evaluationSigmas = [0.125, 0.375, 0.625, 0.875]
+
+/**
+ * What a list of pairs is evaluated with: each pair at each noise level. The noise depends on the pair's position in the list alone, not on the seed of the
+ * run, so two lists, and two runs, are evaluated with the same draws.
+ * @param shapeOf the shape of the latent patches of a pair's target, by its position.
+ */
+export const evaluationSamples = (pairs: number, shapeOf: SamplingOptions['shapeOf']): Sample[] =>
+  Array.from({ length: pairs }, (_, pair) =>
+    evaluationSigmas.map((sigma, level) => {
+      const [frames, width] = shapeOf(pair)
+      return { pair, sigma, noise: normals(randomFor(0, 'evaluation', pair, level), frames * width) }
+    }),
+  ).flat()

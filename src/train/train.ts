@@ -1,11 +1,12 @@
 /** From a dataset of pairs to a LoRA: the sequence of a training run, and the functions that other programs call. */
 import { join } from 'node:path'
+import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { defaultLimits, type Limits } from '../config/limits.ts'
 import { camelCase } from '../config/parameter.ts'
 import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } from '../config/settings.ts'
 import type { Flags } from '../config/values.ts'
-import { type ClipStore, createDebugDataset, openClipStore } from '../dataset/clips.ts'
-import { assertTrainable, type Dataset, datasetOptionsOf, inspectSource } from '../dataset/dataset.ts'
+import { createDebugDataset, openClipStore } from '../dataset/clips.ts'
+import type { Dataset } from '../dataset/dataset.ts'
 import { openSource, type Source } from '../dataset/source.ts'
 import { type Cache, cacheObstacle, openCache } from '../encode/cache.ts'
 import { requireTextEncoderFor } from '../encode/captions.ts'
@@ -23,8 +24,11 @@ import { shownValue } from '../platform/text.ts'
 import { requireWritable } from '../platform/user-folders.ts'
 import { adviseGuidance, loadModel, shownReference, warnOfSilence } from '../preview/inputs.ts'
 import { estimateRun } from './dry-run.ts'
-import type { TrainEvent, ValidationClip } from './events.ts'
-import { reportInspection } from './inspection-report.ts'
+import { holdsOut } from './evaluation.ts'
+import type { SavedBest, TrainEvent, ValidationClip } from './events.ts'
+import { heldOutClips, type SplitData, splitData } from './held-out.ts'
+import { inspectForTraining } from './inspection-report.ts'
+import type { LearningVerdict } from './learning.ts'
 import { createPreviewRenderer, readValidationClips, reconstructTargets } from './previews.ts'
 import type { RunEstimate } from './requirements.ts'
 import { checkResources } from './resources.ts'
@@ -38,7 +42,7 @@ import {
   savedLora,
 } from './run-folder.ts'
 import { savedStep } from './run-writer.ts'
-import { resumeCommand, runTraining, stoppedMessage } from './training-run.ts'
+import { resumeCommand, runTraining, stoppedMessage, type TrainingOutcome } from './training-run.ts'
 
 export type TrainRunOptions = RunOptions<TrainEvent> & {
   /** Limits on the size of input and on the time to decode it. */
@@ -51,7 +55,11 @@ export type TrainResult = {
   folder: RunFolder
   /** The trained LoRA. */
   loraPath: string
+  /** How many steps the LoRA was trained for: fewer than asked for where training ended early. */
   steps: number
+  /** With held-out pairs: what the losses say, and the LoRA with the lowest held-out loss. */
+  verdict?: LearningVerdict
+  best?: SavedBest
   seconds: number
 }
 
@@ -97,7 +105,11 @@ export async function resumeTraining(
   const previous = resolveTrainSettings({ savedJob }).settings
   const { settings, notices } = resolveTrainSettings({ ...changes, savedJob })
   refuseFixedChanges(previous, settings, run.path, changes.options && camelCase)
-  return runToEnd({ settings, resumed: { run, previousSettings: previous } }, notices, runOptions)
+  return runToEnd(
+    { settings, resumed: { run, previousSettings: previous, heldOut: heldOutOf(config) } },
+    notices,
+    runOptions,
+  )
 }
 
 /**
@@ -111,11 +123,12 @@ export async function dryRun(
 ): Promise<RunEstimate> {
   const reporter = createReporter<TrainEvent>(runOptions)
   for (const notice of notices) reporter.info(notice)
-  const prepared = await prepare(settings, settings.out, runOptions.limits, reporter)
+  const prepared = await prepare({ settings }, settings.out, runOptions.limits, reporter)
   try {
     const model = loadModel(prepared.base, prepared, reporter)
+    const counts = { references: prepared.validation.length, heldOut: prepared.split.heldOut.names.length }
     try {
-      return await estimateRun(prepared.base, model, settings, prepared.validation.length, reporter)
+      return await estimateRun(prepared.base, model, settings, counts, reporter)
     } finally {
       disposeTransformer(model)
     }
@@ -127,7 +140,7 @@ export async function dryRun(
 type RunRequest = {
   settings: TrainSettings
   /** The run to continue, and its settings so far. */
-  resumed?: { run: RunFolder; previousSettings: TrainSettings }
+  resumed?: { run: RunFolder; previousSettings: TrainSettings; heldOut: readonly string[] | undefined }
 }
 
 async function runToEnd(
@@ -150,22 +163,29 @@ async function runToEnd(
   requireWritable(folder, 'the run cannot be written to', 'choose a folder with --out')
   let lock = resumed && lockFolder(resumed.run.path)
   try {
-    const prepared = await prepare(settings, resumed?.run.path ?? settings.out, runOptions.limits, reporter)
+    const prepared = await prepare(
+      { settings, ...(resumed && { resumed }) },
+      resumed?.run.path ?? settings.out,
+      runOptions.limits,
+      reporter,
+    )
     try {
       lock ??= lockFolder(prepared.folder)
-      run ??= createRunFolder(prepared.folder, configOf(settings))
+      run ??= createRunFolder(prepared.folder, configOf(settings, namesOf(prepared.split)))
       const steps = settings.numberOfSteps
       let state: 'finished' | 'stopped' = 'stopped'
+      let outcome: TrainingOutcome | undefined
       try {
         const { previousSettings } = resumed ?? {}
-        await trainPrepared(prepared, { run, settings, previousSettings }, runOptions, reporter)
+        outcome = await trainPrepared(prepared, { run, settings, previousSettings }, runOptions, reporter)
         state = 'finished'
       } finally {
         const loraPath = savedLora(run, step)
         const lora = loraPath === undefined ? {} : { loraPath }
-        await reporter.emit({ type: 'done', state, step, steps, folder: run, ...lora, seconds: secondsSoFar() })
+        const seconds = secondsSoFar()
+        await reporter.emit({ type: 'done', state, step, steps, folder: run, ...lora, ...outcome, seconds })
       }
-      return { folder: run, loraPath: run.lora, steps, seconds: secondsSoFar() }
+      return { folder: run, loraPath: run.lora, steps: step, ...outcome, seconds: secondsSoFar() }
     } finally {
       await prepared.close()
     }
@@ -187,8 +207,7 @@ type Prepared = {
   base: BaseModel
   backend: string
   cache: Cache
-  /** The fitted pairs. */
-  clips: ClipStore
+  split: SplitData
   validation: ValidationClip[]
   prompts: string[]
   /** As in the settings, or decided by the memory of the machine. */
@@ -199,7 +218,7 @@ type Prepared = {
 
 /** Finds everything that can be wrong with the data, the model or the machine, before the first byte is written. */
 async function prepare(
-  settings: TrainSettings,
+  { settings, resumed }: RunRequest,
   out: string | undefined,
   limits: Limits = defaultLimits,
   reporter: Reporter<TrainEvent>,
@@ -208,33 +227,41 @@ async function prepare(
   const clips = await openClipStore()
   let base: BaseModel | undefined
   let backend: BackendLease | undefined
+  let split: SplitData | undefined
   const close = async () => {
     backend?.release()
     base?.close()
+    await split?.close()
     await clips.close()
     await source.close()
   }
   try {
-    const dataset = await inspect(source, settings, clips, reporter)
+    const features = new Map<string, PairFeatures>()
+    const onDataset = (dataset: Dataset) => reporter.emit({ type: 'dataset', dataset })
+    const stores = { clips, features, onDataset }
+    const dataset = await inspectForTraining(source, settings, stores, reporter)
+    split = await splitData({ dataset, clips, features }, settings, resumed?.heldOut, { limits, reporter })
     base = openBase(settings)
     reporter.info(describeBase(base))
     const onCut = (reference: string) =>
       reporter.info(`${shownReference(reference)}: the previews use the first ${settings.audioDurationSeconds} s`)
-    const validation = await readValidationClips(settings, { limits, signal: reporter.signal, onCut })
-    for (const [i, { reference }] of validation.entries())
+    const given = await readValidationClips(settings, { limits, signal: reporter.signal, onCut })
+    for (const [i, { reference }] of given.entries())
       warnOfSilence(settings.validation[i]?.referenceAudioUrl as string, reference, reporter)
+    const validation = [...given, ...heldOutClips(split, settings.holdoutPreviews)]
     if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)
     const prompts = validation.map(({ prompt }) => prompt)
     if (validation.length > 0) prompts.push(settings.validationNegativePrompt)
-    const texts = new Set([...usedCaptions(dataset), ...prompts])
+    const captions = [...usedCaptions(dataset), ...split.heldOutPairs.map(({ caption }) => caption)]
+    const texts = new Set([...captions, ...prompts])
     const cache = openCache(undefined, reporter.warn)
     const unknownTexts = requireTextEncoderFor(base, texts, cache)
     backend = await leaseBackend(settings.backend, reporter)
     const folder = out ?? defaultFolder(dataset)
-    const cached = cacheObstacle() === undefined ? { clips: 2 * dataset.counts.clips, texts: texts.size } : noneCached
+    const cached = cacheObstacle() === undefined ? { clips: 2 * clipsOf(split), texts: texts.size } : noneCached
     const size = { ...settings, ...cached, unknownTexts, previews: validation.length }
     const recompute = await checkResources(base, size, folder, reporter)
-    return { source, dataset, base, backend: backend.name, cache, clips, validation, prompts, recompute, folder, close }
+    return { source, dataset, base, backend: backend.name, cache, split, validation, prompts, recompute, folder, close }
   } catch (error) {
     await close()
     throw error
@@ -243,9 +270,13 @@ async function prepare(
 
 const noneCached = { clips: 0, texts: 0 }
 
+const clipsOf = ({ training, heldOut }: SplitData) => training.names.length + heldOut.names.length
+
+const namesOf = ({ heldOutPairs }: SplitData) => heldOutPairs.map(({ name }) => name)
+
 /** Encodes the data, loads the model and trains. */
 async function trainPrepared(
-  { dataset, base, backend, cache, clips, validation, prompts, recompute }: Prepared,
+  { dataset, base, backend, cache, split, validation, prompts, recompute }: Prepared,
   {
     run,
     settings,
@@ -253,7 +284,7 @@ async function trainPrepared(
   }: { run: RunFolder; settings: TrainSettings; previousSettings?: TrainSettings | undefined },
   { reconstructions = 0 }: TrainRunOptions,
   reporter: Reporter<TrainEvent>,
-): Promise<void> {
+): Promise<TrainingOutcome> {
   await reporter.emit({
     type: 'run',
     folder: run,
@@ -266,6 +297,7 @@ async function trainPrepared(
     },
     backend,
     validation,
+    heldOut: namesOf(split),
   })
   const debug = settings.debugDataset ? createDebugDataset(run.debugDataset, dataset) : undefined
   const reconstructed: { name: string; target: ValidationClip['reference'] }[] = []
@@ -273,10 +305,11 @@ async function trainPrepared(
   try {
     encoded = await encodeDataset(
       {
-        dataset,
+        training: split.training,
+        heldOut: split.heldOut,
+        seconds: settings.audioDurationSeconds,
         base,
         cache,
-        clips,
         references: validation.map(({ reference }) => reference),
         prompts,
         onClip: async (pair) => {
@@ -296,7 +329,10 @@ async function trainPrepared(
   const model = loadModel(base, { recompute }, reporter)
   const previews = createPreviewRenderer({ base, model, run, settings }, { validation, ...encoded }, reporter)
   try {
-    await runTraining({ base, model, pairs: encoded.pairs, run, settings, previousSettings, previews }, reporter)
+    return await runTraining(
+      { base, model, pairs: encoded.pairs, heldOut: encoded.heldOut, run, settings, previousSettings, previews },
+      reporter,
+    )
   } finally {
     previews.close()
     detachLora(model)
@@ -304,41 +340,18 @@ async function trainPrepared(
   }
 }
 
-/** Reports what is wrong with the data, all at once. @throws UserError when nothing can be trained on. */
-async function inspect(
-  source: Source,
-  settings: TrainSettings,
-  clips: ClipStore,
-  reporter: Reporter<TrainEvent>,
-): Promise<Dataset> {
-  const stage = reporter.stage('Inspecting the dataset', source.paths.length, 'files')
-  const dataset = await inspectSource(source, datasetOptionsOf(settings), {
-    analyzeSound: true,
-    clips,
-    onProgress: ({ done, total }) => {
-      stage.update((done / total) * source.paths.length)
-      reporter.throwIfAborted()
-    },
-  })
-  const { used, pairs, stretched, trimmed, skipped, clips: clipCount } = dataset.counts
-  const inClips = clipCount > used ? `, ${clipCount} clips` : ''
-  stage.finish(
-    `${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped${inClips}`,
-  )
-  await reporter.emit({ type: 'dataset', dataset })
-  reportInspection(dataset, reporter)
-  assertTrainable(dataset)
-  return dataset
-}
-
 const usedCaptions = ({ pairs }: Dataset) => pairs.filter(({ plan }) => plan.use).map(({ caption }) => caption)
 
-const configOf = (settings: TrainSettings): RunConfig => ({
+const configOf = (settings: TrainSettings, heldOut: readonly string[]): RunConfig => ({
   tool: 'ltx-a2a',
   training_type: 'audio_to_audio_lora',
   trigger_phrase: settings.triggerPhrase,
   parameters: jobOf(settings),
+  ...(holdsOut(settings) && { held_out: heldOut }),
 })
+
+/** Undefined where the run holds out none, or its config was changed by hand. */
+const heldOutOf = ({ held_out }: RunConfig) => (Array.isArray(held_out) ? held_out.map(String) : undefined)
 
 const defaultParent = 'runs'
 

@@ -8,8 +8,10 @@ import { toBatch } from '../engine/device-tensors.ts'
 import { attachNewLora, findTargetLinears, type LoraParameters } from '../model/lora.ts'
 import type { RopeTable } from '../model/rope.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
-import { randomFor } from '../platform/random.ts'
+import { randomFor, shuffled } from '../platform/random.ts'
 import { mean } from '../platform/statistics.ts'
+import type { Evaluation } from './evaluation.ts'
+import { type LoraAverage, startLoraAverage } from './lora-average.ts'
 import {
   disposeOptimizer,
   type LearningRateSchedule,
@@ -17,7 +19,7 @@ import {
   type OptimizerState,
   startOptimizer,
 } from './optimizer.ts'
-import { drawSample, type Sample, samplesForStep } from './sampling.ts'
+import { drawSample, evaluationSamples, type Sample, samplesForStep } from './sampling.ts'
 import { createStep, NonFiniteLoss } from './step.ts'
 
 export type TrainerSettings = {
@@ -30,6 +32,8 @@ export type TrainerSettings = {
   schedule: LearningRateSchedule
   /** Examples per step. */
   accumulation: number
+  /** The decay of the moving average of the LoRA; 0 or undefined is none. */
+  ema?: number
 }
 
 /** What happened in one step. */
@@ -55,24 +59,32 @@ export type Trainer = {
   readonly model: Transformer
   readonly parameters: LoraParameters
   readonly optimizer: OptimizerState
+  /** The moving average of the parameters. */
+  readonly average: LoraAverage | undefined
   /** How many steps are done. */
   step: number
-  /** The mean loss over the same pairs, sigmas and noise each time. */
-  fixedLoss(): number
+  /** The mean losses over the same pairs, sigmas and noise each time. Other work of the process, such as handling signals, goes on meanwhile. */
+  evaluate(): Promise<Evaluation>
   run(listeners: TrainerListeners): Promise<void>
   /** Frees what the trainer made. The model and its LoRA stay. */
   dispose(): void
 }
 
-/** The number of samples whose mean loss is the fixed loss. */
+/** The number of samples whose mean loss is the fixed loss, where there are no held-out pairs. */
 const fixedSamples = 8
 
-/** Attaches a new LoRA to the model and prepares its training. */
-export function createTrainer(model: Transformer, pairs: readonly EncodedPair[], settings: TrainerSettings): Trainer {
+/** Attaches a new LoRA to the model and prepares its training. @param heldOut pairs to evaluate it on, which it is not trained on. */
+export function createTrainer(
+  model: Transformer,
+  pairs: readonly EncodedPair[],
+  settings: TrainerSettings,
+  heldOut: readonly EncodedPair[] = [],
+): Trainer {
   const { seed, rank, alpha } = settings
   const linears = findTargetLinears(model, settings.targetModules)
   const parameters = attachNewLora(linears, rank, alpha, randomFor(seed, 'lora'))
   const optimizer = startOptimizer(parameters)
+  const average = settings.ema ? startLoraAverage(parameters, settings.ema) : undefined
   const ropeTables = new Map<string, RopeTable>()
   const pairAt = (index: number) => pairs[index] as EncodedPair
   const shapeOf = (index: number) => pairAt(index).target.shape
@@ -86,6 +98,8 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
   }
   const lossOf = (example: Example) => velocityLoss(model, example, ropeTableOf(example))
   const toExample = (sample: Sample) => exampleOf(pairAt(sample.pair), sample)
+  /** The same each time, and as many as are held out. */
+  const evaluatedPairs = shuffled(randomFor(seed, 'evaluated pairs'), pairs.length).slice(0, heldOut.length).map(pairAt)
 
   const step = createStep(parameters, optimizer, lossOf)
   const evaluation = capture((example: Example) => ({ loss: lossOf(example) }), { variables: [...parameters.values()] })
@@ -110,20 +124,46 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
     return suspects.map(({ sigma, pair }) => ({ sigma, pair: pairAt(pair).name }))
   }
 
+  const meanLoss = async (examples: readonly (() => Example)[]) => {
+    const losses: number[] = []
+    for (const create of examples) {
+      const example = create()
+      losses.push(evalLoss(example))
+      tf.dispose(example)
+      await setImmediate()
+    }
+    return mean(losses)
+  }
+  const lossOver = (list: readonly EncodedPair[]) => {
+    const at = (index: number) => list[index] as EncodedPair
+    const samples = evaluationSamples(list.length, (index) => at(index).target.shape)
+    return meanLoss(samples.map((sample) => () => exampleOf(at(sample.pair), sample)))
+  }
+  const evaluateLosses = async (): Promise<Evaluation> => {
+    if (heldOut.length > 0) return { fixedLoss: await lossOver(evaluatedPairs), heldOutLoss: await lossOver(heldOut) }
+    const examples = Array.from({ length: fixedSamples }, (_, i) => () => {
+      const pair = i % pairs.length
+      return toExample(drawSample(pair, seed, ['fixed', i], shapeOf(pair)))
+    })
+    return { fixedLoss: await meanLoss(examples) }
+  }
+
   const trainer: Trainer = {
     model,
     parameters,
     optimizer,
     step: 0,
-    fixedLoss: () => {
-      const losses = Array.from({ length: fixedSamples }, (_, i) => {
-        const pair = i % pairs.length
-        const example = toExample(drawSample(pair, seed, ['fixed', i], shapeOf(pair)))
-        const loss = evalLoss(example)
-        tf.dispose(example)
-        return loss
-      })
-      return mean(losses)
+    average,
+    evaluate: async () => {
+      const ofLora = await evaluateLosses()
+      if (!average) return ofLora
+      average.exchange()
+      try {
+        const { fixedLoss, heldOutLoss } = await evaluateLosses()
+        return { ...ofLora, emaFixedLoss: fixedLoss, ...(heldOutLoss !== undefined && { emaHeldOutLoss: heldOutLoss }) }
+      } finally {
+        average.exchange()
+      }
     },
     run: async ({ onStep, shouldStop }) => {
       const { accumulation, steps, schedule } = settings
@@ -133,6 +173,7 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
         const learningRate = settings.learningRate * learningRateFactor(schedule, trainer.step, steps)
         const outcome = runStep(samples, learningRate)
         trainer.step++
+        average?.add(trainer.step)
         const report = {
           step: trainer.step,
           ...outcome,
@@ -148,6 +189,7 @@ export function createTrainer(model: Transformer, pairs: readonly EncodedPair[],
     dispose: () => {
       step.dispose()
       evaluation.dispose()
+      average?.dispose()
       disposeOptimizer(optimizer)
       for (const { cos, sin } of ropeTables.values()) tf.dispose([cos, sin])
     },

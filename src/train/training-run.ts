@@ -8,7 +8,9 @@ import { isDiskFull } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { createMovingAverage } from '../platform/statistics.ts'
 import { countText, listText, shellQuote } from '../platform/text.ts'
-import { lossSmoothing, type TrainEvent } from './events.ts'
+import { bestLora, type EvaluatedStep } from './evaluation.ts'
+import { type DoneEvent, lossSmoothing, type TrainEvent } from './events.ts'
+import { learningVerdict } from './learning.ts'
 import type { PreviewRenderer } from './previews.ts'
 import { previewChanges, resumeCheckOf } from './resume-check.ts'
 import { type RunFolder, savedLora } from './run-folder.ts'
@@ -19,34 +21,40 @@ import { createTrainer, type StepReport, type Trainer, type TrainerSettings } fr
 export type TrainingRun = WrittenRun & {
   model: Transformer
   pairs: readonly EncodedPair[]
+  heldOut: readonly EncodedPair[]
   previews: PreviewRenderer
 }
+
+/** What a finished run has come to; empty without held-out pairs. */
+export type TrainingOutcome = Pick<DoneEvent, 'verdict' | 'best'>
 
 /**
  * Trains from the state of the run, or from the beginning, to the last step.
  * @throws Interrupted when the signal was aborted, UserError when the disk is full or the loss is not finite. The run can be resumed after each.
  */
-export async function runTraining(training: TrainingRun, reporter: Reporter<TrainEvent>): Promise<void> {
-  const { base, model, pairs, run, settings, previews } = training
+export async function runTraining(training: TrainingRun, reporter: Reporter<TrainEvent>): Promise<TrainingOutcome> {
+  const { base, model, pairs, heldOut, run, settings, previews } = training
   const steps = settings.numberOfSteps
   const trainerSettings = trainerSettingsOf(settings)
-  const trainer = createTrainer(model, pairs, trainerSettings)
-  const writer = createRunWriter(training, trainer, resumeCheckOf(base.fingerprint, pairs, trainerSettings))
-  const arePreviewsDue = (step: number) => isDueAt(settings.previewInterval, step, steps)
+  const trainer = createTrainer(model, pairs, trainerSettings, heldOut)
+  const check = resumeCheckOf(base.fingerprint, pairs, trainerSettings, heldOut)
+  const writer = createRunWriter(training, trainer, check)
+  const arePreviewsDue = (step: number) => isDueAt(settings.previewInterval, step, steps) || writer.isLast(step)
 
   const saveCheckpoint = async () => {
     const loraPath = writer.saveCheckpoint()
     await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
   }
   try {
-    const { fixedLoss, losses, earlierPreviews } = writer.open()
+    const { evaluation, losses, earlierPreviews } = await writer.open()
     const average = createMovingAverage(lossSmoothing)
     let smoothedLoss: number | undefined
+    let heldOutLoss = writer.evaluations.at(-1)?.heldOutLoss
     for (const loss of losses) smoothedLoss = average.add(loss)
-    if (fixedLoss !== undefined) await reporter.emit({ type: 'evaluation', step: 0, fixedLoss })
+    if (evaluation) await reporter.emit({ type: 'evaluation', step: 0, ...evaluation })
     if (trainer.step > 0) {
       reporter.info(`Resuming after step ${trainer.step}`)
-      if (trainer.step === steps) await saveCheckpoint() // fewer steps than before were asked for, or it was stopped just here
+      if (writer.isLast(trainer.step)) await saveCheckpoint() // fewer steps than before were asked for, or it was stopped just here
       if (earlierPreviews)
         reporter.info(
           `${listText(earlierPreviews.changed, 6)} changed: earlier previews are in ${earlierPreviews.folder}`,
@@ -56,7 +64,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       ...(settings.previewInterval > 0 ? [0] : []), // the base, which later ones are compared with
       ...(trainer.step > 0 && arePreviewsDue(trainer.step) ? [trainer.step] : []),
     ].filter((step) => !previews.isDoneAt(step))
-    if (missing.length === 0 && trainer.step === steps) reportUnusedSettings(training, reporter)
+    if (missing.length === 0 && writer.isLast(trainer.step)) reportUnusedSettings(training, trainer.step, reporter)
     for (const step of missing) {
       const render = () => tryPreviews(previews, step, reporter)
       await (step === 0 ? withNewLora(trainer, render) : render())
@@ -65,23 +73,32 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
     const onStep = async (report: StepReport) => {
       const { step, loss, seconds } = report
       smoothedLoss = average.add(loss)
-      const fixedLoss = writer.addStep(report)
+      const evaluation = await writer.addStep(report)
+      heldOutLoss = evaluation?.heldOutLoss ?? heldOutLoss
       const memoryBytes = process.memoryUsage.rss()
-      stage.update(step, { loss: smoothedLoss, secondsPerStep: seconds, memoryBytes })
+      const values = { loss: smoothedLoss, ...(heldOutLoss !== undefined && { heldOutLoss }) }
+      stage.update(step, { ...values, secondsPerStep: seconds, memoryBytes })
       await reporter.emit({ type: 'step', ...report, steps, smoothedLoss, memoryBytes })
-      if (fixedLoss !== undefined) await reporter.emit({ type: 'evaluation', step, fixedLoss })
+      const best = bestLora(writer.evaluations)
+      if (evaluation) {
+        const isBest = best && { isBest: best.step === step }
+        await reporter.emit({ type: 'evaluation', step, ...evaluation, ...isBest })
+      }
       if (writer.isCheckpointDue(step)) await saveCheckpoint()
+      writer.saveIfBest()
       if (arePreviewsDue(step)) await tryPreviews(previews, step, reporter)
     }
     const isStopped = () => reporter.signal.aborted
-    await trainer.run({ onStep, shouldStop: isStopped })
-    if (trainer.step > 0 && trainer.step < steps) {
+    await trainer.run({ onStep, shouldStop: () => isStopped() || writer.isLast(trainer.step) })
+    const isComplete = writer.isLast(trainer.step)
+    if (trainer.step > 0 && !isComplete) {
       const loraPath = writer.saveStopped()
       await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
     }
-    if (isStopped() && (trainer.step < steps || !previews.isDoneAt(steps)))
+    if (isStopped() && (!isComplete || !previews.isDoneAt(trainer.step)))
       throw new Interrupted(stoppedMessage(run, trainer.step, steps), { hint: resumeCommand(run.path) })
-    stage.finish(`${countText(steps, 'step')}, loss ${smoothedLoss?.toFixed(4) ?? 'unchanged'}`)
+    stage.finish(`${countText(trainer.step, 'step')}, loss ${smoothedLoss?.toFixed(4) ?? 'unchanged'}`)
+    return reportOutcome(training, trainer.step, writer.evaluations, reporter)
   } catch (error) {
     throw withResumeHint(error, trainer, run)
   } finally {
@@ -98,16 +115,42 @@ export const trainerSettingsOf = (settings: TrainSettings): TrainerSettings => (
   learningRate: settings.learningRate,
   schedule: settings.learningRateSchedule,
   accumulation: settings.gradientAccumulation,
+  ema: settings.ema,
 })
 
+/** Says what the losses of a finished run mean, and why it ended early if it did. */
+function reportOutcome(
+  { run, settings, heldOut }: TrainingRun,
+  step: number,
+  evaluations: readonly EvaluatedStep[],
+  reporter: Reporter<TrainEvent>,
+): TrainingOutcome {
+  if (heldOut.length === 0) return {}
+  const best = bestLora(evaluations)
+  if (best && step < settings.numberOfSteps)
+    reporter.info(
+      `Stopped early after step ${step} of ${settings.numberOfSteps}: the held-out loss has not fallen below that of step ${best.step} in ${countText(settings.patience, 'evaluation')}; ${resumeCommand(run.path)} --patience 0 continues`,
+    )
+  const verdict = learningVerdict(evaluations)
+  reporter.info(verdict.sentence)
+  if (!best) return { verdict }
+  const what = best.isAverage ? 'the moving average at step' : 'the LoRA of step'
+  reporter.info(`${run.best} is ${what} ${best.step}, with the lowest held-out loss, ${best.heldOutLoss.toFixed(4)}`)
+  return { verdict, best: { ...best, path: run.best } }
+}
+
 /** Says that a finished run has no use for changed settings of previews. */
-function reportUnusedSettings({ previousSettings, settings }: TrainingRun, reporter: Reporter<TrainEvent>) {
+function reportUnusedSettings(
+  { previousSettings, settings, heldOut }: TrainingRun,
+  step: number,
+  reporter: Reporter<TrainEvent>,
+) {
   const changed = previousSettings ? previewChanges(previousSettings, settings, ['preview_interval']) : []
   if (changed.length === 0) return
-  const why =
-    settings.validation.length > 0
-      ? `all ${settings.numberOfSteps} steps are done, and the preview of the last one exists`
-      : 'the run has no --validation-reference'
+  const { numberOfSteps, validation, holdoutPreviews } = settings
+  const hasPreviews = validation.length > 0 || (heldOut.length > 0 && holdoutPreviews > 0)
+  const end = step < numberOfSteps ? `the run ended early at step ${step}` : `all ${numberOfSteps} steps are done`
+  const why = hasPreviews ? `${end}, and the preview of the last one exists` : 'the run has no --validation-reference'
   reporter.info(`No previews are rendered with the changed ${listText(changed, 6)}: ${why}`)
 }
 

@@ -73,6 +73,12 @@ describe('the defaults', () => {
       out: undefined,
       model: undefined,
       textEncoder: undefined,
+      holdout: 0,
+      holdoutData: undefined,
+      holdoutPreviews: 2,
+      evalInterval: undefined,
+      patience: 0,
+      ema: 0,
     })
     expect(byFlags({}).targetModules).toHaveLength(10)
   })
@@ -126,6 +132,9 @@ describe('settings', () => {
       backend: 'wasm',
       recompute: 'on',
       ignoreRequirements: true,
+      holdout: '12.5%',
+      patience: '3',
+      ema: '0.99',
     })
     const job = JSON.parse(JSON.stringify(jobOf(settings)))
     expect(resolveTrainSettings({ flags: {}, configFile: jobFile(job) }).settings).toEqual(settings)
@@ -373,6 +382,51 @@ describe('a flag', () => {
       hint: 'correct --validation-reference',
     })
   })
+})
+
+describe('held-out pairs', () => {
+  it.each<[text: string, value: number]>([
+    ['4', 4],
+    ['0', 0],
+    ['0.1', 0.1],
+    ['10%', 0.1],
+    ['12.5 %', 0.125],
+  ])('can be given as %s, on the command line and in a job file', (text, value) => {
+    expect(byFlags({ holdout: text }).holdout).toBe(value)
+    expect(byJob({ holdout: text }).settings.holdout).toBe(value)
+    expect(byJob({ holdout: value }).settings.holdout).toBe(value)
+  })
+
+  it.each(['1.5', '-1', '100%', '120%', '%', 'some', ''])('are refused as %j', (text) => {
+    const message = `holdout must be a whole number, or a share below 1 such as 0.1 or 10%, not ${JSON.stringify(text)}`
+    expect(refusal(() => byFlags({ holdout: text })).message.replaceAll('"', '')).toBe(message.replaceAll('"', ''))
+  })
+
+  it('cannot come from two places', () => {
+    const { message, hint } = refusal(() => byFlags({ holdout: '4', holdoutData: 'tests.zip' }))
+    expect({ message, hint }).toEqual({
+      message: 'both holdout 4 and holdout_data tests.zip are set',
+      hint: 'keep one of them',
+    })
+  })
+
+  it('are needed for patience', () => {
+    expect(refusal(() => byFlags({ patience: '2' })).message).toBe('patience is 2, but no pairs are held out')
+    expect(byFlags({ patience: '2', holdoutData: 'tests.zip' }).patience).toBe(2)
+  })
+
+  it('of a data set beside the job file are found there, and encode-captions reads their captions', () => {
+    writeFileSync(join(folder, 'tests.zip'), '')
+    const configFile = jobFile({ training_data_url: 'pairs.zip', holdout_data: 'tests.zip' })
+    expect(resolveTrainSettings({ configFile }).settings.holdoutData).toBe(join(folder, 'tests.zip'))
+    const { settings } = resolveEncodeSettings({ flags: {}, configFile, out: 'captions.safetensors' })
+    expect(settings.holdoutData).toBe(join(folder, 'tests.zip'))
+  })
+})
+
+it('the decay of the moving average is below 1', () => {
+  expect(byFlags({ ema: '0.999' }).ema).toBe(0.999)
+  expect(refusal(() => byFlags({ ema: '1' })).message).toBe('ema must be a number from 0 to below 1, not 1')
 })
 
 describe('a trial run, which the hosted trainer would refuse', () => {

@@ -13,4 +13,4 @@ it('a run that is killed three times and resumed gives the same bytes as an unin
   expect(failures).toEqual([])
   expect(runs).toBeGreaterThan(0)
   expect(Object.values(kills).reduce((sum, count) => sum + count)).toBe(3)
-})
+}, 300_000) // 40 seconds of processor time, in up to ten processes

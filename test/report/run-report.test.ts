@@ -105,6 +105,29 @@ describe('the report of a run', () => {
     expect(verdicts().best.reason).toContain('0.0 dB from the target')
   })
 
+  test('begins with the held-out loss in words and as a chart, and names the best LoRA', async () => {
+    const losses = [1, 0.6, 0.5, 0.6, 0.7, 0.8, 0.9]
+    for (const [i, held_out_loss] of losses.entries()) {
+      const line = { step: 10 * i, fixed_loss: 1 - 0.1 * i, held_out_loss }
+      appendFileSync(run.metrics, `${JSON.stringify(line)}\n`)
+    }
+    const report = createRunReport()
+    await report({ type: 'dataset', dataset })
+    const heldOut = ['pair-3', 'pair-9']
+    const validation = [{ prompt: '', reference, target: reference, heldOut: 'pair-3' }]
+    await report({ type: 'run', folder: run, settings, base, backend: 'wasm', validation, heldOut })
+    await report(done('finished', 60))
+    const [, main = ''] = page().split('<main>')
+    const text = main.replace(/<[^>]*>/g, '')
+    expect(text.trim()).toMatch(
+      /^What it has learnedOverfitting since step 20: .*best\.safetensors is the LoRA of step 20, .* 0\.5000\..*Held out: pair-3, pair-9\./s,
+    )
+    expect(main.indexOf('<svg class="chart" ')).toBe(
+      main.indexOf('<svg class="chart" viewBox="0 0 440 220" role="img" aria-label="Held-out and training loss"'),
+    )
+    expect(text).toContain('Preview 1: held-out pair pair-3')
+  })
+
   test('is updated during the run, with a minimum interval', async () => {
     const report = await open([])
     await report(step(1))
@@ -207,6 +230,16 @@ describe('the TensorBoard listener', () => {
     const [text] = written()
     expect(readdirSync(run.tensorboard)).toEqual([expect.stringContaining('tfevents')])
     expect(['fixed_loss', 'gradient_norm', 'preview 1'].map((word) => count(text, word))).toEqual([2, 2, 1])
+  })
+
+  test('writes the held-out loss and the losses of the moving average where there are any', () => {
+    const listener = createTensorBoardListener()
+    listener(start())
+    const losses = { fixedLoss: 2, heldOutLoss: 3, emaFixedLoss: 2, emaHeldOutLoss: 3 }
+    listener({ type: 'evaluation', step: 1, ...losses })
+    const [text] = written()
+    for (const tag of ['fixed_loss', 'held_out_loss', 'ema_fixed_loss', 'ema_held_out_loss'])
+      expect(text).toContain(tag)
   })
 
   test('warns once when events cannot be written', () => {

@@ -78,6 +78,25 @@ describe('the estimated memory of a run', () => {
     expect(small.trained).toBe(16 * perBlock * base.config.transformer.num_layers)
   })
 
+  it('includes the moving average of the LoRA, its copy during an evaluation, and its files', () => {
+    const [without, withAverage] = [demand, { ...demand, ema: 0.99 }].map((size) =>
+      requirementsOf(base, size, wasm),
+    ) as [RunRequirements, RunRequirements]
+    const parameters = without.trained / 16
+    expect(withAverage.trained).toBe(24 * parameters)
+    expect(withAverage.memory - without.memory).toBe(8 * parameters)
+    const checkpoints = demand.numberOfSteps / demand.checkpointInterval
+    expect(withAverage.run - without.run).toBe(parameters * (2 * checkpoints + 4 * 2)) // and in the state, of which two versions exist
+  })
+
+  it('includes the best LoRA on disk, of which two versions exist while it is replaced', () => {
+    const [without, withBest] = [demand, { ...demand, holdout: 4 }].map((size) => requirementsOf(base, size, wasm)) as [
+      RunRequirements,
+      RunRequirements,
+    ]
+    expect(withBest.run - without.run).toBe(((2 * without.trained) / 16) * 2)
+  })
+
   it('is about 13 GB for the released model, 5 s and rank 32 in bfloat16 on native TensorFlow', () => {
     const { memory, trained, weights } = requirementsOf(released, demand, native)
     expect(weights).toBe(2 * 3_286_408_320)

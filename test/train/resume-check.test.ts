@@ -63,6 +63,31 @@ describe('a resume check refuses', () => {
   })
 })
 
+describe('the held-out pairs in a resume check', () => {
+  const withHeldOut = (...heldOut: EncodedPair[]) => resumeCheckOf('this base', [pair('drums')], settings, heldOut)
+  const saved = parseResumeCheck(JSON.stringify(withHeldOut(pair('voice')))) ?? before
+
+  it('are compared by name and content, apart from the others', () => {
+    expect(differences(saved, withHeldOut(pair('voice')))).toEqual([])
+    expect(differences(saved, withHeldOut(pair('bell')))).toEqual([
+      'the held-out pair voice is gone',
+      'the held-out pair bell is new',
+    ])
+    expect(differences(saved, withHeldOut({ ...pair('voice'), target: matrix(9) }))).toEqual([
+      'the held-out pair voice has changed',
+    ])
+    expect(differences(saved, withHeldOut())).toEqual(['the held-out pair voice is gone'])
+  })
+
+  it('and the moving average are not in that of a run without', () => {
+    expect(before).not.toHaveProperty('heldOut')
+    expect(before.settings).not.toHaveProperty('ema')
+    expect(
+      differences(before, resumeCheckOf('this base', [pair('drums'), pair('voice')], { ...settings, ema: 0.9 })),
+    ).toEqual(['ema was unknown and is now 0.9'])
+  })
+})
+
 it('other JSON is not parsed as a resume check', () => {
   for (const text of ['', '{}', '[]', '{"settings":{"rank":4},"pairs":[]}', '{"settings":{},"pairs":[["a"]]}'])
     expect(parseResumeCheck(text)).toBeUndefined()

@@ -15,9 +15,10 @@ import { writeSafetensors } from '../../src/formats/safetensors.ts'
 import {
   appendMetrics,
   createRunFolder,
+  lossesOf,
   openRunFolder,
   type RunConfig,
-  readLosses,
+  readMetrics,
   removeOldCheckpoints,
   savedCheckpoints,
   savedLora,
@@ -147,14 +148,14 @@ it('truncateMetrics removes later steps and an incomplete line', () => {
 
 it('the losses of the steps are read from the metrics, without those that have none', () => {
   const run = createRunFolder(join(folder, 'run'), config)
-  expect(readLosses(run)).toEqual([])
+  expect(lossesOf(readMetrics(run))).toEqual([])
   for (const line of [
     { step: 0, fixed_loss: 1 },
     { step: 1, loss: 0.5 },
     { step: 2, loss: 0.1 + 0.2 },
   ])
     appendMetrics(run, line)
-  expect(readLosses(run)).toEqual([0.5, 0.1 + 0.2])
+  expect(lossesOf(readMetrics(run))).toEqual([0.5, 0.1 + 0.2])
 })
 
 it('previews are set aside without replacing those that were set aside before', () => {

@@ -7,6 +7,7 @@ import type { EncodedPair } from '../../src/encode/dataset.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { detachLora, type LoraParameters } from '../../src/model/lora.ts'
 import type { Transformer } from '../../src/model/transformer/transformer.ts'
+import type { LoraAverage } from '../../src/train/lora-average.ts'
 import { resumeCheckOf } from '../../src/train/resume-check.ts'
 import { restoreState, saveState } from '../../src/train/run-writer.ts'
 import { NonFiniteLoss } from '../../src/train/step.ts'
@@ -26,6 +27,8 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const valuesOf = (parameters: LoraParameters) =>
   new Map([...parameters].map(([name, p]) => [name, Array.from(p.dataSync())]))
 
+const fixedLossOf = async (trainer: Trainer) => (await trainer.evaluate()).fixedLoss
+
 async function trained(trainer: Trainer, until = Number.POSITIVE_INFINITY) {
   const reports: StepReport[] = []
   await trainer.run({ onStep: (report) => void reports.push(report), shouldStop: () => trainer.step >= until })
@@ -37,31 +40,31 @@ async function trained(trainer: Trainer, until = Number.POSITIVE_INFINITY) {
 describe('training', () => {
   it('lowers the loss over fixed noise', async () => {
     const trainer = createTrainer(model, smallPairs(3), { ...smallSettings, steps: 40 })
-    const before = trainer.fixedLoss()
+    const before = await fixedLossOf(trainer)
     await trainer.run({})
-    expect(trainer.fixedLoss()).toBeLessThan(0.97 * before)
+    expect(await fixedLossOf(trainer)).toBeLessThan(0.97 * before)
     trainer.dispose()
   })
 
   it('evaluates the fixed loss over all pairs, with the same value each time', async () => {
-    const fixedLossOf = (pairs: readonly EncodedPair[]) => {
+    const fixedLossOver = async (pairs: readonly EncodedPair[]) => {
       const trainer = createTrainer(model, pairs, smallSettings)
-      const losses = [trainer.fixedLoss(), trainer.fixedLoss()]
+      const losses = [await fixedLossOf(trainer), await fixedLossOf(trainer)]
       trainer.dispose()
       detachLora(model)
       expect(losses[1]).toBe(losses[0])
       return losses[0]
     }
     const pairs = smallPairs(3)
-    const before = fixedLossOf(pairs)
+    const before = await fixedLossOver(pairs)
     const trainer = createTrainer(model, pairs, { ...smallSettings, learningRate: 0, steps: 2 })
     await trainer.run({})
-    expect(trainer.fixedLoss()).toBe(before) // the steps draw different noise
+    expect(await fixedLossOf(trainer)).toBe(before) // the steps draw different noise
     trainer.dispose()
     detachLora(model)
     for (const [i, pair] of pairs.entries()) {
       const changed = { ...pair, target: { ...pair.target, values: pair.target.values.map((value) => 2 * value) } }
-      expect(fixedLossOf(pairs.with(i, changed)), pair.name).not.toBe(before)
+      expect(await fixedLossOver(pairs.with(i, changed)), pair.name).not.toBe(before)
     }
   })
 
@@ -201,5 +204,124 @@ describe('training', () => {
     expect(valuesOf(trainer.parameters)).toEqual(before)
     expect(trainer.step).toBe(0)
     trainer.dispose()
+  })
+})
+
+describe('an evaluation on held-out pairs', () => {
+  const [heldOut, training] = [smallPairs(5).slice(3), smallPairs(3)]
+  const evaluate = async (pairs: readonly EncodedPair[], held: readonly EncodedPair[], seed = 1, steps = 0) => {
+    const trainer = createTrainer(model, pairs, { ...smallSettings, seed, steps }, held)
+    await trainer.run({})
+    const evaluation = await trainer.evaluate()
+    trainer.dispose()
+    detachLora(model)
+    return evaluation
+  }
+
+  it('is over all held-out pairs and no other, and beside it over as many training pairs', async () => {
+    const before = await evaluate(training, heldOut)
+    for (const [i, pair] of heldOut.entries()) {
+      const changed = { ...pair, target: { ...pair.target, values: pair.target.values.map((value) => 2 * value) } }
+      const after = await evaluate(training, heldOut.with(i, changed))
+      expect(after.heldOutLoss).not.toBe(before.heldOutLoss)
+      expect(after.fixedLoss).toBe(before.fixedLoss)
+    }
+    let differing = 0
+    for (const [i, pair] of training.entries()) {
+      const changed = { ...pair, target: { ...pair.target, values: pair.target.values.map((value) => 2 * value) } }
+      const after = await evaluate(training.with(i, changed), heldOut)
+      expect(after.heldOutLoss).toBe(before.heldOutLoss)
+      if (after.fixedLoss !== before.fixedLoss) differing++
+    }
+    expect(differing).toBe(heldOut.length)
+  })
+
+  it('has the same noise and noise levels for both lists of pairs, and for every seed', async () => {
+    const same = await evaluate(heldOut.slice(0, 1), heldOut.slice(0, 1))
+    expect(same.heldOutLoss).toBe(same.fixedLoss)
+    const other = await evaluate(training, heldOut, 2) // the LoRA of step 0 changes nothing, whatever its seed
+    expect(other.heldOutLoss).toBe((await evaluate(training, heldOut)).heldOutLoss)
+  })
+
+  it('does not change the training', async () => {
+    const alone = await trained(createTrainer(model, training, smallSettings))
+    detachLora(model)
+    const trainer = createTrainer(model, training, { ...smallSettings, ema: 0.9 }, heldOut)
+    const onStep = async () => void (await trainer.evaluate())
+    await trainer.run({ onStep })
+    expect(valuesOf(trainer.parameters)).toEqual(alone.values)
+    trainer.dispose()
+  })
+})
+
+describe('the moving average of a LoRA', () => {
+  const settings = { ...smallSettings, ema: 0.8 }
+
+  it('is that of the parameters after each step, with a decay that grows to its final value', async () => {
+    const trainer = createTrainer(model, smallPairs(3), settings)
+    const name = [...trainer.parameters.keys()].at(-1) as string
+    const lastFactor = (variables: LoraParameters) => Array.from((variables.get(name) as tf.Variable).dataSync())
+    let expected = lastFactor(trainer.parameters)
+    const onStep = ({ step }: StepReport) => {
+      const decay = Math.min(0.8, (1 + step) / (10 + step))
+      const values = lastFactor(trainer.parameters)
+      expected = expected.map((average, i) => decay * average + (1 - decay) * (values[i] as number))
+    }
+    await trainer.run({ onStep })
+    const average = lastFactor((trainer.average as LoraAverage).values)
+    expect(Math.max(...average.map(Math.abs))).toBeGreaterThan(1e-3)
+    for (const [i, value] of average.entries()) expect(value).toBeCloseTo(expected[i] as number, 6)
+    trainer.dispose()
+  })
+
+  it('is evaluated beside the LoRA, which stays as it is', async () => {
+    const trainer = createTrainer(model, smallPairs(3), settings, smallPairs(4).slice(3))
+    await trainer.run({})
+    const [before, averaged] = [valuesOf(trainer.parameters), valuesOf((trainer.average as LoraAverage).values)]
+    const evaluation = await trainer.evaluate()
+    expect(valuesOf(trainer.parameters)).toEqual(before)
+    expect(valuesOf((trainer.average as LoraAverage).values)).toEqual(averaged)
+    expect(await trainer.evaluate()).toEqual(evaluation)
+    trainer.average?.exchange() // the model then has the average
+    expect(await trainer.evaluate()).toEqual({
+      fixedLoss: evaluation.emaFixedLoss,
+      heldOutLoss: evaluation.emaHeldOutLoss,
+      emaFixedLoss: evaluation.fixedLoss,
+      emaHeldOutLoss: evaluation.heldOutLoss,
+    })
+    expect(evaluation.emaHeldOutLoss).not.toBe(evaluation.heldOutLoss)
+    trainer.dispose()
+  })
+
+  it('is the same in a resumed run', async () => {
+    const endOf = async (trainer: Trainer) => {
+      await trainer.run({})
+      const values = valuesOf((trainer.average as LoraAverage).values)
+      trainer.dispose()
+      detachLora(model)
+      return values
+    }
+    const whole = await endOf(createTrainer(model, smallPairs(3), settings))
+    const check = resumeCheckOf('base', smallPairs(3), settings)
+    const path = join(folder, 'average.safetensors')
+    const first = createTrainer(model, smallPairs(3), settings)
+    await first.run({ onStep: async () => void (await first.evaluate()), shouldStop: () => first.step >= 5 })
+    saveState(path, first, check)
+    first.dispose()
+    detachLora(model)
+    const second = createTrainer(model, smallPairs(3), settings)
+    restoreState(path, second, check)
+    expect(await endOf(second)).toEqual(whole)
+  })
+
+  it('leaves no tensors', async () => {
+    const once = async () => {
+      const trainer = createTrainer(model, smallPairs(2), { ...settings, steps: 2 })
+      await trainer.run({ onStep: async () => void (await trainer.evaluate()) })
+      trainer.dispose()
+      detachLora(model)
+      return tf.memory().numTensors
+    }
+    expect(await once()).toBe(await once())
   })
 })

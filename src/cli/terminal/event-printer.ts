@@ -55,11 +55,12 @@ export function requirementLines(
   ]
 }
 
-/** The values of a stage as they stand beside its bar: `loss 0.4312 · s/step 1.20 · memory 0.33 GB`. */
+/** The values of a stage as they stand beside its bar: `loss 0.4312 · held-out 0.4510 · s/step 1.20 · memory 0.33 GB`. */
 function shownValues(values: Readonly<Record<string, number>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => {
       if (name === 'loss') return ['loss', value.toFixed(4)]
+      if (name === 'heldOutLoss') return ['held-out', value.toFixed(4)]
       if (name === 'secondsPerStep') return ['s/step', value.toFixed(2)]
       if (name === 'memoryBytes') return ['memory', `${(value / 1e9).toFixed(2)} GB`]
       return [name, String(value)]

@@ -64,6 +64,17 @@ describe('the terminal shows', () => {
     ])
   })
 
+  it('the held-out loss beside the loss', () => {
+    const training = { type: 'stage', stage: 'Training', total: 8, unit: 'steps' } as const
+    const values = { loss: 3.12345, heldOutLoss: 0.41236 }
+    expect(
+      print(
+        { ...training, status: 'started', position: 0 },
+        { ...training, status: 'running', position: 4, values },
+      ).at(-1),
+    ).toBe('Training: 4 {"loss":"3.1235","held-out":"0.4124"}')
+  })
+
   it('the requirements of a run in two lines', () => {
     expect(print({ type: 'requirements', requirements, resources })).toEqual([
       'Memory: about 344 MB of 32.00 GB (weights 3.0 MB, LoRA and optimizer 900 kB, a step 90 MB)',

@@ -1,0 +1,133 @@
+/** The pairs that a run holds out: chosen from its dataset, or a dataset of their own. */
+import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
+import type { Limits } from '../config/limits.ts'
+import type { TrainSettings } from '../config/settings.ts'
+import { type ClipStore, clipNames, openClipStore } from '../dataset/clips.ts'
+import type { Dataset } from '../dataset/dataset.ts'
+import type { DatasetPair } from '../dataset/pair-inspection.ts'
+import { openSource } from '../dataset/source.ts'
+import { type ComparedPair, chooseHeldOut, copiesOfTraining, fewestPairsToSplit, groupsOf } from '../dataset/split.ts'
+import type { StoredClips } from '../encode/dataset.ts'
+import { UserError } from '../platform/errors.ts'
+import type { Reporter } from '../platform/progress.ts'
+import { countText, listText } from '../platform/text.ts'
+import type { TrainEvent, ValidationClip } from './events.ts'
+import { inspectForTraining } from './inspection-report.ts'
+
+/** A dataset that was inspected: its fitted clips, and what its pairs are compared by. */
+export type InspectedData = { dataset: Dataset; clips: ClipStore; features: ReadonlyMap<string, PairFeatures> }
+
+export type SplitData = {
+  training: StoredClips
+  /** The clips that are evaluated. */
+  heldOut: StoredClips
+  heldOutPairs: readonly HeldOutPair[]
+  close(): Promise<void>
+}
+
+/** `clips` are the names of those that are evaluated. */
+export type HeldOutPair = { name: string; caption: string; clips: readonly string[] }
+
+/** How many names a message lists. */
+const mostNames = 6
+
+/**
+ * Decides which pairs are trained on and which are held out, and says so.
+ * @param before the pairs that a resumed run holds out: they stay the same.
+ * @throws UserError where pairs cannot be held out as the settings ask.
+ */
+export async function splitData(
+  data: InspectedData,
+  settings: TrainSettings,
+  before: readonly string[] | undefined,
+  { limits, reporter }: { limits: Limits; reporter: Reporter<TrainEvent> },
+): Promise<SplitData> {
+  if (settings.holdoutData !== undefined)
+    return splitFromOther(data, settings, before, { location: settings.holdoutData, limits, reporter })
+  const names = usedNames(data)
+  const chosen =
+    settings.holdout === 0
+      ? []
+      : (before ?? chooseHeldOut(groupsOf(comparedPairs(data)), settings.holdout, settings.seed))
+  const heldOut = names.filter((name) => chosen.includes(name))
+  if (heldOut.length > 0)
+    reporter.info(`Held out: ${heldOut.length} of ${names.length} pairs (${listText(heldOut, mostNames)})`)
+  else if (settings.holdout !== 0)
+    reporter.warn(
+      `no pairs are held out: the dataset has ${countText(names.length, 'usable pair')}, and at least ${fewestPairsToSplit} are needed`,
+      'record more pairs, or give pairs of their own with --holdout-data',
+    )
+  const training = names.filter((name) => !heldOut.includes(name))
+  return { ...splitOf({ data, names: training }, { data, names: heldOut }), close: async () => {} }
+}
+
+async function splitFromOther(
+  data: InspectedData,
+  settings: TrainSettings,
+  before: readonly string[] | undefined,
+  { location, limits, reporter }: { location: string; limits: Limits; reporter: Reporter<TrainEvent> },
+): Promise<SplitData> {
+  const source = await openSource(location, { limits, signal: reporter.signal })
+  const clips = await openClipStore()
+  try {
+    const features = new Map<string, PairFeatures>()
+    const dataset = await inspectForTraining(source, settings, { clips, features }, reporter, 'held-out')
+    const other = { dataset, clips, features }
+    const copies = before ? [] : copiesOfTraining(comparedPairs(data), comparedPairs(other))
+    const heldOut = usedNames(other).filter((name) => (before ? before.includes(name) : !copies.includes(name)))
+    if (copies.length > 0)
+      reporter.warn(
+        `${dataset.location}: ${countText(copies.length, 'pair')} left out, because recordings or copies of them are trained on: ${listText(copies, mostNames)}`,
+      )
+    if (heldOut.length === 0 && !before)
+      throw new UserError(`all pairs of ${dataset.location} have recordings that are trained on`, {
+        hint: 'hold out recordings that are not in the training data',
+      })
+    reporter.info(`Held out: ${countText(heldOut.length, 'pair')} of ${dataset.location}`)
+    const training = { data, names: usedNames(data) }
+    return { ...splitOf(training, { data: other, names: heldOut }), close: clips.close }
+  } catch (error) {
+    await clips.close()
+    throw error
+  } finally {
+    await source.close()
+  }
+}
+
+type PairsOf = { data: InspectedData; names: readonly string[] }
+
+function splitOf(training: PairsOf, heldOut: PairsOf): Omit<SplitData, 'close'> {
+  const pairsIn = ({ data: { dataset }, names }: PairsOf) => dataset.pairs.filter(({ name }) => names.includes(name))
+  const clipsOf = ({ name, clips }: DatasetPair) => clipNames(name, clips.used)
+  const heldOutPairs = pairsIn(heldOut).map((pair) => {
+    const { name, caption } = pair
+    return { name, caption, clips: evenlySpaced(clipsOf(pair), mostClips) }
+  })
+  return {
+    training: { names: pairsIn(training).flatMap(clipsOf), clips: training.data.clips },
+    heldOut: { names: heldOutPairs.flatMap(({ clips }) => clips), clips: heldOut.data.clips },
+    heldOutPairs,
+  }
+}
+
+/** Of a held-out pair that gives more clips, so many are evaluated: an evaluation must not take longer than the steps between two of them. */
+const mostClips = 4
+
+const evenlySpaced = <Item>(items: readonly Item[], most: number): Item[] =>
+  items.length <= most
+    ? [...items]
+    : Array.from({ length: most }, (_, i) => items[Math.floor(((i + 0.5) * items.length) / most)] as Item)
+
+/** One clip of each of the first held-out pairs, for previews beside their true targets. */
+export const heldOutClips = ({ heldOut, heldOutPairs }: SplitData, count: number): ValidationClip[] =>
+  heldOutPairs.slice(0, count).map(({ name, clips: [clip] }) => {
+    const { caption, reference, target } = heldOut.clips.get(clip as string)
+    return { prompt: caption, reference, target, heldOut: name }
+  })
+
+const usedNames = ({ dataset }: Pick<InspectedData, 'dataset'>) =>
+  dataset.pairs.filter(({ plan }) => plan.use).map(({ name }) => name)
+
+/** Every pair that is used could be read, so all have features. */
+const comparedPairs = (data: InspectedData): ComparedPair[] =>
+  usedNames(data).map((name) => ({ name, features: data.features.get(name) as PairFeatures }))
