@@ -2,6 +2,7 @@
 import { extname } from 'node:path'
 import { openSoundWriter, type SoundWriter } from '../audio/encode.ts'
 import { openResampler } from '../audio/resample.ts'
+import { createSoundStore, type SoundStore } from '../audio/sound-store.ts'
 import { firstSamples, sampleCount, type Waveform } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import type { ApplySettings } from '../config/settings.ts'
@@ -12,7 +13,6 @@ import { countText } from '../platform/text.ts'
 import { marker } from './finished.ts'
 import { type RecordingSound, readRecording } from './read-recording.ts'
 import type { Session } from './session.ts'
-import { openSoundStore, type SoundStore } from './sound-store.ts'
 
 export type FileJob = {
   /** What the recording is called in messages. */
@@ -34,7 +34,7 @@ export async function transformFile(path: string, job: FileJob, reporter: Report
   const { name, file, key, normalize, settings, limits } = job
   const { mix, sampleRate } = settings
   await file.fill(async (temporary) => {
-    const dry = mix < 1 ? openSoundStore(temporaryPath(file.path), sampleRate) : undefined
+    const dry = mix < 1 ? createSoundStore(temporaryPath(file.path), sampleRate) : undefined
     try {
       const sound = await readRecording(path, { name, normalize, limits, ...(dry && { onSound: dry.append }) })
       dry?.complete()
@@ -52,7 +52,7 @@ export async function transformFile(path: string, job: FileJob, reporter: Report
         throw error
       }
     } finally {
-      dry?.close()
+      dry?.remove()
     }
   })
 }
@@ -80,7 +80,7 @@ async function writeResult(
   let clipped = 0
   const write = async (channels: Float32Array[]) => {
     const wet = firstSamples({ sampleRate: rate, channels }, total - written)
-    const asRecorded = dry?.read(sampleCount(wet)).channels
+    const asRecorded = dry?.read(written, sampleCount(wet)).channels
     const mixed = wet.channels.map((channel, c) =>
       channel.map((sample, i) => level * sample + (1 - mix) * (asRecorded?.[c]?.[i] ?? 0)),
     )

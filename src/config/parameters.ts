@@ -132,10 +132,10 @@ const dataParameters = {
   audio_duration_seconds: { ...data, ...seconds, default: 5, help: 'length of a clip; shorter pairs are skipped' },
   windows: {
     ...data,
-    ...choice(['first', 'all']),
+    ...choice(['first', 'all', 'random']),
     extension,
     default: 'first' as const,
-    help: 'what is used of longer pairs: the first clip, or all of them in consecutive clips without silent ones',
+    help: 'what is used of longer pairs: the first clip, all of them in consecutive clips, or a clip from a random place in each step',
   },
   audio_normalize: { ...data, ...toggle(), default: true, help: "bring every clip's peak to -1 dBFS" },
   audio_preserve_pitch: {

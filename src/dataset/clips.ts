@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { decodeAudio } from '../audio/decode.ts'
 import { resample } from '../audio/resample.ts'
+import { createSoundStore, type SoundStore } from '../audio/sound-store.ts'
 import { stretchTo } from '../audio/stretch.ts'
 import { encodeWav } from '../audio/wav.ts'
 import {
@@ -113,6 +114,12 @@ export type ClipStore = {
   put(pair: FittedPair | (Pick<FittedPair, 'name' | 'caption'> & Record<'reference' | 'target', StoredClip>)): void
   /** @throws Error for a pair that was not put. */
   get(name: string): FittedPair
+  /** A new place for a whole side of a pair, at the rate of clips. */
+  createRecording(): SoundStore
+  /** Keeps both sides of a pair, for clips from random places. */
+  putRecording(name: string, recording: StoredRecording): void
+  /** Undefined where none was put. */
+  recording(name: string): StoredRecording | undefined
   /** Removes the folder. */
   close(): Promise<void>
 }
@@ -120,8 +127,12 @@ export type ClipStore = {
 /** A clip on the disk. */
 export type StoredClip = { path: string }
 
+/** Both sides of a pair on the disk: stereo, 16 kHz, as recorded. */
+export type StoredRecording = { reference: SoundStore; target: SoundStore }
+
 export async function openClipStore(): Promise<ClipStore> {
   const folder = await makeTempFolder()
+  const recordings = new Map<string, StoredRecording>()
   const stored = new Map<string, { caption: string; reference: StoredClip; target: StoredClip }>()
   const store = ({ channels }: Waveform): StoredClip => {
     const path = folder.newFile('.f32')
@@ -150,6 +161,9 @@ export async function openClipStore(): Promise<ClipStore> {
       if (!pair) throw new Error(`the pair ${name} was not fitted`)
       return { name, caption: pair.caption, reference: read(pair.reference), target: read(pair.target) }
     },
+    createRecording: () => createSoundStore(folder.newFile('.f32'), clipSampleRate),
+    putRecording: (name, recording) => void recordings.set(name, recording),
+    recording: (name) => recordings.get(name),
     close: folder.remove,
   }
 }

@@ -9,8 +9,8 @@ export type DatasetOptions = {
   windows: WindowChoice
 }
 
-/** What is used of pairs that are longer than a clip: the beginning, or consecutive clips from all of it. */
-export type WindowChoice = 'first' | 'all'
+/** What is used of pairs that are longer than a clip: the beginning, consecutive clips from all of it, or a clip from a random place each time. */
+export type WindowChoice = 'first' | 'all' | 'random'
 
 export type FitOptions = Pick<DatasetOptions, 'seconds' | 'preservePitch'>
 

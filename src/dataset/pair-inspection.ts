@@ -8,7 +8,8 @@ import {
 } from '../audio/analysis/measurement.ts'
 import { comparePair, type PairComparison, type PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { type AudioInfo, isLossy, measureAudio } from '../audio/decode.ts'
-import { silencePeak, toDbfs } from '../audio/waveform.ts'
+import type { SoundStore } from '../audio/sound-store.ts'
+import { deinterleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
 import { composeCaption, decodeCaption } from './caption.ts'
 import { type ClipStore, clipNames, fitClip, headSeconds, type StoredClip } from './clips.ts'
 import type { Pair } from './dataset-file.ts'
@@ -95,6 +96,8 @@ export async function inspectPair(
         reference: reference.windows.clips[window] as StoredClip,
         target: target.windows.clips[window] as StoredClip,
       })
+    if (reference.recording && target.recording)
+      clips.putRecording(name, { reference: reference.recording, target: target.recording })
   } else if (clips && plan.use) {
     const fit = ({ head }: MeasuredSide, side: SideFit) =>
       fitClip((head as HeadRecorder).waveform(), side, { ...options, limits: source.limits })
@@ -123,6 +126,8 @@ export async function inspectPair(
 type MeasuredSide = {
   info: AudioInfo | null
   windows: SideWindows
+  /** All of the file; only where clips from random places are used. */
+  recording?: SoundStore | undefined
   meter?: SideMeter | undefined
   /** The beginning of the file, as far as fitting uses it. */
   head?: HeadRecorder | undefined
@@ -140,7 +145,8 @@ async function measureSide(
   const meter = analyzeSound ? createSideMeter(comparedSeconds, isLossy(pair[side])) : undefined
   const { seconds } = options
   const head = clips && createHeadRecorder(headSeconds(seconds))
-  const windows = createSideWindows(options, options.windows === 'all' ? clips : undefined)
+  const windows = createSideWindows(options, options.windows === 'first' ? undefined : clips)
+  const recording = options.windows === 'random' ? clips?.createRecording() : undefined
   try {
     const info = await source.withFile(pair[side], (file) =>
       measureAudio(file, {
@@ -151,11 +157,20 @@ async function measureSide(
           meter?.add(block, format)
           head?.add(block, format)
           windows.add(block, format)
+          recording?.append(toStereo(deinterleave(block, format.channelCount, format.sampleRate)))
         },
       }),
     )
     const message = `${pair[side]} is partly damaged: ffmpeg says ${info.warnings}`
-    return { info, windows, meter, head, problems: info.warnings ? [{ severity: 'warning', message, ...about }] : [] }
+    recording?.complete()
+    return {
+      info,
+      windows,
+      recording,
+      meter,
+      head,
+      problems: info.warnings ? [{ severity: 'warning', message, ...about }] : [],
+    }
   } catch (error) {
     return { info: null, windows, problems: [problemFrom(error, about)] }
   }
@@ -172,7 +187,10 @@ async function readCaption(source: Source, { name: pair, caption: file }: Pair) 
   }
 }
 
-/** How a pair is used: as one clip that is fitted, or as the `windows` with these indices. */
+/**
+ * How a pair is used: as one clip that is fitted, or as the `windows` with these indices. Where clips come from random places, that is the first one with
+ * sound: evaluations use it.
+ */
 function planClips(reference: MeasuredSide, target: MeasuredSide, options: DatasetOptions) {
   const plan = planPair(reference.info, target.info, options)
   const durations = reference.info && target.info && { reference: reference.info.seconds, target: target.info.seconds }
@@ -180,7 +198,8 @@ function planClips(reference: MeasuredSide, target: MeasuredSide, options: Datas
   const audible = fitting > 1 ? audibleWindows(reference.windows, target.windows, fitting) : []
   const all = fitting > 1 ? audible.length : fitting
   if (options.windows === 'first' || fitting <= 1) return { plan, counts: { used: plan.use ? 1 : 0, all } }
-  if (audible.length > 0) return { plan, windows: audible, counts: { used: all, all } }
+  const windows = options.windows === 'all' ? audible : audible.slice(0, 1)
+  if (windows.length > 0) return { plan, windows, counts: { used: windows.length, all } }
   const silent: FitPlan = { use: false, reason: silentReason }
   return { plan: silent, counts: { used: 0, all } }
 }

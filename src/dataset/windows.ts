@@ -10,7 +10,8 @@ import {
   toStereo,
   type Waveform,
 } from '../audio/waveform.ts'
-import { type ClipStore, type StoredClip, trimClip } from './clips.ts'
+import type { Random } from '../platform/random.ts'
+import { type ClipStore, clipSampleRate, type StoredClip, type StoredRecording, trimClip } from './clips.ts'
 import type { DatasetOptions } from './fit-plan.ts'
 
 /** The windows of one side of a pair. */
@@ -35,6 +36,28 @@ export function createSideWindows(
   })
   return { add, audible, clips }
 }
+
+/**
+ * A clip that begins at a random place of a recording. Places where a side is silent are drawn again.
+ * @returns undefined where none of many places has sound on both sides.
+ */
+export function drawClip(
+  { reference, target }: StoredRecording,
+  random: Random,
+  options: Pick<DatasetOptions, 'seconds' | 'normalize'>,
+): { reference: Waveform; target: Waveform } | undefined {
+  const length = Math.floor(options.seconds * clipSampleRate)
+  const last = Math.min(reference.samples(), target.samples()) - length
+  for (let attempt = 0; attempt < mostAttempts; attempt++) {
+    const start = Math.floor(random.uniform() * (last + 1))
+    const [from, to] = [reference, target].map((side) => side.read(start, length)) as [Waveform, Waveform]
+    if (peak(from) > silencePeak && peak(to) > silencePeak)
+      return { reference: trimClip(from, options), target: trimClip(to, options) }
+  }
+  return undefined
+}
+
+const mostAttempts = 20
 
 /** The windows in which both sides have sound, in order. @param count how many there are on both sides. */
 export const audibleWindows = (reference: SideWindows, target: SideWindows, count: number): number[] =>

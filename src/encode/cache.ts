@@ -60,7 +60,7 @@ export function openCache(folder = defaultCacheFolder(), warn: Reporter['warn'] 
   }
   const obstacle = writeObstacle(folder)
   if (obstacle !== undefined) stopWriting(obstacle)
-  if (folder === undefined) return emptyCache
+  if (folder === undefined) return noCache
 
   const tryWriting = (write: () => void) => {
     if (!isWritable) return
@@ -86,7 +86,8 @@ export function openCache(folder = defaultCacheFolder(), warn: Reporter['warn'] 
   }
 }
 
-const emptyCache: Cache = { get: () => undefined, put: () => {}, getText: () => undefined, putText: () => {} }
+/** Keeps nothing. */
+export const noCache: Cache = { get: () => undefined, put: () => {}, getText: () => undefined, putText: () => {} }
 
 function readText(path: string): string | undefined {
   try {

@@ -1,8 +1,11 @@
 /** Encodes the fitted clips and captions of a dataset. Clips become latents, with the mel front end and the encoder of the audio VAE. */
+import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs'
 import { logMel } from '../audio/mel.ts'
 import type { Waveform } from '../audio/waveform.ts'
-import { type ClipStore, clipSampleRate, type FittedPair } from '../dataset/clips.ts'
+import { type ClipStore, clipSampleRate, type FittedPair, type StoredRecording } from '../dataset/clips.ts'
+import type { DatasetOptions } from '../dataset/fit-plan.ts'
+import { drawClip } from '../dataset/windows.ts'
 import { fromBatch, type HostMatrix } from '../engine/device-tensors.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { type AudioVae, disposeAudioVae, encodeMel, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
@@ -10,12 +13,20 @@ import { patchify } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { type AudioVaeConfig, melOptionsOf } from '../model/config.ts'
 import type { Reporter } from '../platform/progress.ts'
+import type { Random } from '../platform/random.ts'
 import { countText } from '../platform/text.ts'
-import { type Cache, cacheKey } from './cache.ts'
+import { type Cache, cacheKey, noCache } from './cache.ts'
 import { encodeTextsWithProgress } from './captions.ts'
 
 /** A pair ready for training: latent patches `[T, 128]` of both sides and the context `[S, D]` of the caption. */
-export type EncodedPair = { name: string; target: HostMatrix; reference: HostMatrix; context: HostMatrix }
+export type EncodedPair = {
+  name: string
+  target: HostMatrix
+  reference: HostMatrix
+  context: HostMatrix
+  /** A hash of the whole recordings, where clips come from random places of them. */
+  recordings?: string
+}
 
 export type EncodedDataset = {
   pairs: EncodedPair[]
@@ -62,6 +73,7 @@ export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporte
         caption: fitted.caption,
         reference: encoder.encode(fitted.reference),
         target: encoder.encode(fitted.target),
+        ...hashOfRecordings(clips.recording(name)),
       })
       stage.update(++encodedClips)
       reporter.throwIfAborted()
@@ -87,6 +99,42 @@ export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporte
     heldOut: clips.heldOut.map(withContext),
     references: clips.references,
     contexts,
+  }
+}
+
+function hashOfRecordings(recording: StoredRecording | undefined) {
+  if (!recording) return {}
+  const hash = createHash('sha256')
+  for (const side of [recording.reference, recording.target])
+    for (let at = 0; at < side.samples(); at += hashedSamples)
+      for (const channel of side.read(at, hashedSamples).channels) hash.update(float32Bytes(channel))
+  return { recordings: hash.digest('hex').slice(0, 16) }
+}
+
+const hashedSamples = 2 ** 18
+
+/** Encodes clips from random places of recordings while training runs. */
+export type ClipDrawer = {
+  /** Latent patches of both sides, `[T, 128]`. Undefined for a pair that is no longer than a clip, and where no place with sound was found. */
+  draw(pair: string, random: Random): Pick<EncodedPair, 'reference' | 'target'> | undefined
+  /** Disposes of the encoder's weights. */
+  close(): void
+}
+
+/** @param options how clips are fitted. The encoder's weights are loaded for the first clip. */
+export function openClipDrawer(
+  base: EncodingBase,
+  clips: ClipStore,
+  options: Pick<DatasetOptions, 'seconds' | 'normalize'>,
+): ClipDrawer {
+  const encoder = openClipEncoder(base, noCache) // no clip comes again
+  return {
+    draw: (pair, random) => {
+      const recording = clips.recording(pair)
+      const drawn = recording && drawClip(recording, random, options)
+      return drawn && { reference: encoder.encode(drawn.reference), target: encoder.encode(drawn.target) }
+    },
+    close: encoder.close,
   }
 }
 

@@ -87,9 +87,10 @@ function pairDifferences(noun: string, pairsBefore: ResumeCheck['pairs'], pairsN
 const shortened = (list: string[]) =>
   list.length > 3 ? [...list.slice(0, 2), `${list.length - 2} more pairs differ`] : list
 
-function hashOf({ target, reference, context }: EncodedPair): string {
+function hashOf({ target, reference, context, recordings }: EncodedPair): string {
   const hash = createHash('sha256')
   for (const { shape, values } of [target, reference, context]) hash.update(`${shape}:`).update(float32Bytes(values))
+  if (recordings !== undefined) hash.update(recordings)
   return hash.digest('hex').slice(0, 16)
 }
 

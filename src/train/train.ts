@@ -6,11 +6,11 @@ import { camelCase } from '../config/parameter.ts'
 import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } from '../config/settings.ts'
 import type { Flags } from '../config/values.ts'
 import { createDebugDataset, openClipStore } from '../dataset/clips.ts'
-import type { Dataset } from '../dataset/dataset.ts'
+import { type Dataset, datasetOptionsOf } from '../dataset/dataset.ts'
 import { openSource, type Source } from '../dataset/source.ts'
 import { type Cache, cacheObstacle, openCache } from '../encode/cache.ts'
 import { requireTextEncoderFor } from '../encode/captions.ts'
-import { type EncodedDataset, encodeDataset } from '../encode/dataset.ts'
+import { type EncodedDataset, encodeDataset, openClipDrawer } from '../encode/dataset.ts'
 import { type BackendLease, leaseBackend } from '../engine/backend.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { detachLora } from '../model/lora.ts'
@@ -328,12 +328,15 @@ async function trainPrepared(
 
   const model = loadModel(base, { recompute }, reporter)
   const previews = createPreviewRenderer({ base, model, run, settings }, { validation, ...encoded }, reporter)
+  const drawer =
+    settings.windows === 'random' ? openClipDrawer(base, split.training.clips, datasetOptionsOf(settings)) : undefined
   try {
     return await runTraining(
-      { base, model, pairs: encoded.pairs, heldOut: encoded.heldOut, run, settings, previousSettings, previews },
+      { base, model, ...encoded, drawClip: drawer?.draw, run, settings, previousSettings, previews },
       reporter,
     )
   } finally {
+    drawer?.close()
     previews.close()
     detachLora(model)
     disposeTransformer(model)

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
 import { type Example, pairRope, velocityLoss } from '../diffusion/flow-matching.ts'
-import type { EncodedPair } from '../encode/dataset.ts'
+import type { ClipDrawer, EncodedPair } from '../encode/dataset.ts'
 import { capture } from '../engine/capture.ts'
 import { toBatch } from '../engine/device-tensors.ts'
 import { attachNewLora, findTargetLinears, type LoraParameters } from '../model/lora.ts'
@@ -73,12 +73,17 @@ export type Trainer = {
 /** The number of samples whose mean loss is the fixed loss, where there are no held-out pairs. */
 const fixedSamples = 8
 
-/** Attaches a new LoRA to the model and prepares its training. @param heldOut pairs to evaluate it on, which it is not trained on. */
+/**
+ * Attaches a new LoRA to the model and prepares its training.
+ * @param heldOut pairs to evaluate it on, which it is not trained on.
+ * @param drawClip another clip of a pair, which takes the place of the pair in a step.
+ */
 export function createTrainer(
   model: Transformer,
   pairs: readonly EncodedPair[],
   settings: TrainerSettings,
   heldOut: readonly EncodedPair[] = [],
+  drawClip?: ClipDrawer['draw'],
 ): Trainer {
   const { seed, rank, alpha } = settings
   const linears = findTargetLinears(model, settings.targetModules)
@@ -105,8 +110,15 @@ export function createTrainer(
   const evaluation = capture((example: Example) => ({ loss: lossOf(example) }), { variables: [...parameters.values()] })
   const evalLoss = (example: Example) => takeNumber(evaluation.run(example).loss)
 
+  /** @param position counts the examples of the run. */
+  const toDrawnExample = (sample: Sample, position: number) => {
+    const pair = pairAt(sample.pair)
+    return exampleOf({ ...pair, ...drawClip?.(pair.name, randomFor(seed, 'clip', position)) }, sample)
+  }
+
   const runStep = (samples: readonly Sample[], learningRate: number) => {
-    const examples = samples.map(toExample)
+    const first = trainer.step * settings.accumulation
+    const examples = samples.map((sample, i) => toDrawnExample(sample, first + i))
     try {
       return step.run(examples, { learningRate })
     } catch (error) {

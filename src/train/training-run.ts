@@ -1,7 +1,7 @@
 /** The training itself: the loop, what is saved and previewed on the way, and what can stop it. */
 import * as tf from '@tensorflow/tfjs'
 import type { TrainSettings } from '../config/settings.ts'
-import type { EncodedPair } from '../encode/dataset.ts'
+import type { ClipDrawer, EncodedPair } from '../encode/dataset.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { isDiskFull } from '../platform/files.ts'
@@ -22,6 +22,8 @@ export type TrainingRun = WrittenRun & {
   model: Transformer
   pairs: readonly EncodedPair[]
   heldOut: readonly EncodedPair[]
+  /** Draws clips from random places. */
+  drawClip: ClipDrawer['draw'] | undefined
   previews: PreviewRenderer
 }
 
@@ -36,7 +38,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
   const { base, model, pairs, heldOut, run, settings, previews } = training
   const steps = settings.numberOfSteps
   const trainerSettings = trainerSettingsOf(settings)
-  const trainer = createTrainer(model, pairs, trainerSettings, heldOut)
+  const trainer = createTrainer(model, pairs, trainerSettings, heldOut, training.drawClip)
   const check = resumeCheckOf(base.fingerprint, pairs, trainerSettings, heldOut)
   const writer = createRunWriter(training, trainer, check)
   const arePreviewsDue = (step: number) => isDueAt(settings.previewInterval, step, steps) || writer.isLast(step)

@@ -2,12 +2,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { interleave, type Waveform } from '../../src/audio/waveform.ts'
+import { createSoundStore, type SoundStore } from '../../src/audio/sound-store.ts'
+import { interleave, peak, type Waveform } from '../../src/audio/waveform.ts'
 import { clipNames, type FittedPair, openClipStore } from '../../src/dataset/clips.ts'
 import { type Dataset, inspectSource } from '../../src/dataset/dataset.ts'
 import { clipsWithin, type DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import { openSource } from '../../src/dataset/source.ts'
-import { createWindowCutter } from '../../src/dataset/windows.ts'
+import { createWindowCutter, drawClip } from '../../src/dataset/windows.ts'
+import { randomFor } from '../../src/platform/random.ts'
 import { writeWav } from '../audio/signals.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ltx-a2a-windows-'))
@@ -156,5 +158,55 @@ describe('a dataset with --windows all', () => {
     expect([...fitted.keys()]).toEqual(['long', 'short'])
     const hints = dataset.advice?.findings.flatMap(({ kind, hint }) => (kind === 'mostly-unused' ? [hint] : []))
     expect(hints).toEqual(['--windows all uses all of them: 4 clips instead of 2'])
+  })
+})
+
+describe('a clip from a random place', () => {
+  const rate = 16_000
+  const folder = mkdtempSync(join(root, 'random-'))
+  let stores = 0
+
+  /** Sound where the text has an `x`, silence elsewhere; half a second for each letter. */
+  function storeOf(pattern: string, level = 1): SoundStore {
+    const store = createSoundStore(join(folder, `${++stores}`), rate)
+    const samples = Float32Array.from({ length: (pattern.length * rate) / 2 }, (_, i) =>
+      pattern[Math.floor((2 * i) / rate)] === 'x' ? (level * (i + 1)) / 100_000 : 0,
+    )
+    for (let at = 0; at < samples.length; at += 5000)
+      store.append({ sampleRate: rate, channels: [samples.slice(at, at + 5000), samples.slice(at, at + 5000)] })
+    store.complete()
+    return store
+  }
+  const options = { seconds: 0.5, normalize: false }
+  const draws = (reference: SoundStore, target: SoundStore) =>
+    Array.from({ length: 200 }, (_, i) => drawClip({ reference, target }, randomFor(1, 'draw', i), options))
+
+  it('begins at the same time on both sides, anywhere that a clip fits', () => {
+    const drawn = draws(storeOf('xxx'), storeOf('xxxx', 0.5))
+    const starts = drawn.map((clip) => {
+      const { reference, target } = clip as NonNullable<typeof clip>
+      expect([reference.channels[0]?.length, target.channels[0]?.length]).toEqual([rate / 2, rate / 2])
+      expect(target.channels[1]?.[7]).toBeCloseTo(0.5 * (reference.channels[1]?.[7] as number), 6)
+      return Math.round((reference.channels[0]?.[0] as number) * 100_000) - 1
+    })
+    expect(Math.min(...starts)).toBeGreaterThanOrEqual(0)
+    expect(Math.min(...starts)).toBeLessThan(800)
+    expect(Math.max(...starts)).toBeLessThanOrEqual(rate)
+    expect(Math.max(...starts)).toBeGreaterThan(rate - 800)
+  })
+
+  it('has sound on both sides', () => {
+    for (const clip of draws(storeOf('x..xx'), storeOf('xxx.x'))) {
+      expect(peak(clip?.reference as Waveform)).toBeGreaterThan(0)
+      expect(peak(clip?.target as Waveform)).toBeGreaterThan(0)
+    }
+    expect(draws(storeOf('x....'), storeOf('....x')).every((clip) => clip === undefined)).toBe(true)
+  })
+
+  it('is the same for the same random numbers', () => {
+    const [reference, target] = [storeOf('xxxx'), storeOf('xxxx')]
+    const starts = () => draws(reference, target).map((clip) => clip?.reference.channels[0]?.[0])
+    expect(starts()).toEqual(starts())
+    expect(new Set(starts()).size).toBeGreaterThan(150)
   })
 })
