@@ -58,7 +58,7 @@ try {
   for (const [i, generator] of trainingSounds.entries()) writePair(training, `pair${i}`, generator, 60)
   const targets = Object.entries(heldOutSounds).map(([name, generator]) => ({
     name,
-    target: writePair(heldOut, name, generator, 11),
+    target: writePair(heldOut, name, generator, 2.2),
   }))
   const head = [
     'windows',
@@ -104,7 +104,10 @@ function writePair(path: string, name: string, generator: SoundGenerator, second
   )
   const dry = scaleToPeak(biquadFilter(sound, 'highpass', 25), 0.7)
   const waveform = (samples: ArrayLike<number>) => ({ sampleRate, channels: [Float32Array.from(samples)] })
-  const [start, end] = [waveform(dry), waveform(applyRadio(dry, randomFor(1929, 'windows', path, name, 'radio')))]
+  const [start, end] = [
+    normalizePeak(waveform(dry)),
+    waveform(applyRadio(dry, randomFor(1929, 'windows', path, name, 'radio'))),
+  ]
   writeFileSync(join(path, `${name}_start.wav`), encodeWav(start))
   writeFileSync(join(path, `${name}_end.wav`), encodeWav(end))
   return end
@@ -114,11 +117,9 @@ function writePair(path: string, name: string, generator: SoundGenerator, second
 async function distanceOf(lora: string, targets: readonly { name: string; target: Waveform }[]): Promise<number> {
   const out = mkdtempSync(join(folder, 'out-'))
   const inputs = targets.map(({ name }) => join(heldOut, `${name}_start.wav`))
-  await apply({ ...sampling, lora, in: inputs, out, sampleRate: 16_000 })
+  await apply({ ...sampling, lora, in: inputs, out, sampleRate: 16_000, normalizeReference: false })
   const distances = []
   for (const { name, target } of targets)
-    distances.push(
-      logMelDistance(normalizePeak(await decodeAudio(join(out, `${name}_start.wav`))), normalizePeak(target)),
-    )
+    distances.push(logMelDistance(await decodeAudio(join(out, `${name}_start.wav`)), normalizePeak(target)))
   return mean(distances)
 }

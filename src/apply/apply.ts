@@ -1,4 +1,6 @@
 /** Transforms whole recordings with LoRAs: reads one after the other, and writes a file for each. */
+import { extname } from 'node:path'
+import { allowedRate } from '../audio/encode.ts'
 import { defaultLimits, type Limits } from '../config/limits.ts'
 import { type ApplyOptions, type ApplySettings, resolveApplySettings } from '../config/settings.ts'
 import { type BaseModel, openBase } from '../model/base-model.ts'
@@ -8,7 +10,7 @@ import { type OutputFile, openOutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
 import { openLoras } from '../preview/loras.ts'
-import { isFinished, marker, resultKey } from './finished.ts'
+import { marker, resultKey, stateOf } from './finished.ts'
 import { findRecordings, type Recording } from './recordings.ts'
 import { openSession, type Session } from './session.ts'
 import { transformFile } from './transform-file.ts'
@@ -58,10 +60,10 @@ export async function applyToRecordings(
     ...settings.loras.map(({ path }) => path),
     ...modelInputs,
   ]
-  const jobs = recordings.map((recording) => ({
-    recording,
-    file: openResult(recording.out, { inputs, marker, force: runOptions.force }),
-  }))
+  const jobs = recordings.map((recording) => {
+    requireRate(recording.out, settings.sampleRate)
+    return { recording, file: openResult(recording.out, { inputs, marker, force: runOptions.force }) }
+  })
   const base = openBase(settings)
   try {
     return await applyWith(base, jobs, { settings, limits: runOptions.limits ?? defaultLimits }, reporter)
@@ -74,6 +76,16 @@ function openResult(path: string, options: Parameters<typeof openOutputFile>[1])
   const file = openOutputFile(path, options)
   if (file.isStream) throw new UserError(`${path} is not a regular file`, { hint: 'choose another --out' })
   return file
+}
+
+function requireRate(out: string, sampleRate: number | undefined) {
+  if (sampleRate === undefined) return
+  const extension = extname(out).toLowerCase()
+  const allowed = allowedRate(extension, sampleRate)
+  if (allowed !== sampleRate)
+    throw new UserError(`${out} cannot have ${sampleRate} Hz`, {
+      hint: `use --sample-rate ${allowed}, or another format than ${extension}`,
+    })
 }
 
 type Job = { recording: Recording; file: OutputFile }
@@ -95,8 +107,9 @@ async function applyWith(
     const source = await openFile(recording.location, { limits, signal: reporter.signal })
     try {
       const key = await keyOf(source.path)
-      if (isFinished(file.path, key)) return 'kept'
-      reporter.info(title)
+      const before = stateOf(file.path, key)
+      if (before === 'finished') return 'kept'
+      reporter.info(before === 'other' ? `${title}, in place of a result with other settings` : title)
       const openModel = async () => {
         session ??= await openSession(base, { settings, opened, windowSeconds }, reporter)
         return session
@@ -111,7 +124,7 @@ async function applyWith(
   try {
     for (const [i, job] of jobs.entries()) {
       const { name: input, out: output } = job.recording
-      const title = jobs.length > 1 ? `${input} (${i + 1} of ${jobs.length})` : input
+      const title = `${input} → ${output}${jobs.length > 1 ? ` (${i + 1} of ${jobs.length})` : ''}`
       const result = await transform(job, title).then(
         (status) => ({ input, output, status }),
         (error) => {
@@ -123,16 +136,29 @@ async function applyWith(
       await reporter.emit({ type: 'recording', ...result })
       reporter.throwIfAborted()
     }
+    if (jobs.length > 1) reporter.info(summaryOf(results))
     return { recordings: results }
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error
     const done = results.filter(({ status }) => status !== 'failed').length
     throw new Interrupted(`stopped: ${done} of ${countText(jobs.length, 'recording')} finished`, {
-      hint: 'run the same command again; finished recordings are kept',
+      hint:
+        done > 0
+          ? 'run the same command again; finished recordings are kept, the one in progress starts again'
+          : 'run the same command again; it starts from the beginning',
     })
   } finally {
     session?.close()
   }
+}
+
+/** `7 recordings transformed, 2 kept, 1 failed` */
+function summaryOf(results: ApplyResult['recordings']): string {
+  const count = (status: RecordingEvent['status']) => results.filter((result) => result.status === status).length
+  const others = (['kept', 'failed'] as const).flatMap((status) =>
+    count(status) > 0 ? [`${count(status)} ${status}`] : [],
+  )
+  return [`${countText(count('written'), 'recording')} transformed`, ...others].join(', ')
 }
 
 /** The length of a clip of the training by default. */

@@ -34,8 +34,11 @@ export async function resultKey(
       .slice(0, 32)
 }
 
-/** Whether the result with this key is at the path already. */
-export const isFinished = (path: string, key: string) => existsSync(path) && contains(path, `${marker} ${key}`)
+/** What is at the path of a result: nothing, this result, or anything else. */
+export function stateOf(path: string, key: string): 'missing' | 'finished' | 'other' {
+  if (!existsSync(path)) return 'missing'
+  return contains(path, `${marker} ${key}`) ? 'finished' : 'other'
+}
 
 async function hashOfFile(path: string): Promise<string> {
   const hash = createHash('sha256')

@@ -22,6 +22,8 @@ export type RecordingSound = {
   /** The length of the recording in samples per channel, at its own rate. */
   samples: number
   sampleRate: number
+  /** What ffmpeg said although it could decode the file. */
+  warnings?: string | undefined
 }
 
 export type ReadOptions = {
@@ -39,7 +41,7 @@ export async function readRecording(path: string, options: ReadOptions): Promise
   let resampler: ReturnType<typeof openResampler> | undefined
   let samples = 0
   const blocks: Float32Array[][] = []
-  const { sampleRate } = await measureAudio(path, {
+  const { sampleRate, warnings } = await measureAudio(path, {
     name,
     limits,
     headSeconds: 0,
@@ -61,5 +63,5 @@ export async function readRecording(path: string, options: ReadOptions): Promise
   const highest = peak(recorded)
   if (highest <= silencePeak) throw new UserError(`${name} is silent`, { hint: 'leave it out' })
   const reference = normalize ? normalizePeak(recorded) : recorded
-  return { reference, gain: peak(reference) / highest, samples, sampleRate }
+  return { reference, gain: peak(reference) / highest, samples, sampleRate, warnings }
 }

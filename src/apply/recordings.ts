@@ -23,6 +23,7 @@ export type Recording = {
 export async function findRecordings(settings: Pick<ApplySettings, 'inputs' | 'out' | 'format'>): Promise<Recording[]> {
   const found = (await Promise.all(settings.inputs.map((input) => filesOf(input, settings.out)))).flat()
   const unique = [...new Map(found.map((file) => [file.location, file])).values()]
+  if (unique.length === 1) refuseUnknownFormat(settings.out)
   const recordings = isSoundFile(settings.out)
     ? withOneOutput(unique, settings)
     : unique.map((file) => ({ ...file, out: join(settings.out, resultName(file.below, settings.format)) }))
@@ -95,11 +96,21 @@ const isFolder = (path: string) => existsSync(path) && statSync(path).isDirector
 
 function withOneOutput(files: readonly Found[], { out, format }: Pick<ApplySettings, 'out' | 'format'>) {
   requireWritableFormat(out)
+  if (!namedExtensions.includes(extname(out).toLowerCase()))
+    throw new UserError(`${out}: a file of this format cannot hold what it was made of`, {
+      hint: 'use .m4a or another format',
+    })
   if (files.length > 1)
     throw new UserError(`${files.length} recordings cannot all become ${out}`, { hint: 'name a folder with --out' })
   if (format !== undefined && extname(out).toLowerCase() !== `.${format}`)
     throw new UserError(`--format is ${format}, but --out is ${out}`, { hint: 'leave one of them out' })
   return files.map((file) => ({ ...file, out }))
+}
+
+/** A mistyped extension would otherwise become a folder. */
+function refuseUnknownFormat(out: string) {
+  const isLikelyFile = /\.[a-z][a-z0-9]{1,4}$/i.test(out) && !isFolder(out)
+  if (isLikelyFile && !isRecording(out)) requireWritableFormat(out)
 }
 
 function resultName(below: string, format: ApplySettings['format']): string {

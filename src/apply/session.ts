@@ -1,9 +1,10 @@
 /** The loaded model, for any number of recordings of any length. */
+import { basename } from 'node:path'
 import { logMelFrames } from '../audio/mel.ts'
 import { sampleCount, type Waveform } from '../audio/waveform.ts'
 import type { ApplySettings } from '../config/settings.ts'
 import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
-import { sampleWindows, windowPasses } from '../diffusion/windows.ts'
+import { sampleWindows, windowOffsets, windowPasses } from '../diffusion/windows.ts'
 import { openCache } from '../encode/cache.ts'
 import { encodeTexts } from '../encode/captions.ts'
 import { leaseBackend } from '../engine/backend.ts'
@@ -19,6 +20,7 @@ import { vocodeInPieces } from '../model/vocoder/pieces.ts'
 import { disposeVocoder, loadVocoder } from '../model/vocoder/vocoder.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
+import { countText } from '../platform/text.ts'
 import { adviseGuidance, loadModel } from '../preview/inputs.ts'
 import type { OpenedLoras } from '../preview/loras.ts'
 import { requireFinite } from '../preview/render.ts'
@@ -43,6 +45,9 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
   const { components, config } = base
   reporter.info(describeBase(base))
   adviseGuidance(base, '--cfg', settings.cfg, reporter)
+  const prompt = opened.prompt ? `the prompt ${JSON.stringify(opened.prompt)}` : 'no prompt'
+  const loras = opened.loras.length === 0 ? 'no LoRA' : opened.loras.map(loraText).join(', ')
+  reporter.info(`Transforming with ${loras} and ${prompt}, in windows of ${windowSeconds} s`)
   const backend = await leaseBackend(settings.backend, reporter)
   const closing: (() => void)[] = [backend.release]
   const close = () => {
@@ -85,7 +90,8 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
 
     async function sample(reference: HostMatrix): Promise<HostMatrix> {
       const [frames, width] = reference.shape
-      const stage = reporter.stage('Sampling', windowPasses(frames, window, settings.steps), 'windows')
+      const windows = windowOffsets(frames, Math.min(window, frames), 0).length
+      const stage = reporter.stage('Sampling', windowPasses(frames, window, settings.steps), 'steps of windows')
       const latents = await sampleWindows(sampler, {
         noise: { shape: [frames, width], values: normals(randomFor(settings.seed, 'preview'), frames * width) },
         reference,
@@ -100,7 +106,7 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
         },
       })
       requireFinite(latents.values, 'latents')
-      stage.finish(`${settings.steps} steps`)
+      stage.finish(`${settings.steps} steps of ${countText(windows, 'window')}`)
       return latents
     }
 
@@ -127,6 +133,9 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
     throw error
   }
 }
+
+const loraText = ({ file, strength }: OpenedLoras['loras'][number]) =>
+  `${basename(file.path)}${strength === 1 ? '' : ` × ${strength}`}`
 
 /** Adds silence at the end where the waveform has fewer samples. */
 function withSilence({ sampleRate, channels }: Waveform, samples: number): Waveform {

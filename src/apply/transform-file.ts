@@ -1,6 +1,6 @@
 /** From a file to a file: one recording, read, transformed and written. */
 import { extname } from 'node:path'
-import { openSoundWriter, type SoundWriter } from '../audio/encode.ts'
+import { allowedRate, openSoundWriter, type SoundWriter } from '../audio/encode.ts'
 import { openResampler } from '../audio/resample.ts'
 import { createSoundStore, type SoundStore } from '../audio/sound-store.ts'
 import { firstSamples, sampleCount, type Waveform } from '../audio/waveform.ts'
@@ -33,16 +33,22 @@ export type FileJob = {
 export async function transformFile(path: string, job: FileJob, reporter: Reporter): Promise<void> {
   const { name, file, key, normalize, settings, limits } = job
   const { mix, sampleRate } = settings
+  const extension = extname(file.path).toLowerCase()
+  const rateFor = (own: number) => sampleRate ?? allowedRate(extension, own)
   await file.fill(async (temporary) => {
-    const dry = mix < 1 ? createSoundStore(temporaryPath(file.path), sampleRate) : undefined
+    const dry = mix < 1 ? createSoundStore(temporaryPath(file.path), rateFor) : undefined
     try {
       const sound = await readRecording(path, { name, normalize, limits, ...(dry && { onSound: dry.append }) })
       dry?.complete()
+      if (sound.warnings !== undefined)
+        reporter.warn(`${name} is partly damaged: ffmpeg says ${sound.warnings}`, 'the result ends where it does')
       reporter.throwIfAborted()
       const session = await job.openModel()
-      const format = { extension: extname(file.path).toLowerCase(), software: `${marker} ${key}` }
-      const rate = sampleRate ?? sound.sampleRate
-      const writer = await openSoundWriter(temporary, { ...format, sampleRate: rate })
+      const rate = rateFor(sound.sampleRate)
+      if (sampleRate === undefined && rate !== sound.sampleRate)
+        reporter.info(`${file.path} has ${rate} Hz: ${extension} files cannot have ${sound.sampleRate} Hz`)
+      const software = `${marker} ${key}`
+      const writer = await openSoundWriter(temporary, { extension, sampleRate: rate, software })
       try {
         const clipped = await writeResult(session.transform(sound.reference), writer, { sound, rate, mix, dry })
         if (clipped > 0)

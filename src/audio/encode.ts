@@ -13,11 +13,17 @@ type Format = {
   muxer: string
   /** The arguments that choose the encoder. */
   codec: readonly string[]
+  /** The sample rates that it allows, in ascending order; any without it. */
+  rates?: readonly number[]
   /** Files of the format cannot name the program that made them. */
   isAnonymous?: true
   /** Those for samples of 24 bits, for formats that preserve samples. */
   codec24?: readonly string[]
 }
+
+const opusRates = [8000, 12_000, 16_000, 24_000, 48_000]
+const mp3Rates = [8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000]
+const aacRates = [...mp3Rates, 64_000, 88_200, 96_000]
 
 const wav: Format = { muxer: 'wav', codec: ['-c:a', 'pcm_s16le'], codec24: ['-c:a', 'pcm_s24le', '-rf64', 'auto'] }
 const aiff: Format = { muxer: 'aiff', codec: ['-c:a', 'pcm_s16be'], codec24: ['-c:a', 'pcm_s24be'] }
@@ -25,11 +31,11 @@ const aiff: Format = { muxer: 'aiff', codec: ['-c:a', 'pcm_s16be'], codec24: ['-
 const formats: Readonly<Record<string, Format>> = {
   '.wav': wav,
   '.flac': { muxer: 'flac', codec: ['-c:a', 'flac'], codec24: ['-c:a', 'flac', '-sample_fmt', 's32'] },
-  '.mp3': { muxer: 'mp3', codec: ['-c:a', 'libmp3lame', '-b:a', '192k'] },
+  '.mp3': { muxer: 'mp3', codec: ['-c:a', 'libmp3lame', '-b:a', '192k'], rates: mp3Rates },
   '.ogg': { muxer: 'ogg', codec: ['-c:a', 'libvorbis', '-q:a', '6'] },
-  '.opus': { muxer: 'opus', codec: ['-c:a', 'libopus', '-b:a', '160k'] },
-  '.m4a': { muxer: 'ipod', codec: ['-c:a', 'aac', '-b:a', '192k'] },
-  '.aac': { muxer: 'adts', codec: ['-c:a', 'aac', '-b:a', '192k'], isAnonymous: true },
+  '.opus': { muxer: 'opus', codec: ['-c:a', 'libopus', '-b:a', '160k'], rates: opusRates },
+  '.m4a': { muxer: 'ipod', codec: ['-c:a', 'aac', '-b:a', '192k'], rates: aacRates },
+  '.aac': { muxer: 'adts', codec: ['-c:a', 'aac', '-b:a', '192k'], rates: aacRates, isAnonymous: true },
   '.aiff': aiff,
   '.aif': aiff,
 }
@@ -60,6 +66,13 @@ export async function soundEncoder(path: string, software: string): Promise<Soun
 
 /** @throws UserError for a path whose extension is no format of sound that can be written. */
 export const requireWritableFormat = (path: string) => void formatOf(extname(path).toLowerCase(), path)
+
+/** The sample rate of the format that is next to a rate: the same, the next higher, or the highest. @param extension in any case. */
+export function allowedRate(extension: string, rate: number): number {
+  const { rates } = formatOf(extension.toLowerCase())
+  if (!rates) return rate
+  return rates.find((allowed) => allowed >= rate) ?? (rates.at(-1) as number)
+}
 
 function formatOf(extension: string, path = extension): Format {
   const format = formats[extension]

@@ -20,11 +20,11 @@ export type SoundStore = {
 
 /**
  * @param path of a file that does not exist yet.
- * @param sampleRate what the sound is resampled to; undefined keeps its rate.
+ * @param rateFor the sample rate that the sound is resampled to, from its own.
  */
-export function createSoundStore(path: string, sampleRate: number | undefined): SoundStore {
+export function createSoundStore(path: string, rateFor: (sampleRate: number) => number): SoundStore {
   closeSync(openSync(path, 'wx'))
-  let rate = sampleRate ?? 0
+  let rate = 0
   let resampler: Resampler | undefined
   let samples = 0
   const write = (channels: Float32Array[]) => {
@@ -42,7 +42,7 @@ export function createSoundStore(path: string, sampleRate: number | undefined): 
   }
   return {
     append: (piece) => {
-      rate ||= piece.sampleRate
+      rate ||= rateFor(piece.sampleRate)
       resampler ??= openResampler(piece.sampleRate, rate, piece.channels.length)
       write(resampler.push(piece.channels))
     },

@@ -166,13 +166,13 @@ export function resolveEncodeSettings({
 /** The settings of `preview`. @throws UserError for the first missing or wrong value. */
 export function resolvePreviewSettings({ flags, options }: SettingsSources): PreviewSettings {
   const { lora, loraStrength, ...values } = valuesOf(previewParameters, { flags, options })
-  return Object.freeze({ ...values, loras: loraChoices(lora, loraStrength) })
+  return Object.freeze({ ...values, loras: loraChoices(lora, loraStrength, '--lora-strength') })
 }
 
 /** The settings of `apply`. @throws UserError for the first missing or wrong value. */
 export function resolveApplySettings({ flags, options }: SettingsSources): ApplySettings {
   const { lora, loraStrength, ...values } = valuesOf(applyParameters, { flags, options })
-  return Object.freeze({ ...values, loras: loraChoices(lora, loraStrength) })
+  return Object.freeze({ ...values, loras: loraChoices(lora, loraStrength, '--strength') })
 }
 
 /** The checked values of a command without job files. */
@@ -184,10 +184,11 @@ function valuesOf<Table extends Parameters>(table: Table, { flags, options }: Se
   return camelCased(checkValues(table, given, originOf({ flags, options })))
 }
 
-function loraChoices(paths: readonly string[], strengths: readonly number[]): LoraChoice[] {
+/** @param flag what the strengths are given with. */
+function loraChoices(paths: readonly string[], strengths: readonly number[], flag: string): LoraChoice[] {
   if (strengths.length > paths.length)
-    throw new UserError(`${strengths.length} --lora-strength but ${paths.length} --lora were given`, {
-      hint: 'give one --lora <file> for each --lora-strength',
+    throw new UserError(`${strengths.length} ${flag} but ${paths.length} --lora were given`, {
+      hint: `give one --lora <file> for each ${flag}`,
     })
   return paths.map((path, i) => ({ path, strength: strengths[i] ?? 1 }))
 }

@@ -70,7 +70,7 @@ function lengthFindings(
           ? `--audio-duration-seconds ${recommended} uses ${pairsUsedAt(recommended, lengths)} of ${pairs.length} pairs`
           : 'use longer recordings',
     }),
-    ...findingIn(windows === 'all' ? [] : withLength(long), {
+    ...findingIn(windows === 'first' ? withLength(long) : [], {
       kind: 'mostly-unused',
       severity: 'hint',
       what: `Much longer than the ${seconds} s in use`,
@@ -121,9 +121,10 @@ function captionFindings(pairs: readonly DatasetPair[], { triggerPhrase }: Datas
 }
 
 /** Which clip length to choose. @param seconds the length that is set. */
-export function lengthAdvice(recommended: number | null, seconds: number): string {
+export function lengthAdvice(recommended: number | null, { seconds, windows }: DatasetOptions): string {
   if (recommended === null) return 'no pair is long enough for any clip length'
-  if (recommended === seconds) return `${seconds} s is a good choice`
+  const isLongEnough = windows !== 'first' && recommended > seconds // longer pairs are used all the same
+  if (recommended === seconds || isLongEnough) return `${seconds} s is a good choice`
   return `recommended: --audio-duration-seconds ${recommended} (now ${seconds})`
 }
 

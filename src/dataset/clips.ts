@@ -127,8 +127,8 @@ export type ClipStore = {
 /** A clip on the disk. */
 export type StoredClip = { path: string }
 
-/** Both sides of a pair on the disk: stereo, 16 kHz, as recorded. */
-export type StoredRecording = { reference: SoundStore; target: SoundStore }
+/** Both sides of a pair on the disk: stereo, 16 kHz, as recorded. Clips with a peak up to `silence` are not used. */
+export type StoredRecording = Record<'reference' | 'target', { sound: SoundStore; silence: number }>
 
 export async function openClipStore(): Promise<ClipStore> {
   const folder = await makeTempFolder()
@@ -161,7 +161,7 @@ export async function openClipStore(): Promise<ClipStore> {
       if (!pair) throw new Error(`the pair ${name} was not fitted`)
       return { name, caption: pair.caption, reference: read(pair.reference), target: read(pair.target) }
     },
-    createRecording: () => createSoundStore(folder.newFile('.f32'), clipSampleRate),
+    createRecording: () => createSoundStore(folder.newFile('.f32'), () => clipSampleRate),
     putRecording: (name, recording) => void recordings.set(name, recording),
     recording: (name) => recordings.get(name),
     close: folder.remove,

@@ -25,7 +25,7 @@ export type Dataset = {
   /** All pairs, sorted by name; `plan.use` says which are used. After many unreadable pairs in a row the rest is missing, which is a problem. */
   pairs: DatasetPair[]
   problems: Problem[]
-  /** Pairs; a pair with a stretched or a trimmed side counts as stretched or trimmed, one with neither as as-is. */
+  /** Pairs; one that is used as a single clip is stretched, trimmed or as-is: by its sides. */
   counts: {
     pairs: number
     used: number
@@ -200,18 +200,18 @@ function noPairLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
 const pairsHave = (pairs: number) => `${countText(pairs, 'pair')} ${pairs === 1 ? 'has' : 'have'}`
 
 function countPairs(pairs: DatasetPair[]): Dataset['counts'] {
-  const plans = pairs.map(({ plan }) => plan).filter((plan) => plan.use)
+  const used = pairs.filter(({ plan }) => plan.use).length
+  const single = pairs.filter(({ clips }) => clips.used <= 1).flatMap(({ plan }) => (plan.use ? [plan] : []))
   const withSide = (how: SideFit['how']) =>
-    plans.filter(({ reference, target }) => reference.how === how || target.how === how).length
+    single.filter(({ reference, target }) => reference.how === how || target.how === how).length
   const [stretched, trimmed] = [withSide('stretch'), withSide('trim')]
-  const used = plans.length
   return {
     pairs: pairs.length,
     used,
     skipped: pairs.length - used,
     stretched,
     trimmed,
-    asIs: used - stretched - trimmed,
+    asIs: single.length - stretched - trimmed,
     clips: sum(pairs.map(({ clips }) => clips.used)),
     allClips: sum(pairs.map(({ clips }) => clips.all)),
   }

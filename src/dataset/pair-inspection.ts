@@ -49,8 +49,8 @@ export type DatasetPair = {
   /** With the trigger phrase. */
   caption: string
   plan: FitPlan
-  /** How many clips are used of it, and how many all of it would give, without silent ones. */
-  clips: { used: number; all: number }
+  /** How many clips are used of it, how many all of it would give without silent ones, and how many are silent on either side. */
+  clips: { used: number; all: number; silent: number }
   /** How the two sides compare; only where sound was analyzed. */
   sound?: PairComparison
 }
@@ -97,7 +97,10 @@ export async function inspectPair(
         target: target.windows.clips[window] as StoredClip,
       })
     if (reference.recording && target.recording)
-      clips.putRecording(name, { reference: reference.recording, target: target.recording })
+      clips.putRecording(name, {
+        reference: { sound: reference.recording, silence: reference.windows.silence() },
+        target: { sound: target.recording, silence: target.windows.silence() },
+      })
   } else if (clips && plan.use) {
     const fit = ({ head }: MeasuredSide, side: SideFit) =>
       fitClip((head as HeadRecorder).waveform(), side, { ...options, limits: source.limits })
@@ -197,11 +200,12 @@ function planClips(reference: MeasuredSide, target: MeasuredSide, options: Datas
   const fitting = durations ? clipsWithin(durations, options) : 0
   const audible = fitting > 1 ? audibleWindows(reference.windows, target.windows, fitting) : []
   const all = fitting > 1 ? audible.length : fitting
-  if (options.windows === 'first' || fitting <= 1) return { plan, counts: { used: plan.use ? 1 : 0, all } }
+  const counts = { used: plan.use ? 1 : 0, all, silent: fitting - all }
+  if (options.windows === 'first' || fitting <= 1) return { plan, counts }
   const windows = options.windows === 'all' ? audible : audible.slice(0, 1)
-  if (windows.length > 0) return { plan, windows, counts: { used: windows.length, all } }
+  if (windows.length > 0) return { plan, windows, counts: { ...counts, used: windows.length } }
   const silent: FitPlan = { use: false, reason: silentReason }
-  return { plan: silent, counts: { used: 0, all } }
+  return { plan: silent, counts: { ...counts, used: 0 } }
 }
 
 /** Why a pair is skipped whose clips all lack sound on one side. */

@@ -4,6 +4,7 @@ import {
   concatenateWaveforms,
   deinterleave,
   firstSamples,
+  fromDbfs,
   peak,
   sampleCount,
   silencePeak,
@@ -17,24 +18,31 @@ import type { DatasetOptions } from './fit-plan.ts'
 /** The windows of one side of a pair. */
 export type SideWindows = {
   add: OnSamples
-  /** Whether each window has sound. */
-  audible: boolean[]
+  /** The peak of each window. */
+  peaks: number[]
+  /** The highest peak of a window that counts as silent. */
+  silence(): number
   /** The windows as clips, if they are stored. */
   clips: StoredClip[]
 }
+
+/**
+ * 50 dB: a window that is so much quieter than the loudest of its side is a pause. Its peak would be normalized, and its noise would be as loud as the rest.
+ */
+const pauseShare = fromDbfs(-50)
 
 /** @param store where to put the windows as clips; without it they are only measured. */
 export function createSideWindows(
   options: Pick<DatasetOptions, 'seconds' | 'normalize'>,
   store: Pick<ClipStore, 'store'> | undefined,
 ): SideWindows {
-  const audible: boolean[] = []
+  const peaks: number[] = []
   const clips: StoredClip[] = []
   const { add } = createWindowCutter(options.seconds, (window, i) => {
-    audible[i] = peak(window) > silencePeak
+    peaks[i] = peak(window)
     if (store) clips[i] = store.store(trimClip(window, options))
   })
-  return { add, audible, clips }
+  return { add, peaks, clips, silence: () => Math.max(silencePeak, pauseShare * Math.max(0, ...peaks)) }
 }
 
 /**
@@ -47,11 +55,11 @@ export function drawClip(
   options: Pick<DatasetOptions, 'seconds' | 'normalize'>,
 ): { reference: Waveform; target: Waveform } | undefined {
   const length = Math.floor(options.seconds * clipSampleRate)
-  const last = Math.min(reference.samples(), target.samples()) - length
+  const last = Math.min(reference.sound.samples(), target.sound.samples()) - length
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     const start = Math.floor(random.uniform() * (last + 1))
-    const [from, to] = [reference, target].map((side) => side.read(start, length)) as [Waveform, Waveform]
-    if (peak(from) > silencePeak && peak(to) > silencePeak)
+    const [from, to] = [reference, target].map(({ sound }) => sound.read(start, length)) as [Waveform, Waveform]
+    if (peak(from) > reference.silence && peak(to) > target.silence)
       return { reference: trimClip(from, options), target: trimClip(to, options) }
   }
   return undefined
@@ -61,7 +69,9 @@ const mostAttempts = 20
 
 /** The windows in which both sides have sound, in order. @param count how many there are on both sides. */
 export const audibleWindows = (reference: SideWindows, target: SideWindows, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => i).filter((i) => reference.audible[i] && target.audible[i])
+  Array.from({ length: count }, (_, i) => i).filter((i) =>
+    [reference, target].every(({ peaks, silence }) => (peaks[i] as number) > silence()),
+  )
 
 /**
  * Cuts a recording into windows while it is decoded; no more than one of them is in memory. What remains at the end is not used.

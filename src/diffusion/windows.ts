@@ -76,7 +76,7 @@ export function windowOffsets(frames: number, window: number, step: number): num
   return [...offsets.add(last)]
 }
 
-/** The number of windows that all steps predict together. */
+/** The number of windows that all steps predict together: windows times steps, but that odd steps may have one more or less. */
 export function windowPasses(frames: number, window: number, steps: number): number {
   const [even, odd] = [0, 1].map((step) => windowOffsets(frames, Math.min(window, frames), step).length)
   return Math.ceil(steps / 2) * (even as number) + Math.floor(steps / 2) * (odd as number)

@@ -105,7 +105,7 @@ export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporte
 function hashOfRecordings(recording: StoredRecording | undefined) {
   if (!recording) return {}
   const hash = createHash('sha256')
-  for (const side of [recording.reference, recording.target])
+  for (const side of [recording.reference.sound, recording.target.sound])
     for (let at = 0; at < side.samples(); at += hashedSamples)
       for (const channel of side.read(at, hashedSamples).channels) hash.update(float32Bytes(channel))
   return { recordings: hash.digest('hex').slice(0, 16) }

@@ -56,7 +56,7 @@ export function datasetPage(dataset: Dataset, sounds: PairSounds): string {
     sections: [
       problemSection(dataset),
       advice && adviceSection(advice.findings),
-      advice && lengthSection(advice, options.seconds),
+      advice && lengthSection(advice, options),
       settingsSection(dataset),
       pairSection(dataset),
       soundSection(dataset, sounds),
@@ -98,7 +98,10 @@ const nameList = (pairs: Finding['pairs']): string => {
   return [...names, ...(pairs.length > maxNames ? [`${pairs.length - maxNames} more`] : [])].join(', ')
 }
 
-function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<Dataset['advice']>, seconds: number) {
+function lengthSection(
+  { buckets, recommendedSeconds, agreement }: NonNullable<Dataset['advice']>,
+  options: Dataset['options'],
+) {
   const bars = sampleBuckets(buckets, maxClipLengths).map((bucket) => ({
     label: `${bucket.seconds.toFixed(1)} s`,
     value: bucket.pairs,
@@ -109,7 +112,7 @@ function lengthSection({ buckets, recommendedSeconds, agreement }: NonNullable<D
     bars.length > 0
       ? html`${barChart(bars, 'pair')}<p class="faint">A pair is used when both of its recordings have at least the length of a clip. The recommended length is bold.</p>`
       : undefined,
-    html`<p>${lengthAdvice(recommendedSeconds, seconds)}</p>`,
+    html`<p>${lengthAdvice(recommendedSeconds, options)}</p>`,
     agreement === null
       ? undefined
       : html`<p>${consistencyText(agreement)}</p><p class="faint">For each pair, two things are measured in 16 frequency bands: how much louder or softer the target is than its reference, and how much more or less its level varies. 100 % would be exactly the same change in all pairs, as from one effect with fixed settings; below 30 % they hardly have a change in common, and one LoRA cannot learn it.</p>`,

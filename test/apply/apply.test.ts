@@ -73,6 +73,21 @@ describe('a result', () => {
     expect([result.sampleRate, result.channels[0]?.length]).toEqual([44_100, 22_050])
   })
 
+  it('has a rate that its format allows', async () => {
+    const here = newFolder()
+    const recording = writeWav(join(here, 'in.wav'), noise(9000, 18_000))
+    const out = join(here, 'out.mp3')
+    const { events } = await applied({ in: recording, out, mix: 0.5 })
+    expect(events).toContainEqual({ type: 'info', message: `${out} has 22050 Hz: .mp3 files cannot have 18000 Hz` })
+    const { sampleRate, channels } = await decodeAudio(out)
+    expect(sampleRate).toBe(22_050)
+    expect(channels[0]?.length).toBeGreaterThanOrEqual(11_025)
+    await expect(applied({ in: recording, out: join(here, 'other.opus'), sampleRate: 44_100 })).rejects.toMatchObject({
+      message: expect.stringContaining('other.opus cannot have 44100 Hz'),
+      hint: 'use --sample-rate 48000, or another format than .opus',
+    })
+  })
+
   it('of a recording as long as a window is what a preview makes of it', async () => {
     const here = newFolder()
     const reference = writeWav(join(here, 'in.wav'), noise(7680, 16_000), 'float32')
@@ -120,7 +135,12 @@ describe('a result', () => {
     await applied({ in: recording, out: second })
     expect(readFileSync(second).equals(readFileSync(first))).toBe(true)
     expect((await applied({ in: recording, out: first })).statuses).toEqual(['kept'])
-    expect((await applied({ in: recording, out: first, seed: 1 })).statuses).toEqual(['written'])
+    const other = await applied({ in: recording, out: first, seed: 1 })
+    expect(other.statuses).toEqual(['written'])
+    expect(other.events).toContainEqual({
+      type: 'info',
+      message: `${recording} → ${first}, in place of a result with other settings`,
+    })
     expect(readFileSync(second).equals(readFileSync(first))).toBe(false)
   })
 })

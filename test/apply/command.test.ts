@@ -21,8 +21,10 @@ describe('apply', () => {
     const cwd = folderWithRecordings(['a.wav', 'b.wav'])
     const { code, stdout, stderr } = await ltxA2a(['apply', '--in', 'in', '--out', 'out', ...quick], { cwd })
     expect([code, stdout]).toEqual([0, `${join('out', 'a.wav')}\n${join('out', 'b.wav')}\n`])
-    expect(stderr).toContain(`${join('in', 'b.wav')} (2 of 2)`)
-    expect(stderr).toContain('Sampling: 2 steps')
+    expect(stderr).toContain(`${join('in', 'b.wav')} → ${join('out', 'b.wav')} (2 of 2)`)
+    expect(stderr).toContain('Transforming with no LoRA and no prompt, in windows of 0.5 s')
+    expect(stderr).toContain('Sampling: 2 steps of 2 windows')
+    expect(stderr).toContain('2 recordings transformed')
     const again = await ltxA2a(['apply', '--in', 'in', '--out', 'out', ...quick], { cwd })
     expect(again.stdout).toBe(stdout)
     expect(again.stderr).toContain('b.wav is finished already')
@@ -32,7 +34,9 @@ describe('apply', () => {
   it('takes the files of a pattern that the shell has expanded', async () => {
     const cwd = folderWithRecordings(['a.wav', 'b.wav'])
     const files = ['a.wav', 'b.wav'].map((name) => join('in', name))
-    const { stdout } = await ltxA2a(['apply', '--in', ...files, '--out', 'out', '--format', 'flac', ...quick], { cwd })
+    const rest = ['--out', 'out', '--format', 'flac', ...quick]
+    const { stdout } = await ltxA2a(['apply', '--in', ...files, ...rest], { cwd })
+    expect((await ltxA2a(['apply', ...files, ...rest], { cwd })).stdout).toBe(stdout)
     expect(stdout).toBe(`${join('out', 'a.flac')}\n${join('out', 'b.flac')}\n`)
   })
 
@@ -77,7 +81,9 @@ describe('apply', () => {
     const { code, stderr } = await spawnLtxA2a(['apply', '--in', 'in', '--out', 'out', ...quick], { cwd, interrupt })
     expect(code).toBe(130)
     expect(stderr).toContain('stopped: 1 of 2 recordings finished')
-    expect(stderr).toContain('to continue: run the same command again; finished recordings are kept')
+    expect(stderr).toContain(
+      'to continue: run the same command again; finished recordings are kept, the one in progress starts again',
+    )
     expect(readdirSync(join(cwd, 'out'))).toEqual(['a.wav'])
   })
 

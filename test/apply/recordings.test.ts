@@ -72,7 +72,16 @@ describe('results', () => {
     const folder = folderWith('a.wav')
     expect(await found([join(folder, 'a.wav')], 'b.mp3')).toEqual([[join(folder, 'a.wav'), 'b.mp3']])
     await expect(found([join(folder, 'a.wav')], 'b.mp4')).rejects.toThrow('b.mp4 has the extension .mp4')
+    await expect(found([join(folder, 'a.wav')], 'b.aac')).rejects.toThrow('cannot hold what it was made of')
+    await expect(found([join(folder, 'a.wav')], 'b.wvv')).rejects.toThrow('b.wvv has the extension .wvv')
     await expect(found([join(folder, 'a.wav')], 'b.mp3', 'wav')).rejects.toThrow('--format is wav, but --out is b.mp3')
+  })
+
+  it('go to a folder that exists, whatever its name', async () => {
+    const folder = folderWith('a.wav', 'take.wvv/b.wav')
+    const out = join(folder, 'take.wvv')
+    expect(await found([join(folder, 'a.wav')], out)).toEqual([[join(folder, 'a.wav'), join(out, 'a.wav')]])
+    expect(await found([join(folder, 'a.wav')], 'version 1.2')).toHaveLength(1)
   })
 
   it('of several recordings need a folder', async () => {

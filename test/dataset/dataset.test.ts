@@ -54,7 +54,7 @@ test('a valid dataset has no problems and is unchanged after serialization as JS
     reference: { path: 'tone-3_start.wav', audio },
     target: { path: 'tone-3_end.wav', audio },
     caption: 'ping tone 3',
-    clips: { used: 1, all: 1 },
+    clips: { used: 1, all: 1, silent: 0 },
     plan: { use: true, reference: { how: 'as-is' }, target: { how: 'as-is' } },
   })
   expect(JSON.parse(JSON.stringify(dataset))).toEqual(dataset)
@@ -168,7 +168,7 @@ describe('an invalid dataset is refused', () => {
     expect(messages(dataset)[0]).toMatch(/^error: drums_start.wav in .* is damaged or cut off$/)
     expect(dataset.pairs[0]).toMatchObject({
       reference: { audio: null },
-      clips: { used: 0, all: 0 },
+      clips: { used: 0, all: 0, silent: 0 },
       plan: { use: false, reason: 'reference cannot be read' },
     })
   })

@@ -39,7 +39,7 @@ const pair = (reference: DatasetSide, target: DatasetSide, sound: Partial<PairCo
   reference,
   target,
   caption: '',
-  clips: { used: 1, all: 1 },
+  clips: { used: 1, all: 1, silent: 0 },
   plan: { use: true, reference: { how: 'trim' }, target: { how: 'trim' } },
   sound: { ...matching, ...sound },
 })

@@ -140,7 +140,24 @@ describe('a dataset with --windows all', () => {
     expect(countsOf(dataset)).toEqual({ pairs: 2, used: 1, clips: 2, allClips: 2 })
     expect([...fitted.keys()]).toEqual(['gaps (1 of 2)', 'gaps (2 of 2)'])
     expect(fitted.get('gaps (2 of 2)')?.target.channels[0]?.some((sample) => Math.abs(sample) > 0.5)).toBe(true)
+    expect(dataset.pairs[0]?.clips).toEqual({ used: 2, all: 2, silent: 2 })
     expect(dataset.pairs[1]?.plan).toEqual({ use: false, reason: 'in every clip, one side is silent' })
+  })
+
+  it('leaves out pauses, whose noise would become as loud as the rest', async () => {
+    const folder = folderWith({ pause: ['xxx', 'xxx'] })
+    for (const [level, used] of [
+      [0.001, 2],
+      [0.01, 3],
+    ] as const) {
+      const paused = sound('xxx', 440)
+      const middle = paused.channels[0]?.subarray(rate / 2, rate) as Float32Array
+      middle.forEach((sample, i) => {
+        middle[i] = level * sample
+      })
+      writeWav(join(folder, 'pause_start.wav'), paused)
+      expect((await inspected(folder)).dataset.pairs[0]?.clips.used).toBe(used)
+    }
   })
 
   it('is refused where no clip has sound on both sides', async () => {
@@ -168,7 +185,7 @@ describe('a clip from a random place', () => {
 
   /** Sound where the text has an `x`, silence elsewhere; half a second for each letter. */
   function storeOf(pattern: string, level = 1): SoundStore {
-    const store = createSoundStore(join(folder, `${++stores}`), rate)
+    const store = createSoundStore(join(folder, `${++stores}`), () => rate)
     const samples = Float32Array.from({ length: (pattern.length * rate) / 2 }, (_, i) =>
       pattern[Math.floor((2 * i) / rate)] === 'x' ? (level * (i + 1)) / 100_000 : 0,
     )
@@ -178,8 +195,11 @@ describe('a clip from a random place', () => {
     return store
   }
   const options = { seconds: 0.5, normalize: false }
+  const side = (sound: SoundStore) => ({ sound, silence: 1e-4 })
   const draws = (reference: SoundStore, target: SoundStore) =>
-    Array.from({ length: 200 }, (_, i) => drawClip({ reference, target }, randomFor(1, 'draw', i), options))
+    Array.from({ length: 200 }, (_, i) =>
+      drawClip({ reference: side(reference), target: side(target) }, randomFor(1, 'draw', i), options),
+    )
 
   it('begins at the same time on both sides, anywhere that a clip fits', () => {
     const drawn = draws(storeOf('xxx'), storeOf('xxxx', 0.5))

@@ -118,7 +118,7 @@ export const dataset: Dataset = {
     reference: side(`pair-${i + 1}_start.wav`),
     target: side(`pair-${i + 1}_end.wav`),
     caption: 'v1ntage radio a <script>alert("caption")</script> voice & a bell',
-    clips: i === 7 ? { used: 0, all: 0 } : { used: 1, all: 1 },
+    clips: i === 7 ? { used: 0, all: 0, silent: 0 } : { used: 1, all: 1, silent: 0 },
     plan:
       i === 7
         ? { use: false, reason: 'target has 4.2 s of 5 s' }

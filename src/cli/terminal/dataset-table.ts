@@ -45,7 +45,9 @@ function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInsta
       severity === 'error' ? `${countText(count, severity)} to correct before training` : countText(count, severity),
     ]
   })
-  const inClips = options.windows === 'all' ? ` in ${countText(counts.clips, 'clip')}` : ''
+  const inClips = { first: '', all: ` in ${countText(counts.clips, 'clip')}`, random: ' in clips from random places' }[
+    options.windows
+  ]
   const used = `${counts.used} of ${counts.pairs} pairs used${inClips} at ${options.seconds} s`
   const detail = fits.length > 0 ? ` (${fits.join(', ')})` : ''
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
@@ -158,7 +160,8 @@ function lag(pair: DatasetPair, chalk: ChalkInstance): Cell {
 
 function outcome({ plan, clips }: DatasetPair, chalk: ChalkInstance): Cell {
   if (!plan.use) return { text: `skipped, ${skippedBecause(plan.reason)}`, paint: chalk.yellow }
-  if (clips.used > 1) return { text: countText(clips.used, 'clip') }
+  if (clips.used > 1)
+    return { text: `${countText(clips.used, 'clip')}${clips.silent > 0 ? `, ${clips.silent} silent` : ''}` }
   const { reference, target } = plan
   const factors = [reference, target].flatMap((fit) => (fit.how === 'stretch' ? [fit.factor] : []))
   const hows = [reference.how, target.how]
@@ -238,11 +241,7 @@ function findingLines(findings: readonly Finding[], chalk: ChalkInstance): strin
   return [chalk.bold('What to fix first'), ...lines].join('\n')
 }
 
-function lengthLines(
-  { buckets, recommendedSeconds }: Advice,
-  { seconds }: DatasetOptions,
-  chalk: ChalkInstance,
-): string {
+function lengthLines({ buckets, recommendedSeconds }: Advice, options: DatasetOptions, chalk: ChalkInstance): string {
   const maxPairs = buckets[0]?.pairs ?? 1
   const bars = sampleBuckets(buckets, maxBars).map((bucket) => {
     const filled = Math.round((barWidth * bucket.pairs) / maxPairs)
@@ -251,6 +250,6 @@ function lengthLines(
   return [
     chalk.bold('Pairs that each clip length keeps'),
     ...bars,
-    `  ${lengthAdvice(recommendedSeconds, seconds)}`,
+    `  ${lengthAdvice(recommendedSeconds, options)}`,
   ].join('\n')
 }

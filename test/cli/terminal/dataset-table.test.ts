@@ -16,7 +16,7 @@ const pairs: DatasetPair[] = [
     reference: side('drums_start.wav', 5.2),
     target: side('drums_end.wav', 5),
     caption: 'tonech4nge dry drums',
-    clips: { used: 1, all: 1 },
+    clips: { used: 1, all: 1, silent: 0 },
     plan: { use: true, reference: { how: 'stretch', factor: 5 / 5.2 }, target: { how: 'as-is' } },
   },
   {
@@ -27,7 +27,7 @@ const pairs: DatasetPair[] = [
       audio: { seconds: 9, sampleRate: 48_000, channelCount: 6, peakDbfs: null, silent: true },
     },
     caption: '',
-    clips: { used: 1, all: 1 },
+    clips: { used: 1, all: 1, silent: 0 },
     plan: { use: true, reference: { how: 'trim' }, target: { how: 'trim' } },
   },
   {
@@ -35,7 +35,7 @@ const pairs: DatasetPair[] = [
     reference: { path: 'short_start.wav', audio: null },
     target: side('short_end.wav', 2),
     caption: '',
-    clips: { used: 0, all: 0 },
+    clips: { used: 0, all: 0, silent: 0 },
     plan: { use: false, reason: 'reference cannot be read' },
   },
 ]
