@@ -1,5 +1,5 @@
 /** What a wheel requires for one of its extras, as `tensorflow[and-cuda]` does, from its file METADATA. */
-import { satisfies, valid } from '@renovatebot/pep440'
+import { satisfies, valid, validRange } from '@renovatebot/pep440'
 import { normalizedName } from './package-index.ts'
 
 /** @param specifier versions as in `<13.0,>=12.5.3.2`; empty for any. */
@@ -18,22 +18,32 @@ export const markerVariables = (platform: NodeJS.Platform, machine: string): Mar
   sys_platform: platform,
   platform_system: platform === 'darwin' ? 'Darwin' : 'Linux',
   platform_machine: machine,
+  platform_release: '',
+  platform_version: '',
 })
 
 /**
- * The requirements that the extra adds.
- * @throws Error for a requirement or a marker that does not follow PEP 508.
+ * The requirements that the extra adds. Those of the wheel itself and of other extras are not read.
+ * @throws Error for a requirement or a marker that does not follow PEP 508, or names a URL.
  */
 export function requirementsOfExtra(metadata: string, extra: string, variables: MarkerVariables): Requirement[] {
   const [header = ''] = metadata.split(/\r?\n\r?\n/)
-  return [...header.matchAll(/^Requires-Dist:\s*(.+?)\s*$/gim)].flatMap(([, text = '']) => {
-    const [, name, specifier = '', marker] =
-      /^([\w.-]+)\s*(?:\[[^\]]*\]\s*)?\(?\s*([^();@]*?)\s*\)?\s*(?:;\s*(.+))?$/.exec(text) ?? []
-    if (name === undefined) throw new Error(`not a requirement: ${text}`)
-    if (marker === undefined || holds(marker, { ...variables, extra: '' })) return []
-    return holds(marker, { ...variables, extra }) ? { project: normalizedName(name), specifier } : []
+  return [...header.matchAll(/^Requires-Dist:(.+)$/gim)].flatMap(([, text = '']) => {
+    const [wanted = '', marker] = text.split(';').map((part) => part.trim())
+    const isOfExtra = marker !== undefined && extrasIn(marker).includes(normalizedName(extra))
+    if (!isOfExtra || holds(marker, { ...variables, extra: '' }) || !holds(marker, { ...variables, extra })) return []
+    const [, name, specifier = ''] = /^([\w.-]+)\s*(?:\[[^\]]*\]\s*)?\(?\s*([^();@]*?)\s*\)?$/.exec(wanted) ?? []
+    if (name === undefined || (specifier !== '' && !validRange(specifier)))
+      throw new Error(`not a requirement: ${text}`)
+    return { project: normalizedName(name), specifier }
   })
 }
+
+/** The extras that a marker names, normalized (PEP 685). */
+const extrasIn = (marker: string) =>
+  [...marker.matchAll(/extra\s*==\s*["']([^"']+)["']|["']([^"']+)["']\s*==\s*extra/g)].map(([, right, left]) =>
+    normalizedName(right ?? left ?? ''),
+  )
 
 /** Evaluates a marker: `and`, `or`, parentheses, and comparisons of variables and quoted texts. */
 export function holds(marker: string, variables: MarkerVariables): boolean {
@@ -42,24 +52,29 @@ export function holds(marker: string, variables: MarkerVariables): boolean {
   const wrong = () => new Error(`not an environment marker: ${marker}`)
   const accept = (token: string) => tokens[next] === token && ++next > 0
 
-  const value = (): { text: string; isVersion: boolean } => {
+  const value = (): { text: string; variable?: string } => {
     const token = tokens[next++] ?? ''
     const [, quoted] = /^["'](.*)["']$/.exec(token) ?? []
-    if (quoted !== undefined) return { text: quoted, isVersion: false }
+    if (quoted !== undefined) return { text: quoted }
     const text = variables[token]
     if (text === undefined) throw wrong()
-    return { text, isVersion: /_version$/.test(token) }
+    return { text, variable: token }
   }
   const comparison = (): boolean => {
-    const left = value()
-    const operator = accept('not') ? `not ${tokens[next++]}` : (tokens[next++] ?? '')
-    const right = value()
+    const [left, operator, right] = [value(), accept('not') ? `not ${tokens[next++]}` : (tokens[next++] ?? ''), value()]
     if (operator === 'in') return right.text.includes(left.text)
     if (operator === 'not in') return !right.text.includes(left.text)
-    if (left.isVersion && valid(left.text)) return satisfies(left.text, `${operator}${right.text}`)
-    if (operator === '==' || operator === '===') return left.text === right.text
-    if (operator === '!=') return left.text !== right.text
-    throw wrong()
+    const variable = left.variable ?? right.variable ?? ''
+    const [a, b] =
+      variable === 'extra' ? [left, right].map(({ text }) => normalizedName(text)) : [left.text, right.text]
+    const isReversed = left.variable === undefined
+    if (/_version$/.test(variable) && valid(isReversed ? (b as string) : (a as string)))
+      return isReversed
+        ? satisfies(b as string, `${mirrored[operator] ?? operator}${a}`)
+        : satisfies(a as string, `${operator}${b}`)
+    const compared = textComparisons[operator]
+    if (!compared) throw wrong()
+    return compared(a as string, b as string)
   }
   const primary = (): boolean => {
     if (!accept('(')) return comparison()
@@ -80,4 +95,16 @@ export function holds(marker: string, variables: MarkerVariables): boolean {
   const result = either()
   if (next < tokens.length) throw wrong()
   return result
+}
+
+const mirrored: Readonly<Record<string, string>> = { '<': '>', '<=': '>=', '>': '<', '>=': '<=' }
+
+const textComparisons: Readonly<Record<string, (a: string, b: string) => boolean>> = {
+  '==': (a, b) => a === b,
+  '===': (a, b) => a === b,
+  '!=': (a, b) => a !== b,
+  '<': (a, b) => a < b,
+  '<=': (a, b) => a <= b,
+  '>': (a, b) => a > b,
+  '>=': (a, b) => a >= b,
 }

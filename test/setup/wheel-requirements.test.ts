@@ -16,6 +16,10 @@ describe('an environment marker', () => {
     ['extra == "and-cuda" and sys_platform == "win32" or platform_system == "Linux"', true],
     ['python_version < "3.9"', false], // 3.12 is newer than 3.9
     ['python_version >= "3.9"', true],
+    ['"3.9" <= python_version', true],
+    ['"3.12" > python_version', false],
+    ['platform_release >= "5"', false],
+    ['extra == "And_CUDA"', true],
     ['platform_machine in "x86_64 amd64"', true],
     ['platform_machine not in "x86_64 amd64"', false],
   ])('%s: %s', (marker, result) => expect(holds(marker, { ...linux, extra: 'and-cuda' })).toBe(result))
@@ -45,8 +49,14 @@ describe('the requirements of an extra', () => {
     expect(requirementsOfExtra('Name: tensorflow', 'and-cuda', linux)).toEqual([])
   })
 
-  it('that cannot be read are an error', () =>
-    expect(() => requirementsOfExtra('Requires-Dist: x @ https://x.test/x.whl', 'and-cuda', linux)).toThrow(
-      'not a requirement: x @ https',
-    ))
+  it('are found whatever way the extra is written', () =>
+    expect(requirementsOfExtra("Requires-Dist: x>=1; extra == 'and_cuda'", 'and-cuda', linux)).toEqual([
+      { project: 'x', specifier: '>=1' },
+    ]))
+
+  it.each(['x @ https://x.test/x.whl', 'x>=abc', 'x=12'])('that cannot be read are an error: %s', (requirement) => {
+    const ofExtra = (extra: string) => `Requires-Dist: ${requirement}; extra == "${extra}"`
+    expect(() => requirementsOfExtra(ofExtra('and-cuda'), 'and-cuda', linux)).toThrow(`not a requirement: `)
+    expect(requirementsOfExtra(`${ofExtra('gcs')}\nRequires-Dist: ${requirement}`, 'and-cuda', linux)).toEqual([])
+  })
 })
