@@ -34,13 +34,16 @@ const partialPath = (path: string) => `${path}.partial`
 const idleSeconds = 60
 
 /**
- * Downloads the file, unless it is there already. Servers that send no parts of files send all of it again.
+ * Downloads the file, unless it is there already with its checksum. Servers that send no parts of files send all of it again.
  * @throws UserError when the server fails or refuses, the disk does, or the file has another SHA-256; the reason of the signal when it is aborted.
  */
 export async function downloadChecked(file: CheckedDownload, options: CheckedDownloadOptions): Promise<void> {
   const { path } = file
   const { signal, client, onBytes = () => {} } = options
-  if (existsSync(path)) return onBytes(statSync(path).size)
+  if (existsSync(path)) {
+    if ((await sha256OfFile(path, signal)) === file.sha256) return onBytes(statSync(path).size)
+    await rm(path) // changed or damaged since it was complete
+  }
   const continues = arrivedBytes(path) > 0
   try {
     await withDiskErrors(partialPath(path), () => fetchInto(file, client, signal, onBytes))
@@ -53,6 +56,12 @@ export async function downloadChecked(file: CheckedDownload, options: CheckedDow
       hint: 'try again later; if it stays, the server or a proxy changes the file',
     })
   }
+}
+
+async function sha256OfFile(path: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk)
+  return hash.digest('hex')
 }
 
 class WrongHash extends Error {

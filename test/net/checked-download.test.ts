@@ -53,6 +53,13 @@ const breakOff =
   }
 
 describe('a file with a SHA-256', () => {
+  it('is downloaded again if it was changed since', async () => {
+    await download()
+    writeFileSync(path, content.subarray(0, 1000))
+    expect(await download()).toBe(content.length)
+    expect(readFileSync(path).equals(content)).toBe(true)
+  })
+
   it('is downloaded, and found the next time', async () => {
     expect(await download()).toBe(content.length)
     expect(readFileSync(path).equals(content)).toBe(true)
