@@ -4,20 +4,23 @@
  */
 import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
 import { replaceJson, temporaryPath } from '../platform/files.ts'
 import { homeFolder, subfolder, systemFolder, writeObstacle } from '../platform/user-folders.ts'
 
-/** The record of an installation, `installation.json`. */
-export type Installation = {
+const installationSchema = z.object({
   /** The version of tfjs-node, which must be that of tfjs. */
-  tfjs: string
+  tfjs: z.string(),
   /** Where TensorFlow came from, as a description. */
-  from: string
+  from: z.string(),
   /** The paths of TensorFlow's libraries; relative to the installation's folder where they are inside it. */
-  libraries: string[]
-}
+  libraries: z.array(z.string()),
+})
+
+/** The record of an installation, `installation.json`. */
+export type Installation = z.infer<typeof installationSchema>
 
 /** `LTX_A2A_DATA`, or the system's folder for the data of programs. Undefined for a user without a home folder. */
 export function defaultDataFolder(
@@ -42,32 +45,47 @@ export const installationFolder = (dataFolder: string) => join(dataFolder, 'tens
 /** The folder of the package tfjs-node in an installation. */
 export const addonFolder = (folder: string) => join(folder, 'tfjs-node')
 
+/** Whether an installation was made in a folder. */
+export const hasRecord = (folder: string) => existsSync(recordPath(folder))
+
 const recordPath = (folder: string) => join(folder, 'installation.json')
 
 export const writeInstallation = (folder: string, installation: Installation) =>
   replaceJson(recordPath(folder), installation)
 
-/** The record in the folder, or undefined where nothing is installed. */
+/**
+ * The record in the folder, or undefined where nothing is installed.
+ * @throws UserError when it is damaged.
+ */
 export function readInstallation(folder: string): Installation | undefined {
-  if (!existsSync(recordPath(folder))) return undefined
-  return JSON.parse(readFileSync(recordPath(folder), 'utf8')) as Installation
+  const path = recordPath(folder)
+  if (!existsSync(path)) return undefined
+  try {
+    return installationSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
+  } catch (cause) {
+    throw new UserError(`TensorFlow was set up, but ${path} cannot be read`, { hint: again, cause })
+  }
 }
+
+const again = 'run ltx-a2a setup-tensorflow again'
 
 const require = createRequire(import.meta.url)
 
 /**
  * Loads the addon, which registers the backend `tensorflow`. Returns undefined where nothing is installed.
- * @throws Error of one sentence when the installation belongs to another tfjs or lacks a library.
+ * @throws UserError when the installation is damaged, belongs to another tfjs or lacks a library.
  */
 export function loadInstallation(folder = subfolder(defaultDataFolder(), 'tensorflow')): Installation | undefined {
   const installation = folder === undefined ? undefined : readInstallation(folder)
   if (folder === undefined || !installation) return undefined
-  const again = 'run ltx-a2a setup-tensorflow again'
   const { version } = ownTfjs()
   if (installation.tfjs !== version)
-    throw new Error(`TensorFlow was set up for tfjs ${installation.tfjs}, not ${version}: ${again}`)
-  const missing = installation.libraries.map((path) => resolve(folder, path)).find((path) => !existsSync(path))
-  if (missing !== undefined) throw new Error(`TensorFlow was set up with ${missing}, which is gone: ${again}`)
+    throw new UserError(`TensorFlow was set up for tfjs ${installation.tfjs}, not ${version}`, { hint: again })
+  const missing = installation.libraries.find((path) => !existsSync(resolve(folder, path)))
+  if (missing !== undefined)
+    throw new UserError(`TensorFlow was set up with ${resolve(folder, missing)}, which is gone`, {
+      hint: isAbsolute(missing) ? `restore it, or run ltx-a2a setup-tensorflow, which downloads TensorFlow` : again,
+    })
   linkTfjs(folder)
   require(addonFolder(folder))
   return installation
@@ -94,7 +112,10 @@ function linkTfjs(folder: string) {
   } catch (cause) {
     const obstacle = writeObstacle(scope)
     if (obstacle === undefined) throw cause
-    throw new Error(`TensorFlow was set up for another copy of ltx-a2a, and ${obstacle}: ${dataFolderHint}`, { cause })
+    throw new UserError(`TensorFlow was set up for another copy of ltx-a2a, and ${obstacle}`, {
+      hint: dataFolderHint,
+      cause,
+    })
   }
 }
 

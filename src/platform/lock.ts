@@ -1,10 +1,10 @@
 /** Only one process at a time may write into a folder. A lock is removed when its process no longer exists, because a killed process cannot remove it. */
-import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, lstatSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from './errors.ts'
-import { atExit, temporaryPath } from './files.ts'
+import { atExit, makeFolders, temporaryPath } from './files.ts'
 
 export type FolderLock = { release(): void }
 
@@ -33,6 +33,12 @@ export function lockFolder(folder: string): FolderLock {
   return { release }
 }
 
+/** Who holds the lock of a folder, in words; `gone` where that process is gone, undefined where there is no lock. */
+export function lockHolder(folder: string): string | 'gone' | undefined {
+  const lock = readLock(join(folder, lockFileName))
+  return lock && (holderOf(lock) ?? 'gone')
+}
+
 function claim(path: string, ours: string) {
   for (let tries = 0; tries < 10; tries++) {
     if (tryCreate(path, ours)) return
@@ -57,11 +63,11 @@ const secondsToWrite = 5
 
 function makeFolder(folder: string) {
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolders(folder)
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT')
-      throw new UserError(`${folder} cannot be created: it is a link to a place that does not exist`, {
+      throw new UserError(`${folder} cannot be created: ${whyNot(folder)}`, {
         hint: 'choose another folder with --out',
         cause,
       })
@@ -69,6 +75,11 @@ function makeFolder(folder: string) {
     throw new UserError(`${folder} is a file`, { hint: 'choose a folder with --out', cause })
   }
 }
+
+const whyNot = (folder: string) =>
+  lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink()
+    ? 'it is a link to a place that does not exist'
+    : 'there can be no new folders in that place'
 
 /** Written to a temporary file and linked, so that no process sees an empty lock. */
 function tryCreate(path: string, text: string): boolean {
@@ -104,7 +115,7 @@ function readLock(path: string): Lock | undefined {
   try {
     return { text: readFileSync(path, 'utf8'), seconds: (Date.now() - statSync(path).mtimeMs) / 1000 }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined
     throw error
   }
 }

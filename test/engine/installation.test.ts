@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -38,14 +38,36 @@ describe('an installation of TensorFlow', () => {
     expect(loadInstallation(folder)).toBeUndefined()
   })
 
-  it('is refused when it belongs to another version of tfjs', () => {
-    expect(() => loadInstallation(folderWith({ tfjs: '3.0.0' }))).toThrow(
-      `TensorFlow was set up for tfjs 3.0.0, not ${ownTfjs().version}: run ltx-a2a setup-tensorflow again`,
-    )
-  })
+  const refusalOf = (folder: string) => {
+    try {
+      loadInstallation(folder)
+    } catch (error) {
+      return error
+    }
+    return undefined
+  }
+
+  it('is refused when it belongs to another version of tfjs', () =>
+    expect(refusalOf(folderWith({ tfjs: '3.0.0' }))).toMatchObject({
+      message: `TensorFlow was set up for tfjs 3.0.0, not ${ownTfjs().version}`,
+      hint: 'run ltx-a2a setup-tensorflow again',
+    }))
 
   it('is refused when one of its libraries is missing', () => {
-    const folder = folderWith({ libraries: ['/nowhere/libtensorflow_cc.so.2'] })
-    expect(() => loadInstallation(folder)).toThrow('set up with /nowhere/libtensorflow_cc.so.2, which is gone')
+    const path = '/nowhere/libtensorflow_cc.so.2'
+    expect(refusalOf(folderWith({ libraries: [path] }))).toMatchObject({
+      message: `TensorFlow was set up with ${path}, which is gone`,
+      hint: 'restore it, or run ltx-a2a setup-tensorflow, which downloads TensorFlow',
+    })
+    expect(refusalOf(folderWith({ libraries: ['lib/a.so'] }))).toMatchObject({
+      hint: 'run ltx-a2a setup-tensorflow again',
+    })
+  })
+
+  it.each(['{', '{}', '{"tfjs": "4.22.0", "from": "a test"}', ''])('with the record %j is refused', (text) => {
+    const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-installation-'))
+    const path = join(folder, 'installation.json')
+    writeFileSync(path, text)
+    expect(() => readInstallation(folder)).toThrow(`TensorFlow was set up, but ${path} cannot be read`)
   })
 })
