@@ -74,7 +74,7 @@ async function peakOf(card: Card | undefined, work: Promise<unknown>): Promise<n
 }
 
 const freeBytesOf = async (card: Card | undefined) =>
-  card && (await readCards()).find(({ index }) => index === card.index)?.freeBytes
+  card && (await readCards()).cards.find(({ index }) => index === card.index)?.freeBytes
 
 function estimate(blocks: number, precision: Precision): number {
   const size = {

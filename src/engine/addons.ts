@@ -4,13 +4,15 @@ import { resolve } from 'node:path'
 import type { CudaBuild } from '../machine/nvidia.ts'
 import { subfolder } from '../platform/user-folders.ts'
 import { cudaBuildOf, npmCudaBuild } from './cuda-build.ts'
-import { defaultDataFolder, loadInstallation, readInstallation } from './installation.ts'
+import { addonFolder, defaultDataFolder, loadInstallation, readInstallation } from './installation.ts'
 
 export type Addon = {
   /** As in `from tfjs-node`. */
   origin: string
   /** What its TensorFlow can use of graphics cards; undefined if it has no CUDA. */
   build: CudaBuild | undefined
+  /** What `require` loads: the folder of the package, or its name. */
+  module: string
   /** Registers the backend `tensorflow`. @throws Error where it does not start. */
   load(): void
 }
@@ -25,6 +27,7 @@ export const addonSources: readonly (() => Addon | undefined)[] = [
     return {
       origin: `from ${installation.from}`,
       build: cudaBuildOf(resolve(folder, library)),
+      module: addonFolder(folder),
       load: () => void loadInstallation(folder),
     }
   },
@@ -41,5 +44,5 @@ function ofNpm(name: string, build: CudaBuild | undefined): Addon | undefined {
   } catch {
     return undefined
   }
-  return { origin: `from ${name}`, build, load: () => require(packageName) }
+  return { origin: `from ${name}`, build, module: packageName, load: () => require(packageName) }
 }

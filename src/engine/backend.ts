@@ -5,13 +5,14 @@
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs'
 import { hasWideVectors } from '../machine/hardware.ts'
-import { cardText } from '../machine/nvidia.ts'
+import { cardText, readCards } from '../machine/nvidia.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { type Addon, addonSources } from './addons.ts'
+import { type CardSituation, type CardsHere, cardNotices, cardsHere } from './card-use.ts'
 import { setEnvironment, unlessSet } from './environment.ts'
-import { cardInUse, loadedCard, rememberCard, selectCard } from './graphics-card.ts'
-import { checkInstructions, nativeFacts } from './native.ts'
+import { cardInUse, loadedTensorFlow, rememberLoaded, selectCard } from './graphics-card.ts'
+import { checkInstructions, isNative, nativeFacts } from './native.ts'
 import { type Precision, resetPrecision } from './precision.ts'
 import { registerWasm, threadsFromEnvironment } from './wasm.ts'
 
@@ -24,20 +25,25 @@ export type Backend = {
   description: string
   /** Why graphics cards are not used that this process may use, one sentence each. */
   notices: string[]
-  passedOver: { name: BackendName; reason: string }[]
+  /** What is set up on this machine but does not start. */
+  warnings: { message: string; hint?: string }[]
+  passedOver: { name: BackendName; reason: string; hint?: string }[]
 }
 
 export type BackendOptions = {
   /** The precision of matrix products on native TensorFlow; the other backends have float32 alone. Default: see `currentPrecision`. */
   precision?: Precision | undefined
+  /** The graphics cards, where they have been looked for already. */
+  cards?: CardsHere | undefined
 }
 
-type Start = Pick<Backend, 'description' | 'notices'>
+type StartOptions = { threads: number | undefined; cards: CardsHere }
+type Start = Pick<Backend, 'description'> & Partial<Pick<Backend, 'warnings'>>
 
-const starters: Record<BackendName, (options: { threads: number | undefined }) => Promise<Start>> = {
+const starters: Record<BackendName, (options: StartOptions) => Promise<Start>> = {
   tensorflow: startTensorFlow,
-  wasm: async ({ threads }) => ({ description: await registerWasm(threads), notices: [] }),
-  cpu: async () => ({ description: 'plain JavaScript, slow', notices: [] }),
+  wasm: async ({ threads }) => ({ description: await registerWasm(threads) }),
+  cpu: async () => ({ description: 'plain JavaScript, slow' }),
 }
 
 /**
@@ -46,33 +52,73 @@ const starters: Record<BackendName, (options: { threads: number | undefined }) =
  */
 export async function startBackend(
   choice: BackendChoice = 'auto',
-  { precision }: BackendOptions = {},
+  { precision, cards: known }: BackendOptions = {},
 ): Promise<Backend> {
   tf.enableProdMode()
   resetPrecision(precision)
   const threads = threadsFromEnvironment()
   checkInstructions()
-  const passedOver: Backend['passedOver'] = []
+  const cards = known ?? cardsHere(usesCards(choice) ? await readCards() : { cards: [] })
+  const [passedOver, warnings]: [Backend['passedOver'], Backend['warnings']] = [[], []]
   for (const name of choice === 'auto' ? (['tensorflow', 'wasm', 'cpu'] as const) : [choice]) {
     try {
       const start = await withoutRethrowListeners(async () => {
-        const start = await starters[name]({ threads })
+        const start = await starters[name]({ threads, cards })
         if (!(await tf.setBackend(name))) throw new Error('it did not start')
         await tf.ready()
         return start
       })
-      return { name, ...start, passedOver }
-    } catch (cause) {
-      const reason = firstLine(cause)
-      if (choice !== 'auto')
-        throw new UserError(`the ${name} backend cannot be used here: ${reason}`, {
-          hint: name === 'tensorflow' ? 'run ltx-a2a setup-tensorflow, or use --backend auto' : 'use --backend auto',
-          cause,
-        })
-      passedOver.push({ name, reason })
+      warnings.push(...(start.warnings ?? []))
+      const isBroken = passedOver.some((backend) => isBrokenTensorFlow(backend))
+      const notices = cardNotices(cardSituation(cards, choice, { isBroken }))
+      return { name, description: start.description, notices, warnings, passedOver }
+    } catch (error) {
+      const reason = firstLine(error)
+      const hint = hintOf(error, name)
+      if (choice !== 'auto') throw refusal(name, error)
+      const failed = { name, reason, ...(hint !== undefined && { hint }) }
+      passedOver.push(failed)
+      if (name !== 'tensorflow' || isBrokenTensorFlow(failed)) warnings.push(warningOf(failed))
     }
   }
   throw new Error('no TensorFlow.js backend starts')
+}
+
+const usesCards = (choice: BackendChoice) => choice === 'auto' || choice === 'tensorflow'
+
+/** What is computed on, for `cardNotices`. @param isBroken whether a native TensorFlow is there that does not start. */
+export function cardSituation(
+  cards: CardsHere,
+  choice: BackendChoice,
+  { isBroken = false }: Pick<CardSituation, 'isBroken'> = {},
+): CardSituation {
+  const device = isNative() ? nativeFacts().device : undefined
+  const chosenBackend = usesCards(choice) ? undefined : choice
+  const build = device === undefined ? undefined : loadedTensorFlow()?.build
+  return { ...cards, device, used: cardInUse(), build, chosenBackend, isBroken }
+}
+
+const notSetUp = 'no native TensorFlow is set up'
+
+/** Whether the reason why native TensorFlow was passed over, or failed, is another than that there is none. */
+export const isBrokenTensorFlow = ({ name, reason }: { name: BackendName; reason: string }) =>
+  name === 'tensorflow' && !reason.includes(notSetUp)
+
+const warningOf = ({ name, reason, hint }: Backend['passedOver'][number]) => ({
+  message: `${name === 'tensorflow' ? 'native TensorFlow' : `the ${name} backend`} is not used: ${reason}`,
+  ...(hint !== undefined && { hint }),
+})
+
+function hintOf(error: unknown, name: BackendName): string | undefined {
+  const hint = error instanceof UserError ? error.hint : undefined
+  return hint ?? (name === 'tensorflow' ? 'run ltx-a2a setup-tensorflow' : undefined)
+}
+
+/** The cause is given where it says more than the message. */
+function refusal(name: BackendName, cause: unknown): UserError {
+  const hint = [hintOf(cause, name), 'use --backend auto'].filter(Boolean).join(', or ')
+  const message = `the ${name} backend cannot be used here: ${firstLine(cause)}`
+  return new UserError(message, { hint, ...(/\n./.test((cause as Error).message) && { cause }) })
 }
 
 /** A backend that a run uses. It must be released. */
@@ -85,17 +131,21 @@ let shared: { backend: Backend; choice: BackendChoice; users: number } | undefin
  * Starts a backend for a run and reports it, or shares the backend of the other runs in this process, because TensorFlow.js has one for all of them.
  * @throws UserError when the named backend does not work here, or when other runs use another one.
  */
-export function leaseBackend(choice: BackendChoice = 'auto', reporter?: Pick<Reporter, 'info'>): Promise<BackendLease> {
+export function leaseBackend(
+  choice: BackendChoice = 'auto',
+  reporter?: Pick<Reporter, 'info' | 'warn'>,
+): Promise<BackendLease> {
   const lease = starting.then(async () => {
     if (!shared || shared.users === 0) shared = { backend: await startBackend(choice), choice, users: 0 }
     const use = shared
-    const { name, description, notices } = use.backend
+    const { name, description, notices, warnings } = use.backend
     const isSame = choice === 'auto' ? use.choice === 'auto' || name === 'tensorflow' : choice === name
     if (!isSame)
       throw new UserError(`another run in this process uses the ${name} backend, not ${choice}`, {
         hint: 'start this run after that one, or in another process',
       })
     reporter?.info(`Backend: ${name}, ${description}`)
+    for (const { message, hint } of warnings) reporter?.warn(message, hint)
     for (const notice of notices) reporter?.info(notice)
     use.users++
     let isReleased = false
@@ -130,24 +180,28 @@ const rethrows = /ExitStatus|^function\s*\((\w+)\)\s*\{\s*throw \1;?\s*\}$/
 
 export const currentBackend = () => tf.getBackend() as BackendName
 
-async function startTensorFlow(): Promise<Start> {
+async function startTensorFlow({ cards }: StartOptions): Promise<Start> {
   restoreUtil()
-  let failure: unknown
+  let failure: { error: unknown } | undefined
   for (const find of addonSources) {
     try {
       const addon = find()
-      if (addon) return await startAddon(addon)
+      if (!addon) continue
+      const start = await startAddon(addon, cards)
+      if (!failure) return start
+      const hint = hintOf(failure.error, 'tensorflow') as string
+      return { ...start, warnings: [{ message: firstLine(failure.error), hint }] }
     } catch (error) {
-      failure ??= error
+      failure ??= { error }
     }
   }
-  throw failure ?? new Error('no native TensorFlow is set up')
+  throw failure?.error ?? new Error(notSetUp)
 }
 
 /** The environment is as it was where TensorFlow does not start. */
-async function startAddon({ origin, build, load }: Addon): Promise<Start> {
-  const selection = loadedCard() ?? (await selectCard(build))
-  const { computing, selecting, refusals } = selection
+async function startAddon({ origin, build, module, load }: Addon, { cards }: CardsHere): Promise<Start> {
+  const tensorflow = loadedTensorFlow() ?? { selection: selectCard(build, cards), build, module }
+  const { computing, selecting } = tensorflow.selection
   const restore = setEnvironment(
     unlessSet({
       TF_CPP_MIN_LOG_LEVEL: hasWideVectors() ? '2' : '3', // without AVX-512, level 2 repeats that bfloat16 is emulated
@@ -161,12 +215,12 @@ async function startAddon({ origin, build, load }: Addon): Promise<Start> {
     await tf.setBackend('tensorflow')
     const { version, device, hasGraphs, hasFusedOps } = nativeFacts()
     if (device === 'CPU') restoreCard() // its cards are chosen by now; other variables would change what it computes
-    rememberCard(selection)
+    rememberLoaded(tensorflow)
     const card = cardInUse()
     const place = card ? cardText(card) : `the ${device}`
     const isComplete = hasGraphs && (hasFusedOps || device === 'GPU')
     const description = `TensorFlow ${version} on ${place}, ${origin}${hasGraphs ? '' : ', op by op'}${isComplete ? '' : olderAddon}`
-    return { description, notices: refusals }
+    return { description }
   } catch (error) {
     restoreCard()
     restore()

@@ -13,6 +13,10 @@ export const npmCudaBuild: CudaBuild = {
 /** The oldest driver of each version of CUDA (NVIDIA's release notes, "minor version compatibility"). */
 export const oldestDrivers: Readonly<Record<string, string>> = { 11: '450.80.02', 12: '525.60.13', 13: '580.65.06' }
 
+/** Whether the package index has wheels of TensorFlow for CUDA for a machine. */
+export const hasCudaWheels = ({ platform, arch }: { platform: string; arch: string } = process) =>
+  platform === 'linux' && arch === 'x64'
+
 /**
  * Reads what the Python package of TensorFlow says of its build. Without that, it is taken for the wheel of 2.21.
  * @param library the path of TensorFlow's main library. In the package, it is beside the folder `python`.
@@ -20,7 +24,7 @@ export const oldestDrivers: Readonly<Record<string, string>> = { 11: '450.80.02'
  */
 export function cudaBuildOf(library: string): CudaBuild | undefined {
   const path = join(dirname(library), 'python', 'platform', 'build_info.py')
-  if (!existsSync(path)) return cudaWheel
+  if (!existsSync(path)) return { ...cudaWheel, isAssumed: true }
   const text = readFileSync(path, 'utf8')
   if (/'is_cuda_build', False/.test(text)) return undefined
   const [, cuda = ''] = /'cuda_version', '(\d+)/.exec(text) ?? []

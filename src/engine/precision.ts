@@ -29,7 +29,8 @@ export function currentPrecision(): Precision {
   return current
 }
 
-function precisionFromEnvironment(): Precision | undefined {
+/** @throws UserError when `LTX_A2A_PRECISION` is not a precision. */
+export function precisionFromEnvironment(): Precision | undefined {
   const name = process.env.LTX_A2A_PRECISION
   if (!name) return undefined
   const precision = precisions.find((known) => known === name)

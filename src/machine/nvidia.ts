@@ -1,6 +1,7 @@
 /** NVIDIA's graphics cards: which ones this machine has, which of them this process may use, what TensorFlow cannot do with one, and which one is chosen. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { plain } from '../platform/text.ts'
 import { ProgramError, runProgram } from './programs.ts'
 
 /** What the driver reports of a card. It may leave out everything but the name. */
@@ -9,13 +10,22 @@ export type Card = {
   index: number
   name: string
   uuid?: string
-  /** Missing where the card shares the memory of the machine. */
+  /** Missing where the card shares the memory of the machine, or is partitioned. */
   totalBytes?: number
   freeBytes?: number
   /** The version of the driver. */
   driver?: string
   /** As in `8.6`. */
   computeCapability?: string
+  /** Whether it is divided into parts (MIG), of which a process uses one. Their memory is not known. */
+  isPartitioned?: boolean
+}
+
+/** The cards of a machine, in the order of their numbers. */
+export type CardReading = {
+  cards: Card[]
+  /** What is wrong with nvidia-smi where it is there but names no cards, as in `nvidia-smi fails: …`. */
+  failure?: string
 }
 
 /** Where cards are looked for. */
@@ -34,58 +44,83 @@ const systemSources: CardSources = {
   timeoutSeconds: 5,
 }
 
-/** Drivers before 510 do not know `compute_cap`, and answer nothing if they are asked for it. */
+/** Drivers before 510 do not know `compute_cap`, and answer nothing if they are asked for it. The name is the last, because it may contain commas. */
 const fieldLists = [
-  'index,uuid,name,driver_version,memory.total,memory.free,compute_cap',
-  'index,uuid,name,driver_version,memory.total,memory.free',
+  'index,uuid,driver_version,memory.total,memory.free,compute_cap,mig.mode.current,name',
+  'index,uuid,driver_version,memory.total,memory.free,name',
 ]
 
+/** nvidia-smi answers with a few hundred bytes for each card. */
+const maxAnswerBytes = 1e6
+
 /**
- * The cards of this machine, in the order of their numbers: from nvidia-smi, or without memory and compute capability from the driver's files where
- * nvidia-smi is missing or fails. Empty where there is no driver. Takes a few seconds at most.
+ * The cards of this machine: from nvidia-smi, or without memory and compute capability from the driver's files where nvidia-smi is missing or fails. None
+ * where there is no driver. Takes a few seconds at most.
  */
-export async function readCards(sources: Partial<CardSources> = {}): Promise<Card[]> {
+export async function readCards(sources: Partial<CardSources> = {}): Promise<CardReading> {
   const { programs, driverFolder, timeoutSeconds } = { ...systemSources, ...sources }
-  for (const program of programs)
+  let failure: string | undefined
+  search: for (const program of programs)
     for (const fields of fieldLists) {
       const query = [`--query-gpu=${fields}`, '--format=csv,noheader,nounits']
-      const answer = await answerOf(program, query, timeoutSeconds)
-      if (typeof answer === 'string') return parseCards(answer)
+      const answer = await answerOf(program, query, fields, timeoutSeconds)
+      if (!(answer instanceof ProgramError)) return answer
       if (answer.isMissing) break
-      if (answer.timedOut) return readDriverFiles(driverFolder)
+      failure = answer.timedOut ? plain(answer.message) : failureText(answer.message)
+      if (answer.timedOut) break search // the next call would take as long
     }
-  return readDriverFiles(driverFolder)
+  return { cards: readDriverFiles(driverFolder), ...(failure !== undefined && { failure }) }
 }
 
-async function answerOf(program: string, args: string[], timeoutSeconds: number): Promise<string | ProgramError> {
+async function answerOf(
+  program: string,
+  args: string[],
+  fields: string,
+  timeoutSeconds: number,
+): Promise<CardReading | ProgramError> {
   try {
-    return await runProgram(program, args, { timeoutSeconds })
+    const answer = await runProgram(program, args, { timeoutSeconds, maxBuffer: maxAnswerBytes })
+    const cards = parseCards(answer, fields)
+    if (cards.length > 0 || answer.trim() === '' || findsNone(answer)) return { cards }
+    return new ProgramError(answer, {})
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error
-    return /no devices were found/i.test(error.message) ? '' : error
+    return findsNone(error.message) ? { cards: [] } : error
   }
 }
 
-/** @param csv lines of `index, uuid, name, driver, total MiB, free MiB, compute capability`. Other lines are messages. */
-export function parseCards(csv: string): Card[] {
-  const rows = csv.split('\n').map((line) => line.split(',').map((field) => field.trim()))
-  return rows.flatMap(([index = '', uuid = '', name = '', driver = '', total = '', free = '', capability = '']) => {
-    if (!/^\d+$/.test(index) || name === '') return []
+const findsNone = (answer: string) => /no devices were found/i.test(answer)
+
+const failureText = (message: string) => `nvidia-smi fails: ${plain(message).slice(0, 300)}`
+
+/** @param csv lines of these fields, without units; memory is in MiB. Other lines are messages. */
+export function parseCards(csv: string, fields = fieldLists[0] as string): Card[] {
+  const names = fields.split(',')
+  return csv.split('\n').flatMap((line) => {
+    const values = line.split(',').map((value) => value.trim())
+    const name = values.splice(names.length - 1).join(', ')
+    const of = (field: string) => values[names.indexOf(field)] ?? ''
+    if (!/^\d+$/.test(of('index')) || name === '') return []
+    const [uuid, driver, capability] = [of('uuid'), of('driver_version'), of('compute_cap')]
+    const isPartitioned = of('mig.mode.current') === 'Enabled'
+    const bytes = (field: string) => (/^\d+$/.test(of(field)) ? Number(of(field)) * 2 ** 20 : 0)
+    const total = isPartitioned ? 0 : bytes('memory.total')
     return {
-      index: Number(index),
+      index: Number(of('index')),
       name,
       ...(uuid.startsWith('GPU-') && { uuid }),
-      ...(/^\d+$/.test(total) && Number(total) > 0 && { totalBytes: Number(total) * 2 ** 20 }),
-      ...(/^\d+$/.test(free) && Number(total) > 0 && { freeBytes: Number(free) * 2 ** 20 }),
+      ...(total > 0 && { totalBytes: total }),
+      ...(total > 0 && /^\d+$/.test(of('memory.free')) && { freeBytes: bytes('memory.free') }),
       ...(/^[\d.]+$/.test(driver) && { driver }),
       ...(/^\d+\.\d+$/.test(capability) && { computeCapability: capability }),
+      ...(isPartitioned && { isPartitioned }),
     }
   })
 }
 
 /** The files of the driver name the cards by their address on the PCI bus. */
 function readDriverFiles(folder: string): Card[] {
-  const [, driver] = /Kernel Module\D*?\s([\d.]+)\s/.exec(textOf(join(folder, 'version'))) ?? []
+  const [, driver] = /Kernel Module.*?\s(\d+(?:\.\d+)+)\s/.exec(textOf(join(folder, 'version'))) ?? []
   const addresses = namesIn(join(folder, 'gpus')).sort()
   return addresses.map((address, index) => {
     const text = textOf(join(folder, 'gpus', address, 'information'))
@@ -127,6 +162,9 @@ function cardOf(entry: string, cards: readonly Card[]): Card | undefined {
   return another ? undefined : card
 }
 
+/** Whether `CUDA_VISIBLE_DEVICES` names parts of cards (MIG), which the list of cards does not have. */
+export const namesCardParts = (variable = process.env.CUDA_VISIBLE_DEVICES) => /\bMIG-/.test(variable ?? '')
+
 /** What a build of TensorFlow for CUDA needs. */
 export type CudaBuild = {
   /** As in `TensorFlow 2.21`. */
@@ -135,6 +173,8 @@ export type CudaBuild = {
   computeCapabilities: readonly [string, string]
   /** The oldest driver that runs its version of CUDA. */
   driver: string
+  /** Whether this is a guess about a TensorFlow that does not say what it was built for. It may have no CUDA at all. */
+  isAssumed?: boolean
 }
 
 /**

@@ -8,6 +8,8 @@ export type ProgramOptions = {
   signal?: AbortSignal | undefined
   /** After so long, the program is killed and has failed. */
   timeoutSeconds?: number
+  /** After so much output, the program is killed and has failed. */
+  maxBuffer?: number
 }
 
 /** A program that is missing, or that failed. The message is its last output. */
@@ -47,6 +49,30 @@ export async function runProgram(
   throw new ProgramError(message, { isMissing: result.code === 'ENOENT' })
 }
 
+/** All that a program prints, to stdout and stderr, whether or not it succeeds; empty where it is missing. It is killed after `timeoutSeconds`. */
+export async function outputOf(
+  program: string,
+  args: readonly string[],
+  { timeoutSeconds, env }: Required<Pick<ProgramOptions, 'timeoutSeconds'>> & Pick<ProgramOptions, 'env'>,
+): Promise<string> {
+  const options = { ...(env && { env }), all: true, stdin: 'ignore', reject: false } as const
+  const running = execa(program, args, options)
+  const result = await orUndefined(running, timeoutSeconds)
+  if (result !== undefined) return String(result.all ?? '')
+  abandon(running)
+  return ''
+}
+
+/** Whether a program is there, whatever its exit code is. */
+export async function isInstalled(program: string, signal?: AbortSignal): Promise<boolean> {
+  try {
+    await runProgram(program, ['--version'], { signal })
+    return true
+  } catch (error) {
+    return !(error instanceof ProgramError && error.isMissing)
+  }
+}
+
 /** The value of the promise, or undefined if it takes longer. */
 async function orUndefined<T>(promise: Promise<T>, seconds: number): Promise<T | undefined> {
   const timer = new AbortController()
@@ -66,13 +92,19 @@ function abandon(program: ResultPromise) {
   program.stderr?.destroy()
 }
 
-/** The first of the programs that runs with these arguments; undefined where none does. */
-export async function firstProgram(programs: readonly string[], args: readonly string[]): Promise<string | undefined> {
+/** The first of the programs that runs with these arguments; undefined where none does. @throws the reason of the signal. */
+export async function firstProgram(
+  programs: readonly string[],
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   for (const program of programs) {
     try {
-      await runProgram(program, args)
+      await runProgram(program, args, { signal })
       return program
-    } catch {}
+    } catch {
+      signal?.throwIfAborted()
+    }
   }
   return undefined
 }

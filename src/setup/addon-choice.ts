@@ -16,15 +16,18 @@ export type AddonMeans = {
  * @param root where the prebuilt addons are.
  * @throws UserError when there is neither.
  */
-export async function findAddonMeans(tfjs: string, root?: string): Promise<AddonMeans> {
+export async function findAddonMeans(tfjs: string, root?: string, signal?: AbortSignal): Promise<AddonMeans> {
   const found = findPrebuilt(tfjs, root)
-  if (typeof found === 'string') return { obstacle: found, compiler: await requireCompiler(found) }
-  const compiler = await findCompiler().catch(() => undefined)
+  if (typeof found === 'string') return { obstacle: found, compiler: await requireCompiler(found, signal) }
+  const compiler = await findCompiler(process.env, signal).catch((error) => {
+    if (error instanceof UserError) return undefined
+    throw error
+  })
   return { prebuilt: found, ...(compiler !== undefined && { compiler }) }
 }
 
-async function requireCompiler(obstacle: string): Promise<string> {
-  return findCompiler().catch((error) => {
+async function requireCompiler(obstacle: string, signal?: AbortSignal): Promise<string> {
+  return findCompiler(process.env, signal).catch((error) => {
     throw error instanceof UserError ? new UserError(`${error.message}, and ${obstacle}`, { hint: error.hint }) : error
   })
 }
@@ -58,7 +61,7 @@ export async function provideAddon<Checked>(
       reason = `the addon that comes with ltx-a2a does not work here (${(error.cause as Error | undefined)?.message ?? error.message})`
     }
   }
-  const program = compiler ?? (await requireCompiler(reason ?? ''))
+  const program = compiler ?? (await requireCompiler(reason ?? '', signal))
   info(`Compiling the addon with ${program}: ${reason}`)
   await compile(() => buildAddon(program, build, signal))
   return check()

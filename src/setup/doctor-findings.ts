@@ -1,6 +1,7 @@
 /** What the facts about a machine mean for a training on it. */
+import { fitsReleasedModel, noCard, reasonText, releasedModelBytes } from '../engine/card-use.ts'
 import type { NativeFacts } from '../engine/native.ts'
-import type { MatMulProbe } from '../engine/precision.ts'
+import type { MatMulProbe, Precision } from '../engine/precision.ts'
 import { cardText } from '../machine/nvidia.ts'
 import { countText, sizeText, wholeText } from '../platform/text.ts'
 import type { CardFacts, DoctorReport, UserFolder } from './doctor.ts'
@@ -16,6 +17,8 @@ export const findings = (report: DoctorReport): Finding[] => [
   ...graphicsCards(report),
   memory(report),
   backend(report),
+  ...setUpMeans(report),
+  ...precision(report),
   ...products(report),
   ffmpeg(report),
   base(report),
@@ -44,39 +47,42 @@ function processor({ processor: { model, threads, bfloat16 } }: DoctorReport): F
 }
 
 function graphicsCards(report: DoctorReport): Finding[] {
-  if (report.graphicsCards.length === 0)
-    return [{ about: 'Graphics card', found: 'no NVIDIA card', grade: 'fair', meaning: '' }]
-  return report.graphicsCards.map((card) => {
-    const { totalBytes, freeBytes = 0 } = card
-    const memory = totalBytes === undefined ? '' : `, ${sizeText(totalBytes)}, ${sizeText(freeBytes)} of it free`
-    return { about: 'Graphics card', found: `${cardText(card)}${memory}`, ...useOf(card, report) }
+  const { graphicsCards, cardFailure, cudaBuild } = report
+  const about = 'Graphics card'
+  const failing: Finding[] =
+    cardFailure === undefined ? [] : [{ about, found: cardFailure, grade: 'poor', meaning: driverHint }]
+  if (graphicsCards.length === 0 && failing.length > 0) return failing
+  if (graphicsCards.length === 0) {
+    const isExpected = cudaBuild !== undefined && !cudaBuild.isAssumed
+    return [{ about, found: 'no NVIDIA card', grade: 'fair', meaning: isExpected ? noCard : '' }]
+  }
+  const rows = graphicsCards.map((card): Finding => {
+    const { totalBytes, freeBytes = 0, isPartitioned } = card
+    const whole = totalBytes === undefined ? '' : `, ${sizeText(totalBytes)}, ${sizeText(freeBytes)} of it free`
+    const memory = isPartitioned ? ', divided into parts (MIG), whose memory is not known' : whole
+    return { about, found: `${cardText(card)}${memory}`, ...useOf(card, report) }
   })
+  return [...rows, ...failing]
 }
+
+const driverHint = "restart the machine if NVIDIA's driver was updated; otherwise install the driver again"
 
 /** Whether a card is used, and if not, why and what would use it. */
 function useOf(card: CardFacts, report: DoctorReport): Pick<Finding, 'grade' | 'meaning'> {
-  const { graphicsCards, native, backend, cardOverrides } = report
-  if (card.isUsed) {
-    const fits = card.totalBytes === undefined || card.totalBytes >= realModelBytes
-    const meanings = [
-      ...(fits ? [] : [needOfRealModel]),
-      ...cardOverrides.map((override) => `${override} is set${effectOf(override)}`),
-    ]
+  const { graphicsCards, backend, cardOverrides } = report
+  const { isUsed, isVisible, obstacle, remedy } = card
+  const size = fitsReleasedModel(card) ? [] : [needOfRealModel]
+  if (isUsed) {
+    const overrides = cardOverrides.map((override) => `${override} is set${effectOf(override)}`)
+    const meanings = [...size, ...overrides]
     return { grade: meanings.length === 0 ? 'good' : 'fair', meaning: meanings.join('; ') }
   }
-  const used = graphicsCards.find(({ isUsed }) => isUsed)
-  if (!used && native?.device === 'GPU')
-    return { grade: 'good', meaning: 'a part of a card is used, of unknown memory' }
-  if (!card.isVisible) return { grade: 'fair', meaning: 'not used: hidden by CUDA_VISIBLE_DEVICES' }
-  if (card.obstacle !== undefined) return { grade: 'poor', meaning: `not used: ${card.obstacle}` }
-  if (used)
-    return {
-      grade: 'good',
-      meaning: `not used: CUDA_VISIBLE_DEVICES=${card.index} chooses it instead of GPU ${used.index}`,
-    }
+  if (obstacle === undefined) return { grade: 'good', meaning: 'a part of a card is used, of unknown memory' }
+  const reason = reasonText({ obstacle, ...(remedy !== undefined && { remedy }) })
+  const meaning = [`not used: ${reason}`, ...(remedy === undefined ? [] : size)].join('; ')
+  if (graphicsCards.some(({ isUsed }) => isUsed) && remedy !== undefined) return { grade: 'good', meaning }
   const isChosen = backend.failure === undefined && backend.name !== 'tensorflow' && backend.passedOver.length === 0
-  if (isChosen) return { grade: 'fair', meaning: `not used: the backend is ${backend.name}` }
-  return { grade: 'poor', meaning: `not used: ${setUp} sets up a TensorFlow that uses it` }
+  return { grade: !isVisible || isChosen ? 'fair' : 'poor', meaning }
 }
 
 /** What another value than that of this tool does. */
@@ -85,12 +91,10 @@ const effectOf = (override: string) =>
     ? ': float32 products may be less exact'
     : ': the same run may give other bytes each time'
 
-/** The memory of the audio path of the released model in bfloat16, with the activations of a step. */
-const realModelBytes = 12e9
-const needOfRealModel = `the 22B model needs about ${sizeText(realModelBytes)}`
+const needOfRealModel = `the 22B model needs about ${sizeText(releasedModelBytes)}`
 
 function memory({ memory: { totalBytes, freeBytes } }: DoctorReport): Finding {
-  const fits = totalBytes >= realModelBytes
+  const fits = totalBytes >= releasedModelBytes
   return {
     about: 'Memory',
     found: `${sizeText(totalBytes)}, ${sizeText(freeBytes)} of it free`,
@@ -110,9 +114,35 @@ function backend({ backend, native }: DoctorReport): Finding {
     const meaning = native === undefined ? '' : missingFrom(native)
     return { about: 'Backend', found, grade: meaning === '' ? 'good' : 'fair', meaning }
   }
-  const why = passedOver.find(({ name }) => name === 'tensorflow')?.reason
-  const hint = why?.includes(setUp) ? '' : `; for the 22B model: ${setUp}`
-  return { about: 'Backend', found, grade: 'fair', meaning: `${why ?? 'enough for the small base'}${hint}` }
+  const { reason, hint = '' } = passedOver.find(({ name }) => name === 'tensorflow') ?? {}
+  const command = hint === '' || hint === `run ${setUp}` ? `for the 22B model: ${setUp}` : hint
+  return { about: 'Backend', found, grade: 'fair', meaning: `${reason ?? 'enough for the small base'}; ${command}` }
+}
+
+/** What `setup-tensorflow` needs first. */
+const setUpMeans = ({ setUp: missing }: DoctorReport): Finding[] =>
+  missing === undefined
+    ? []
+    : [
+        {
+          about: 'Set-up',
+          found: missing.failure,
+          grade: 'poor',
+          meaning: `for ${setUp}${missing.hint ? `: ${missing.hint}` : ''}`,
+        },
+      ]
+
+/** The number format of matrix products, and how to change it. */
+function precision({ precision, backend }: DoctorReport): Finding[] {
+  if (precision === undefined) return []
+  const about = 'Precision'
+  if (precision.failure !== undefined)
+    return [{ about, found: precision.failure, grade: 'poor', meaning: precision.hint ?? '' }]
+  const found = `${precision.name} products`
+  if (backend.name !== 'tensorflow')
+    return [{ about, found, grade: 'good', meaning: `the only one of ${backend.name}` }]
+  const other = precision.name === 'float32' ? 'bfloat16' : 'float32'
+  return [{ about, found, grade: 'good', meaning: `LTX_A2A_PRECISION=${other} changes it` }]
 }
 
 /** What the addon of an earlier version, or of npm, lacks. */
@@ -123,30 +153,36 @@ function missingFrom({ hasGraphs, hasFusedOps, device }: NativeFacts): string {
     : 'its addon has no fused operations, which are faster and need less memory'
 }
 
-function products({ products }: DoctorReport): Finding[] {
+function products(report: DoctorReport): Finding[] {
+  const { products, backend } = report
   if (!products) return []
   const { float32, bfloat16 } = products
+  const stored = backend.name === 'tensorflow' ? '; weights stay in memory as they are stored' : ''
   return [
-    product('float32 products', float32, 'nothing can be computed here'),
-    product('bfloat16 products', bfloat16, 'products are float32; weights stay in memory as they are stored'),
+    product(report, 'float32', float32, 'nothing can be computed here'),
+    product(report, 'bfloat16', bfloat16, `products are float32${stored}`),
   ]
 }
 
 /** The operations of one step of the released model on a pair of 5 s, in billions. */
 const gigaflopsOfStep = 3600
+/** The weights of its audio path in bfloat16, and the most memory that WebAssembly has. */
+const [weightBytes, wasmBytes] = [6.6e9, 2 ** 32]
 
-function product(about: string, probe: MatMulProbe, without: string): Finding {
+function product(report: DoctorReport, format: Precision, probe: MatMulProbe, without: string): Finding {
+  const about = `${format} products`
   if (!probe.works) return { about, found: probe.reason, grade: 'fair', meaning: without }
   const found = `${wholeText(probe.gigaflops)} GFLOP/s`
   if (!probe.roundsToNearest)
     return { about, found, grade: 'fair', meaning: `not used, since digits are cut off here: ${without}` }
-  const seconds = gigaflopsOfStep / probe.gigaflops
-  return {
-    about,
-    found,
-    grade: 'good',
-    meaning: `a step of the 22B model, 5 s, takes ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s or more`,
+  if (report.backend.name === 'wasm') {
+    const meaning = `not for the 22B model: its weights take ${sizeText(weightBytes)}, and WebAssembly has at most ${sizeText(wasmBytes)} of memory`
+    return { about, found, grade: 'fair', meaning }
   }
+  const seconds = gigaflopsOfStep / probe.gigaflops
+  const time = `a step of the 22B model, 5 s, takes ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s or more`
+  const isOther = report.precision?.name !== undefined && report.precision.name !== format
+  return { about, found, grade: 'good', meaning: isOther ? `not used; with LTX_A2A_PRECISION=${format} ${time}` : time }
 }
 
 function ffmpeg({ ffmpeg }: DoctorReport): Finding {

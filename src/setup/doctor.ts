@@ -1,11 +1,19 @@
 /** The examination of a machine. What is missing is part of the report, not an error. */
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { defaultCacheFolder } from '../encode/cache.ts'
-import { type Backend, type BackendChoice, currentBackend, startBackend } from '../engine/backend.ts'
-import { cardInUse, cardOverrides } from '../engine/graphics-card.ts'
-import { defaultDataFolder } from '../engine/installation.ts'
+import {
+  type Backend,
+  type BackendChoice,
+  cardSituation,
+  currentBackend,
+  isBrokenTensorFlow,
+  startBackend,
+} from '../engine/backend.ts'
+import { type CardSituation, cardsHere, cardWithoutCuda, unusedReason } from '../engine/card-use.ts'
+import { cardOverrides, loadedTensorFlow } from '../engine/graphics-card.ts'
+import { defaultDataFolder, ownTfjs } from '../engine/installation.ts'
 import { type NativeFacts, nativeFacts } from '../engine/native.ts'
-import { type MatMulProbe, probeMatMul } from '../engine/precision.ts'
+import { currentPrecision, type MatMulProbe, type Precision, probeMatMul } from '../engine/precision.ts'
 import { elementCount } from '../formats/dtypes.ts'
 import {
   bytesIn,
@@ -16,7 +24,7 @@ import {
   readProcessor,
   readProxies,
 } from '../machine/hardware.ts'
-import { type Card, obstacleOf, readCards, visibleCards } from '../machine/nvidia.ts'
+import { type Card, type CudaBuild, readCards } from '../machine/nvidia.ts'
 import { type BaseOptions, openBase } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/checkpoint-layout.ts'
 import { UserError } from '../platform/errors.ts'
@@ -24,6 +32,9 @@ import { createReporter, type ProgressEvent, type RunOptions } from '../platform
 import { sum } from '../platform/statistics.ts'
 import { writeObstacle } from '../platform/user-folders.ts'
 import { toolVersion } from '../platform/version.ts'
+import { findAddonMeans } from './addon-choice.ts'
+import { findCudaFailure } from './cuda-failure.ts'
+import { requirePrograms } from './tfjs-node.ts'
 
 export type Missing = { failure: string; hint?: string }
 type Found<Facts> = (Facts & { failure?: never; hint?: never }) | (Missing & Partial<Record<keyof Facts, never>>)
@@ -38,13 +49,21 @@ export type DoctorReport = {
   cards: string[]
   /** More about the same cards, in the same order. */
   graphicsCards: CardFacts[]
+  /** What is wrong with nvidia-smi, if it is there but does not list the cards. */
+  cardFailure?: string
+  /** What the TensorFlow that was started can use; missing if it has no CUDA. */
+  cudaBuild?: CudaBuild
   /** Variables of the user that change how a card computes, as in `NVIDIA_TF32_OVERRIDE=1`. */
   cardOverrides: string[]
   backend: Found<Backend>
   /** Only where native TensorFlow is the backend. */
   native?: NativeFacts
+  /** The number format of matrix products in training and previews. Only where a backend started. */
+  precision?: Found<{ name: Precision }>
   /** Only where a backend started. */
   products?: Record<'float32' | 'bfloat16', MatMulProbe>
+  /** What `ltx-a2a setup-tensorflow` lacks on this machine. Looked for only where it would help. */
+  setUp?: Missing
   ffmpeg: Found<{ path: string; from: string; version: string; rubberband: boolean }>
   base: Found<BaseFacts>
   disk: { folder: string; freeBytes: number }
@@ -58,8 +77,10 @@ export type CardFacts = Card & {
   isUsed: boolean
   /** Whether `CUDA_VISIBLE_DEVICES` lets this process use it. */
   isVisible: boolean
-  /** Why the TensorFlow of `setup-tensorflow` cannot use it. */
+  /** Why it is not used. */
   obstacle?: string
+  /** What would use it. */
+  remedy?: string
 }
 
 /** `obstacle` is why it cannot be written to. */
@@ -92,10 +113,24 @@ export async function examineMachine(
       throw error
     }
   }
-  const cards = await readCards()
-  const [visible, overrides] = [visibleCards(cards), cardOverrides()] // before the backend selects one
-  const backend = await found(() => startBackend(choice))
+  const [here, overrides] = [cardsHere(await readCards()), cardOverrides()] // before the backend selects one
+  const { cards, visible, failure: cardFailure } = here
+  const backend = await found(() => startBackend(choice, { cards: here }))
   const computes = backend.failure === undefined
+  const situation = await withCudaFailure({
+    ...cardSituation(here, choice, { isBroken: isBroken(backend) }),
+    ...(!computes && { device: undefined, used: undefined, build: undefined }),
+  })
+  const graphicsCards = cards.map(
+    (card): CardFacts => ({
+      ...card,
+      isUsed: situation.used?.index === card.index,
+      isVisible: visible.includes(card),
+      ...unusedReason(card, situation),
+    }),
+  )
+  const wantsSetUp = backend.name !== 'tensorflow' || graphicsCards.some(({ remedy }) => remedy !== undefined)
+  const lacking = wantsSetUp ? await found(findMeans) : undefined
   return {
     tool: toolVersion,
     node: process.versions.node,
@@ -103,11 +138,15 @@ export async function examineMachine(
     processor: readProcessor(),
     memory: readMemory(),
     cards: cards.map(({ name }) => name),
-    graphicsCards: cards.map((card) => cardFacts(card, visible)),
+    graphicsCards,
+    ...(cardFailure !== undefined && { cardFailure }),
+    ...(situation.build && { cudaBuild: situation.build }),
     cardOverrides: overrides,
     backend,
     ...(computes && currentBackend() === 'tensorflow' && { native: nativeFacts() }),
+    ...(computes && { precision: await found(async () => ({ name: currentPrecision() })) }),
     ...(computes && { products: { float32: probeMatMul('float32'), bfloat16: probeMatMul('bfloat16') } }),
+    ...(lacking?.failure !== undefined && { setUp: lacking }),
     ffmpeg: await found(ffmpegFacts),
     base: await found(async () => baseFacts(base)),
     disk: { folder: process.cwd(), freeBytes: freeBytesAt(process.cwd()) },
@@ -117,10 +156,21 @@ export async function examineMachine(
   }
 }
 
-function cardFacts(card: Card, visible: readonly Card[]): CardFacts {
-  const obstacle = obstacleOf(card)
-  const isUsed = cardInUse()?.index === card.index
-  return { ...card, isUsed, isVisible: visible.includes(card), ...(obstacle !== undefined && { obstacle }) }
+const isBroken = ({ failure, passedOver = [] }: DoctorReport['backend']) =>
+  failure === undefined
+    ? passedOver.some(isBrokenTensorFlow)
+    : isBrokenTensorFlow({ name: 'tensorflow', reason: failure })
+
+/** Adds why CUDA does not start, where it should. */
+async function withCudaFailure(situation: CardSituation): Promise<CardSituation> {
+  const loaded = loadedTensorFlow()
+  if (!loaded || !cardWithoutCuda(situation)) return situation
+  return { ...situation, cudaFailure: await findCudaFailure(loaded) }
+}
+
+async function findMeans() {
+  await requirePrograms()
+  return findAddonMeans(ownTfjs().version)
 }
 
 async function ffmpegFacts() {

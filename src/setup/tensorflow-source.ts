@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { cardsHere } from '../engine/card-use.ts'
 import { readCards } from '../machine/nvidia.ts'
-import { firstProgram, runProgram } from '../machine/programs.ts'
+import { firstProgram, ProgramError, runProgram } from '../machine/programs.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { chooseDevice, type DeviceFlags } from './tensorflow-device.ts'
@@ -49,9 +50,10 @@ export async function obtainTensorFlow(
 ): Promise<TensorFlowSource> {
   if (from !== undefined)
     return statSync(existing(from)).isDirectory() ? inFolder(from) : inFile(from, folders.unpacked, reporter.signal)
-  if (python !== undefined) return installedIn(python)
-  const { reason, ...choice } = chooseDevice(flags, flags.cpu ? [] : await readCards())
+  if (python !== undefined) return installedIn(python, reporter.signal)
+  const { reason, warning, ...choice } = chooseDevice(flags, cardsHere(flags.cpu ? { cards: [] } : await readCards()))
   reporter.info(reason)
+  if (warning !== undefined) reporter.warn(warning)
   const name = await obtainWheels({ ...choice, version }, folders, reporter)
   const library = findLibrary(folders.unpacked)
   if (library) return { ...library, from: name, isForCuda: choice.device === 'CUDA' }
@@ -62,14 +64,29 @@ export async function obtainTensorFlow(
 
 function existing(path: string): string {
   if (existsSync(path)) return path
-  throw new UserError(`${path} does not exist`, { hint: 'give --from a folder, a .tar.gz or a .whl of TensorFlow' })
+  if (/^\w+:\/\//.test(path))
+    throw new UserError(`--from takes a folder or a file, not the URL ${path}`, {
+      hint: 'download the file first, or leave out --from: then TensorFlow is downloaded from the package index',
+    })
+  throw new UserError(`${path} does not exist`, { hint: fromHint })
 }
+
+const fromHint = 'give --from a folder, a .tar.gz or a .whl of TensorFlow'
 
 function inFolder(folder: string): TensorFlowSource {
   const library = findLibrary(realpathSync(folder))
-  if (library) return { ...library, from: `the folder ${resolve(folder)}` }
+  if (library) return { ...withoutColon(library), from: `the folder ${resolve(folder)}` }
   throw new UserError(`${folder} holds no TensorFlow with its C headers`, {
     hint: 'expected include/tensorflow/c/eager/c_api.h and libtensorflow, as in the tensorflow Python package or the C archive',
+  })
+}
+
+/** @throws UserError for a folder that the addon could not find its libraries in. */
+function withoutColon(library: TensorFlowLibrary): TensorFlowLibrary {
+  const [path = ''] = library.libraries
+  if (!path.includes(':')) return library
+  throw new UserError(`${path} has a colon in its path, which the run path of a library cannot have`, {
+    hint: 'move TensorFlow to a folder without one',
   })
 }
 
@@ -78,8 +95,10 @@ async function inFile(file: string, unpacked: string, signal?: AbortSignal): Pro
   if (/\.whl$/i.test(file)) await unpackWheel(file, unpacked, undefined, signal)
   else if (/\.(tar(\.\w+)?|tgz|tbz2?|txz)$/i.test(file)) await unpackArchive(file, unpacked, signal)
   else
-    throw new UserError(`${file} is neither a .tar.gz nor a .whl`, {
-      hint: 'unpack it, and give --from the folder that holds include and lib',
+    throw new UserError(`${file} is neither a folder nor a .tar.gz or a .whl`, {
+      hint: /\.(zip|conda|7z)$/i.test(file)
+        ? 'unpack it, and give --from the folder that holds include and lib'
+        : fromHint,
     })
   const library = findLibrary(unpacked)
   if (library) return { ...library, from: shortName(basename(file)) }
@@ -103,15 +122,28 @@ import importlib.util
 spec = importlib.util.find_spec('tensorflow')
 print(next(iter(spec.submodule_search_locations or []), '') if spec else '')`
 
-async function installedIn(python: string): Promise<TensorFlowSource> {
-  if ((await firstProgram([python], ['--version'])) === undefined)
+async function installedIn(python: string, signal: AbortSignal): Promise<TensorFlowSource> {
+  if (python.includes('\0') || (await firstProgram([python], ['--version'], signal)) === undefined)
     throw new UserError(`--python ${python} does not run`, { hint: 'give the path of a Python interpreter' })
-  const folder = (await runProgram(python, ['-c', locateScript]).catch(() => '')).trim()
-  const library = folder === '' ? undefined : findLibrary(realpathSync(folder))
-  if (library) return { ...library, from: `the Python package in ${folder}` }
+  const output = await runProgram(python, ['-c', locateScript], { signal }).catch((error) => {
+    signal.throwIfAborted()
+    if (error instanceof ProgramError) return ''
+    throw error
+  })
+  const folder = output.trim().split('\n').at(-1) ?? '' // a site's customization may print something before it
+  const library = isFolder(folder) ? findLibrary(realpathSync(folder)) : undefined
+  if (library) return { ...withoutColon(library), from: `the Python package in ${folder}` }
   throw new UserError(`${python} has no tensorflow package with its C headers`, {
     hint: `install it there (${python} -m pip install tensorflow), or leave out --python to download it`,
   })
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false // missing, or not a path
+  }
 }
 
 /**
@@ -140,7 +172,7 @@ export function findLibrary(
 
 function candidateFolders(folder: string): string[] {
   const lib = join(folder, 'lib')
-  const pythons = existsSync(lib) ? readdirSync(lib).filter((name) => /^python3/.test(name)) : []
+  const pythons = isFolder(lib) ? readdirSync(lib).filter((name) => /^python3/.test(name)) : []
   return [
     folder,
     join(folder, 'tensorflow'),

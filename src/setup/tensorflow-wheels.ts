@@ -6,6 +6,7 @@ import { isBefore } from '../machine/nvidia.ts'
 import { createHttpClient } from '../net/http-client.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
+import { listText } from '../platform/text.ts'
 import { indexSettings } from './index-settings.ts'
 import { type IndexAccess, projectFiles, readMetadata } from './package-index.ts'
 import type { DeviceChoice } from './tensorflow-device.ts'
@@ -80,11 +81,17 @@ async function cudaWheels({ version, driver }: WheelChoice, fetching: Fetching):
   const releases = await findWheels('tensorflow', fetching)
   if (releases.length === 0) throw missingWheel('tensorflow', fetching)
   const wished = releases.filter((wheel) => version !== undefined && compare(wheel.version, version) === 0)
-  for (const tensorflow of [...wished, ...releases].slice(0, maxReleases)) {
+  const tried = [...new Set([...wished, ...releases])].slice(0, maxReleases)
+  const neededDrivers: string[] = []
+  for (const tensorflow of tried) {
     const requirements = await requirementsOf(tensorflow, fetching)
+    if (requirements.length === 0) continue
     const [, cuda = ''] = requirements.map(({ project }) => /-cu(\d+)$/.exec(project)).find(Boolean) ?? []
     const oldest = oldestDrivers[cuda]
-    if (requirements.length === 0 || (driver && oldest && isBefore(driver, oldest))) continue
+    if (driver && oldest && isBefore(driver, oldest)) {
+      neededDrivers.push(oldest)
+      continue
+    }
     const libraries: Wheel[] = []
     for (const { project, specifier } of requirements) {
       const [wheel] = await findWheels(project, fetching, specifier)
@@ -93,8 +100,23 @@ async function cudaWheels({ version, driver }: WheelChoice, fetching: Fetching):
     }
     return [tensorflow, ...libraries]
   }
-  throw new UserError(`no TensorFlow for CUDA runs on the driver ${driver ?? 'of this machine'}`, {
-    hint: 'update the driver, or set up TensorFlow for the CPU with --cpu',
+  throw withoutCuda(
+    tried.map(({ version }) => version),
+    driver,
+    neededDrivers,
+  )
+}
+
+/** @param neededDrivers what the CUDA of each version needs, where the driver is too old for it. */
+function withoutCuda(versions: readonly string[], driver = '', neededDrivers: readonly string[]): UserError {
+  const releases = `TensorFlow ${listText(versions, maxReleases)}`
+  const [needed] = [...neededDrivers].sort((a, b) => (isBefore(a, b) ? -1 : 1))
+  if (needed === undefined)
+    return new UserError(`${releases} asks for no libraries of NVIDIA: it has no extra and-cuda`, {
+      hint: 'use another package index, or set up TensorFlow for the CPU with --cpu',
+    })
+  return new UserError(`the driver ${driver} is too old for the CUDA of ${releases}, which needs ${needed} or later`, {
+    hint: `update the driver to ${needed} or later, or set up TensorFlow for the CPU with --cpu`,
   })
 }
 

@@ -3,9 +3,10 @@
  * cards. Its addon is two C++ files on TensorFlow's stable C interface, which can be built against any later version. Those of this package add functions,
  * as which captured graphs run, and fused ops.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { noCard } from '../engine/card-use.ts'
 import {
   addonFolder,
   dataFolderHint,
@@ -16,15 +17,30 @@ import {
   writeInstallation,
 } from '../engine/installation.ts'
 import { checkInstructions } from '../engine/native.ts'
+import { precisionFromEnvironment } from '../engine/precision.ts'
+import { threadsFromEnvironment } from '../engine/wasm.ts'
+import { cardText } from '../machine/nvidia.ts'
 import { ProgramError, runProgram } from '../machine/programs.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
-import { lockFolder } from '../platform/lock.ts'
+import { type FolderLock, lockFolder } from '../platform/lock.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { requireWritable } from '../platform/user-folders.ts'
 import { findAddonMeans, provideAddon } from './addon-choice.ts'
+import {
+  downloadsFolder,
+  liesIn,
+  makeDataFolder,
+  makeTrial,
+  moveIntoPlace,
+  refuseOwnPlace,
+  removeDownloads,
+  removeIfEmpty,
+  requireOwnPlaces,
+  type Trial,
+} from './data-folder.ts'
 import type { DoctorReport } from './doctor.ts'
 import { isDownloaded, obtainTensorFlow, type TensorFlowChoice } from './tensorflow-source.ts'
-import { fetchTfjsNode, nodeHeaders } from './tfjs-node.ts'
+import { fetchTfjsNode, nodeHeaders, requirePrograms } from './tfjs-node.ts'
 
 export type SetupSettings = TensorFlowChoice & {
   dataFolder?: string
@@ -41,8 +57,11 @@ export async function setUpTensorFlow(
   options: RunOptions<ProgressEvent> = {},
 ): Promise<Installation & Examination> {
   refuseWindows()
-  checkInstructions()
+  checkEnvironment()
+  const isFetched = isDownloaded(choice)
   requireWritable(dataFolder, 'TensorFlow cannot be set up in', dataFolderHint)
+  requireOwnPlaces(dataFolder)
+  if (choice.from !== undefined) refuseOwnPlace(choice.from, dataFolder)
   const reporter = createReporter<ProgressEvent>(options)
   const { stage, signal } = reporter
   const inStage = async <Result>(label: string, work: () => Promise<Result>): Promise<Result> => {
@@ -53,64 +72,50 @@ export async function setUpTensorFlow(
     return result
   }
   const { version } = ownTfjs()
-  const downloads = isDownloaded(choice) ? downloadsFolder(dataFolder) : undefined
-  const means = await findAddonMeans(version, prebuilt)
-  const lock = downloads === undefined ? undefined : lockFolder(downloads)
-  const trial = makeTrialFolder(dataFolder)
+  const downloads = isFetched ? downloadsFolder(dataFolder) : undefined
+  let lock: FolderLock | undefined
+  let trial: Trial | undefined
   try {
-    const folder = installationFolder(trial)
+    await requirePrograms(signal)
+    const means = await findAddonMeans(version, prebuilt, signal)
+    makeDataFolder(dataFolder)
+    if (downloads !== undefined) lock = lockFolder(downloads)
+    trial = makeTrial(dataFolder)
+    const trialFolder = trial.folder
+    const folder = installationFolder(trialFolder)
     const addon = addonFolder(folder)
-    const folders = { downloads: downloads ?? trial, unpacked: join(folder, 'libtensorflow') }
+    const folders = { downloads: downloads ?? trialFolder, unpacked: join(folder, 'libtensorflow') }
     const known = means.compiler === undefined ? means.prebuilt?.manifest.tensorflow : undefined
     const { from, isForCuda, ...tensorflow } = await inStage('Getting TensorFlow', () =>
       obtainTensorFlow(choice, folders, reporter, known),
     )
+    for (const path of tensorflow.libraries) if (!liesIn(folder, path)) refuseOwnPlace(path, dataFolder)
     await inStage('Getting tfjs-node', () => fetchTfjsNode(addon, version, signal))
     const libraries = tensorflow.libraries.map((path) => (liesIn(folder, path) ? relative(folder, path) : path))
     const installation: Installation = { tfjs: version, from, libraries }
     writeInstallation(folder, installation)
     const examination = await provideAddon(means, {
       build: { addon, nodeHeaders: nodeHeaders(addon), tensorflow, movedFolder: folder },
-      check: () => inStage('Checking', () => examine(trial, signal)),
+      check: () => inStage('Checking', () => examine(trialFolder, signal)),
       info: reporter.info,
       compile: (work) => inStage('Building the addon', work),
       signal,
     })
     if (liesIn(folder, tensorflow.include)) rmSync(tensorflow.include, { recursive: true })
-    if (isForCuda && examination.native.device !== 'GPU')
-      reporter.warn('TensorFlow for CUDA computes on the CPU here', 'ltx-a2a doctor says more')
-    moveIntoPlace(trial, dataFolder)
-    if (downloads !== undefined) rmSync(downloads, { recursive: true, force: true })
+    const reason = isForCuda === false ? undefined : reasonForCpu(examination, isForCuda ?? false)
+    if (reason) reporter.warn(reason.message, reason.hint)
+    moveIntoPlace(trialFolder, dataFolder)
+    if (lock !== undefined) removeDownloads(dataFolder, lock)
     return { ...installation, ...examination }
   } catch (error) {
     if (!signal.aborted) throw error
     const hint = downloads && 'run the same command again: a download continues where it stopped'
     throw new Interrupted('stopped; nothing was installed', { hint })
   } finally {
-    rmSync(trial, { recursive: true, force: true })
+    trial?.remove()
     lock?.release()
     if (downloads !== undefined) removeIfEmpty(downloads)
   }
-}
-
-/** Where wheels are downloaded to. It is removed when the setup has succeeded. */
-const downloadsFolder = (dataFolder: string) => join(dataFolder, 'downloads')
-
-function removeIfEmpty(folder: string) {
-  try {
-    rmdirSync(folder)
-  } catch (error) {
-    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-  }
-}
-
-/** Removes what was set up, and what interrupted setups have downloaded. @returns whether anything was set up. */
-export function removeTensorFlow(dataFolder = requireDataFolder()): boolean {
-  const folder = installationFolder(dataFolder)
-  rmSync(downloadsFolder(dataFolder), { recursive: true, force: true })
-  if (!existsSync(folder)) return false
-  rmSync(folder, { recursive: true })
-  return true
 }
 
 function refuseWindows() {
@@ -120,57 +125,30 @@ function refuseWindows() {
   })
 }
 
-/** A temporary data folder inside the data folder, so that the result can be moved in one step. Each set-up has its own. */
-export function makeTrialFolder(dataFolder: string): string {
-  mkdirSync(dataFolder, { recursive: true })
-  removeAbandonedTrials(dataFolder)
-  const trial = mkdtempSync(join(dataFolder, trialPrefix))
-  mkdirSync(installationFolder(trial), { recursive: true })
-  return trial
-}
-
-const trialPrefix = 'trial-'
-
-/** A set-up takes minutes. Its folder is left behind only when it is killed. */
-const abandonedAfterMs = 24 * 3600 * 1000
-
-function removeAbandonedTrials(dataFolder: string) {
-  for (const name of readdirSync(dataFolder)) {
-    const path = join(dataFolder, name)
-    const made = name.startsWith(trialPrefix) ? statSync(path, { throwIfNoEntry: false })?.mtimeMs : undefined
-    if (made !== undefined && Date.now() - made > abandonedAfterMs) rmSync(path, { recursive: true, force: true })
-  }
-}
+export type Examination = Required<Pick<DoctorReport, 'native' | 'products'>> &
+  Pick<DoctorReport, 'graphicsCards' | 'cardFailure'>
 
 /**
- * Moves the installation of a trial into the data folder. An earlier one is moved into the trial folder. Several set-ups may do this at the same time:
- * one of their installations remains, and it is complete.
+ * Why a TensorFlow that was set up computes on the CPU although it could use a card; undefined where there is nothing to say.
+ * @param isForCuda whether it was downloaded for a card.
  */
-export function moveIntoPlace(trial: string, dataFolder: string) {
-  const target = installationFolder(dataFolder)
-  for (let attempt = 1; ; attempt++) {
-    moveAway(target, join(trial, `replaced-${attempt}`))
-    try {
-      renameSync(installationFolder(trial), target)
-      return
-    } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException
-      if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error // otherwise another set-up has moved its own there
-    }
-  }
+export function reasonForCpu(
+  { native, graphicsCards, cardFailure }: Pick<Examination, 'native' | 'graphicsCards' | 'cardFailure'>,
+  isForCuda: boolean,
+): { message: string; hint?: string } | undefined {
+  if (native.device === 'GPU') return undefined
+  const card = graphicsCards.find(({ remedy }) => remedy !== undefined) ?? (isForCuda ? graphicsCards[0] : undefined)
+  if (!card) return isForCuda ? { message: `TensorFlow computes on the CPU: ${cardFailure ?? noCard}` } : undefined
+  const message = `TensorFlow computes on the CPU: ${cardText(card)}, is not used: ${card.obstacle}`
+  return { message, ...(card.remedy !== undefined && { hint: card.remedy }) }
 }
 
-function moveAway(path: string, target: string) {
-  try {
-    renameSync(path, target)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
+/** So that a wrong variable is noticed before the download. */
+function checkEnvironment() {
+  checkInstructions()
+  threadsFromEnvironment()
+  precisionFromEnvironment()
 }
-
-const liesIn = (folder: string, path: string) => !relative(folder, path).startsWith('..')
-
-export type Examination = Required<Pick<DoctorReport, 'native' | 'products'>>
 
 const program = fileURLToPath(new URL('../../bin/ltx-a2a.js', import.meta.url))
 
@@ -179,21 +157,25 @@ const program = fileURLToPath(new URL('../../bin/ltx-a2a.js', import.meta.url))
  * @throws UserError when the TensorFlow in the data folder does not start, or multiplies wrongly.
  */
 export async function examine(dataFolder: string, signal?: AbortSignal): Promise<Examination> {
-  const { backend, native, products } = await runDoctor(dataFolder, signal)
+  const { backend, native, products, graphicsCards, cardFailure } = await runDoctor(dataFolder, signal)
   if (!native || !products) throw unusable('does not start', new Error(backend.failure))
   if (!products.float32.works) throw unusable('does not multiply correctly', new Error(products.float32.reason))
-  return { native, products }
+  return { native, products, graphicsCards, ...(cardFailure !== undefined && { cardFailure }) }
 }
 
 async function runDoctor(dataFolder: string, signal: AbortSignal | undefined): Promise<DoctorReport> {
   const command = [program, 'doctor', '--backend', 'tensorflow', '--json']
   try {
-    return JSON.parse(await runProgram(process.execPath, command, { env: { LTX_A2A_DATA: dataFolder }, signal }))
+    return reportIn(await runProgram(process.execPath, command, { env: { LTX_A2A_DATA: dataFolder }, signal }))
   } catch (cause) {
     if (cause instanceof ProgramError) throw unusable('crashes', cause)
     throw cause
   }
 }
+
+/** Modules that NODE_OPTIONS loads may print something before or after the report. */
+const reportIn = (output: string): DoctorReport =>
+  JSON.parse(output.slice(output.lastIndexOf('{\n  "tool"'), output.lastIndexOf('\n}') + 2))
 
 const unusable = (problem: string, cause: unknown) =>
   new UserError(`the TensorFlow that was set up ${problem} on this machine`, {

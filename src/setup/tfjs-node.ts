@@ -1,9 +1,10 @@
 /** tfjs-node from the npm registry: its JavaScript and the sources of its addon, to which our extensions are added. */
 import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { runProgram } from '../machine/programs.ts'
+import { gunzipSync } from 'node:zlib'
+import { isInstalled, runProgram } from '../machine/programs.ts'
 import { UserError } from '../platform/errors.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
 
@@ -17,15 +18,40 @@ export const addonFile = 'tfjs_binding.node'
  */
 export async function fetchTfjsNode(folder: string, version: string, signal?: AbortSignal): Promise<void> {
   mkdirSync(folder, { recursive: true })
-  await npm(['pack', `@tensorflow/tfjs-node@${version}`], folder, signal)
+  await npm(['pack', `@tensorflow/tfjs-node@${version}`, '--pack-destination', folder], folder, signal)
   const archive = `tensorflow-tfjs-node-${version}.tgz`
-  await runProgram('tar', ['-xzf', archive, '--strip-components=1'], { cwd: folder, signal })
-  rmSync(join(folder, archive))
+  await unpack(join(folder, archive), folder, signal)
   addExtensions(folder)
   trimManifest(join(folder, 'package.json'))
   await npm(['install', '--no-package-lock', '--omit=dev'], folder, signal)
   replacePreGyp(folder)
 }
+
+/** Tar would need the program gzip. */
+async function unpack(archive: string, folder: string, signal: AbortSignal | undefined) {
+  const unzipped = `${archive}.tar`
+  try {
+    writeFileSync(unzipped, gunzipSync(readFileSync(archive)))
+    await runProgram('tar', ['-xf', unzipped, '--strip-components=1'], { cwd: folder, signal })
+  } catch (cause) {
+    signal?.throwIfAborted()
+    throw new UserError(`${archive} could not be unpacked`, { hint: 'check the free space, and try again', cause })
+  }
+  for (const path of [archive, unzipped]) rmSync(path)
+}
+
+/**
+ * Looks for the programs that `fetchTfjsNode` runs.
+ * @throws UserError for one that is missing.
+ */
+export async function requirePrograms(signal?: AbortSignal): Promise<void> {
+  if (!(await isInstalled('npm', signal)))
+    throw new UserError('there is no npm to fetch tfjs-node with', { hint: npmHint })
+  if (!(await isInstalled('tar', signal)))
+    throw new UserError('there is no tar to unpack tfjs-node with', { hint: 'install tar, and put it on the PATH' })
+}
+
+const npmHint = 'install npm, and put it on the PATH: it comes with Node'
 
 /** Our extensions of the addon: functions of TensorFlow's eager context, and fused ops. The package contains them. */
 export const extensionsFolder = fileURLToPath(new URL('../../addon', import.meta.url))
@@ -103,7 +129,7 @@ function replacePreGyp(folder: string) {
 async function npm(args: readonly string[], cwd: string, signal: AbortSignal | undefined) {
   const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   await runProgram('npm', [...args, ...quiet, '--prefix', cwd], { cwd, signal }).catch((cause) => {
-    if (cause.isMissing) throw new UserError('there is no npm to fetch tfjs-node with', { hint: 'install npm' })
+    if (cause.isMissing) throw new UserError('there is no npm to fetch tfjs-node with', { hint: npmHint })
     throw new UserError(`npm could not fetch tfjs-node (npm ${args.join(' ')})`, {
       hint: 'check the network, and the output of npm config get registry',
       cause,

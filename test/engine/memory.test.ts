@@ -7,7 +7,7 @@ afterEach(() => void vi.restoreAllMocks())
 
 /** The memory of native TensorFlow on a card with so many MiB. */
 const onCard = (total: string, free: string, capability = '8.6') =>
-  backendMemory('tensorflow', parseCards(`1, GPU-1, A card, 550.1, ${total}, ${free}, ${capability}`)[0])
+  backendMemory('tensorflow', parseCards(`1, GPU-1, 550.1, ${total}, ${free}, ${capability}, [N/A], A card`)[0])
 
 describe('the memory of a backend', () => {
   it('is that of the machine, or the limit of the process if that is smaller', () => {
@@ -49,7 +49,7 @@ describe('the memory of a backend', () => {
   })
 
   it('is not that of a card for the other backends', () => {
-    const [card] = parseCards('0, GPU-1, A card, 550.1, 8192, 8000, 8.6')
+    const [card] = parseCards('0, GPU-1, 550.1, 8192, 8000, 8.6, [N/A], A card')
     for (const backend of ['wasm', 'cpu'] as const) expect(backendMemory(backend, card)).not.toHaveProperty('card')
   })
 })

@@ -12,6 +12,8 @@ export type CardFields = {
   'memory.free': string
   /** Missing in drivers before 510. */
   compute_cap?: string
+  /** `[N/A]` where it is left out. */
+  'mig.mode.current'?: string
 }
 
 const uuid = (digit: number) => `GPU-${`${digit}`.repeat(8)}-d33d-2b2c-524d-9e3d8d2b8a7${digit}`
@@ -73,10 +75,10 @@ export const cards = {
 export function fakeNvidiaSmi(...cards: CardFields[]): string {
   const source = `const cards = ${JSON.stringify(cards.map((card, index) => ({ index, ...card })))}
 const fields = process.argv.find((arg) => arg.startsWith('--query-gpu=')).slice(12).split(',')
-const unknown = cards.length > 0 && fields.find((field) => !(field in cards[0]))
+const unknown = cards.length > 0 && fields.find((field) => !(field in cards[0]) && field !== 'mig.mode.current')
 if (unknown) console.log(\`Field "\${unknown}" is not a valid field to query.\`)
 else if (cards.length === 0) console.log('No devices were found')
-else for (const card of cards) console.log(fields.map((field) => card[field]).join(', '))
+else for (const card of cards) console.log(fields.map((field) => card[field] ?? '[N/A]').join(', '))
 process.exitCode = unknown ? 2 : cards.length === 0 ? 6 : 0
 `
   return fakeProgram(`#!${process.execPath}\n${source}`)

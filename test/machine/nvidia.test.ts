@@ -9,14 +9,15 @@ afterEach(() => void vi.unstubAllEnvs())
 
 const emptyFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-nvidia-'))
 /** The cards that a fake nvidia-smi reports. */
-const reported = (...list: CardFields[]) => readCards({ programs: [join(fakeNvidiaSmi(...list), 'nvidia-smi')] })
+const reported = async (...list: CardFields[]) =>
+  (await readCards({ programs: [join(fakeNvidiaSmi(...list), 'nvidia-smi')] })).cards
 
 const gib = 2 ** 30
 
 describe('the graphics cards of a machine', () => {
   it('are found with nvidia-smi on the PATH', async () => {
     vi.stubEnv('PATH', fakeNvidiaSmi(cards.rtx3070, cards.rtx4090))
-    expect(await readCards({ driverFolder: emptyFolder() })).toEqual([
+    expect((await readCards({ driverFolder: emptyFolder() })).cards).toEqual([
       {
         index: 0,
         name: 'NVIDIA GeForce RTX 3070',
@@ -33,7 +34,7 @@ describe('the graphics cards of a machine', () => {
   it('are none without a driver, and with a driver that finds none', async () => {
     vi.stubEnv('PATH', emptyFolder())
     const sources = { programs: ['nvidia-smi'], driverFolder: join(emptyFolder(), 'none') }
-    expect(await readCards(sources)).toEqual([])
+    expect(await readCards(sources)).toEqual({ cards: [] })
     expect(await reported()).toEqual([])
   })
 
@@ -55,12 +56,60 @@ describe('the graphics cards of a machine', () => {
   })
 
   it('are listed between messages of nvidia-smi', async () => {
-    const csv = 'Warning: infoROM is corrupted\n1, GPU-1, A card, 550.1, 100, 90, 8.0\n2, , [Unknown Error], , , ,\n'
+    const csv =
+      'Warning: infoROM is corrupted\n1, GPU-1, 550.1, 100, 90, 8.0, [N/A], A card\n2, , , , , , , [Unknown Error]\n'
     const program = join(fakeProgram(`#!/bin/sh\necho '${csv}'\n`), 'nvidia-smi')
-    expect(await readCards({ programs: [program] })).toEqual([
-      expect.objectContaining({ index: 1, name: 'A card', freeBytes: 90 * 2 ** 20 }),
-      { index: 2, name: '[Unknown Error]' },
-    ])
+    expect(await readCards({ programs: [program] })).toEqual({
+      cards: [
+        expect.objectContaining({ index: 1, name: 'A card', freeBytes: 90 * 2 ** 20 }),
+        { index: 2, name: '[Unknown Error]' },
+      ],
+    })
+  })
+
+  it('may have names with commas, which change nothing else', async () => {
+    const [card] = await reported({ ...cards.rtx3070, name: 'A card, revised, 8.0' })
+    expect(card).toMatchObject({ name: 'A card, revised, 8.0', driver: '535.183.01', computeCapability: '8.6' })
+  })
+
+  it('have no known memory if they are divided into parts', async () => {
+    const [card] = await reported({ ...cards.rtx4090, 'mig.mode.current': 'Enabled' })
+    expect(card).toMatchObject({ isPartitioned: true, computeCapability: '8.9' })
+    expect(card).not.toHaveProperty('totalBytes')
+    expect((await reported({ ...cards.rtx4090, 'mig.mode.current': 'Disabled' }))[0]).not.toHaveProperty(
+      'isPartitioned',
+    )
+  })
+
+  it.each<[what: string, script: string, failure: string]>([
+    [
+      'that fails',
+      `echo "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"; exit 9`,
+      "nvidia-smi fails: NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.",
+    ],
+    [
+      'that fails without an exit code',
+      'echo "Failed to initialize NVML"',
+      'nvidia-smi fails: Failed to initialize NVML',
+    ],
+    ['that prints without end', 'yes', 'nvidia-smi fails: '],
+  ])('are not said to be none with an nvidia-smi %s', async (_, script, failure) => {
+    const program = join(fakeProgram(`#!/bin/sh\n${script}\n`), 'nvidia-smi')
+    const reading = await readCards({ programs: [program], driverFolder: emptyFolder() })
+    expect(reading).toEqual({ cards: [], failure: expect.stringContaining(failure) })
+    expect(reading.failure?.length).toBeLessThan(400)
+  })
+
+  it('have the version of an open driver', async () => {
+    const driverFolder = emptyFolder()
+    writeFileSync(
+      join(driverFolder, 'version'),
+      'NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  560.35.03  Release Build  (dvs-builder)\n',
+    )
+    mkdirSync(join(driverFolder, 'gpus', '0000:01:00.0'), { recursive: true })
+    writeFileSync(join(driverFolder, 'gpus', '0000:01:00.0', 'information'), 'Model: \t\t NVIDIA H100\n')
+    const { cards } = await readCards({ programs: [join(emptyFolder(), 'nvidia-smi')], driverFolder })
+    expect(cards).toMatchObject([{ name: 'NVIDIA H100', driver: '560.35.03' }])
   })
 
   it('are found in the files of the driver if nvidia-smi is missing, fails, or does not answer', async () => {
@@ -85,10 +134,15 @@ describe('the graphics cards of a machine', () => {
       '#!/bin/sh\necho "Failed to initialize NVML: Driver/library version mismatch"\nexit 18\n',
     )
     const silent = fakeProgram('#!/bin/sh\ntrap "" TERM\necho called >> "$(dirname "$0")/calls"\nsleep 30\n') // its child keeps the output open
-    for (const folder of [emptyFolder(), failing])
-      expect(await readCards({ programs: [join(folder, 'nvidia-smi')], driverFolder })).toEqual(expected)
+    const inFolder = (folder: string) => readCards({ programs: [join(folder, 'nvidia-smi')], driverFolder })
+    expect(await inFolder(emptyFolder())).toEqual({ cards: expected })
+    const failure = 'nvidia-smi fails: Failed to initialize NVML: Driver/library version mismatch'
+    expect(await inFolder(failing)).toEqual({ cards: expected, failure })
     const sources = { programs: [join(silent, 'nvidia-smi')], driverFolder, timeoutSeconds: 0.3 }
-    expect(await readCards(sources)).toEqual(expected)
+    expect(await readCards(sources)).toEqual({
+      cards: expected,
+      failure: expect.stringMatching(/nvidia-smi did not answer within 0\.3 s$/),
+    })
     expect(readFileSync(join(silent, 'calls'), 'utf8')).toBe('called\n') // once: each call takes as long as it may
   }, 20_000)
 })

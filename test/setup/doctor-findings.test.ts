@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { findingsTable } from '../../src/cli/doctor.ts'
+import { cudaWheel } from '../../src/machine/nvidia.ts'
 import type { CardFacts, DoctorReport } from '../../src/setup/doctor.ts'
 import { type Finding, findings } from '../../src/setup/doctor-findings.ts'
 
@@ -16,6 +17,7 @@ const bare: DoctorReport = {
     name: 'wasm',
     description: 'WebAssembly, one thread',
     notices: [],
+    warnings: [],
     passedOver: [{ name: 'tensorflow', reason: 'no native TensorFlow is set up' }],
   },
   products: {
@@ -35,6 +37,7 @@ const native: Partial<DoctorReport> = {
     name: 'tensorflow',
     description: 'TensorFlow 2.21.0 on the CPU, from a test',
     notices: [],
+    warnings: [],
     passedOver: [],
   },
   native: { version: '2.21.0', device: 'CPU', hasGraphs: true, hasFusedOps: true },
@@ -59,9 +62,36 @@ describe('the doctor reports', () => {
   })
 
   it('each suggestion only once', () => {
-    const reason = 'TensorFlow was set up with /x, which is gone: run ltx-a2a setup-tensorflow again'
-    const backend = { ...bare.backend, passedOver: [{ name: 'tensorflow', reason }] } as DoctorReport['backend']
-    expect(finding('Backend', { backend })?.meaning).toBe(reason)
+    const reason = 'TensorFlow was set up with /x, which is gone'
+    const meaningOf = (hint: string) => {
+      const passedOver = [{ name: 'tensorflow', reason, hint }]
+      return finding('Backend', { backend: { ...bare.backend, passedOver } as DoctorReport['backend'] })?.meaning
+    }
+    const again = 'run ltx-a2a setup-tensorflow again'
+    expect(meaningOf(again)).toBe(`${reason}; ${again}`)
+    expect(meaningOf('set LTX_A2A_DATA')).toBe(`${reason}; set LTX_A2A_DATA`)
+    expect(meaningOf('run ltx-a2a setup-tensorflow')).toBe(`${reason}; for the 22B model: ltx-a2a setup-tensorflow`)
+  })
+
+  it('what setup-tensorflow needs first', () => {
+    const setUp = { failure: 'there is no C++ compiler', hint: 'install one: sudo apt install g++' }
+    expect(finding('Set-up', { setUp })).toEqual({
+      about: 'Set-up',
+      found: setUp.failure,
+      grade: 'poor',
+      meaning: 'for ltx-a2a setup-tensorflow: install one: sudo apt install g++',
+    })
+    expect(finding('Set-up')).toBeUndefined()
+  })
+
+  it('the precision, and how to change it', () => {
+    expect(finding('Precision', { ...native, precision: { name: 'bfloat16' } })).toMatchObject({
+      found: 'bfloat16 products',
+      meaning: 'LTX_A2A_PRECISION=float32 changes it',
+    })
+    expect(finding('Precision', { precision: { name: 'float32' } })?.meaning).toBe('the only one of wasm')
+    const wrong = { failure: 'LTX_A2A_PRECISION is foo', hint: 'choose one of bfloat16, half, float32' }
+    expect(finding('Precision', { precision: wrong })).toMatchObject({ grade: 'poor', found: wrong.failure })
   })
 
   it('that an addon without graphs runs op by op', () => {
@@ -91,12 +121,23 @@ describe('the doctor reports', () => {
   })
 
   it('the minimum duration of a step at the measured speed', () => {
-    expect(finding('float32 products')?.meaning).toContain('takes 100 s or more')
-    expect(finding('bfloat16 products', native)).toMatchObject({
+    const precision = { name: 'bfloat16' } as const
+    expect(finding('float32 products', { ...native, precision })?.meaning).toBe(
+      'not used; with LTX_A2A_PRECISION=float32 a step of the 22B model, 5 s, takes 12 s or more',
+    )
+    expect(finding('bfloat16 products', { ...native, precision })).toMatchObject({
       found: '1,800 GFLOP/s',
       meaning: expect.stringContaining('takes 2.0 s or more'),
     })
     expect(finding('bfloat16 products')).toMatchObject({ grade: 'fair', found: 'only native' })
+  })
+
+  it('that WebAssembly has too little memory for the 22B model, without a duration', () => {
+    expect(finding('float32 products')?.meaning).toBe(
+      'not for the 22B model: its weights take 6.60 GB, and WebAssembly has at most 4.29 GB of memory',
+    )
+    const backend = { ...bare.backend, name: 'cpu' } as DoctorReport['backend']
+    expect(finding('float32 products', { backend })?.meaning).toContain('takes 100 s or more')
   })
 
   it('that the processor emulates a number format', () => {
@@ -121,6 +162,15 @@ describe('the doctor reports', () => {
 
   it('that there is no graphics card', () => {
     expect(finding('Graphics card')).toMatchObject({ found: 'no NVIDIA card', meaning: '' })
+    expect(finding('Graphics card', { ...native, cudaBuild: cudaWheel })?.meaning).toContain('docker run --gpus all')
+  })
+
+  it('that nvidia-smi fails, with and without cards', () => {
+    const cardFailure = 'nvidia-smi fails: Failed to initialize NVML'
+    const row = { found: cardFailure, grade: 'poor', meaning: expect.stringContaining('restart the machine') }
+    expect(finding('Graphics card', { cardFailure })).toMatchObject(row)
+    const rows = findings({ ...bare, cardFailure, graphicsCards: [{ ...card, obstacle: 'it is hidden' }] })
+    expect(rows.filter(({ about }) => about === 'Graphics card')).toMatchObject([{ grade: 'poor' }, row])
   })
 
   it('that a graphics card is used, with its memory', () => {
@@ -145,28 +195,21 @@ describe('the doctor reports', () => {
   it('that a graphics card is not used, why, and the command that would use it', () => {
     const meaningOf = (facts: Partial<CardFacts>, report: Partial<DoctorReport> = native) =>
       finding('Graphics card', { ...report, graphicsCards: [{ ...card, ...facts }] })?.meaning
-    const command = 'not used: ltx-a2a setup-tensorflow sets up a TensorFlow that uses it'
-    expect(meaningOf({})).toBe(command)
-    expect(meaningOf({}, {})).toBe(command) // wasm, because no native TensorFlow starts
-    const wasm = { backend: { ...bare.backend, passedOver: [] } as DoctorReport['backend'] }
-    expect(meaningOf({}, wasm)).toBe('not used: the backend is wasm')
-    expect(meaningOf({ isVisible: false })).toBe('not used: hidden by CUDA_VISIBLE_DEVICES')
-    expect(meaningOf({ obstacle: 'its driver is too old' })).toBe('not used: its driver is too old')
+    const [obstacle, remedy] = ['the TensorFlow that is set up is for the CPU', 'ltx-a2a setup-tensorflow']
+    expect(meaningOf({ obstacle, remedy })).toBe(`not used: ${obstacle}; ${remedy}`)
+    expect(meaningOf({ obstacle, remedy, totalBytes: 8e9 })).toBe(
+      `not used: ${obstacle}; ${remedy}; the 22B model needs about 12.00 GB`,
+    )
+    expect(meaningOf({ obstacle: 'its driver is too old', totalBytes: 8e9 })).toBe('not used: its driver is too old')
     expect(meaningOf({}, onGpu)).toBe('a part of a card is used, of unknown memory')
   })
 
-  it('each of several graphics cards', () => {
-    const graphicsCards = [
-      { ...card, name: 'RTX 3070' },
-      { ...card, index: 1, isUsed: true },
-      { ...card, index: 2, name: 'RTX 5090', obstacle: 'it is too new' },
-    ]
-    const rows = findings({ ...bare, ...onGpu, graphicsCards }).filter(({ about }) => about === 'Graphics card')
-    expect(rows.map(({ found, meaning }) => [found.split(',')[1], meaning])).toEqual([
-      [' RTX 3070', 'not used: CUDA_VISIBLE_DEVICES=0 chooses it instead of GPU 1'],
-      [' H200', ''],
-      [' RTX 5090', 'not used: it is too new'],
-    ])
+  it('that a graphics card is divided into parts', () => {
+    const { totalBytes: _, freeBytes: __, ...facts } = card
+    const graphicsCards = [{ ...facts, isPartitioned: true, isUsed: true }]
+    expect(finding('Graphics card', { ...onGpu, graphicsCards })?.found).toBe(
+      'GPU 0, H200, divided into parts (MIG), whose memory is not known',
+    )
   })
 
   it('that ffmpeg without rubberband uses atempo', () => {

@@ -42,6 +42,12 @@ describe('the doctor', () => {
     expect(base).toMatchObject({ isBundled: true, blocks: expect.any(Number) })
   })
 
+  it('names the precision, and what setup-tensorflow lacks', async () => {
+    const { precision, setUp } = await report(['--backend', 'wasm'], { CXX: '/nowhere/c++' })
+    expect(precision).toEqual({ name: 'float32' })
+    expect(setUp).toMatchObject({ failure: expect.stringContaining('CXX is /nowhere/c++, which does not run') })
+  })
+
   it('stops when the signal is aborted', async () => {
     const stopped = examineMachine({ backend: 'wasm' }, { signal: AbortSignal.abort() })
     await expect(stopped).rejects.toMatchObject({ name: 'Interrupted' })
@@ -67,7 +73,16 @@ describe('the doctor', () => {
       )
       const { backend } = await report([], { LTX_A2A_DATA: broken })
       expect(backend.name).toBe('wasm')
-      expect(backend.passedOver?.[0]?.reason).toMatch(/^TensorFlow was set up for tfjs 3\.0\.0, not /)
+      expect(backend.passedOver?.[0]).toMatchObject({
+        reason: expect.stringMatching(/^TensorFlow was set up for tfjs 3\.0\.0, not /),
+        hint: 'run ltx-a2a setup-tensorflow again',
+      })
+      expect(backend.warnings).toEqual([
+        {
+          message: expect.stringMatching(/^native TensorFlow is not used: TensorFlow was set up for tfjs 3\.0\.0/),
+          hint: 'run ltx-a2a setup-tensorflow again',
+        },
+      ])
     },
   )
 })

@@ -158,12 +158,21 @@ describe('TensorFlow for CUDA', () => {
     server.add(cublas('12.5.3.2'), await wheelBytes(cublasFiles))
     expect(await obtain({ device: 'CUDA', driver: '550.54' })).toBe('tensorflow-9.0.0')
     await expect(obtain({ device: 'CUDA', driver: '470.1' })).rejects.toThrow(
-      'no TensorFlow for CUDA runs on the driver 470.1',
+      'the driver 470.1 is too old for the CUDA of TensorFlow 9.1.0, 9.0.0, which needs 525.60.13 or later',
     )
   })
 })
 
 describe('an error of one sentence comes from', () => {
+  it('a TensorFlow without an extra for CUDA', async () => {
+    await addCuda('9.0.0', [])
+    await expect(obtain({ device: 'CUDA', driver: '550.54' })).rejects.toMatchObject({
+      name: 'UserError',
+      message: 'TensorFlow 9.0.0 asks for no libraries of NVIDIA: it has no extra and-cuda',
+      hint: expect.stringContaining('--cpu'),
+    })
+  })
+
   it('an index without a wheel for this system', async () => {
     server.add('tensorflow_cpu-9.0.0-cp312-cp312-win_amd64.whl', await wheelBytes({}))
     server.add('tensorflow_cpu-9.0.0-cp312-cp312-manylinux_2_35_x86_64.whl', await wheelBytes({}))

@@ -3,13 +3,23 @@
  * skipped. They need the npm registry and a C++ compiler.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, symlinkSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { devNull, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { makePrebuilt } from '../../scripts/build-addon.ts'
 import { bytesIn, hasWideVectors } from '../../src/machine/hardware.ts'
 import { lockFolder } from '../../src/platform/lock.ts'
+import type { ProgressEvent } from '../../src/platform/progress.ts'
 import type { DoctorReport } from '../../src/setup/doctor.ts'
 import { setUpTensorFlow } from '../../src/setup/tensorflow.ts'
 import { inFolder, ltxA2a } from '../cli/bin.ts'
@@ -71,7 +81,7 @@ describe.skipIf(tensorflow === '')(
       const prebuilt = newFolder()
       await makePrebuilt(tensorflow, prebuilt)
       const messages: string[] = []
-      const { products } = await inFolder({ env: { PATH: pathWith('node', 'npm', 'tar', 'gzip'), CXX: '' } }, () =>
+      const { products } = await inFolder({ env: { PATH: pathWith('node', 'npm', 'tar'), CXX: '' } }, () =>
         setUpTensorFlow(
           { from: tensorflow, dataFolder: data, prebuilt },
           { onEvent: (event) => void (event.type === 'info' && messages.push(event.message)) },
@@ -122,17 +132,39 @@ function archiveOf(tensorflow: string): string {
   return archive
 }
 
+/** A PATH with only these programs, which are scripts. */
+function programs(scripts: Record<string, string>): string {
+  const folder = newFolder()
+  for (const [name, script] of Object.entries(scripts))
+    writeFileSync(join(folder, name), `#!/bin/sh\nPATH=/usr/bin:/bin\n${script}\n`, { mode: 0o755 })
+  return folder
+}
+
+function writeFile(path: string) {
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, '')
+}
+
+const libraryName = process.platform === 'darwin' ? 'libtensorflow_cc.2.dylib' : 'libtensorflow_cc.so.2'
+
 describe('setup-tensorflow', () => {
   const failing = (args: string[], env: Record<string, string> = {}) =>
     ltxA2a(['setup-tensorflow', ...args], { env: { LTX_A2A_DATA: newFolder(), ...env } })
 
   it.each([
     ['a missing folder', ['--from', '/nowhere/tensorflow'], '/nowhere/tensorflow does not exist'],
-    ['a file that is not an archive', ['--from', process.execPath], 'is neither a .tar.gz nor a .whl'],
+    ['a file that is not an archive', ['--from', process.execPath], 'is neither a folder nor a .tar.gz or a .whl'],
+    [
+      'a URL',
+      ['--from', 'https://x.test/tf.whl'],
+      '--from takes a folder or a file, not the URL https://x.test/tf.whl',
+    ],
     ['a Python that does not run', ['--python', '/nowhere/python'], '--python /nowhere/python does not run'],
     ['a Python without TensorFlow', ['--python', process.execPath], 'has no tensorflow package with its C headers'],
     ['both --undo and --from', ['--undo', '--from', 'x'], 'both --undo and --from were given'],
     ['both --undo and --cuda', ['--undo', '--cuda'], 'both --undo and --cuda were given'],
+    ['both --undo and --gpu', ['--undo', '--gpu'], 'both --undo and --cuda were given'],
+    ['both --cpu and --gpu', ['--cpu', '--gpu'], 'both --cpu and --cuda were given'],
     ['both --cpu and --cuda', ['--cpu', '--cuda'], 'both --cpu and --cuda were given'],
     ['both --from and --cuda', ['--from', 'x', '--cuda'], 'both --from and --cuda were given'],
     ['both --from and --python', ['--from', 'x', '--python', 'y'], 'both --from and --python were given'],
@@ -146,14 +178,15 @@ describe('setup-tensorflow', () => {
     const server = await servePackages()
     server.add(`tensorflow_cpu-9.0.0-cp312-cp312-${wheelTag}.whl`, await wheelBytes(tensorflowFiles))
     const data = newFolder()
-    const env = { PATH: '/nowhere', CXX: process.execPath, PIP_INDEX_URL: server.index.href, PIP_CONFIG_FILE: devNull }
+    const PATH = programs({ npm: '[ "$1" = --version ]', tar: 'exit 0' })
+    const env = { PATH, CXX: process.execPath, PIP_INDEX_URL: server.index.href, PIP_CONFIG_FILE: devNull }
     const { code, stderr } = await failing(['--cpu'], { LTX_A2A_DATA: data, ...env })
     await server.close()
     expect(stderr).toContain('TensorFlow for the CPU: --cpu\n')
     expect(stderr).toContain(`To download from ${server.index.host}: tensorflow-cpu 9.0.0, `)
-    expect(stderr).toMatch(/error: there is no npm to fetch tfjs-node with\n {2}hint: install npm\n$/)
+    expect(stderr).toContain('error: npm could not fetch tfjs-node')
     expect(code).toBe(2)
-    expect(readdirSync(data)).toEqual(['downloads'])
+    expect(readdirSync(data)).toEqual(['tensorflow-downloads'])
     expect(await ltxA2a(['setup-tensorflow', '--undo'], { env: { LTX_A2A_DATA: data } })).toMatchObject({ code: 0 })
     expect(readdirSync(data)).toEqual([])
   })
@@ -175,15 +208,78 @@ describe('setup-tensorflow', () => {
       hint: 'run the same command again: a download continues where it stopped',
     })
     await server.close()
-    expect(readdirSync(dataFolder)).toEqual(['downloads'])
+    expect(readdirSync(dataFolder)).toEqual(['tensorflow-downloads'])
   })
 
   it('does not download where another setup does', async () => {
     const data = newFolder()
-    const lock = lockFolder(join(data, 'downloads'))
+    const lock = lockFolder(join(data, 'tensorflow-downloads'))
     const { code, stderr } = await failing(['--cpu'], { LTX_A2A_DATA: data, CXX: process.execPath })
     lock.release()
     expect([code, stderr]).toEqual([2, expect.stringContaining(`downloads is being written by process ${process.pid}`)])
+  })
+
+  it.each([
+    ['npm', { tar: 'exit 0' }, 'error: there is no npm to fetch tfjs-node with\n  hint: install npm'],
+    ['tar', { npm: 'exit 0' }, 'error: there is no tar to unpack tfjs-node with\n  hint: install tar'],
+    ['C++ compiler', { npm: 'exit 0', tar: 'exit 0' }, 'error: there is no C++ compiler to build the addon with'],
+  ])('without a %s says so before it downloads anything', async (_, present, message) => {
+    const data = newFolder()
+    const { code, stderr } = await failing(['--cpu'], { LTX_A2A_DATA: data, PATH: programs(present), CXX: '' })
+    expect([code, stderr]).toEqual([2, expect.stringContaining(message)])
+    expect(readdirSync(data)).toEqual([])
+  })
+
+  it('stops while a program does not answer', async () => {
+    const controller = new AbortController()
+    const onEvent = (event: ProgressEvent) => {
+      if (event.type === 'stage') setTimeout(() => controller.abort(), 100)
+    }
+    const python = join(programs({ python: 'exec sleep 100' }), 'python')
+    const settingUp = inFolder({ env: { CXX: process.execPath } }, () =>
+      setUpTensorFlow({ python, dataFolder: newFolder() }, { signal: controller.signal, onEvent }),
+    )
+    await expect(settingUp).rejects.toMatchObject({ name: 'Interrupted' })
+  })
+
+  it.each([
+    ['a folder that does not exist', 'echo /nowhere/tensorflow'],
+    ['text that is not a path', 'printf "a\\0b"'],
+    ['nothing', 'exit 0'],
+    ['nothing, and fails', 'exit 1'],
+  ])('refuses a Python that prints %s', async (_, script) => {
+    const python = join(programs({ python: `[ "$1" = --version ] && exit 0\n${script}` }), 'python')
+    const { code, stderr } = await failing(['--python', python])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('has no tensorflow package with its C headers')])
+  })
+
+  it.each([
+    ['LTX_A2A_THREADS', '99'],
+    ['LTX_A2A_PRECISION', 'foo'],
+  ])('refuses a wrong %s before it downloads anything', async (name, value) => {
+    const { code, stderr } = await failing(['--cpu'], { PATH: '/nowhere', [name]: value })
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`${name} is ${value}`)])
+  })
+
+  it('refuses a TensorFlow whose path has a colon', async () => {
+    const folder = join(newFolder(), 'a:b')
+    for (const file of ['include/tensorflow/c/eager/c_api.h', libraryName]) writeFile(join(folder, file))
+    const { code, stderr } = await failing(['--from', folder], { CXX: process.execPath })
+    expect([code, stderr]).toEqual([2, expect.stringContaining('has a colon in its path')])
+  })
+
+  it('refuses a folder whose lib is a file', async () => {
+    const folder = newFolder()
+    writeFile(join(folder, 'lib'))
+    const { code, stderr } = await failing(['--from', folder], { CXX: process.execPath })
+    expect([code, stderr]).toEqual([2, expect.stringContaining('holds no TensorFlow with its C headers')])
+  })
+
+  it.skipIf(!existsSync('/proc/self'))('refuses a data folder that cannot be created', needs('/proc'), async () => {
+    for (const args of [['--cpu'], ['--from', newFolder()]]) {
+      const { code, stderr } = await failing(args, { LTX_A2A_DATA: '/proc/x', CXX: process.execPath })
+      expect([code, stderr]).toEqual([2, expect.stringMatching(/\/proc.*\n {2}hint: set LTX_A2A_DATA/)])
+    }
   })
 
   it('refuses unknown instructions before it compiles anything', async () => {
