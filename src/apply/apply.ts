@@ -1,8 +1,9 @@
 /** Transforms whole recordings with LoRAs: reads one after the other, and writes a file for each. */
 import { extname } from 'node:path'
 import { allowedRate } from '../audio/encode.ts'
+import { findFfmpeg } from '../audio/ffmpeg.ts'
 import { defaultLimits, type Limits } from '../config/limits.ts'
-import { type ApplyOptions, type ApplySettings, resolveApplySettings } from '../config/settings.ts'
+import { type ApplyOptions, type ApplySettings, modelInputs, resolveApplySettings } from '../config/settings.ts'
 import { type BaseModel, openBase } from '../model/base-model.ts'
 import { openFile } from '../net/download.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
@@ -47,18 +48,15 @@ export async function apply(options: ApplyOptions, runOptions: ApplyRunOptions =
   return applyToRecordings(resolveApplySettings({ options }), runOptions)
 }
 
-/** `apply` with settings that were resolved before. @param modelInputs the files of the model, which are never overwritten. */
-export async function applyToRecordings(
-  settings: ApplySettings,
-  runOptions: ApplyRunOptions,
-  modelInputs: readonly (string | undefined)[] = [],
-): Promise<ApplyResult> {
+/** `apply` with settings that were resolved before. */
+export async function applyToRecordings(settings: ApplySettings, runOptions: ApplyRunOptions): Promise<ApplyResult> {
   const reporter = createReporter<ApplyEvent>(runOptions)
+  await findFfmpeg() // rather than report every recording as unreadable
   const recordings = await findRecordings(settings)
   const inputs = [
     ...recordings.map(({ location }) => location),
     ...settings.loras.map(({ path }) => path),
-    ...modelInputs,
+    ...modelInputs(settings),
   ]
   const jobs = recordings.map((recording) => {
     requireRate(recording.out, settings.sampleRate)
@@ -88,6 +86,12 @@ function requireRate(out: string, sampleRate: number | undefined) {
     })
 }
 
+/** @throws the error itself where it is not one of the system, such as a missing permission. */
+function systemError(error: unknown): { message: string; hint?: string } {
+  if (!(error instanceof Error) || typeof (error as NodeJS.ErrnoException).syscall !== 'string') throw error
+  return { message: error.message.replace(/^[A-Z]+: /, '') }
+}
+
 type Job = { recording: Recording; file: OutputFile }
 
 type Context = { settings: ApplySettings; limits: Limits }
@@ -104,6 +108,7 @@ async function applyWith(
   const results: ApplyResult['recordings'] = []
   let session: Session | undefined
   const transform = async ({ recording, file }: Job, title: string): Promise<RecordingEvent['status']> => {
+    if (recording.problem) throw new UserError(recording.problem.message, { hint: recording.problem.hint })
     const source = await openFile(recording.location, { limits, signal: reporter.signal })
     try {
       const key = await keyOf(source.path)
@@ -166,7 +171,6 @@ const defaultWindowSeconds = 5
 
 /** @throws the error itself where it is not about one recording. */
 function failure(error: unknown, recording: { input: string; output: string }): Omit<RecordingEvent, 'type'> {
-  if (!(error instanceof UserError)) throw error
-  const { message, hint } = error
+  const { message, hint } = error instanceof UserError ? error : systemError(error)
   return { ...recording, status: 'failed', message, ...(hint !== undefined && { hint }) }
 }

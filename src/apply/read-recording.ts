@@ -54,7 +54,7 @@ export async function readRecording(path: string, options: ReadOptions): Promise
     },
   })
   if (samples < shortestReferenceSeconds * sampleRate)
-    throw new UserError(`${name} has only ${(samples / sampleRate).toFixed(3)} s`, {
+    throw new UserError(`${name} has only ${(Math.floor((1000 * samples) / sampleRate) / 1000).toFixed(3)} s`, {
       hint: `a recording needs at least ${shortestReferenceSeconds} s`,
     })
   if (resampler) blocks.push(resampler.finish())

@@ -48,7 +48,7 @@ export async function transformFile(path: string, job: FileJob, reporter: Report
       if (sampleRate === undefined && rate !== sound.sampleRate)
         reporter.info(`${file.path} has ${rate} Hz: ${extension} files cannot have ${sound.sampleRate} Hz`)
       const software = `${marker} ${key}`
-      const writer = await openSoundWriter(temporary, { extension, sampleRate: rate, software })
+      const writer = await openSoundWriter(temporary, { extension, sampleRate: rate, software, name: file.path })
       try {
         const clipped = await writeResult(session.transform(sound.reference), writer, { sound, rate, mix, dry })
         if (clipped > 0)

@@ -4,9 +4,10 @@ import { extname } from 'node:path'
 import type { Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
 import { makeTempFolder } from '../platform/files.ts'
+import { demuxers } from './decode.ts'
 import { openFfmpegInput, runFfmpeg } from './ffmpeg.ts'
 import { encodeWav } from './wav.ts'
-import { interleave, type Waveform } from './waveform.ts'
+import { interleave, sampleCount, type Waveform } from './waveform.ts'
 
 type Format = {
   /** ffmpeg's muxer. */
@@ -21,7 +22,8 @@ type Format = {
   codec24?: readonly string[]
 }
 
-const opusRates = [8000, 12_000, 16_000, 24_000, 48_000]
+/** Opus always decodes to 48 kHz, and some versions of ffmpeg shift what has another rate. */
+const opusRates = [48_000]
 const mp3Rates = [8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000]
 const aacRates = [...mp3Rates, 64_000, 88_200, 96_000]
 
@@ -92,37 +94,72 @@ const comment = (software: string) => ['-metadata', `comment=${software}`]
 
 /** A sound file that is written piece by piece, so that its length does not matter. */
 export type SoundWriter = {
-  /** @throws UserError when the disk is full or ffmpeg lacks the encoder. */
+  /** @throws UserError when the file cannot be written. */
   write(piece: Waveform): Promise<void>
-  /** Completes the file. @throws as `write` does. */
+  /** Completes the file, and reads it again: ffmpeg does not notice every failure. @throws UserError when it is not complete. */
   finish(): Promise<void>
   /** Stops writing; the file is incomplete. */
   discard(): Promise<void>
 }
 
-/**
- * Starts a stereo sound file. Samples have 24 bits in formats that preserve them.
- * @param extension decides the format, whatever the name of the file.
- * @param sampleRate of all pieces. The file has another one only where its format does not allow this one.
- * @param software as for `soundEncoder`.
- */
+export type SoundWriterOptions = {
+  /** Decides the format, whatever the name of the file. */
+  extension: string
+  /** Of all pieces; one that `allowedRate` returns. */
+  sampleRate: number
+  /** As for `soundEncoder`. */
+  software: string
+  /** What the file is called in messages; the path by default. */
+  name?: string
+}
+
+/** Starts a stereo sound file. Samples have 24 bits in formats that preserve them. */
 export async function openSoundWriter(
   path: string,
-  { extension, sampleRate, software }: { extension: string; sampleRate: number; software: string },
+  { extension, sampleRate, software, name = path }: SoundWriterOptions,
 ): Promise<SoundWriter> {
   const { muxer, codec, codec24 } = formatOf(extension)
   const input = ['-f', 'f32le', '-ar', String(sampleRate), '-ac', '2', '-i', 'pipe:0']
   const output = [...(codec24 ?? codec), '-f', muxer, ...comment(software), '-bitexact', path]
   const ffmpeg = await openFfmpegInput([...input, ...output])
+  let samples = 0
+  const unwritable = (cause: unknown) =>
+    lacksEncoder(cause)
+      ? cannotWrite(extension, cause)
+      : new UserError(`${name} cannot be written`, { hint: 'check the free space on the disk', cause })
   const withReason = (work: Promise<void>) =>
     work.catch((cause) => {
-      throw lacksEncoder(cause) ? cannotWrite(extension, cause) : new UserError(`${path} cannot be written`, { cause })
+      throw unwritable(cause)
     })
   return {
-    write: (piece) => withReason(ffmpeg.write(new Uint8Array(interleave(piece).buffer))),
-    finish: () => withReason(ffmpeg.end()),
+    write: async (piece) => {
+      samples += sampleCount(piece)
+      await withReason(ffmpeg.write(new Uint8Array(interleave(piece).buffer)))
+    },
+    finish: async () => {
+      await withReason(ffmpeg.end())
+      const written = await countSamples(path, extension).catch((cause) => {
+        throw unwritable(cause)
+      })
+      const missing = samples - written
+      if (missing > (codec24 ? 0 : lossyTolerance * sampleRate))
+        throw unwritable(new Error(`the file lacks ${missing} of ${samples} samples`))
+    },
     discard: ffmpeg.kill,
   }
+}
+
+/** In seconds. Decoders of lossy formats may drop a little at the end. */
+const lossyTolerance = 0.1
+
+async function countSamples(path: string, extension: string): Promise<number> {
+  let bytes = 0
+  const onOutput = (block: Uint8Array) => {
+    bytes += block.length
+  }
+  const input = ['-f', demuxers[extension] as string, '-i', `file:${path}`, '-map', '0:a:0']
+  await runFfmpeg([...input, '-ac', '2', '-f', 'f32le', 'pipe:1'], { onOutput })
+  return bytes / 2 / Float32Array.BYTES_PER_ELEMENT
 }
 
 const shortSilence: Waveform = { sampleRate: 48_000, channels: [new Float32Array(4800), new Float32Array(4800)] }

@@ -133,7 +133,7 @@ export async function openFfmpegInput(args: readonly string[]): Promise<FfmpegIn
   const end = async () => {
     child.stdin.end()
     const result = await child
-    if (result.failed) throw new FfmpegError(messages(), result.shortMessage)
+    if (result.failed) throw new FfmpegError(messages(), 'ffmpeg was stopped')
   }
   return {
     write: async (bytes) => {

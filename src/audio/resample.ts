@@ -29,7 +29,7 @@ export function openResampler(from: number, to: number, channels: number): Resam
   if (from === to) return { push: (block) => [...block], finish: empty }
   const filter = designFilter(from, to)
   const { step, phases } = filter
-  const reach = Math.max(...phases.map(({ offset, taps }) => Math.max(-offset, offset + taps.length)))
+  const reach = phases.reduce((most, { offset, taps }) => Math.max(most, -offset, offset + taps.length), 0)
   const margin = Math.ceil(reach / step) // in steps
   let input: Float32Array[] = empty()
   let context = 0 // the steps at the start of the input whose output is complete

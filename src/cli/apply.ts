@@ -5,7 +5,7 @@ import { applyParameters } from '../config/parameters.ts'
 import { resolveApplySettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
 import { countText } from '../platform/text.ts'
-import { addParameters, type CommandOptions, forceOption, modelInputs } from './options.ts'
+import { addParameters, type CommandOptions, forceOption } from './options.ts'
 import { runCommand } from './run-command.ts'
 
 export function addApply(program: Command) {
@@ -27,11 +27,7 @@ export function addApply(program: Command) {
         output.onEvent(event)
         if (event.type === 'recording' && event.status !== 'failed') output.result(event.output)
       }
-      const { recordings } = await applyToRecordings(
-        settings,
-        { signal, limits, force, onEvent },
-        modelInputs(settings),
-      )
+      const { recordings } = await applyToRecordings(settings, { signal, limits, force, onEvent })
       const failed = recordings.filter(({ status }) => status === 'failed')
       if (failed.length === 0) return
       const list = failed.map(({ message }) => `  ${message}`).join('\n')

@@ -1,16 +1,8 @@
 /** `ltx-a2a encode-captions`: the captions of a job as a file, for a machine without the text encoder. */
 import type { Command } from 'commander'
 import { encodeParameters } from '../config/parameters.ts'
-import { resolveEncodeSettings } from '../config/settings.ts'
-import {
-  addParameters,
-  addVideoFields,
-  type CommandOptions,
-  configOption,
-  forceOption,
-  modelInputs,
-  pathOption,
-} from './options.ts'
+import { modelInputs, resolveEncodeSettings } from '../config/settings.ts'
+import { addParameters, addVideoFields, type CommandOptions, configOption, forceOption, pathOption } from './options.ts'
 import { runCommand } from './run-command.ts'
 
 type EncodeFlags = CommandOptions & { config?: string; out: string; force?: true }

@@ -48,18 +48,6 @@ export function addParameters(command: Command, table: Parameters) {
 export const forceOption = () =>
   new Option('--force', 'replace an existing file that this command did not write').helpGroup('Output:')
 
-/** The files and folders of a model, which no output may replace. A list of files is written with commas between. */
-export const modelInputs = (settings: {
-  model?: string | undefined
-  textEncoder?: string | undefined
-  textEmbeddings?: string | undefined
-}) => [
-  settings.model,
-  ...(settings.model?.split(',').map((path) => path.trim()) ?? []),
-  settings.textEncoder,
-  settings.textEmbeddings,
-]
-
 const limitOption = () =>
   new Option('--limit <name=number>', `changes a limit; may be repeated (defaults: ${limitDefaults})`)
     .argParser(collect)

@@ -1,9 +1,9 @@
 /** `ltx-a2a preview`: a recording, a prompt and LoRAs become a sound file. */
 import type { Command } from 'commander'
 import { previewParameters } from '../config/parameters.ts'
-import { resolvePreviewSettings } from '../config/settings.ts'
+import { modelInputs, resolvePreviewSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
-import { addParameters, type CommandOptions, forceOption, modelInputs } from './options.ts'
+import { addParameters, type CommandOptions, forceOption } from './options.ts'
 import { runCommand } from './run-command.ts'
 
 export function addPreview(program: Command) {

@@ -306,3 +306,15 @@ function refuseSplitting({ splitInputIntoScenes }: { splitInputIntoScenes: boole
     hint: 'cut long recordings into matching _start and _end files beforehand, and leave it false',
   })
 }
+
+/** The files and folders of a model, which no output may replace. A list of files is written with commas between. */
+export const modelInputs = (settings: {
+  model?: string | undefined
+  textEncoder?: string | undefined
+  textEmbeddings?: string | undefined
+}) => [
+  settings.model,
+  ...(settings.model?.split(',').map((path) => path.trim()) ?? []),
+  settings.textEncoder,
+  settings.textEmbeddings,
+]

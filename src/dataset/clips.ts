@@ -60,14 +60,15 @@ export function trimClip(
   { seconds, normalize }: Pick<DatasetOptions, 'seconds' | 'normalize'>,
 ): Waveform {
   const trimmed = firstSamples(stereo, Math.floor(seconds * stereo.sampleRate))
-  const clip = withLength(Math.floor(seconds * clipSampleRate), resample(trimmed, clipSampleRate))
+  const clip = withLength(Math.floor(seconds * clipSampleRate), resample(trimmed, clipSampleRate), stereo.sampleRate)
   return normalize ? normalizePeak(clip) : clip
 }
 
 /** Makes a clip exactly `samples` long. Resampling gives one sample too many or, from below 16 kHz, up to 16000 / sampleRate too few, which become zeros. */
-function withLength(samples: number, { sampleRate, channels }: Waveform): Waveform {
+function withLength(samples: number, { sampleRate, channels }: Waveform, recordedRate: number): Waveform {
   const missing = samples - sampleCount({ sampleRate, channels })
-  if (missing > 16) throw new Error(`a fitted clip lacks ${missing} of ${samples} samples`)
+  if (missing > Math.max(16, Math.ceil(sampleRate / recordedRate)))
+    throw new Error(`a fitted clip lacks ${missing} of ${samples} samples`)
   const resized = channels.map((channel) => {
     const exact = new Float32Array(samples)
     exact.set(channel.subarray(0, samples))
@@ -96,7 +97,7 @@ export async function fitReference(
 ): Promise<Waveform> {
   const decoded = toStereo(await decodeAudio(path, { maxSeconds: seconds + spareSeconds, name, limits }))
   if (durationOf(decoded) < shortestReferenceSeconds)
-    throw new UserError(`${name} has only ${durationOf(decoded).toFixed(3)} s`, {
+    throw new UserError(`${name} has only ${(Math.floor(1000 * durationOf(decoded)) / 1000).toFixed(3)} s`, {
       hint: `a reference needs at least ${shortestReferenceSeconds} s`,
     })
   const samples = Math.floor(seconds * decoded.sampleRate)
@@ -153,6 +154,8 @@ export async function openClipStore(): Promise<ClipStore> {
   return {
     store,
     put: ({ name, caption, ...sides }) => {
+      if (stored.has(name))
+        throw new UserError(`a pair and a clip of another pair are both called ${name}`, { hint: 'rename the pair' })
       const [reference, target] = [sides.reference, sides.target].map((side) => ('path' in side ? side : store(side)))
       stored.set(name, { caption, reference: reference as StoredClip, target: target as StoredClip })
     },

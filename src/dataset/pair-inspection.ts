@@ -10,6 +10,8 @@ import { comparePair, type PairComparison, type PairFeatures } from '../audio/an
 import { type AudioInfo, isLossy, measureAudio } from '../audio/decode.ts'
 import type { SoundStore } from '../audio/sound-store.ts'
 import { deinterleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
+import { UserError } from '../platform/errors.ts'
+import { isDiskFull } from '../platform/files.ts'
 import { composeCaption, decodeCaption } from './caption.ts'
 import { type ClipStore, clipNames, fitClip, headSeconds, type StoredClip } from './clips.ts'
 import type { Pair } from './dataset-file.ts'
@@ -112,8 +114,8 @@ export async function inspectPair(
     })
   }
   const sides = {
-    reference: describeSide(pair.reference, reference, plan.use ? plan.reference : undefined),
-    target: describeSide(pair.target, target, plan.use ? plan.target : undefined),
+    reference: describeSide(pair.reference, reference, plan.use ? plan.reference : undefined, options),
+    target: describeSide(pair.target, target, plan.use ? plan.target : undefined, options),
   }
   const compared =
     reference.meter && target.meter ? comparePair(reference.meter.head(), target.meter.head()) : undefined
@@ -175,6 +177,7 @@ async function measureSide(
       problems: info.warnings ? [{ severity: 'warning', message, ...about }] : [],
     }
   } catch (error) {
+    if (error instanceof UserError && isDiskFull(error.cause)) throw error // not the fault of the file
     return { info: null, windows, problems: [problemFrom(error, about)] }
   }
 }
@@ -217,10 +220,15 @@ function planPair(reference: AudioInfo | null, target: AudioInfo | null, options
   return { use: false, reason: `${unreadable.join(' and ')} cannot be read` }
 }
 
-function describeSide(path: string, { info, meter }: MeasuredSide, fit: SideFit | undefined): DatasetSide {
+function describeSide(
+  path: string,
+  { info, meter }: MeasuredSide,
+  fit: SideFit | undefined,
+  { windows }: DatasetOptions,
+): DatasetSide {
   if (!info) return { path, audio: null }
   const { seconds, sampleRate, channelCount, headPeak } = info
-  const peak = fit?.how === 'trim' ? headPeak : info.peak
+  const peak = fit?.how === 'trim' && windows === 'first' ? headPeak : info.peak
   const peakDbfs = peak === 0 ? null : Math.round(toDbfs(peak) * 100) / 100 || 0 // not −0
   const sound = meter && { sound: meter.read() }
   return { path, audio: { seconds, sampleRate, channelCount, peakDbfs, silent: peak <= silencePeak, ...sound } }

@@ -5,6 +5,7 @@ import {
   deinterleave,
   firstSamples,
   fromDbfs,
+  normalizePeak,
   peak,
   sampleCount,
   silencePeak,
@@ -39,8 +40,9 @@ export function createSideWindows(
   const peaks: number[] = []
   const clips: StoredClip[] = []
   const { add } = createWindowCutter(options.seconds, (window, i) => {
-    peaks[i] = peak(window)
-    if (store) clips[i] = store.store(trimClip(window, options))
+    const clip = trimClip(window, { ...options, normalize: false })
+    peaks[i] = peak(clip)
+    if (store) clips[i] = store.store(options.normalize ? normalizePeak(clip) : clip)
   })
   return { add, peaks, clips, silence: () => Math.max(silencePeak, pauseShare * Math.max(0, ...peaks)) }
 }
@@ -83,7 +85,7 @@ export function createWindowCutter(seconds: number, onWindow: (window: Waveform,
   let position = 0 // of the next sample
   let index = 0
   const add: OnSamples = (block, { sampleRate, channelCount }) => {
-    const length = Math.floor(seconds * sampleRate)
+    const length = Math.floor(seconds * sampleRate + roundingError)
     let rest = toStereo(deinterleave(block, channelCount, sampleRate))
     while (sampleCount(rest) > 0) {
       const start = windowStart(index, seconds, sampleRate)
@@ -102,7 +104,11 @@ export function createWindowCutter(seconds: number, onWindow: (window: Waveform,
 }
 
 /** The first sample of a window. */
-const windowStart = (index: number, seconds: number, sampleRate: number) => Math.floor(index * seconds * sampleRate)
+const windowStart = (index: number, seconds: number, sampleRate: number) =>
+  Math.floor(index * seconds * sampleRate + roundingError)
+
+/** In samples, more than that of the products above. */
+const roundingError = 1e-6
 
 const from = ({ sampleRate, channels }: Waveform, start: number): Waveform => ({
   sampleRate,

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -163,6 +163,28 @@ describe('several recordings', () => {
       `${join(recordings, 'b.wav')} cannot be read as .wav audio`,
       `${join(recordings, 'c.wav')} is silent`,
       `${join(recordings, 'd.wav')} has only 0.006 s`,
+    ])
+  })
+
+  it('are transformed although one may not be read', async () => {
+    const here = newFolder()
+    const recordings = join(here, 'in')
+    mkdirSync(join(recordings, 'b.wav'), { recursive: true })
+    writeWav(join(recordings, 'c.wav'), noise(10_000, 16_000))
+    const unreadable = writeWav(join(recordings, 'a.wav'), noise(10_000, 16_000))
+    symlinkSync('nowhere', join(recordings, 'd.wav'))
+    let isFirst = true
+    const onEvent = () => {
+      if (isFirst) rmSync(unreadable) // as if it had been removed meanwhile
+      isFirst = false
+    }
+    const result = await inFolder({ env: { LTX_A2A_CACHE: cache } }, () =>
+      apply({ ...small, in: [join(recordings, 'c.wav'), recordings], out: join(here, 'out') }, { onEvent }),
+    )
+    expect(result.recordings.map(({ input, status }) => [input, status])).toEqual([
+      [join(recordings, 'c.wav'), 'written'],
+      [unreadable, 'failed'],
+      [join(recordings, 'd.wav'), 'failed'],
     ])
   })
 

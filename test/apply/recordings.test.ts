@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -42,6 +42,24 @@ describe('the recordings of a folder', () => {
     await expect(found([folder], join(folder, 'out', '..'))).rejects.toThrow('cannot be both the input and the output')
   })
 
+  it('are not those results through a link either', async () => {
+    const folder = folderWith('a.wav', 'out/a.wav')
+    const link = `${folder}-link`
+    symlinkSync(folder, link)
+    expect(await found([folder], join(link, 'out'))).toEqual([[join(folder, 'a.wav'), join(link, 'out/a.wav')]])
+    await expect(found([folder], link)).rejects.toThrow('cannot be both the input and the output')
+  })
+
+  it('include those that cannot be read, which are reported later', async () => {
+    const folder = folderWith('a.wav')
+    symlinkSync('nowhere', join(folder, 'b.wav'))
+    const recordings = await findRecordings({ inputs: [folder], out: 'out', format: undefined })
+    expect(recordings.map(({ name, problem }) => [name, problem !== undefined])).toEqual([
+      [join(folder, 'a.wav'), false],
+      [join(folder, 'b.wav'), true],
+    ])
+  })
+
   it('must exist', async () => {
     const folder = folderWith('notes.txt')
     await expect(found([folder], 'out')).rejects.toThrow(`${folder} has no recordings`)
@@ -58,6 +76,13 @@ describe('a pattern', () => {
       [join(folder, 'b/take1.wav'), join('out', 'b/take1.wav')],
     ])
     await expect(found([`${folder}/*.flac`], 'out')).rejects.toThrow('no recording matches')
+  })
+
+  it('does not stand for results of an earlier run', async () => {
+    const folder = folderWith('a/one.wav', 'out/a/one.wav')
+    expect(await found([`${folder}/**/*.wav`], join(folder, 'out'))).toEqual([
+      [join(folder, 'a/one.wav'), join(folder, 'out/a/one.wav')],
+    ])
   })
 
   it('is a file where one has that name', async () => {
@@ -98,6 +123,6 @@ describe('results', () => {
 
   it('exist once for a recording that is given twice', async () => {
     const folder = folderWith('a.wav')
-    expect(await found([join(folder, 'a.wav'), folder], 'out')).toHaveLength(1)
+    expect(await found([join(folder, 'a.wav'), join(folder, '.', 'a.wav'), folder], 'out')).toHaveLength(1)
   })
 })

@@ -1,10 +1,11 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { decodeAudio } from '../../src/audio/decode.ts'
 import { lacksEncoder, openSoundWriter, soundEncoder } from '../../src/audio/encode.ts'
-import { decodeWav } from '../../src/audio/wav.ts'
+import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
 import { durationOf, type Waveform } from '../../src/audio/waveform.ts'
 import type { UserError } from '../../src/platform/errors.ts'
 
@@ -94,6 +95,26 @@ describe('a sound file that is written in pieces', () => {
     const { bytes, decoded } = await write(extension)
     expect(bytes.includes('ltx-a2a apply')).toBe(true)
     expect(decoded.channels.map(levelInTheMiddle)).toEqual([expect.closeTo(0.5, 1), expect.closeTo(0.25, 1)])
+  })
+
+  it('is refused where ffmpeg does not notice that it is incomplete', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'ltx-a2a-encode-')), 'sound.tmp')
+    const writer = await openSoundWriter(path, {
+      extension: '.wav',
+      sampleRate: 48_000,
+      software: 'test',
+      name: 'a.wav',
+    })
+    await writer.write(tone)
+    while (!existsSync(path)) await setTimeout(5)
+    writeFileSync(
+      `${path}.part`,
+      encodeWav({ ...tone, channels: tone.channels.map((channel) => channel.slice(0, 99)) }),
+    )
+    renameSync(`${path}.part`, path) // what ffmpeg writes goes to the removed file
+    const error = (await writer.finish().catch((error) => error)) as UserError
+    expect([error.message, error.hint]).toEqual(['a.wav cannot be written', 'check the free space on the disk'])
+    expect(String(error.cause)).toContain('the file lacks 47901 of 48000 samples')
   })
 
   it('is refused with the reason of ffmpeg where it cannot be written', async () => {

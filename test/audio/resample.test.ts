@@ -42,6 +42,7 @@ test.each([
   [48_000, 44_100],
   [8000, 16_000],
   [44_101, 16_000],
+  [48_000, 191_999],
   [16_000, 16_000],
 ])('a stream from %i to %i Hz becomes what the whole becomes', (from, to) => {
   const whole = tone(2.5, { sampleRate: from, channels: 2 })

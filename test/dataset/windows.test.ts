@@ -160,6 +160,22 @@ describe('a dataset with --windows all', () => {
     }
   })
 
+  it('has no two clips of one name', async () => {
+    const folder = folderWith({ x: ['xxx', 'xxx'], 'x (1 of 3)': ['x', 'x'] })
+    await expect(inspected(folder)).rejects.toThrow('a pair and a clip of another pair are both called x (1 of 3)')
+  })
+
+  it('leaves out what is silent at the rate of the clips', async () => {
+    const folder = mkdtempSync(join(root, 'high-'))
+    const start = Float32Array.from({ length: 72_000 }, (_, i) => {
+      const [hertz, level] = i >= 24_000 && i < 48_000 ? [15_000, 0.002] : [440, 0.5]
+      return level * Math.sin((2 * Math.PI * hertz * i) / 48_000)
+    })
+    writeWav(join(folder, 'high_start.wav'), { sampleRate: 48_000, channels: [start] }, 'float32')
+    writeWav(join(folder, 'high_end.wav'), sound('xxx', 660))
+    expect((await inspected(folder)).dataset.pairs[0]?.clips).toEqual({ used: 2, all: 2, silent: 1 })
+  })
+
   it('is refused where no clip has sound on both sides', async () => {
     const { dataset } = await inspected(folderWith({ quiet: ['x.', '.x'] }))
     expect(dataset.problems.map(({ severity, message }) => `${severity}: ${message}`)).toContain(
