@@ -57,7 +57,7 @@ export async function obtainWheels(
   const { finish } = reporter.stage('Unpacking', undefined, 'files')
   for (const [i, wheel] of wheels.entries()) {
     const contents = i === 0 ? tensorflowContents : nvidiaContents
-    await unpackWheel(pathOf(wheel, folders.downloads), folders.unpacked, contents, reporter.signal)
+    await unpackWheel(pathOf(wheel, folders.downloads), folders.unpacked, contents, reporter.signal, env.freeBytes)
   }
   finish()
   const [tensorflow] = wheels as [Wheel]
