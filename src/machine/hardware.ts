@@ -4,6 +4,7 @@ import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { sum } from '../platform/statistics.ts'
+import { maskedUrl } from '../platform/text.ts'
 
 export type Processor = { model: string; threads: number; bfloat16: string[] }
 
@@ -88,7 +89,7 @@ export function readMemory(): Memory {
 /** The proxies of the environment, without their passwords. */
 export function readProxies(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
   const proxies = Object.entries(env).filter(([name, value]) => /^(https?|all|no)_proxy$/i.test(name) && value)
-  return Object.fromEntries(proxies.map(([name, value = '']) => [name, value.replace(/\/\/[^/@]*@/, '//…@')]))
+  return Object.fromEntries(proxies.map(([name, value = '']) => [name, maskedUrl(value)]))
 }
 
 /** The free bytes on the disk of a path, which need not exist yet. */

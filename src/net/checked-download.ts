@@ -4,10 +4,11 @@ import { createReadStream, existsSync, mkdirSync, statSync } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { UserError } from '../platform/errors.ts'
+import { sizeText } from '../platform/text.ts'
 import { chunksOf, discard, type HttpClient, isWebPage, requestFollowingRedirects, shownUrl } from './http-client.ts'
 import { checkStatus } from './http-source.ts'
 import { withDiskErrors } from './partial-file.ts'
-import { createRetryPolicy, type IdleTimeout, startIdleTimeout, TransientError, withRetry } from './retry.ts'
+import { createRetryPolicy, type IdleTimeout, TransientError, withIdleTimeout, withRetry } from './retry.ts'
 
 export type CheckedDownload = {
   url: URL
@@ -15,6 +16,8 @@ export type CheckedDownload = {
   path: string
   /** In hexadecimal digits. */
   sha256: string
+  /** The size, where it is known. */
+  bytes?: number | undefined
 }
 
 export type CheckedDownloadOptions = {
@@ -30,12 +33,10 @@ export const arrivedBytes = (path: string) =>
 
 const partialPath = (path: string) => `${path}.partial`
 
-/** Seconds without a byte before a connection is given up. */
-const idleSeconds = 60
-
 /**
  * Downloads the file, unless it is there already with its checksum. Servers that send no parts of files send all of it again.
- * @throws UserError when the server fails or refuses, the disk does, or the file has another SHA-256; the reason of the signal when it is aborted.
+ * @throws UserError when the server fails or refuses, the disk does, or the file is larger or has another SHA-256; the reason of the signal when it is
+ *   aborted.
  */
 export async function downloadChecked(file: CheckedDownload, options: CheckedDownloadOptions): Promise<void> {
   const { path } = file
@@ -48,11 +49,11 @@ export async function downloadChecked(file: CheckedDownload, options: CheckedDow
   try {
     await withDiskErrors(partialPath(path), () => fetchInto(file, client, signal, onBytes))
   } catch (error) {
-    if (!(error instanceof WrongHash)) throw error
+    if (!(error instanceof OtherFile)) throw error
     await rm(partialPath(path), { force: true })
-    onBytes(-error.bytes)
+    onBytes(-error.arrived)
     if (continues) return downloadChecked(file, options) // the earlier part may have been of another file
-    throw new UserError(`${shownUrl(file.url)} does not have the SHA-256 that the index lists`, {
+    throw new UserError(`${shownUrl(file.url)} ${error.message}`, {
       hint: 'try again later; if it stays, the server or a proxy changes the file',
     })
   }
@@ -64,19 +65,23 @@ async function sha256OfFile(path: string, signal: AbortSignal): Promise<string> 
   return hash.digest('hex')
 }
 
-class WrongHash extends Error {
-  readonly bytes: number
-  constructor(bytes: number) {
-    super('wrong SHA-256')
-    this.bytes = bytes
+/** What has arrived cannot be the file. */
+class OtherFile extends Error {
+  readonly arrived: number
+  constructor(problem: string, arrived: number) {
+    super(problem)
+    this.arrived = arrived
   }
 }
+
+const tooLarge = (bytes: number, arrived: number) =>
+  new OtherFile(`is larger than the ${sizeText(bytes)} that the index lists`, arrived)
 
 /** The open file, the number of its bytes, and their hash so far. */
 type Arrived = { file: FileHandle; bytes: number; hash: Hash }
 
 async function fetchInto(
-  { url, path, sha256 }: CheckedDownload,
+  { url, path, sha256, bytes: size }: CheckedDownload,
   client: HttpClient,
   signal: AbortSignal,
   onBytes: (bytes: number) => void,
@@ -85,6 +90,7 @@ async function fetchInto(
   const arrived = await openArrived(partialPath(path), signal)
   try {
     onBytes(arrived.bytes)
+    if (size !== undefined && arrived.bytes > size) throw tooLarge(size, arrived.bytes)
     const policy = createRetryPolicy(signal, client.sleep, { hint: 'run it again: what has arrived is kept' })
     let farthest = arrived.bytes
     const onNewBytes = (bytes: number) => {
@@ -92,19 +98,17 @@ async function fetchInto(
       farthest = Math.max(farthest, arrived.bytes)
       onBytes(bytes)
     }
-    await withRetry(policy, async () => {
-      const timeout = startIdleTimeout(idleSeconds, signal)
-      try {
-        await fetchRest(url, arrived, client, timeout, onNewBytes)
-      } finally {
-        timeout.close()
-      }
-    })
+    await withRetry(policy, () =>
+      withIdleTimeout(shownUrl(url), signal, (timeout) =>
+        fetchRest({ url, size }, arrived, client, timeout, onNewBytes),
+      ),
+    )
     await arrived.file.sync()
   } finally {
     await arrived.file.close()
   }
-  if (arrived.hash.digest('hex') !== sha256) throw new WrongHash(arrived.bytes)
+  if (arrived.hash.digest('hex') !== sha256)
+    throw new OtherFile('does not have the SHA-256 that the index lists', arrived.bytes)
   await rename(partialPath(path), path)
 }
 
@@ -124,18 +128,18 @@ async function openArrived(partial: string, signal: AbortSignal): Promise<Arrive
 
 /** One request. @throws TransientError when it broke off. */
 async function fetchRest(
-  start: URL,
+  { url, size }: { url: URL; size: number | undefined },
   arrived: Arrived,
   client: HttpClient,
   timeout: IdleTimeout,
   onBytes: (bytes: number) => void,
 ) {
-  const location = shownUrl(start)
+  const location = shownUrl(url)
   const headers = {
     'accept-encoding': 'identity', // a part of compressed content cannot be used
     ...(arrived.bytes > 0 && { range: `bytes=${arrived.bytes}-` }),
   }
-  const { response } = await requestFollowingRedirects(client, start, { headers, signal: timeout.signal })
+  const { response } = await requestFollowingRedirects(client, url, { headers, signal: timeout.signal })
   try {
     if (response.status === 416) {
       const [, size] = /^bytes \*\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? []
@@ -146,34 +150,44 @@ async function fetchRest(
     checkStatus(location, response, { accessHint: () => 'check the login in the URL of the package index' })
     if (isWebPage(response))
       throw new UserError(`${location} is a web page, not a file`, { hint: 'check the network and its proxies' })
-    const [, first, size] = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? []
-    if (response.status !== 206 || Number(first) !== arrived.bytes) {
-      if (response.status === 206)
-        throw new UserError(`${location} sent other bytes than requested`, { hint: 'try again later' })
+    const { first, total = size } = extentOf(response)
+    if (first !== arrived.bytes) {
       await startAgain(arrived, onBytes)
+      if (first !== 0) throw new TransientError(`${location} sent other bytes than requested`, { retryAfter: 0 })
     }
-    const total = Number(size ?? response.headers.get('content-length') ?? Number.NaN)
-    await saveChunks(response, arrived, timeout, onBytes).catch((error) => {
-      if (isDiskError(error)) throw error
+    const limit = size ?? Number.POSITIVE_INFINITY
+    if (total !== undefined && total > limit) throw tooLarge(limit, arrived.bytes)
+    await saveChunks(response, arrived, limit, timeout, onBytes).catch((error) => {
+      if (isDiskError(error) || error instanceof OtherFile) throw error
       throw new TransientError(`${location} broke off`, { cause: error })
     })
-    if (arrived.bytes < total) throw new TransientError(`${location} broke off`)
-  } catch (error) {
-    if (timeout.hasExpired()) throw new TransientError(`${location} sent nothing for ${idleSeconds} s`)
-    throw error
+    if (total !== undefined && arrived.bytes < total) throw new TransientError(`${location} broke off`)
   } finally {
     void discard(response)
   }
 }
 
+/** Where the content of a response is in the file, and the size of the file as far as the response tells. */
+function extentOf({ status, headers }: Response): { first?: number; total?: number } {
+  const length = headers.get('content-length') ?? undefined
+  if (status !== 206) return { first: 0, ...(length !== undefined && { total: Number(length) }) }
+  const [, from, size] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('content-range') ?? '') ?? []
+  if (from === undefined) return {}
+  const first = Number(from)
+  if (size !== '*') return { first, total: Number(size) }
+  return { first, ...(length !== undefined && { total: first + Number(length) }) }
+}
+
 async function saveChunks(
   response: Response,
   arrived: Arrived,
+  limit: number,
   timeout: IdleTimeout,
   onBytes: (bytes: number) => void,
 ) {
   for await (const chunk of chunksOf(response, timeout.signal)) {
     timeout.restart()
+    if (arrived.bytes + chunk.length > limit) throw tooLarge(limit, arrived.bytes)
     await arrived.file.appendFile(chunk)
     arrived.hash.update(chunk)
     arrived.bytes += chunk.length

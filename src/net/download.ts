@@ -65,7 +65,7 @@ const attempts = 3
  */
 export async function download(url: URL, path: string, options: DownloadOptions = {}): Promise<void> {
   const { limits = defaultLimits, signal = new AbortController().signal } = options
-  const client = options.client ?? (await createHttpClient())
+  const client = options.client ?? createHttpClient()
   const policy = createRetryPolicy(signal, client.sleep, {
     attempts,
     hint: 'check the URL and the network connection, or try again later',

@@ -1,26 +1,20 @@
-/** HTTP requests: through the proxies that the environment names, and with redirects followed here, so that a login never leaves its own server. */
-import { readFileSync, statSync } from 'node:fs'
-import { rootCertificates } from 'node:tls'
+/** HTTP requests with redirects followed here, so that a login never leaves its own server. */
 import { UserError } from '../platform/errors.ts'
+import { decodedText } from '../platform/text.ts'
+import { createFetch, type Fetch, type FetchSettings } from './fetch.ts'
 import { type Sleep, sleepSeconds, TransientError } from './retry.ts'
 
-export type Environment = Readonly<Record<string, string | undefined>>
-
 export type HttpClient = {
-  fetch: typeof fetch
+  fetch: Fetch
   /** How the client waits before it retries. */
   sleep: Sleep
 }
 
-/**
- * @param env where HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read.
- * @param certificates the path of a file of certificates to trust besides the usual ones.
- */
-export const createHttpClient = async (
-  env: Environment = process.env,
-  sleep: Sleep = sleepSeconds,
-  certificates?: string,
-): Promise<HttpClient> => ({ fetch: await fetchThroughProxies(env, certificates), sleep })
+/** @throws UserError when the certificates cannot be read. */
+export const createHttpClient = ({
+  sleep = sleepSeconds,
+  ...settings
+}: FetchSettings & { sleep?: Sleep | undefined } = {}): HttpClient => ({ fetch: createFetch(settings), sleep })
 
 export type RequestOptions = {
   headers?: Record<string, string>
@@ -31,7 +25,7 @@ export type RequestOptions = {
 
 /**
  * Requests a URL without following redirects. The login of `start`, or the token, is sent only to the server of `start`.
- * @throws TransientError when no response comes; the reason of the signal when it was aborted.
+ * @throws TransientError when no response comes; UserError for a proxy that is not a URL; the reason of the signal when it was aborted.
  */
 export async function request(
   { fetch }: HttpClient,
@@ -47,7 +41,8 @@ export async function request(
   } as const
   return fetch(withoutLogin(url), options).catch((cause: Error) => {
     signal.throwIfAborted()
-    const { code } = (cause.cause ?? {}) as NodeJS.ErrnoException
+    if (cause instanceof UserError) throw cause
+    const { code } = (cause.cause ?? cause) as NodeJS.ErrnoException
     throw new TransientError(`${shownUrl(start)} cannot be reached${code ? ` (${code})` : ''}`, { cause })
   })
 }
@@ -109,21 +104,26 @@ export function retryAfterSeconds(headers: Headers): number | undefined {
 
 export const isWebPage = ({ headers }: Response) => /^text\/html\b/i.test(headers.get('content-type') ?? '')
 
-/**
- * The chunks of a body. Throws the reason of the signal as soon as it is aborted: a read that is pending then may never end on its own (Node 20's
- * fetch, when it has seen all bytes but not the end of the stream).
- */
+/** The chunks of a body. Throws the reason of the signal as soon as it is aborted, whatever the connection reports because of that. */
 export async function* chunksOf({ body }: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-    if (signal.aborted) reject(signal.reason)
-  })
-  aborted.catch(() => {}) // it may be aborted when nothing waits any more
-  const reader = body?.getReader()
-  while (reader) {
-    const { done, value } = await Promise.race([reader.read(), aborted])
-    if (done) return
-    yield value
+  if (body === null) return
+  const reader = body.getReader()
+  const stop = () => void reader.cancel(signal.reason).catch(() => {}) // ends a read that is pending
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    for (;;) {
+      signal.throwIfAborted()
+      const { done, value } = await reader.read()
+      signal.throwIfAborted()
+      if (done) return
+      yield value
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', stop)
+    reader.releaseLock()
   }
 }
 
@@ -133,7 +133,7 @@ export const discard = (response: Response) => response.body?.cancel().catch(() 
 function authorizationOf({ username, password }: URL, token: string | undefined): string | undefined {
   if (token !== undefined) return `Bearer ${token}`
   if (username === '') return undefined
-  const login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  const login = `${decodedText(username)}:${decodedText(password)}`
   return `Basic ${Buffer.from(login).toString('base64')}`
 }
 
@@ -143,63 +143,3 @@ function withoutLogin(url: URL): URL {
   bare.password = ''
   return bare
 }
-
-/**
- * A fetch that uses the proxies of the environment and trusts the given certificates: undici's, because Node's own does neither. Where there is nothing
- * of both, it is Node's own.
- */
-export async function fetchThroughProxies(env: Environment, certificates?: string): Promise<typeof fetch> {
-  const hasProxies = variable(env, 'HTTP_PROXY') || variable(env, 'HTTPS_PROXY')
-  if (!hasProxies && certificates === undefined) return fetch
-  const undici = await import('undici')
-  const tls = certificates === undefined ? {} : { ca: trustedCertificates(certificates, env) }
-  const direct = new undici.Agent({ connect: tls })
-  const agents = new Map<string, InstanceType<typeof undici.ProxyAgent>>()
-  const agentFor = (uri: string) => {
-    const agent = agents.get(uri) ?? new undici.ProxyAgent({ uri, requestTls: tls, proxyTls: tls })
-    agents.set(uri, agent)
-    return agent
-  }
-  const proxied = (url: URL, init: object = {}) => {
-    const proxy = proxyFor(url, env)
-    return undici.fetch(url, { ...init, dispatcher: proxy === undefined ? direct : agentFor(proxy) })
-  }
-  return proxied as unknown as typeof fetch // the same interface, declared twice
-}
-
-/** All certificates that are trusted: a list that is given to a connection replaces the usual ones. */
-function trustedCertificates(path: string, env: Environment): string[] {
-  try {
-    const extra = env.NODE_EXTRA_CA_CERTS ? [readFileSync(env.NODE_EXTRA_CA_CERTS, 'utf8')] : []
-    return [...rootCertificates, ...extra, ...(statSync(path).isDirectory() ? [] : [readFileSync(path, 'utf8')])]
-  } catch (cause) {
-    throw new UserError(`the certificates ${path} cannot be read`, {
-      hint: 'check the path and the permissions',
-      cause,
-    })
-  }
-}
-
-/**
- * The proxy for a URL; undefined where there is none, or NO_PROXY excludes the URL.
- * @throws UserError when the variable does not hold a URL.
- */
-export function proxyFor({ protocol, hostname, port }: URL, env: Environment): string | undefined {
-  const name = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'
-  const proxy = variable(env, name)
-  if (!proxy) return undefined
-  const excluded = (variable(env, 'NO_PROXY') ?? '').split(/[\s,]+/).filter(Boolean)
-  if (excluded.some((entry) => covers(entry, hostname, port))) return undefined
-  if (URL.canParse(proxy) && /^https?:/.test(proxy)) return proxy
-  throw new UserError(`${name} is not the URL of a proxy: ${proxy}`, { hint: 'write it as http://host:port' })
-}
-
-/** `*`, `host`, `.domain` or `*.domain`, each with or without `:port`. A domain includes its subdomains. */
-function covers(entry: string, hostname: string, port: string): boolean {
-  if (entry === '*') return true
-  const [, domain = '', only] = /^(?:\*?\.)?(.*?)(?::(\d+))?$/.exec(entry.toLowerCase()) ?? []
-  return (hostname === domain || hostname.endsWith(`.${domain}`)) && (only === undefined || only === port)
-}
-
-/** The lower-case variable wins, as in other tools. */
-const variable = (env: Environment, name: string) => env[name.toLowerCase()] || env[name]

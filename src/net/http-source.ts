@@ -1,5 +1,6 @@
 /** A file on a server, read by byte ranges. Redirects are followed once, not for every range: the hub counts requests, its storage does not. */
 import { UserError } from '../platform/errors.ts'
+import { decodedText } from '../platform/text.ts'
 import { type ByteSource, NotFoundError } from './byte-source.ts'
 import {
   chunksOf,
@@ -12,17 +13,23 @@ import {
   retryAfterSeconds,
   shownUrl,
 } from './http-client.ts'
-import { createRetryPolicy, startIdleTimeout, TransientError, withRetry } from './retry.ts'
+import {
+  createRetryPolicy,
+  idleSeconds,
+  startIdleTimeout,
+  TransientError,
+  withIdleTimeout,
+  withRetry,
+} from './retry.ts'
 
 export type LocateOptions = {
   /** A bearer token for the server of the URL. */
   token?: string | undefined
   /** The hint when access is refused; `reason` is the error code of the hub. */
   accessHint(reason: string | null): string
+  /** How often the file is looked for while the server is busy or does not answer. */
+  attempts?: number
 }
-
-/** Seconds without a byte before a connection is given up. */
-const idleSeconds = 60
 
 /** @throws UserError when the file cannot be read, or not in parts. */
 export async function openHttpSource(
@@ -32,9 +39,9 @@ export async function openHttpSource(
   options: LocateOptions,
 ): Promise<ByteSource> {
   const location = shownUrl(url)
-  const createPolicy = () =>
-    createRetryPolicy(signal, client.sleep, { hint: 'try again later: what has arrived is kept' })
-  const first = await withRetry(createPolicy(), () => locate(url, signal, client, options))
+  const createPolicy = (attempts?: number) =>
+    createRetryPolicy(signal, client.sleep, { attempts, hint: 'try again later: what has arrived is kept' })
+  const first = await withRetry(createPolicy(options.attempts), () => locate(url, signal, client, options))
   let found = first
 
   /** Links into a storage expire: then the URL is resolved again. */
@@ -108,12 +115,12 @@ async function locate(
 ): Promise<LocatedFile> {
   const location = shownUrl(start)
   const headers = rangeHeaders(0, 1)
-  const { response, url, hops } = await requestFollowingRedirects(client, start, {
-    headers,
-    token: options.token,
-    signal,
+  const { response, url, hops } = await withIdleTimeout(location, signal, async (timeout) => {
+    const request = { headers, token: options.token, signal: timeout.signal }
+    const redirected = await requestFollowingRedirects(client, start, request)
+    await discard(redirected.response)
+    return redirected
   })
-  void discard(response)
   checkStatus(location, response, options)
   requirePartialContent(location, response)
   const range = contentRangeOf(response)
@@ -170,12 +177,7 @@ function requirePartialContent(location: string, response: Response) {
 }
 
 function nameOf({ pathname }: URL): string {
-  const last = pathname.split('/').at(-1) ?? ''
-  try {
-    return decodeURIComponent(last).replace(/[/\\]/g, '-') || 'model.safetensors'
-  } catch {
-    return last
-  }
+  return decodedText(pathname.split('/').at(-1) ?? '').replace(/[/\\]/g, '-') || 'model.safetensors'
 }
 
 const brokenOff = (location: string, cause?: unknown) => new TransientError(`${location} broke off`, { cause })

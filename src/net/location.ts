@@ -6,9 +6,11 @@ import { existsSync } from 'node:fs'
 import { basename, extname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../platform/errors.ts'
+import { decodedText, maskedUrl } from '../platform/text.ts'
 import { type ByteSource, openLocalSource } from './byte-source.ts'
-import { createHttpClient, type Environment, shownUrl } from './http-client.ts'
+import { createHttpClient, shownUrl } from './http-client.ts'
 import { openHttpSource } from './http-source.ts'
+import type { Environment } from './proxies.ts'
 import type { Sleep } from './retry.ts'
 
 export type Location = { kind: 'path'; path: string } | { kind: 'url'; url: URL }
@@ -20,7 +22,7 @@ export function parseLocation(text: string): Location {
   if (/^file$/i.test(scheme)) return { kind: 'path', path: pathFromUrl(text) }
   if (/^https?$/i.test(scheme)) return { kind: 'url', url: parseUrl(text) }
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text))
-    throw new UserError(`${scheme}: locations are not supported: ${text}`, {
+    throw new UserError(`${scheme}: locations are not supported: ${maskedUrl(text)}`, {
       hint: 'give a path, a file: URL or an http(s) URL',
     })
   return { kind: 'path', path: text }
@@ -32,12 +34,7 @@ export const shownLocation = (location: Location) => (location.kind === 'path' ?
 /** The last part of a path or URL, which may be empty. */
 export function fileNameOf(location: Location): string {
   if (location.kind === 'path') return basename(resolve(location.path))
-  const last = location.url.pathname.split('/').at(-1) ?? ''
-  try {
-    return basename(decodeURIComponent(last))
-  } catch {
-    return last
-  }
+  return basename(decodedText(location.url.pathname.split('/').at(-1) ?? ''))
 }
 
 /** The name of a dataset, usable as part of a folder name. */
@@ -68,7 +65,10 @@ function pathFromUrl(text: string): string {
   try {
     return fileURLToPath(text)
   } catch (cause) {
-    throw new UserError(`${text} is not a usable file: URL`, { hint: 'write it as file:///path, or as a path', cause })
+    throw new UserError(`${maskedUrl(text)} is not a usable file: URL`, {
+      hint: 'write it as file:///path, or as a path',
+      cause,
+    })
   }
 }
 
@@ -76,7 +76,7 @@ function parseUrl(text: string): URL {
   try {
     return new URL(text)
   } catch (cause) {
-    throw new UserError(`${text} is not a usable URL`, { hint: 'check it for typing errors', cause })
+    throw new UserError(`${maskedUrl(text)} is not a usable URL`, { hint: 'check it for typing errors', cause })
   }
 }
 
@@ -101,9 +101,12 @@ export async function parseModelLocation(text: string, pullEnv: PullEnv): Promis
   if (/^https?:\/\//i.test(text)) return urlLocation(text, pullEnv)
   const [, owner, name, file] = /^([\w.-]+)\/([\w.-]+)(?:\/(.+))?$/.exec(text) ?? []
   if (owner === undefined || /^\.|\.safetensors$/.test(`${name}`) || owner.startsWith('.'))
-    throw new UserError(`${text} does not exist here and is neither a URL nor a repository`, {
-      hint: 'give a file, an http(s) URL, owner/name, or owner/name/file.safetensors',
-    })
+    throw new UserError(
+      `${text.includes('://') ? maskedUrl(text) : text} does not exist here and is neither a URL nor a repository`,
+      {
+        hint: 'give a file, an http(s) URL, owner/name, or owner/name/file.safetensors',
+      },
+    )
   return hubLocation(repositoryOn(pullEnv.env, `${owner}/${name}`), file, pullEnv)
 }
 
@@ -121,9 +124,9 @@ async function urlLocation(text: string, pullEnv: PullEnv): Promise<ModelLocatio
   const [, owner, name, file] = /^\/([^/]+)\/([^/]+)\/(?:blob|resolve)\/main\/(.+)$/.exec(url.pathname) ?? []
   const hub = repositoryOn(pullEnv.env, `${owner}/${name}`)
   if (file !== undefined && url.origin === new URL(hub.endpoint).origin)
-    return hubLocation(hub, decodeURIComponent(file), pullEnv)
+    return hubLocation(hub, decodedText(file), pullEnv)
   const slash = url.pathname.lastIndexOf('/')
-  const client = await createHttpClient(pullEnv.env, pullEnv.sleep)
+  const client = createHttpClient(pullEnv)
   const accessHint = () => 'give a URL that opens without a login, or one of the form https://user:password@host/file'
   const modelFolder: ModelFolder = {
     name: url.pathname.slice(0, slash).split('/').at(-1) || url.hostname,
@@ -138,7 +141,7 @@ async function urlLocation(text: string, pullEnv: PullEnv): Promise<ModelLocatio
 }
 
 async function hubLocation(hub: Repository, file: string | undefined, pullEnv: PullEnv): Promise<ModelLocation> {
-  const client = await createHttpClient(pullEnv.env, pullEnv.sleep)
+  const client = createHttpClient(pullEnv)
   const options = { token: hub.token, accessHint: (reason: string | null) => hubAccessHint(hub, reason) }
   const modelFolder: ModelFolder = {
     name: hub.name.split('/').at(-1) as string,
@@ -153,8 +156,10 @@ type Repository = { name: string; endpoint: string; token?: string | undefined }
 /** @throws UserError when `HF_ENDPOINT` is no URL. */
 function repositoryOn(env: Environment, name: string): Repository {
   const endpoint = (env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
-  if (!URL.canParse(endpoint))
-    throw new UserError(`HF_ENDPOINT is not a URL: ${endpoint}`, { hint: 'write it as https://host, or unset it' })
+  if (!URL.canParse(endpoint) || !/^https?:/i.test(endpoint))
+    throw new UserError(`HF_ENDPOINT is not a URL: ${maskedUrl(endpoint)}`, {
+      hint: 'write it as https://host, or unset it',
+    })
   return { name, endpoint, token: env.HF_TOKEN || undefined }
 }
 
@@ -163,9 +168,10 @@ const fileUrl = ({ endpoint, name }: Repository, file: string) =>
 
 /** @param reason the error code of the hub. */
 function hubAccessHint({ endpoint, name, token }: Repository, reason: string | null): string {
+  const page = shownUrl(new URL(`${endpoint}/${name}`))
   if (reason === 'RepoNotFound')
     return `check the name ${name}; if it is private, set HF_TOKEN to a token that may read it`
   if (reason === 'GatedRepo' || token === undefined)
-    return `accept the licence at ${endpoint}/${name}, and set HF_TOKEN to a token of that account`
-  return `the token in HF_TOKEN may not read ${name}: accept its licence at ${endpoint}/${name}, or use another token`
+    return `accept the licence at ${page}, and set HF_TOKEN to a token of that account`
+  return `the token in HF_TOKEN may not read ${name}: accept its licence at ${page}, or use another token`
 }

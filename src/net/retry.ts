@@ -46,7 +46,7 @@ export const maxPause = 120
 export function createRetryPolicy(
   signal: AbortSignal,
   sleep: Sleep,
-  { attempts = maxAttempts, hint }: { attempts?: number; hint: string },
+  { attempts = maxAttempts, hint }: { attempts?: number | undefined; hint: string },
 ): RetryPolicy {
   let failures = 0
   return {
@@ -74,6 +74,31 @@ export async function withRetry<Result>(policy: RetryPolicy, attempt: () => Prom
     } catch (error) {
       await policy.afterFailure(error)
     }
+}
+
+/** Seconds without a byte before a connection is given up. */
+export const idleSeconds = 60
+
+/**
+ * Work on one connection, which is given up when nothing arrives for `idleSeconds`.
+ * @param location what is requested, in messages.
+ * @throws TransientError when it was given up; the reason of the signal when it is aborted; otherwise what the work throws.
+ */
+export async function withIdleTimeout<Result>(
+  location: string,
+  outer: AbortSignal,
+  work: (timeout: IdleTimeout) => Promise<Result>,
+): Promise<Result> {
+  const timeout = startIdleTimeout(idleSeconds, outer)
+  try {
+    return await work(timeout)
+  } catch (cause) {
+    outer.throwIfAborted()
+    if (timeout.hasExpired()) throw new TransientError(`${location} sent nothing for ${idleSeconds} s`, { cause })
+    throw cause
+  } finally {
+    timeout.close()
+  }
 }
 
 /** Aborts a connection over which nothing arrives. */

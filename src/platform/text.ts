@@ -78,3 +78,19 @@ export function shownValue(value: unknown): string {
   const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }
+
+/** Percent-decoded text; the text itself where it is not encoded. */
+export function decodedText(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+/**
+ * A URL as a user wrote it, for messages: without its login and query, which may be secret. It need not be valid, nor have a scheme; whatever stands
+ * before an `@` is taken for a login.
+ */
+export const maskedUrl = (text: string) =>
+  text.replace(/^(\s*[a-z][a-z\d+.-]*:\/{1,3})?.*@/is, '$1…@').replace(/[?#].*$/s, '')

@@ -1,13 +1,14 @@
 /** The package indexes that this machine uses, by the rules of pip and uv: their environment variables, and pip's configuration files. */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { join } from 'node:path'
 import { UserError } from '../platform/errors.ts'
+import { maskedUrl } from '../platform/text.ts'
 import { homeFolder } from '../platform/user-folders.ts'
 import { loginFor } from './netrc.ts'
 
 export type IndexSettings = {
-  /** The URLs of the indexes, with logins, each with a slash at the end. The main index comes first. */
+  /** The URLs of the indexes, with logins, each with a slash at the end of its path. The main index comes first. */
   indexes: URL[]
   /** The proxy of pip's configuration. Those of the environment win. */
   proxy?: string
@@ -19,7 +20,7 @@ export type SettingsEnv = {
   env: NodeJS.ProcessEnv
   platform: NodeJS.Platform
   home: string
-  /** Undefined for a file that does not exist. */
+  /** Undefined for a file that does not exist. @throws UserError for one that cannot be read. */
   read(path: string): string | undefined
 }
 
@@ -27,8 +28,22 @@ const thisMachine = (): SettingsEnv => ({
   env: process.env,
   platform: process.platform,
   home: homeFolder(),
-  read: (path) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined),
+  read: readIfThere,
 })
+
+/** @throws UserError for what is there and cannot be read. */
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').replace(/^\ufeff/, '') // some editors write a byte order mark
+  } catch (cause) {
+    const { code = '' } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw new UserError(`${path} ${code === 'EISDIR' ? 'is a folder, not a file of settings' : 'cannot be read'}`, {
+      hint: 'check the path and the permissions, and the variables PIP_CONFIG_FILE and NETRC',
+      cause,
+    })
+  }
+}
 
 const publicIndex = 'https://pypi.org/simple/'
 
@@ -39,15 +54,15 @@ const publicIndex = 'https://pypi.org/simple/'
 export function indexSettings(settingsEnv: SettingsEnv = thisMachine()): IndexSettings {
   const { env } = settingsEnv
   const option = pipOptions(settingsEnv)
-  if (/^(1|true|yes|on)$/i.test(option('no-index') ?? ''))
+  if (/^(1|y|yes|t|true|on)$/i.test(option('no-index') ?? ''))
     throw new UserError('pip is configured to use no package index (no-index)', {
       hint: 'give --from a folder, a .tar.gz or a .whl of TensorFlow',
     })
-  const main = option('index-url') || env.UV_DEFAULT_INDEX || env.UV_INDEX_URL || publicIndex
+  const main = option('index-url') || env.UV_DEFAULT_INDEX?.trim() || env.UV_INDEX_URL?.trim() || publicIndex
   const further = [option('extra-index-url'), env.UV_INDEX, env.UV_EXTRA_INDEX_URL]
   const urls = [main, ...further.flatMap((list) => list?.split(/\s+/) ?? [])].filter(Boolean).map(indexUrl)
   const indexes = urls.map((url) => withLogin(url, settingsEnv))
-  const [proxy, certificates] = [option('proxy'), option('cert') || env.REQUESTS_CA_BUNDLE]
+  const [proxy, certificates] = [option('proxy'), option('cert') || env.REQUESTS_CA_BUNDLE?.trim()]
   return { indexes: uniqueUrls(indexes), ...(proxy && { proxy }), ...(certificates && { certificates }) }
 }
 
@@ -56,10 +71,12 @@ const uniqueUrls = (urls: readonly URL[]) => [...new Map(urls.map((url) => [url.
 /** uv writes an index also as `name=url`. */
 function indexUrl(text: string): URL {
   const url = text.replace(/^[\w.-]+=(?=\w+:)/, '')
-  if (URL.canParse(url) && /^https?:/i.test(url)) return new URL(url.replace(/\/*$/, '/'))
-  throw new UserError(`the package index ${url.replace(/\/\/[^/@]*@/, '//…@')} is not at an http(s) URL`, {
-    hint: 'correct the settings of pip (pip config list), or give --from a folder, a .tar.gz or a .whl of TensorFlow',
-  })
+  if (!URL.canParse(url) || !/^https?:/i.test(url))
+    throw new UserError(`the package index ${maskedUrl(url)} is not at an http(s) URL`, {
+      hint: 'correct the settings of pip (pip config list), or give --from a folder, a .tar.gz or a .whl of TensorFlow',
+    })
+  const index = new URL(url)
+  return Object.assign(index, { pathname: index.pathname.replace(/\/*$/, '/'), hash: '' })
 }
 
 function withLogin(url: URL, { env, home, read }: SettingsEnv): URL {
@@ -79,7 +96,7 @@ function pipOptions(settingsEnv: SettingsEnv): (name: string) => string | undefi
   const files = configFiles(settingsEnv).flatMap((path) => settingsEnv.read(path) ?? [])
   const values = new Map(files.flatMap((text) => [...parseConfig(text)]))
   return (name) =>
-    settingsEnv.env[`PIP_${name.toUpperCase().replaceAll('-', '_')}`] ||
+    settingsEnv.env[`PIP_${name.toUpperCase().replaceAll('-', '_')}`]?.trim() ||
     values.get(`install.${name}`) ||
     values.get(`global.${name}`)
 }

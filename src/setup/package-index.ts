@@ -9,7 +9,7 @@ import {
   retryAfterSeconds,
   shownUrl,
 } from '../net/http-client.ts'
-import { createRetryPolicy, startIdleTimeout, TransientError, withRetry } from '../net/retry.ts'
+import { createRetryPolicy, type IdleTimeout, TransientError, withIdleTimeout, withRetry } from '../net/retry.ts'
 import { UserError } from '../platform/errors.ts'
 import { type IndexFile, parseHtmlPage, parseJsonPage } from './package-page.ts'
 
@@ -24,8 +24,8 @@ const accept = 'application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple
  * @throws UserError when the index cannot be reached, refuses access, or answers with something else.
  */
 export async function projectFiles(project: string, index: URL, access: IndexAccess): Promise<IndexFile[]> {
-  const url = new URL(`${normalizedName(project)}/`, index)
-  Object.assign(url, { username: index.username, password: index.password })
+  const url = new URL(index)
+  url.pathname += `${normalizedName(project)}/` // the query stays: it may hold a token
   const page = await readPage(url, access, { accept })
   if (page === undefined) return []
   const isJson = /\bjson\b/i.test(page.contentType)
@@ -53,7 +53,6 @@ export async function readMetadata(
 type Page = { text: string; contentType: string; url: URL }
 
 const attempts = 4
-const idleSeconds = 60
 /** The largest project pages have a few MB. */
 const maxPageBytes = 64 * 2 ** 20
 
@@ -67,20 +66,20 @@ async function readPage(
     attempts,
     hint: 'check the network, the settings of pip (pip config list) and the proxies (HTTPS_PROXY), or give --from a wheel',
   })
-  return withRetry(policy, async () => {
-    const timeout = startIdleTimeout(idleSeconds, signal)
-    const { response, url } = await requestFollowingRedirects(client, start, { headers, signal: timeout.signal })
-    try {
-      const { status, headers } = response
-      if (status === 404 || status === 410) return undefined
-      checkStatus(start, response)
-      const contentType = headers.get('content-type') ?? ''
-      return { text: await readText(start, response, timeout.signal), contentType, url }
-    } finally {
-      void discard(response)
-      timeout.close()
-    }
-  })
+  return withRetry(policy, () =>
+    withIdleTimeout(shownUrl(start), signal, async (timeout) => {
+      const { response, url } = await requestFollowingRedirects(client, start, { headers, signal: timeout.signal })
+      try {
+        const { status, headers } = response
+        if (status === 404 || status === 410) return undefined
+        checkStatus(start, response)
+        const contentType = headers.get('content-type') ?? ''
+        return { text: await readText(start, response, timeout), contentType, url }
+      } finally {
+        void discard(response)
+      }
+    }),
+  )
 }
 
 function checkStatus(url: URL, { ok, status, statusText, headers }: Response) {
@@ -95,11 +94,12 @@ function checkStatus(url: URL, { ok, status, statusText, headers }: Response) {
   })
 }
 
-async function readText(url: URL, response: Response, signal: AbortSignal): Promise<string> {
+async function readText(url: URL, response: Response, timeout: IdleTimeout): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   try {
-    for await (const chunk of chunksOf(response, signal)) {
+    for await (const chunk of chunksOf(response, timeout.signal)) {
+      timeout.restart()
       bytes += chunk.length
       if (bytes > maxPageBytes) break
       chunks.push(chunk)

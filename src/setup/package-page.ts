@@ -1,13 +1,16 @@
 /** The pages of a Python package index: JSON (PEP 691) or HTML (PEP 503). */
+import { Parser } from 'htmlparser2'
 import { z } from 'zod'
 import { shownUrl } from '../net/http-client.ts'
 import { UserError } from '../platform/errors.ts'
+import { decodedText } from '../platform/text.ts'
 
 export type IndexFile = {
-  /** The file name. */
+  /** The name of the file alone: never a path. */
   name: string
   /** With the login of the index where it is on the same server. */
   url: URL
+  /** 64 hexadecimal digits in lower case. */
   sha256?: string
   bytes?: number
   isYanked: boolean
@@ -15,31 +18,38 @@ export type IndexFile = {
   metadata?: { url: URL; sha256?: string }
 }
 
-const hashes = z.record(z.string(), z.string())
+const hashes = z.record(z.string(), z.unknown())
+const metadata = z.union([z.boolean(), hashes]).nullish().catch(undefined)
 const jsonFile = z.object({
   filename: z.string(),
   url: z.string(),
-  hashes: hashes.default({}),
-  size: z.number().int().nonnegative().optional(),
-  yanked: z.union([z.boolean(), z.string()]).default(false),
-  'core-metadata': z.union([z.boolean(), hashes]).optional(),
-  'dist-info-metadata': z.union([z.boolean(), hashes]).optional(),
+  hashes: hashes.nullish(),
+  size: z.number().int().nonnegative().nullish().catch(undefined),
+  yanked: z.unknown().optional(),
+  'core-metadata': metadata,
+  'dist-info-metadata': metadata,
 })
-const jsonPage = z.object({ files: z.array(jsonFile) })
+const jsonPage = z.object({ files: z.array(z.unknown()) })
 
-/** @param page its URL, to which the links may be relative. */
+/**
+ * What a page lists. Files that cannot be used are left out: those without a URL on the web, and those whose names no file can have.
+ * @param page its URL, to which the links may be relative.
+ * @throws UserError for something else than a page of an index.
+ */
 export function parseJsonPage(text: string, page: URL): IndexFile[] {
-  return parseJson(text, page).files.map((file) => {
-    const url = linkedUrl(file.url, page)
+  return parseJson(text, page).files.flatMap((listed) => {
+    const { data: file } = jsonFile.safeParse(listed)
+    const url = file && webUrl(file.url, page)
+    if (!url || !isFileName(file.filename)) return []
+    const { size: bytes, yanked } = file
     const metadata = file['core-metadata'] ?? file['dist-info-metadata'] ?? false
-    const sha256 = file.hashes.sha256
     return {
       name: file.filename,
       url,
-      ...(sha256 !== undefined && { sha256: sha256.toLowerCase() }),
-      ...(file.size !== undefined && { bytes: file.size }),
-      isYanked: file.yanked !== false,
-      ...(metadata !== false && metadataOf(url, metadata === true ? undefined : metadata.sha256)),
+      ...sha256In(file.hashes?.sha256),
+      ...(typeof bytes === 'number' && { bytes }),
+      isYanked: yanked === true || typeof yanked === 'string',
+      ...metadataOf(url, typeof metadata === 'boolean' ? metadata : metadata.sha256),
     }
   })
 }
@@ -48,56 +58,70 @@ function parseJson(text: string, page: URL) {
   try {
     return jsonPage.parse(JSON.parse(text))
   } catch (cause) {
-    throw new UserError(`${shownUrl(page)} is not the page of a package index`, { hint: settingsHint, cause })
+    const hint = 'check the URL of the index: pip config list'
+    throw new UserError(`${shownUrl(page)} is not the page of a package index`, { hint, cause })
   }
 }
 
-const settingsHint = 'check the URL of the index: pip config list'
-
-/** The links of a page. Everything else in it is ignored. @throws UserError for a page without any. */
+/** The links of a page. Everything else in it is ignored, and so are links as `parseJsonPage` leaves them out. */
 export function parseHtmlPage(text: string, page: URL): IndexFile[] {
-  const [, baseTag = ''] = /<base\b([^>]*)>/i.exec(text) ?? []
-  const base = linkedUrl(attributesOf(baseTag).get('href') ?? '', page)
-  const links = [...text.matchAll(/<a\b((?:[^>"']|"[^"]*"|'[^']*')*)>/gi)].map(([, tag = '']) => attributesOf(tag))
-  if (links.length === 0) throw new UserError(`${shownUrl(page)} has no links to packages`, { hint: settingsHint })
-  return links.flatMap((attributes) => {
-    const href = attributes.get('href')
-    if (href === undefined) return []
-    const url = linkedUrl(href, base)
-    const [, sha256] = /[#&]sha256=([\da-f]{64})/i.exec(url.hash) ?? []
-    url.hash = ''
-    const metadata = attributes.get('data-core-metadata') ?? attributes.get('data-dist-info-metadata')
-    const [, metadataHash] = /^sha256=([\da-f]{64})$/i.exec(metadata ?? '') ?? []
-    return {
-      name: decodeURIComponent(url.pathname.split('/').at(-1) ?? ''),
+  const files: IndexFile[] = []
+  let base: URL | undefined
+  const onopentag = (tag: string, attributes: Record<string, string>) => {
+    const { href } = attributes
+    if (href === undefined) return
+    const url = webUrl(href, base ?? page)
+    if (tag === 'base') base ??= url
+    else if (tag === 'a' && url) files.push(...linkedFile(url, attributes))
+  }
+  new LinkParser({ onopentag }).end(text)
+  return files
+}
+
+/** Only tags are read, so no element waits for its end: those that never end would make it slow. */
+class LinkParser extends Parser {
+  protected override isVoidElement() {
+    return true
+  }
+}
+
+function linkedFile(url: URL, attributes: Record<string, string>): IndexFile[] {
+  const [, sha256] = /[#&]sha256=([^&]*)/i.exec(url.hash) ?? []
+  url.hash = ''
+  const name = decodedText(url.pathname.split('/').at(-1) ?? '')
+  if (!isFileName(name)) return []
+  const metadata = attributes['data-core-metadata'] ?? attributes['data-dist-info-metadata']
+  const [, metadataHash] = /^sha256=(.*)$/i.exec(metadata ?? '') ?? []
+  return [
+    {
+      name,
       url,
-      ...(sha256 !== undefined && { sha256: sha256.toLowerCase() }),
-      isYanked: attributes.has('data-yanked'),
-      ...(metadata !== undefined && metadata !== 'false' && metadataOf(url, metadataHash)),
-    }
-  })
+      ...sha256In(sha256),
+      isYanked: 'data-yanked' in attributes,
+      ...metadataOf(url, metadataHash ?? (metadata !== undefined && metadata !== 'false')),
+    },
+  ]
 }
 
-function attributesOf(tag: string): Map<string, string> {
-  const found = tag.matchAll(/([\w-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?/g)
-  return new Map([...found].map(([, name = '', a, b, c]) => [name.toLowerCase(), decoded(a ?? b ?? c ?? '')]))
+/** Undefined for text that is not a URL, and for one that leads elsewhere. */
+function webUrl(link: string, page: URL): URL | undefined {
+  const url = URL.canParse(link, page.href) ? new URL(link, page) : undefined
+  return url?.protocol === 'https:' || url?.protocol === 'http:' ? url : undefined
 }
 
-const entities: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
+/** The name is part of a path on this machine. File systems take 255 bytes, and an unfinished download has more at its end. */
+const isFileName = (name: string) =>
+  !/[/\\\p{Cc}]|^\.{0,2}$/u.test(name) && Buffer.byteLength(name) <= 255 - '.partial'.length
 
-const decoded = (text: string) =>
-  text.replace(/&(?:#x([\da-f]+)|#(\d+)|(\w+));/gi, (whole, hex, decimal, name) => {
-    if (name) return entities[name.toLowerCase()] ?? whole
-    return String.fromCodePoint(hex ? Number.parseInt(hex, 16) : Number(decimal))
-  })
-
-function linkedUrl(link: string, page: URL): URL {
-  if (URL.canParse(link, page.href)) return new URL(link, page)
-  throw new UserError(`${shownUrl(page)} links to ${link}, which is not a URL`, { hint: settingsHint })
+function sha256In(hash: unknown): Pick<IndexFile, 'sha256'> {
+  return typeof hash === 'string' && /^[\da-f]{64}$/i.test(hash) ? { sha256: hash.toLowerCase() } : {}
 }
 
-function metadataOf(wheel: URL, sha256: string | undefined): Pick<IndexFile, 'metadata'> {
+/** @param listed whether the index has METADATA, or its SHA-256. With one that cannot be checked, it is not used. */
+function metadataOf(wheel: URL, listed: unknown): Pick<IndexFile, 'metadata'> {
+  const hash = sha256In(listed)
+  if (listed === false || (typeof listed === 'string' && hash.sha256 === undefined)) return {}
   const url = new URL(wheel)
   url.pathname += '.metadata'
-  return { metadata: { url, ...(sha256 !== undefined && { sha256: sha256.toLowerCase() }) } }
+  return { metadata: { url, ...hash } }
 }

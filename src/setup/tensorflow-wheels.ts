@@ -28,12 +28,15 @@ export type WheelFolders = {
 }
 
 /** The package index of this machine. */
-export async function defaultEnv(): Promise<WheelEnv> {
+export function defaultEnv(): WheelEnv {
   const settings = indexSettings()
   const { proxy, certificates } = settings
-  const env = { ...(proxy && { HTTP_PROXY: proxy, HTTPS_PROXY: proxy }), ...process.env }
-  const client = await createHttpClient(env, undefined, certificates)
-  return { settings, client, machine: thisWheelMachine(), freeBytes: freeBytesAt }
+  return {
+    settings,
+    client: createHttpClient({ proxy, certificates }),
+    machine: thisWheelMachine(),
+    freeBytes: freeBytesAt,
+  }
 }
 
 /**
@@ -47,14 +50,14 @@ export async function obtainWheels(
   reporter: Reporter,
   replaced: Partial<WheelEnv> = {},
 ): Promise<string> {
-  const env = { ...(await defaultEnv()), ...replaced }
+  const env = { ...defaultEnv(), ...replaced }
   const fetching: Fetching = { ...env, folder: folders.downloads, reporter }
   const wheels = await (choice.device === 'CUDA' ? cudaWheels(choice, fetching) : cpuWheels(choice, fetching))
   await fetchWheels(wheels, fetching)
   const { finish } = reporter.stage('Unpacking', undefined, 'files')
   for (const [i, wheel] of wheels.entries()) {
     const contents = i === 0 ? tensorflowContents : nvidiaContents
-    await unpackWheel(pathOf(wheel, folders.downloads), folders.unpacked, contents, reporter.signal)
+    await unpackWheel(pathOf(wheel, folders.downloads), folders.unpacked, contents, reporter.signal, env.freeBytes)
   }
   finish()
   const [tensorflow] = wheels as [Wheel]
@@ -132,7 +135,7 @@ function missingWheel(project: string, { settings, machine: { platform, arch, gl
   const system = macos ? `macOS ${macos}` : glibc ? `${platform} with glibc ${glibc}` : `${platform} without glibc`
   const hosts = settings.indexes.map(({ host }) => host).join(', ')
   return new UserError(`there is no wheel of ${project} for ${system} on ${arch} at ${hosts}`, {
-    hint: 'give --from a folder, a .tar.gz or a .whl of TensorFlow',
+    hint: 'check the package index (pip config list), or give --from a folder, a .tar.gz or a .whl of TensorFlow',
   })
 }
 

@@ -4,10 +4,13 @@ import { mkdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { fromRandomAccessReaderPromise, openPromise, RandomAccessReader, type ZipFile } from 'yauzl'
+import { type Entry, fromRandomAccessReaderPromise, openPromise, RandomAccessReader, type ZipFile } from 'yauzl'
+import { freeBytesAt } from '../machine/hardware.ts'
 import { type ByteSource, readAll } from '../net/byte-source.ts'
 import { UserError } from '../platform/errors.ts'
 import { isDiskFull } from '../platform/files.ts'
+import { sum } from '../platform/statistics.ts'
+import { sizeText } from '../platform/text.ts'
 
 /** Which files of a wheel are unpacked, and what is missing if it has none of them. */
 export type WheelContents = { files: RegExp; name: string; hint: string }
@@ -32,26 +35,29 @@ export const nvidiaContents: WheelContents = {
 
 /**
  * Unpacks a wheel, without the files that are not needed.
- * @throws UserError when the file is not a wheel or has none of the files, or there is no room; the reason of the signal when it is aborted.
+ * @throws UserError when the file is not a wheel or has none of the files, or there is no room, of which nothing is used then; the reason of the signal
+ *   when it is aborted.
  */
 export async function unpackWheel(
   wheel: string,
   folder: string,
   { files, name, hint }: WheelContents = tensorflowContents,
   signal?: AbortSignal,
+  freeBytes: (path: string) => number = freeBytesAt,
 ): Promise<void> {
   const archive = await openArchive(wheel)
   try {
-    let count = 0
-    for await (const entry of archive.eachEntry()) {
-      if (!files.test(entry.fileName)) continue
+    const entries: Entry[] = []
+    for await (const entry of archive.eachEntry()) if (files.test(entry.fileName)) entries.push(entry)
+    if (entries.length === 0) throw new UserError(`${basename(wheel)} holds no ${name}`, { hint })
+    requireRoom(wheel, sum(entries.map(({ uncompressedSize }) => uncompressedSize)), folder, freeBytes(folder))
+    for (const entry of entries) {
       const path = join(folder, entry.fileName) // yauzl refuses paths that lead out of the folder
       await mkdir(dirname(path), { recursive: true })
       const mode = (entry.externalFileAttributes >>> 16) & 0o111 ? 0o755 : 0o644
+      // yauzl stops a file that is larger than the list of files says
       await pipeline(await archive.openReadStreamPromise(entry), createWriteStream(path, { mode }), { signal })
-      count++
     }
-    if (count === 0) throw new UserError(`${basename(wheel)} holds no ${name}`, { hint })
   } catch (cause) {
     signal?.throwIfAborted()
     if (cause instanceof UserError) throw cause
@@ -62,6 +68,14 @@ export async function unpackWheel(
   } finally {
     archive.close()
   }
+}
+
+function requireRoom(wheel: string, needed: number, folder: string, available: number) {
+  if (needed <= available) return
+  throw new UserError(
+    `${basename(wheel)} unpacks to ${sizeText(needed)}, but the disk of ${folder} has ${sizeText(available)} free`,
+    { hint: `free ${sizeText(needed - available)}, or set LTX_A2A_DATA to a folder on another disk` },
+  )
 }
 
 /** @throws UserError when the file is not a wheel. */
@@ -89,10 +103,17 @@ export async function metadataOfSource(source: ByteSource, signal: AbortSignal):
   return metadataOf(await fromRandomAccessReaderPromise(new Reader(), source.size, { lazyEntries: true }))
 }
 
+/** That of TensorFlow has 5 kB. */
+const maxMetadataBytes = 16 * 2 ** 20
+
+const otherWheel = 'give --from another wheel'
+
 async function metadataOf(archive: ZipFile): Promise<string> {
   try {
     for await (const entry of archive.eachEntry()) {
       if (!/^[^/]+\.dist-info\/METADATA$/.test(entry.fileName)) continue
+      if (entry.uncompressedSize > maxMetadataBytes)
+        throw new UserError(`the METADATA of the wheel has ${sizeText(entry.uncompressedSize)}`, { hint: otherWheel })
       const chunks: Buffer[] = []
       for await (const chunk of await archive.openReadStreamPromise(entry)) chunks.push(chunk)
       return Buffer.concat(chunks).toString('utf8')
@@ -100,5 +121,5 @@ async function metadataOf(archive: ZipFile): Promise<string> {
   } finally {
     archive.close()
   }
-  throw new UserError('the wheel has no METADATA', { hint: 'give --from another wheel' })
+  throw new UserError('the wheel has no METADATA', { hint: otherWheel })
 }

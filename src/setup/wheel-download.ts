@@ -42,8 +42,9 @@ export async function fetchWheels(wheels: readonly Wheel[], fetching: Fetching) 
     done += bytes
     if (done >= arrived) stage.update(done / megabyte)
   }
-  for (const wheel of wheels) {
-    const download = { url: wheel.file.url, path: pathOf(wheel, folder), sha256: sha256Of(wheel) }
+  for (const [i, wheel] of wheels.entries()) {
+    const bytes = sizes[i] || undefined
+    const download = { url: wheel.file.url, path: pathOf(wheel, folder), sha256: sha256Of(wheel), bytes }
     await downloadChecked(download, { client, signal: reporter.signal, onBytes })
   }
   stage.finish(sizeText(done))
@@ -59,7 +60,7 @@ async function sizesOf(wheels: readonly Wheel[], fetching: Fetching): Promise<nu
 /** Undefined where the server does not send parts of files. */
 export async function openWheel({ file }: Wheel, { client, reporter: { signal } }: Fetching) {
   try {
-    return await openHttpSource(file.url, signal, client, { accessHint: () => loginHint })
+    return await openHttpSource(file.url, signal, client, { accessHint: () => loginHint, attempts: 2 })
   } catch (error) {
     if (error instanceof UserError) return undefined // the download says why, if it fails as well
     throw error

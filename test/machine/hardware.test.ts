@@ -57,8 +57,10 @@ describe('the machine report contains', () => {
   })
 
   it('proxies without their passwords', () => {
-    const env = { HTTPS_PROXY: 'http://me:secret@proxy:3128', no_proxy: 'localhost', all_proxy: '', PATH: '/bin' }
-    expect(readProxies(env)).toEqual({ HTTPS_PROXY: 'http://…@proxy:3128', no_proxy: 'localhost' })
+    const [HTTPS_PROXY, http_proxy] = ['http://me:sec@ret@proxy:3128', 'me:secret@proxy:3128']
+    const env = { HTTPS_PROXY, http_proxy, no_proxy: 'localhost', all_proxy: '', PATH: '/bin' }
+    const shown = { HTTPS_PROXY: 'http://…@proxy:3128', http_proxy: '…@proxy:3128', no_proxy: 'localhost' }
+    expect(readProxies(env)).toEqual(shown)
   })
 
   it('the total size of a folder', () => {

@@ -331,6 +331,10 @@ describe('the Hugging Face Hub', () => {
       from: 'gone/ltx.safetensors',
     })
     await expectRefusal(/HF_ENDPOINT is not a URL/, {}, { HF_ENDPOINT: 'nonsense' })
+    await expectRefusal(/HF_ENDPOINT is not a URL: …@hub \//, {}, { HF_ENDPOINT: 'me:secret@hub' })
+    await expectRefusal(/^ftp:\/\/…@host\/a does not exist here/, { from: 'ftp://me:secret@host/a' })
+    const from = server.url('owner/name/resolve/main/100%.safetensors')
+    await expectRefusal(/100%25\.safetensors does not exist \(404\)/, { from }, env())
     await expectRefusal(/owner\/name is not one file/, { from: 'owner/name' }, env())
   })
 })

@@ -23,20 +23,22 @@ it.skipIf(!hasOpenssl)('a server is trusted with its certificate only', needs('o
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`)
   try {
-    const trusting = await createHttpClient({}, undefined, cert)
-    expect(await (await trusting.fetch(url)).text()).toBe('yes')
-    const other = await createHttpClient({}, undefined, folder) // pip also takes a folder, which is ignored
-    await expect(other.fetch(url)).rejects.toThrow('fetch failed')
+    const options = { redirect: 'manual', signal: new AbortController().signal } as const
+    const trusting = createHttpClient({ env: {}, certificates: cert })
+    expect(await (await trusting.fetch(url, options)).text()).toBe('yes')
+    const other = createHttpClient({ env: {}, certificates: folder }) // pip also takes a folder, which is ignored
+    await expect(other.fetch(url, options)).rejects.toThrow('fetch failed')
   } finally {
     server.closeAllConnections()
     server.close()
   }
 })
 
-it('certificates that cannot be read are an error of one sentence', async () => {
-  const path = join(tmpdir(), 'no-such-certificates.pem')
-  await expect(createHttpClient({}, undefined, path)).rejects.toMatchObject({
+it('certificates that cannot be read are an error of one sentence', () => {
+  const certificates = join(tmpdir(), 'no-such-certificates.pem')
+  const error = expect.objectContaining({
     name: 'UserError',
-    message: `the certificates ${path} cannot be read`,
+    message: `the certificates ${certificates} cannot be read`,
   })
+  expect(() => createHttpClient({ env: {}, certificates })).toThrow(error)
 })

@@ -24,13 +24,15 @@ beforeEach(() => {
   delete server.intercept
 })
 
-async function download(options: { sha256?: string; signal?: AbortSignal; onBytes?: (done: number) => void } = {}) {
+async function download(
+  options: { sha256?: string; bytes?: number; signal?: AbortSignal; onBytes?: (done: number) => void } = {},
+) {
   let done = 0
   const onBytes = (bytes: number) => {
     done += bytes
     options.onBytes?.(done)
   }
-  const file = { url: new URL(server.url('x.whl')), path, sha256: options.sha256 ?? sha256 }
+  const file = { url: new URL(server.url('x.whl')), path, sha256: options.sha256 ?? sha256, bytes: options.bytes }
   const signal = options.signal ?? new AbortController().signal
   await downloadChecked(file, { client: { fetch, sleep: async () => {} }, signal, onBytes })
   return done
@@ -76,6 +78,38 @@ describe('a file with a SHA-256', () => {
     expect(server.sent).toBeLessThan(content.length)
   })
 
+  it.each([
+    ['does not tell the size', (start: number) => `bytes ${start}-${content.length - 1}/*`, 1],
+    ['sends other bytes than requested', (start: number) => `bytes ${start + 1}-${content.length - 1}/*`, 2],
+    ['does not tell which bytes it sends', () => 'bytes', 2],
+  ])('continues on a server that %s, or starts again', async (_, contentRange, requests) => {
+    const brokenOff = breakOff(1)
+    let count = 0
+    server.intercept = (request, response, number) => {
+      if (brokenOff(request, response, number)) return true
+      count++
+      const [, from] = /^bytes=(\d+)-$/.exec(request.headers.range ?? '') ?? []
+      if (from === undefined) return false
+      const rest = content.subarray(Number(from))
+      response.writeHead(206, { 'content-range': contentRange(Number(from)), 'content-length': rest.length }).end(rest)
+      return true
+    }
+    expect(await download()).toBe(content.length)
+    expect(readFileSync(path).equals(content)).toBe(true)
+    expect(count).toBe(requests)
+  })
+
+  it('continues where content without a length ended too early, if its size is known', async () => {
+    let count = 0
+    server.intercept = (_, response) => {
+      if (count++ > 0) return false
+      response.writeHead(200, { connection: 'close' }).end(content.subarray(0, 1_000_000))
+      return true
+    }
+    expect(await download({ bytes: content.length })).toBe(content.length)
+    expect(server.requests).toMatchObject([{ start: 1_000_000 }])
+  })
+
   it('continues with what an earlier process left, and counts it', async () => {
     const controller = new AbortController()
     server.pause = 20
@@ -118,7 +152,7 @@ describe('a file with a SHA-256', () => {
   ])('is downloaded again when what had arrived %s', async (_, earlier) => {
     mkdirSync(join(path, '..'))
     writeFileSync(`${path}.partial`, Buffer.from(earlier))
-    expect(await download()).toBe(content.length)
+    expect(await download({ bytes: content.length })).toBe(content.length)
     expect(readFileSync(path).equals(content)).toBe(true)
   })
 })
@@ -133,6 +167,22 @@ describe('an error of one sentence comes from', () => {
 
   it('a file with another SHA-256, which is removed', async () => {
     await expect(download({ sha256: 'ab' })).rejects.toThrow(`${server.url('x.whl')} does not have the SHA-256`)
+    expect([existsSync(path), existsSync(`${path}.partial`)]).toEqual([false, false])
+  })
+
+  it.each([
+    ['that says so', { 'content-length': content.length }],
+    ['that never ends', {}],
+  ])('a file that is larger than listed, from a server %s', async (_, headers) => {
+    let sent = 0
+    answers((response) => {
+      response.writeHead(200, headers)
+      const send = () => response.write(content.subarray(0, 10_000), (error) => error ?? (sent++ < 300 && send()))
+      send()
+    })
+    await expect(download({ bytes: 1000 })).rejects.toThrow(
+      `${server.url('x.whl')} is larger than the 1000 bytes that the index lists`,
+    )
     expect([existsSync(path), existsSync(`${path}.partial`)]).toEqual([false, false])
   })
 

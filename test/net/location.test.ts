@@ -15,6 +15,9 @@ test.each([
   ['s3://bucket/a.zip', 's3: locations are not supported'],
   ['https://', 'is not a usable URL'],
   ['file://elsewhere/a.zip', 'is not a usable file: URL'],
+  ['ftp://me:pa@ss/wo?rd@host/a.zip?key=secret', 'ftp: locations are not supported: ftp://…@host/a.zip'],
+  ['https://me:pa/ss@host/a.zip', 'https://…@host/a.zip is not a usable URL'],
+  ['file://me:secret@host/a.zip', 'file://…@host/a.zip is not a usable file: URL'],
   [' ', 'the location is empty'],
 ])('the location %j is refused', (text, message) => {
   expect(() => parseLocation(text)).toThrow(message)
@@ -32,6 +35,7 @@ test.each([
   ['/data/v1.2/', 'v1.2'],
   ['https://example.com/d/my%20pairs.zip?dl=1', 'my-pairs'],
   ['https://example.com/', 'dataset'],
+  ['https://example.com/100%.zip', '100'],
   ['https://example.com/%2e%2e%2fup.zip', 'up'],
   ['/data/Gesänge.zip', 'Gesänge'],
   ['/data/Gesa\u0308nge.zip', 'Gesänge'],

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openFile } from '../../src/net/download.ts'
-import { fetchThroughProxies, proxyFor } from '../../src/net/http-client.ts'
+import { createFetch } from '../../src/net/fetch.ts'
+import { proxyFor } from '../../src/net/proxies.ts'
 import { createReporter } from '../../src/platform/progress.ts'
 import { obtainWheels } from '../../src/setup/tensorflow-wheels.ts'
 import { inFolder, newFolder } from '../cli/bin.ts'
@@ -13,10 +14,12 @@ import { type RangeServer, serveRanges, textFile } from './range-server.ts'
 
 /** A proxy that opens tunnels and records their targets. */
 async function startProxy() {
-  const tunnels: string[] = []
+  const [tunnels, logins]: [string[], string[]] = [[], []]
   const http = createServer()
   http.on('connect', (request, socket) => {
     tunnels.push(request.url ?? '')
+    const login = request.headers['proxy-authorization']?.replace(/^Basic /, '')
+    if (login !== undefined) logins.push(Buffer.from(login, 'base64').toString())
     const [host = '', port] = (request.url ?? '').split(':')
     const target = connect(Number(port), host === 'far.invalid' ? '127.0.0.1' : host, () => {
       socket.write('HTTP/1.1 200 OK\r\n\r\n')
@@ -27,7 +30,7 @@ async function startProxy() {
   })
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
   const { port } = http.address() as AddressInfo
-  return { url: `http://127.0.0.1:${port}`, tunnels, close: () => http.close() }
+  return { url: `http://127.0.0.1:${port}`, tunnels, logins, close: () => http.close() }
 }
 
 let server: RangeServer
@@ -39,6 +42,10 @@ beforeAll(async () => {
 afterAll(async () => {
   proxy.close()
   await server.close()
+})
+
+beforeEach(() => {
+  proxy.tunnels.length = 0
 })
 
 const far = () => server.url('file').replace('127.0.0.1', 'far.invalid')
@@ -53,41 +60,55 @@ describe('the proxy for', () => {
     ['https://notinside.org/x', 'http://proxy:3128'],
     ['https://near.org:8443/x', undefined],
     ['https://near.org/x', 'http://proxy:3128'],
-  ])('%s is %s', (url, proxy) => expect(proxyFor(new URL(url), env)).toBe(proxy))
+  ])('%s is %s', (url, proxy) => expect(proxyFor(new URL(url), env)?.origin).toBe(proxy))
 
   it('any URL is undefined when NO_PROXY is *', () =>
     expect(proxyFor(new URL('https://a.b'), { ...env, NO_PROXY: '*' })).toBeUndefined())
 
-  it('any URL is refused when it is not itself a URL', () =>
-    expect(() => proxyFor(new URL('https://a.b'), { HTTPS_PROXY: 'proxy:3128' })).toThrow(
-      'HTTPS_PROXY is not the URL of a proxy: proxy:3128',
-    ))
+  const near = new URL('https://a.b')
+
+  it('any URL may be without a scheme, and wins over that of pip', () => {
+    expect(proxyFor(near, { HTTPS_PROXY: ' me:pa%ss@proxy:3128 ' })?.href).toBe('http://me:pa%ss@proxy:3128/')
+    expect(proxyFor(near, { HTTPS_PROXY: '', https_proxy: 'a:1' }, 'b:2')?.href).toBe('http://a:1/')
+    expect(proxyFor(near, { HTTPS_PROXY: ' ' }, 'b:2')?.href).toBe('http://b:2/')
+  })
+
+  it.each([
+    [{ HTTPS_PROXY: 'socks5://me:secret@proxy:1080' }, 'HTTPS_PROXY is not the URL of a proxy: socks5://…@proxy:1080'],
+    [{ https_proxy: 'me:s/ec@ret@proxy:none' }, 'https_proxy is not the URL of a proxy: …@proxy:none'],
+    [{}, 'the proxy of pip is not the URL of a proxy: http://'],
+  ])('any URL is refused when it is not itself one: %o', (env, message) =>
+    expect(() => proxyFor(near, env, 'http://')).toThrow(message),
+  )
 })
 
 describe('requests', () => {
-  it('use the fetch function of Node without a proxy', async () => {
-    expect(await fetchThroughProxies({ HTTPS_PROXY: '' })).toBe(fetch)
-  })
+  const options = { redirect: 'manual', signal: new AbortController().signal } as const
 
   it.each(['HTTP_PROXY', 'http_proxy'])('use the proxy in %s', async (name) => {
-    proxy.tunnels.length = 0
-    const proxied = await fetchThroughProxies({ [name]: proxy.url })
-    const response = await proxied(new URL(far()), { headers: { range: 'bytes=8-10' }, redirect: 'manual' })
+    const proxied = createFetch({ env: { [name]: proxy.url } })
+    const response = await proxied(new URL(far()), { ...options, headers: { range: 'bytes=8-10' } })
     expect([response.status, await response.text()]).toEqual([206, 'the'])
     expect(proxy.tunnels).toEqual([new URL(far()).host])
   })
 
+  it('send the login of the proxy, also where a percent sign stands for itself', async () => {
+    for (const login of ['us%er:p%25ss', 'us%25er:p%25ss']) {
+      const proxied = createFetch({ env: { HTTP_PROXY: proxy.url.replace('//', `//${login}@`) } })
+      expect((await proxied(new URL(far()), options)).status).toBe(200)
+    }
+    expect(proxy.logins).toEqual(['us%er:p%ss', 'us%er:p%ss'])
+  })
+
   it('do not use the proxy for hosts in NO_PROXY', async () => {
-    proxy.tunnels.length = 0
-    const proxied = await fetchThroughProxies({ HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.1' })
-    expect(await (await proxied(new URL(server.url('file')))).text()).toBe('through the proxy')
+    const proxied = createFetch({ env: { HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.1' } })
+    expect(await (await proxied(new URL(server.url('file')), options)).text()).toBe('through the proxy')
     expect(proxy.tunnels).toEqual([])
   })
 })
 
 describe('a dataset', () => {
   it.each(['HTTP_PROXY', 'http_proxy'])('is downloaded through the proxy in %s', async (name) => {
-    proxy.tunnels.length = 0
     const before = process.env[name]
     process.env[name] = proxy.url
     try {
@@ -103,7 +124,6 @@ describe('a dataset', () => {
 })
 
 it.each(['PIP_PROXY', 'HTTP_PROXY'])('wheels are downloaded through the proxy in %s', async (name) => {
-  proxy.tunnels.length = 0
   const packages = await servePackages()
   packages.add(`tensorflow_cpu-9.0.0-cp312-cp312-${wheelTag}.whl`, await wheelBytes(tensorflowFiles))
   const index = packages.index.href.replace('127.0.0.1', 'far.invalid')

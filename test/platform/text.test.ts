@@ -4,6 +4,7 @@ import {
   decimalText,
   durationText,
   listText,
+  maskedUrl,
   plain,
   printable,
   roughText,
@@ -77,3 +78,13 @@ it('line and paragraph separators are line breaks', () => {
 
 it('printable text keeps lines and tabs, and loses other control characters', () =>
   expect(printable('a\n\tb\r\u001b[2J\u0007\u0085')).toBe('a\n\tb[2J'))
+
+it.each([
+  ['https://host/simple/', 'https://host/simple/'],
+  ['https://me:secret@host:8080/simple?token=secret#part', 'https://…@host:8080/simple'],
+  ['http://me:pa@ss@host', 'http://…@host'],
+  ['http://me:pa/ss?w#rd@host/x', 'http://…@host/x'],
+  ['me:secret@host:3128', '…@host:3128'],
+  ['file:///srv', 'file:///srv'],
+  ['nonsense', 'nonsense'],
+])('%s is shown as %s', (url, shown) => expect(maskedUrl(url)).toBe(shown))

@@ -1,6 +1,10 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { indexSettings, parseConfig } from '../../src/setup/index-settings.ts'
 import { loginFor } from '../../src/setup/netrc.ts'
+import { inFolder } from '../cli/bin.ts'
 
 /** The settings of a user with the home folder /home/u. */
 const settings = (env: NodeJS.ProcessEnv, files: Record<string, string> = {}, platform: NodeJS.Platform = 'linux') =>
@@ -58,6 +62,16 @@ describe('the package index is', () => {
     expect(urls({ [name]: 'https://uv.test/simple' })).toEqual(['https://uv.test/simple/']),
   )
 
+  it.each([
+    [' https://pip.test/simple \n', 'https://pip.test/simple/'],
+    ['https://pip.test/simple//?token=a/b&c#part', 'https://pip.test/simple/?token=a/b&c'],
+    ['https://us%er:p%ss@pip.test/simple', 'https://us%er:p%ss@pip.test/simple/'],
+    ['HTTPS://pip.test', 'https://pip.test/'],
+  ])('that of %j as %s', (text, url) => {
+    expect(urls({ PIP_INDEX_URL: text })).toEqual([url])
+    expect(urls({ UV_INDEX_URL: text })).toEqual([url])
+  })
+
   it('followed by further ones, each once', () => {
     const files = {
       '/etc/pip.conf':
@@ -101,11 +115,48 @@ it('the proxy and the certificates of pip are found', () => {
   expect(settings({ PIP_CERT: '/own.pem' }, files).certificates).toBe('/own.pem')
 })
 
-it.each([
-  [{ PIP_NO_INDEX: '1' }, 'pip is configured to use no package index (no-index)'],
+it.each<[env: NodeJS.ProcessEnv, message: string]>([
+  ...['1', 'y', 'Yes', 't', 'TRUE', 'on', ' 1 '].map((PIP_NO_INDEX): [NodeJS.ProcessEnv, string] => [
+    { PIP_NO_INDEX },
+    'pip is configured to use no package index',
+  ]),
   [{ PIP_INDEX_URL: 'file:///srv/index' }, 'the package index file:///srv/index is not at an http(s) URL'],
   [{ UV_INDEX_URL: 'ftp://me:secret@host/' }, 'the package index ftp://…@host/ is not at an http(s) URL'],
+  [{ PIP_INDEX_URL: 'http://me:pa/ss@host/x' }, 'the package index http://…@host/x is not at an http(s) URL'],
+  [{ PIP_INDEX_URL: 'file://me:se@cret@host/' }, 'the package index file://…@host/ is not at an http(s) URL'],
+  [{ PIP_EXTRA_INDEX_URL: 'me:secret@host' }, 'the package index …@host is not at an http(s) URL'],
 ])('%o is refused, without the login', (env, message) => expect(() => settings(env)).toThrow(message))
+
+it.each(['0', 'no', 'f', 'off'])('PIP_NO_INDEX=%s allows an index', (PIP_NO_INDEX) =>
+  expect(urls({ PIP_NO_INDEX })).toEqual(['https://pypi.org/simple/']),
+)
+
+describe('on this machine', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-index-'))
+  const settingsHere = (env: Record<string, string>) =>
+    inFolder({ env: { HOME: folder, PIP_CONFIG_FILE: '/dev/null', ...env } }, async () => indexSettings())
+
+  it('files may have a byte order mark', async () => {
+    const [PIP_CONFIG_FILE, NETRC] = [join(folder, 'bom.conf'), join(folder, 'bom.netrc')]
+    writeFileSync(PIP_CONFIG_FILE, `\ufeff${conf('https://bom.test/simple')}`)
+    writeFileSync(NETRC, '\ufeffmachine bom.test login me password secret')
+    const { indexes } = await settingsHere({ PIP_CONFIG_FILE, NETRC })
+    expect(indexes.map(({ href }) => href)).toEqual(['https://me:secret@bom.test/simple/'])
+  })
+
+  it('files that do not exist are ignored', async () => {
+    const [PIP_CONFIG_FILE, NETRC] = [join(folder, 'gone.conf'), join(folder, 'gone.netrc')]
+    expect((await settingsHere({ PIP_CONFIG_FILE, NETRC })).indexes).toHaveLength(1)
+  })
+
+  it.each(['PIP_CONFIG_FILE', 'NETRC'])('a folder in %s is an error with its path', async (name) =>
+    expect(settingsHere({ [name]: folder })).rejects.toMatchObject({
+      name: 'UserError',
+      message: `${folder} is a folder, not a file of settings`,
+      hint: expect.stringContaining(name),
+    }),
+  )
+})
 
 it('a configuration file is read as pip reads it', () => {
   const text =

@@ -56,6 +56,18 @@ describe('the files of a project', () => {
     })
   })
 
+  it('are requested with the query of the index', async () => {
+    const { intercept } = server
+    let requested: string | undefined
+    server.intercept = (request, response, number) => {
+      requested = request.url
+      return intercept?.(request, response, number) ?? false
+    }
+    expect(await projectFiles('linked', new URL('?token=secret', server.index), access)).toHaveLength(2)
+    expect(requested).toBe('/simple/linked/?token=secret')
+    server.intercept = intercept as NonNullable<typeof intercept>
+  })
+
   it('are read after a redirect, and after a server that was busy', async () => {
     const { intercept } = server
     let count = 0
@@ -73,7 +85,21 @@ describe('the files of a project', () => {
   })
 })
 
+/** They would lead elsewhere, or no file can have them. */
+const unusableNames = [
+  '../x.whl',
+  'a/../../x.whl',
+  'a\\x.whl',
+  'x\0.whl',
+  'x\n.whl',
+  '..',
+  '.',
+  '',
+  `${'x'.repeat(300)}.whl`,
+]
+
 describe('a page as JSON', () => {
+  const hash = 'ab'.repeat(32)
   const parse = (file: object) =>
     parseJsonPage(JSON.stringify({ files: [{ filename: 'x.whl', url: 'x.whl', ...file }] }), page)
 
@@ -81,9 +107,36 @@ describe('a page as JSON', () => {
     expect(parse({ yanked: 'broken' })[0]?.isYanked).toBe(true)
     expect(parse({ yanked: false })[0]?.isYanked).toBe(false)
     const url = new URL('https://index.test/simple/tensorflow-cpu/x.whl.metadata')
-    expect(parse({ 'core-metadata': { sha256: 'AB' } })[0]?.metadata).toEqual({ url, sha256: 'ab' })
+    expect(parse({ 'core-metadata': { sha256: 'AB'.repeat(32) } })[0]?.metadata).toEqual({ url, sha256: hash })
     expect(parse({ 'dist-info-metadata': true })[0]?.metadata).toEqual({ url })
     expect(parse({ 'core-metadata': false })[0]?.metadata).toBeUndefined()
+    expect(parse({ 'core-metadata': { sha256: '../x' } })[0]?.metadata).toBeUndefined()
+  })
+
+  it('has only SHA-256 of 64 hexadecimal digits', () => {
+    expect(parse({ hashes: { sha256: 'AB'.repeat(32) } })[0]?.sha256).toBe(hash)
+    for (const sha256 of ['../../../x', 'ab', `${hash}0`, `${hash}\n`, ''])
+      expect(parse({ hashes: { sha256 } })[0]).not.toHaveProperty('sha256')
+  })
+
+  it.each([
+    { size: null, yanked: null, hashes: null, 'core-metadata': null },
+    { size: -1, 'core-metadata': 'yes', hashes: { md5: 3 } },
+    { size: 1.5, 'dist-info-metadata': 3 },
+  ])('may have the properties %o', (properties) =>
+    expect(parse(properties)).toMatchObject([{ name: 'x.whl', isYanked: false }]),
+  )
+
+  it.each([
+    ...unusableNames.map((filename) => ({ filename })),
+    ...['http://', 'http://[::bad', 'file:///etc/passwd', 'ftp://files.test/x.whl', 'mailto:me@files.test'].map(
+      (url) => ({ url }),
+    ),
+    { filename: 3 },
+    { hashes: 'ab' },
+  ])('is read without the file with %o', (properties) => {
+    const files = [{ filename: 'y.whl', url: 'y.whl', ...properties }, null, { filename: 'x.whl', url: 'x.whl' }]
+    expect(parseJsonPage(JSON.stringify({ files }), page)).toMatchObject([{ name: 'x.whl' }])
   })
 
   it.each(['{"files": 3}', 'oops'])('is refused when it is %s', (text) =>
@@ -120,8 +173,42 @@ describe('a page as HTML', () => {
     expect(file?.url.href).toBe('https://cdn.test/a/x.whl?a=1&b=2')
   })
 
-  it('without links is refused', () =>
-    expect(() => parseHtmlPage('<p>Sign in</p>', page)).toThrow('/tensorflow-cpu/ has no links to packages'))
+  it('has links in any notation of HTML', () => {
+    const text = `<!-- <a href="no.whl"> --><script>"<a href='no.whl'>"</script><title><a href=no.whl></title>
+      <a\n href=a.whl#sha256=${hash}&egg=a data-x="a > b"><a href = 'b&period;whl'/><A title=">" HREF="c.whl">`
+    expect(parseHtmlPage(text, page).map(({ name }) => name)).toEqual(['a.whl', 'b.whl', 'c.whl'])
+    expect(parseHtmlPage(text, page)[0]?.sha256).toBe(hash)
+  })
+
+  it.each([
+    ...unusableNames.filter((name) => !/^[^\w]*$/.test(name)).map(encodeURIComponent),
+    'http://',
+    'http://[::bad',
+    'mailto:me@files.test',
+    'javascript:x.whl',
+    'up/',
+  ])('is read without the link %s', (href) => {
+    const links = ['y.whl', href, 'foo%zz.whl', 'x.whl'].map((href) => `<a href="${href}">`)
+    expect(parseHtmlPage(links.join(), page).map(({ name }) => name)).toEqual(['y.whl', 'foo%zz.whl', 'x.whl'])
+  })
+
+  it('may have references to characters that do not exist', () =>
+    expect(parseHtmlPage('<a href="&#x110000;&#xd800;&nonsense;.whl"><a href="x.whl">', page)).toHaveLength(2))
+
+  it('without links has no files', () => {
+    expect(parseHtmlPage('<p>Sign in</p>', page)).toEqual([])
+    expect(parseHtmlPage('', page)).toEqual([])
+  })
+
+  it.each([
+    ['tags that do not end', '<a '],
+    ['elements that do not end', '<a>'],
+    ['one long tag', 'x'],
+    ['attributes that do not end', '<a href="'],
+  ])('is read in a moment with %s', (_, text) => {
+    const page = `<a ${text.repeat(2e6 / text.length)}`
+    expect(parseHtmlPage(page, new URL('https://index.test/'))).toEqual([])
+  })
 })
 
 it('METADATA with another SHA-256 than listed is refused', async () => {
@@ -129,5 +216,5 @@ it('METADATA with another SHA-256 than listed is refused', async () => {
   const url = new URL(server.url('files/x.whl.metadata'))
   expect(await readMetadata({ url, sha256: sha256(Buffer.from('Name: x')) }, access)).toBe('Name: x')
   expect(await readMetadata({ url }, access)).toBe('Name: x')
-  await expect(readMetadata({ url, sha256: 'ab' }, access)).rejects.toThrow('does not have the SHA-256')
+  await expect(readMetadata({ url, sha256: 'ab'.repeat(32) }, access)).rejects.toThrow('does not have the SHA-256')
 })

@@ -21,12 +21,12 @@ beforeEach(async () => {
 })
 afterEach(() => server.close())
 
-type Options = { index?: URL; freeBytes?: number; signal?: AbortSignal }
+type Options = { index?: URL; further?: URL[]; freeBytes?: number; signal?: AbortSignal }
 
-function obtain(choice: WheelChoice, { index = server.index, freeBytes = 1e12, signal }: Options = {}) {
+function obtain(choice: WheelChoice, { index = server.index, further = [], freeBytes = 1e12, signal }: Options = {}) {
   const reporter = createReporter<ProgressEvent>({ signal, onEvent: (event) => void events.push(event) })
   return obtainWheels(choice, folders, reporter, {
-    settings: { indexes: [index] },
+    settings: { indexes: [index, ...further] },
     client: { fetch, sleep: async () => {} },
     machine,
     freeBytes: () => freeBytes,
@@ -84,6 +84,17 @@ describe('TensorFlow for the CPU', () => {
     await addCpu('9.0.0')
     await addCuda('9.1.0', [])
     expect(await obtain({ device: 'CPU' })).toBe('tensorflow-9.1.0')
+  })
+
+  it('comes from one index where another has an empty page', async () => {
+    await addCpu('9.0.0')
+    const { intercept } = server
+    server.intercept = (request, response, count) => {
+      if (!request.url?.startsWith('/empty/')) return intercept?.(request, response, count) ?? false
+      response.setHeader('content-type', 'text/html').end('<html><body></body></html>')
+      return true
+    }
+    expect(await obtain({ device: 'CPU' }, { further: [new URL(server.url('empty/'))] })).toBe('tensorflow_cpu-9.0.0')
   })
 
   it('comes from an index that has HTML pages only, sends no parts of files and needs a login', async () => {
@@ -201,6 +212,19 @@ describe('an error of one sentence comes from', () => {
   it('an index that lists no SHA-256', async () => {
     server.add(`tensorflow_cpu-9.0.0-${tag}.whl`, await wheelBytes(tensorflowFiles), { hashes: { md5: 'ab' } })
     await expect(obtain({ device: 'CPU' })).rejects.toThrow(`lists no SHA-256 for tensorflow_cpu-9.0.0-${tag}.whl`)
+  })
+
+  it('a wheel that is larger than the index lists', async () => {
+    const size = { size: 10 }
+    server.add(`tensorflow_cpu-9.0.0-${tag}.whl`, await wheelBytes(tensorflowFiles), size)
+    await expect(obtain({ device: 'CPU' })).rejects.toThrow('is larger than the 10 bytes that the index lists')
+    expect(files(folders.downloads)).toEqual([])
+  })
+
+  it('a wheel whose files have no room', async () => {
+    const huge = { 'tensorflow/libtensorflow_cc.so.2': ' '.repeat(10_000_000) }
+    server.add(`tensorflow_cpu-9.0.0-${tag}.whl`, await wheelBytes({ ...tensorflowFiles, ...huge }))
+    await expect(obtain({ device: 'CPU' }, { freeBytes: 1_000_000 })).rejects.toThrow(/unpacks to 10 MB, but the disk/)
   })
 
   it('a disk that is too small, before anything is downloaded', async () => {
