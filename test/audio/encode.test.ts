@@ -105,8 +105,8 @@ describe('a sound file that is written in pieces', () => {
       software: 'test',
       name: 'a.wav',
     })
-    await writer.write(tone)
-    while (!existsSync(path)) await setTimeout(5)
+    for (let i = 0; i < 20; i++) await writer.write(tone)
+    for (let i = 0; i < 200 && !existsSync(path); i++) await setTimeout(10)
     writeFileSync(
       `${path}.part`,
       encodeWav({ ...tone, channels: tone.channels.map((channel) => channel.slice(0, 99)) }),
@@ -114,7 +114,7 @@ describe('a sound file that is written in pieces', () => {
     renameSync(`${path}.part`, path) // what ffmpeg writes goes to the removed file
     const error = (await writer.finish().catch((error) => error)) as UserError
     expect([error.message, error.hint]).toEqual(['a.wav cannot be written', 'check the free space on the disk'])
-    expect(String(error.cause)).toContain('the file lacks 47901 of 48000 samples')
+    expect(String(error.cause)).toContain('the file lacks 959901 of 960000 samples')
   })
 
   it('is refused with the reason of ffmpeg where it cannot be written', async () => {
