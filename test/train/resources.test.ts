@@ -101,7 +101,7 @@ describe('on a graphics card, a run of the released model', () => {
   const released = releasedSize(base)
   /** What happens on a card with so many MiB, as nvidia-smi reports them. */
   const outcomeOn = (total: number, size: Partial<RunSize> = {}, free = total) => {
-    const [card] = parseCards(`0, GPU-1, A card, 550.1, ${total}, ${free}, 8.9`)
+    const [card] = parseCards(`0, GPU-1, 550.1, ${total}, ${free}, 8.9, [N/A], A card`)
     const memory = backendMemory('tensorflow', card)
     const run = { ...demand, ...size }
     const costsOf = (recompute: Checkpointing) => engineCosts('tensorflow', 'bfloat16', { memory, recompute })
