@@ -41,8 +41,8 @@ export type ApplyResult = { recordings: Omit<RecordingEvent, 'type'>[] }
 
 /**
  * Transforms recordings of any length. One that cannot be read is reported, and the others are transformed.
- * @throws UserError before anything is written, for settings, LoRAs or outputs that cannot be used, and for a single recording that cannot be read. Interrupted when the signal was aborted: files that
- * were finished are kept, and the same call continues with the others.
+ * @throws UserError before anything is written, for settings, LoRAs or outputs that cannot be used, and for a single recording that cannot be read.
+ *   Interrupted when the signal was aborted: files that were finished are kept, and the same call continues with the others.
  */
 export async function apply(options: ApplyOptions, runOptions: ApplyRunOptions = {}): Promise<ApplyResult> {
   return applyToRecordings(resolveApplySettings({ options }), runOptions)
@@ -84,12 +84,6 @@ function requireRate(out: string, sampleRate: number | undefined) {
     throw new UserError(`${out} cannot have ${sampleRate} Hz`, {
       hint: `use --sample-rate ${allowed}, or another format than ${extension}`,
     })
-}
-
-/** @throws the error itself where it is not one of the system, such as a missing permission. */
-function systemError(error: unknown): { message: string; hint?: string } {
-  if (!(error instanceof Error) || typeof (error as NodeJS.ErrnoException).syscall !== 'string') throw error
-  return { message: error.message.replace(/^[A-Z]+: /, '') }
 }
 
 type Job = { recording: Recording; file: OutputFile }
@@ -173,4 +167,10 @@ const defaultWindowSeconds = 5
 function failure(error: unknown, recording: { input: string; output: string }): Omit<RecordingEvent, 'type'> {
   const { message, hint } = error instanceof UserError ? error : systemError(error)
   return { ...recording, status: 'failed', message, ...(hint !== undefined && { hint }) }
+}
+
+/** @throws the error itself where it is not one of the system, such as a missing permission. */
+function systemError(error: unknown): { message: string; hint?: string } {
+  if (!(error instanceof Error) || typeof (error as NodeJS.ErrnoException).syscall !== 'string') throw error
+  return { message: error.message.replace(/^[A-Z]+: /, '') }
 }

@@ -1,9 +1,9 @@
 /** How a result tells later what it was made of, so that an interrupted command continues: a key in the comment of the file. */
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync } from 'node:fs'
-import { pipeline } from 'node:stream/promises'
+import { existsSync } from 'node:fs'
 import type { ApplySettings } from '../config/settings.ts'
 import type { BaseModel } from '../model/base-model.ts'
+import { sha256OfFile } from '../platform/files.ts'
 import { contains } from '../platform/output-file.ts'
 import type { OpenedLoras } from '../preview/loras.ts'
 
@@ -21,7 +21,7 @@ export async function resultKey(
   windowSeconds: number,
 ): Promise<(path: string) => Promise<string>> {
   const { negativePrompt, mix, seed, steps, cfg, stgScale, sampleRate } = settings
-  const loraHashes = await Promise.all(loras.map(({ file: { path } }) => hashOfFile(path)))
+  const loraHashes = await Promise.all(loras.map(({ file: { path } }) => sha256OfFile(path)))
   const strengths = loras.map(({ strength }) => strength)
   const texts = [prompt, negativePrompt]
   const numbers = { normalize, mix, windowSeconds, seed, steps, cfg, stgScale, sampleRate }
@@ -29,7 +29,7 @@ export async function resultKey(
   return async (path) =>
     createHash('sha256')
       .update(common)
-      .update(await hashOfFile(path))
+      .update(await sha256OfFile(path))
       .digest('hex')
       .slice(0, 32)
 }
@@ -38,10 +38,4 @@ export async function resultKey(
 export function stateOf(path: string, key: string): 'missing' | 'finished' | 'other' {
   if (!existsSync(path)) return 'missing'
   return contains(path, `${marker} ${key}`) ? 'finished' : 'other'
-}
-
-async function hashOfFile(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(path), hash)
-  return hash.digest('hex')
 }

@@ -2,8 +2,8 @@
 import { existsSync, realpathSync, statSync } from 'node:fs'
 import { basename, extname, isAbsolute, join, relative, sep } from 'node:path'
 import { glob, isDynamicPattern } from 'tinyglobby'
-import { audioExtensions } from '../audio/decode.ts'
-import { namedExtensions, requireWritableFormat } from '../audio/encode.ts'
+import { audioExtensions, hasAudioExtension } from '../audio/decode.ts'
+import { extensionsWithComment, requireWritableFormat } from '../audio/encode.ts'
 import type { ApplySettings } from '../config/settings.ts'
 import { isVisible } from '../dataset/dataset-file.ts'
 import type { Problem } from '../dataset/problem.ts'
@@ -75,7 +75,7 @@ async function folderFiles(folder: string, out: string): Promise<Found[]> {
   const source = await openSource(folder)
   try {
     const isResult = (path: string) => join(from, path).startsWith(to + sep)
-    const paths = source.paths.filter((path) => isVisible(path) && isRecording(path) && !isResult(path))
+    const paths = source.paths.filter((path) => isVisible(path) && hasAudioExtension(path) && !isResult(path))
     const problems = source.problems.map((problem): Found => {
       const below = problem.file ?? ''
       return { location: join(folder, below), name: join(folder, below), below, problem }
@@ -98,7 +98,7 @@ async function patternFiles(pattern: string, out: string): Promise<Found[]> {
   const to = placeOfFolder(out)
   const isResult = (path: string) => realpathSync(path).startsWith(to + sep)
   const found = await glob(pattern.replaceAll(sep, '/'), options)
-  const paths = found.filter((path) => isRecording(path) && !isResult(path)).sort()
+  const paths = found.filter((path) => hasAudioExtension(path) && !isResult(path)).sort()
   if (paths.length === 0) throw new UserError(`no recording matches ${pattern}`, { hint: 'check the pattern' })
   const segments = pattern.split(sep)
   const fixed = segments
@@ -113,16 +113,14 @@ async function patternFiles(pattern: string, out: string): Promise<Found[]> {
 /** The real path of a folder that may not exist yet. */
 const placeOfFolder = (path: string) => (existsSync(path) ? realpathSync(path) : canonicalPath(path))
 
-const isRecording = (path: string) => audioExtensions.includes(extname(path).toLowerCase())
-
 /** Whether the output is a file and not a folder. */
-const isSoundFile = (path: string) => isRecording(path) && !isFolder(path)
+const isSoundFile = (path: string) => hasAudioExtension(path) && !isFolder(path)
 
 const isFolder = (path: string) => existsSync(path) && statSync(path).isDirectory()
 
 function withOneOutput(files: readonly Found[], { out, format }: Pick<ApplySettings, 'out' | 'format'>) {
   requireWritableFormat(out)
-  if (!namedExtensions.includes(extname(out).toLowerCase()))
+  if (!extensionsWithComment.includes(extname(out).toLowerCase()))
     throw new UserError(`${out}: a file of this format cannot hold what it was made of`, {
       hint: 'use .m4a or another format',
     })
@@ -136,11 +134,11 @@ function withOneOutput(files: readonly Found[], { out, format }: Pick<ApplySetti
 /** A mistyped extension would otherwise become a folder. */
 function refuseUnknownFormat(out: string) {
   const isLikelyFile = /\.[a-z][a-z0-9]{1,4}$/i.test(out) && !isFolder(out)
-  if (isLikelyFile && !isRecording(out)) requireWritableFormat(out)
+  if (isLikelyFile && !hasAudioExtension(out)) requireWritableFormat(out)
 }
 
 function resultName(below: string, format: ApplySettings['format']): string {
   const extension = extname(below)
-  const own = namedExtensions.includes(extension.toLowerCase()) ? extension : '.wav'
+  const own = extensionsWithComment.includes(extension.toLowerCase()) ? extension : '.wav'
   return below.slice(0, below.length - extension.length) + (format === undefined ? own : `.${format}`)
 }

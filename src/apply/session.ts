@@ -1,7 +1,7 @@
 /** The loaded model, for any number of recordings of any length. */
 import { basename } from 'node:path'
 import { logMelFrames } from '../audio/mel.ts'
-import { sampleCount, type Waveform } from '../audio/waveform.ts'
+import { padWithSilence, sampleCount, type Waveform } from '../audio/waveform.ts'
 import type { ApplySettings } from '../config/settings.ts'
 import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
 import { sampleWindows, windowOffsets, windowPasses } from '../diffusion/windows.ts'
@@ -76,7 +76,8 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
     async function encode(reference: Waveform): Promise<HostMatrix> {
       const seconds = sampleCount(reference) / reference.sampleRate
       const frames = coveringLatentFrames(seconds)
-      const padded = withSilence(reference, 4 * (frames - 1) * melOptions.hop)
+      const missing = 4 * (frames - 1) * melOptions.hop - sampleCount(reference)
+      const padded = missing > 0 ? padWithSilence(reference, 0, missing) : reference
       const stage = reporter.stage('Encoding', Math.round(seconds), 's')
       const latents = await encodeInPieces(vae, frames, (from, to) => logMelFrames(padded, from, to, melOptions), {
         onProgress: (done) => {
@@ -136,16 +137,3 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
 
 const loraText = ({ file, strength }: OpenedLoras['loras'][number]) =>
   `${basename(file.path)}${strength === 1 ? '' : ` × ${strength}`}`
-
-/** Adds silence at the end where the waveform has fewer samples. */
-function withSilence({ sampleRate, channels }: Waveform, samples: number): Waveform {
-  return {
-    sampleRate,
-    channels: channels.map((channel) => {
-      if (channel.length >= samples) return channel
-      const padded = new Float32Array(samples)
-      padded.set(channel)
-      return padded
-    }),
-  }
-}

@@ -56,6 +56,9 @@ export const demuxers: Readonly<Record<string, string>> = Object.fromEntries(
 
 export const audioExtensions: readonly string[] = Object.keys(formats)
 
+/** Whether the extension of a file is one of these, in any case. */
+export const hasAudioExtension = (path: string) => formatOf(path) !== undefined
+
 /** The extensions to recommend: those that the hosted trainer accepts as well. */
 export const hostedExtensions = audioExtensions.filter((extension) => formats[extension]?.isHosted)
 

@@ -14,12 +14,12 @@ type Format = {
   muxer: string
   /** The arguments that choose the encoder. */
   codec: readonly string[]
-  /** The sample rates that it allows, in ascending order; any without it. */
-  rates?: readonly number[]
-  /** Files of the format cannot name the program that made them. */
-  isAnonymous?: true
   /** Those for samples of 24 bits, for formats that preserve samples. */
   codec24?: readonly string[]
+  /** The sample rates that it allows, in ascending order; without it, any. */
+  rates?: readonly number[]
+  /** Its files cannot hold a comment. */
+  hasNoComment?: true
 }
 
 /** Opus always decodes to 48 kHz, and some versions of ffmpeg shift what has another rate. */
@@ -37,15 +37,17 @@ const formats: Readonly<Record<string, Format>> = {
   '.ogg': { muxer: 'ogg', codec: ['-c:a', 'libvorbis', '-q:a', '6'] },
   '.opus': { muxer: 'opus', codec: ['-c:a', 'libopus', '-b:a', '160k'], rates: opusRates },
   '.m4a': { muxer: 'ipod', codec: ['-c:a', 'aac', '-b:a', '192k'], rates: aacRates },
-  '.aac': { muxer: 'adts', codec: ['-c:a', 'aac', '-b:a', '192k'], rates: aacRates, isAnonymous: true },
+  '.aac': { muxer: 'adts', codec: ['-c:a', 'aac', '-b:a', '192k'], rates: aacRates, hasNoComment: true },
   '.aiff': aiff,
   '.aif': aiff,
 }
 
 const extensions = Object.keys(formats)
 
-/** The extensions of the sound files that can be written and name the program that made them. */
-export const namedExtensions: readonly string[] = extensions.filter((extension) => !formats[extension]?.isAnonymous)
+/** The extensions of the sound files that can be written and can hold a comment. */
+export const extensionsWithComment: readonly string[] = extensions.filter(
+  (extension) => !formats[extension]?.hasNoComment,
+)
 
 export type SoundEncoder = (waveform: Waveform, limits?: Limits) => Promise<Uint8Array>
 

@@ -1,7 +1,7 @@
 /** Stereo sound in a temporary file, so that its length does not matter. */
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
+import { readSync, rmSync } from 'node:fs'
 import { UserError } from '../platform/errors.ts'
-import { isDiskFull } from '../platform/files.ts'
+import { isDiskFull, withFile, writeAll } from '../platform/files.ts'
 import { openResampler, type Resampler } from './resample.ts'
 import { deinterleave, interleave, sampleCount, type Waveform } from './waveform.ts'
 
@@ -23,7 +23,7 @@ export type SoundStore = {
  * @param rateFor the sample rate that the sound is resampled to, from its own.
  */
 export function createSoundStore(path: string, rateFor: (sampleRate: number) => number): SoundStore {
-  closeSync(openSync(path, 'wx'))
+  withFile(path, 'wx', () => {})
   let rate = 0
   let resampler: Resampler | undefined
   let samples = 0
@@ -32,9 +32,7 @@ export function createSoundStore(path: string, rateFor: (sampleRate: number) => 
     samples += sampleCount(waveform)
     const bytes = new Uint8Array(interleave(waveform).buffer)
     try {
-      withFile(path, 'a', (fd) => {
-        for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
-      })
+      withFile(path, 'a', (fd) => writeAll(fd, bytes)) // not kept open: there may be thousands
     } catch (cause) {
       if (!isDiskFull(cause)) throw cause
       throw new UserError(`there is no room for ${path}`, { hint: 'free some space', cause })
@@ -56,15 +54,5 @@ export function createSoundStore(path: string, rateFor: (sampleRate: number) => 
       return deinterleave(values, 2, rate)
     },
     remove: () => rmSync(path, { force: true }),
-  }
-}
-
-/** The file is not kept open: there may be thousands. */
-function withFile(path: string, flags: string, use: (fd: number) => void) {
-  const fd = openSync(path, flags)
-  try {
-    use(fd)
-  } finally {
-    closeSync(fd)
   }
 }

@@ -3,7 +3,7 @@ import type { Limits } from '../config/limits.ts'
 import { floatWavOutput } from './decode.ts'
 import { findFfmpeg, runFfmpeg } from './ffmpeg.ts'
 import { decodeWav, encodeWav } from './wav.ts'
-import { sampleCount, type Waveform } from './waveform.ts'
+import { padWithSilence, sampleCount, type Waveform } from './waveform.ts'
 
 export type StretchFilter = 'rubberband' | 'atempo'
 
@@ -47,13 +47,3 @@ async function runFilter(waveform: Waveform, filter: string, limits: Limits | un
   })
   return decodeWav(Buffer.concat(blocks))
 }
-
-/** @param before in samples, as is `after`. */
-const padWithSilence = ({ sampleRate, channels }: Waveform, before: number, after: number): Waveform => ({
-  sampleRate,
-  channels: channels.map((channel) => {
-    const padded = new Float32Array(before + channel.length + after)
-    padded.set(channel, before)
-    return padded
-  }),
-})

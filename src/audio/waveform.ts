@@ -15,6 +15,16 @@ export const firstSamples = ({ sampleRate, channels }: Waveform, samples: number
   channels: channels.map((channel) => channel.subarray(0, samples)),
 })
 
+/** Adds silence. @param before in samples, as is `after`. */
+export const padWithSilence = ({ sampleRate, channels }: Waveform, before: number, after: number): Waveform => ({
+  sampleRate,
+  channels: channels.map((channel) => {
+    const padded = new Float32Array(before + channel.length + after)
+    padded.set(channel, before)
+    return padded
+  }),
+})
+
 /** Joins waveforms end to end; all have the sample rate and the number of channels of the first. */
 export function concatenateWaveforms(waveforms: readonly Waveform[]): Waveform {
   const [first] = waveforms

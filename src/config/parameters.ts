@@ -405,6 +405,13 @@ export const encodeParameters = {
   backend: machineParameters.backend,
 }
 
+const samplingParameters = {
+  seed: { ...sampling, ...seed },
+  steps: { ...sampling, ...samplingSteps },
+  cfg: { ...sampling, ...cfg },
+  stg_scale: { ...sampling, ...stgScale },
+}
+
 export const previewParameters = {
   lora: { ...lora, ...listOf(path('<file>')), default: [], defaultText: 'the base alone', help: 'may be repeated' },
   lora_strength: {
@@ -435,10 +442,7 @@ export const previewParameters = {
     defaultText: "the recording's, at most that of the LoRA's clips",
     help: 'length of the result in seconds',
   },
-  seed: { ...sampling, ...seed },
-  steps: { ...sampling, ...samplingSteps },
-  cfg: { ...sampling, ...cfg },
-  stg_scale: { ...sampling, ...stgScale },
+  ...samplingParameters,
   out: {
     ...output,
     ...path('<file>'),
@@ -462,8 +466,8 @@ export const applyParameters = {
     ...previewParameters.normalize_reference,
     help: 'bring the peak of each recording to -1 dBFS before it is transformed; the result gets its level back',
   },
-  prompt: { ...sound, ...text(), defaultText: "the LoRA's trigger phrase", help: 'what the recordings should become' },
-  negative_prompt: { ...sound, ...negativePrompt },
+  prompt: { ...previewParameters.prompt, help: 'what the recordings should become' },
+  negative_prompt: previewParameters.negative_prompt,
   mix: {
     ...sound,
     ...number(0, 1),
@@ -476,10 +480,7 @@ export const applyParameters = {
     defaultText: "the length of the LoRA's clips",
     help: 'seconds that the model transforms at a time; longer ones need more memory',
   },
-  seed: { ...sampling, ...seed },
-  steps: { ...sampling, ...samplingSteps },
-  cfg: { ...sampling, ...cfg },
-  stg_scale: { ...sampling, ...stgScale },
+  ...samplingParameters,
   out: {
     ...output,
     ...path('<folder>'),

@@ -1,7 +1,7 @@
 /** Clean recordings, each of which becomes a pair: from folders, zips, URLs and single files. */
 import { existsSync } from 'node:fs'
 import { extname } from 'node:path'
-import { audioExtensions } from '../audio/decode.ts'
+import { hasAudioExtension } from '../audio/decode.ts'
 import { fileNameOf, parseLocation, shownLocation } from '../net/location.ts'
 import { UserError } from '../platform/errors.ts'
 import { fileName, isVisible } from './dataset-file.ts'
@@ -38,13 +38,13 @@ export async function openCleanFiles(locations: readonly string[], options: Sour
   try {
     for (const location of locations) {
       const parsed = parseLocation(location)
-      if (parsed.kind === 'path' && isAudio(parsed.path)) {
+      if (parsed.kind === 'path' && hasAudioExtension(parsed.path)) {
         files.push(singleFile(parsed.path, nameOf(fileNameOf(parsed))))
         continue
       }
       const source = await openSource(location, options)
       opened.push(source)
-      const paths = source.paths.filter((path) => isVisible(path) && isAudio(path))
+      const paths = source.paths.filter((path) => isVisible(path) && hasAudioExtension(path))
       if (paths.length === 0)
         throw new UserError(`${shownLocation(parsed)} has no recordings`, { hint: 'put audio files into it' })
       for (const path of paths) {
@@ -63,8 +63,6 @@ export async function openCleanFiles(locations: readonly string[], options: Sour
   }
   return { files, close }
 }
-
-const isAudio = (path: string) => audioExtensions.includes(extname(path).toLowerCase())
 
 const stemOf = (path: string) => path.slice(0, path.length - extname(path).length)
 

@@ -39,7 +39,7 @@ export function createSideWindows(
 ): SideWindows {
   const peaks: number[] = []
   const clips: StoredClip[] = []
-  const { add } = createWindowCutter(options.seconds, (window, i) => {
+  const add = createWindowCutter(options.seconds, (window, i) => {
     const clip = trimClip(window, { ...options, normalize: false })
     peaks[i] = peak(clip)
     if (store) clips[i] = store.store(options.normalize ? normalizePeak(clip) : clip)
@@ -80,11 +80,11 @@ export const audibleWindows = (reference: SideWindows, target: SideWindows, coun
  * @param seconds the length of a window.
  * @param onWindow gets each window in stereo, at the recording's own rate.
  */
-export function createWindowCutter(seconds: number, onWindow: (window: Waveform, index: number) => void) {
+export function createWindowCutter(seconds: number, onWindow: (window: Waveform, index: number) => void): OnSamples {
   let blocks: Waveform[] = []
   let position = 0 // of the next sample
   let index = 0
-  const add: OnSamples = (block, { sampleRate, channelCount }) => {
+  return (block, { sampleRate, channelCount }) => {
     const length = Math.floor(seconds * sampleRate + roundingError)
     let rest = toStereo(deinterleave(block, channelCount, sampleRate))
     while (sampleCount(rest) > 0) {
@@ -100,7 +100,6 @@ export function createWindowCutter(seconds: number, onWindow: (window: Waveform,
       index++
     }
   }
-  return { add }
 }
 
 /** The first sample of a window. */

@@ -4,6 +4,7 @@ import { createReadStream, existsSync, mkdirSync, statSync } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { UserError } from '../platform/errors.ts'
+import { sha256OfFile } from '../platform/files.ts'
 import { sizeText } from '../platform/text.ts'
 import { chunksOf, discard, type HttpClient, isWebPage, requestFollowingRedirects, shownUrl } from './http-client.ts'
 import { checkStatus } from './http-source.ts'
@@ -57,12 +58,6 @@ export async function downloadChecked(file: CheckedDownload, options: CheckedDow
       hint: 'try again later; if it stays, the server or a proxy changes the file',
     })
   }
-}
-
-async function sha256OfFile(path: string, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk)
-  return hash.digest('hex')
 }
 
 /** What has arrived cannot be the file. */

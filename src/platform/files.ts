@@ -1,6 +1,8 @@
 /** Atomic writes, so that a file is either the old or the new one, and temporary folders. */
+import { createHash } from 'node:crypto'
 import {
   closeSync,
+  createReadStream,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -25,13 +27,10 @@ export function replaceFile(path: string, parts: Iterable<Uint8Array | string>) 
   mkdirSync(dirname(path), { recursive: true })
   const temporary = temporaryPath(path)
   try {
-    const fd = openSync(temporary, 'w')
-    try {
+    withFile(temporary, 'w', (fd) => {
       for (const part of parts) writeAll(fd, typeof part === 'string' ? Buffer.from(part) : part)
       fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
+    })
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { force: true })
@@ -50,12 +49,7 @@ export async function replaceFileWith(path: string, fill: (temporary: string) =>
   const temporary = temporaryPath(path)
   try {
     await fill(temporary)
-    const fd = openSync(temporary, 'r+')
-    try {
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
+    withFile(temporary, 'r+', fsyncSync)
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { force: true })
@@ -88,7 +82,8 @@ function removeLeftovers(path: string) {
   }
 }
 
-function isRunning(pid: number): boolean {
+/** Whether there is a process with this pid. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0) // sends nothing
     return true
@@ -124,11 +119,29 @@ export function syncFolder(path: string) {
   }
 }
 
+/** The SHA-256 of a file, in hexadecimal digits. @throws the reason of the signal when it is aborted. */
+export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk)
+  return hash.digest('hex')
+}
+
 /** Whether the disk, a quota or the limit on file sizes leaves no room. */
 export const isDiskFull = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')
 
-function writeAll(fd: number, bytes: Uint8Array) {
+/** Opens a file for as long as `use` needs it. */
+export function withFile(path: string, flags: string, use: (fd: number) => void) {
+  const fd = openSync(path, flags)
+  try {
+    use(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Writes all bytes, however many the system takes at a time. */
+export function writeAll(fd: number, bytes: Uint8Array) {
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
 }
 

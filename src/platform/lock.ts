@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from './errors.ts'
-import { atExit, makeFolders, temporaryPath } from './files.ts'
+import { atExit, isRunning, makeFolders, temporaryPath } from './files.ts'
 
 export type FolderLock = { release(): void }
 
@@ -163,12 +163,7 @@ function startOf(pid: number): string | undefined {
     const [state, ...rest] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [] // the process name before it may contain anything
     return state === undefined || state === 'Z' ? undefined : rest[18]
   }
-  try {
-    process.kill(pid, 0)
-    return ''
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM' ? '' : undefined
-  }
+  return isRunning(pid) ? '' : undefined
 }
 
 function readIfThere(path: string): string | undefined {

@@ -29,7 +29,7 @@ describe('a recording in windows', () => {
   ])('at %i Hz, of %f s each, whatever the blocks of the decoder', (sampleRate, seconds, blockFrames) => {
     const whole = ramp(Math.round(1.25 * sampleRate), sampleRate)
     const windows: Waveform[] = []
-    const { add } = createWindowCutter(seconds, (window, index) => {
+    const add = createWindowCutter(seconds, (window, index) => {
       expect(index).toBe(windows.length)
       windows.push(window)
     })
