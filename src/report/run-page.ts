@@ -80,6 +80,7 @@ function lead({ state, step, steps, metrics, written }: RunReport): Markup {
 
 const verdictColor: Record<LearningVerdict['word'], string> = {
   unknown: 'faint',
+  noisy: 'fair',
   unstable: 'bad',
   overfitting: 'bad',
   'too-weak': 'fair',

@@ -5,7 +5,7 @@ import { type BestCheckpoint, bestCheckpoint } from '../audio/analysis/verdict.t
 import type { Dataset } from '../dataset/dataset.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
 import { countText } from '../platform/text.ts'
-import { bestLora, evaluationOf } from '../train/evaluation.ts'
+import { bestLora, evaluationOf, hasEndedEarly } from '../train/evaluation.ts'
 import type { DoneEvent, RunEvent, TrainEvent } from '../train/events.ts'
 import { learningVerdict } from '../train/learning.ts'
 import type { RunFolder } from '../train/run-folder.ts'
@@ -123,10 +123,14 @@ function openReport(event: RunEvent, dataset: Dataset): OpenReport {
   }
 }
 
-function heldOutReport({ heldOut = [] }: RunEvent, metrics: readonly StepMetrics[]): HeldOutReport | undefined {
+function heldOutReport(
+  { heldOut = [], settings }: RunEvent,
+  metrics: readonly StepMetrics[],
+): HeldOutReport | undefined {
   if (heldOut.length === 0) return undefined
   const evaluations = metrics.flatMap((line) => evaluationOf(line) ?? [])
-  return { names: heldOut, verdict: learningVerdict(evaluations), best: bestLora(evaluations) }
+  const verdict = learningVerdict(evaluations, { endedEarly: hasEndedEarly(evaluations, settings) })
+  return { names: heldOut, verdict, best: bestLora(evaluations) }
 }
 
 const readMetrics = ({ metrics }: RunFolder): StepMetrics[] =>

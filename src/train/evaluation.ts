@@ -50,15 +50,25 @@ export function bestLora(evaluations: readonly EvaluatedStep[]): BestLora | unde
   return best
 }
 
+/** Whether the run has a moving average beside its LoRA. */
+export const hasAverage = (evaluations: readonly EvaluatedStep[]) =>
+  evaluations.some(({ emaHeldOutLoss }) => emaHeldOutLoss !== undefined)
+
 /** How many evaluations have followed the best one. */
 export function evaluationsSinceBest(evaluations: readonly EvaluatedStep[]): number {
   const best = bestLora(evaluations)
   return best === undefined ? 0 : evaluations.filter(({ step }) => step > best.step).length
 }
 
-/** Whether training ends early. @param patience after so many evaluations without a lower held-out loss; 0 is never. */
+/** Whether training ends here. @param patience after so many evaluations without a lower held-out loss; 0 is never. */
 export const isStalled = (evaluations: readonly EvaluatedStep[], patience: number) =>
   patience > 0 && evaluationsSinceBest(evaluations) >= patience
+
+/** Whether patience ended the training before its last step. */
+export const hasEndedEarly = (
+  evaluations: readonly EvaluatedStep[],
+  { patience, numberOfSteps }: Pick<TrainSettings, 'patience' | 'numberOfSteps'>,
+) => isStalled(evaluations, patience) && (evaluations.at(-1)?.step ?? 0) < numberOfSteps
 
 /** An evaluation in a line of `metrics.jsonl`. */
 export const evaluationMetrics = ({ fixedLoss, heldOutLoss, emaFixedLoss, emaHeldOutLoss }: Evaluation) => ({

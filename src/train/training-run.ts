@@ -8,7 +8,7 @@ import { isDiskFull } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { createMovingAverage } from '../platform/statistics.ts'
 import { countText, listText, shellQuote } from '../platform/text.ts'
-import { bestLora, type EvaluatedStep } from './evaluation.ts'
+import { type BestLora, bestLora, type EvaluatedStep, hasAverage, hasEndedEarly } from './evaluation.ts'
 import { type DoneEvent, lossSmoothing, type TrainEvent } from './events.ts'
 import { learningVerdict } from './learning.ts'
 import type { PreviewRenderer } from './previews.ts'
@@ -129,16 +129,25 @@ function reportOutcome(
 ): TrainingOutcome {
   if (heldOut.length === 0) return {}
   const best = bestLora(evaluations)
-  if (best && step < settings.numberOfSteps)
+  const endedEarly = hasEndedEarly(evaluations, settings)
+  if (best && endedEarly)
     reporter.info(
-      `Stopped early after step ${step} of ${settings.numberOfSteps}: the held-out loss has not fallen below that of step ${best.step} in ${countText(settings.patience, 'evaluation')}; ${resumeCommand(run.path)} --patience 0 continues`,
+      `Stopped early after step ${step} of ${settings.numberOfSteps}: in ${countText(settings.patience, 'evaluation')} ${patientText(best, evaluations)}; ${resumeCommand(run.path)} --patience 0 continues`,
     )
-  const verdict = learningVerdict(evaluations)
+  const verdict = learningVerdict(evaluations, { endedEarly })
   reporter.info(verdict.sentence)
   if (!best) return { verdict }
   const what = best.isAverage ? 'the moving average at step' : 'the LoRA of step'
   reporter.info(`${run.best} is ${what} ${best.step}, with the lowest held-out loss, ${best.heldOutLoss.toFixed(4)}`)
   return { verdict, best: { ...best, path: run.best } }
+}
+
+/** What patience has waited for: a loss below the lowest one, of the LoRA or of its moving average. */
+function patientText({ step, heldOutLoss, isAverage }: BestLora, evaluations: readonly EvaluatedStep[]): string {
+  const lowest = heldOutLoss.toFixed(4)
+  return hasAverage(evaluations)
+    ? `neither the held-out loss of the LoRA nor that of its moving average has fallen below ${lowest}, that of the ${isAverage ? 'moving average' : 'LoRA'} at step ${step}`
+    : `the held-out loss has not fallen below ${lowest}, that of step ${step}`
 }
 
 /** Says that a finished run has no use for changed settings of previews. */

@@ -210,7 +210,8 @@ describe('patience', () => {
     const [best, end] = [1, 3]
     expect(done).toMatchObject({ state: 'finished', step: end, steps: 5, loraPath: join('early', 'lora.safetensors') })
     expect(done?.best?.step).toBe(best)
-    const message = `Stopped early after step ${end} of 5: the held-out loss has not fallen below that of step ${best} in 2 evaluations; ltx-a2a train --resume early --patience 0 continues`
+    const lowest = done?.best?.heldOutLoss.toFixed(4)
+    const message = `Stopped early after step ${end} of 5: in 2 evaluations the held-out loss has not fallen below ${lowest}, that of step ${best}; ltx-a2a train --resume early --patience 0 continues`
     expect(messages(events)).toContain(message)
     expect(readLora(join(folder, 'early', 'lora.safetensors')).metadata.steps).toBe(String(end))
     expect(ofType(events, 'preview').map(({ step }) => step)).toEqual([end])
