@@ -121,7 +121,7 @@ export function resolveTrainSettings(sources: SettingsSources): Resolved<TrainSe
   const checked = checkValues(trainParameters, given, originOf(sources))
   const values = camelCased(checked)
   refuseSplitting(values)
-  refuseUnusedEvaluation(values)
+  refuseUnusedEvaluation(values, given)
   const refusal = sources.savedJob ? undefined : hostedRefusal(trainParameters, checked) // reported when the run began
   const settings: TrainSettings = {
     ...values,
@@ -282,20 +282,19 @@ const withPrompts = (
 ): readonly Validation[] =>
   entries.map(({ prompt, referenceAudioUrl }) => ({ prompt: prompt ?? triggerPhrase, referenceAudioUrl }))
 
-/** Refuses held-out pairs from two places, and what has no effect without them. */
-function refuseUnusedEvaluation({
-  holdout,
-  holdoutData,
-  patience,
-}: {
-  holdout: number
-  holdoutData?: string | undefined
-  patience: number
-}) {
+/** Refuses held-out pairs from two places, and what has no effect without them. @param given says how the caller writes the names. */
+function refuseUnusedEvaluation(
+  { holdout, holdoutData, patience }: Pick<TrainSettings, 'holdout' | 'holdoutData' | 'patience'>,
+  given: GivenValues,
+) {
+  const named = (name: string) => {
+    const { from = '', givenAs = name } = given.get(name) ?? {}
+    return from.startsWith('--') ? from : givenAs
+  }
   if (holdout !== 0 && holdoutData !== undefined)
-    throw new UserError(`both holdout ${holdout} and holdout_data ${holdoutData} are set`, { hint: 'keep one of them' })
+    throw new UserError(`both ${named('holdout')} and ${named('holdout_data')} are set`, { hint: 'keep one of them' })
   if (patience > 0 && holdout === 0 && holdoutData === undefined)
-    throw new UserError(`patience is ${patience}, but no pairs are held out`, {
+    throw new UserError(`${named('patience')} is ${patience}, but no pairs are held out`, {
       hint: 'also set --holdout or --holdout-data: training stops by the held-out loss',
     })
 }

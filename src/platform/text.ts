@@ -94,3 +94,6 @@ export function decodedText(text: string): string {
  */
 export const maskedUrl = (text: string) =>
   text.replace(/^(\s*[a-z][a-z\d+.-]*:\/{1,3})?.*@/is, '$1…@').replace(/[?#].*$/s, '')
+
+/** 0.125 is "12.5 %". */
+export const percentText = (share: number) => `${Number((100 * share).toPrecision(4))} %`

@@ -1,6 +1,7 @@
 /** The pairs that a run holds out: chosen from its dataset, or a dataset of their own. */
 import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import type { Limits } from '../config/limits.ts'
+import { trainParameters } from '../config/parameters.ts'
 import type { TrainSettings } from '../config/settings.ts'
 import { type ClipStore, clipNames, openClipStore } from '../dataset/clips.ts'
 import type { Dataset } from '../dataset/dataset.ts'
@@ -10,7 +11,7 @@ import { type ComparedPair, chooseHeldOut, copiesOfTraining, fewestPairsToSplit,
 import type { StoredClips } from '../encode/dataset.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
-import { countText, listText } from '../platform/text.ts'
+import { countText, listText, percentText } from '../platform/text.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
 import { inspectForTraining } from './inspection-report.ts'
 
@@ -45,20 +46,58 @@ export async function splitData(
   if (settings.holdoutData !== undefined)
     return splitFromOther(data, settings, before, { location: settings.holdoutData, limits, reporter })
   const names = usedNames(data)
+  const wanted = before ? 0 : wantedPairs(settings.holdout, names.length)
   const chosen =
     settings.holdout === 0
       ? []
       : (before ?? chooseHeldOut(groupsOf(comparedPairs(data)), settings.holdout, settings.seed))
   const heldOut = names.filter((name) => chosen.includes(name))
-  if (heldOut.length > 0)
-    reporter.info(`Held out: ${heldOut.length} of ${names.length} pairs (${listText(heldOut, mostNames)})`)
-  else if (settings.holdout !== 0)
+  if (heldOut.length > 0) {
+    const fewer =
+      heldOut.length < wanted ? `, not ${wanted}: pairs with copies of the same recording stay together` : ''
+    reporter.info(`Held out: ${heldOut.length} of ${names.length} pairs${fewer} (${listText(heldOut, mostNames)})`)
+    reportFewHeldOut(data, heldOut, settings, reporter)
+  } else if (settings.holdout !== 0)
     reporter.warn(
       `no pairs are held out: the dataset has ${countText(names.length, 'usable pair')}, and at least ${fewestPairsToSplit} are needed`,
       'record more pairs, or give pairs of their own with --holdout-data',
     )
   const training = names.filter((name) => !heldOut.includes(name))
   return { ...splitOf({ data, names: training }, { data, names: heldOut }), close: async () => {} }
+}
+
+/**
+ * How many of the pairs a number or a share is. It can be refused before the recordings are compared.
+ * @throws UserError where it is more than half of them.
+ */
+function wantedPairs(holdout: number, pairs: number): number {
+  if (holdout === 0 || pairs < fewestPairsToSplit) return 0
+  const isShare = holdout < 1
+  const wanted = isShare ? Math.max(1, Math.round(holdout * pairs)) : holdout
+  const most = Math.floor(pairs / 2)
+  if (wanted <= most) return wanted
+  const left = Math.max(0, pairs - wanted)
+  throw new UserError(
+    `holding out ${isShare ? percentText(holdout) : holdout} of ${pairs} pairs would leave ${left} to train on`,
+    { hint: `hold out at most half of them: --holdout ${most} or less` },
+  )
+}
+
+/** Warns where all figures come from one recording, and says where there are fewer pairs than previews. */
+function reportFewHeldOut(
+  data: InspectedData,
+  heldOut: readonly string[],
+  { holdoutPreviews }: TrainSettings,
+  reporter: Reporter,
+) {
+  const pairs = comparedPairs(data).filter(({ name }) => heldOut.includes(name))
+  if (groupsOf(pairs).length === 1)
+    reporter.warn(
+      `only ${heldOut.length === 1 ? 'one pair is' : 'copies of one recording are'} held out: the held-out loss, best.safetensors, --patience and the verdict rest on a single recording`,
+      'hold out more with --holdout, or give other pairs with --holdout-data',
+    )
+  if (holdoutPreviews > Math.max(heldOut.length, trainParameters.holdout_previews.default))
+    reporter.info(`Held-out previews: ${heldOut.length}, not ${holdoutPreviews}: no more pairs are held out`)
 }
 
 async function splitFromOther(
@@ -84,6 +123,7 @@ async function splitFromOther(
         hint: 'hold out recordings that are not in the training data',
       })
     reporter.info(`Held out: ${countText(heldOut.length, 'pair')} of ${dataset.location}`)
+    reportFewHeldOut(other, heldOut, settings, reporter)
     const training = { data, names: usedNames(data) }
     return { ...splitOf(training, { data: other, names: heldOut }), close: clips.close }
   } catch (error) {

@@ -405,13 +405,15 @@ describe('held-out pairs', () => {
   it('cannot come from two places', () => {
     const { message, hint } = refusal(() => byFlags({ holdout: '4', holdoutData: 'tests.zip' }))
     expect({ message, hint }).toEqual({
-      message: 'both holdout 4 and holdout_data tests.zip are set',
+      message: 'both --holdout and --holdout-data are set',
       hint: 'keep one of them',
     })
+    const both = { holdout: 4, holdout_data: 'tests.zip' }
+    expect(refusal(() => byJob(both)).message).toBe('both holdout and holdout_data are set')
   })
 
   it('are needed for patience', () => {
-    expect(refusal(() => byFlags({ patience: '2' })).message).toBe('patience is 2, but no pairs are held out')
+    expect(refusal(() => byFlags({ patience: '2' })).message).toBe('--patience is 2, but no pairs are held out')
     expect(byFlags({ patience: '2', holdoutData: 'tests.zip' }).patience).toBe(2)
   })
 

@@ -5,6 +5,7 @@ import {
   durationText,
   listText,
   maskedUrl,
+  percentText,
   plain,
   printable,
   roughText,
@@ -88,3 +89,6 @@ it.each([
   ['file:///srv', 'file:///srv'],
   ['nonsense', 'nonsense'],
 ])('%s is shown as %s', (url, shown) => expect(maskedUrl(url)).toBe(shown))
+
+it('a share is a percentage without rounding errors', () =>
+  expect([0.07, 0.125, 0.9].map(percentText)).toEqual(['7 %', '12.5 %', '90 %']))
