@@ -85,7 +85,7 @@ function refuseWithResume(resume: string | undefined, { config, dryRun }: Pick<T
   if (dryRun) throw new UserError('--dry-run and --resume were both given', { hint: 'keep one of them' })
 }
 
-const estimateText = ({
+export const estimateText = ({
   steps,
   secondsPerStep,
   trainingSeconds,
@@ -98,6 +98,7 @@ const estimateText = ({
     `Time: ${roughText(secondsPerStep)} s a step, ${durationText(trainingSeconds)} for ${countText(steps, 'step')}`,
     ...(previews > 0 ? [`Previews: about ${durationText(previewSeconds)} for ${previews} of them`] : []),
     ...(evaluationSeconds > 0 ? [`Evaluations on held-out pairs: about ${durationText(evaluationSeconds)}`] : []),
+    `In all: about ${durationText(trainingSeconds + previewSeconds + evaluationSeconds)}`,
     `Memory at its peak so far: ${sizeText(peakMemoryBytes)}`,
   ].join('\n')
 

@@ -302,7 +302,12 @@ export const trainParameters = {
     default: 'all' as const,
     help: 'how many checkpoints to keep; older ones are removed',
   },
-  debug_dataset: { ...output, ...toggle(), default: false, help: 'also write the fitted clips as a zip' },
+  debug_dataset: {
+    ...output,
+    ...toggle(),
+    default: false,
+    help: 'also write the fitted clips as a zip; with --windows random the first clip of each pair',
+  },
 
   ...machineParameters,
   recompute: {

@@ -158,7 +158,10 @@ describe('train', () => {
   it('of one step is a complete run with previews, which can be estimated before and extended after', async () => {
     const one = [...small, '--number-of-steps', '1', '--validation-reference', 'ref.wav', '--out', 'one']
     const estimate = await run(['train', ...one, '--dry-run'])
-    expect([estimate.code, estimate.stdout]).toEqual([0, expect.stringMatching(/ for 1 step\nPreviews: .* for 2 of/)])
+    expect([estimate.code, estimate.stdout]).toEqual([
+      0,
+      expect.stringMatching(/ for 1 step\nPreviews: .* for 2 of.*\nIn all: about \d/),
+    ])
     const { code, stderr } = await run(['train', ...one])
     expect(code).toBe(0)
     expect(stderr.split('\n')[0]).toMatch(/^fal\.ai's hosted trainer would not accept this job: .*number_of_steps is 1/)
