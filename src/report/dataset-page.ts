@@ -14,7 +14,7 @@ import { Interrupted } from '../platform/errors.ts'
 import type { OutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { countText, decimalText } from '../platform/text.ts'
-import { fitLegend } from './fit-legend.ts'
+import { fitLegend, longerPairs } from './fit-legend.ts'
 import { barChart } from './page/charts.ts'
 import { definitionList, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, pageSound, player } from './page/player.ts'
@@ -128,11 +128,11 @@ function settingsSection({ options, counts }: Dataset): Markup {
       ['pairs used', counts.used],
       ['pairs skipped', counts.skipped],
       ['pairs stretched', counts.stretched],
-      ['pairs trimmed', counts.trimmed],
+      [longerPairs[options.windows], counts.trimmed],
       ['clips', counts.clips],
       ['clips with --windows all', counts.allClips],
     ]),
-    fitLegend,
+    fitLegend(options.windows),
   )
 }
 

@@ -40,8 +40,9 @@ export async function inspectForTraining(
   })
   const { used, pairs, stretched, trimmed, skipped, clips } = dataset.counts
   const inClips = clips > used ? `, ${clips} clips` : ''
+  const longer = settings.windows === 'random' ? 'longer than a clip' : 'trimmed'
   stage.finish(
-    `${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} trimmed, ${skipped} skipped${inClips}`,
+    `${used} of ${pairs} pairs usable: ${stretched} stretched, ${trimmed} ${longer}, ${skipped} skipped${inClips}`,
   )
   await onDataset?.(dataset)
   reportInspection(role === 'training' ? dataset : withoutHints(dataset), reporter)

@@ -4,7 +4,7 @@ import Table from 'cli-table3'
 import { type Advice, consistencyText, lengthAdvice } from '../../dataset/advice.ts'
 import type { Dataset } from '../../dataset/dataset.ts'
 import { isUnrelated, lagText, tolerableLagSeconds } from '../../dataset/findings.ts'
-import { type DatasetOptions, sampleBuckets } from '../../dataset/fit-plan.ts'
+import { type DatasetOptions, sampleBuckets, type WindowChoice } from '../../dataset/fit-plan.ts'
 import { type DatasetPair, type DatasetSide, silentReason } from '../../dataset/pair-inspection.ts'
 import { countProblems, type Finding, findingText, type Problem, type Severity } from '../../dataset/problem.ts'
 import { isAudible } from '../../dataset/silence.ts'
@@ -36,7 +36,7 @@ function summary({ name, options, counts, problems }: Dataset, chalk: ChalkInsta
   const fits = [
     [counts.asIs, 'as they are'],
     [counts.stretched, 'stretched'],
-    [counts.trimmed, 'trimmed'],
+    [counts.trimmed, options.windows === 'random' ? 'longer' : 'trimmed'],
   ].flatMap(([count, word]) => (count ? [`${count} ${word}`] : []))
   const problemCounts = (['error', 'warning', 'hint'] satisfies Severity[]).flatMap((severity) => {
     const count = countProblems(problems, severity)
@@ -64,11 +64,14 @@ const gap = 2
 const minCaptionWidth = 12
 const maxNameWidth = 24
 
-type PairTableOptions = { columns: number; chalk: ChalkInstance; triggerPhrase: string }
+type PairTableOptions = { columns: number; chalk: ChalkInstance } & Pick<DatasetOptions, 'triggerPhrase' | 'windows'>
 
 /** One line for each pair; what does not fit is cut and ends in an ellipsis. */
-function pairTable(pairs: readonly DatasetPair[], { columns, chalk, triggerPhrase }: PairTableOptions): string {
-  const shown = columnsThatFit(allColumns(pairs, triggerPhrase.trim(), chalk), columns)
+function pairTable(
+  pairs: readonly DatasetPair[],
+  { columns, chalk, triggerPhrase, windows }: PairTableOptions,
+): string {
+  const shown = columnsThatFit(allColumns(pairs, { trigger: triggerPhrase.trim(), windows }, chalk), columns)
   const table = new Table({
     head: shown.map(({ title }) => chalk.bold(title)),
     colWidths: columnWidths(shown, columns),
@@ -90,7 +93,11 @@ function pairTable(pairs: readonly DatasetPair[], { columns, chalk, triggerPhras
     .join('\n')
 }
 
-function allColumns(pairs: readonly DatasetPair[], trigger: string, chalk: ChalkInstance): Column[] {
+function allColumns(
+  pairs: readonly DatasetPair[],
+  { trigger, windows }: { trigger: string; windows: WindowChoice },
+  chalk: ChalkInstance,
+): Column[] {
   const column = (title: string, priority: number, cell: (pair: DatasetPair) => Cell, alignRight = false): Column => ({
     title,
     priority,
@@ -118,7 +125,7 @@ function allColumns(pairs: readonly DatasetPair[], trigger: string, chalk: Chalk
     ),
     column('LUFS', 4, (pair) => loudness(pair, chalk)),
     column('lag', 6, (pair) => lag(pair, chalk), true),
-    column('outcome', 7, (pair) => outcome(pair, chalk)),
+    column('outcome', 7, (pair) => outcome(pair, windows, chalk)),
     column(trigger ? `caption after "${plain(trigger)}"` : 'caption', 9, ({ caption }) => ({
       text: plain(withoutTrigger(caption, trigger)) || '–',
       paint: chalk.dim,
@@ -158,7 +165,7 @@ function lag(pair: DatasetPair, chalk: ChalkInstance): Cell {
   return { text: lagText(sound.lagSeconds), paint: isOutOfSync ? chalk.yellow : chalk.dim }
 }
 
-function outcome({ plan, clips }: DatasetPair, chalk: ChalkInstance): Cell {
+function outcome({ plan, clips }: DatasetPair, windows: WindowChoice, chalk: ChalkInstance): Cell {
   if (!plan.use) return { text: `skipped, ${skippedBecause(plan.reason)}`, paint: chalk.yellow }
   if (clips.used > 1)
     return { text: `${countText(clips.used, 'clip')}${clips.silent > 0 ? `, ${clips.silent} silent` : ''}` }
@@ -167,6 +174,7 @@ function outcome({ plan, clips }: DatasetPair, chalk: ChalkInstance): Cell {
   const hows = [reference.how, target.how]
   if (factors.length > 0) return { text: `stretched ×${Math.min(...factors).toFixed(2)}` }
   if (!hows.includes('trim')) return { text: 'as it is' }
+  if (windows === 'random' && hows.every((how) => how === 'trim')) return { text: 'random places' }
   const only = reference.how !== 'trim' ? ' target' : target.how !== 'trim' ? ' reference' : ''
   return { text: `trimmed${only}` }
 }

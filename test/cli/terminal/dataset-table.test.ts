@@ -78,6 +78,13 @@ test('the table shows each pair and its outcome, the problems and the totals', (
   `)
 })
 
+test('with clips from random places nothing is called trimmed', () => {
+  const table = datasetTable({ ...dataset, options: { ...dataset.options, windows: 'random' } })
+  expect(table).toMatch(/random places/)
+  expect(table).toContain('2 of 3 pairs used in clips from random places at 5 s (1 stretched, 1 longer), 1 skipped')
+  expect(table).not.toContain('trimmed')
+})
+
 test('the table shows the results of the audio analysis and highlights only problems', () => {
   const [drums] = pairs as [DatasetPair]
   const sound = { ...alignment, lagSeconds: 0.0374 }
