@@ -1,7 +1,7 @@
 /** The charts of a run, and the curves in them: the values of `metrics.jsonl`, smoothed, by noise level, and thinned to what a chart can show. */
 import { createMovingAverage, mean, median } from '../platform/statistics.ts'
 import { lossSmoothing } from '../train/events.ts'
-import { type LineChart, lineChart, type Series } from './page/charts.ts'
+import { type ChartMark, type LineChart, lineChart, type Series } from './page/charts.ts'
 import { html, type Markup } from './page/page.ts'
 
 const maxPoints = 300
@@ -9,7 +9,11 @@ const maxPoints = 300
 const bandSmoothing = 0.1
 
 /** The held-out loss beside that of the pairs that are trained on. @param lastStep as of `lossCharts`. */
-export function evaluationChart(steps: readonly StepMetrics[], lastStep: number): Markup {
+export function evaluationChart(
+  steps: readonly StepMetrics[],
+  lastStep: number,
+  marks: readonly ChartMark[] = [],
+): Markup {
   const series = [
     line(
       'held-out pairs',
@@ -30,10 +34,11 @@ export function evaluationChart(steps: readonly StepMetrics[], lastStep: number)
   ]
   return lineChart({
     title: 'Held-out and training loss',
-    note: 'The loss over the same pairs, noise levels and noise each time; lower is better. The held-out pairs are not trained on. Their loss says how well the LoRA transforms recordings that it has never seen. Where it rises while the loss on training pairs falls, the LoRA learns the training pairs by heart. The two lists have different recordings, so only the course of the curves can be compared, not their height.',
+    note: 'The loss over the same pairs, noise levels and noise each time; lower is better. The held-out pairs are not trained on. Their loss says how well the LoRA transforms recordings that it has never seen. Where it rises while the loss on training pairs falls, the LoRA learns the training pairs by heart. The held-out pairs are other recordings than the training pairs, so compare the course of their curves, not their height.',
     series: series.filter(({ points }) => points.length > 0),
     format: fourDigits,
     lastX: lastStep,
+    marks,
   })
 }
 

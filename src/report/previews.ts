@@ -16,8 +16,8 @@ import { type PageSound, pageSound } from './page/player.ts'
 import type { Reconstruction, ReportedClip } from './run-page.ts'
 
 export type PreviewHistory = {
-  /** @param number of the validation clip, 1-based. Step 0 is the base without a LoRA. */
-  add(number: number, step: number, waveform: Waveform): Promise<void>
+  /** @param number of the validation clip, 1-based. @param at the step, where 0 is the base without a LoRA, or the best LoRA. */
+  add(number: number, at: number | 'best', waveform: Waveform): Promise<void>
   /** All previews with their verdicts. */
   judged(known: KnownDistances): ReportedClip[]
 }
@@ -39,29 +39,37 @@ export async function openPreviewHistory(
   clips: readonly ValidationClip[],
   lastStep: number,
 ): Promise<PreviewHistory> {
-  const stored = clips.map(() => new Map<number, StoredPreview>())
+  const stored = clips.map(() => new Map<number | 'best', StoredPreview>())
   const references = await Promise.all(clips.map(({ reference }) => soundOf(reference)))
   const targets = await Promise.all(clips.map(({ target }) => target && soundOf(target)))
 
-  const put = async (number: number, step: number, waveform: Waveform) => {
-    stored[number - 1]?.set(step, { waveform, sound: await soundOf(waveform) })
+  const put = async (number: number, at: number | 'best', waveform: Waveform) => {
+    stored[number - 1]?.set(at, { waveform, sound: await soundOf(waveform) })
   }
-  const add = async (number: number, step: number, rendered: Waveform) => {
+  const add = async (number: number, at: number | 'best', rendered: Waveform) => {
     const waveform = decodeWav(encodeWav(rendered)) // as a resumed run reads it from its file
-    await put(number, step, waveform)
+    await put(number, at, waveform)
   }
 
-  const verdictOf = (clip: number, step: number, preview: StoredPreview, known: KnownDistances): Verdict => {
+  const verdictOf = (clip: number, at: number | 'best', preview: StoredPreview, known: KnownDistances): Verdict => {
     if (preview.verdict) return preview.verdict
     const { reference, target } = clips[clip] as ValidationClip
-    const base = step === 0 ? 'preview' : stored[clip]?.get(0)?.waveform
+    const base = at === 0 ? 'preview' : stored[clip]?.get(0)?.waveform
     preview.verdict = judge({ preview: preview.waveform as Waveform, reference, target, base, ...known })
-    if (step > 0) preview.waveform = undefined
+    if (at !== 0) preview.waveform = undefined
     return preview.verdict
+  }
+  const judgedBest = (clip: number, known: KnownDistances) => {
+    const best = stored[clip]?.get('best')
+    return best && { best: { sound: best.sound, verdict: verdictOf(clip, 'best', best, known) } }
   }
 
   for (const { number, step, path } of earlierPreviews(run, lastStep))
     await put(number, step, decodeWav(readFileSync(path)))
+  for (const [i] of clips.entries()) {
+    const path = run.bestPreview(i + 1)
+    if (existsSync(path)) await put(i + 1, 'best', decodeWav(readFileSync(path)))
+  }
   return {
     add,
     judged: (known) =>
@@ -70,7 +78,9 @@ export async function openPreviewHistory(
         heldOut,
         reference: references[clip] as PageSound,
         target: targets[clip],
+        ...judgedBest(clip, known),
         previews: [...(stored[clip] ?? [])]
+          .flatMap(([at, preview]) => (at === 'best' ? [] : [[at, preview] as const]))
           .sort(([a], [b]) => a - b)
           .map(([step, preview]) => ({ step, sound: preview.sound, verdict: verdictOf(clip, step, preview, known) })),
       })),
@@ -108,6 +118,7 @@ export type JudgedClip = {
   prompt: string
   heldOut?: string | undefined
   previews: readonly { step: number; verdict: Verdict }[]
+  best?: { verdict: Verdict }
 }
 
 /** The checkpoints to choose from: one for each step that has previews and whose LoRA is saved. */
@@ -117,24 +128,23 @@ export function candidates(
   run: RunFolder,
 ): CheckpointCandidate[] {
   const previews = clips.flatMap(({ previews }) => previews)
-  const evaluatedLoss = new Map(
-    metrics.map(({ step, fixed_loss, held_out_loss }) => {
-      return [step, held_out_loss === undefined ? { fixedLoss: fixed_loss } : { heldOutLoss: held_out_loss }]
-    }),
-  )
+  const fixedLosses = new Map(metrics.map(({ step, fixed_loss }) => [step, fixed_loss]))
   return [...new Set(previews.map(({ step }) => step))].flatMap((step) => {
     const lora = savedLora(run, step)
     const verdicts = previews.filter((preview) => preview.step === step).map(({ verdict }) => verdict)
-    return lora === undefined ? [] : [{ step, verdicts, ...evaluatedLoss.get(step), lora: relative(run.path, lora) }]
+    return lora === undefined || step === 0
+      ? []
+      : [{ step, verdicts, fixedLoss: fixedLosses.get(step), lora: relative(run.path, lora) }]
   })
 }
 
 /** The content of `verdicts.json`. */
 export const verdictFile = (clips: readonly JudgedClip[], best: BestCheckpoint | undefined) => ({
   best: best ?? null,
-  previews: clips.flatMap(({ prompt, previews }, i) =>
-    previews.map(({ step, verdict }) => ({ preview: i + 1, prompt, step, ...verdict })),
-  ),
+  previews: clips.flatMap(({ prompt, previews, best: withBest }, i) => [
+    ...previews.map(({ step, verdict }) => ({ preview: i + 1, prompt, step, ...verdict })),
+    ...(best && withBest ? [{ preview: i + 1, prompt, step: best.step, isBest: true, ...withBest.verdict }] : []),
+  ]),
 })
 
 /** The median distance between reference and target over the pairs that are used; undefined where none was measured. */

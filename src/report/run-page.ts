@@ -4,10 +4,11 @@ import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/findings.ts'
 import { sum } from '../platform/statistics.ts'
 import { countText, durationText, sizeText } from '../platform/text.ts'
-import type { BestLora } from '../train/evaluation.ts'
+import { type BestLora, describeBest, nameOfBest } from '../train/evaluation.ts'
 import type { LearningVerdict } from '../train/learning.ts'
-import { fitLegend } from './fit-legend.ts'
+import { fitLegend, longerPairs } from './fit-legend.ts'
 import { evaluationChart, lossCharts, type StepMetrics } from './loss-curves.ts'
+import type { ChartMark } from './page/charts.ts'
 import { definitionList, html, type Markup, page, section } from './page/page.ts'
 import { type PageSound, player } from './page/player.ts'
 
@@ -22,7 +23,10 @@ export type RunReport = {
   settings: readonly (readonly [name: string, value: string])[]
   metrics: readonly StepMetrics[]
   validation: readonly ReportedClip[]
+  /** The checkpoint to use: with held-out pairs `best.safetensors`, otherwise the one with the best previews, where there is a choice. */
   best?: BestCheckpoint | undefined
+  /** Without held-out pairs: at how many steps there are both previews and a saved LoRA. */
+  choices: number
   /** With held-out pairs: their names, what the losses say, and `best.safetensors`. */
   heldOut?: HeldOutReport | undefined
   reconstructions: readonly Reconstruction[]
@@ -32,6 +36,8 @@ export type RunReport = {
 
 export type HeldOutReport = {
   names: readonly string[]
+  /** The dataset that they are from, where it is another one than that of the run. */
+  location?: string | undefined
   verdict: LearningVerdict
   best?: BestLora | undefined
 }
@@ -44,6 +50,8 @@ export type ReportedClip = {
   target?: PageSound | undefined
   /** Step 0 is the base without training. */
   previews: readonly { step: number; sound: PageSound; verdict: Verdict }[]
+  /** With `best.safetensors`, where it is not the LoRA of the last step. */
+  best?: { sound: PageSound; verdict: Verdict }
 }
 
 export type Reconstruction = { name: string; original: PageSound; reconstructed: PageSound; distance: number | null }
@@ -56,11 +64,11 @@ export function runPage(run: RunReport): string {
     sections: [
       learningSection(run),
       bestSection(run),
-      ...run.validation.map((clip, i) => clipSection(clip, i + 1, run.best)),
+      ...run.validation.map((clip, i) => clipSection(clip, i + 1, run)),
       section('Progress', lossCharts(run.metrics, run.step)),
       reconstructionSection(run.reconstructions),
       section('Settings', definitionList(run.settings), settingsLegend),
-      dataSection(run.dataset),
+      dataSection(run.dataset, run.heldOut),
       section('Files', definitionList(run.files.map(({ name, bytes }) => [name, sizeText(bytes)] as const))),
     ],
   })
@@ -97,25 +105,35 @@ function learningSection({ heldOut, metrics, state, step }: RunReport): Markup |
     state === 'running' ? 'What it has learned so far' : 'What it has learned',
     html`<p><b class="${verdictColor[verdict.word]}">${word}</b>:${rest.join(':')}</p>`,
     best &&
-      html`<p><b>best.safetensors</b> is ${best.isAverage ? 'the moving average at' : 'the LoRA of'} <b>step ${best.step}</b>, which has the lowest held-out loss: ${best.heldOutLoss.toFixed(4)}.</p>`,
-    html`<div class="charts">${evaluationChart(metrics, step)}</div>`,
+      html`<p>${state === 'finished' ? 'The LoRA to use' : 'The best LoRA so far'}: <b>best.safetensors</b>, ${describeBest(best)}.</p>`,
+    html`<div class="charts">${evaluationChart(metrics, step, evaluationMarks(heldOut))}</div>`,
     html`<p class="faint">Held out: ${names.join(', ')}.</p>`,
   )
 }
 
-function bestSection({ best, heldOut, validation }: RunReport): Markup | undefined {
-  const title = heldOut ? 'Best checkpoint by its previews' : 'Best checkpoint'
+/** The steps that the sentences above the chart name. */
+const evaluationMarks = ({ verdict: { since, word }, best }: HeldOutReport): ChartMark[] => {
+  const marks = best ? [{ x: best.step, text: `best: step ${best.step}` }] : []
+  return since === undefined || since === best?.step
+    ? marks
+    : [...marks, { x: since, text: `${word} since step ${since}` }]
+}
+
+/** The choice by previews: held-out pairs make a better one. */
+function bestSection({ best, choices, heldOut, validation }: RunReport): Markup | undefined {
+  if (heldOut) return undefined
   if (!best) {
-    if (!validation.some(({ previews }) => previews.some(({ step }) => step > 0))) return undefined
+    const steps = new Set(validation.flatMap(({ previews }) => previews.map(({ step }) => step)).filter(Boolean))
+    if (steps.size <= choices) return undefined // all of them, at most one, are saved
     return section(
-      title,
-      html`<p>None yet: no step has both previews and a saved LoRA. Choose a preview interval and a checkpoint interval that coincide.</p>`,
+      'Best checkpoint',
+      html`<p>Not chosen: ${choices === 0 ? 'no step has' : 'only one step has'} both previews and a saved LoRA. Choose a preview interval and a checkpoint interval that coincide.</p>`,
     )
   }
   return section(
-    title,
+    'Best checkpoint',
     html`<p><b>step ${best.step}</b>: ${best.reason}${best.lora !== undefined && html` · <b>${best.lora}</b>`}</p>`,
-    html`<p class="faint">Among the steps with previews and a saved LoRA: the one with the most transformed previews, then with the previews closest to their targets where these are known, then with the lowest ${heldOut ? 'held-out' : 'fixed'} loss. It compares few sounds: listen before you decide.</p>`,
+    html`<p class="faint">Among the steps with previews and a saved LoRA: the one with the most transformed previews, then with the previews closest to their targets where these are known, then with the lowest fixed loss. It compares few sounds: listen before you decide.</p>`,
   )
 }
 
@@ -147,12 +165,13 @@ function verdictSentence({ step, verdict: { word, toBase, toTarget } }: Reported
 }
 
 function clipSection(
-  { prompt, heldOut, reference, target, previews }: ReportedClip,
+  { prompt, heldOut, reference, target, previews, best: withBest }: ReportedClip,
   number: number,
-  best: BestCheckpoint | undefined,
+  { best, heldOut: split }: Pick<RunReport, 'best' | 'heldOut'>,
 ): Markup {
   const newestFirst = [...previews].sort((a, b) => b.step - a.step)
   const selected = selectPreviews(newestFirst, best)
+  const starred = withBest || split?.best?.isAverage ? undefined : best?.step
   const latest = newestFirst[0]
   return section(
     `Preview ${number}${heldOut === undefined ? '' : `: held-out pair ${heldOut}`}`,
@@ -161,23 +180,28 @@ function clipSection(
     selected.length < previews.length
       ? html`<p class="faint">${selected.length} of ${previews.length} previews; the others are in the folder previews.</p>`
       : undefined,
-    html`<div class="cards">${player('reference', reference)}${target && player('target', target, 'what the reference should become')}${selected.map(
-      ({ step, sound, verdict }) =>
-        player(
-          html`${step === 0 ? 'step 0: the base, before training' : `step ${step}`}${step === best?.step && html` <span class="good">★ best</span>`}`,
-          sound,
-          verdictNote(verdict),
-        ),
+    html`<div class="cards">${player('reference', reference)}${target && player('target', target, 'what the reference should become')}${
+      withBest &&
+      split?.best &&
+      player(html`best.safetensors: ${nameOfBest(split.best)} ${star}`, withBest.sound, verdictNote(withBest.verdict))
+    }${selected.map(({ step, sound, verdict }) =>
+      player(
+        html`${step === 0 ? 'step 0: the base, before training' : `step ${step}`}${step === starred && html` ${star}`}`,
+        sound,
+        verdictNote(verdict),
+      ),
     )}</div>`,
   )
 }
+
+const star = html`<span class="good">★ best</span>`
 
 /** What the words and numbers below the previews mean; shown once, with the first. */
 const verdictLegend = html`<details><summary>What the words and numbers mean</summary>
 <p class="faint">The verdict compares a preview with its reference, with what the base makes of the reference without the LoRA (step 0), and with the target where it is known. The same noise is used at all steps.</p>
 <ul class="faint">${Object.entries(verdictMeaning).map(([word, meaning]) => html`<li><b>${word}</b>: ${meaning}.</li>`)}
-<li><b>envelopes</b>: how closely the loudness in each frequency band follows that of the reference over time, from about 0 for unrelated sounds to 1 for the same. From 0.5 on it counts as following.</li>
-<li><b>onsets</b>: how well the moments at which sounds begin coincide with those of the reference, from 0 to 1. From 0.45 on it counts as following.</li>
+<li><b>envelopes</b>: how closely the loudness in each frequency band follows that of the reference over time, from about 0 for unrelated sounds to 1 for the same.</li>
+<li><b>onsets</b>: how well the moments at which sounds begin coincide with those of the reference, from 0 to 1. A preview follows its reference where either number is high enough: the envelopes from 0.5 on, or the onsets from 0.45 on.</li>
 <li><b>lag</b>: how much later than the reference the preview is, in thousandths of a second.</li>
 <li><b>dB from the reference, the target, the base</b>: how different two sounds are, as the mean difference of their spectrograms in decibels, whatever their loudness: 0 is the same sound, 1 is hardly audible, 6 is like an old radio, 15 is a different sound. A good LoRA comes closer to the target from step to step.</li></ul></details>`
 
@@ -226,20 +250,29 @@ function reconstructionSection(reconstructions: readonly Reconstruction[]): Mark
   )
 }
 
-const settingsLegend = html`<p class="faint">Fingerprint: identifies the weights of the base; a LoRA fits only the base with its own. Rank: the size of the LoRA. Alpha: its strength is alpha divided by rank. Adapted layers: how many kinds of layers of the model have a LoRA. Pairs per step: how many pairs one step averages over (gradient accumulation). Seed: the same seed gives the same run. Previews: the number of sampling steps; cfg, the scale of classifier-free guidance, where 1 is none; stg, the scale of spatio-temporal guidance, where 0 is none.</p>`
+const settingsLegend = html`<p class="faint">Fingerprint: identifies the weights of the base; a LoRA fits only the base with its own. Rank: the size of the LoRA. Alpha: its strength is alpha divided by rank. Adapted layers: how many kinds of layers of the model have a LoRA. Pairs per step: how many pairs one step averages over (gradient accumulation). Windows: what is used of pairs that are longer than a clip. Evaluation interval: how often the losses over the same pairs are measured. Patience: after so many evaluations without a lower held-out loss, training ends. Seed: the same seed gives the same run. Previews: the number of sampling steps; cfg, the scale of classifier-free guidance, where 1 is none; stg, the scale of spatio-temporal guidance, where 0 is none.</p>`
 
-function dataSection({ location, counts, options, pairs, problems }: Dataset): Markup {
+const heldOutText = ({ names, location }: HeldOutReport) =>
+  location === undefined ? names.length : `${names.length} of ${location}`
+
+function dataSection(
+  { location, counts, options, pairs, problems }: Dataset,
+  heldOut: HeldOutReport | undefined,
+): Markup {
+  const heldOutHere = heldOut && heldOut.location === undefined ? heldOut.names.length : 0
   const skipped = pairs.flatMap(({ name, plan }) => (plan.use ? [] : [{ name, reason: plan.reason }]))
   return section(
     'Data',
     definitionList([
       ['dataset', location],
-      ['pairs used', `${counts.used} of ${counts.pairs}`],
+      ['pairs used', `${counts.used - heldOutHere} of ${counts.pairs}`],
+      ...(heldOut ? [['pairs held out', heldOutText(heldOut)] as const] : []),
       ['clip length', `${options.seconds} s`],
       ['pairs stretched', counts.stretched],
-      ['pairs trimmed', counts.trimmed],
+      [longerPairs[options.windows], counts.trimmed],
+      ...(options.windows === 'all' ? [['clips', counts.clips] as const] : []),
     ]),
-    fitLegend,
+    fitLegend(options.windows),
     skipped.length > 0
       ? html`<h3>Skipped pairs</h3><ul>${skipped.map(({ name, reason }) => html`<li>${name}: ${reason}</li>`)}</ul>`
       : undefined,

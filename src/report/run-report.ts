@@ -2,10 +2,11 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { type BestCheckpoint, bestCheckpoint } from '../audio/analysis/verdict.ts'
+import type { TrainSettings } from '../config/settings.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { replaceFile, replaceJson } from '../platform/files.ts'
-import { countText } from '../platform/text.ts'
-import { bestLora, evaluationOf, hasEndedEarly } from '../train/evaluation.ts'
+import { countText, percentText } from '../platform/text.ts'
+import { bestLora, evaluationInterval, evaluationOf, hasEndedEarly, holdsOut } from '../train/evaluation.ts'
 import type { DoneEvent, RunEvent, TrainEvent } from '../train/events.ts'
 import { learningVerdict } from '../train/learning.ts'
 import type { RunFolder } from '../train/run-folder.ts'
@@ -60,7 +61,7 @@ export function createRunReport({ onInfo, onWarning }: ReportOptions = {}): (eve
       case 'done':
         return attempt('could not be written', async () => {
           const best = await report?.write(event.state)
-          if (best && event.state === 'finished') onInfo?.(bestLine(best, event))
+          if (best && event.state === 'finished' && !event.best) onInfo?.(bestLine(best, event)) // that was reported already
         })
     }
   }
@@ -88,8 +89,8 @@ function openReport(event: RunEvent, dataset: Dataset): OpenReport {
     addReconstruction: async ({ name, original, reconstructed }) => {
       reconstructions.push(await reconstructionOf(name, original, reconstructed))
     },
-    addPreview: async ({ number, step, waveform }) => {
-      await (await openHistory()).add(number, step, waveform)
+    addPreview: async ({ number, step, isBest, waveform }) => {
+      await (await openHistory()).add(number, isBest ? 'best' : step, waveform)
       hasNews = true
     },
     isOutdated: () => hasNews || performance.now() - writtenAt > 1000 * maxAge,
@@ -100,7 +101,9 @@ function openReport(event: RunEvent, dataset: Dataset): OpenReport {
         pairDistance: medianDistance(dataset),
         reconstructionDistance: smallestDistance(reconstructions),
       })
-      const best = bestCheckpoint(candidates(previews, metrics, folder))
+      const heldOut = heldOutReport(event, metrics)
+      const choices = heldOut ? [] : candidates(previews, metrics, folder)
+      const best = heldOut ? recommended(heldOut) : choices.length > 1 ? bestCheckpoint(choices) : undefined
       if (previews.length > 0) replaceJson(folder.verdicts, verdictFile(previews, best))
       const page = runPage({
         name: basename(resolve(folder.path)),
@@ -112,7 +115,8 @@ function openReport(event: RunEvent, dataset: Dataset): OpenReport {
         metrics,
         validation: previews,
         best,
-        heldOut: heldOutReport(event, metrics),
+        choices: choices.length,
+        heldOut,
         reconstructions,
         dataset,
         files: filesOf(folder),
@@ -130,7 +134,18 @@ function heldOutReport(
   if (heldOut.length === 0) return undefined
   const evaluations = metrics.flatMap((line) => evaluationOf(line) ?? [])
   const verdict = learningVerdict(evaluations, { endedEarly: hasEndedEarly(evaluations, settings) })
-  return { names: heldOut, verdict, best: bestLora(evaluations) }
+  return { names: heldOut, location: settings.holdoutData, verdict, best: bestLora(evaluations) }
+}
+
+/** With held-out pairs there is one recommendation: the LoRA with the lowest held-out loss. */
+function recommended({ best }: HeldOutReport): BestCheckpoint | undefined {
+  if (!best) return undefined
+  const what = best.isAverage ? ' of the moving average' : ''
+  return {
+    step: best.step,
+    reason: `lowest held-out loss${what}, ${best.heldOutLoss.toFixed(4)}`,
+    lora: 'best.safetensors',
+  }
 }
 
 const readMetrics = ({ metrics }: RunFolder): StepMetrics[] =>
@@ -144,12 +159,8 @@ function smallestDistance(reconstructions: readonly Reconstruction[]): number | 
   return distances.length > 0 ? Math.min(...distances) : undefined
 }
 
-/** With held-out pairs, `best.safetensors` was reported already. */
-const bestLine = ({ step, reason, lora }: BestCheckpoint, { folder, best }: DoneEvent) =>
-  [
-    `Best checkpoint${best ? ' by its previews' : ''}: step ${step} (${reason})`,
-    ...(lora === undefined ? [] : [join(folder.path, lora)]),
-  ].join(', ')
+const bestLine = ({ step, reason, lora }: BestCheckpoint, { folder }: DoneEvent) =>
+  [`Best checkpoint: step ${step} (${reason})`, ...(lora === undefined ? [] : [join(folder.path, lora)])].join(', ')
 
 function settingRows({ settings, base, backend }: RunEvent): [string, string][] {
   const { rank, alpha, learningRate, learningRateSchedule, gradientAccumulation, seed, ema } = settings
@@ -164,10 +175,21 @@ function settingRows({ settings, base, backend }: RunEvent): [string, string][] 
     ['learning rate', `${learningRate}, schedule ${learningRateSchedule}`],
     ['pairs per step', String(gradientAccumulation)],
     ...(ema > 0 ? [['decay of the moving average', String(ema)] as [string, string]] : []),
+    ['windows', settings.windows],
+    ['held-out pairs', heldOutSetting(settings)],
+    ['evaluation interval', intervalText(evaluationInterval(settings))],
+    ...(holdsOut(settings) ? [['patience', patienceText(settings.patience)] as [string, string]] : []),
     ['seed', String(seed)],
     ['previews', `${settings.previewSteps} sampling steps, cfg ${settings.previewCfg}, stg ${settings.stgScale}`],
   ]
 }
+
+const heldOutSetting = ({ holdout, holdoutData }: TrainSettings) =>
+  holdoutData ?? (holdout === 0 ? 'none' : holdout < 1 ? percentText(holdout) : String(holdout))
+
+const intervalText = (interval: number) => (interval > 0 ? countText(interval, 'step') : 'only at the end')
+
+const patienceText = (patience: number) => (patience > 0 ? countText(patience, 'evaluation') : 'none')
 
 /** All but the page itself, which does not know its size. */
 function filesOf({ path, report }: RunFolder) {

@@ -34,7 +34,8 @@ export function createTensorBoardListener({ onWarning }: { onWarning?: (message:
           seconds_per_step: event.seconds,
         })
       if (event.type === 'evaluation') fileAt(folder, event.step).scalars(event.step, evaluationMetrics(event))
-      if (event.type === 'preview')
+      if (event.type === 'preview' && !event.isBest)
+        // its step is past: TensorBoard would discard later ones
         fileAt(folder, event.step).audio(event.step, `preview ${event.number}`, {
           sampleRate: event.waveform.sampleRate,
           channelCount: event.waveform.channels.length,

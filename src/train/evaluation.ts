@@ -38,6 +38,14 @@ export type BestLora = {
   isAverage: boolean
 }
 
+/** "the moving average at step 80" */
+export const nameOfBest = ({ step, isAverage }: Pick<BestLora, 'step' | 'isAverage'>) =>
+  `${isAverage ? 'the moving average at' : 'the LoRA of'} step ${step}`
+
+/** "the moving average at step 80, which has the lowest held-out loss: 0.5921" */
+export const describeBest = (best: BestLora) =>
+  `${nameOfBest(best)}, which has the lowest held-out loss: ${best.heldOutLoss.toFixed(4)}`
+
 /** Undefined before the first evaluation of a trained LoRA on held-out pairs. Of equal losses the first one is the best. */
 export function bestLora(evaluations: readonly EvaluatedStep[]): BestLora | undefined {
   let best: BestLora | undefined

@@ -97,7 +97,10 @@ export type PreviewEvent = {
   type: 'preview'
   /** 1-based, in the order of the validation references. */
   number: number
+  /** The step that the LoRA is of. */
   step: number
+  /** With `best.safetensors`, after the last step. */
+  isBest?: true
   path: string
   waveform: Waveform
 }

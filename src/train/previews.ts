@@ -1,5 +1,5 @@
 /** The audio of a run: previews with the same references, prompts and noise at every checkpoint, and reconstructions of a few targets. */
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 import { audioExtensions } from '../audio/decode.ts'
 import { encodeWav } from '../audio/wav.ts'
 import { concatenateWaveforms, type Waveform } from '../audio/waveform.ts'
@@ -55,6 +55,11 @@ export type PreviewRenderer = {
   renderAt(step: number): Promise<void>
   /** Whether `renderAt` was completed for this step, in an earlier process for example. */
   isDoneAt(step: number): boolean
+  /** Renders every preview with the LoRA as it is now, which is the best one. @param step the step that it is of. */
+  renderBest(step: number): Promise<void>
+  isBestDone(): boolean
+  /** Removes the previews with a LoRA that may not stay the best one. */
+  discardBest(): void
   close(): void
 }
 
@@ -74,8 +79,9 @@ export function createPreviewRenderer(
   const sampler = openSampler(model)
   const contextOf = (text: string) => contexts.get(text) as HostMatrix
 
-  const render = async (clip: ValidationClip, number: number, step: number) => {
-    const stage = reporter.stage(`Preview ${number} at step ${step}`, settings.previewSteps, 'steps')
+  const render = async (clip: ValidationClip, number: number, step: number, isBest = false) => {
+    const lora = isBest ? `with the best LoRA, of step ${step}` : `at step ${step}`
+    const stage = reporter.stage(`Preview ${number} ${lora}`, settings.previewSteps, 'steps')
     const waveform = await sampleWaveform(
       base,
       sampler,
@@ -90,10 +96,10 @@ export function createPreviewRenderer(
       },
       { stage, reporter },
     )
-    const path = run.preview(number, step)
+    const path = isBest ? run.bestPreview(number) : run.preview(number, step)
     replaceFile(path, [encodeWav(waveform)])
     stage.finish(path)
-    await reporter.emit({ type: 'preview', number, step, path, waveform })
+    await reporter.emit({ type: 'preview', number, step, ...(isBest && { isBest }), path, waveform })
     return waveform
   }
 
@@ -104,6 +110,13 @@ export function createPreviewRenderer(
       if (waveforms.length > 0) replaceFile(run.audio, [encodeWav(concatenateWaveforms(waveforms))])
     },
     isDoneAt: (step) => validation.every((_, i) => isNewer(run.audio, run.preview(i + 1, step))),
+    renderBest: async (step) => {
+      for (const [i, clip] of validation.entries()) await render(clip, i + 1, step, true)
+    },
+    isBestDone: () => validation.every((_, i) => existsSync(run.bestPreview(i + 1))),
+    discardBest: () => {
+      for (const i of validation.keys()) rmSync(run.bestPreview(i + 1), { force: true })
+    },
     close: sampler.close,
   }
 }

@@ -166,7 +166,8 @@ export function requirementsOf(base: BaseModel, size: RunSize, engine: EngineCos
 /** The moving average of a parameter, and the copy that the parameter and the average are exchanged through for an evaluation. */
 const averageBytes = 8
 
-const savesBest = ({ holdout = 0, holdoutData }: RunSize) => holdout !== 0 || holdoutData !== undefined
+const savesBest = ({ holdout = 0, holdoutData }: Pick<RunSize, 'holdout' | 'holdoutData'>) =>
+  holdout !== 0 || holdoutData !== undefined
 
 /**
  * How many float32 values a block saves under automatic gradients, as multiples of the sizes of its matrices: tokens × tokens and tokens × text per
@@ -239,9 +240,10 @@ function savedLoras({ numberOfSteps, checkpointInterval, keepCheckpoints = 'all'
   return 1 + (keepCheckpoints === 'all' ? checkpoints : Math.min(checkpoints, keepCheckpoints + 1))
 }
 
-/** How often previews are rendered: first with the base alone, unless they are wanted only at the end. */
+/** How often previews are rendered at most: first with the base alone, unless they are wanted only at the end, and last with the best LoRA. */
 export const previewTimes = ({
   numberOfSteps,
   previewInterval,
-}: Pick<TrainSettings, 'numberOfSteps' | 'previewInterval'>) =>
-  timesInRun(numberOfSteps, previewInterval) + (previewInterval > 0 ? 1 : 0)
+  ...heldOut
+}: Pick<RunSize, 'numberOfSteps' | 'previewInterval' | 'holdout' | 'holdoutData'>) =>
+  timesInRun(numberOfSteps, previewInterval) + (previewInterval > 0 ? 1 : 0) + (savesBest(heldOut) ? 1 : 0)

@@ -42,6 +42,8 @@ export type RunFolder = {
   /** The moving average of the LoRA in the file `lora`, beside it. */
   average(lora: string): string
   preview(number: number, step: number): string
+  /** With held-out pairs: a preview with `best`. */
+  bestPreview(number: number): string
 }
 
 export type RunConfig = {
@@ -244,6 +246,7 @@ const layout = (path: string): RunFolder => ({
   checkpoint: (step) => join(path, 'checkpoints', `lora_weights_step_${digits(step)}.safetensors`),
   average: (lora) => lora.replace(/\.safetensors$/, '-ema.safetensors'),
   preview: (number, step) => join(path, 'previews', `preview-${number}-${digits(step)}.wav`),
+  bestPreview: (number) => join(path, 'previews', `preview-${number}-best.wav`),
 })
 
 /** Everything but the lock and unfinished files of a killed process. */

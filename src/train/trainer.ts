@@ -58,6 +58,8 @@ export type TrainerListeners = {
 export type Trainer = {
   readonly model: Transformer
   readonly parameters: LoraParameters
+  /** What the product of the factors is multiplied by: alpha / rank. */
+  readonly scale: number
   readonly optimizer: OptimizerState
   /** The moving average of the parameters. */
   readonly average: LoraAverage | undefined
@@ -163,6 +165,7 @@ export function createTrainer(
   const trainer: Trainer = {
     model,
     parameters,
+    scale: alpha / rank,
     optimizer,
     step: 0,
     average,

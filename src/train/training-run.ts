@@ -2,13 +2,14 @@
 import * as tf from '@tensorflow/tfjs'
 import type { TrainSettings } from '../config/settings.ts'
 import type { ClipDrawer, EncodedPair } from '../encode/dataset.ts'
+import { openSafetensors } from '../formats/safetensors.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { isDiskFull } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { createMovingAverage } from '../platform/statistics.ts'
 import { countText, listText, shellQuote } from '../platform/text.ts'
-import { type BestLora, bestLora, type EvaluatedStep, hasAverage, hasEndedEarly } from './evaluation.ts'
+import { type BestLora, bestLora, describeBest, type EvaluatedStep, hasAverage, hasEndedEarly } from './evaluation.ts'
 import { type DoneEvent, lossSmoothing, type TrainEvent } from './events.ts'
 import { learningVerdict } from './learning.ts'
 import type { PreviewRenderer } from './previews.ts'
@@ -51,9 +52,9 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
     const { evaluation, losses, earlierPreviews } = await writer.open()
     const average = createMovingAverage(lossSmoothing)
     let smoothedLoss: number | undefined
-    let heldOutLoss = writer.evaluations.at(-1)?.heldOutLoss
     for (const loss of losses) smoothedLoss = average.add(loss)
     if (evaluation) await reporter.emit({ type: 'evaluation', step: 0, ...evaluation })
+    if (!writer.isLast(trainer.step)) previews.discardBest()
     if (trainer.step > 0) {
       reporter.info(`Resuming after step ${trainer.step}`)
       if (writer.isLast(trainer.step)) await saveCheckpoint() // fewer steps than before were asked for, or it was stopped just here
@@ -68,7 +69,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
     ].filter((step) => !previews.isDoneAt(step))
     if (missing.length === 0 && writer.isLast(trainer.step)) reportUnusedSettings(training, trainer.step, reporter)
     for (const step of missing) {
-      const render = () => tryPreviews(previews, step, reporter)
+      const render = () => tryPreviews(() => previews.renderAt(step), step, reporter)
       await (step === 0 ? withNewLora(trainer, render) : render())
     }
     const stage = reporter.stage('Training', steps, 'steps', trainer.step)
@@ -76,10 +77,9 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       const { step, loss, seconds } = report
       smoothedLoss = average.add(loss)
       const evaluation = await writer.addStep(report)
-      heldOutLoss = evaluation?.heldOutLoss ?? heldOutLoss
       const memoryBytes = process.memoryUsage.rss()
-      const values = { loss: smoothedLoss, ...(heldOutLoss !== undefined && { heldOutLoss }) }
-      stage.update(step, { ...values, secondsPerStep: seconds, memoryBytes })
+      const heldOutLosses = heldOutLossesOf(writer.evaluations.at(-1))
+      stage.update(step, { loss: smoothedLoss, ...heldOutLosses, secondsPerStep: seconds, memoryBytes })
       await reporter.emit({ type: 'step', ...report, steps, smoothedLoss, memoryBytes })
       const best = bestLora(writer.evaluations)
       if (evaluation) {
@@ -88,7 +88,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       }
       if (writer.isCheckpointDue(step)) await saveCheckpoint()
       writer.saveIfBest()
-      if (arePreviewsDue(step)) await tryPreviews(previews, step, reporter)
+      if (arePreviewsDue(step)) await tryPreviews(() => previews.renderAt(step), step, reporter)
     }
     const isStopped = () => reporter.signal.aborted
     await trainer.run({ onStep, shouldStop: () => isStopped() || writer.isLast(trainer.step) })
@@ -97,7 +97,16 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       const loraPath = writer.saveStopped()
       await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
     }
-    if (isStopped() && (!isComplete || !previews.isDoneAt(trainer.step)))
+    const best = isComplete ? bestLora(writer.evaluations) : undefined
+    const isBestDue = () => best !== undefined && !isLastLora(best, trainer.step) && !previews.isBestDone()
+    if (best && isBestDue() && !isStopped()) {
+      const render = async () => {
+        restoreLora(trainer, run.best)
+        await previews.renderBest(best.step)
+      }
+      await tryPreviews(render, best.step, reporter)
+    }
+    if (isStopped() && (!isComplete || !previews.isDoneAt(trainer.step) || isBestDue()))
       throw new Interrupted(stoppedMessage(run, trainer.step, steps), { hint: resumeCommand(run.path) })
     stage.finish(`${countText(trainer.step, 'step')}, loss ${smoothedLoss?.toFixed(4) ?? 'unchanged'}`)
     return reportOutcome(training, trainer.step, writer.evaluations, reporter)
@@ -120,6 +129,15 @@ export const trainerSettingsOf = (settings: TrainSettings): TrainerSettings => (
   ema: settings.ema,
 })
 
+/** The latest held-out losses, as they stand beside the progress. */
+const heldOutLossesOf = ({ heldOutLoss, emaHeldOutLoss }: Partial<EvaluatedStep> = {}) => ({
+  ...(heldOutLoss !== undefined && { heldOutLoss }),
+  ...(emaHeldOutLoss !== undefined && { emaHeldOutLoss }),
+})
+
+/** Whether the previews of the last step are those of the best LoRA. */
+const isLastLora = ({ step, isAverage }: BestLora, lastStep: number) => step === lastStep && !isAverage
+
 /** Says what the losses of a finished run mean, and why it ended early if it did. */
 function reportOutcome(
   { run, settings, heldOut }: TrainingRun,
@@ -137,8 +155,7 @@ function reportOutcome(
   const verdict = learningVerdict(evaluations, { endedEarly })
   reporter.info(verdict.sentence)
   if (!best) return { verdict }
-  const what = best.isAverage ? 'the moving average at step' : 'the LoRA of step'
-  reporter.info(`${run.best} is ${what} ${best.step}, with the lowest held-out loss, ${best.heldOutLoss.toFixed(4)}`)
+  reporter.info(`The LoRA to use: ${run.best}, ${describeBest(best)}`)
   return { verdict, best: { ...best, path: run.best } }
 }
 
@@ -177,6 +194,20 @@ async function withNewLora({ parameters, step }: Trainer, work: () => Promise<vo
   }
 }
 
+/** Gives the LoRA the factors of a file of this run, one at a time. The LoRA that it had is lost: nothing can be trained after this. */
+function restoreLora({ parameters, scale }: Trainer, path: string) {
+  const file = openSafetensors(path)
+  try {
+    for (const [name, variable] of parameters) {
+      const values = file.float32(name)
+      const factor = name.endsWith('.lora_B.weight') ? values.map((value) => value / scale) : values
+      assign(variable, tf.tensor(factor, variable.shape))
+    }
+  } finally {
+    file.close()
+  }
+}
+
 /** Sets the variable, and disposes of the value. */
 function assign(variable: tf.Variable, value: tf.Tensor) {
   variable.assign(value)
@@ -184,9 +215,9 @@ function assign(variable: tf.Variable, value: tf.Tensor) {
 }
 
 /** A preview that fails must not stop the training; a listener that fails ends it. */
-async function tryPreviews(previews: PreviewRenderer, step: number, reporter: Reporter<TrainEvent>) {
+async function tryPreviews(render: () => Promise<void>, step: number, reporter: Reporter<TrainEvent>) {
   try {
-    await previews.renderAt(step)
+    await render()
   } catch (error) {
     await reporter.settled() // throws the error of a listener
     if (error instanceof Interrupted) return // the training loop stops next, and saves

@@ -51,6 +51,7 @@ export async function largeRun(): Promise<RunReport> {
     distance: 2.4,
   }
   return {
+    choices: candidates.length - 1,
     name: 'takes-20260131-235959',
     state: 'running',
     step: 2000,

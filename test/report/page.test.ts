@@ -140,6 +140,22 @@ describe('the axes of a chart', () => {
   })
 })
 
+test('a chart has a line with words at each of its marks', () => {
+  const points = [
+    [0, 1],
+    [100, 2],
+  ] as const
+  const marks = [
+    { x: 0, text: 'best: step 0' },
+    { x: 100, text: 'since <step> 100' },
+  ]
+  const { markup } = lineChart({ title: 'Loss', series: [{ name: 'loss', points }], marks })
+  const at = [...markup.matchAll(/class="mark" x1="([\d.]+)"/g)].map(([, x]) => Number(x))
+  expect(at).toEqual([60, 430])
+  expect(markup).toMatch(/text-anchor="start">best: step 0</)
+  expect(markup).toMatch(/text-anchor="end">since &lt;step&gt; 100</)
+})
+
 test('a series of a single point is drawn as a dot, because a line of one point is invisible', () => {
   const { markup } = lineChart({ title: 'Loss', series: [{ name: 'loss', points: [[5, 1]] }] })
   expect(markup.match(/<circle/g)).toHaveLength(1)
@@ -183,6 +199,7 @@ describe('the verdict on the page of a run', () => {
       ],
       reconstructions: [],
       best,
+      choices: best ? 2 : 0,
     })
   const text = (markup: string) => markup.replaceAll(/<[^>]*>/g, '')
 
@@ -211,7 +228,7 @@ describe('the verdict on the page of a run', () => {
     expect(text(run(verdicts, best))).toContain(
       'step 1: 1 of 1 preview transformed · checkpoints/lora-00001.safetensors',
     )
-    expect(text(run(verdicts))).toContain('None yet: no step has both previews and a saved LoRA')
+    expect(text(run(verdicts))).toContain('Not chosen: no step has both previews and a saved LoRA')
   })
 
   test('has every number explained', () => {
@@ -298,6 +315,7 @@ describe('an unknown value is shown as –, not as 0,', () => {
       metrics: [{ step: 1, loss: 1 }],
       validation: [{ prompt: '', reference: sound, previews: [{ step: 1, sound, verdict }] }],
       reconstructions: [{ name: 'pair-1', original: sound, reconstructed: sound, distance: null }],
+      choices: 1,
     })
     expect(markup).toContain('onsets 0.00 · – from the reference · 3.0 dB from the base')
     expect(markup).not.toContain('from the target')

@@ -97,11 +97,13 @@ describe('the report of a run', () => {
   test('compares previews with the target and the base when they are known', async () => {
     const report = await open([{ prompt: '', reference, target: radio(reference, 3) }])
     await report(preview(0, reference))
+    saveLora(run.checkpoint(2), 2)
+    await report(preview(2, radio(reference, 4)))
     saveLora(run.lora, 4)
     await report(preview(4, radio(reference, 3)))
     await report(step(4))
     await report(done('finished', 4))
-    expect(verdicts().previews[1]).toMatchObject({ toTarget: expect.closeTo(0, 1), toBase: expect.any(Number) })
+    expect(verdicts().previews[2]).toMatchObject({ toTarget: expect.closeTo(0, 1), toBase: expect.any(Number) })
     expect(verdicts().best.reason).toContain('0.0 dB from the target')
   })
 
@@ -120,12 +122,69 @@ describe('the report of a run', () => {
     const [, main = ''] = page().split('<main>')
     const text = main.replace(/<[^>]*>/g, '')
     expect(text.trim()).toMatch(
-      /^What it has learnedOverfitting since step 20: .*best\.safetensors is the LoRA of step 20, .* 0\.5000\..*Held out: pair-3, pair-9\./s,
+      /^What it has learnedOverfitting since step 20: .*The LoRA to use: best\.safetensors, the LoRA of step 20, .* 0\.5000\..*Held out: pair-3, pair-9\./s,
     )
     expect(main.indexOf('<svg class="chart" ')).toBe(
       main.indexOf('<svg class="chart" viewBox="0 0 440 220" role="img" aria-label="Held-out and training loss"'),
     )
     expect(text).toContain('Preview 1: held-out pair pair-3')
+  })
+
+  test('recommends one LoRA where pairs are held out, and has its previews, the settings and the split', async () => {
+    const losses = [1, 0.6, 0.5, 0.6, 0.7, 0.8, 0.9]
+    for (const [i, loss] of losses.entries()) {
+      const average = { ema_fixed_loss: 1 - 0.1 * i, ema_held_out_loss: loss - 0.01 }
+      const line = { step: 10 * i, fixed_loss: 1 - 0.1 * i, held_out_loss: loss, ...average }
+      appendFileSync(run.metrics, `${JSON.stringify(line)}\n`)
+    }
+    const { settings } = resolveTrainSettings({
+      options: { data: 'takes.zip', numberOfSteps: 60, holdout: 2, patience: 4, evalInterval: 10, windows: 'random' },
+    })
+    const report = createRunReport({ onInfo: (message) => messages.push(message) })
+    await report({ type: 'dataset', dataset: { ...dataset, options: { ...dataset.options, windows: 'random' } } })
+    const heldOut = ['pair-3', 'pair-9']
+    const validation = [{ prompt: '', reference, target: reference, heldOut: 'pair-3' }]
+    await report({ type: 'run', folder: run, settings, base, backend: 'wasm', validation, heldOut })
+    for (const n of [20, 60]) {
+      saveLora(run.checkpoint(n), n)
+      await report(preview(n, radio(reference)))
+    }
+    const waveform = radio(reference, 3)
+    replaceFile(run.bestPreview(1), [encodeWav(waveform)])
+    await report({ type: 'preview', number: 1, step: 20, isBest: true, path: run.bestPreview(1), waveform })
+    await report({
+      ...done('finished', 60),
+      best: { step: 20, heldOutLoss: 0.49, isAverage: true, path: run.best },
+    } as TrainEvent)
+    expect(messages).toEqual([]) // the run itself has named it
+    expect(verdicts().best).toEqual({
+      step: 20,
+      reason: 'lowest held-out loss of the moving average, 0.4900',
+      lora: 'best.safetensors',
+    })
+    expect(verdicts().previews.at(-1)).toMatchObject({ preview: 1, step: 20, isBest: true })
+    const text =
+      page()
+        .split('<main>')[1]
+        ?.replace(/<[^>]*>/g, '') ?? ''
+    expect(text).toContain('The LoRA to use: best.safetensors, the moving average at step 20')
+    expect(text).not.toContain('Best checkpoint')
+    expect(text.match(/★ best/g)).toHaveLength(1)
+    expect(text).toContain('best.safetensors: the moving average at step 20 ★ best')
+    expect(page()).toContain('>best: step 20</text>')
+    for (const row of ['windowsrandom', 'held-out pairs2', 'evaluation interval10 steps', 'patience4 evaluations'])
+      expect(text).toContain(row)
+    for (const row of ['pairs used17 of 20', 'pairs held out2', 'pairs longer than a clip19'])
+      expect(text).toContain(row)
+    expect(text).toContain('each step uses a clip from a random place')
+    expect(text).not.toMatch(/trimmed/i)
+
+    const before = verdicts()
+    const again = createRunReport()
+    await again({ type: 'dataset', dataset })
+    await again({ type: 'run', folder: run, settings, base, backend: 'wasm', validation, heldOut })
+    await again(done('finished', 60))
+    expect(verdicts().previews).toEqual(before.previews.filter(({ isBest }: { isBest?: boolean }) => isBest))
   })
 
   test('is updated during the run, with a minimum interval', async () => {
@@ -145,6 +204,7 @@ describe('the report of a run', () => {
     for (const n of [1, 2]) step(n)
     const report = await open()
     for (const n of [3, 4]) await report(step(n))
+    saveLora(run.lora, 4)
     await report(preview(4, reference))
     await report(done('finished', 4))
     expect(verdicts().previews.map(({ step }: { step: number }) => step)).toEqual([2, 4])
@@ -154,15 +214,17 @@ describe('the report of a run', () => {
   test('names no step as the best whose LoRA was not saved, nor one whose file was replaced', async () => {
     const report = await open()
     saveLora(run.lora, 1) // of a run of one step that was continued
+    saveLora(run.checkpoint(2), 2)
     for (const n of [1, 2, 3]) {
       await report(step(n))
-      await report(preview(n, n === 1 ? reference : radio(reference)))
+      await report(preview(n, n === 3 ? radio(reference) : reference))
     }
     await report(done('stopped', 3))
-    expect(verdicts().best).toMatchObject({ step: 1, lora: 'lora.safetensors' })
+    expect(verdicts().best).toMatchObject({ step: 2, lora: 'checkpoints/lora_weights_step_00002.safetensors' })
     saveLora(run.lora, 4)
     await report(done('stopped', 3))
-    expect(verdicts().best).toBeNull()
+    expect(verdicts().best).toBeNull() // a single step is no choice
+    expect(page()).toContain('Not chosen: only one step has both previews and a saved LoRA')
   })
 
   test('leaves out previews of steps that an interrupted run does again', async () => {

@@ -6,10 +6,11 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { comparableContent, leftoverFiles } from '../../scripts/reliability/run-content.ts'
 import { noise, writeTinyData } from '../../scripts/reliability/tiny-data.ts'
-import { encodeWav } from '../../src/audio/wav.ts'
+import { decodeWav, encodeWav } from '../../src/audio/wav.ts'
 import type { TrainOptions } from '../../src/config/settings.ts'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
 import { readLora } from '../../src/model/lora-file.ts'
+import { mean } from '../../src/platform/statistics.ts'
 import { createRunReport } from '../../src/report/run-report.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
 import { savedStep } from '../../src/train/run-writer.ts'
@@ -63,6 +64,9 @@ const ofType = <Type extends TrainEvent['type']>(events: readonly TrainEvent[], 
   events.filter((event) => event.type === type) as Extract<TrainEvent, { type: Type }>[]
 const messages = (events: readonly TrainEvent[]) =>
   events.flatMap((event) => (event.type === 'info' || event.type === 'warning' ? [event.message] : []))
+/** Their steps, and which are of the best LoRA. */
+const previewsIn = (events: readonly TrainEvent[]) =>
+  ofType(events, 'preview').map(({ step, isBest }) => (isBest ? [step, isBest] : [step]))
 const bytes = (...path: string[]) => readFileSync(join(folder, ...path))
 const configOf = (run: string) => JSON.parse(bytes(run, 'config.json').toString())
 const metricsOf = (run: string) =>
@@ -214,11 +218,12 @@ describe('patience', () => {
     const message = `Stopped early after step ${end} of 5: in 2 evaluations the held-out loss has not fallen below ${lowest}, that of step ${best}; ltx-a2a train --resume early --patience 0 continues`
     expect(messages(events)).toContain(message)
     expect(readLora(join(folder, 'early', 'lora.safetensors')).metadata.steps).toBe(String(end))
-    expect(ofType(events, 'preview').map(({ step }) => step)).toEqual([end])
+    expect(previewsIn(events)).toEqual([[end], [best, true]])
 
     const again = await resumed('early')
     expect(again.error).toBeUndefined()
     expect(ofType(again.events, 'step')).toEqual([])
+    expect(previewsIn(again.events)).toEqual([])
     expect(messages(again.events)).toContain(message)
     expect(ofType(again.events, 'done')).toMatchObject([{ state: 'finished', step: end }])
 
@@ -226,11 +231,103 @@ describe('patience', () => {
     expect(ofType(continued.events, 'done')).toMatchObject([{ state: 'finished', step: 5 }])
     for (const file of ['lora.safetensors', 'best.safetensors', 'state.safetensors'])
       expect(bytes('early', file).equals(bytes('patient', file)), file).toBe(true)
+    expect(previewsIn(continued.events)).toEqual([[5]]) // which is the best one now: the preview of the former is gone
+    expect(existsSync(join(folder, 'early', 'previews', 'preview-1-best.wav'))).toBe(false)
+  })
+
+  it('and at the end the best LoRA is previewed, once it is certain, with the sound of its step', async () => {
+    const heard = { ...worse, numberOfSteps: 2, previewInterval: 1 }
+    const { events } = await trained({ ...heard, out: 'heard' }, createRunReport())
+    expect(previewsIn(events)).toEqual([[0], [1], [2], [1, true]])
+    const samples = (name: string) => {
+      const { channels } = decodeWav(bytes('heard', 'previews', name))
+      return channels[0] as Float32Array
+    }
+    const best = samples('preview-1-best.wav')
+    const level = Math.sqrt(mean(best.map((value) => value ** 2)))
+    const difference = (other: Float32Array) =>
+      Math.sqrt(mean(best.map((value, i) => (value - (other[i] as number)) ** 2))) / level
+    const [same, other] = [1, 2].map((step) => difference(samples(`preview-1-0000${step}.wav`))) as [number, number]
+    expect(same).toBeLessThan(other / 10) // the file has bfloat16
+    expect(bytes('heard', 'report.html').toString()).toMatch(/best\.safetensors: the LoRA of step 1/)
+
+    const stop = new AbortController()
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === 'preview' && event.step === 2) stop.abort()
+    }
+    const stopped = await eventsOf(
+      (run) => train({ ...options, ...heard, out: 'stopped-late' }, run),
+      onEvent,
+      stop.signal,
+    )
+    expect(stopped.error).toMatchObject({ name: 'Interrupted' })
+    expect(existsSync(join(folder, 'stopped-late', 'previews', 'preview-1-best.wav'))).toBe(false)
+    expect(previewsIn((await resumed('stopped-late')).events)).toEqual([[1, true]])
+    expect(comparableContent(join(folder, 'stopped-late'))).toEqual(comparableContent(join(folder, 'heard')))
+
+    const onContinued = async (event: TrainEvent) => {
+      if (event.type === 'step') expect(existsSync(join(folder, 'heard', 'previews', 'preview-1-best.wav'))).toBe(false)
+    }
+    expect((await resumed('heard', { numberOfSteps: 3 }, onContinued)).error).toBeUndefined()
+    expect(existsSync(join(folder, 'heard', 'previews', 'preview-1-best.wav'))).toBe(true)
+  })
+
+  it('names both losses and the lowest of them where there is a moving average', async () => {
+    const { events } = await trained({ ...worse, ema: 0.5, patience: 1, holdoutPreviews: 0, out: 'early-average' })
+    const { step, heldOutLoss, isAverage } = ofType(events, 'done')[0]?.best ?? {}
+    const lowest = `${heldOutLoss?.toFixed(4)}, that of the ${isAverage ? 'moving average' : 'LoRA'} at step ${step}`
+    expect(messages(events).filter((message) => message.startsWith('Stopped early'))).toEqual([
+      expect.stringContaining(
+        `in 1 evaluation neither the held-out loss of the LoRA nor that of its moving average has fallen below ${lowest};`,
+      ),
+    ])
   })
 
   it('is refused without held-out pairs', async () => {
     const { error } = await trained({ holdout: 0, patience: 2, out: 'refused' })
     expect(error).toMatchObject({ name: 'UserError', message: 'patience is 2, but no pairs are held out' })
+    expect(existsSync(join(folder, 'refused'))).toBe(false)
+  })
+})
+
+describe('the held-out pairs and what was asked for:', () => {
+  const one = { ema: 0, numberOfSteps: 1, evalInterval: 0 }
+  beforeAll(() => {
+    mkdirSync(join(folder, 'twos'))
+    for (const name of names.slice(0, 4))
+      for (const copy of ['', '-again'])
+        for (const side of ['start', 'end'])
+          copyFileSync(join(folder, 'nine', `${name}_${side}.wav`), join(folder, 'twos', `${name}${copy}_${side}.wav`))
+  })
+
+  it('fewer are held out where copies stay together, and one recording is too little', async () => {
+    const { events } = await trained({ ...one, data: 'twos', holdout: 3, holdoutPreviews: 3, out: 'twos-held-out' })
+    const held = ofType(events, 'run')[0]?.heldOut ?? []
+    expect(held).toHaveLength(2)
+    expect(messages(events)).toContain(
+      `Held out: 2 of 8 pairs, not 3: pairs with copies of the same recording stay together (${held.join(', ')})`,
+    )
+    const warning =
+      'held out: the held-out loss, best.safetensors, --patience and the verdict rest on a single recording'
+    expect(messages(events)).toContain(`only copies of one recording are ${warning}`)
+    expect(messages(events)).toContain('Held-out previews: 2, not 3: no more pairs are held out')
+
+    const single = await trained({ ...one, holdout: 0.1, holdoutPreviews: 0, out: 'one-held-out' })
+    expect(messages(single.events)).toContain(`only one pair is ${warning}`)
+    const two = await trained({ ...one, holdout: 2, holdoutPreviews: 0, out: 'two-held-out' })
+    expect(messages(two.events).filter((message) => /single recording|, not \d/.test(message))).toEqual([])
+  })
+
+  it('more than half are refused in the numbers that were given', async () => {
+    for (const [holdout, asked, left] of [
+      [0.9, '90 %', 1],
+      [12, '12', 0],
+    ] as const)
+      expect((await trained({ holdout, out: 'refused' })).error).toMatchObject({
+        name: 'UserError',
+        message: `holding out ${asked} of 9 pairs would leave ${left} to train on`,
+        hint: 'hold out at most half of them: --holdout 4 or less',
+      })
     expect(existsSync(join(folder, 'refused'))).toBe(false)
   })
 })

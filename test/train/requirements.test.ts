@@ -94,7 +94,8 @@ describe('the estimated memory of a run', () => {
       RunRequirements,
       RunRequirements,
     ]
-    expect(withBest.run - without.run).toBe(((2 * without.trained) / 16) * 2)
+    const previews = demand.previews * demand.audioDurationSeconds * 48_000 * 2 * 4
+    expect(withBest.run - without.run).toBe(((2 * without.trained) / 16) * 2 + previews)
   })
 
   it('is about 13 GB for the released model, 5 s and rank 32 in bfloat16 on native TensorFlow', () => {
@@ -179,6 +180,7 @@ describe('the estimated memory of a run', () => {
     expect(previewTimes({ numberOfSteps: 1000, previewInterval: 250 })).toBe(5)
     expect(previewTimes({ numberOfSteps: 1001, previewInterval: 250 })).toBe(6)
     expect(previewTimes({ numberOfSteps: 1000, previewInterval: 0 })).toBe(1)
+    expect(previewTimes({ numberOfSteps: 1000, previewInterval: 250, holdout: 4 })).toBe(6) // and with the best LoRA
     const wav = demand.audioDurationSeconds * 48_000 * 2 * 4
     const { run } = requirementsOf(base, demand, wasm)
     expect(run - requirementsOf(base, { ...demand, previews: 0 }, wasm).run).toBe(2 * 9 * wav)

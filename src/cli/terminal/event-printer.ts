@@ -55,12 +55,17 @@ export function requirementLines(
   ]
 }
 
-/** The values of a stage as they stand beside its bar: `loss 0.4312 · held-out 0.4510 · s/step 1.20 · memory 0.33 GB`. */
+/**
+ * The values of a stage as they stand beside its bar: `loss 0.4312 · held-out 0.4510 · s/step 1.20 · memory 0.33 GB`. With a moving average:
+ * `held-out (LoRA) 0.4510 · held-out (average) 0.4466`.
+ */
 function shownValues(values: Readonly<Record<string, number>>): Record<string, string> {
+  const hasAverage = values.emaHeldOutLoss !== undefined
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => {
       if (name === 'loss') return ['loss', value.toFixed(4)]
-      if (name === 'heldOutLoss') return ['held-out', value.toFixed(4)]
+      if (name === 'heldOutLoss') return [hasAverage ? 'held-out (LoRA)' : 'held-out', value.toFixed(4)]
+      if (name === 'emaHeldOutLoss') return ['held-out (average)', value.toFixed(4)]
       if (name === 'secondsPerStep') return ['s/step', value.toFixed(2)]
       if (name === 'memoryBytes') return ['memory', `${(value / 1e9).toFixed(2)} GB`]
       return [name, String(value)]

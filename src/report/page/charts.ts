@@ -9,6 +9,9 @@ export type Series = {
   dots?: boolean
 }
 
+/** A vertical line with a few words. */
+export type ChartMark = { x: number; text: string }
+
 export type LineChart = {
   title: string
   series: readonly Series[]
@@ -16,6 +19,7 @@ export type LineChart = {
   lastX?: number
   /** Formats a value for the legend. */
   format?: (value: number) => string
+  marks?: readonly ChartMark[]
   note?: string
 }
 
@@ -26,7 +30,7 @@ const [left, right, top, bottom] = [60, 10, 10, 28]
 const seriesColorCount = 4
 
 /** Points that are not finite are left out; a series keeps its color, also where others are empty. */
-export function lineChart({ title, series, lastX, note, format = axisNumber }: LineChart): Markup {
+export function lineChart({ title, series, lastX, note, marks = [], format = axisNumber }: LineChart): Markup {
   const drawn = series.flatMap(({ points, ...rest }, i) => {
     const finite = points.filter((point) => point.every(Number.isFinite))
     return finite.length > 0 ? [{ ...rest, points: finite, color: `var(--series-${i % seriesColorCount})` }] : []
@@ -45,12 +49,19 @@ export function lineChart({ title, series, lastX, note, format = axisNumber }: L
 ${yTicks.map((tick, i) => html`<line class="grid" x1="${left}" x2="${width - right}" y1="${y(tick)}" y2="${y(tick)}"/><text x="${left - 6}" y="${y(tick)}" dy=".35em" text-anchor="end">${yTexts[i]}</text>`)}
 ${xTicks.map((tick) => html`<text x="${x(tick)}" y="${height - 8}" text-anchor="${tick === end ? 'end' : 'middle'}">${axisNumber(tick)}</text>`)}
 <line class="axis" x1="${left}" x2="${width - right}" y1="${axisY}" y2="${axisY}"/>
+${marks.map((mark, i) => markLine(mark, x, top + 12 + 16 * i))}
 ${drawn.map((series) => (series.dots || series.points.length === 1 ? dots(series, x, y) : line(series, x, y)))}
 </svg>
 <div class="legend">${drawn.map(({ name, points, color }) => html`<span style="--mark:${color}">${name} <b>${format(points.at(-1)?.[1] as number)}</b></span>`)}</div></figure>\n`
 }
 
 type Scale = (value: number) => number
+
+/** @param textY where its words stand: each mark has a line of its own. They stand on the side that has more room. */
+function markLine({ x: at, text }: ChartMark, x: Scale, textY: number): Markup {
+  const isRight = x(at) > (left + width - right) / 2
+  return html`<line class="mark" x1="${x(at)}" x2="${x(at)}" y1="${top}" y2="${height - bottom}"/><text x="${x(at) + (isRight ? -5 : 5)}" y="${textY}" text-anchor="${isRight ? 'end' : 'start'}">${text}</text>`
+}
 
 type DrawnSeries = Series & { color: string }
 

@@ -106,7 +106,7 @@ figcaption small { flex-basis: 100%; }
 audio { display: block; width: 100%; height: 36px; margin-top: 8px; }
 svg.chart { display: block; width: 100%; height: auto; }
 svg.chart text { font: 14px system-ui, sans-serif; fill: var(--faint); }
-svg.chart .grid { stroke: var(--grid); } svg.chart .axis { stroke: var(--line); }
+svg.chart .grid { stroke: var(--grid); } svg.chart .axis { stroke: var(--line); } svg.chart .mark { stroke: var(--faint); stroke-dasharray: 4 3; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; vector-effect: non-scaling-stroke; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; font-size: 13px; }
 .legend b { font-weight: 600; font-variant-numeric: tabular-nums; }

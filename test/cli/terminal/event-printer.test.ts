@@ -73,6 +73,12 @@ describe('the terminal shows', () => {
         { ...training, status: 'running', position: 4, values },
       ).at(-1),
     ).toBe('Training: 4 {"loss":"3.1235","held-out":"0.4124"}')
+    expect(
+      print(
+        { ...training, status: 'started', position: 0 },
+        { ...training, status: 'running', position: 4, values: { ...values, emaHeldOutLoss: 0.39871 } },
+      ).at(-1),
+    ).toBe('Training: 4 {"loss":"3.1235","held-out (LoRA)":"0.4124","held-out (average)":"0.3987"}')
   })
 
   it('the requirements of a run in two lines', () => {
