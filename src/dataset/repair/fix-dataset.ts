@@ -1,9 +1,9 @@
 /** The repair of a dataset: what the inspection advises, done to a copy. */
 import { readFile, rm } from 'node:fs/promises'
 import type { FixSettings } from '../../config/settings.ts'
-import { makeTempFolder, type TempFolder } from '../../platform/files.ts'
 import type { OutputFile } from '../../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../../platform/progress.ts'
+import { makeTempFolder, type TempFolder } from '../../platform/temp-folder.ts'
 import { countText } from '../../platform/text.ts'
 import { reasonsFile, rejectedFolder } from '../dataset-file.ts'
 import type { Source } from '../source.ts'
