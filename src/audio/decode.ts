@@ -1,7 +1,7 @@
 /** Decodes audio files with ffmpeg, either to samples, or only to measure them, which takes no more memory for an hour than for a second. */
 import { basename, extname } from 'node:path'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
-import { UserError } from '../platform/errors.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
 import { FfmpegTimeout, runFfmpeg, statedSeconds } from './ffmpeg.ts'
 import { canBeAudio } from './file-start.ts'
 import { parseWavHeader, type WavFormat } from './wav.ts'
@@ -68,12 +68,15 @@ export type DecodeOptions = {
   /** What the file is called in messages; the file name by default. */
   name?: string | undefined
   limits?: Limits | undefined
+  /** Stops the decoding. */
+  signal?: AbortSignal | undefined
 }
 
 /**
  * Decodes the first audio stream of a file, at its own sample rate and with all its channels.
  * @param options.maxSeconds only the first `floor(maxSeconds · sampleRate)` samples are decoded.
  * @throws UserError when the file is of an unknown type, cannot be decoded, has no audio or a sample that is not a usable number, or is over a limit.
+ *   Interrupted when the signal is aborted.
  */
 export async function decodeAudio(
   path: string,
@@ -107,7 +110,7 @@ export type OnSamples = (block: Float32Array, format: SampleFormat) => void
 /**
  * Decodes a whole file to measure it, without keeping its samples.
  * @param options.onSamples receives all samples.
- * @throws UserError as `decodeAudio` does.
+ * @throws as `decodeAudio` does; whatever `onSamples` throws.
  */
 export async function measureAudio(
   path: string,
@@ -131,7 +134,12 @@ export async function measureAudio(
 /** Streams interleaved float32 samples, whole frames at a time. */
 async function streamSamples(
   path: string,
-  { maxSeconds, name = basename(path), limits = defaultLimits }: DecodeOptions & { maxSeconds?: number | undefined },
+  {
+    maxSeconds,
+    name = basename(path),
+    limits = defaultLimits,
+    signal,
+  }: DecodeOptions & { maxSeconds?: number | undefined },
   onSamples: (block: Float32Array, format: WavFormat) => void,
 ): Promise<{ format: WavFormat; warnings: string | undefined }> {
   const extension = extname(path).toLowerCase()
@@ -150,29 +158,39 @@ async function streamSamples(
   const input = [...noOtherInput, '-f', demuxer, '-i', `file:${path}`]
   const stream = ['-map', '0:a:0', '-vn', '-map_metadata', '-1', '-t', String(maxSeconds ?? longestSeconds + 1)]
   let pending: Uint8Array = new Uint8Array()
+  let wholeFrames: ((bytes: Uint8Array) => Float32Array) | undefined
   let format: WavFormat | undefined
   let frames = 0
+  let failure: { error: unknown } | undefined
+  const passOn: typeof onSamples = (block, format) => {
+    try {
+      onSamples(block, format)
+    } catch (error) {
+      failure = { error } // not the fault of the file
+      throw error
+    }
+  }
   const onOutput = (bytes: Uint8Array) => {
-    pending = pending.length === 0 ? bytes : Buffer.concat([pending, bytes])
-    if (!format) {
+    let piece = bytes
+    if (!format || !wholeFrames) {
+      pending = Buffer.concat([pending, bytes])
       format = parseWavHeader(pending)
       if (!format) return
       checkFormat(format, name, limits)
-      pending = pending.subarray(format.dataStart)
+      wholeFrames = createFrameJoiner(format.channelCount)
+      piece = pending.subarray(format.dataStart)
     }
-    const frameBytes = format.channelCount * Float32Array.BYTES_PER_ELEMENT
-    const wholeBytes = pending.length - (pending.length % frameBytes)
-    if (wholeBytes === 0) return
-    const aligned = new Uint8Array(pending.subarray(0, wholeBytes)) // a copy, because a Float32Array must start at a multiple of four
-    const samples = new Float32Array(aligned.buffer)
+    const samples = wholeFrames(piece)
+    if (samples.length === 0) return
     checkSamples(samples, frames, format, name)
-    onSamples(samples, format)
-    pending = pending.subarray(wholeBytes)
-    frames += wholeBytes / frameBytes
+    passOn(samples, format)
+    frames += samples.length / format.channelCount
     if (frames * format.channelCount > limits['audio-megasamples'] * 1e6) throw new TooManySamples()
   }
-  const warnings = await runFfmpeg([...input, ...stream, ...floatWavOutput], { onOutput, limits }).catch(
+  const warnings = await runFfmpeg([...input, ...stream, ...floatWavOutput], { onOutput, limits, signal }).catch(
     async (cause) => {
+      if (failure) throw failure.error
+      if (cause instanceof Interrupted) throw cause
       if (cause instanceof TooManySamples && format) throw await tooManySamples(input, format, name, limits)
       if (cause instanceof UserError) throw cause // there is no ffmpeg, or the file is over a limit
       const maxDecodingSeconds = limits['decoding-seconds']
@@ -191,6 +209,18 @@ async function streamSamples(
     })
   }
   return { format, warnings }
+}
+
+/** Joins the pieces of a stream of float32 samples to whole frames. @returns a function that returns those that a piece completes. */
+export function createFrameJoiner(channelCount: number): (bytes: Uint8Array) => Float32Array {
+  const frameBytes = channelCount * Float32Array.BYTES_PER_ELEMENT
+  let pending: Uint8Array = new Uint8Array()
+  return (bytes) => {
+    const joined = pending.length === 0 ? bytes : Buffer.concat([pending, bytes])
+    const wholeBytes = joined.length - (joined.length % frameBytes)
+    pending = joined.subarray(wholeBytes)
+    return new Float32Array(new Uint8Array(joined.subarray(0, wholeBytes)).buffer) // a copy, because a Float32Array must start at a multiple of four
+  }
 }
 
 /** ffmpeg opens no other file and no network connection, not even where a format allows a file to name one. */

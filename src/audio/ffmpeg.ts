@@ -7,15 +7,16 @@ import { access, chmod, constants } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { execa } from 'execa'
 import { defaultLimits, type Limits } from '../config/limits.ts'
-import { UserError } from '../platform/errors.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
+import { atExit } from '../platform/files.ts'
 
 export type Ffmpeg = {
   path: string
   /** Where it was found: `FFMPEG_PATH`, a package, or `the PATH`. */
   from: string
   version: string
-  /** The names of the filters that it was built with. */
-  filters: ReadonlySet<string>
+  /** The filters that it was built with: their names, and what goes in and out, such as `A->V` for sound and pictures. */
+  filters: ReadonlyMap<string, string>
 }
 
 export type FfmpegCandidate = { from: string; path: () => Promise<string | undefined> }
@@ -71,16 +72,19 @@ export type FfmpegOptions = {
   /** Called with each piece of its output, none of which is kept. ffmpeg is stopped when it throws. */
   onOutput?: (bytes: Uint8Array) => void
   limits?: Limits | undefined
+  /** ffmpeg is stopped when it is aborted. */
+  signal?: AbortSignal | undefined
 }
 
 /**
  * Runs ffmpeg with `args`.
  * @returns the warnings that ffmpeg printed although it succeeded, if any.
- * @throws FfmpegError with ffmpeg's last lines; FfmpegTimeout when it takes longer than the limit; whatever `onOutput` throws.
+ * @throws FfmpegError with ffmpeg's last lines; FfmpegTimeout when it takes longer than the limit; Interrupted when the signal is aborted; whatever
+ *   `onOutput` throws.
  */
 export async function runFfmpeg(
   args: readonly string[],
-  { input, onOutput = () => {}, limits = defaultLimits }: FfmpegOptions = {},
+  { input, onOutput = () => {}, limits = defaultLimits, signal }: FfmpegOptions = {},
 ): Promise<string | undefined> {
   const { path } = await findFfmpeg()
   const child = execa(path, [...quietly, ...args], {
@@ -90,17 +94,21 @@ export async function runFfmpeg(
     reject: false,
     timeout: limits['decoding-seconds'] * 1000,
     killSignal: 'SIGKILL', // it may hang
+    ...(signal && { cancelSignal: signal }),
     ...withoutSignals,
   })
+  killAtExit(child)
   const messages = collectMessages(child.stderr)
   try {
     for await (const bytes of child.iterable({ from: 'stdout' })) onOutput(bytes)
   } catch (error) {
     child.kill('SIGKILL')
     await child
+    throwIfAborted(signal)
     throw error
   }
   const result = await child
+  throwIfAborted(signal)
   if (result.timedOut) throw new FfmpegTimeout('ffmpeg took too long')
   if (result.failed) throw new FfmpegError(messages(), result.shortMessage)
   return lastLines(messages()) || undefined
@@ -128,6 +136,7 @@ export async function openFfmpegInput(args: readonly string[]): Promise<FfmpegIn
     killSignal: 'SIGKILL',
     ...withoutSignals,
   })
+  killAtExit(child)
   const messages = collectMessages(child.stderr)
   child.stdin.on('error', () => {}) // ffmpeg has ended: its messages say why
   const end = async () => {
@@ -166,12 +175,15 @@ export class FfmpegError extends Error {
   override readonly name = 'FfmpegError'
   /** What went wrong first; the lines that follow often only say that ffmpeg gave up. */
   readonly reason: string
+  /** As system errors have it; only where the disk was full. */
+  readonly code?: 'ENOSPC'
 
   /** @param otherwise the message where ffmpeg printed none. */
   constructor(output: string, otherwise = 'ffmpeg failed') {
     super(lastLines(output) || otherwise)
     const [first = this.message] = lines(output)
     this.reason = first.replace(/^(\[[^\]]*\] )+/, '')
+    if (/No space left on device|Disk quota exceeded/.test(output)) this.code = 'ENOSPC'
   }
 }
 
@@ -209,14 +221,25 @@ const lines = (text: string) =>
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '')
 
-/** Ctrl-C reaches every process of the terminal's group, but must not stop ffmpeg: what has begun is finished. */
+/** Ctrl-C reaches every process of the terminal's group, but must not stop ffmpeg: what was begun is finished, unless the caller stops it. */
 const withoutSignals = { detached: process.platform !== 'win32' }
+
+/** A detached process would outlive this one. */
+function killAtExit(child: PromiseLike<unknown> & { kill(signal: 'SIGKILL'): boolean }) {
+  const ended = atExit(() => child.kill('SIGKILL'))
+  void child.then(ended)
+}
+
+function throwIfAborted(signal: AbortSignal | undefined) {
+  if (signal?.aborted) throw new Interrupted('stopped')
+}
 
 async function readCapabilities(path: string) {
   const { stdout } = await execa(path, ['-hide_banner', '-version'], withoutSignals)
   const version = stdout.match(/version (\S+)/)?.[1] ?? 'unknown'
   const listing = await execa(path, ['-hide_banner', '-filters'], withoutSignals)
-  const filters = new Set([...listing.stdout.matchAll(/^ \S{2,3} +(\w+) +\S+->/gm)].map(([, name]) => name as string))
+  const rows = [...listing.stdout.matchAll(/^ \S{2,3} +(\w+) +(\S+->\S+)/gm)]
+  const filters = new Map(rows.map(([, name, pads]) => [name as string, pads as string]))
   return { version, filters }
 }
 

@@ -1,13 +1,15 @@
-/** A wav file that is written block by block, so that a recording need not be in memory. */
+/** A temporary wav file that is written block by block, so that a recording need not be in memory. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { UserError } from '../platform/errors.ts'
+import { isDiskFull } from '../platform/files.ts'
+import { noTempRoom } from '../platform/temp-folder.ts'
 import type { SampleFormat } from './decode.ts'
 import { bytesPerSample, encodeSamples, padding, type WavSampleFormat, wavHeader } from './wav.ts'
 
 export type WavWriter = {
-  /** Interleaved samples, whole frames. @throws UserError when the file becomes too long for its format. */
+  /** Interleaved samples, whole frames. @throws UserError when the file becomes too long for its format, or the disk is full. */
   write(block: Float32Array): void
-  /** Completes the header and closes the file. */
+  /** Completes the header and closes the file. @throws UserError when the disk is full. */
   close(): void
 }
 
@@ -24,8 +26,15 @@ export function createWavWriter(
   const header = (dataBytes: number) => wavHeader({ sampleRate, channelCount }, format, dataBytes)
   let position = header(0).length
   const start = position
+  const writeAt = (bytes: Uint8Array, at: number) => {
+    try {
+      for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, at + done)
+    } catch (cause) {
+      throw isDiskFull(cause) ? noTempRoom(cause) : cause
+    }
+  }
   const append = (bytes: Uint8Array) => {
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, position + done)
+    writeAt(bytes, position)
     position += bytes.length
   }
   return {
@@ -35,10 +44,13 @@ export function createWavWriter(
       append(encodeSamples(block, format))
     },
     close: () => {
-      const dataBytes = position - start
-      append(padding(dataBytes))
-      writeSync(fd, header(dataBytes), 0, start, 0)
-      closeSync(fd)
+      try {
+        const dataBytes = position - start
+        append(padding(dataBytes))
+        writeAt(header(dataBytes), 0)
+      } finally {
+        closeSync(fd)
+      }
     },
   }
 }

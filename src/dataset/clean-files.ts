@@ -1,12 +1,13 @@
 /** Clean recordings, each of which becomes a pair: from folders, zips, URLs and single files. */
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { extname } from 'node:path'
 import { hasAudioExtension } from '../audio/decode.ts'
+import type { Limits } from '../config/limits.ts'
 import { fileNameOf, parseLocation, shownLocation } from '../net/location.ts'
 import { UserError } from '../platform/errors.ts'
 import { fileName, isVisible } from './dataset-file.ts'
 import { safeName, uniqueName } from './repair/names.ts'
-import { openSource, type SourceOptions } from './source.ts'
+import { openSource, readSmallFile, type SourceOptions } from './source.ts'
 
 export type CleanFile = {
   /** A valid name for the pair. */
@@ -14,8 +15,8 @@ export type CleanFile = {
   /** What it is called in messages: its path, also inside of a zip or a folder. */
   path: string
   withFile<Result>(use: (file: string) => Promise<Result>): Promise<Result>
-  /** Of its caption, `<name>.txt` beside it. */
-  withCaption?: (use: (file: string) => Promise<void>) => Promise<void>
+  /** `<name>.txt` beside it. */
+  caption?: { path: string; read(): Promise<Uint8Array> }
 }
 
 export type CleanFiles = {
@@ -39,7 +40,7 @@ export async function openCleanFiles(locations: readonly string[], options: Sour
     for (const location of locations) {
       const parsed = parseLocation(location)
       if (parsed.kind === 'path' && hasAudioExtension(parsed.path)) {
-        files.push(singleFile(parsed.path, nameOf(fileNameOf(parsed))))
+        files.push(singleFile(parsed.path, nameOf(fileNameOf(parsed)), options.limits))
         continue
       }
       const source = await openSource(location, options)
@@ -53,7 +54,7 @@ export async function openCleanFiles(locations: readonly string[], options: Sour
           name: nameOf(path),
           path,
           withFile: (use) => source.withFile(path, use),
-          ...(source.paths.includes(caption) && { withCaption: (use) => source.withFile(caption, use) }),
+          ...(source.paths.includes(caption) && { caption: { path: caption, read: () => source.readText(caption) } }),
         })
       }
     }
@@ -66,12 +67,14 @@ export async function openCleanFiles(locations: readonly string[], options: Sour
 
 const stemOf = (path: string) => path.slice(0, path.length - extname(path).length)
 
-function singleFile(path: string, name: string): CleanFile {
+function singleFile(path: string, name: string, limits?: Limits): CleanFile {
   const caption = `${stemOf(path)}.txt`
   return {
     name,
     path,
     withFile: (use) => use(path),
-    ...(existsSync(caption) && { withCaption: (use) => use(caption) }),
+    ...(isFile(caption) && { caption: { path: caption, read: () => readSmallFile(caption, caption, limits) } }),
   }
 }
+
+const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() === true

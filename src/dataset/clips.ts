@@ -17,7 +17,8 @@ import {
 } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
-import { isDiskFull, makeTempFolder, temporaryPath } from '../platform/files.ts'
+import { isDiskFull, temporaryPath } from '../platform/files.ts'
+import { makeTempFolder } from '../platform/temp-folder.ts'
 import { type DatasetOptions, type SideFit, stretchLimit } from './fit-plan.ts'
 import { createZip } from './zip-writer.ts'
 

@@ -1,17 +1,27 @@
 /** Pairs from recordings of one side only: the other side is the recording with an effect. */
+import { checkFilterGraph } from '../audio/effects/filter-graph.ts'
 import { drawEffect, type Strengths } from '../audio/effects/presets.ts'
-import { type Convert, decodeToFile, runStages, type SoundFile, type Stage } from '../audio/effects/stages.ts'
-import { FfmpegError, findFfmpeg } from '../audio/ffmpeg.ts'
+import {
+  type Convert,
+  decodeToFile,
+  longestTail,
+  runStages,
+  type SoundFile,
+  type Stage,
+  type StageOptions,
+} from '../audio/effects/stages.ts'
+import { FfmpegError, FfmpegTimeout, findFfmpeg } from '../audio/ffmpeg.ts'
 import { deinterleave, interleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
-import type { Limits } from '../config/limits.ts'
+import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { effectPresets } from '../config/parameters.ts'
 import type { MakePairsSettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
-import { makeTempFolder, type TempFolder } from '../platform/files.ts'
 import type { OutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { randomFor } from '../platform/random.ts'
+import { isNoRoom, makeTempFolder, type TempFolder } from '../platform/temp-folder.ts'
 import { countText } from '../platform/text.ts'
+import { decodeCaption } from './caption.ts'
 import { type CleanFile, openCleanFiles } from './clean-files.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import { writeChanged } from './repair/side-change.ts'
@@ -51,13 +61,15 @@ export async function makePairs(
   const { effect, direction, seed } = settings
   const made: MadePairs = { effect, direction, seed, pairs: [], problems: [] }
   await findFfmpeg() // rather than report every recording
+  if (!(effectPresets as readonly string[]).includes(effect)) await checkFilterGraph(effect)
   const clean = await openCleanFiles(settings.clean, { limits, signal: runOptions.signal })
   try {
     await output.fill(async (path) => {
-      const zip = createZip(path)
+      const zip = createZip(path, runOptions.signal)
       try {
         await addPairs(zip, clean.files, made, { settings, limits, reporter })
         await zip.finish(madePairsMarker)
+        reporter.throwIfAborted() // the zip would take its place
       } finally {
         await zip.close()
       }
@@ -80,7 +92,7 @@ async function addPairs(zip: ZipWriter, files: readonly CleanFile[], made: MadeP
     try {
       made.pairs.push(await addPair(zip, file, folder, options, made.pairs.length === 0))
     } catch (error) {
-      if (error instanceof EffectError) throw error
+      if (error instanceof EffectError || isNoRoom(error)) throw error
       made.problems.push(problemFrom(error, { file: file.path }))
     } finally {
       await folder.remove()
@@ -107,16 +119,18 @@ async function addPair(
   zip: ZipWriter,
   file: CleanFile,
   folder: TempFolder,
-  { settings, limits }: MakeOptions,
+  { settings, limits, reporter }: MakeOptions,
   isFirst: boolean,
 ): Promise<MadePair> {
   const { effect, seed, snr } = settings
   const { name, path } = file
+  const caption = await readCaption(file, reporter)
   const drawn = drawEffect(effect, randomFor(seed, 'strengths', name), { snr })
-  const clean = await file.withFile((local) => decodeToFile(local, { folder, limits, name: path, convert: mixToTwo }))
+  const options = { name: path, limits, signal: reporter.signal }
+  const clean = await file.withFile((local) => decodeToFile(local, { ...options, folder, convert: mixToTwo }))
   if (clean.level.peak <= silencePeak) throw new UserError(`${path} is silent`, { hint: 'leave it out' })
   const stages = drawn.stages(randomFor(seed, 'noise', name))
-  const changed = await applyEffect(clean, stages, { effect, path, folder, limits }).catch((error) => {
+  const changed = await applyEffect(clean, stages, effect, { ...options, folder }).catch((error) => {
     // what fails for the first recording fails for all of them
     if (isFirst && error instanceof UserError)
       throw new EffectError(error.message, { hint: error.hint, cause: error.cause })
@@ -126,15 +140,24 @@ async function addPair(
   const write = async ({ path: from, level }: SoundFile) => {
     const written = folder.newFile('.wav')
     const change = { start: 0, step: 1, frames: clean.level.frames, gainDb }
-    await writeChanged(from, written, change, { peak: level.peak, name: path, limits })
+    await writeChanged(from, written, change, { ...options, peak: level.peak })
     return written
   }
   const written = { clean: await write(clean), changed: await write(changed) } // both, before one of them is in the zip
   const isRestored = settings.direction === 'restore'
   await zip.addFile(`${name}_start.wav`, isRestored ? written.changed : written.clean)
   await zip.addFile(`${name}_end.wav`, isRestored ? written.clean : written.changed)
-  await file.withCaption?.((caption) => zip.addFile(`${name}.txt`, caption))
+  if (caption) zip.addBytes(`${name}.txt`, caption)
   return { name, source: path, strengths: drawn.strengths, gainDb }
+}
+
+/** The bytes of the caption, undefined where there is none or it is empty. @throws UserError for a caption that no training would read. */
+async function readCaption({ caption }: CleanFile, reporter: Reporter): Promise<Uint8Array | undefined> {
+  if (!caption) return undefined
+  const bytes = await caption.read()
+  if (decodeCaption(bytes, caption.path) !== '') return bytes
+  reporter.warn(`${caption.path} is empty`, 'write the caption into it, or remove it')
+  return undefined
 }
 
 /** As the training does: more than two channels are mixed to stereo. */
@@ -143,26 +166,37 @@ const mixToTwo: Convert = (block, { sampleRate, channelCount }) => {
   return { samples: interleave(toStereo(deinterleave(block, channelCount, sampleRate))), channelCount: 2 }
 }
 
-/** In seconds. Filters may keep a little at their end, which becomes silence; what is missing more was not there to be heard. */
-const mostMissing = 0.1
+/** In seconds. Filters may keep or add a little at their end. */
+const mostChange = 0.02
 
-/** @throws UserError with what ffmpeg says, and where the effect changes the length or leaves nothing. */
+/** @throws UserError with what ffmpeg says, and where the effect takes too long, changes the length or leaves nothing. */
 async function applyEffect(
   clean: SoundFile,
   stages: readonly Stage[],
-  { effect, path, ...options }: { effect: string; path: string; folder: TempFolder; limits: Limits | undefined },
+  effect: string,
+  { name: path, ...options }: StageOptions,
 ): Promise<SoundFile> {
-  const changed = await runStages(clean, stages, options).catch((cause) => {
+  const name = `${path} with the effect ${effect}`
+  const changed = await runStages(clean, stages, { ...options, name }).catch((cause) => {
+    const { limits = defaultLimits } = options
+    const mostSeconds = limits['decoding-seconds']
+    if (cause instanceof FfmpegTimeout)
+      throw new UserError(`ffmpeg takes more than ${mostSeconds} s to apply the effect ${effect} to ${path}`, {
+        hint: `use another effect, or ${raiseLimitHint('decoding-seconds', 2 * mostSeconds)}`,
+      })
     if (!(cause instanceof FfmpegError)) throw cause
     throw new UserError(`ffmpeg cannot apply the effect ${effect} to ${path}: ${cause.reason}`, {
       hint: `use ${effectPresets.join(', ')}, or a filter graph with one input and one output`,
     })
   })
   const [seconds, all] = [changed, clean].map(({ level }) => level.frames / level.sampleRate) as [number, number]
-  if (seconds < all - mostMissing)
-    throw new UserError(`the effect ${effect} makes ${seconds.toFixed(2)} s of the ${all.toFixed(2)} s of ${path}`, {
-      hint: 'both sides of a pair must have the same length: use filters that keep it',
-    })
+  if (Math.abs(seconds - all) > mostChange) {
+    const orMore = seconds > all + longestTail - mostChange ? ' or more' : ''
+    throw new UserError(
+      `the effect ${effect} makes ${seconds.toFixed(2)} s${orMore} of the ${all.toFixed(2)} s of ${path}`,
+      { hint: 'both sides of a pair must have the same length: use filters that keep it' },
+    )
+  }
   if (changed.level.peak <= silencePeak)
     throw new UserError(`the effect ${effect} leaves nothing of ${path}`, { hint: 'use a weaker effect' })
   return changed

@@ -10,8 +10,7 @@ import { comparePair, type PairComparison, type PairFeatures } from '../audio/an
 import { type AudioInfo, isLossy, measureAudio } from '../audio/decode.ts'
 import type { SoundStore } from '../audio/sound-store.ts'
 import { deinterleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
-import { UserError } from '../platform/errors.ts'
-import { isDiskFull } from '../platform/files.ts'
+import { isNoRoom } from '../platform/temp-folder.ts'
 import { composeCaption, decodeCaption } from './caption.ts'
 import { type ClipStore, clipNames, fitClip, headSeconds, type StoredClip } from './clips.ts'
 import type { Pair } from './dataset-file.ts'
@@ -158,6 +157,7 @@ async function measureSide(
         headSeconds: seconds,
         name: pair[side],
         limits: source.limits,
+        signal: source.signal,
         onSamples: (block, format) => {
           meter?.add(block, format)
           head?.add(block, format)
@@ -177,7 +177,7 @@ async function measureSide(
       problems: info.warnings ? [{ severity: 'warning', message, ...about }] : [],
     }
   } catch (error) {
-    if (error instanceof UserError && isDiskFull(error.cause)) throw error // not the fault of the file
+    if (isNoRoom(error)) throw error // not the fault of the file
     return { info: null, windows, problems: [problemFrom(error, about)] }
   }
 }

@@ -17,6 +17,8 @@ export type Source = FileTree & {
   readonly location: string
   /** What its files may cost at most. */
   readonly limits: Limits
+  /** Stops the work with its files. */
+  readonly signal?: AbortSignal | undefined
   /** The content of a small file, such as a caption. */
   readText(path: string): Promise<Uint8Array>
 }
@@ -36,7 +38,7 @@ export async function openSource(location: string, options: SourceOptions = {}):
       ? await openFolder(parsed.path)
       : await openArchive(location, shown, { limits, signal })
   const readText = (path: string) => tree.withFile(path, (file) => readSmallFile(file, path, limits))
-  return { name: datasetName(parsed), location: shown, limits, ...tree, readText }
+  return { name: datasetName(parsed), location: shown, limits, signal, ...tree, readText }
 }
 
 const isFolder = (path: string) =>
@@ -52,7 +54,7 @@ async function openArchive(
 ): Promise<FileTree> {
   const file = await openFile(location, { limits, signal })
   try {
-    const zip = await openZip(file.path, shown, zipLimits(limits))
+    const zip = await openZip(file.path, shown, zipLimits(limits), signal)
     return { ...zip, close: () => zip.close().finally(file.close) }
   } catch (error) {
     await file.close()
@@ -103,12 +105,19 @@ const unused = (path: string, reason: string): Listing => ({
   problems: isVisible(path) ? [{ severity: 'warning', message: `${path} is not used: ${reason}`, file: path }] : [],
 })
 
-async function readSmallFile(file: string, path: string, limits: Limits): Promise<Uint8Array> {
+/**
+ * The content of a caption file.
+ * @param path what the file is called in messages.
+ * @throws UserError when it cannot be opened or is over the limit.
+ */
+export async function readSmallFile(file: string, path: string, limits: Limits = defaultLimits): Promise<Uint8Array> {
   const { size } = await stat(file)
   const largest = limits['caption-kib'] * 1024 // the text encoder reads at most 1024 tokens
   if (size > largest)
     throw new UserError(`${path} has ${size} bytes`, {
       hint: `a caption is a sentence or two of plain text; if it is intended, ${raiseLimitHint('caption-kib', size / 1024)}`,
     })
-  return readFile(file)
+  return readFile(file).catch((cause) => {
+    throw new UserError(`${path} cannot be opened`, { hint: 'check its permissions', cause })
+  })
 }

@@ -7,9 +7,10 @@ import { pipeline } from 'node:stream/promises'
 import { type Entry, fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from 'yauzl'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { crc32 } from '../formats/crc.ts'
-import { UserError } from '../platform/errors.ts'
-import { isDiskFull, makeTempFolder } from '../platform/files.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
+import { isDiskFull } from '../platform/files.ts'
 import { sum } from '../platform/statistics.ts'
+import { makeTempFolder } from '../platform/temp-folder.ts'
 import { countText, listText } from '../platform/text.ts'
 import type { Problem } from './problem.ts'
 import { isLegacy, pathTexts, type RawPath, rawPath } from './zip-names.ts'
@@ -44,9 +45,15 @@ export const zipLimits = (limits: Limits = defaultLimits): ZipLimits => ({
 
 /**
  * @param shown what the archive is called in messages.
+ * @param signal stops the extraction of its files, which then throws Interrupted.
  * @throws UserError when it is not a zip, empty, encrypted, damaged, over the limits, or contains links, devices or unsafe names.
  */
-export async function openZip(path: string, shown: string, limits = zipLimits()): Promise<FileTree> {
+export async function openZip(
+  path: string,
+  shown: string,
+  limits = zipLimits(),
+  signal?: AbortSignal,
+): Promise<FileTree> {
   const { archive, size } = await openArchive(path, shown)
   try {
     const { files, problems } = await listFiles(archive, shown, limits)
@@ -59,7 +66,7 @@ export async function openZip(path: string, shown: string, limits = zipLimits())
       withFile: async (name, use) => {
         const file = folder.newFile(extname(name).toLowerCase())
         try {
-          await extract(archive, entryAt(entries, name), file, `${name} in ${shown}`)
+          await extract(archive, entryAt(entries, name), file, { shown: `${name} in ${shown}`, signal })
           return await use(file)
         } finally {
           await rm(file, { force: true })
@@ -205,10 +212,17 @@ function checkSizes(files: ListedFile[], size: number, shown: string, limits: Zi
 }
 
 /** yauzl fails when an entry has more or fewer bytes than declared. */
-async function extract(archive: ZipFile, entry: Entry, file: string, shown: string) {
+async function extract(
+  archive: ZipFile,
+  entry: Entry,
+  file: string,
+  { shown, signal }: { shown: string; signal: AbortSignal | undefined },
+) {
   try {
-    await pipeline(await archive.openReadStreamPromise(entry), verifyChecksum(entry), createWriteStream(file))
+    const stream = await archive.openReadStreamPromise(entry)
+    await pipeline(stream, verifyChecksum(entry), createWriteStream(file), { signal })
   } catch (cause) {
+    if (signal?.aborted) throw new Interrupted('stopped')
     if (isDiskFull(cause))
       throw new UserError(`there is no room to extract ${shown}`, { hint: 'free some space or set TMPDIR', cause })
     const method = String(cause).match(/unsupported compression method: (\d+)/)?.[1]

@@ -5,7 +5,8 @@ import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
-import { isDiskFull, makeTempFolder } from '../platform/files.ts'
+import { isDiskFull } from '../platform/files.ts'
+import { makeTempFolder } from '../platform/temp-folder.ts'
 import {
   chunksOf,
   createHttpClient,

@@ -1,4 +1,4 @@
-/** Atomic writes, so that a file is either the old or the new one, and temporary folders. */
+/** Atomic writes, so that a file is either the old or the new one, and work for the exit of the process. */
 import { createHash } from 'node:crypto'
 import {
   closeSync,
@@ -13,11 +13,8 @@ import {
   statSync,
   writeSync,
 } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { threadId } from 'node:worker_threads'
-import { UserError } from './errors.ts'
 
 /**
  * Writes the parts to a temporary file beside `path`, flushes it to disk, and renames it to `path`. Creates the folder.
@@ -127,7 +124,7 @@ export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<
 }
 
 /** Whether the disk, a quota or the limit on file sizes leaves no room. */
-export const isDiskFull = (error: unknown): error is NodeJS.ErrnoException =>
+export const isDiskFull = (error: unknown) =>
   error instanceof Error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')
 
 /** Opens a file for as long as `use` needs it. */
@@ -145,42 +142,10 @@ export function writeAll(fd: number, bytes: Uint8Array) {
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
 }
 
-/** A folder for what is downloaded and extracted. It is removed by `remove()`, at the latest when the process exits. */
-export type TempFolder = {
-  /** A path for a new file; `extension` includes its dot. */
-  newFile(extension: string): string
-  remove(): Promise<void>
-}
-
-/** @throws UserError when the folder for temporary files does not exist, or cannot be written to. */
-export async function makeTempFolder(): Promise<TempFolder> {
-  const folder = await mkdtemp(join(tmpdir(), 'ltx-a2a-')).catch((cause: NodeJS.ErrnoException) => {
-    if (['EACCES', 'EPERM', 'EROFS'].includes(cause.code ?? ''))
-      throw new UserError(`the folder for temporary files, ${tmpdir()}, cannot be written to`, {
-        hint: 'set TMPDIR to a folder that can be written to',
-        cause,
-      })
-    if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw cause
-    throw new UserError(`there is no folder ${tmpdir()} for temporary files`, {
-      hint: 'set TMPDIR to a folder that exists, or unset it',
-      cause,
-    })
-  })
-  const removed = atExit(() => rmSync(folder, { recursive: true, force: true }))
-  let files = 0
-  return {
-    newFile: (extension) => join(folder, `${++files}${extension}`),
-    remove: async () => {
-      await rm(folder, { recursive: true, force: true })
-      removed()
-    },
-  }
-}
-
 const cleanups = new Set<() => void>()
 
 /**
- * Registers work for the exit of the process.
+ * Registers work for the exit of the process. What was registered last is done first.
  * @returns a function that removes it again.
  */
 export function atExit(cleanup: () => void): () => void {
@@ -193,5 +158,5 @@ export function atExit(cleanup: () => void): () => void {
 }
 
 function cleanUp() {
-  for (const cleanup of cleanups) cleanup()
+  for (const cleanup of [...cleanups].reverse()) cleanup()
 }

@@ -111,7 +111,7 @@ function tryCreateDirectly(path: string, text: string): boolean {
   }
 }
 
-function readLock(path: string): Lock | undefined {
+export function readLock(path: string): Lock | undefined {
   try {
     return { text: readFileSync(path, 'utf8'), seconds: (Date.now() - statSync(path).mtimeMs) / 1000 }
   } catch (error) {

@@ -16,7 +16,8 @@ import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Interrupted, UserError } from './errors.ts'
-import { makeTempFolder, replaceFile, replaceFileWith, temporaryPath } from './files.ts'
+import { replaceFile, replaceFileWith, temporaryPath } from './files.ts'
+import { makeTempFolder } from './temp-folder.ts'
 
 export type OutputOptions = {
   /** The files and folders that the command reads, as paths or URLs. None of them is ever overwritten. */

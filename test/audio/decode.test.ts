@@ -228,3 +228,21 @@ describe('reading is refused for', () => {
     )
   })
 })
+
+describe('what is not the fault of the file', () => {
+  const measure = (onSamples: () => void, signal?: AbortSignal) =>
+    measureAudio(writeWav(at('fine.wav'), tone(1)), { headSeconds: 0, onSamples, signal })
+
+  test('an error of the receiver of the samples stays as it is', async () => {
+    const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+    const receive = () => {
+      throw full
+    }
+    await expect(measure(receive)).rejects.toBe(full)
+  })
+
+  test('an aborted signal stops the decoding', async () => {
+    const controller = new AbortController()
+    await expect(measure(() => controller.abort(), controller.signal)).rejects.toMatchObject({ name: 'Interrupted' })
+  })
+})

@@ -1,8 +1,11 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, expect, test } from 'vitest'
 import { findFfmpeg, firstWorking, runFfmpeg } from '../../src/audio/ffmpeg.ts'
+import { needs } from '../needs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -24,7 +27,7 @@ const candidate = (from: string, path: string | undefined) => ({ from, path: asy
 test('ffmpeg is looked up once, with its version and its filters', async () => {
   const ffmpeg = await findFfmpeg()
   expect(ffmpeg.version).not.toBe('unknown')
-  expect(ffmpeg.filters).toContain('atempo')
+  expect(ffmpeg.filters.get('atempo')).toBe('A->A')
   expect(await findFfmpeg()).toBe(ffmpeg)
 })
 
@@ -35,7 +38,7 @@ test('the first candidate that exists and runs is used', async () => {
     candidate('c', fakeFfmpeg('c', ['atempo'])),
     candidate('d', fakeFfmpeg('d', ['atempo', 'rubberband'])),
   ])
-  expect(found).toEqual({ path: join(folder, 'c'), from: 'c', version: '9.c', filters: new Set(['atempo']) })
+  expect(found).toEqual({ path: join(folder, 'c'), from: 'c', version: '9.c', filters: new Map([['atempo', 'A->A']]) })
 })
 
 test('an FFMPEG_PATH that does not run is an error, even if another candidate runs', async () => {
@@ -59,3 +62,35 @@ test('the error of a failed run contains the last lines of ffmpeg', async () => 
   const run = runFfmpeg(['-i', join(folder, 'absent.wav'), '-f', 'null', '-'], { onOutput: () => {} })
   await expect(run).rejects.toThrow('No such file or directory')
 })
+
+/** A graph that never gives any sound. */
+const endless = ['-f', 'lavfi', '-i', 'anullsrc', '-af', 'atrim=start=1000000', '-f', 'null', '-']
+
+test('an aborted signal stops ffmpeg', async () => {
+  const controller = new AbortController()
+  setTimeout(() => controller.abort(), 200)
+  await expect(runFfmpeg(endless, { signal: controller.signal })).rejects.toMatchObject({ name: 'Interrupted' })
+  await expect(runFfmpeg(endless, { signal: controller.signal })).rejects.toMatchObject({ name: 'Interrupted' })
+})
+
+test.skipIf(process.platform === 'win32')(
+  'ffmpeg ends with the process that started it',
+  needs('a shell'),
+  async () => {
+    const [fake, ticks] = [join(folder, 'endless'), join(folder, 'ticks')]
+    const loop = `i=0; while [ $i -lt 600 ]; do echo tick >> '${ticks}'; sleep 0.05; i=$((i+1)); done`
+    writeFileSync(fake, `#!/bin/sh\ncase "$*" in *-version*|*-filters*) ;; *) ${loop};; esac\n`, { mode: 0o755 })
+    const from = JSON.stringify(new URL('../../src/audio/ffmpeg.ts', import.meta.url).href)
+    const program = `import { runFfmpeg } from ${from}; process.on('SIGTERM', () => process.exit(7)); await runFfmpeg([])`
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+      env: { ...process.env, FFMPEG_PATH: fake },
+    })
+    const closed = new Promise((resolve) => child.on('exit', resolve))
+    while (!existsSync(ticks)) await sleep(20)
+    child.kill('SIGTERM')
+    expect(await closed).toBe(7)
+    const { size } = statSync(ticks)
+    await sleep(300)
+    expect(statSync(ticks).size).toBe(size)
+  },
+)

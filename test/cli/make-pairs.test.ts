@@ -1,9 +1,12 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { encodeWav } from '../../src/audio/wav.ts'
 import { performance } from '../audio/analysis/sounds.ts'
-import { ltxA2a, newFolder, spawnLtxA2a } from './bin.ts'
+import { needs } from '../needs.ts'
+import { ltxA2a, newFolder, projectPath, spawnLtxA2a } from './bin.ts'
 
 function workplace(): string {
   const cwd = newFolder()
@@ -74,4 +77,17 @@ describe('make-pairs', () => {
     expect(code).toBe(expected)
     expect(existsSync(join(cwd, 'new.zip'))).toBe(false)
   })
+
+  it.skipIf(process.platform === 'win32')(
+    'a full disk is no fault of the recordings: it stops and writes nothing',
+    needs('ulimit'),
+    () => {
+      const cwd = workplace()
+      const command = `ulimit -f 100 && "${process.execPath}" ${projectPath('bin/ltx-a2a.js')} make-pairs --clean clean --effect noise --out new.zip`
+      const { status, stderr } = spawnSync('sh', ['-c', command], { cwd, encoding: 'utf8' })
+      expect(stderr).toContain(`error: there is no room for temporary files in ${tmpdir()}`)
+      expect(status).toBe(2)
+      expect(readdirSync(cwd)).toEqual(['clean'])
+    },
+  )
 })

@@ -1,17 +1,19 @@
 /** Pairs from clean recordings: length, sync, strengths, and what goes wrong. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { bestPeak, crossCorrelation } from '../../src/audio/analysis/correlation.ts'
 import { decodeAudio } from '../../src/audio/decode.ts'
 import { peak, sampleCount, type Waveform } from '../../src/audio/waveform.ts'
+import { type Limits, parseLimits } from '../../src/config/limits.ts'
 import { effectPresets } from '../../src/config/parameters.ts'
 import type { MakePairsSettings } from '../../src/config/settings.ts'
 import { inspectDataset } from '../../src/dataset/dataset.ts'
 import { type MadePairs, madePairsMarker, makePairs } from '../../src/dataset/make-pairs.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { openOutputFile } from '../../src/platform/output-file.ts'
+import type { ProgressEvent, RunOptions } from '../../src/platform/progress.ts'
 import { louder, noise, performance } from '../audio/analysis/sounds.ts'
 import { convert, writeWav } from '../audio/signals.ts'
 
@@ -29,7 +31,9 @@ writeWav(join(folder, 'stereo.wav'), louder(stereo, 2 / peak(stereo)), 'float32'
 
 let outputs = 0
 
-async function make(settings: Partial<MakePairsSettings>): Promise<MadePairs & { zip: string }> {
+type Options = RunOptions<ProgressEvent> & { limits?: Limits }
+
+async function make(settings: Partial<MakePairsSettings>, options?: Options): Promise<MadePairs & { zip: string }> {
   const zip = join(root, `${++outputs}.zip`)
   const file = openOutputFile(zip, { inputs: [], marker: madePairsMarker })
   const defaults: MakePairsSettings = {
@@ -39,7 +43,7 @@ async function make(settings: Partial<MakePairsSettings>): Promise<MadePairs & {
     snr: { from: 5, to: 30 },
     seed: 42,
   }
-  return { ...(await makePairs({ ...defaults, ...settings }, file)), zip }
+  return { ...(await makePairs({ ...defaults, ...settings }, file, options)), zip }
 }
 
 async function read<T>(zip: string, path: string, use: (file: string) => Promise<T>): Promise<T> {
@@ -129,14 +133,23 @@ test('noise has a ratio in the range that was asked for', async () => {
 })
 
 describe('a filter graph of ffmpeg', () => {
-  test('is applied, and a tail that it adds is cut', async () => {
-    const { zip } = await make({ effect: 'volume=0.5,aecho=1:1:100:0.5' })
+  const withoutTail = 'asplit[a][b];[b]aecho=1:1:100:0.5[wet];[a]volume=0[off];[off][wet]amix=duration=first,volume=2'
+
+  test.each(['volume=0.5,highpass=f=300', withoutTail])('is applied: %s', async (effect) => {
+    const { zip } = await make({ effect })
     expect(sampleCount(await audio(zip, 'mono_start.wav'))).toBe(2 * sampleRate)
+    expect(peak(await audio(zip, 'mono_start.wav'))).toBeGreaterThan(0.01)
   })
 
   test.each([
     ['telefone', "ffmpeg cannot apply the effect telefone to mono.wav: No such filter: 'telefone'"],
     ['atempo=2', 'the effect atempo=2 makes 1.00 s of the 2.00 s of mono.wav'],
+    ['atempo=0.5', 'the effect atempo=0.5 makes 3.00 s or more of the 2.00 s of mono.wav'],
+    ['aecho=1:1:100:0.5', 'the effect aecho=1:1:100:0.5 makes 2.10 s of the 2.00 s of mono.wav'],
+    ['apad', 'the effect apad makes 3.00 s or more of the 2.00 s of mono.wav'], // it is endless
+    ['atrim=start=9', 'the effect atrim=start=9 makes 0.00 s of the 2.00 s of mono.wav'],
+    ['aeval=0/0', 'mono.wav with the effect aeval=0/0 has a sample that is not a number'],
+    ['showwaves,nullsink', 'the effect showwaves,nullsink has the filter showwaves, which is one for pictures'],
     ['volume=0', 'the effect volume=0 leaves nothing of mono.wav'],
     ['amix=inputs=2', 'had >1 input'],
   ])('%s is refused in one sentence, and nothing is written', async (effect, message) => {
@@ -160,4 +173,74 @@ test('recordings that cannot be used are reported, and the others go on', async 
     `${join(root, 'gone.wav')} cannot be opened`,
   ])
   await expect(make({ clean: [join(root, 'gone.wav')] })).rejects.toThrow('no recording can be used')
+})
+
+/** A filter graph that never gives any sound. */
+const endless = 'apad,atrim=start=1000000'
+
+test('a filter graph that takes too long is refused', async () => {
+  const limits = parseLimits(['decoding-seconds=3'])
+  await expect(make({ effect: endless }, { limits })).rejects.toMatchObject({
+    name: 'UserError',
+    message: `ffmpeg takes more than 3 s to apply the effect ${endless} to mono.wav`,
+    hint: expect.stringContaining('--limit decoding-seconds=6'),
+  })
+})
+
+test('an interruption does not wait for the end of a recording, and nothing is written', async () => {
+  const controller = new AbortController()
+  setTimeout(() => controller.abort(), 500)
+  const options = { signal: controller.signal }
+  await expect(make({ effect: endless }, options)).rejects.toMatchObject({ name: 'Interrupted' })
+  expect(existsSync(join(root, `${outputs}.zip`))).toBe(false)
+})
+
+test('an interruption after the last recording writes nothing', async () => {
+  const controller = new AbortController()
+  const onEvent = (event: ProgressEvent) => {
+    if (event.type === 'stage' && event.status === 'finished') controller.abort()
+  }
+  const made = make({ effect: 'noise' }, { signal: controller.signal, onEvent })
+  await expect(made).rejects.toMatchObject({ name: 'Interrupted' })
+  expect(existsSync(join(root, `${outputs}.zip`))).toBe(false)
+})
+
+test('an effect does not overwrite a file', async () => {
+  const path = join(folder, 'mono.wav')
+  const before = readFileSync(path)
+  await expect(make({ effect: `ametadata=print:file=${path}` })).rejects.toThrow(
+    'has the filter ametadata, which can overwrite files',
+  )
+  expect(readFileSync(path).equals(before)).toBe(true)
+})
+
+test('a recording whose caption no training would read is left out, and an empty caption is named', async () => {
+  const captions = join(root, 'captions')
+  mkdirSync(captions)
+  const texts = { a: 'a voice', b: Buffer.from([0x66, 0xfc, 0x72]), c: 'long '.repeat(20_000), d: ' \n' }
+  for (const [name, text] of Object.entries(texts)) {
+    writeWav(join(captions, `${name}.wav`), voice)
+    writeFileSync(join(captions, `${name}.txt`), text)
+  }
+  const warnings: string[] = []
+  const onEvent = (event: ProgressEvent) => {
+    if (event.type === 'warning') warnings.push(event.message)
+  }
+  const { pairs, problems, zip } = await make({ clean: [captions, join(captions, 'b.wav')] }, { onEvent })
+  expect(pairs.map(({ name }) => name)).toEqual(['a', 'd'])
+  expect(problems.map(({ message }) => message)).toEqual([
+    'b.txt is not UTF-8 text',
+    'c.txt has 100000 bytes',
+    `${join(captions, 'b.txt')} is not UTF-8 text`,
+  ])
+  expect(warnings).toEqual(['d.txt is empty'])
+  const { problems: found } = await inspectDataset({ data: zip, audioDurationSeconds: 2 })
+  expect(found.filter(({ severity }) => severity !== 'hint')).toEqual([])
+})
+
+test('a folder with the name of a caption is none', async () => {
+  const beside = join(root, 'beside')
+  mkdirSync(join(beside, 'a.txt'), { recursive: true })
+  writeWav(join(beside, 'a.wav'), voice)
+  expect((await make({ clean: [join(beside, 'a.wav')] })).pairs).toHaveLength(1)
 })

@@ -10,12 +10,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, extname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
   isDiskFull,
   isLeftover,
-  makeTempFolder,
   replaceFile,
   replaceFileWith,
   replaceJson,
@@ -28,19 +27,6 @@ const nextTemporaryPath = (path: string) =>
   temporaryPath(path).replace(/(\d+)\.tmp$/, (_, count) => `${Number(count) + 1}.tmp`)
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-files-'))
-
-it('a missing folder for temporary files is reported', async () => {
-  const { TMPDIR } = process.env
-  process.env.TMPDIR = '/nowhere'
-  try {
-    await expect(makeTempFolder()).rejects.toMatchObject({
-      name: 'UserError',
-      message: 'there is no folder /nowhere for temporary files',
-    })
-  } finally {
-    process.env.TMPDIR = TMPDIR
-  }
-})
 
 describe('a file that is written elsewhere and renamed', () => {
   it('replaces the old one when it is complete', async () => {
@@ -148,39 +134,5 @@ describe('replacing a file', () => {
     replaceJson(path, { rank: 32, name: 'ü' })
     expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ rank: 32, name: 'ü' })
     expect(readFileSync(path, 'utf8').endsWith('}\n')).toBe(true)
-  })
-})
-
-describe('a temporary folder', () => {
-  it('returns a new path for each file and is removed with its files', async () => {
-    const folder = await makeTempFolder()
-    const paths = [folder.newFile('.wav'), folder.newFile('.wav'), folder.newFile('')]
-    expect(new Set(paths).size).toBe(3)
-    expect(paths.map((path) => extname(path))).toEqual(['.wav', '.wav', ''])
-    for (const path of paths) writeFileSync(path, 'x')
-    await folder.remove()
-    expect(paths.some(existsSync)).toBe(false)
-    expect(existsSync(dirname(paths[0] as string))).toBe(false)
-  })
-
-  it('leaves no listeners on the process', async () => {
-    const before = process.listenerCount('exit')
-    const folders = await Promise.all(Array.from({ length: 20 }, makeTempFolder))
-    expect(process.listenerCount('exit')).toBeLessThanOrEqual(before + 1)
-    for (const folder of folders) await folder.remove()
-    expect(process.listenerCount('exit')).toBe(before)
-  })
-
-  it('is removed when the process exits', () => {
-    const temporary = newFolder()
-    const program = `
-      import { makeTempFolder } from ${JSON.stringify(new URL('../../src/platform/files.ts', import.meta.url).href)}
-      await makeTempFolder()
-      process.exit(7)`
-    const { status } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
-      env: { ...process.env, TMPDIR: temporary },
-    })
-    expect(status).toBe(7)
-    expect(readdirSync(temporary).filter((name) => name.startsWith('ltx-a2a-'))).toEqual([])
   })
 })

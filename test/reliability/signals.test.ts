@@ -96,7 +96,7 @@ it.each([
   const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
   const program = `
     import { watchSignals } from ${from('cli/run-command.ts')}
-    import { makeTempFolder } from ${from('platform/files.ts')}
+    import { makeTempFolder } from ${from('platform/temp-folder.ts')}
     import { lockFolder } from ${from('platform/lock.ts')}
     watchSignals(() => console.log('stopping'))
     await makeTempFolder()

@@ -1,17 +1,16 @@
 /** The steps of an effect, each from one sound file to the next, so that a recording need not be in memory. */
-import { writeFileSync } from 'node:fs'
-import { defaultLimits, type Limits } from '../../config/limits.ts'
+import type { Limits } from '../../config/limits.ts'
 import { UserError } from '../../platform/errors.ts'
-import { makeTempFolder, type TempFolder } from '../../platform/files.ts'
+import { isDiskFull } from '../../platform/files.ts'
 import { randomFor, uniforms } from '../../platform/random.ts'
+import { makeTempFolder, noTempRoom, type TempFolder } from '../../platform/temp-folder.ts'
 import { bestPeak, crossCorrelation } from '../analysis/correlation.ts'
-import { decodeAudio, measureAudio, type OnSamples } from '../decode.ts'
+import { createFrameJoiner, type DecodeOptions, measureAudio, type OnSamples } from '../decode.ts'
 import { lacksEncoder } from '../encode.ts'
 import { runFfmpeg } from '../ffmpeg.ts'
 import { createPositionReader } from '../interpolate.ts'
-import { encodeWav } from '../wav.ts'
 import { createWavWriter, type WavWriter } from '../wav-writer.ts'
-import { fromDbfs } from '../waveform.ts'
+import { concatenateSamples, fromDbfs } from '../waveform.ts'
 
 /** What a step knows about its input. `rms` is that of all channels. */
 export type SoundLevel = { sampleRate: number; channelCount: number; frames: number; peak: number; rms: number }
@@ -33,11 +32,19 @@ export type Stage =
 /** A wav file of floats. */
 export type SoundFile = { path: string; level: SoundLevel }
 
-export type StageOptions = { folder: TempFolder; limits?: Limits | undefined }
+export type StageOptions = {
+  folder: TempFolder
+  /** What the sound is called in messages. */
+  name: string
+  limits?: Limits | undefined
+  /** Stops the work. */
+  signal?: AbortSignal | undefined
+}
 
 /**
  * Applies the steps one after the other. The result can have another length: filters add tails and codecs fill their last block.
- * @throws UserError for what ffmpeg refuses and for samples that are no numbers.
+ * Of the output of a filter graph, which may be endless, at most `longestTail` seconds more than the input are used.
+ * @throws FfmpegError for what ffmpeg refuses; FfmpegTimeout; UserError for samples that are no numbers and a full disk; Interrupted.
  */
 export async function runStages(sound: SoundFile, stages: readonly Stage[], options: StageOptions): Promise<SoundFile> {
   let current = sound
@@ -46,21 +53,61 @@ export async function runStages(sound: SoundFile, stages: readonly Stage[], opti
 }
 
 async function runStage(sound: SoundFile, stage: Stage, options: StageOptions): Promise<SoundFile> {
-  const { folder, limits } = options
-  const { sampleRate, channelCount } = sound.level
-  const output = folder.newFile('.wav')
-  const toOutput = ['-ar', String(sampleRate), '-ac', String(channelCount), '-c:a', 'pcm_f32le', '-bitexact', output]
-  if (stage.kind === 'process') {
-    await processFile(sound, output, stage.create(sound.level), limits)
-  } else if (stage.kind === 'filter') {
-    await runFfmpeg([...wavInput, sound.path, '-af', stage.graph, ...toOutput], { limits })
-  } else {
-    const decoded = await codeAndDecode(sound, stage, options)
-    const delay = await codecDelay(stage, sampleRate)
-    const positions = { start: delay, step: 1, length: sound.level.frames }
-    await processFile({ ...sound, path: decoded }, output, createPositionReader(positions, channelCount), limits)
+  const { level } = sound
+  const output = options.folder.newFile('.wav')
+  let frames = 0
+  const writer = createWavWriter(output, level, 'float32')
+  const write = (block: Float32Array) => {
+    frames += block.length / level.channelCount
+    writer.write(block)
   }
-  return { path: output, level: await measureLevel(output, limits) }
+  try {
+    if (stage.kind === 'process') {
+      const processor = stage.create(level)
+      const onSamples = (block: Float32Array) => write(processor.add(block))
+      await measureAudio(sound.path, { ...decodeOptions(options), onSamples })
+      if (processor.end) write(processor.end())
+    } else if (stage.kind === 'filter') {
+      const longest = level.frames / level.sampleRate + longestTail
+      const filtered = [...wavInput, sound.path, '-af', stage.graph, '-t', String(longest)]
+      await streamFfmpeg(filtered, level, write, options)
+    } else {
+      const positions = { start: await codecDelay(stage, level.sampleRate), step: 1, length: level.frames }
+      const reader = createPositionReader(positions, level.channelCount)
+      await codeAndDecode(sound, stage, (block) => write(reader.add(block)), options)
+      write(reader.end())
+    }
+  } finally {
+    writer.close()
+  }
+  if (frames === 0) return { path: output, level: { ...level, frames, peak: 0, rms: 0 } }
+  return { path: output, level: await measureLevel(output, options) }
+}
+
+/** In seconds. */
+export const longestTail = 1
+
+const decodeOptions = ({
+  name,
+  limits,
+  signal,
+}: Omit<StageOptions, 'folder'>): DecodeOptions & { headSeconds: number } => ({
+  headSeconds: 0,
+  name,
+  limits,
+  signal,
+})
+
+/** Runs ffmpeg, and passes its output on with the rate and the channels of `level`, whole frames at a time. Nothing of it is on the disk. */
+async function streamFfmpeg(
+  args: readonly string[],
+  { sampleRate, channelCount }: SoundLevel,
+  onSamples: (block: Float32Array) => void,
+  { limits, signal }: Pick<StageOptions, 'limits' | 'signal'>,
+) {
+  const wholeFrames = createFrameJoiner(channelCount)
+  const output = ['-ar', String(sampleRate), '-ac', String(channelCount), '-c:a', 'pcm_f32le', '-f', 'f32le', 'pipe:1']
+  await runFfmpeg([...args, ...output], { limits, signal, onOutput: (bytes) => onSamples(wholeFrames(bytes)) })
 }
 
 /** ffmpeg opens no other file for a wav file, and no connection. */
@@ -72,15 +119,17 @@ const codecPeak = fromDbfs(-3)
 async function codeAndDecode(
   { path, level }: SoundFile,
   { extension, encoder, rate }: Stage & { kind: 'codec' },
-  { folder, limits }: StageOptions,
-): Promise<string> {
-  const [coded, decoded] = [folder.newFile(extension), folder.newFile('.wav')]
+  onSamples: (block: Float32Array) => void,
+  { folder, limits, signal }: Omit<StageOptions, 'name'>,
+) {
+  const coded = folder.newFile(extension)
   const gain = level.peak > 0 ? codecPeak / level.peak : 1
   const atRate = rate === undefined ? [] : ['-ar', String(rate)]
-  await runFfmpeg([...wavInput, path, '-af', `volume=${gain}`, ...atRate, ...encoder, '-bitexact', coded], { limits })
-  const format = ['-ar', String(level.sampleRate), '-ac', String(level.channelCount), '-c:a', 'pcm_f32le', '-bitexact']
-  await runFfmpeg(['-i', coded, '-af', `volume=${1 / gain}`, ...format, decoded], { limits })
-  return decoded
+  const encode = [...wavInput, path, '-af', `volume=${gain}`, ...atRate, ...encoder, '-bitexact', coded]
+  await runFfmpeg(encode, { limits, signal }).catch((cause) => {
+    throw isDiskFull(cause) ? noTempRoom(cause) : cause
+  })
+  await streamFfmpeg(['-i', coded, '-af', `volume=${1 / gain}`], level, onSamples, { limits, signal })
 }
 
 const delays = new Map<string, Promise<number>>()
@@ -108,11 +157,17 @@ async function measureDelay(stage: Stage & { kind: 'codec' }, sampleRate: number
   try {
     const noise = uniforms(randomFor(0, 'codec delay'), sampleRate, -0.5, 0.5)
     const path = folder.newFile('.wav')
-    writeFileSync(path, encodeWav({ sampleRate, channels: [noise] }, { format: 'float32' }))
-    const sound = { path, level: await measureLevel(path) }
-    const { channels } = await decodeAudio(await codeAndDecode(sound, stage, { folder }))
+    const writer = createWavWriter(path, { sampleRate, channelCount: 1 }, 'float32')
+    try {
+      writer.write(noise)
+    } finally {
+      writer.close()
+    }
+    const sound = { path, level: await measureLevel(path, { name: 'noise' }) }
+    const blocks: Float32Array[] = []
+    await codeAndDecode(sound, stage, (block) => blocks.push(block), { folder })
     const maxLag = Math.round(longestDelay * sampleRate)
-    return Math.round(bestPeak(crossCorrelation(noise, channels[0] as Float32Array, { maxLag }), 1).lag)
+    return Math.round(bestPeak(crossCorrelation(noise, concatenateSamples(blocks), { maxLag }), 1).lag)
   } catch (cause) {
     if (!lacksEncoder(cause)) throw cause
     throw new UserError(`this ffmpeg cannot write ${stage.extension} files`, {
@@ -124,31 +179,16 @@ async function measureDelay(stage: Stage & { kind: 'codec' }, sampleRate: number
   }
 }
 
-async function processFile(
-  { path, level }: SoundFile,
-  output: string,
-  processor: BlockProcessor,
-  limits: Limits | undefined,
-): Promise<void> {
-  const writer = createWavWriter(output, level, 'float32')
-  try {
-    await measureAudio(path, { headSeconds: 0, limits, onSamples: (block) => writer.write(processor.add(block)) })
-    if (processor.end) writer.write(processor.end())
-  } finally {
-    writer.close()
-  }
-}
-
 /**
  * Decodes any file into a wav file of floats.
  * @param convert changes each block, for example the number of its channels.
- * @throws UserError as `decodeAudio` does.
+ * @throws as `decodeAudio` does, and UserError for a full disk.
  */
 export async function decodeToFile(
   file: string,
-  { folder, limits, name, convert }: StageOptions & { name: string; convert: Convert },
+  { convert, ...options }: StageOptions & { convert: Convert },
 ): Promise<SoundFile> {
-  const path = folder.newFile('.wav')
+  const path = options.folder.newFile('.wav')
   let writer: WavWriter | undefined
   try {
     const onSamples: OnSamples = (block, format) => {
@@ -156,20 +196,19 @@ export async function decodeToFile(
       writer ??= createWavWriter(path, { ...format, channelCount: converted.channelCount }, 'float32')
       writer.write(converted.samples)
     }
-    await measureAudio(file, { headSeconds: 0, name, limits, onSamples })
+    await measureAudio(file, { ...decodeOptions(options), onSamples })
   } finally {
     writer?.close()
   }
-  return { path, level: await measureLevel(path, limits) }
+  return { path, level: await measureLevel(path, options) }
 }
 
 export type Convert = (...input: Parameters<OnSamples>) => { samples: Float32Array; channelCount: number }
 
-async function measureLevel(path: string, limits: Limits = defaultLimits): Promise<SoundLevel> {
+async function measureLevel(path: string, options: Omit<StageOptions, 'folder'>): Promise<SoundLevel> {
   let [power, values] = [0, 0]
   const { peak, sampleRate, channelCount } = await measureAudio(path, {
-    headSeconds: 0,
-    limits,
+    ...decodeOptions(options),
     onSamples: (block) => {
       for (const sample of block) power += sample * sample
       values += block.length

@@ -1,9 +1,10 @@
 /** The repair of a dataset: what the inspection advises, done to a copy. */
 import { readFile, rm } from 'node:fs/promises'
 import type { FixSettings } from '../../config/settings.ts'
-import { makeTempFolder, type TempFolder } from '../../platform/files.ts'
+import { UserError } from '../../platform/errors.ts'
 import type { OutputFile } from '../../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../../platform/progress.ts'
+import { isNoRoom, makeTempFolder, type TempFolder } from '../../platform/temp-folder.ts'
 import { countText } from '../../platform/text.ts'
 import { reasonsFile, rejectedFolder } from '../dataset-file.ts'
 import type { Source } from '../source.ts'
@@ -36,7 +37,7 @@ export async function fixDataset(
 async function writeZip(path: string, source: Source, plan: FixPlan, reporter: Reporter) {
   const stage = reporter.stage('Writing', plan.pairs.length, 'pairs')
   const folder = await makeTempFolder()
-  const zip = createZip(path)
+  const zip = createZip(path, reporter.signal)
   try {
     for (const [i, pair] of plan.pairs.entries()) {
       reporter.throwIfAborted()
@@ -45,6 +46,7 @@ async function writeZip(path: string, source: Source, plan: FixPlan, reporter: R
     }
     await addRejected(zip, source, plan, reporter)
     await zip.finish(fixedDatasetMarker)
+    reporter.throwIfAborted() // the zip would take its place
   } finally {
     await zip.close()
     await folder.remove()
@@ -62,28 +64,56 @@ async function addPair(
     await source.withFile(from, async (file) => {
       if (!change) return zip.addFile(to, file)
       const changed = folder.newFile('.wav')
-      await writeChanged(file, changed, change, { peak, name: from, limits: source.limits })
+      const { limits, signal } = source
+      await writeChanged(file, changed, change, { peak, name: from, limits, signal })
       await zip.addFile(to, changed)
       await rm(changed)
     })
   if (caption) await source.withFile(caption.from, (file) => zip.addFile(caption.to, file))
 }
 
-/** A folder for each pair. The names of the files in it are those of no pair, so that no trainer takes them for one. */
+/**
+ * A folder for each pair. The names of the files in it are those of no pair, so that no trainer takes them for one. A file that cannot be copied, which may
+ * be why its pair was rejected, is left out, and the reasons say so.
+ */
 async function addRejected(zip: ZipWriter, source: Source, { rejected, rejectedBefore }: FixPlan, reporter: Reporter) {
   const entries = rejectedBefore.filter(({ below }) => below !== reasonsFile)
   const taken = new Set(entries.map(({ below }) => below.slice(0, below.indexOf('/')).toLowerCase()))
+  const notCopied = new Map<string, string>()
+  const copy = async (path: string, use: (file: string) => Promise<void>) => {
+    reporter.throwIfAborted()
+    await source.withFile(path, use).catch((error) => notCopied.set(path, whyNotCopied(path, error)))
+  }
   let reasons = ''
   for (const { path, below } of rejectedBefore)
-    if (below === reasonsFile) reasons += await source.withFile(path, (file) => readFile(file, 'utf8'))
-  for (const { name, reason, files } of rejected) {
-    const folder = uniqueName(name, taken)
+    if (below === reasonsFile)
+      await copy(path, async (file) => {
+        reasons += await readFile(file, 'utf8')
+      })
+  const folders = rejected.map((rejection) => ({ ...rejection, folder: uniqueName(rejection.name, taken) }))
+  for (const { folder, files } of folders)
     for (const { path, as } of files) entries.push({ path, below: `${folder}/${as}${extensionOf(path)}` })
-    reasons += `${folder}: ${reason}\n`
+  for (const { path, below } of entries.sort((a, b) => (a.below < b.below ? -1 : 1)))
+    await copy(path, (file) => zip.addFile(`${rejectedFolder}/${below}`, file))
+  for (const { folder, reason, files } of folders) {
+    const missing = files.flatMap(({ path }) => missingFile(path, notCopied.get(path), reason))
+    reasons += `${[`${folder}: ${reason}`, ...missing].join('; ')}\n`
   }
-  for (const { path, below } of entries.sort((a, b) => (a.below < b.below ? -1 : 1))) {
-    reporter.throwIfAborted()
-    await source.withFile(path, (file) => zip.addFile(`${rejectedFolder}/${below}`, file))
-  }
+  for (const { path } of rejectedBefore)
+    for (const missing of missingFile(path, notCopied.get(path))) reasons += `${missing}\n`
   if (reasons !== '') zip.addBytes(`${rejectedFolder}/${reasonsFile}`, reasons)
+}
+
+/** The message of an error that is the fault of the file. @throws any other. */
+function whyNotCopied(path: string, error: unknown): string {
+  if (error instanceof UserError && !isNoRoom(error)) return error.message
+  if (['EACCES', 'EPERM', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? ''))
+    return `${path} cannot be opened`
+  throw error
+}
+
+/** @param reason of its pair, which may have said it already. */
+function missingFile(path: string, why: string | undefined, reason = ''): string[] {
+  if (why === undefined) return []
+  return [reason.includes(why) ? `${path} is not copied` : `${path} is not copied: ${why}`]
 }

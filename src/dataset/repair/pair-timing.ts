@@ -77,6 +77,7 @@ async function recordWindows(source: Source, path: string, starts: readonly numb
       headSeconds: 0,
       name: path,
       limits: source.limits,
+      signal: source.signal,
       onSamples: (block, format) => {
         for (const recorder of recorders) recorder.add(block, format)
       },

@@ -1,11 +1,10 @@
 /** What is changed about one file of a pair, and how the changed file is written. */
 
 import { type LagLine, lagAt } from '../../audio/analysis/lag-line.ts'
-import { type AudioInfo, measureAudio } from '../../audio/decode.ts'
+import { type AudioInfo, type DecodeOptions, measureAudio } from '../../audio/decode.ts'
 import { createPositionReader } from '../../audio/interpolate.ts'
 import { createWavWriter, type WavWriter } from '../../audio/wav-writer.ts'
 import { fromDbfs } from '../../audio/waveform.ts'
-import type { Limits } from '../../config/limits.ts'
 
 /** Output frame `i` is frame `start + i · step` of the file. `frames` is the length of the output; undefined for as long as the file is. */
 export type SideChange = { start: number; step: number; frames?: number; gainDb: number }
@@ -52,13 +51,13 @@ const interpolationHeadroom = fromDbfs(-1)
  * exactly as they are where they are only cut, and its rounding is 144 dB below full scale. They are 32-bit floats where the peak is above full scale,
  * which integers cannot hold.
  * @param peak the largest absolute sample of the original.
- * @throws UserError as `decodeAudio` does.
+ * @throws as `decodeAudio` does, and UserError for a full disk.
  */
 export async function writeChanged(
   file: string,
   path: string,
   { start, step, frames = Number.POSITIVE_INFINITY, gainDb }: SideChange,
-  { peak, name, limits }: { peak: number; name: string; limits: Limits | undefined },
+  { peak, ...options }: DecodeOptions & { peak: number },
 ): Promise<void> {
   const gain = fromDbfs(gainDb)
   const fits = step === 1 ? peak * gain <= 1 : peak * gain <= interpolationHeadroom
@@ -68,8 +67,7 @@ export async function writeChanged(
   try {
     await measureAudio(file, {
       headSeconds: 0,
-      name,
-      limits,
+      ...options,
       onSamples: (block, format) => {
         writer ??= createWavWriter(path, format, fits ? 'pcm24' : 'float32')
         reader ??= createPositionReader({ start, step, length: frames }, format.channelCount)

@@ -8,7 +8,7 @@ import { align } from '../../../src/audio/analysis/alignment.ts'
 import { toMono } from '../../../src/audio/analysis/channels.ts'
 import { decodeAudio } from '../../../src/audio/decode.ts'
 import { readPositions } from '../../../src/audio/interpolate.ts'
-import { parseWavHeader } from '../../../src/audio/wav.ts'
+import { encodeWav, parseWavHeader } from '../../../src/audio/wav.ts'
 import { sampleCount, type Waveform } from '../../../src/audio/waveform.ts'
 import type { FixSettings } from '../../../src/config/settings.ts'
 import { inspectDataset } from '../../../src/dataset/dataset.ts'
@@ -16,8 +16,10 @@ import { fixDataset, fixedDatasetMarker } from '../../../src/dataset/repair/fix-
 import type { FixPlan } from '../../../src/dataset/repair/fix-plan.ts'
 import { openSource } from '../../../src/dataset/source.ts'
 import { openOutputFile } from '../../../src/platform/output-file.ts'
+import type { ProgressEvent, RunOptions } from '../../../src/platform/progress.ts'
 import { louder, performance, radio } from '../../audio/analysis/sounds.ts'
 import { writeWav } from '../../audio/signals.ts'
+import { rawZip } from '../../reliability/raw-zip.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ltx-test-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -36,11 +38,16 @@ const shifted = ({ channels, sampleRate }: Waveform, frames: number, drift = 0):
   }
 }
 
-async function fix(data: string, out: string, settings: Partial<FixSettings> = {}): Promise<FixPlan> {
-  const source = await openSource(data)
+async function fix(
+  data: string,
+  out: string,
+  settings: Partial<FixSettings> = {},
+  options: RunOptions<ProgressEvent> = {},
+): Promise<FixPlan> {
+  const source = await openSource(data, { signal: options.signal })
   try {
     const file = openOutputFile(out, { inputs: [data], marker: fixedDatasetMarker })
-    return await fixDataset(source, { audioDurationSeconds: 5, keep: [], ...settings }, file)
+    return await fixDataset(source, { audioDurationSeconds: 5, keep: [], ...settings }, file, options)
   } finally {
     await source.close()
   }
@@ -210,4 +217,54 @@ test('a dataset of which nothing is left is refused, and nothing is written', as
   const out = join(root, 'none.zip')
   await expect(fix(folder, out)).rejects.toThrow('a_end.wav is silent')
   expect(() => readFileSync(out)).toThrow('ENOENT')
+})
+
+test('a rejected file that cannot be copied is left out, and the reasons name it', async () => {
+  const wav = (sound: Waveform) => Buffer.from(encodeWav(sound))
+  const [start, end] = [wav(sound(40)), wav(radio(sound(40)))]
+  const data = join(root, 'damaged.zip')
+  const entries = [
+    { name: 'good_start.wav', content: start },
+    { name: 'good_end.wav', content: end },
+    { name: 'good.txt', content: 'a radio', crc: 1 },
+    { name: 'bad_start.wav', content: wav(sound(41)), crc: 1 },
+    { name: 'bad_end.wav', content: end },
+    { name: 'alone_start.wav', content: wav(sound(42)), method: 12 },
+    { name: 'rejected/old/end.wav', content: end, crc: 1 },
+    { name: 'rejected/reasons.txt', content: 'old: silent\n' },
+  ]
+  writeFileSync(data, rawZip(entries))
+  const fixed = join(root, 'not-damaged.zip')
+  const plan = await fix(data, fixed)
+  expect(plan.counts).toMatchObject({ pairs: 1, rejected: 2 })
+  const source = await openSource(fixed)
+  expect(source.paths).toEqual(['good_end.wav', 'good_start.wav', 'rejected/bad/end.wav', 'rejected/reasons.txt'])
+  await source.close()
+  expect((await bytes(fixed, 'rejected/reasons.txt')).toString().split('\n')).toEqual([
+    'old: silent',
+    `alone: alone_start.wav has no target; alone_start.wav is not copied: alone_start.wav in ${data} is packed by method 12`,
+    `bad: bad_start.wav in ${data} is damaged or cut off; bad_start.wav is not copied`,
+    `good: good.txt in ${data} is damaged or cut off; good.txt is not copied`,
+    `rejected/old/end.wav is not copied: rejected/old/end.wav in ${data} is damaged or cut off`,
+    '',
+  ])
+})
+
+test('an interruption during the last pair writes nothing', async () => {
+  const folder = mkdtempSync(join(root, 'stopped-'))
+  writeWav(join(folder, 'a_start.wav'), sound(50))
+  writeWav(join(folder, 'a_end.wav'), radio(sound(50)))
+  for (const [stage, status] of [
+    ['Measuring', 'started'],
+    ['Writing', 'running'],
+  ]) {
+    const controller = new AbortController()
+    const onEvent = (event: ProgressEvent) => {
+      if (event.type === 'stage' && event.stage === stage && event.status === status) controller.abort()
+    }
+    const out = join(root, 'stopped.zip')
+    const stopped = fix(folder, out, {}, { signal: controller.signal, onEvent })
+    await expect(stopped).rejects.toMatchObject({ name: 'Interrupted' })
+    expect(() => readFileSync(out)).toThrow('ENOENT')
+  }
 })

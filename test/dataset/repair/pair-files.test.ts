@@ -44,6 +44,79 @@ describe('pairs are found by names that are not quite right', () => {
   })
 })
 
+describe('names that the training reads as they are come first', () => {
+  test.each([
+    [
+      'a file with another separator takes no side of a pair',
+      ['voice_start.wav', 'voice_end.wav', 'voice-start.wav'],
+      [['voice', 'voice_start.wav', 'voice_end.wav']],
+    ],
+    [
+      'both of two pairs with different separators stay, each with its own caption',
+      ['voice_start.wav', 'voice_end.wav', 'voice.txt', 'voice-start.wav', 'voice-end.wav', 'voice-start.txt'],
+      [
+        ['voice', 'voice_start.wav', 'voice_end.wav', 'voice.txt'],
+        ['voice-2', 'voice-start.wav', 'voice-end.wav', 'voice-start.txt'],
+      ],
+    ],
+    [
+      'a separator at the end of a name belongs to it',
+      ['q__start.wav', 'q__end.wav', 'q_start.wav', 'q_end.wav', 'q_.txt'],
+      [
+        ['q', 'q_start.wav', 'q_end.wav'],
+        ['q_', 'q__start.wav', 'q__end.wav', 'q_.txt'],
+      ],
+    ],
+    ['a name of separators only', ['__start.wav', '__end.wav'], [['_', '__start.wav', '__end.wav']]],
+    [
+      'also in different folders',
+      ['in/a_start.wav', 'in/a-end.wav', 'out/a_end.wav'],
+      [['a', 'in/a_start.wav', 'out/a_end.wav']],
+    ],
+    [
+      'also where another name becomes the same',
+      ['a:_start.wav', 'a:_end.wav', 'a__start.wav', 'a__end.wav'],
+      [
+        ['a_', 'a__start.wav', 'a__end.wav'],
+        ['a_-2', 'a:_start.wav', 'a:_end.wav'],
+      ],
+    ],
+    [
+      'numbers go to the other names',
+      ['b-2_start.wav', 'b-2_end.wav', 'b-start.wav', 'b-end.wav', 'b_start.wav', 'b_end.wav'],
+      [
+        ['b', 'b_start.wav', 'b_end.wav'],
+        ['b-2', 'b-2_start.wav', 'b-2_end.wav'],
+        ['b-3', 'b-start.wav', 'b-end.wav'],
+      ],
+    ],
+  ])('%s', (_, paths, pairs) => expect(pairsOf(...paths)).toEqual(pairs))
+
+  test('what is left is one-sided, and not dropped', () => {
+    const { oneSided, unused } = findPairFiles(['voice_start.wav', 'voice_end.wav', 'voice-start.wav'])
+    expect(oneSided.map(({ path }) => path)).toEqual(['voice-start.wav'])
+    expect(unused).toEqual([])
+  })
+})
+
+test('a caption belongs to one pair, the one whose name it has', () => {
+  expect(
+    pairsOf('take_start.wav', 'take_end.wav', 'take_start_start.wav', 'take_start_end.wav', 'take_start.txt'),
+  ).toEqual([
+    ['take', 'take_start.wav', 'take_end.wav'],
+    ['take_start', 'take_start_start.wav', 'take_start_end.wav', 'take_start.txt'],
+  ])
+})
+
+test('long names are cut to what file systems allow, and stay unique', () => {
+  const long = 'ä'.repeat(125)
+  const names = pairsOf(`${long}1_start.wav`, `${long}1_end.wav`, `${long}2_start.wav`, `${long}2_end.wav`).map(
+    ([name = '']) => name,
+  )
+  expect(names).toEqual(['ä'.repeat(118), `${'ä'.repeat(118)}-2`])
+  for (const name of names) expect(Buffer.byteLength(`${name}_start.webm`)).toBeLessThanOrEqual(255)
+})
+
 test('sides without a partner, or with several, stay alone', () => {
   const { pairs, oneSided } = findPairFiles([
     'a_start.wav',
