@@ -6,7 +6,7 @@ import {
   type SideMeter,
   type SoundMeasurements,
 } from '../audio/analysis/measurement.ts'
-import { comparePair, type PairComparison, type PairFeatures } from '../audio/analysis/pair-comparison.ts'
+import { comparePair, type PairComparison } from '../audio/analysis/pair-comparison.ts'
 import { type AudioInfo, isLossy, measureAudio } from '../audio/decode.ts'
 import type { SoundStore } from '../audio/sound-store.ts'
 import { deinterleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
@@ -24,6 +24,7 @@ import {
   type SideFit,
 } from './fit-plan.ts'
 import { type Problem, problemFrom } from './problem.ts'
+import type { PairCopies, PairFeatures } from './relations.ts'
 import type { Source } from './source.ts'
 import { audibleWindows, createSideWindows, type SideWindows } from './windows.ts'
 
@@ -63,7 +64,14 @@ export const durationsOf = (pairs: readonly DatasetPair[]): PairDurations[] =>
     reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],
   )
 
-export type InspectedPair = { pair: DatasetPair; problems: Problem[]; features?: PairFeatures }
+export type InspectedPair = {
+  pair: DatasetPair
+  problems: Problem[]
+  /** Only where sound was analyzed. */
+  features?: PairFeatures
+  /** Once it was compared with the other pairs. */
+  copies?: PairCopies
+}
 
 export type InspectPairOptions = {
   /** Whether to measure loudness and defects and to compare the two sides, which takes about as long as decoding them. */
@@ -117,13 +125,19 @@ export async function inspectPair(
     reference: describeSide(pair.reference, reference, plan.use ? plan.reference : undefined, options),
     target: describeSide(pair.target, target, plan.use ? plan.target : undefined, options),
   }
-  const compared =
-    reference.meter && target.meter ? comparePair(reference.meter.head(), target.meter.head()) : undefined
+  const meters = reference.meter && target.meter ? ([reference.meter, target.meter] as const) : undefined
+  const compared = meters && comparePair(meters[0].head(), meters[1].head())
+  const features = meters &&
+    compared && {
+      transformation: compared.transformation,
+      reference: meters[0].fingerprint(),
+      target: meters[1].fingerprint(),
+    }
   const silent = plan.use ? Object.values(sides).flatMap((side) => silenceProblem(side, name)) : []
   return {
     pair: { name, ...sides, caption, plan, clips: counts, ...(compared && { sound: compared.comparison }) },
     problems: [...reference.problems, ...target.problems, ...problems, ...silent],
-    ...(compared && { features: compared.features }),
+    ...(features && { features }),
   }
 }
 
@@ -147,8 +161,11 @@ async function measureSide(
   { analyzeSound, clips }: InspectPairOptions,
 ): Promise<MeasuredSide> {
   const about = { file: pair[side], pair: pair.name }
-  const meter = analyzeSound ? createSideMeter(comparedSeconds, isLossy(pair[side])) : undefined
   const { seconds } = options
+  const fingerprintSeconds = options.windows === 'first' ? Math.max(comparedSeconds, headSeconds(seconds)) : Infinity
+  const meter = analyzeSound
+    ? createSideMeter(comparedSeconds, { fingerprintSeconds, isLossy: isLossy(pair[side]) })
+    : undefined
   const head = clips && createHeadRecorder(headSeconds(seconds))
   const windows = createSideWindows(options, options.windows === 'first' ? undefined : clips)
   const recording = options.windows === 'random' ? clips?.createRecording() : undefined
