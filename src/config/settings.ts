@@ -287,16 +287,22 @@ function refuseUnusedEvaluation({
   holdout,
   holdoutData,
   patience,
+  evalInterval,
 }: {
   holdout: number
   holdoutData?: string | undefined
   patience: number
+  evalInterval?: number | undefined
 }) {
   if (holdout !== 0 && holdoutData !== undefined)
     throw new UserError(`both holdout ${holdout} and holdout_data ${holdoutData} are set`, { hint: 'keep one of them' })
   if (patience > 0 && holdout === 0 && holdoutData === undefined)
     throw new UserError(`patience is ${patience}, but no pairs are held out`, {
       hint: 'also set --holdout or --holdout-data: training stops by the held-out loss',
+    })
+  if (patience > 0 && evalInterval === 0)
+    throw new UserError(`patience is ${patience}, but eval_interval 0 evaluates only at the end`, {
+      hint: 'set --eval-interval to a number of steps, or leave --patience out',
     })
 }
 

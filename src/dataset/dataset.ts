@@ -8,7 +8,7 @@ import { createReporter, type ProgressEvent, type RunOptions } from '../platform
 import { sum } from '../platform/statistics.ts'
 import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
-import type { ClipStore } from './clips.ts'
+import { type ClipStore, clipNames, sameNameHint, sameNameMessage } from './clips.ts'
 import type { Pair } from './dataset-file.ts'
 import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
 import { type DatasetPair, durationsOf, type InspectedPair, inspectPair, silentReason } from './pair-inspection.ts'
@@ -78,6 +78,7 @@ export async function inspectSource(
     ...source.problems,
     ...found.problems,
     ...inspected.flatMap(({ problems }) => problems),
+    ...clipsWithSameName(pairs),
     ...pairsWithoutText(pairs),
     ...noPairLongEnough(pairs, options.seconds),
   ]
@@ -179,6 +180,14 @@ export function assertTrainable({ location, problems, counts }: Dataset): void {
   throw new UserError(`${location} has ${errors.length} errors:\n${lines.join('\n')}`, {
     hint: 'fix them and start again; inspect-dataset shows everything',
   })
+}
+
+/** Clips of longer pairs are called `drums (1 of 4)`, which may be the name of another pair. */
+function clipsWithSameName(pairs: readonly DatasetPair[]): Problem[] {
+  const names = pairs.flatMap(({ name, clips }) => (clips.used > 0 ? clipNames(name, clips.used) : []))
+  const all = new Set<string>()
+  const twice = names.filter((name) => all.size === all.add(name).size)
+  return twice.map((name) => ({ severity: 'error', message: sameNameMessage(name), hint: sameNameHint, pair: name }))
 }
 
 /** Clips without any text train a transformation that no prompt can switch off. That can be intended. */

@@ -19,6 +19,7 @@ import {
   clipsWithin,
   type DatasetOptions,
   type FitPlan,
+  isLongerThanClip,
   type PairDurations,
   planFit,
   type SideFit,
@@ -111,7 +112,10 @@ export async function inspectPair(
         reference: { sound: reference.recording, silence: reference.windows.silence() },
         target: { sound: target.recording, silence: target.windows.silence() },
       })
-  } else if (clips && plan.use) {
+  } else if (clips) {
+    for (const { recording } of [reference, target]) recording?.remove() // no clips come from it
+  }
+  if (clips && !windows && plan.use) {
     const fit = ({ head }: MeasuredSide, side: SideFit) =>
       fitClip((head as HeadRecorder).waveform(), side, { ...options, limits: source.limits })
     clips.put({
@@ -218,10 +222,11 @@ function planClips(reference: MeasuredSide, target: MeasuredSide, options: Datas
   const plan = planPair(reference.info, target.info, options)
   const durations = reference.info && target.info && { reference: reference.info.seconds, target: target.info.seconds }
   const fitting = durations ? clipsWithin(durations, options) : 0
-  const audible = fitting > 1 ? audibleWindows(reference.windows, target.windows, fitting) : []
-  const all = fitting > 1 ? audible.length : fitting
+  const isLonger = durations !== null && isLongerThanClip(durations, options)
+  const audible = isLonger ? audibleWindows(reference.windows, target.windows, fitting) : []
+  const all = isLonger ? audible.length : fitting
   const counts = { used: plan.use ? 1 : 0, all, silent: fitting - all }
-  if (options.windows === 'first' || fitting <= 1) return { plan, counts }
+  if (options.windows === 'first' || !isLonger) return { plan, counts }
   const windows = options.windows === 'all' ? audible : audible.slice(0, 1)
   if (windows.length > 0) return { plan, windows, counts: { ...counts, used: windows.length } }
   const silent: FitPlan = { use: false, reason: silentReason }

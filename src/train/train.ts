@@ -259,7 +259,8 @@ async function prepare(
     backend = await leaseBackend(settings.backend, reporter)
     const folder = out ?? defaultFolder(dataset)
     const cached = cacheObstacle() === undefined ? { clips: 2 * clipsOf(split), texts: texts.size } : noneCached
-    const size = { ...settings, ...cached, unknownTexts, previews: validation.length }
+    const temporary = clips.bytes() + (settings.holdoutData === undefined ? 0 : split.heldOut.clips.bytes())
+    const size = { ...settings, ...cached, unknownTexts, previews: validation.length, temporary }
     const recompute = await checkResources(base, size, folder, reporter)
     return { source, dataset, base, backend: backend.name, cache, split, validation, prompts, recompute, folder, close }
   } catch (error) {
