@@ -107,7 +107,7 @@ function createComparison(fingerprints: readonly Fingerprint[]) {
       if (length < Math.min(passageFrames, Math.min(a.frames, b.frames) / 2)) return false
       const compared = Math.min(passageFrames, length)
       const latest = start + length - compared
-      const from = Math.max(start, Math.min(latest, first.frame - compared / 2)) | 0
+      const from = Math.max(start, Math.min(latest, first.frame - Math.floor(compared / 2)))
       return isSame(part(a, from, compared), part(b, from + lag, compared))
     },
     /** Whether the recordings are the same wherever they overlap. */
