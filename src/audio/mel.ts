@@ -69,8 +69,7 @@ export const hannWindow = (length: number) =>
 
 /** Triangular filters of area 1, evenly spaced on Slaney's mel scale from 0 Hz to half the sample rate: row-major `[nFft / 2 + 1, melBins]`. */
 export function melFilterbank({ sampleRate, nFft, melBins }: MelOptions): Float64Array {
-  const highest = hertzToMel(sampleRate / 2)
-  const corners = Array.from({ length: melBins + 2 }, (_, i) => melToHertz((highest * i) / (melBins + 1)))
+  const corners = melCorners(sampleRate / 2, melBins + 1)
   const bins = nFft / 2 + 1
   const bank = new Float64Array(bins * melBins)
   for (let mel = 0; mel < melBins; mel++) {
@@ -84,6 +83,10 @@ export function melFilterbank({ sampleRate, nFft, melBins }: MelOptions): Float6
   }
   return bank
 }
+
+/** The `bands + 1` edges, in Hz, of bands from 0 to `highest` that are evenly spaced on Slaney's mel scale. */
+export const melCorners = (highest: number, bands: number): number[] =>
+  Array.from({ length: bands + 1 }, (_, i) => melToHertz((hertzToMel(highest) * i) / bands))
 
 /** Slaney's mel scale: linear below 1000 Hz (15 mel), logarithmic above. */
 const hertzToMel = (hertz: number) =>

@@ -12,6 +12,8 @@ export type SoundStore = {
   complete(): void
   /** The number of samples per channel so far. */
   samples(): number
+  /** The size of the file so far. */
+  bytes(): number
   /** Some samples, fewer than `count` at the end. */
   read(start: number, count: number): Waveform
   /** Removes the file. */
@@ -48,6 +50,7 @@ export function createSoundStore(path: string, rateFor: (sampleRate: number) => 
       if (resampler) write(resampler.finish())
     },
     samples: () => samples,
+    bytes: () => samples * 2 * Float32Array.BYTES_PER_ELEMENT,
     read: (start, count) => {
       const values = new Float32Array(2 * Math.max(0, Math.min(count, samples - start)))
       withFile(path, 'r', (fd) => readSync(fd, values, 0, values.byteLength, start * 2 * values.BYTES_PER_ELEMENT))

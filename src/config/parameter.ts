@@ -159,7 +159,9 @@ export function countOrShare(): ValueType<number> {
   const parseText = (text: string) => {
     const [, percent] = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim()) ?? []
     const share = Number(percent) / 100
-    return percent === undefined ? parseNumber(text) : share < 1 ? share : text
+    if (percent !== undefined) return share < 1 ? share : text
+    const number = parseNumber(text)
+    return typeof number === 'number' && number >= 1 && text.includes('.') ? text : number // 1.0 looks like a share
   }
   const isCountOrShare = (value: number) => value >= 0 && (value < 1 || Number.isInteger(value))
   const schema = z.preprocess(

@@ -284,7 +284,12 @@ const withPrompts = (
 
 /** Refuses held-out pairs from two places, and what has no effect without them. @param given says how the caller writes the names. */
 function refuseUnusedEvaluation(
-  { holdout, holdoutData, patience }: Pick<TrainSettings, 'holdout' | 'holdoutData' | 'patience'>,
+  {
+    holdout,
+    holdoutData,
+    patience,
+    evalInterval,
+  }: Pick<TrainSettings, 'holdout' | 'holdoutData' | 'patience'> & { evalInterval?: number | undefined },
   given: GivenValues,
 ) {
   const named = (name: string) => {
@@ -297,6 +302,13 @@ function refuseUnusedEvaluation(
     throw new UserError(`${named('patience')} is ${patience}, but no pairs are held out`, {
       hint: 'also set --holdout or --holdout-data: training stops by the held-out loss',
     })
+  if (patience > 0 && evalInterval === 0)
+    throw new UserError(
+      `${named('patience')} is ${patience}, but ${named('eval_interval')} 0 evaluates only at the end`,
+      {
+        hint: 'set --eval-interval to a number of steps, or leave --patience out',
+      },
+    )
 }
 
 function refuseSplitting({ splitInputIntoScenes }: { splitInputIntoScenes: boolean }) {

@@ -21,8 +21,8 @@ export type Advice = {
 
 export function adviseOn(inspected: readonly InspectedPair[], options: DatasetOptions): Advice {
   const pairs = inspected.map(({ pair }) => pair)
-  const analyzed = inspected.flatMap(({ pair, features }) =>
-    features && isAudible(pair) ? [{ name: pair.name, features }] : [],
+  const analyzed = inspected.flatMap(({ pair, features, copies }) =>
+    features && copies && isAudible(pair) ? [{ name: pair.name, features, copies }] : [],
   )
   const buckets = pairsPerClipLength(durationsOf(pairs))
   const recommended = recommendedSeconds(buckets)

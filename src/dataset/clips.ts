@@ -18,6 +18,7 @@ import {
 import type { Limits } from '../config/limits.ts'
 import { UserError } from '../platform/errors.ts'
 import { isDiskFull, temporaryPath } from '../platform/files.ts'
+import { sum } from '../platform/statistics.ts'
 import { makeTempFolder } from '../platform/temp-folder.ts'
 import { type DatasetOptions, type SideFit, stretchLimit } from './fit-plan.ts'
 import { createZip } from './zip-writer.ts'
@@ -108,6 +109,10 @@ export async function fitReference(
   return normalize ? normalizePeak(clip) : clip
 }
 
+/** A pair can have the name of a clip of another one. */
+export const sameNameMessage = (name: string) => `a pair and a clip of another pair are both called ${name}`
+export const sameNameHint = 'rename the pair'
+
 /** Fitted pairs in a temporary folder. The inspection stores them there, so that no recording is decoded twice. */
 export type ClipStore = {
   /** Stores one side of a pair until it is put. @throws UserError when the disk is full. */
@@ -122,6 +127,8 @@ export type ClipStore = {
   putRecording(name: string, recording: StoredRecording): void
   /** Undefined where none was put. */
   recording(name: string): StoredRecording | undefined
+  /** How many bytes the clips and recordings take in the folder. */
+  bytes(): number
   /** Removes the folder. */
   close(): Promise<void>
 }
@@ -135,11 +142,14 @@ export type StoredRecording = Record<'reference' | 'target', { sound: SoundStore
 export async function openClipStore(): Promise<ClipStore> {
   const folder = await makeTempFolder()
   const recordings = new Map<string, StoredRecording>()
+  let clipBytes = 0
   const stored = new Map<string, { caption: string; reference: StoredClip; target: StoredClip }>()
   const store = ({ channels }: Waveform): StoredClip => {
     const path = folder.newFile('.f32')
+    const samples = concatenateSamples(channels)
+    clipBytes += samples.byteLength
     try {
-      writeFileSync(path, concatenateSamples(channels))
+      writeFileSync(path, samples)
     } catch (cause) {
       if (!isDiskFull(cause)) throw cause
       throw new UserError('there is no room for the fitted clips', { hint: 'free some space or set TMPDIR', cause })
@@ -155,8 +165,7 @@ export async function openClipStore(): Promise<ClipStore> {
   return {
     store,
     put: ({ name, caption, ...sides }) => {
-      if (stored.has(name))
-        throw new UserError(`a pair and a clip of another pair are both called ${name}`, { hint: 'rename the pair' })
+      if (stored.has(name)) throw new UserError(sameNameMessage(name), { hint: sameNameHint })
       const [reference, target] = [sides.reference, sides.target].map((side) => ('path' in side ? side : store(side)))
       stored.set(name, { caption, reference: reference as StoredClip, target: target as StoredClip })
     },
@@ -168,6 +177,9 @@ export async function openClipStore(): Promise<ClipStore> {
     createRecording: () => createSoundStore(folder.newFile('.f32'), () => clipSampleRate),
     putRecording: (name, recording) => void recordings.set(name, recording),
     recording: (name) => recordings.get(name),
+    bytes: () =>
+      clipBytes +
+      sum([...recordings.values()].flatMap((sides) => Object.values(sides).map(({ sound }) => sound.bytes()))),
     close: folder.remove,
   }
 }

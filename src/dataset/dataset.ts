@@ -1,5 +1,4 @@
 /** The inspection of a dataset: what would be used, skipped, trimmed and stretched, and why. The result is plain data. */
-import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { findFfmpeg } from '../audio/ffmpeg.ts'
 import type { Limits } from '../config/limits.ts'
 import { type InspectOptions, type InspectSettings, resolveInspectSettings } from '../config/settings.ts'
@@ -9,12 +8,13 @@ import { createReporter, type ProgressEvent, type RunOptions } from '../platform
 import { sum } from '../platform/statistics.ts'
 import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
-import type { ClipStore } from './clips.ts'
+import { type ClipStore, clipNames, sameNameHint, sameNameMessage } from './clips.ts'
 import type { Pair } from './dataset-file.ts'
 import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
 import { type DatasetPair, durationsOf, type InspectedPair, inspectPair, silentReason } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
 import { bySeverity, condenseProblems, type Problem } from './problem.ts'
+import { type ComparedPair, type ComparisonProgress, createComparisonStage, findCopies } from './relations.ts'
 import { openSource, type Source } from './source.ts'
 
 /** It can be written as JSON and read back. */
@@ -52,8 +52,10 @@ export type InspectSourceOptions = {
   analyzeSound?: boolean
   /** Where to put the fitted clips of all pairs that are used. */
   clips?: ClipStore | undefined
-  /** Where to put what pairs are compared by, by their names; only where sound is analyzed. */
-  features?: Map<string, PairFeatures>
+  /** Called now and then while pairs are compared with each other. When it throws, so does the inspection. */
+  onComparison?: ((progress: ComparisonProgress) => void) | undefined
+  /** Where to put how pairs relate, by their names; only where sound is analyzed. */
+  compared?: Map<string, ComparedPair>
 }
 
 /**
@@ -64,17 +66,19 @@ export type InspectSourceOptions = {
 export async function inspectSource(
   source: Source,
   options: DatasetOptions,
-  { onProgress, analyzeSound = false, clips, features }: InspectSourceOptions = {},
+  { compared, ...inspectOptions }: InspectSourceOptions = {},
 ): Promise<Dataset> {
   const found = findPairs(source.paths)
-  const { inspected, notRead } = await inspectPairs(source, found.pairs, options, { onProgress, analyzeSound, clips })
+  const { inspected, notRead } = await inspectPairs(source, found.pairs, options, inspectOptions)
   const pairs = inspected.map(({ pair }) => pair)
-  for (const result of inspected) if (result.features) features?.set(result.pair.name, result.features)
+  for (const { pair, features, copies } of inspected)
+    if (features && copies) compared?.set(pair.name, { name: pair.name, features, copies })
   const problems = [
     ...notRead,
     ...source.problems,
     ...found.problems,
     ...inspected.flatMap(({ problems }) => problems),
+    ...clipsWithSameName(pairs),
     ...pairsWithoutText(pairs),
     ...noPairLongEnough(pairs, options.seconds),
   ]
@@ -85,19 +89,19 @@ export async function inspectSource(
     pairs,
     problems: condenseProblems(problems).sort(bySeverity),
     counts: countPairs(pairs),
-    ...(analyzeSound && { advice: adviseOn(inspected, options) }),
+    ...(inspectOptions.analyzeSound && { advice: adviseOn(inspected, options) }),
   }
 }
 
 /**
- * Decodes and inspects pairs, in their order. After many unreadable ones in a row the others are left out, which is the problem in `notRead`.
+ * Decodes and inspects pairs, in their order, and compares them with each other where sound is analyzed. After many unreadable ones in a row the others are left out, which is the problem in `notRead`.
  * @throws UserError without ffmpeg.
  */
 export async function inspectPairs(
   source: Source,
   pairs: readonly Pair[],
   options: DatasetOptions,
-  { onProgress, analyzeSound = false, clips }: InspectSourceOptions = {},
+  { onProgress, onComparison, analyzeSound = false, clips }: InspectSourceOptions = {},
 ): Promise<{ inspected: InspectedPair[]; notRead: Problem[] }> {
   await findFfmpeg() // rather than report every file as unreadable
   const stop = createUnreadableStop()
@@ -110,7 +114,26 @@ export async function inspectPairs(
     return result
   })
   const inspected = results.slice(0, stop.position() + 1).filter((result) => result !== undefined)
-  return { inspected, notRead: pairsNotRead(pairs.length - inspected.length) }
+  return {
+    inspected: await withCopies(inspected, onComparison),
+    notRead: pairsNotRead(pairs.length - inspected.length),
+  }
+}
+
+async function withCopies(
+  inspected: readonly InspectedPair[],
+  onComparison: InspectSourceOptions['onComparison'],
+): Promise<InspectedPair[]> {
+  const analyzed = inspected.flatMap((one) => (one.features ? [{ one, features: one.features }] : []))
+  const copies = await findCopies(
+    analyzed.map(({ features }) => features),
+    onComparison,
+  )
+  const copiesOf = new Map(analyzed.map(({ one }, i) => [one, copies[i]]))
+  return inspected.map((one) => {
+    const found = copiesOf.get(one)
+    return found ? { ...one, copies: found } : one
+  })
 }
 
 /** This many pairs in a row are enough to see that something is wrong with all of them. */
@@ -157,6 +180,14 @@ export function assertTrainable({ location, problems, counts }: Dataset): void {
   throw new UserError(`${location} has ${errors.length} errors:\n${lines.join('\n')}`, {
     hint: 'fix them and start again; inspect-dataset shows everything',
   })
+}
+
+/** Clips of longer pairs are called `drums (1 of 4)`, which may be the name of another pair. */
+function clipsWithSameName(pairs: readonly DatasetPair[]): Problem[] {
+  const names = pairs.flatMap(({ name, clips }) => (clips.used > 0 ? clipNames(name, clips.used) : []))
+  const all = new Set<string>()
+  const twice = names.filter((name) => all.size === all.add(name).size)
+  return twice.map((name) => ({ severity: 'error', message: sameNameMessage(name), hint: sameNameHint, pair: name }))
 }
 
 /** Clips without any text train a transformation that no prompt can switch off. That can be intended. */
@@ -246,13 +277,16 @@ export async function inspectOpenSource(
 ): Promise<Dataset> {
   const reporter = createReporter<ProgressEvent>(runOptions)
   const stage = reporter.stage('Measuring', undefined, 'pairs')
+  const comparison = createComparisonStage(reporter)
   const dataset = await inspectSource(source, datasetOptionsOf(settings), {
     analyzeSound: true,
+    onComparison: comparison.onProgress,
     onProgress: ({ done }) => {
       stage.update(done)
       reporter.throwIfAborted()
     },
   })
+  comparison.finish()
   stage.finish(countText(dataset.pairs.length, 'pair'))
   await reporter.settled()
   return dataset

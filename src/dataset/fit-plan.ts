@@ -54,6 +54,12 @@ export function clipsWithin({ reference, target }: PairDurations, { seconds, pre
   return Math.floor((Math.min(reference, target) + tolerance) / seconds)
 }
 
+/** Whether clips can begin at other places than the start: both sides are longer than a clip, and are not stretched to one. */
+export function isLongerThanClip({ reference, target }: PairDurations, options: FitOptions): boolean {
+  const plan = planFit({ reference, target }, options)
+  return plan.use && plan.reference.how === 'trim' && plan.target.how === 'trim'
+}
+
 /** Rounded down, so that a side that is slightly too short does not look long enough. */
 const tooShort = (side: string, duration: number, seconds: number) =>
   `${side} has ${Math.floor(duration * 100) / 100} s of ${seconds} s`

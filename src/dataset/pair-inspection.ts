@@ -6,7 +6,7 @@ import {
   type SideMeter,
   type SoundMeasurements,
 } from '../audio/analysis/measurement.ts'
-import { comparePair, type PairComparison, type PairFeatures } from '../audio/analysis/pair-comparison.ts'
+import { comparePair, type PairComparison } from '../audio/analysis/pair-comparison.ts'
 import { type AudioInfo, isLossy, measureAudio } from '../audio/decode.ts'
 import type { SoundStore } from '../audio/sound-store.ts'
 import { deinterleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
@@ -18,11 +18,13 @@ import {
   clipsWithin,
   type DatasetOptions,
   type FitPlan,
+  isLongerThanClip,
   type PairDurations,
   planFit,
   type SideFit,
 } from './fit-plan.ts'
 import { type Problem, problemFrom } from './problem.ts'
+import type { PairCopies, PairFeatures } from './relations.ts'
 import type { Source } from './source.ts'
 import { audibleWindows, createSideWindows, type SideWindows } from './windows.ts'
 
@@ -62,7 +64,14 @@ export const durationsOf = (pairs: readonly DatasetPair[]): PairDurations[] =>
     reference.audio && target.audio ? [{ reference: reference.audio.seconds, target: target.audio.seconds }] : [],
   )
 
-export type InspectedPair = { pair: DatasetPair; problems: Problem[]; features?: PairFeatures }
+export type InspectedPair = {
+  pair: DatasetPair
+  problems: Problem[]
+  /** Only where sound was analyzed. */
+  features?: PairFeatures
+  /** Once it was compared with the other pairs. */
+  copies?: PairCopies
+}
 
 export type InspectPairOptions = {
   /** Whether to measure loudness and defects and to compare the two sides, which takes about as long as decoding them. */
@@ -102,7 +111,10 @@ export async function inspectPair(
         reference: { sound: reference.recording, silence: reference.windows.silence() },
         target: { sound: target.recording, silence: target.windows.silence() },
       })
-  } else if (clips && plan.use) {
+  } else if (clips) {
+    for (const { recording } of [reference, target]) recording?.remove() // no clips come from it
+  }
+  if (clips && !windows && plan.use) {
     const fit = ({ head }: MeasuredSide, side: SideFit) =>
       fitClip((head as HeadRecorder).waveform(), side, { ...options, limits: source.limits })
     clips.put({
@@ -116,13 +128,19 @@ export async function inspectPair(
     reference: describeSide(pair.reference, reference, plan.use ? plan.reference : undefined, options),
     target: describeSide(pair.target, target, plan.use ? plan.target : undefined, options),
   }
-  const compared =
-    reference.meter && target.meter ? comparePair(reference.meter.head(), target.meter.head()) : undefined
+  const meters = reference.meter && target.meter ? ([reference.meter, target.meter] as const) : undefined
+  const compared = meters && comparePair(meters[0].head(), meters[1].head())
+  const features = meters &&
+    compared && {
+      transformation: compared.transformation,
+      reference: meters[0].fingerprint(),
+      target: meters[1].fingerprint(),
+    }
   const silent = plan.use ? Object.values(sides).flatMap((side) => silenceProblem(side, name)) : []
   return {
     pair: { name, ...sides, caption, plan, clips: counts, ...(compared && { sound: compared.comparison }) },
     problems: [...reference.problems, ...target.problems, ...problems, ...silent],
-    ...(compared && { features: compared.features }),
+    ...(features && { features }),
   }
 }
 
@@ -146,8 +164,11 @@ async function measureSide(
   { analyzeSound, clips }: InspectPairOptions,
 ): Promise<MeasuredSide> {
   const about = { file: pair[side], pair: pair.name }
-  const meter = analyzeSound ? createSideMeter(comparedSeconds, isLossy(pair[side])) : undefined
   const { seconds } = options
+  const fingerprintSeconds = options.windows === 'first' ? Math.max(comparedSeconds, headSeconds(seconds)) : Infinity
+  const meter = analyzeSound
+    ? createSideMeter(comparedSeconds, { fingerprintSeconds, isLossy: isLossy(pair[side]) })
+    : undefined
   const head = clips && createHeadRecorder(headSeconds(seconds))
   const windows = createSideWindows(options, options.windows === 'first' ? undefined : clips)
   const recording = options.windows === 'random' ? clips?.createRecording() : undefined
@@ -201,10 +222,11 @@ function planClips(reference: MeasuredSide, target: MeasuredSide, options: Datas
   const plan = planPair(reference.info, target.info, options)
   const durations = reference.info && target.info && { reference: reference.info.seconds, target: target.info.seconds }
   const fitting = durations ? clipsWithin(durations, options) : 0
-  const audible = fitting > 1 ? audibleWindows(reference.windows, target.windows, fitting) : []
-  const all = fitting > 1 ? audible.length : fitting
+  const isLonger = durations !== null && isLongerThanClip(durations, options)
+  const audible = isLonger ? audibleWindows(reference.windows, target.windows, fitting) : []
+  const all = isLonger ? audible.length : fitting
   const counts = { used: plan.use ? 1 : 0, all, silent: fitting - all }
-  if (options.windows === 'first' || fitting <= 1) return { plan, counts }
+  if (options.windows === 'first' || !isLonger) return { plan, counts }
   const windows = options.windows === 'all' ? audible : audible.slice(0, 1)
   if (windows.length > 0) return { plan, windows, counts: { ...counts, used: windows.length } }
   const silent: FitPlan = { use: false, reason: silentReason }

@@ -1,64 +1,91 @@
-/** Findings on how the pairs of a dataset relate: duplicates, and pairs whose transformation differs. */
-import { type Fingerprint, findDuplicates } from '../audio/analysis/duplicates.ts'
-import type { Consistency, PairFeatures } from '../audio/analysis/pair-comparison.ts'
+/** How the pairs of a dataset relate: duplicates, pairs with recordings in common, and pairs whose transformation differs. */
+import { findDuplicates } from '../audio/analysis/duplicates.ts'
+import type { Fingerprint } from '../audio/analysis/fingerprint.ts'
+import type { Consistency, Transformation } from '../audio/analysis/pair-comparison.ts'
+import { createGroups } from '../platform/groups.ts'
+import type { Reporter, Stage } from '../platform/progress.ts'
 import { type Finding, findingIn } from './problem.ts'
 
-type AnalyzedPair = { name: string; features: PairFeatures }
+/** What a pair is compared with other pairs by. */
+export type PairFeatures = { transformation: Transformation; reference: Fingerprint; target: Fingerprint }
 
-/** A duplicate reference with another target is a contradiction. A duplicate pair only counts twice. */
-export function duplicateFindings(pairs: readonly AnalyzedPair[]): Finding[] {
-  const duplicatesOf = (side: 'reference' | 'target') => findDuplicates(pairs.map(({ features }) => features[side]))
-  const key = ([original, copy]: readonly [number, number]) => `${original} ${copy}`
-  const sameTargets = new Set(duplicatesOf('target').map(key))
-  const sameReferences = duplicatesOf('reference')
-  const isWholePair = (duplicate: readonly [number, number]) => sameTargets.has(key(duplicate))
-  const nameOf = (index: number) => pairs[index]?.name as string
-  const copiesIn = (duplicates: readonly [number, number][]) => {
-    const originals = new Map<number, number>()
-    for (const [original, copy] of duplicates) if (!originals.has(copy)) originals.set(copy, original)
-    return [...originals].map(([copy, original]) => ({ name: nameOf(copy), detail: `(as ${nameOf(original)})` }))
-  }
-  return [
-    ...findingIn(copiesIn(sameReferences.filter((duplicate) => !isWholePair(duplicate))), {
-      kind: 'contradiction',
-      severity: 'warning',
-      what: 'One reference, two targets',
-      hint: 'the model cannot know which one is meant: keep one of them, or give them different captions',
-    }),
-    ...findingIn(copiesIn(sameReferences.filter(isWholePair)), {
-      kind: 'duplicate',
-      severity: 'hint',
-      what: 'Near-duplicates',
-      hint: 'a duplicate counts twice in training: leave one out',
-    }),
-  ]
-}
+/** Pairs with equal numbers have the same reference, the same target, or a passage of a recording in common, directly or through other pairs. */
+export type PairCopies = { reference: number; target: number; related: number }
+
+export type ComparedPair = { name: string; features: PairFeatures; copies: PairCopies }
+
+export type ComparisonProgress = { done: number; total: number }
 
 /**
- * Groups of pairs that have a recording in common: the same file, or a copy of it, on either side. Every pair is in one group.
- * @returns indices of the pairs; groups and pairs are in the order of the pairs.
+ * Finds the pairs that have recordings in common: the same file, a copy of it or of a part of it, on either side.
+ * @param onProgress called now and then. When it throws, so does the search.
  */
-export function groupsOfCopies(pairs: readonly Pick<PairFeatures, 'reference' | 'target'>[]): number[][] {
-  const sides: Fingerprint[] = pairs.flatMap(({ reference, target }) => [reference, target])
-  const first = pairs.map((_, i) => i) // the smallest index of the group that a pair is known to belong to
-  const firstOf = (pair: number): number => {
-    const other = first[pair] as number
-    return other === pair ? pair : firstOf(other)
+export async function findCopies(
+  pairs: readonly Pick<PairFeatures, 'reference' | 'target'>[],
+  onProgress?: (progress: ComparisonProgress) => void,
+): Promise<PairCopies[]> {
+  const sides = ['reference', 'target'] as const
+  const recordings = pairs.flatMap((pair) => sides.map((kind) => ({ kind, fingerprint: pair[kind] })))
+  const { same, related } = await findDuplicates(recordings, onProgress)
+  const groups = createGroups(pairs.length)
+  for (const [recording, first] of related.entries()) groups.join(Math.floor(recording / 2), Math.floor(first / 2))
+  return pairs.map((_, pair) => ({
+    reference: same[2 * pair] as number,
+    target: same[2 * pair + 1] as number,
+    related: groups.firstOf(pair),
+  }))
+}
+
+/** Reports the comparison of recordings as a stage where it takes a while, and stops it. */
+export function createComparisonStage(reporter: Reporter): {
+  onProgress: (progress: ComparisonProgress) => void
+  finish(): void
+} {
+  let stage: Stage | undefined
+  return {
+    onProgress: ({ done, total }) => {
+      stage ??= reporter.stage('Comparing recordings', total, 'recordings')
+      stage.update(done)
+      reporter.throwIfAborted()
+    },
+    finish: () => stage?.finish(),
   }
-  for (const [one, other] of findDuplicates(sides)) {
-    const [a, b] = [firstOf(Math.floor(one / 2)), firstOf(Math.floor(other / 2))]
-    first[Math.max(a, b)] = Math.min(a, b)
-  }
-  const groups = new Map<number, number[]>()
-  for (const pair of pairs.keys()) groups.set(firstOf(pair), [...(groups.get(firstOf(pair)) ?? []), pair])
-  return [...groups.values()]
+}
+
+/** A duplicate reference with another target is a contradiction. A duplicate pair only counts twice. */
+export function duplicateFindings(pairs: readonly Pick<ComparedPair, 'name' | 'copies'>[]): Finding[] {
+  const withOriginals = (isOriginal: (one: PairCopies, other: PairCopies) => boolean) =>
+    pairs.flatMap(({ name, copies }, i) => {
+      const original = pairs.slice(0, i).find((other) => isOriginal(other.copies, copies))
+      return original ? [{ name, detail: `(as ${original.name})` }] : []
+    })
+  return [
+    ...findingIn(
+      withOriginals((one, other) => one.reference === other.reference && one.target !== other.target),
+      {
+        kind: 'contradiction',
+        severity: 'warning',
+        what: 'One reference, two targets',
+        hint: 'the model cannot know which one is meant: keep one of them, or give them different captions',
+      },
+    ),
+    ...findingIn(
+      withOriginals((one, other) => one.reference === other.reference && one.target === other.target),
+      {
+        kind: 'duplicate',
+        severity: 'hint',
+        what: 'Near-duplicates',
+        hint: 'a duplicate counts twice in training: leave one out',
+      },
+    ),
+  ]
 }
 
 /** With a smaller share in common, a dataset has no common transformation, and therefore no outliers. */
 const minCommonShare = 0.3
 
 /** Pairs whose transformation points away from that of the others, or all pairs where they have little in common. */
-export function outlierFindings(pairs: readonly AnalyzedPair[], consistency: Consistency | undefined): Finding[] {
+export function outlierFindings(pairs: readonly { name: string }[], consistency: Consistency | undefined): Finding[] {
   if (!consistency) return []
   if (consistency.share < minCommonShare)
     return findingIn(

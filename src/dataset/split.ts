@@ -1,19 +1,18 @@
 /** Which pairs are held out: measured, but not trained on. */
-import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { UserError } from '../platform/errors.ts'
 import { randomFor } from '../platform/random.ts'
 import { countText } from '../platform/text.ts'
-import { groupsOfCopies } from './relations.ts'
-
-/** What pairs are compared by. */
-export type ComparedPair = { name: string; features: Pick<PairFeatures, 'reference' | 'target'> }
+import { type ComparedPair, type ComparisonProgress, findCopies } from './relations.ts'
 
 /** With fewer pairs none are held out: training needs them more. */
 export const fewestPairsToSplit = 8
 
-/** The names of pairs that have a recording in common, also as a copy, as groups. Every pair is in one. */
-export const groupsOf = (pairs: readonly ComparedPair[]): string[][] =>
-  groupsOfCopies(pairs.map(({ features }) => features)).map((group) => group.map((pair) => pairs[pair]?.name as string))
+/** The names of pairs that have a recording in common, also as a copy, as groups in the order of the pairs. Every pair is in one. */
+export function groupsOf(pairs: readonly Pick<ComparedPair, 'name' | 'copies'>[]): string[][] {
+  const groups = new Map<number, string[]>()
+  for (const { name, copies } of pairs) groups.set(copies.related, [...(groups.get(copies.related) ?? []), name])
+  return [...groups.values()]
+}
 
 /**
  * Chooses pairs at random. The pairs of a group are held out together or not at all, so it can be fewer pairs than asked for. The seed and the names
@@ -25,8 +24,9 @@ export const groupsOf = (pairs: readonly ComparedPair[]): string[][] =>
 export function chooseHeldOut(groups: readonly (readonly string[])[], holdout: number, seed: number): string[] {
   const pairs = groups.flat().length
   if (pairs < fewestPairsToSplit) return []
-  const count = holdout < 1 ? Math.max(1, Math.round(holdout * pairs)) : holdout
   const most = Math.floor(pairs / 2)
+  const rounded = Math.max(1, Math.round(holdout * pairs))
+  const count = holdout < 1 ? (holdout <= 0.5 ? Math.min(rounded, most) : rounded) : holdout
   if (count > most)
     throw new UserError(`holdout ${holdout} would leave ${Math.max(0, pairs - count)} of ${pairs} pairs to train on`, {
       hint: `hold out ${most} pairs or fewer`,
@@ -46,9 +46,16 @@ export function chooseHeldOut(groups: readonly (readonly string[])[], holdout: n
   return chosen.sort()
 }
 
-/** The names of held-out pairs that have a recording in common with a pair that is trained on. */
-export function copiesOfTraining(training: readonly ComparedPair[], heldOut: readonly ComparedPair[]): string[] {
-  const groups = groupsOfCopies([...training, ...heldOut].map(({ features }) => features))
-  const copies = groups.filter(([first]) => (first as number) < training.length).flat()
-  return copies.flatMap((pair) => heldOut[pair - training.length]?.name ?? [])
+/** The names of held-out pairs that have a recording in common with a pair that is trained on. @param onProgress as of `findCopies`. */
+export async function copiesOfTraining(
+  training: readonly Pick<ComparedPair, 'features'>[],
+  heldOut: readonly Pick<ComparedPair, 'name' | 'features'>[],
+  onProgress?: (progress: ComparisonProgress) => void,
+): Promise<string[]> {
+  const copies = await findCopies(
+    [...training, ...heldOut].map(({ features }) => features),
+    onProgress,
+  )
+  const trained = new Set(copies.slice(0, training.length).map(({ related }) => related))
+  return heldOut.flatMap(({ name }, i) => (trained.has(copies[training.length + i]?.related as number) ? [name] : []))
 }

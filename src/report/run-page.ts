@@ -4,7 +4,7 @@ import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/findings.ts'
 import { sum } from '../platform/statistics.ts'
 import { countText, durationText, sizeText } from '../platform/text.ts'
-import { type BestLora, describeBest, nameOfBest } from '../train/evaluation.ts'
+import { type BestLora, describeBest, type EvaluatedStep, nameOfBest } from '../train/evaluation.ts'
 import type { LearningVerdict } from '../train/learning.ts'
 import { fitLegend, longerPairs } from './fit-legend.ts'
 import { evaluationChart, lossCharts, type StepMetrics } from './loss-curves.ts'
@@ -40,6 +40,7 @@ export type HeldOutReport = {
   location?: string | undefined
   verdict: LearningVerdict
   best?: BestLora | undefined
+  evaluations: readonly EvaluatedStep[]
 }
 
 export type ReportedClip = {
@@ -99,13 +100,13 @@ const verdictColor: Record<LearningVerdict['word'], string> = {
 /** What the held-out loss says, in words and as the first chart of the page. */
 function learningSection({ heldOut, metrics, state, step }: RunReport): Markup | undefined {
   if (!heldOut) return undefined
-  const { verdict, best, names } = heldOut
+  const { verdict, best, evaluations, names } = heldOut
   const [word = '', ...rest] = verdict.sentence.split(':')
   return section(
     state === 'running' ? 'What it has learned so far' : 'What it has learned',
     html`<p><b class="${verdictColor[verdict.word]}">${word}</b>:${rest.join(':')}</p>`,
     best &&
-      html`<p>${state === 'finished' ? 'The LoRA to use' : 'The best LoRA so far'}: <b>best.safetensors</b>, ${describeBest(best)}.</p>`,
+      html`<p>${state === 'finished' ? 'The LoRA to use' : 'The best LoRA so far'}: <b>best.safetensors</b>, ${describeBest(best, evaluations)}.</p>`,
     html`<div class="charts">${evaluationChart(metrics, step, evaluationMarks(heldOut))}</div>`,
     html`<p class="faint">Held out: ${names.join(', ')}.</p>`,
   )

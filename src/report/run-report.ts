@@ -134,7 +134,7 @@ function heldOutReport(
   if (heldOut.length === 0) return undefined
   const evaluations = metrics.flatMap((line) => evaluationOf(line) ?? [])
   const verdict = learningVerdict(evaluations, { endedEarly: hasEndedEarly(evaluations, settings) })
-  return { names: heldOut, location: settings.holdoutData, verdict, best: bestLora(evaluations) }
+  return { names: heldOut, location: settings.holdoutData, verdict, best: bestLora(evaluations), evaluations }
 }
 
 /** With held-out pairs there is one recommendation: the LoRA with the lowest held-out loss. */

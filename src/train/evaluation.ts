@@ -43,8 +43,11 @@ export const nameOfBest = ({ step, isAverage }: Pick<BestLora, 'step' | 'isAvera
   `${isAverage ? 'the moving average at' : 'the LoRA of'} step ${step}`
 
 /** "the moving average at step 80, which has the lowest held-out loss: 0.5921" */
-export const describeBest = (best: BestLora) =>
-  `${nameOfBest(best)}, which has the lowest held-out loss: ${best.heldOutLoss.toFixed(4)}`
+export function describeBest(best: BestLora, [base]: readonly EvaluatedStep[]) {
+  const lowest = `${nameOfBest(best)}, which has the lowest held-out loss: ${best.heldOutLoss.toFixed(4)}`
+  const isWorse = base?.step === 0 && base.heldOutLoss !== undefined && base.heldOutLoss < best.heldOutLoss
+  return isWorse ? `${lowest}, but ${base.heldOutLoss?.toFixed(4)} without a LoRA` : lowest
+}
 
 /** Undefined before the first evaluation of a trained LoRA on held-out pairs. Of equal losses the first one is the best. */
 export function bestLora(evaluations: readonly EvaluatedStep[]): BestLora | undefined {

@@ -1,13 +1,13 @@
 /** The pairs that a run holds out: chosen from its dataset, or a dataset of their own. */
-import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import type { Limits } from '../config/limits.ts'
 import { trainParameters } from '../config/parameters.ts'
 import type { TrainSettings } from '../config/settings.ts'
 import { type ClipStore, clipNames, openClipStore } from '../dataset/clips.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import type { DatasetPair } from '../dataset/pair-inspection.ts'
+import { type ComparedPair, createComparisonStage } from '../dataset/relations.ts'
 import { openSource } from '../dataset/source.ts'
-import { type ComparedPair, chooseHeldOut, copiesOfTraining, fewestPairsToSplit, groupsOf } from '../dataset/split.ts'
+import { chooseHeldOut, copiesOfTraining, fewestPairsToSplit, groupsOf } from '../dataset/split.ts'
 import type { StoredClips } from '../encode/dataset.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
@@ -15,8 +15,8 @@ import { countText, listText, percentText } from '../platform/text.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
 import { inspectForTraining } from './inspection-report.ts'
 
-/** A dataset that was inspected: its fitted clips, and what its pairs are compared by. */
-export type InspectedData = { dataset: Dataset; clips: ClipStore; features: ReadonlyMap<string, PairFeatures> }
+/** A dataset that was inspected: its fitted clips, and how its pairs relate. */
+export type InspectedData = { dataset: Dataset; clips: ClipStore; compared: ReadonlyMap<string, ComparedPair> }
 
 export type SplitData = {
   training: StoredClips
@@ -57,7 +57,7 @@ export async function splitData(
       heldOut.length < wanted ? `, not ${wanted}: pairs with copies of the same recording stay together` : ''
     reporter.info(`Held out: ${heldOut.length} of ${names.length} pairs${fewer} (${listText(heldOut, mostNames)})`)
     reportFewHeldOut(data, heldOut, settings, reporter)
-  } else if (settings.holdout !== 0)
+  } else if (settings.holdout !== 0 && names.length < fewestPairsToSplit)
     reporter.warn(
       `no pairs are held out: the dataset has ${countText(names.length, 'usable pair')}, and at least ${fewestPairsToSplit} are needed`,
       'record more pairs, or give pairs of their own with --holdout-data',
@@ -109,10 +109,14 @@ async function splitFromOther(
   const source = await openSource(location, { limits, signal: reporter.signal })
   const clips = await openClipStore()
   try {
-    const features = new Map<string, PairFeatures>()
-    const dataset = await inspectForTraining(source, settings, { clips, features }, reporter, 'held-out')
-    const other = { dataset, clips, features }
-    const copies = before ? [] : copiesOfTraining(comparedPairs(data), comparedPairs(other))
+    const compared = new Map<string, ComparedPair>()
+    const dataset = await inspectForTraining(source, settings, { clips, compared }, reporter, 'held-out')
+    const other = { dataset, clips, compared }
+    const comparison = createComparisonStage(reporter)
+    const copies = before
+      ? []
+      : await copiesOfTraining(comparedPairs(data), comparedPairs(other), comparison.onProgress)
+    comparison.finish()
     const heldOut = usedNames(other).filter((name) => (before ? before.includes(name) : !copies.includes(name)))
     if (copies.length > 0)
       reporter.warn(
@@ -168,6 +172,6 @@ export const heldOutClips = ({ heldOut, heldOutPairs }: SplitData, count: number
 const usedNames = ({ dataset }: Pick<InspectedData, 'dataset'>) =>
   dataset.pairs.filter(({ plan }) => plan.use).map(({ name }) => name)
 
-/** Every pair that is used could be read, so all have features. */
+/** Every pair that is used could be read, so all were compared. */
 const comparedPairs = (data: InspectedData): ComparedPair[] =>
-  usedNames(data).map((name) => ({ name, features: data.features.get(name) as PairFeatures }))
+  usedNames(data).map((name) => data.compared.get(name) as ComparedPair)

@@ -8,6 +8,7 @@ import {
   inspectSource,
 } from '../dataset/dataset.ts'
 import { findingText, type Severity } from '../dataset/problem.ts'
+import { createComparisonStage } from '../dataset/relations.ts'
 import type { Source } from '../dataset/source.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
@@ -25,19 +26,22 @@ export async function inspectForTraining(
   {
     onDataset,
     ...stores
-  }: Pick<InspectSourceOptions, 'clips' | 'features'> & { onDataset?: (dataset: Dataset) => Promise<void> },
+  }: Pick<InspectSourceOptions, 'clips' | 'compared'> & { onDataset?: (dataset: Dataset) => Promise<void> },
   reporter: Reporter,
   role: keyof typeof labels = 'training',
 ): Promise<Dataset> {
+  const comparison = createComparisonStage(reporter)
   const stage = reporter.stage(labels[role], source.paths.length, 'files')
   const dataset = await inspectSource(source, datasetOptionsOf(settings), {
     ...stores,
     analyzeSound: true,
+    onComparison: comparison.onProgress,
     onProgress: ({ done, total }) => {
       stage.update((done / total) * source.paths.length)
       reporter.throwIfAborted()
     },
   })
+  comparison.finish()
   const { used, pairs, stretched, trimmed, skipped, clips } = dataset.counts
   const inClips = clips > used ? `, ${clips} clips` : ''
   const longer = settings.windows === 'random' ? 'longer than a clip' : 'trimmed'

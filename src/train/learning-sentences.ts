@@ -31,6 +31,10 @@ export const tooFew = (evaluations: number, needed: number) =>
 export const unstable = (since: number) =>
   `Unstable since step ${since}: the loss has risen on held-out pairs and on those that are trained on; use a lower --learning-rate.`
 
+/** Only the held-out loss is known to have risen. */
+export const worse = ({ loss, last, base, end }: Facts) =>
+  `Worse than without the LoRA: after ${last} steps ${loss} is ${shown(end)}, and ${shown(base)} without it; use a lower --learning-rate, or train with more pairs.`
+
 export const overfitting = ({ loss, since, base, lowest, end }: Facts) =>
   `Overfitting since step ${since}: ${loss} fell from ${shown(base)} to ${shown(lowest)} until then and has risen to ${shown(end)} since, so the LoRA now learns the training pairs by heart; use best.safetensors, or train for fewer steps, with a lower rank or with more pairs.`
 

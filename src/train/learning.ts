@@ -4,12 +4,13 @@
  * average, and t the loss of the same on the pairs that are trained on, the criteria are, in this order:
  *
  *   unknown       fewer than three evaluations
- *   unstable      h has risen since its lowest block, and t by more than half as much since then; or both are above the losses of the base
+ *   unstable      h has risen since its lowest block, and t by more than a quarter as much since then; or both are above the losses of the base
  *   overfitting   h has risen since its lowest block, and t has not
  *   learning      h fell, and in the last part of the run its trend falls by more than 5 % of the whole fall
  *   overfitting   t fell, and h by less than a quarter as much: from the beginning
  *   converged     h fell, and in the last part of the run its trend changes by at most 5 % of the whole fall, with the uncertainty of the trend
  *   noisy         h rises between two evaluations by more than half of its whole fall
+ *   unstable      h ends more than 1 % above the loss of the base
  *   too-weak      h did not fall
  *   unknown       else: it is not known whether h still falls
  *
@@ -86,12 +87,18 @@ export function learningVerdict(
     const sentence = sentences.notTransferred(facts, { base: training.base, end: endOf(training) })
     return { word: 'overfitting', since: 0, sentence }
   }
+  const worse = (): LearningVerdict => ({
+    word: 'unstable',
+    since: steps[0] as number,
+    sentence: sentences.worse(facts),
+  })
   const rise = riseSince(heldOut, lowestBlock)
   const smallestShare = points.length < fewestForJitter ? riseShareOfFew : riseShare
   if (rise > Math.max(smallestShare * fall, (fell ? smallestRise : smallestFall) * heldOut.base, heldOut.error)) {
-    if (riseSince(training, lowestBlock) > rise / 2)
+    if (riseSince(training, lowestBlock) > Math.max(rise / 4, training.error))
       return { word: 'unstable', since, sentence: sentences.unstable(since) }
-    return fell ? { word: 'overfitting', since, sentence: sentences.overfitting(facts) } : notTransferred()
+    if (fell) return { word: 'overfitting', since, sentence: sentences.overfitting(facts) }
+    return endOf(training) < training.base ? notTransferred() : worse()
   }
   const trend = trendOf(steps, heldOut)
   const { start, count, change, error } = trend ?? { ...trendOfFew(heldOut.values), error: 0 }
@@ -111,6 +118,7 @@ export function learningVerdict(
   const largestRise = Math.max(...heldOut.values.slice(2).map((loss, i) => loss - (heldOut.values[i + 1] as number)))
   if (largestRise > noisyShare * Math.max(fall, 2 * smallestFall * heldOut.base))
     return { word: 'noisy', sentence: sentences.noisy(facts, largestRise) }
+  if (!fell && facts.end > (1 + smallestFall) * heldOut.base) return worse()
   if (!fell) return { word: 'too-weak', sentence: sentences.tooWeak(facts) }
   return { word: 'unknown', sentence: sentences.undecided(facts, steps.length - 1, trend) }
 }

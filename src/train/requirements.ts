@@ -30,6 +30,8 @@ export type RunSize = Pick<
     unknownTexts: number
     /** The number of validation references. */
     previews: number
+    /** The bytes of clips and recordings in the temporary folder. */
+    temporary?: number
   }
 
 /** What a dry run has measured. */
@@ -61,6 +63,8 @@ export type RunRequirements = {
   run: number
   /** Disk for the cache. */
   cache: number
+  /** What is in the temporary folder until the run ends: the clips, and whole recordings with clips from random places. */
+  temporary: number
 }
 
 /** What this machine has for a run, in bytes: the memory of the backend, and free disk space for the folder of the run and the cache. */
@@ -160,7 +164,7 @@ export function requirementsOf(base: BaseModel, size: RunSize, engine: EngineCos
   const clipElements = clipLatentFrames(size.audioDurationSeconds) * patchWidth
   const cache = 4 * (size.texts * contextLength * width + size.clips * clipElements)
   const memory = Math.max(weights + trained + step, captions) + engine.baseBytes
-  return { weights, trained, step, captions, memory, run, cache }
+  return { weights, trained, step, captions, memory, run, cache, temporary: size.temporary ?? 0 }
 }
 
 /** The moving average of a parameter, and the copy that the parameter and the average are exchanged through for an evaluation. */

@@ -205,6 +205,12 @@ export function truncateMetrics({ metrics }: RunFolder, step: number) {
   replaceFile(metrics, [kept.map((line) => `${line}\n`).join('')])
 }
 
+/** Replaces the last line of the metrics, atomically. */
+export function replaceLastMetrics(run: RunFolder, line: object) {
+  const lines = [...readMetrics(run).slice(0, -1), line]
+  replaceFile(run.metrics, [lines.map((line) => `${JSON.stringify(line)}\n`).join('')])
+}
+
 /** The lines of the metrics, in order. They must be complete. */
 export function readMetrics({ metrics }: RunFolder): object[] {
   const lines = existsSync(metrics) ? readFileSync(metrics, 'utf8').split('\n').filter(Boolean) : []

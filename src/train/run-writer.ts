@@ -13,7 +13,7 @@ import { float32Bytes } from '../formats/dtypes.ts'
 import { openSafetensors, type Safetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { writeTrainedLora } from '../model/lora-file.ts'
-import { UserError } from '../platform/errors.ts'
+import { Interrupted, UserError } from '../platform/errors.ts'
 import { toolVersion } from '../platform/version.ts'
 import {
   bestLora,
@@ -34,6 +34,7 @@ import {
   recordChange,
   removeLeftovers,
   removeOldCheckpoints,
+  replaceLastMetrics,
   setPreviewsAside,
   syncMetrics,
   truncateMetrics,
@@ -43,8 +44,17 @@ import type { StepReport, Trainer } from './trainer.ts'
 export type RunWriter = {
   /** Starts the metrics of a new run, or restores the trainer to the saved state of an interrupted one. */
   open(): Promise<OpenedRun>
-  /** Appends a step to the metrics. @returns the evaluation, where there is one at this step. */
+  /** Appends a step to the metrics. @returns the evaluation, where there is one at this step and the run was not stopped meanwhile. */
   addStep(report: StepReport): Promise<Evaluation | undefined>
+  /**
+   * Evaluates the last step that is done, if that is missing: the run was stopped meanwhile, or this step has become the last one. What follows an evaluation
+   * is done next, then `recordEvaluation`.
+   */
+  evaluateMissing(): Promise<Evaluation | undefined>
+  /** Adds the evaluation of the last step to its line of the metrics. */
+  recordEvaluation(): void
+  /** Whether the evaluation of the last step is missing. */
+  lacksEvaluation(): boolean
   /** All evaluations so far. */
   readonly evaluations: readonly EvaluatedStep[]
   /** Whether this is the last step: the run has all its steps, or the held-out loss has not fallen for too long. */
@@ -77,11 +87,15 @@ export type WrittenRun = {
   previousSettings?: TrainSettings | undefined
 }
 
-/** @param check what the state of this run must have been saved with. */
+/**
+ * @param check what the state of this run must have been saved with.
+ * @param evaluateStep evaluates the trainer. @throws Interrupted when the run is stopped meanwhile.
+ */
 export function createRunWriter(
   { run, base, settings, previousSettings }: WrittenRun,
   trainer: Trainer,
   check: ResumeCheck,
+  evaluateStep: () => Promise<Evaluation> = () => trainer.evaluate(),
 ): RunWriter {
   const evaluations: EvaluatedStep[] = []
   let savedStep: number | undefined
@@ -90,10 +104,11 @@ export function createRunWriter(
   const isEvaluationDue = (step: number) => isDueAt(evaluationInterval(settings), step, settings.numberOfSteps)
 
   const evaluate = async () => {
-    const evaluation = await trainer.evaluate()
+    const evaluation = await evaluateStep()
     evaluations.push({ step: trainer.step, ...evaluation })
     return evaluation
   }
+  const lacksEvaluation = () => isEvaluationDue(trainer.step) && evaluations.at(-1)?.step !== trainer.step
   const start = async () => {
     truncateMetrics(run, -1) // of an attempt that ended before its first checkpoint
     const evaluation = await evaluate()
@@ -151,10 +166,17 @@ export function createRunWriter(
       return { ...opened, ...(earlierPreviews && { earlierPreviews }) }
     },
     addStep: async (report) => {
-      const evaluation = isEvaluationDue(report.step) ? await evaluate() : undefined
+      const evaluation = isEvaluationDue(report.step) ? await evaluate().catch(ignoreInterruption) : undefined
       appendMetrics(run, { ...metricsOf(report), ...(evaluation && evaluationMetrics(evaluation)) })
       return evaluation
     },
+    evaluateMissing: async () => (lacksEvaluation() ? evaluate() : undefined),
+    recordEvaluation: () => {
+      const evaluation = evaluations.at(-1)
+      const line = readMetrics(run).at(-1)
+      if (evaluation && line) replaceLastMetrics(run, { ...line, ...evaluationMetrics(evaluation) })
+    },
+    lacksEvaluation,
     evaluations,
     isLast,
     isCheckpointDue: (step) => isCheckpointDue(step) || isLast(step),
@@ -172,6 +194,11 @@ export function createRunWriter(
       return run.lora
     },
   }
+}
+
+/** A resumed run repeats an evaluation that was interrupted. */
+function ignoreInterruption(error: unknown): undefined {
+  if (!(error instanceof Interrupted)) throw error
 }
 
 /** Every `interval` steps, and after the last step. */

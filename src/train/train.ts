@@ -1,12 +1,12 @@
 /** From a dataset of pairs to a LoRA: the sequence of a training run, and the functions that other programs call. */
 import { join } from 'node:path'
-import type { PairFeatures } from '../audio/analysis/pair-comparison.ts'
 import { defaultLimits, type Limits } from '../config/limits.ts'
 import { camelCase } from '../config/parameter.ts'
 import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } from '../config/settings.ts'
 import type { Flags } from '../config/values.ts'
 import { createDebugDataset, openClipStore } from '../dataset/clips.ts'
 import { type Dataset, datasetOptionsOf } from '../dataset/dataset.ts'
+import type { ComparedPair } from '../dataset/relations.ts'
 import { openSource, type Source } from '../dataset/source.ts'
 import { type Cache, cacheObstacle, openCache } from '../encode/cache.ts'
 import { requireTextEncoderFor } from '../encode/captions.ts'
@@ -236,11 +236,11 @@ async function prepare(
     await source.close()
   }
   try {
-    const features = new Map<string, PairFeatures>()
+    const compared = new Map<string, ComparedPair>()
     const onDataset = (dataset: Dataset) => reporter.emit({ type: 'dataset', dataset })
-    const stores = { clips, features, onDataset }
+    const stores = { clips, compared, onDataset }
     const dataset = await inspectForTraining(source, settings, stores, reporter)
-    split = await splitData({ dataset, clips, features }, settings, resumed?.heldOut, { limits, reporter })
+    split = await splitData({ dataset, clips, compared }, settings, resumed?.heldOut, { limits, reporter })
     base = openBase(settings)
     reporter.info(describeBase(base))
     const onCut = (reference: string) =>
@@ -259,7 +259,8 @@ async function prepare(
     backend = await leaseBackend(settings.backend, reporter)
     const folder = out ?? defaultFolder(dataset)
     const cached = cacheObstacle() === undefined ? { clips: 2 * clipsOf(split), texts: texts.size } : noneCached
-    const size = { ...settings, ...cached, unknownTexts, previews: validation.length }
+    const temporary = clips.bytes() + (settings.holdoutData === undefined ? 0 : split.heldOut.clips.bytes())
+    const size = { ...settings, ...cached, unknownTexts, previews: validation.length, temporary }
     const recompute = await checkResources(base, size, folder, reporter)
     return { source, dataset, base, backend: backend.name, cache, split, validation, prompts, recompute, folder, close }
   } catch (error) {

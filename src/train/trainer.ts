@@ -19,7 +19,7 @@ import {
   type OptimizerState,
   startOptimizer,
 } from './optimizer.ts'
-import { drawSample, evaluationSamples, type Sample, samplesForStep } from './sampling.ts'
+import { drawSample, evaluationSamples, evaluationSigmas, type Sample, samplesForStep } from './sampling.ts'
 import { createStep, NonFiniteLoss } from './step.ts'
 
 export type TrainerSettings = {
@@ -65,8 +65,13 @@ export type Trainer = {
   readonly average: LoraAverage | undefined
   /** How many steps are done. */
   step: number
-  /** The mean losses over the same pairs, sigmas and noise each time. Other work of the process, such as handling signals, goes on meanwhile. */
-  evaluate(): Promise<Evaluation>
+  /** How many losses an evaluation computes. */
+  readonly evaluatedLosses: number
+  /**
+   * The mean losses over the same pairs, sigmas and noise each time. Other work of the process, such as handling signals, goes on meanwhile.
+   * @param onProgress called after each loss with how many there are. When it throws, so does the evaluation.
+   */
+  evaluate(onProgress?: (done: number) => void): Promise<Evaluation>
   run(listeners: TrainerListeners): Promise<void>
   /** Frees what the trainer made. The model and its LoRA stay. */
   dispose(): void
@@ -138,28 +143,33 @@ export function createTrainer(
     return suspects.map(({ sigma, pair }) => ({ sigma, pair: pairAt(pair).name }))
   }
 
-  const meanLoss = async (examples: readonly (() => Example)[]) => {
+  const meanLoss = async (examples: readonly (() => Example)[], onLoss: () => void) => {
     const losses: number[] = []
     for (const create of examples) {
       const example = create()
       losses.push(evalLoss(example))
       tf.dispose(example)
       await setImmediate()
+      onLoss()
     }
     return mean(losses)
   }
-  const lossOver = (list: readonly EncodedPair[]) => {
+  const lossOver = (list: readonly EncodedPair[], onLoss: () => void) => {
     const at = (index: number) => list[index] as EncodedPair
     const samples = evaluationSamples(list.length, (index) => at(index).target.shape)
-    return meanLoss(samples.map((sample) => () => exampleOf(at(sample.pair), sample)))
+    return meanLoss(
+      samples.map((sample) => () => exampleOf(at(sample.pair), sample)),
+      onLoss,
+    )
   }
-  const evaluateLosses = async (): Promise<Evaluation> => {
-    if (heldOut.length > 0) return { fixedLoss: await lossOver(evaluatedPairs), heldOutLoss: await lossOver(heldOut) }
+  const evaluateLosses = async (onLoss: () => void): Promise<Evaluation> => {
+    if (heldOut.length > 0)
+      return { fixedLoss: await lossOver(evaluatedPairs, onLoss), heldOutLoss: await lossOver(heldOut, onLoss) }
     const examples = Array.from({ length: fixedSamples }, (_, i) => () => {
       const pair = i % pairs.length
       return toExample(drawSample(pair, seed, ['fixed', i], shapeOf(pair)))
     })
-    return { fixedLoss: await meanLoss(examples) }
+    return { fixedLoss: await meanLoss(examples, onLoss) }
   }
 
   const trainer: Trainer = {
@@ -169,12 +179,17 @@ export function createTrainer(
     optimizer,
     step: 0,
     average,
-    evaluate: async () => {
-      const ofLora = await evaluateLosses()
+    evaluatedLosses:
+      (heldOut.length > 0 ? (evaluatedPairs.length + heldOut.length) * evaluationSigmas.length : fixedSamples) *
+      (average ? 2 : 1),
+    evaluate: async (onProgress) => {
+      let done = 0
+      const onLoss = () => onProgress?.(++done)
+      const ofLora = await evaluateLosses(onLoss)
       if (!average) return ofLora
       average.exchange()
       try {
-        const { fixedLoss, heldOutLoss } = await evaluateLosses()
+        const { fixedLoss, heldOutLoss } = await evaluateLosses(onLoss)
         return { ...ofLora, emaFixedLoss: fixedLoss, ...(heldOutLoss !== undefined && { emaHeldOutLoss: heldOutLoss }) }
       } finally {
         average.exchange()

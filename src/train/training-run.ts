@@ -9,7 +9,15 @@ import { isDiskFull } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { createMovingAverage } from '../platform/statistics.ts'
 import { countText, listText, shellQuote } from '../platform/text.ts'
-import { type BestLora, bestLora, describeBest, type EvaluatedStep, hasAverage, hasEndedEarly } from './evaluation.ts'
+import {
+  type BestLora,
+  bestLora,
+  describeBest,
+  type EvaluatedStep,
+  type Evaluation,
+  hasAverage,
+  hasEndedEarly,
+} from './evaluation.ts'
 import { type DoneEvent, lossSmoothing, type TrainEvent } from './events.ts'
 import { learningVerdict } from './learning.ts'
 import type { PreviewRenderer } from './previews.ts'
@@ -41,12 +49,17 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
   const trainerSettings = trainerSettingsOf(settings)
   const trainer = createTrainer(model, pairs, trainerSettings, heldOut, training.drawClip)
   const check = resumeCheckOf(base.fingerprint, pairs, trainerSettings, heldOut)
-  const writer = createRunWriter(training, trainer, check)
+  const writer = createRunWriter(training, trainer, check, () => evaluateWithProgress(trainer, heldOut, reporter))
   const arePreviewsDue = (step: number) => isDueAt(settings.previewInterval, step, steps) || writer.isLast(step)
 
   const saveCheckpoint = async () => {
     const loraPath = writer.saveCheckpoint()
     await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
+  }
+  const emitEvaluation = async (evaluation: Evaluation) => {
+    const best = bestLora(writer.evaluations)
+    const isBest = best && { isBest: best.step === trainer.step }
+    await reporter.emit({ type: 'evaluation', step: trainer.step, ...evaluation, ...isBest })
   }
   try {
     const { evaluation, losses, earlierPreviews } = await writer.open()
@@ -57,7 +70,12 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
     if (!writer.isLast(trainer.step)) previews.discardBest()
     if (trainer.step > 0) {
       reporter.info(`Resuming after step ${trainer.step}`)
-      if (writer.isLast(trainer.step)) await saveCheckpoint() // fewer steps than before were asked for, or it was stopped just here
+      const evaluation = await writer.evaluateMissing()
+      if (evaluation) await emitEvaluation(evaluation)
+      // without an evaluation: fewer steps than before were asked for, or it was stopped just here
+      if (evaluation ? writer.isCheckpointDue(trainer.step) : writer.isLast(trainer.step)) await saveCheckpoint()
+      if (evaluation) writer.recordEvaluation()
+      writer.saveIfBest()
       if (earlierPreviews)
         reporter.info(
           `${listText(earlierPreviews.changed, 6)} changed: earlier previews are in ${earlierPreviews.folder}`,
@@ -81,18 +99,15 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       const heldOutLosses = heldOutLossesOf(writer.evaluations.at(-1))
       stage.update(step, { loss: smoothedLoss, ...heldOutLosses, secondsPerStep: seconds, memoryBytes })
       await reporter.emit({ type: 'step', ...report, steps, smoothedLoss, memoryBytes })
-      const best = bestLora(writer.evaluations)
-      if (evaluation) {
-        const isBest = best && { isBest: best.step === step }
-        await reporter.emit({ type: 'evaluation', step, ...evaluation, ...isBest })
-      }
+      if (evaluation) await emitEvaluation(evaluation)
+      if (writer.lacksEvaluation()) return // the run was stopped meanwhile: the resumed run does the rest of this step
       if (writer.isCheckpointDue(step)) await saveCheckpoint()
       writer.saveIfBest()
       if (arePreviewsDue(step)) await tryPreviews(() => previews.renderAt(step), step, reporter)
     }
     const isStopped = () => reporter.signal.aborted
     await trainer.run({ onStep, shouldStop: () => isStopped() || writer.isLast(trainer.step) })
-    const isComplete = writer.isLast(trainer.step)
+    const isComplete = writer.isLast(trainer.step) && !writer.lacksEvaluation()
     if (trainer.step > 0 && !isComplete) {
       const loraPath = writer.saveStopped()
       await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
@@ -115,6 +130,23 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
   } finally {
     trainer.dispose()
   }
+}
+
+/** With held-out pairs an evaluation can take minutes: it is a stage, and stops with the run. */
+async function evaluateWithProgress(
+  trainer: Trainer,
+  heldOut: readonly EncodedPair[],
+  reporter: Reporter<TrainEvent>,
+): Promise<Evaluation> {
+  if (heldOut.length === 0) return trainer.evaluate()
+  const stage = reporter.stage(`Evaluation at step ${trainer.step}`, trainer.evaluatedLosses, 'losses')
+  const evaluation = await trainer.evaluate((done) => {
+    stage.update(done)
+    reporter.throwIfAborted()
+  })
+  const { fixedLoss, heldOutLoss = Number.NaN } = evaluation
+  stage.finish(`loss ${fixedLoss.toFixed(4)}, held-out ${heldOutLoss.toFixed(4)}`)
+  return evaluation
 }
 
 export const trainerSettingsOf = (settings: TrainSettings): TrainerSettings => ({
@@ -155,7 +187,7 @@ function reportOutcome(
   const verdict = learningVerdict(evaluations, { endedEarly })
   reporter.info(verdict.sentence)
   if (!best) return { verdict }
-  reporter.info(`The LoRA to use: ${run.best}, ${describeBest(best)}`)
+  reporter.info(`The LoRA to use: ${run.best}, ${describeBest(best, evaluations)}`)
   return { verdict, best: { ...best, path: run.best } }
 }
 

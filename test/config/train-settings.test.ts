@@ -397,7 +397,7 @@ describe('held-out pairs', () => {
     expect(byJob({ holdout: value }).settings.holdout).toBe(value)
   })
 
-  it.each(['1.5', '-1', '100%', '120%', '%', 'some', ''])('are refused as %j', (text) => {
+  it.each(['1.0', '1.5', '-1', '100%', '120%', '%', 'some', ''])('are refused as %j', (text) => {
     const message = `holdout must be a whole number, or a share below 1 such as 0.1 or 10%, not ${JSON.stringify(text)}`
     expect(refusal(() => byFlags({ holdout: text })).message.replaceAll('"', '')).toBe(message.replaceAll('"', ''))
   })
@@ -415,6 +415,9 @@ describe('held-out pairs', () => {
   it('are needed for patience', () => {
     expect(refusal(() => byFlags({ patience: '2' })).message).toBe('--patience is 2, but no pairs are held out')
     expect(byFlags({ patience: '2', holdoutData: 'tests.zip' }).patience).toBe(2)
+    expect(refusal(() => byFlags({ patience: '2', holdout: '3', evalInterval: '0' })).message).toBe(
+      '--patience is 2, but --eval-interval 0 evaluates only at the end',
+    )
   })
 
   it('of a data set beside the job file are found there, and encode-captions reads their captions', () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { comparePair } from '../../src/audio/analysis/pair-comparison.ts'
 import type { Waveform } from '../../src/audio/waveform.ts'
+import { findCopies, type PairCopies } from '../../src/dataset/relations.ts'
 import { chooseHeldOut, copiesOfTraining, groupsOf } from '../../src/dataset/split.ts'
+import { fingerprintOf } from '../audio/analysis/fingerprints.ts'
 import { performance, radio } from '../audio/analysis/sounds.ts'
 
 type Sounds = [Waveform, Waveform, Waveform, Waveform]
@@ -11,14 +12,30 @@ const single = Array.from({ length: 10 }, (_, i) => [`pair-${i}`])
 /** One recording is in three pairs. */
 const withCopies = [['pair-0', 'copy-1', 'copy-2'], ...single.slice(1, 8)]
 
-it('groups have the pairs that share a recording on any side, also through others, and every pair is in one', () => {
+it('groups have the pairs that share a recording on any side, also through others, and every pair is in one', async () => {
   const [a, b, c, d] = [1, 2, 3, 4].map((recording) => performance(recording, { seconds: 2 })) as Sounds
-  const compared = [comparePair(a, radio(a, 1)), comparePair(c, d), comparePair(b, c), comparePair(a, b)]
-  const pairs = compared.map(({ features }, i) => ({ name: `pair-${i}`, features }))
-  expect(groupsOf(pairs.slice(0, 3))).toEqual([['pair-0'], ['pair-1', 'pair-2']]) // c is a reference and a target
-  expect(groupsOf(pairs)).toEqual([['pair-0', 'pair-1', 'pair-2', 'pair-3']])
-  expect(copiesOfTraining(pairs.slice(0, 2), pairs.slice(2))).toEqual(['pair-2', 'pair-3'])
-  expect(copiesOfTraining(pairs.slice(0, 1), pairs.slice(1, 3))).toEqual([])
+  const sides: [Waveform, Waveform][] = [
+    [a, radio(a, 1)],
+    [c, d],
+    [b, c],
+    [a, b],
+  ]
+  const pairs = sides.map(([reference, target], i) => ({
+    name: `pair-${i}`,
+    features: {
+      transformation: new Float32Array(),
+      reference: fingerprintOf(reference),
+      target: fingerprintOf(target),
+    },
+  }))
+  const grouped = async (list: typeof pairs) => {
+    const copies = await findCopies(list.map(({ features }) => features))
+    return groupsOf(list.map(({ name }, i) => ({ name, copies: copies[i] as PairCopies })))
+  }
+  expect(await grouped(pairs.slice(0, 3))).toEqual([['pair-0'], ['pair-1', 'pair-2']]) // c is a reference and a target
+  expect(await grouped(pairs)).toEqual([['pair-0', 'pair-1', 'pair-2', 'pair-3']])
+  expect(await copiesOfTraining(pairs.slice(0, 2), pairs.slice(2))).toEqual(['pair-2', 'pair-3'])
+  expect(await copiesOfTraining(pairs.slice(0, 1), pairs.slice(1, 3))).toEqual([])
 })
 
 describe('the held-out pairs', () => {
@@ -26,6 +43,8 @@ describe('the held-out pairs', () => {
     expect(chooseHeldOut(single, 3, 1)).toHaveLength(3)
     expect(chooseHeldOut(single, 0.2, 1)).toHaveLength(2)
     expect(chooseHeldOut(single, 0.01, 1)).toHaveLength(1)
+    expect(chooseHeldOut(single, 0.5, 1)).toHaveLength(5)
+    expect(chooseHeldOut(single.slice(1), 0.5, 1)).toHaveLength(4) // half of nine, rounded down
   })
 
   it('follow from the seed', () => {

@@ -162,7 +162,57 @@ describe('a dataset with --windows all', () => {
 
   it('has no two clips of one name', async () => {
     const folder = folderWith({ x: ['xxx', 'xxx'], 'x (1 of 3)': ['x', 'x'] })
-    await expect(inspected(folder)).rejects.toThrow('a pair and a clip of another pair are both called x (1 of 3)')
+    const message = 'a pair and a clip of another pair are both called x (1 of 3)'
+    await expect(inspected(folder)).rejects.toThrow(message)
+    const errorsWith = async (windows: DatasetOptions['windows']) =>
+      (await inspectSource(await openSource(folder), { ...options, windows })).problems.filter(
+        ({ severity }) => severity === 'error',
+      )
+    expect(await errorsWith('all')).toMatchObject([{ message, hint: 'rename the pair' }])
+    expect(await errorsWith('first')).toEqual([])
+  })
+
+  describe('a pair that is longer than one clip, but not than two', () => {
+    const almostTwo = (pattern: string) => {
+      const { channels } = sound(pattern, 440)
+      return { sampleRate: rate, channels: channels.map((channel) => channel.slice(0, 0.95 * rate)) }
+    }
+    const folder = folderWith({})
+    for (const side of ['start', 'end']) {
+      writeWav(join(folder, `tone_${side}.wav`), almostTwo('xx'))
+      writeWav(join(folder, `late_${side}.wav`), almostTwo('.x'))
+    }
+
+    it('is left out where its only clip is silent', async () => {
+      const { dataset, fitted } = await inspected(folder)
+      expect(dataset.pairs.map(({ name, plan }) => [name, plan.use])).toEqual([
+        ['late', false],
+        ['tone', true],
+      ])
+      expect(fitted.get('tone')).toEqual((await inspected(folder, { windows: 'first' })).fitted.get('tone'))
+    })
+
+    it('gives clips from random places with --windows random', async () => {
+      const clips = await openClipStore()
+      await inspectSource(await openSource(folder), { ...options, windows: 'random' }, { clips })
+      expect(clips.recording('tone')?.reference.sound.samples()).toBe(0.95 * rate)
+      expect(clips.recording('late')).toBeUndefined()
+      await clips.close()
+    })
+  })
+
+  it('counts the bytes in the temporary folder', async () => {
+    const bytes = async (windows: DatasetOptions['windows']) => {
+      const clips = await openClipStore()
+      const folder = folderWith({ long: ['xxx', 'xxx'], short: ['x', 'x'] })
+      await inspectSource(await openSource(folder), { ...options, windows }, { clips })
+      await clips.close()
+      return clips.bytes()
+    }
+    const clip = 2 * 0.5 * rate * 4 // stereo, float32
+    expect(await bytes('first')).toBe(2 * 2 * clip)
+    expect(await bytes('all')).toBe(2 * 4 * clip + 2 * clip) // and the only window of a pair that is one clip
+    expect(await bytes('random')).toBe(2 * (4 + 3) * clip + 2 * clip)
   })
 
   it('leaves out what is silent at the rate of the clips', async () => {

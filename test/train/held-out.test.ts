@@ -161,6 +161,54 @@ describe('a run with held-out pairs', () => {
     expect(leftoverFiles(join(folder, 'crashed'))).toEqual([])
   })
 
+  it('stops while it evaluates, shows how far it is, and gives the same bytes when it is resumed each time', async () => {
+    for (const step of [0, 4, 6, 8]) {
+      const stop = new AbortController()
+      const positions: number[] = []
+      const onEvaluation = (event: TrainEvent) => {
+        if (event.type !== 'stage' || event.stage !== `Evaluation at step ${step}`) return
+        positions.push(event.position)
+        expect(event).toMatchObject({ total: 2 * 2 * 4 * 2, unit: 'losses' }) // pairs, lists, noise levels, with the average
+        if (event.position === 3) stop.abort()
+      }
+      const isNew = step === 0
+      const work = (run: TrainRunOptions) =>
+        isNew ? train({ ...options, out: 'interrupted' }, run) : resumeTraining('interrupted', {}, run)
+      const { events, error } = await eventsOf(work, onEvaluation, stop.signal)
+      expect(error, `step ${step}`).toMatchObject({ name: 'Interrupted' })
+      expect(positions).toEqual([0, 1, 2, 3])
+      expect(savedStep(join(folder, 'interrupted', 'state.safetensors'))).toBe(step)
+      expect(ofType(events, 'evaluation').map((event) => event.step)).not.toContain(step)
+    }
+    expect((await resumed('interrupted')).error).toBeUndefined()
+    expect(comparableContent(join(folder, 'interrupted'))).toEqual(comparableContent(join(folder, 'whole')))
+  })
+
+  it('evaluates the step that becomes the last one when it is resumed', async () => {
+    const constant = { learningRateSchedule: 'constant', holdoutPreviews: 0 } as const
+    await trained({ ...constant, numberOfSteps: 5, out: 'five' })
+    const stop = new AbortController()
+    const onStep = (event: TrainEvent) => {
+      if (event.type === 'step' && event.step === 5) stop.abort()
+    }
+    await eventsOf((run) => train({ ...options, ...constant, out: 'stopped-at-five' }, run), onStep, stop.signal)
+    const { events, error } = await resumed('stopped-at-five', { numberOfSteps: 5 })
+    expect(error).toBeUndefined()
+    expect(ofType(events, 'evaluation').map(({ step }) => step)).toEqual([5])
+    expect(comparableContent(join(folder, 'stopped-at-five'))).toEqual(comparableContent(join(folder, 'five')))
+  })
+
+  it('says nothing about too few pairs when it is resumed with other data', async () => {
+    await trained({ holdoutPreviews: 0, numberOfSteps: 2, out: 'renamed' })
+    mkdirSync(join(folder, 'ten'))
+    for (const name of names)
+      for (const side of ['start', 'end'])
+        copyFileSync(join(folder, 'nine', `${name}_${side}.wav`), join(folder, 'ten', `new-${name}_${side}.wav`))
+    const { events, error } = await resumed('renamed', { data: 'ten', numberOfSteps: 3 })
+    expect(messages(events).filter((message) => message.includes('held out'))).toEqual([])
+    expect(error).toMatchObject({ message: expect.stringMatching(/the held-out pair .* is gone/) })
+  })
+
   it('writes the best LoRA again where it was killed between the state and the best LoRA', async () => {
     cpSync(join(folder, 'whole'), join(folder, 'killed'), { recursive: true })
     const stop = new AbortController()

@@ -212,3 +212,25 @@ it('the demo, trained ten times as long with four held-out pairs, overfits', () 
   expect(learningVerdict(points.slice(0, 3)).word).toBe('unknown') // after 100 steps, as long as the demo trains
   expect(learningVerdict(points.filter(({ step }) => step % 250 === 0)).word).toBe('overfitting')
 })
+
+describe('a run that ends worse than the base', () => {
+  const verdictOf = (heldOut: readonly number[], training: readonly number[]) =>
+    learningVerdict(heldOut.map((heldOutLoss, i) => ({ step: 8 * i, heldOutLoss, fixedLoss: training[i] as number })))
+
+  it.each<[what: string, heldOut: number[], training: number[]]>([
+    ['that fell before', [0.2912, 0.2882, 0.2706, 0.2822, 0.3181, 0.3057], [0.2961, 0.29, 0.285, 0.275, 0.265, 0.2583]],
+    [
+      'that rose from the beginning',
+      [0.2912, 0.3187, 0.3468, 0.333, 0.3627, 0.3257],
+      [0.2961, 0.3, 0.315, 0.31, 0.295, 0.2873],
+    ],
+    ['in three evaluations', [0.38, 0.404, 0.404], [0.3804, 0.39, 0.395]],
+  ])('is not told to use a higher learning rate: one %s', (_, heldOut, training) => {
+    expect(verdictOf(heldOut, training).sentence).not.toContain('higher learning rate')
+  })
+
+  it('has not overfitted if the training loss has risen as well', () => {
+    const { word, sentence } = verdictOf([0.92, 0.96, 0.98], [0.9256, 0.928, 0.9309])
+    expect([word, sentence]).toEqual(['unstable', expect.stringContaining('Worse than without the LoRA')])
+  })
+})

@@ -2,6 +2,7 @@
 import type { OnSamples, SampleFormat } from '../decode.ts'
 import { concatenateWaveforms, deinterleave, firstSamples, sampleCount, toStereo, type Waveform } from '../waveform.ts'
 import { type ChannelMeasurements, type ChannelMeter, createChannelMeter } from './channels.ts'
+import { createFingerprinter, type Fingerprint } from './fingerprint.ts'
 import { createLoudnessMeter, type LoudnessMeter } from './loudness.ts'
 
 /** `loudness` is in LUFS; `null` for silence. */
@@ -14,16 +15,23 @@ export type SideMeter = {
   read(): SoundMeasurements
   /** Stereo, at the file's own rate. @throws Error when nothing was added. */
   head(): Waveform
+  /** To be called once. */
+  fingerprint(): Fingerprint
 }
 
 /**
  * A meter for one side of a pair.
  * @param headSeconds how much of the beginning to keep.
- * @param isLossy whether the samples went through a lossy codec, see `isLossy`.
+ * @param options.fingerprintSeconds how much of it the fingerprint describes.
+ * @param options.isLossy whether the samples went through a lossy codec, see `isLossy`.
  */
-export function createSideMeter(headSeconds: number, isLossy = false): SideMeter {
+export function createSideMeter(
+  headSeconds: number,
+  { fingerprintSeconds = headSeconds, isLossy = false }: { fingerprintSeconds?: number; isLossy?: boolean } = {},
+): SideMeter {
   let meters: { loudness: LoudnessMeter; defects: DefectMeter; channels: ChannelMeter } | undefined
   const head = createHeadRecorder(headSeconds)
+  const fingerprinter = createFingerprinter(fingerprintSeconds)
   return {
     add: (block, format) => {
       meters ??= {
@@ -33,6 +41,7 @@ export function createSideMeter(headSeconds: number, isLossy = false): SideMeter
       }
       for (const meter of Object.values(meters)) meter.add(block)
       head.add(block, format)
+      fingerprinter.add(block, format)
     },
     read: () => {
       if (!meters) throw new Error('nothing was measured')
@@ -40,6 +49,7 @@ export function createSideMeter(headSeconds: number, isLossy = false): SideMeter
       return { ...meters.defects.read(), channelsCancel, silentChannels, loudness: meters.loudness.integrated() }
     },
     head: head.waveform,
+    fingerprint: fingerprinter.read,
   }
 }
 

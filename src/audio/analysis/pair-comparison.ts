@@ -3,7 +3,6 @@ import { mean } from '../../platform/statistics.ts'
 import type { Waveform } from '../waveform.ts'
 import { type Alignment, align } from './alignment.ts'
 import { channelOf, mixToMono } from './channels.ts'
-import { type Fingerprint, fingerprintOf } from './duplicates.ts'
 import {
   alignSpectrograms,
   bandGroupStatistics,
@@ -17,28 +16,20 @@ export type PairComparison = Alignment & {
   distance: number | null
 }
 
-/** The features by which a pair is compared with the other pairs of its dataset. */
-export type PairFeatures = { transformation: Transformation; reference: Fingerprint; target: Fingerprint }
-
+/** How the sides of a pair compare, and what the target changes, by which pairs are compared with each other. */
 export function comparePair(
   reference: Waveform,
   target: Waveform,
-): { comparison: PairComparison; features: PairFeatures } {
+): { comparison: PairComparison; transformation: Transformation } {
   const [referenceMix, targetMix] = [mixToMono(reference), mixToMono(target)]
   const [referenceMono, targetMono] = [referenceMix.mono, targetMix.mono]
   const channelPairs = referenceMix.channelsCancel || targetMix.channelsCancel ? pairChannels(reference, target) : []
   const { sounds, alignment } = alignBest([[referenceMono, targetMono], ...channelPairs])
   const [referenceSpectrogram, targetSpectrogram] = [spectrogramOf(sounds[0]), spectrogramOf(sounds[1])]
   const aligned = alignSpectrograms(referenceSpectrogram, targetSpectrogram, alignment.lagSeconds ?? 0)
-  const fingerprint = (mono: Waveform, spectrogram: Spectrogram) =>
-    fingerprintOf(sounds.includes(mono) ? spectrogram : spectrogramOf(mono)) // the same, whatever the other side is
   return {
     comparison: { ...alignment, distance: logMelDistance(...aligned) },
-    features: {
-      transformation: transformationOf(...aligned),
-      reference: fingerprint(referenceMono, referenceSpectrogram),
-      target: fingerprint(targetMono, targetSpectrogram),
-    },
+    transformation: transformationOf(...aligned),
   }
 }
 

@@ -1,4 +1,5 @@
 /** The events of the library as text on the terminal, or as JSON lines. */
+import { tmpdir } from 'node:os'
 import type { ApplyEvent, RecordingEvent } from '../../apply/apply.ts'
 import { durationOf, type Waveform } from '../../audio/waveform.ts'
 import { sizeText } from '../../platform/text.ts'
@@ -41,17 +42,18 @@ function printRecording({ status, input, output, message = '', hint }: Recording
 
 /** Two lines at the start of a run. */
 export function requirementLines(
-  { weights, trained, step, captions, memory, run, cache }: RunRequirements,
+  { weights, trained, step, captions, memory, run, cache, temporary }: RunRequirements,
   { place, freeMemory, runDisk, cacheDisk }: MachineResources,
 ): string[] {
   const parts = [
     ...(captions > 0 ? [`encoding captions ${sizeText(captions)}, then`] : []),
     `weights ${sizeText(weights)}, LoRA and optimizer ${sizeText(trained)}, a step ${sizeText(step)}`,
   ]
+  const temporaryFiles = temporary > 0 ? `; ${sizeText(temporary)} of temporary files in ${tmpdir()}` : ''
   const kind = place === 'the graphics card' ? 'Graphics memory' : 'Memory'
   return [
     `${kind}: about ${sizeText(memory)} of ${sizeText(freeMemory)} (${parts.join(' ')})`,
-    `Disk: about ${sizeText(run)} for the run, ${sizeText(cache)} for the cache, of ${sizeText(Math.min(runDisk, cacheDisk))}`,
+    `Disk: about ${sizeText(run)} for the run, ${sizeText(cache)} for the cache, of ${sizeText(Math.min(runDisk, cacheDisk))}${temporaryFiles}`,
   ]
 }
 

@@ -13,6 +13,7 @@ import { type DatasetOptions, shortestBucket } from '../fit-plan.ts'
 import type { DatasetPair, DatasetSide, InspectedPair } from '../pair-inspection.ts'
 import { type SideName, sideNames } from '../pair-selection.ts'
 import type { Finding } from '../problem.ts'
+import { createComparisonStage } from '../relations.ts'
 import { isAudible } from '../silence.ts'
 import type { Source } from '../source.ts'
 import { levelGains } from './gains.ts'
@@ -125,13 +126,16 @@ export async function planFix(source: Source, settings: FixSettings, reporter: R
 
 async function inspectAll(source: Source, pairs: readonly Pair[], options: DatasetOptions, reporter: Reporter) {
   const stage = reporter.stage('Measuring', pairs.length, 'pairs')
+  const comparison = createComparisonStage(reporter)
   const { inspected, notRead } = await inspectPairs(source, pairs, options, {
     analyzeSound: true,
+    onComparison: comparison.onProgress,
     onProgress: ({ done }) => {
       stage.update(done)
       reporter.throwIfAborted()
     },
   })
+  comparison.finish()
   stage.finish(countText(inspected.length, 'pair'))
   const [first] = notRead
   if (first) throw new UserError(`${source.location}: ${first.message}`, { hint: first.hint })

@@ -4,7 +4,7 @@ import { interleave, type Waveform } from '../../../src/audio/waveform.ts'
 import { tone } from '../signals.ts'
 
 function measure(waveform: Waveform, { headSeconds = 10, blockFrames = 777, isLossy = false } = {}) {
-  const meter = createSideMeter(headSeconds, isLossy)
+  const meter = createSideMeter(headSeconds, { isLossy })
   const format = { sampleRate: waveform.sampleRate, channelCount: waveform.channels.length }
   const samples = interleave(waveform)
   const step = blockFrames * format.channelCount

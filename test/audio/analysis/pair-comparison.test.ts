@@ -1,8 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type Fingerprint, findDuplicates, fingerprintOf } from '../../../src/audio/analysis/duplicates.ts'
 import { comparePair, consistencyOf } from '../../../src/audio/analysis/pair-comparison.ts'
-import { spectrogramOf } from '../../../src/audio/analysis/spectrogram.ts'
-import { concatenateWaveforms, type Waveform } from '../../../src/audio/waveform.ts'
+import type { Waveform } from '../../../src/audio/waveform.ts'
 import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 
 const compare = (reference: Waveform, target: Waveform) => comparePair(reference, target)
@@ -48,17 +46,6 @@ describe('the comparison of a pair', () => {
         lagSeconds: expect.closeTo(0, 3),
       })
     })
-
-    test('finds duplicates', () => {
-      const fingerprints = [1, 2, 1].map((seed) => compare(wide(performance(seed)), performance(9)).features.reference)
-      expect(findDuplicates(fingerprints)).toEqual([[0, 2]])
-      const ordinary = compare(performance(1), performance(9)).features.reference
-      expect(findDuplicates([ordinary, ...fingerprints])).toEqual([
-        [0, 1],
-        [0, 3],
-        [1, 3],
-      ])
-    })
   })
 
   test('returns no distance for silence', () => {
@@ -72,50 +59,9 @@ describe('the comparison of a pair', () => {
   })
 })
 
-describe('duplicate detection', () => {
-  const fingerprint = (sound: Waveform): Fingerprint => compare(sound, sound).features.reference
-  const originals = Array.from({ length: 6 }, (_, seed) => fingerprint(performance(seed)))
-
-  test('finds copies that are quieter, delayed, resampled or cut', () => {
-    const copies = [
-      louder(performance(0), 0.1),
-      delayed(performance(1), 0.4),
-      performance(2, { sampleRate: 44_100 }),
-      performance(3, { seconds: 2.4 }),
-    ].map(fingerprint)
-    expect(findDuplicates([...originals, ...copies])).toEqual([
-      [0, 6],
-      [1, 7],
-      [2, 8],
-      [3, 9],
-    ])
-  })
-
-  test('does not report different performances, steady noise or performances with the same effect', () => {
-    const steady = [1, 2, 3].map((seed) => fingerprint(noise(seed)))
-    const radios = Array.from({ length: 6 }, (_, seed) => fingerprint(radio(performance(seed + 50))))
-    expect(findDuplicates([...originals, ...steady, ...radios])).toEqual([])
-  })
-})
-
-describe('a fingerprint', () => {
-  const fingerprint = (...parts: number[]) =>
-    fingerprintOf(spectrogramOf(concatenateWaveforms(parts.map((seed) => performance(seed)))))
-
-  test('covers the first 15 seconds, 20 times a second', () => {
-    expect([fingerprint(1, 2).frames, fingerprint(1, 2, 3, 4, 5, 6).frames]).toEqual([120, 300])
-  })
-
-  test('distinguishes recordings that differ within the first 15 seconds, but not after them', () => {
-    const recording = fingerprint(1, 2, 3, 4, 5)
-    expect(findDuplicates([recording, fingerprint(1, 2, 3, 4, 9)])).toEqual([])
-    expect(findDuplicates([recording, fingerprint(1, 2, 3, 4, 5, 9)])).toEqual([[0, 1]])
-  })
-})
-
 describe('the consistency of the transformations', () => {
   const features = (change: (sound: Waveform) => Waveform, seed: number) =>
-    compare(performance(seed), change(performance(seed))).features.transformation
+    compare(performance(seed), change(performance(seed))).transformation
   const seeds = [1, 2, 3, 4, 5, 6]
   const radios = seeds.map((seed) => features(radio, seed))
 
@@ -126,7 +72,7 @@ describe('the consistency of the transformations', () => {
   })
 
   test('gives a negative similarity for a pair with swapped sides', () => {
-    const swapped = compare(radio(performance(9)), performance(9)).features.transformation
+    const swapped = compare(radio(performance(9)), performance(9)).transformation
     expect(consistencyOf([...radios, swapped])?.similarities.at(-1)).toBeLessThan(-0.5)
   })
 

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { createEventPrinter, requirementLines } from '../../../src/cli/terminal/event-printer.ts'
 import type { Terminal } from '../../../src/cli/terminal/terminal.ts'
@@ -24,7 +25,7 @@ function print(...events: TrainEvent[]): string[] {
 
 const requirements = {
   ...{ weights: 3e6, trained: 9e5, step: 9e7, captions: 0, memory: 344e6 },
-  ...{ run: 2.9e6, cache: 5.6e6 },
+  ...{ run: 2.9e6, cache: 5.6e6, temporary: 0 },
 }
 const resources: MachineResources = {
   ...{ place: 'this machine', memory: 64e9, freeMemory: 32e9, runDisk: 1e12, cacheDisk: 5e11 },
@@ -86,6 +87,10 @@ describe('the terminal shows', () => {
       'Memory: about 344 MB of 32.00 GB (weights 3.0 MB, LoRA and optimizer 900 kB, a step 90 MB)',
       'Disk: about 2.9 MB for the run, 5.6 MB for the cache, of 500.00 GB',
     ])
+    const [, disk] = requirementLines({ ...requirements, temporary: 1.2e9 }, resources)
+    expect(disk).toBe(
+      `Disk: about 2.9 MB for the run, 5.6 MB for the cache, of 500.00 GB; 1.20 GB of temporary files in ${tmpdir()}`,
+    )
   })
 
   it('the memory for captions still to be encoded, and graphics memory when training on a graphics card', () => {
