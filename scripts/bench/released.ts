@@ -40,6 +40,9 @@ export const releasedConfig: ModelConfig = {
     connector_positional_embedding_max_pos: [4096],
     connector_num_learnable_registers: 128,
     connector_norm_output: true,
+    audio_ff_bias: true,
+    connector_ff_bias: true,
+    use_prompt_adaln_single: true,
   },
   audio_vae: {
     model: {

@@ -16,10 +16,11 @@ export function addDoctor(program: Command) {
     .summary('check what this machine has for training, and what is missing')
     .description('Shows what the model runs on here and how fast, and what is missing. It changes nothing.')
     .addOption(
-      new Option('--model <file>', 'examine this LTX-2.3 checkpoint (default: the small bundled base)').argParser(
+      new Option('--model <path>', 'examine this base, files or a folder (default: the small bundled one)').argParser(
         (path, before?: string) => (before === undefined ? path : `${before},${path}`),
       ),
     )
+    .option('--text-encoder <path>', 'examine this text encoder, too')
     .addOption(
       new Option('--backend <name>', 'what the model runs on')
         .choices(['auto', 'tensorflow', 'wasm', 'cpu'])

@@ -34,7 +34,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 /** @param jsonProgress then Commander's messages about wrong flags are not printed: they are not JSON. */
 function createProgram(jsonProgress: boolean): Command {
   const program = new Command('ltx-a2a')
-    .description('Train audio-to-audio LoRAs for LTX-2.3 from pairs of recordings, and listen to them.')
+    .description('Train audio-to-audio LoRAs for LTX-2.3 and LTX-2.5 from pairs of recordings, and listen to them.')
     .version(toolVersion)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => (jsonProgress ? undefined : write(text)) })

@@ -98,7 +98,9 @@ export const estimateText = ({
     `Time: ${roughText(secondsPerStep)} s a step, ${durationText(trainingSeconds)} for ${countText(steps, 'step')}`,
     ...(previews > 0 ? [`Previews: about ${durationText(previewSeconds)} for ${previews} of them`] : []),
     ...(evaluationSeconds > 0 ? [`Evaluations on held-out pairs: about ${durationText(evaluationSeconds)}`] : []),
-    `In all: about ${durationText(trainingSeconds + previewSeconds + evaluationSeconds)}`,
+    ...(previewSeconds + evaluationSeconds > 0
+      ? [`In all: about ${durationText(trainingSeconds + previewSeconds + evaluationSeconds)}`]
+      : []),
     `Memory at its peak so far: ${sizeText(peakMemoryBytes)}`,
   ].join('\n')
 
@@ -113,6 +115,6 @@ export function summary({ folder, steps, seconds }: TrainResult): string {
     existsSync(path),
   )
   const dollars = (steps * hostedPrice.dollarsPerStep).toFixed(2)
-  const price = ` fal.ai's hosted trainer charges $${dollars} for as many steps (${hostedPrice.asOf}).`
+  const price = ` fal.ai's hosted trainer of LTX-2.3 charges $${dollars} for as many steps (${hostedPrice.asOf}).`
   return `Done in ${durationText(seconds)}: ${files.join(', ')}.${steps < hostedMinimumSteps ? '' : price}`
 }

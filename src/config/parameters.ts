@@ -87,14 +87,14 @@ const machineParameters = {
     ...paths('<file>'),
     extension,
     defaultText: 'the small bundled base',
-    help: 'LTX-2.3 checkpoint, a file or folder; several with commas between, or repeated',
+    help: 'checkpoint of LTX-2.3 or LTX-2.5: file or folder; several with commas between, or repeated',
   },
   text_encoder: {
     ...machine,
-    ...path('<folder>'),
+    ...path('<path>'),
     extension,
-    defaultText: 'the bundled one',
-    help: 'the Gemma-3 text encoder of the model',
+    defaultText: 'the one in the folder of the model',
+    help: 'the text encoder: the folder of Gemma 3, or the packed file of LTX-2.5',
   },
   text_embeddings: {
     ...machine,

@@ -156,7 +156,9 @@ export function hostedRefusal(table: Parameters, values: Readonly<Record<string,
       ? [`${name} is ${shownValue(values[name])} (there: ${hosted.range})`]
       : [],
   )
-  return refused.length > 0 ? `fal.ai's hosted trainer would not accept this job: ${refused.join(', ')}` : undefined
+  return refused.length > 0
+    ? `fal.ai's hosted trainer of LTX-2.3 would not accept this job: ${refused.join(', ')}`
+    : undefined
 }
 
 /** The help of the two flags. */

@@ -15,7 +15,8 @@ import type { HostMatrix } from '../engine/device-tensors.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { encodeSafetensors, openSafetensors, type StoredTensor } from '../formats/safetensors.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
-import { textEncoderFingerprint } from '../model/text/gemma-folder.ts'
+import type { Release } from '../model/release.ts'
+import { openTextEncoder } from '../model/text/text-encoder.ts'
 import { encodeCaptions } from '../model/text/text-model.ts'
 import { UserError } from '../platform/errors.ts'
 import type { OutputFile } from '../platform/output-file.ts'
@@ -34,11 +35,10 @@ export async function encodeTexts(
 ): Promise<Map<string, HostMatrix>> {
   const { contexts, missing, keyOf } = findContexts(base, texts, cache)
   if (missing.length === 0) return contexts
-  const textEncoder = textEncoderFolder(base, missing)
+  const textEncoder = textEncoderPath(base, missing)
   const { audio_connector_num_attention_heads: heads, audio_connector_attention_head_dim: headDim } =
     base.config.transformer
   const encoded = await encodeCaptions({ ...base, textEncoder }, missing, onProgress && { onProgress })
-  cache.putText(encoderCacheKey(base), textEncoderFingerprint(textEncoder))
   missing.forEach((text, i) => {
     const values = encoded[i] as Float32Array
     const context: HostMatrix = { shape: [values.length / (heads * headDim), heads * headDim], values }
@@ -72,7 +72,7 @@ export async function encodeTextsWithProgress(
  */
 export function requireTextEncoderFor(base: BaseModel, texts: Iterable<string>, cache: Cache): number {
   const { missing } = findContexts(base, texts, cache)
-  if (missing.length > 0) textEncoderFolder(base, missing)
+  if (missing.length > 0) textEncoderPath(base, missing)
   return missing.length
 }
 
@@ -95,31 +95,51 @@ function findContexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {
   return { contexts, missing, keyOf }
 }
 
-/** The cache key of a context includes the fingerprint of the text encoder. Without its folder, it is the one that was last used with this base. */
+/**
+ * The cache key of a context includes the fingerprint of the text encoder, and with it that of a packed text projection. Without the files of the text
+ * encoder, it is the one that was last used with this base.
+ */
 function contextKeyFor(base: BaseModel, cache: Cache): (text: string) => CacheKey | undefined {
-  const textEncoder = folderExists(base.textEncoder)
-    ? textEncoderFingerprint(base.textEncoder)
-    : cache.getText(encoderCacheKey(base))
+  const last = cache.getText(encoderCacheKey(base))
+  const textEncoder = pathExists(base.textEncoder) ? fingerprintOf(base.textEncoder) : last
+  if (textEncoder !== undefined && textEncoder !== last) cache.putText(encoderCacheKey(base), textEncoder)
   return (text) => (textEncoder === undefined ? undefined : cacheKey('context', base.fingerprint, textEncoder, text))
 }
 
 const encoderCacheKey = ({ fingerprint }: BaseModel) => cacheKey('text encoder', fingerprint)
 
-const folderExists = (folder: string | undefined): folder is string => folder !== undefined && existsSync(folder)
+const pathExists = (path: string | undefined): path is string => path !== undefined && existsSync(path)
 
-function textEncoderFolder({ textEncoder, textEmbeddings, checkpoint }: BaseModel, missing: readonly string[]): string {
-  if (folderExists(textEncoder)) return textEncoder
+function fingerprintOf(textEncoder: string): string {
+  const encoder = openTextEncoder(textEncoder)
+  try {
+    return encoder.fingerprint()
+  } finally {
+    encoder.close()
+  }
+}
+
+function textEncoderPath(
+  { textEncoder, textEmbeddings, checkpoint, release }: BaseModel,
+  missing: readonly string[],
+): string {
+  if (pathExists(textEncoder)) return textEncoder
   if (textEncoder !== undefined)
-    throw new UserError(`the text encoder folder ${textEncoder} does not exist`, { hint: 'check --text-encoder' })
+    throw new UserError(`the text encoder ${textEncoder} does not exist`, { hint: 'check --text-encoder' })
   const [first = ''] = missing
   const others = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
   const where = textEmbeddings === undefined ? '' : ` in ${textEmbeddings}`
   throw new UserError(
     `${checkpoint.path} needs a text encoder: ${JSON.stringify(first)}${others} is not encoded yet${where}`,
     {
-      hint: 'add --text-encoder <folder of Gemma 3 12B>, which ltx-a2a pull --text-encoder downloads, or --text-embeddings <file> made by encode-captions',
+      hint: `add ${textEncoderOption[release]} downloads, or --text-embeddings <file> made by encode-captions`,
     },
   )
+}
+
+const textEncoderOption: Record<Release, string> = {
+  '2.3': '--text-encoder <folder of Gemma 3 12B>, which ltx-a2a pull --text-encoder',
+  '2.5': '--text-encoder <packed file of Gemma 4 12B>, which ltx-a2a pull --base 2.5',
 }
 
 /**

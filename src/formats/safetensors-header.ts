@@ -49,6 +49,7 @@ export function parseHeader(json: Uint8Array, file: FileInfo): Header {
   if (!isStringMap(metadata)) throw invalidFile(file, 'its metadata is not a map of strings')
   const tensors = new Map<string, TensorInfo>()
   for (const [name, entry] of Object.entries(entries)) {
+    requireWholeBytes(name, entry, file)
     const info = tensorInfo(entry, lengthBytes + json.length)
     if (typeof info === 'string') throw invalidFile(file, `tensor ${name} ${info}`)
     if (info.end > file.size)
@@ -95,6 +96,15 @@ function decodeHeader(json: Uint8Array, invalid: (cause: unknown) => Error): str
   } catch (cause) {
     throw invalid(cause)
   }
+}
+
+/** @throws UserError for the types of nvfp4 and other files whose weights are quantized to fewer than eight bits. */
+function requireWholeBytes(name: string, entry: unknown, file: FileInfo) {
+  const { dtype } = (entry ?? {}) as { dtype?: unknown }
+  if (typeof dtype !== 'string' || !/^(F4|F6_E2M3|F6_E3M2|F8_E8M0)$/.test(dtype)) return
+  throw new UserError(`${file.name} holds quantized weights, which cannot be read: ${name} is stored as ${dtype}`, {
+    hint: 'use the bfloat16 file of the model',
+  })
 }
 
 /** One entry of the header, or what is wrong with it. */

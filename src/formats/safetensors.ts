@@ -194,6 +194,7 @@ function createPrefetcher(fd: number) {
       })
     },
     close: () => {
+      if (isClosed) return
       isClosed = true
       closeWhenIdle()
     },

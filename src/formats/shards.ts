@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
 import { parseJson } from '../platform/json.ts'
 import { openSafetensors, type Safetensors } from './safetensors.ts'
+import type { TensorInfo } from './safetensors-header.ts'
 
 /** The index names the file of each tensor. */
 export const indexFileName = 'model.safetensors.index.json'
@@ -19,7 +20,8 @@ export function openShards(folder: string): Safetensors {
 }
 
 /**
- * Opens every file of weights at these paths: files, folders with an index, and folders of safetensors files. The caller closes them.
+ * Opens every file of weights at these paths: files, folders with an index, and folders of safetensors files, which may lie in subfolders, one for each
+ * component. The caller closes them.
  * @throws UserError when a path does not exist, or a folder holds no weights.
  */
 export function openWeightFiles(paths: readonly string[]): Safetensors[] {
@@ -75,15 +77,54 @@ export function joinSafetensors(path: string, parts: readonly Safetensors[]): Sa
   }
 }
 
+/**
+ * A view of some or all tensors of a file, under other names. Closing it closes the file.
+ * @param stored the name in the file by the name in the view.
+ */
+export function viewTensors(file: Safetensors, stored: ReadonlyMap<string, string>): Safetensors {
+  const nameOf = (name: string) => {
+    const found = stored.get(name)
+    if (found === undefined) throw new Error(`${file.path} has no tensor ${name}`)
+    return found
+  }
+  return {
+    path: file.path,
+    metadata: file.metadata,
+    tensors: new Map([...stored].map(([name, old]) => [name, file.tensors.get(old) as TensorInfo])),
+    read: (name) => file.read(nameOf(name)),
+    readPooled: (name) => file.readPooled(nameOf(name)),
+    readAhead: (names) => file.readAhead(names.map(nameOf)),
+    readRows: (name, rows) => file.readRows(nameOf(name), rows),
+    float32: (name) => file.float32(nameOf(name)),
+    readStart: (name, count) => file.readStart(nameOf(name), count),
+    close: file.close,
+  }
+}
+
 function openPath(path: string): Safetensors[] {
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [openSafetensors(path)]
-  const names = readdirSync(path).sort()
-  const index = names.find((name) => name.endsWith('.safetensors.index.json'))
+  const index = readdirSync(path).find((name) => name.endsWith(indexSuffix))
   if (index !== undefined) return openIndexed(path, index)
-  const weights = names.filter((name) => name.endsWith('.safetensors'))
-  if (weights.length > 0) return openWeightFiles(weights.map((name) => join(path, name)))
+  const weights = weightsIn(path)
+  if (weights.length > 0) return openWeightFiles(weights)
+  const inSubfolders = readdirSync(path)
+    .sort()
+    .flatMap((name) => weightsIn(join(path, name)))
+  if (inSubfolders.length > 0) return openWeightFiles(inSubfolders)
   throw new UserError(`${path} holds no safetensors files`, { hint: 'check the path of the folder' })
 }
+
+/** The safetensors files of a folder. A folder with an index is a model of its own: its files are not listed. */
+function weightsIn(folder: string): string[] {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return []
+  const names = readdirSync(folder)
+    .filter((name) => !name.startsWith('.')) // such as the ._ files of macOS
+    .sort()
+  if (names.some((name) => name.endsWith(indexSuffix))) return []
+  return names.filter((name) => name.endsWith('.safetensors')).map((name) => join(folder, name))
+}
+
+const indexSuffix = '.safetensors.index.json'
 
 function openIndexed(folder: string, index: string): Safetensors[] {
   const path = join(folder, index)

@@ -1,36 +1,47 @@
-/** The base model: a checkpoint of LTX-2.3 and its text encoder, opened without loading the weights. */
+/** The base model: a checkpoint of LTX-2.3 or LTX-2.5 and its text encoder, opened without loading the weights. */
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fingerprint, type Safetensors } from '../formats/safetensors.ts'
-import { openWeightFiles } from '../formats/shards.ts'
+import { joinSafetensors, viewTensors } from '../formats/shards.ts'
 import { UserError } from '../platform/errors.ts'
 import { shownValue } from '../platform/text.ts'
+import { openBaseFiles } from './base-files.ts'
 import {
   type Components,
   isAudioTensor,
   ltxComponents,
+  nameNormalizer,
   normalizeLayout,
   requireComponents,
-  requireKnownRelease,
 } from './checkpoint-layout.ts'
-import { type ModelConfig, readModelConfig } from './config.ts'
+import { type ModelConfig, readModelConfig, requireConsistency } from './config.ts'
+import { type Release, readRelease } from './release.ts'
+import { openTextEncoder } from './text/text-encoder.ts'
+import { requireMatchingTextEncoder } from './text/text-encoder-match.ts'
 
 export type BaseModel = {
-  /** The open file or files, in the layout of the released checkpoint. */
+  /** The open file or files, in the layout of the released checkpoint of LTX-2.3. */
   checkpoint: Safetensors
+  /** Files that do not say it are read as LTX-2.3. */
+  release: Release
+  /** The version in the metadata, for example `2.5.0`. */
+  version?: string
   /** The sizes of the model, from the checkpoint's metadata. */
   config: ModelConfig
   /** The weights of each component; they are read when they are used. */
   components: Components
-  /** The folder of the Gemma 3 text encoder. It is not needed when all captions are already encoded. */
+  /** The folder or the packed file of the text encoder. It is not needed when all captions are already encoded. */
   textEncoder?: string
   /** A file of encoded captions, made by `encode-captions`. */
   textEmbeddings?: string
-  /** Identifies the weights of the audio path. It does not depend on the layout of the files. */
+  /** Identifies the weights of the audio path, without a text projection that is packed with the text encoder. It does not depend on the layout of the files. */
   fingerprint: string
   /** Whether this is the small base that comes with the package. */
   isBundled: boolean
+  /** Files that were named but are not needed, with their kind. */
+  notNeeded: readonly string[]
   /** Closes the files. Weights that were loaded stay in memory. */
   close(): void
 }
@@ -38,7 +49,7 @@ export type BaseModel = {
 export type BaseOptions = {
   /** A file, a folder, or several of them separated by commas. Without it, the bundled base is opened. */
   model?: string | undefined
-  /** The folder of a Gemma 3 download. */
+  /** The folder of a Gemma 3 download, or the packed text encoder of LTX-2.5. */
   textEncoder?: string | undefined
   /** A file of encoded captions. */
   textEmbeddings?: string | undefined
@@ -47,35 +58,103 @@ export type BaseOptions = {
 /**
  * Opens a base model without loading its weights. Without options it is the small base that comes with the package. Call `close` when you no longer
  * need its files.
- * @throws UserError when a file is missing, is broken, is not an LTX-2.3 checkpoint, or lacks a component of the audio path. The existence of the text
- * encoder is checked when it is used.
+ * @throws UserError when a file is missing or broken, is not of LTX-2.3 or LTX-2.5, lacks a component of the audio path, or the text encoder belongs to
+ * another base. The existence of the text encoder is checked when it is used.
  */
 export function openBase(options: BaseOptions = {}): BaseModel {
   requireBaseOptions(options)
-  const { model, textEncoder, textEmbeddings } = options
+  const { model, textEmbeddings } = options
   const isBundled = model === undefined
-  if (isBundled && textEncoder !== undefined)
-    throw new UserError(`--text-encoder ${textEncoder} needs a model`, { hint: 'add --model <ltx-2.3 checkpoint>' })
-  const checkpoint = normalizeLayout(openWeightFiles(isBundled ? [bundledCheckpoint()] : modelPaths(model)))
+  if (isBundled && options.textEncoder !== undefined)
+    throw new UserError(`--text-encoder ${options.textEncoder} needs a model`, {
+      hint: 'add --model <checkpoint of LTX-2.3 or LTX-2.5>',
+    })
+  const files = openBaseFiles(isBundled ? [bundledCheckpoint()] : modelPaths(model), options.textEncoder)
+  const closeParts = () => {
+    for (const part of files.parts) part.close()
+  }
+  let close = closeParts
   try {
-    requireKnownRelease(basename(checkpoint.path), checkpoint.metadata, checkpoint.tensors)
-    requireComponents(checkpoint)
-    const folder = textEncoder ?? (isBundled ? bundledTextEncoder() : undefined)
+    let checkpoint = normalizeLayout(files.parts)
+    const release = releaseOf(files.parts)
+    requireComponents(checkpoint, release)
+    const config = readModelConfig(checkpoint)
+    requireConsistency(checkpoint, config)
+    const identity = identityOf(checkpoint, config, release)
+    const textEncoder = options.textEncoder ?? files.textEncoder ?? (isBundled ? bundledTextEncoder() : undefined)
+    if (textEncoder !== undefined && existsSync(textEncoder))
+      checkpoint = withTextEncoder(checkpoint, release, textEncoder)
+    close = checkpoint.close
+    const { model_version: version } = checkpoint.metadata
     return {
       checkpoint,
-      config: readModelConfig(checkpoint),
+      release,
+      ...(version !== undefined && { version }),
+      config,
       components: ltxComponents(checkpoint),
-      ...(folder !== undefined && { textEncoder: folder }),
+      ...(textEncoder !== undefined && { textEncoder }),
       ...(textEmbeddings !== undefined && { textEmbeddings }),
-      fingerprint: fingerprint(checkpoint, isAudioTensor),
+      fingerprint: identity,
       isBundled,
-      close: checkpoint.close,
+      notNeeded: files.notNeeded,
+      close,
     }
   } catch (error) {
-    checkpoint.close()
+    close()
     throw error
   }
 }
+
+/** Of LTX-2.5 also the sizes, which its files could differ in. Of LTX-2.3 they never did, and LoRAs name its fingerprint without them. */
+function identityOf(checkpoint: Safetensors, config: ModelConfig, release: Release): string {
+  const weights = fingerprint(checkpoint, isAudioTensor)
+  if (release === '2.3') return weights
+  return createHash('sha256').update(weights).update(JSON.stringify(config)).digest('hex').slice(0, 16)
+}
+
+/** @throws UserError for a release that is not known, and for parts of several releases. */
+function releaseOf(parts: readonly Safetensors[]): Release {
+  const known = parts.flatMap(({ path, metadata, tensors }) => {
+    const names = new Set([...tensors.keys()].map(nameNormalizer(tensors)))
+    const release = readRelease(basename(path), metadata, names)
+    return release === undefined ? [] : [{ file: basename(path), release }]
+  })
+  const [first] = known
+  const other = known.find(({ release }) => release !== first?.release)
+  if (first && other)
+    throw new UserError(`${first.file} is of LTX-${first.release}, but ${other.file} of LTX-${other.release}`, {
+      hint: 'name files of one release with --model',
+    })
+  return first?.release ?? '2.3'
+}
+
+/**
+ * The checkpoint with the text projection that is packed with the text encoder.
+ * @throws UserError when the text encoder cannot be read or belongs to another base, or neither of them has the projection.
+ */
+function withTextEncoder(checkpoint: Safetensors, release: Release, textEncoder: string): Safetensors {
+  const { path, config, weights, close } = openTextEncoder(textEncoder)
+  try {
+    requireMatchingTextEncoder({ path, config }, checkpoint, release)
+    if (checkpoint.tensors.has(projectionWeight)) {
+      close()
+      return checkpoint
+    }
+    if (!weights.tensors.has(projectionWeight))
+      throw new UserError(`${basename(path)} has no text projection, and neither has ${basename(checkpoint.path)}`, {
+        hint: 'pass the packed text encoder of LTX-2.5, which contains it',
+      })
+  } catch (error) {
+    close()
+    throw error
+  }
+  const isProjection = (name: string) => name.startsWith('text_embedding_projection.audio_')
+  const names = [...weights.tensors.keys()].filter(isProjection)
+  const projection = viewTensors(weights, new Map(names.map((name) => [name, name])))
+  return { ...joinSafetensors(checkpoint.path, [checkpoint, projection]), metadata: checkpoint.metadata }
+}
+
+const projectionWeight = 'text_embedding_projection.audio_aggregate_embed.weight'
 
 /** Programs without types may pass anything. */
 function requireBaseOptions(options: unknown) {
@@ -84,7 +163,12 @@ function requireBaseOptions(options: unknown) {
   for (const name of ['model', 'textEncoder', 'textEmbeddings']) {
     const value = (options as Record<string, unknown>)[name]
     if (value !== undefined && (typeof value !== 'string' || value.trim() === ''))
-      throw new UserError(`${name} must be a path that is not empty, not ${shownValue(value)}`)
+      throw new UserError(`${name} must be a path that is not empty, not ${shownValue(value)}`, {
+        hint:
+          name === 'model'
+            ? 'write several files with commas between: "transformer.safetensors,audio-vae.safetensors"'
+            : '',
+      })
   }
 }
 
@@ -95,10 +179,21 @@ const bundledTextEncoder = () => join(bundledFolder(), 'gemma3-tiny')
 
 /** A path that exists is not split at its commas. */
 const modelPaths = (model: string): string[] =>
-  existsSync(model) ? [model] : model.split(',').map((path) => path.trim())
+  existsSync(model)
+    ? [model]
+    : model
+        .split(',')
+        .map((path) => path.trim())
+        .filter((path) => path !== '')
 
 /** One line about the base for the log. */
-export const describeBase = ({ isBundled, checkpoint, config }: BaseModel): string =>
-  isBundled
-    ? 'Base: the small bundled model, for trying the tool; --model chooses a real one'
-    : `Base: ${checkpoint.path}, ${config.transformer.num_layers} blocks`
+export function describeBase({ isBundled, release, checkpoint, config, textEncoder, notNeeded }: BaseModel): string {
+  if (isBundled) return 'Base: the small bundled model, for trying the tool; --model chooses a real one'
+  const parts = [
+    `Base: LTX-${release}, ${checkpoint.path}, ${config.transformer.num_layers} blocks`,
+    ...(textEncoder === undefined ? [] : [`text encoder: ${textEncoder}`]),
+    ...(/distilled/i.test(checkpoint.path) ? ['its name says that it is distilled: train LoRAs on dev'] : []),
+    ...(notNeeded.length > 0 ? [`not needed: ${notNeeded.join(', ')}`] : []),
+  ]
+  return parts.join('; ')
+}

@@ -1,16 +1,15 @@
 /**
- * The layouts of a checkpoint (reference §1.2, §1.8). The released file contains all components. Other files contain only the transformer, the audio
- * VAE with the vocoder, or the text projection, with the same tensor names or shorter ones. All of them are read under the names of the released file.
+ * The layouts of a checkpoint (reference §1.2, §1.8, §10.1). The released file of LTX-2.3 contains all components. The files of LTX-2.5 and others contain
+ * only the transformer, the audio VAE with the vocoder, or the text projection, with the same tensor names or shorter ones. All of them are read under the
+ * names of the released file of LTX-2.3.
  */
 import { basename } from 'node:path'
 import type { Safetensors } from '../formats/safetensors.ts'
-import type { Metadata, TensorInfo } from '../formats/safetensors-header.ts'
-import { joinSafetensors } from '../formats/shards.ts'
+import { joinSafetensors, viewTensors } from '../formats/shards.ts'
 import { UserError } from '../platform/errors.ts'
+import { parseConfig } from './config.ts'
+import type { Names, Release } from './release.ts'
 import { type Weights, weightsOf } from './weights.ts'
-
-/** The names of a file's tensors. */
-type Names = { has(name: string): boolean }
 
 /** The weights of each component of the audio path. */
 export type Components = {
@@ -32,25 +31,60 @@ export const ltxComponents = (checkpoint: Safetensors): Components => ({
 
 /** The files of a checkpoint as one file in the released layout. Their configs are merged. Closing it closes them. */
 export function normalizeLayout(parts: readonly Safetensors[]): Safetensors {
-  const views = parts.map((part) => renameTensors(part, nameNormalizer(part.tensors)))
+  const views = parts.map((part) => viewTensors(part, storedNames(part)))
   const [only, ...others] = views
   if (only && others.length === 0) return only
   const path = parts.map(({ path }) => path.split(/[/\\]/).at(-1)).join(' + ')
   const whole = joinSafetensors(path, views)
-  const configs = parts.flatMap(({ metadata }) => configSections(metadata.config))
-  return configs.length === 0
-    ? whole
-    : { ...whole, metadata: { ...whole.metadata, config: JSON.stringify(Object.assign({}, ...configs)) } }
+  const config = mergedConfig(views)
+  const [transformer] = views.filter(({ tensors }) => hasTensors(tensors, 'model.diffusion_model.'))
+  return { ...whole, metadata: { ...whole.metadata, ...transformer?.metadata, ...(config && { config }) } }
 }
 
-/** Skips a config that is not JSON: `readModelConfig` then reports the sections that are missing. */
-function configSections(config: string | undefined): object[] {
-  try {
-    const sections: unknown = JSON.parse(config ?? 'null')
-    return typeof sections === 'object' && sections !== null ? [sections] : []
-  } catch {
-    return []
+/** The prefix of the tensors that a section of the config describes. */
+const sectionPrefixes: Record<string, string> = {
+  transformer: 'model.diffusion_model.',
+  audio_vae: 'audio_vae.',
+  vocoder: 'vocoder.',
+}
+
+/** Every section from the file that holds its tensors, or from any file if that one has no such section. Undefined where no file has a config. */
+export function mergedConfig(views: readonly Pick<Safetensors, 'path' | 'metadata' | 'tensors'>[]): string | undefined {
+  const configs = views.flatMap(({ path, metadata, tensors }) =>
+    metadata.config === undefined ? [] : [{ tensors, sections: configSections(metadata.config, basename(path)) }],
+  )
+  if (configs.length === 0) return undefined
+  const merged: Record<string, unknown> = Object.assign({}, ...configs.map(({ sections }) => sections))
+  for (const [section, prefix] of Object.entries(sectionPrefixes)) {
+    const own = configs.find(({ tensors, sections }) => sections[section] !== undefined && hasTensors(tensors, prefix))
+    if (own) merged[section] = own.sections[section]
   }
+  return JSON.stringify(merged)
+}
+
+const hasTensors = (tensors: Safetensors['tensors'], prefix: string) =>
+  [...tensors.keys()].some((name) => name.startsWith(prefix))
+
+/** The name in a file of every tensor, by its name in the released file. */
+function storedNames({ path, tensors }: Safetensors): Map<string, string> {
+  const newName = nameNormalizer(tensors)
+  const stored = new Map<string, string>()
+  for (const name of tensors.keys()) {
+    const other = stored.get(newName(name))
+    if (other !== undefined)
+      throw new UserError(`${basename(path)} holds ${newName(name)} twice, as ${other} and as ${name}`, {
+        hint: 'use another copy of the model',
+      })
+    stored.set(newName(name), name)
+  }
+  return stored
+}
+
+/** The sections of a config; those that are null are as good as missing. @throws UserError when it is not JSON, or has a key twice. */
+function configSections(config: string, file: string): Record<string, unknown> {
+  const sections = parseConfig(config, file)
+  if (typeof sections !== 'object' || sections === null) return {}
+  return Object.fromEntries(Object.entries(sections).filter(([, section]) => section !== null))
 }
 
 /** A function from a tensor's name in a file to its name in the released file. Unknown names stay as they are. */
@@ -75,29 +109,6 @@ const transformerName =
 const projectionName =
   /^(?:model\.)?(?:diffusion_model\.)?(?:text_embedding_projection\.)?((?:audio_)?aggregate_embed\..+)$/
 
-/** A view of a file under other tensor names. Closing it closes the file. */
-function renameTensors(file: Safetensors, newName: (name: string) => string): Safetensors {
-  const stored = new Map([...file.tensors.keys()].map((name) => [newName(name), name]))
-  if (stored.size !== file.tensors.size) throw new Error(`${file.path}: two tensors would get the same name`)
-  const nameOf = (name: string) => {
-    const found = stored.get(name)
-    if (found === undefined) throw new Error(`${file.path} has no tensor ${name}`)
-    return found
-  }
-  return {
-    path: file.path,
-    metadata: file.metadata,
-    tensors: new Map([...stored].map(([name, old]) => [name, file.tensors.get(old) as TensorInfo])),
-    read: (name) => file.read(nameOf(name)),
-    readPooled: (name) => file.readPooled(nameOf(name)),
-    readAhead: (names) => file.readAhead(names.map(nameOf)),
-    readRows: (name, rows) => file.readRows(nameOf(name), rows),
-    float32: (name) => file.float32(nameOf(name)),
-    readStart: (name, count) => file.readStart(nameOf(name), count),
-    close: file.close,
-  }
-}
-
 /** The tensors that the reference implementation's audio-only loader selects from the transformer, and the other components of the audio path. */
 const audioTensor =
   /audio_attn1|audio_attn2|audio_ff|audio_patchify|audio_proj_out|audio_adaln_single|audio_prompt|audio_scale_shift_table|audio_embeddings_connector|^audio_vae\.|^vocoder\.|audio_aggregate_embed/
@@ -115,50 +126,32 @@ const componentTensors = {
   vocoder: 'vocoder.vocoder.conv_pre.weight',
 }
 
-/** @throws UserError that lists every component that is missing. */
-export function requireComponents(checkpoint: Safetensors) {
-  const missing = Object.entries(componentTensors).flatMap(([component, name]) =>
-    checkpoint.tensors.has(name) ? [] : [component],
-  )
+/** The components of which there is nothing, as they are called in messages. @param names in the layout of the released file. */
+export const missingComponents = (names: Names): string[] =>
+  Object.entries(componentTensors).flatMap(([component, name]) => (names.has(name) ? [] : [component]))
+
+/**
+ * @param release that of the checkpoint. The text projection of LTX-2.5 may be missing: it is in the file of the text encoder.
+ * @throws UserError that lists every component that is missing.
+ */
+export function requireComponents(checkpoint: Safetensors, release: Release) {
+  const isNeeded = (component: string) => release === '2.3' || component !== 'text projection'
+  const missing = missingComponents(checkpoint.tensors).filter(isNeeded)
   if (missing.length === 0) return
-  const hint =
-    missing.length === Object.keys(componentTensors).length
-      ? 'use a checkpoint of LTX-2.3, which generates audio; older LTX video models do not'
-      : 'add the files that contain them: --model transformer.safetensors,audio-vae.safetensors,text-projection.safetensors'
-  throw new UserError(`${basename(checkpoint.path)} has no ${listed(missing)}`, { hint })
+  throw new UserError(`${basename(checkpoint.path)} has no ${listed(missing)}`, {
+    hint:
+      missing.length === Object.keys(componentTensors).filter(isNeeded).length
+        ? 'use a checkpoint of LTX-2.3 or LTX-2.5, which generate audio; older LTX video models do not'
+        : partsHint[release],
+  })
+}
+
+const partsHint: Record<Release, string> = {
+  '2.3':
+    'add the files that contain them: --model transformer.safetensors,audio-vae.safetensors,text-projection.safetensors',
+  '2.5':
+    'LTX-2.5 has one file for each component: --model transformer.safetensors,audio-vae.safetensors --text-encoder gemma4-12b-with-proj.safetensors',
 }
 
 const listed = (names: readonly string[]) =>
   names.length < 2 ? names.join() : `${names.slice(0, -1).join(', ')} and no ${names.at(-1)}`
-
-/**
- * Accepts LTX-2.3 and files that do not say which release they are.
- * @param file its name, for the message.
- * @param names the names of its tensors, in the released layout.
- * @throws UserError for LTX-2.0 (19B), LTX-2.5 and other releases.
- */
-export function requireKnownRelease(file: string, metadata: Metadata, names: Names) {
-  const release = releaseOf(metadata, names)
-  if (release === undefined || release === '2.3') return
-  const what =
-    release === '2.0'
-      ? 'an LTX-2.0 checkpoint (19B), which has another text path and another vocoder'
-      : `an LTX-${release} checkpoint, which this version of ltx-a2a does not support`
-  throw new UserError(`${file} is ${what}`, {
-    hint: 'use ltx-2.3-22b-dev.safetensors; a LoRA works only with the release it was trained on',
-  })
-}
-
-/** For example `2.3`; undefined when the file does not say. */
-function releaseOf({ model_version: version = '', ...metadata }: Metadata, names: Names) {
-  if (tensorsOf20.some((name) => names.has(name))) return '2.0'
-  const [, release] = /^v?(\d+\.\d+)/.exec(version) ?? []
-  if (release !== undefined) return release
-  return metadata.gemma_source_checkpoint === undefined ? undefined : '2.5' // only newer files name their text encoder
-}
-
-/** LTX-2.0 projects captions inside its transformer, and has one text projection for audio and video (reference §1.6). */
-const tensorsOf20 = [
-  'model.diffusion_model.audio_caption_projection.linear_1.weight',
-  'text_embedding_projection.aggregate_embed.weight',
-]

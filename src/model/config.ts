@@ -1,4 +1,4 @@
-/** The sizes of the model, from the JSON in the metadata of the checkpoint (reference §1.4). Nothing else has hidden defaults. */
+/** The sizes and switches of the model, from the JSON in the metadata of the checkpoint (reference §1.4, §10.1). Nothing else has hidden defaults. */
 import { basename } from 'node:path'
 import { z } from 'zod'
 import type { MelOptions } from '../audio/mel.ts'
@@ -32,6 +32,16 @@ const transformer = z.object({
   connector_positional_embedding_max_pos: z.array(z.number().positive()).length(1),
   connector_num_learnable_registers: count,
   connector_norm_output: z.boolean(),
+  text_encoder_norm_type: z
+    .string()
+    .regex(/^per_token_rms$/i)
+    .optional(),
+  // switches of newer checkpoints; `requireSwitches` compares them with the tensors
+  audio_ff_bias: z.boolean().default(true),
+  connector_ff_bias: z.boolean().default(true),
+  use_prompt_adaln_single: z.boolean().default(true),
+  apply_gated_attention: z.boolean().optional(),
+  connector_apply_gated_attention: z.boolean().optional(),
 })
 
 const audioVae = z.object({
@@ -105,26 +115,103 @@ export type BandwidthExtensionConfig = z.infer<typeof bandwidthExtension>
  * The config in a checkpoint's metadata.
  * @throws UserError when it is missing, is not JSON, or has a value that is not supported; it names the first one.
  */
-export function readModelConfig(checkpoint: Safetensors): ModelConfig {
+export function readModelConfig(checkpoint: Pick<Safetensors, 'path' | 'metadata'>): ModelConfig {
   const file = basename(checkpoint.path)
   const text = checkpoint.metadata.config
   if (!text)
     throw new UserError(`${file} has no model config in its metadata`, {
-      hint: 'use a complete LTX-2.3 checkpoint such as ltx-2.3-22b-dev.safetensors',
+      hint: 'use a complete checkpoint such as ltx-2.3-22b-dev.safetensors',
     })
   const parsed = schema.safeParse(parseConfig(text, file))
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new UserError(
-    `the model config in ${file} is not that of LTX-2.3: ${issue?.path.join('.')}: ${issue?.message}`,
-    { hint: 'use an LTX-2.3 checkpoint' },
+    `the model config in ${file} is not that of LTX-2.3 or LTX-2.5: ${issue?.path.join('.')}: ${issue?.message}`,
+    { hint: 'use a checkpoint of one of them' },
   )
 }
 
-function parseConfig(text: string, file: string): unknown {
+/** @throws UserError when the text is not JSON, or has a key twice. */
+export function parseConfig(text: string, file: string): unknown {
   const hint = 'download the checkpoint again'
   return parseJson(text, {
     invalid: (cause) => new UserError(`the model config in ${file} is not JSON`, { hint, cause }),
     repeated: (key) => new UserError(`the model config in ${file} has ${key} twice`, { hint }),
   })
 }
+
+/**
+ * Compares the numbers of blocks and the switches of the config with the tensors that they promise or exclude.
+ * @throws UserError with both facts where they disagree.
+ */
+export function requireConsistency(checkpoint: Pick<Safetensors, 'path' | 'tensors'>, { transformer }: ModelConfig) {
+  const file = basename(checkpoint.path)
+  for (const { key, blocks, prefix } of blocksOf(transformer)) {
+    const stored = countBlocks(checkpoint.tensors, prefix)
+    if (stored !== blocks)
+      throw new UserError(`the model config in ${file} says ${key} = ${blocks}, but there are ${stored} blocks`, {
+        hint: 'use another copy of the checkpoint',
+      })
+  }
+  for (const { key, blocks, tensors } of switchesOf(transformer)) {
+    const isOn = transformer[key]
+    if (isOn === undefined) continue // the config of other files may lack the key: their tensors decide
+    const names = Array.from({ length: blocks }, (_, block) => tensors.map((name) => name.replace('{}', `${block}`)))
+    const odd = names.flat().find((name) => checkpoint.tensors.has(name) !== isOn)
+    if (odd !== undefined)
+      throw new UserError(
+        `the model config in ${file} says ${key} = ${isOn}, but ${isOn ? 'there is no tensor' : 'there is a tensor'} ${odd}`,
+        { hint: 'use another copy of the checkpoint; a missing key of the config means true' },
+      )
+  }
+}
+
+const blocksOf = (config: TransformerConfig) => [
+  { key: 'num_layers', blocks: config.num_layers, prefix: `${dit}transformer_blocks.` },
+  {
+    key: config.audio_connector_num_layers === undefined ? 'connector_num_layers' : 'audio_connector_num_layers',
+    blocks: connectorBlocks(config),
+    prefix: `${dit}audio_embeddings_connector.transformer_1d_blocks.`,
+  },
+]
+
+const countBlocks = (tensors: Safetensors['tensors'], prefix: string) =>
+  new Set(
+    [...tensors.keys()].flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length).split('.')[0]] : [])),
+  ).size
+
+/** `{}` in a name is the number of the block. */
+const switchesOf = (config: TransformerConfig) =>
+  [
+    { key: 'audio_ff_bias', blocks: config.num_layers, tensors: biasesOf('transformer_blocks.{}.audio_ff') },
+    {
+      key: 'connector_ff_bias',
+      blocks: connectorBlocks(config),
+      tensors: biasesOf('audio_embeddings_connector.transformer_1d_blocks.{}.ff'),
+    },
+    {
+      key: 'use_prompt_adaln_single',
+      blocks: 1,
+      tensors: ['emb.timestep_embedder.linear_1', 'emb.timestep_embedder.linear_2', 'linear'].flatMap((layer) =>
+        ['weight', 'bias'].map((part) => `${dit}audio_prompt_adaln_single.${layer}.${part}`),
+      ),
+    },
+    {
+      key: 'apply_gated_attention',
+      blocks: config.num_layers,
+      tensors: ['audio_attn1', 'audio_attn2'].map((name) => `${dit}transformer_blocks.{}.${name}.${gate}`),
+    },
+    {
+      key: 'connector_apply_gated_attention',
+      blocks: connectorBlocks(config),
+      tensors: [`${dit}audio_embeddings_connector.transformer_1d_blocks.{}.attn1.${gate}`],
+    },
+  ] as const
+
+const dit = 'model.diffusion_model.'
+const gate = 'to_gate_logits.weight'
+const biasesOf = (feedForward: string) => ['net.0.proj', 'net.2'].map((layer) => `${dit}${feedForward}.${layer}.bias`)
+
+/** The number of blocks of the audio connector. */
+export const connectorBlocks = (config: TransformerConfig) =>
+  config.audio_connector_num_layers ?? config.connector_num_layers

@@ -6,11 +6,12 @@ import type { Weights } from './weights.ts'
 
 export type FeedForward = { up: Linear; down: Linear }
 
-export function loadFeedForward(weights: Weights, width: number): FeedForward {
+/** @param hasBias whether both layers have a bias. */
+export function loadFeedForward(weights: Weights, width: number, hasBias: boolean): FeedForward {
   const [inner] = weights.shape('net.0.proj.weight')
   return {
-    up: loadLinear(weights.at('net.0.proj'), width, inner as number),
-    down: loadLinear(weights.at('net.2'), inner as number, width),
+    up: loadLinear(weights.at('net.0.proj'), width, inner as number, { hasBias }),
+    down: loadLinear(weights.at('net.2'), inner as number, width, { hasBias }),
   }
 }
 

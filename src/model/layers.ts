@@ -12,11 +12,12 @@ export type Linear = LinearWeights & {
 
 /**
  * @param inputs, outputs the widths that the config names.
- * @throws UserError where the checkpoint lacks the weight or has other widths.
+ * @param options.hasBias default: true.
+ * @throws UserError where the checkpoint lacks the weight or the bias, or has other widths.
  */
-export function loadLinear(weights: Weights, inputs: number, outputs: number): Linear {
+export function loadLinear(weights: Weights, inputs: number, outputs: number, { hasBias = true } = {}): Linear {
   const weight = frozenMatrix(weights.readPooled('weight', [outputs, inputs]))
-  if (!weights.has('bias')) return { name: weights.name, weight }
+  if (!hasBias) return { name: weights.name, weight }
   return { name: weights.name, weight, bias: constant<tf.Rank.R1>(weights.read('bias', [outputs])) }
 }
 

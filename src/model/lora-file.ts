@@ -24,6 +24,8 @@ export type LoraMetadata = {
   triggerPhrase: string
   /** Fingerprint of the base model's audio path. */
   baseModel: string
+  /** The version of the base, where it is not that of LTX-2.3, for example `2.5.0`. The shapes of a LoRA fit all releases. */
+  baseVersion?: string | undefined
   /** The positions of reference and target: both start at 0 (reference §7.2). */
   referencePositions: 'overlapping'
   durationSeconds: number
@@ -152,6 +154,7 @@ const formatLoraMetadata = (metadata: LoraMetadata): Metadata => ({
   alpha: String(metadata.alpha),
   trigger_phrase: metadata.triggerPhrase,
   base_model: metadata.baseModel,
+  ...(metadata.baseVersion !== undefined && { base_version: metadata.baseVersion }),
   reference_positions: metadata.referencePositions,
   duration_seconds: String(metadata.durationSeconds),
   audio_normalize: String(metadata.normalized),
@@ -166,6 +169,7 @@ export function parseLoraMetadata({
   alpha,
   trigger_phrase,
   base_model,
+  base_version,
   duration_seconds,
   audio_normalize,
 }: Metadata) {
@@ -176,6 +180,7 @@ export function parseLoraMetadata({
     alpha: number(alpha),
     triggerPhrase: trigger_phrase,
     baseModel: base_model,
+    baseVersion: base_version ?? (base_model === undefined ? undefined : '2.3'),
     durationSeconds: seconds !== undefined && seconds > 0 ? seconds : undefined,
     normalized: audio_normalize === 'true' ? true : audio_normalize === 'false' ? false : undefined,
   }

@@ -36,7 +36,7 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
     const info = file.tensors.get(path)
     if (info) return info
     throw new UserError(`${basename(file.path)} has no tensor ${path}`, {
-      hint: 'use an LTX-2.3 checkpoint that contains the audio tensors',
+      hint: 'the file is incomplete or of another model: download it again, or use one that contains the audio tensors',
     })
   }
   const readWith = (inner: string, shape: readonly (number | null)[], readTensor: (path: string) => StoredTensor) => {
@@ -44,7 +44,7 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
     const info = infoOf(path)
     if (!fits(info.shape, shape))
       throw new UserError(`${path} in ${basename(file.path)} has the shape [${info.shape}], not [${describe(shape)}]`, {
-        hint: 'the checkpoint does not match its own config, or is not an LTX-2.3 checkpoint',
+        hint: 'the file does not match its own config, or is of another model',
       })
     const tensor = readTensor(path)
     return tensor.dtype.startsWith('F8') ? dequantize(file, path, tensor) : tensor
@@ -71,21 +71,45 @@ const fits = (shape: readonly number[], wanted: readonly (number | null)[]) =>
 
 const describe = (shape: readonly (number | null)[]) => shape.map((size) => size ?? 'any').join(',')
 
+/**
+ * Some rows of a matrix, as float32.
+ * @param path its full name in the file.
+ * @param rows their numbers, all below the number of rows.
+ */
+export function float32Rows(file: Safetensors, path: string, rows: readonly number[]): StoredTensor {
+  const stored = file.readRows(path, rows)
+  const values = toFloat32(stored.bytes, stored.dtype)
+  const scales = stored.dtype.startsWith('F8') ? scalesOf(file, path, file.tensors.get(path)?.shape ?? []) : undefined
+  const width = values.length / rows.length
+  if (scales)
+    for (let i = 0; i < values.length; i++) {
+      const row = rows[Math.floor(i / width)] as number
+      values[i] = (values[i] as number) * (scales[scales.length === 1 ? 0 : row] as number)
+    }
+  return { dtype: 'F32', shape: stored.shape, bytes: float32Bytes(values) }
+}
+
 /** Scaled fp8 has a second tensor with one scale for the weight or one per row; plain fp8 has none (reference §1.7). */
 function dequantize(file: Safetensors, path: string, { bytes, dtype, shape }: StoredTensor): StoredTensor {
   const values = toFloat32(bytes, dtype)
-  const name = scaleNames(path).find((name) => file.tensors.has(name))
-  if (name !== undefined) {
-    const scales = file.float32(name)
-    if (scales.length !== 1 && scales.length !== shape[0])
-      throw new UserError(`${name} in ${basename(file.path)} has ${scales.length} scales for the shape [${shape}]`, {
-        hint: 'only fp8 with one scale per tensor or per row is supported; use the bf16 checkpoint',
-      })
+  const scales = scalesOf(file, path, shape)
+  if (scales) {
     const valuesPerScale = values.length / scales.length
     for (let i = 0; i < values.length; i++)
       values[i] = (values[i] as number) * (scales[Math.floor(i / valuesPerScale)] as number)
   }
   return { dtype: 'F32', shape, bytes: float32Bytes(values) }
+}
+
+/** One scale for the whole tensor, or one per row; undefined for plain fp8. */
+function scalesOf(file: Safetensors, path: string, shape: readonly number[]): Float32Array | undefined {
+  const name = scaleNames(path).find((name) => file.tensors.has(name))
+  if (name === undefined) return undefined
+  const scales = file.float32(name)
+  if (scales.length === 1 || scales.length === shape[0]) return scales
+  throw new UserError(`${name} in ${basename(file.path)} has ${scales.length} scales for the shape [${shape}]`, {
+    hint: 'only fp8 with one scale per tensor or per row is supported; use the bf16 checkpoint',
+  })
 }
 
 /** The names that the reference implementation and ComfyUI's older files use. */

@@ -67,3 +67,9 @@ export async function openLocalSource(path: string): Promise<ByteSource> {
 
 /** The file does not exist. Callers may ignore it for optional files. */
 export class NotFoundError extends UserError {}
+
+/** For `catch`: undefined for a file that does not exist. @throws any other error. */
+export function unlessMissing(error: unknown): undefined {
+  if (!(error instanceof NotFoundError)) throw error
+  return undefined
+}

@@ -92,8 +92,25 @@ export type ModelFolder = {
 /** The folder of a model, and the file in it if one was named. */
 export type ModelLocation = { modelFolder: ModelFolder; file?: string }
 
-/** The environment that a pull runs in. `sleep` is how it waits before it retries. */
-export type PullEnv = { env: Environment; sleep?: Sleep }
+/** The environment that a pull runs in. */
+export type PullEnv = {
+  env: Environment
+  /** How it waits before it retries. */
+  sleep?: Sleep
+  /** The free bytes of the disk that a folder is on, or will be. */
+  freeBytes?: (folder: string) => number
+}
+
+/** A URL as that of a folder, unless it ends in the name of a safetensors file. Other text stays as it is. */
+export function asFolder(text: string): string {
+  if (!/^https?:\/\//i.test(text)) return text
+  const url = parseUrl(text)
+  if (isSafetensors(url.pathname) || url.pathname.endsWith('/')) return text
+  url.pathname += '/'
+  return url.href
+}
+
+export const isSafetensors = (name: string) => /\.safetensors$/i.test(name)
 
 /** @throws UserError for text that is none of them. */
 export async function parseModelLocation(text: string, pullEnv: PullEnv): Promise<ModelLocation> {
@@ -112,7 +129,7 @@ export async function parseModelLocation(text: string, pullEnv: PullEnv): Promis
 
 function localLocation(path: string): ModelLocation {
   const slash = Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\'))
-  const isFile = /\.safetensors$/i.test(path) || !existsSync(join(path, '.'))
+  const isFile = isSafetensors(path) || !existsSync(join(path, '.'))
   const folder = isFile ? path.slice(0, slash + 1) : path
   const modelFolder = { name: folder.split(/[/\\]/).filter(Boolean).at(-1) ?? 'model', location: folder || '.' }
   const open = (file: string) => openLocalSource(join(folder, file))
@@ -123,8 +140,11 @@ async function urlLocation(text: string, pullEnv: PullEnv): Promise<ModelLocatio
   const url = parseUrl(text)
   const [, owner, name, file] = /^\/([^/]+)\/([^/]+)\/(?:blob|resolve)\/main\/(.+)$/.exec(url.pathname) ?? []
   const hub = repositoryOn(pullEnv.env, `${owner}/${name}`)
-  if (file !== undefined && url.origin === new URL(hub.endpoint).origin)
-    return hubLocation(hub, decodedText(file), pullEnv)
+  const isOnHub = url.origin === new URL(hub.endpoint).origin
+  if (file !== undefined && isOnHub) return hubLocation(hub, decodedText(file), pullEnv)
+  const [, repository] = /^\/([^/]+\/[^/]+?)(?:\/tree\/main)?\/?$/.exec(url.pathname) ?? []
+  if (repository !== undefined && isOnHub && !isSafetensors(repository))
+    return hubLocation(repositoryOn(pullEnv.env, repository), undefined, pullEnv)
   const slash = url.pathname.lastIndexOf('/')
   const client = createHttpClient(pullEnv)
   const accessHint = () => 'give a URL that opens without a login, or one of the form https://user:password@host/file'

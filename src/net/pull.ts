@@ -23,23 +23,34 @@ export type Plan = {
   size: number
 }
 
-/** Selects tensors of a header by name. It may throw: nothing was written yet. */
-export type Select = (header: Header) => (name: string) => boolean
+/** The hash is that of its JSON. */
+export type SourceHeader = Header & { hash: string }
+
+/** @throws UserError when the source is not a safetensors file, or cannot be read. */
+export async function readHeader(source: ByteSource, signal: AbortSignal): Promise<SourceHeader> {
+  const start = await readAll(source, 0, Math.min(lengthBytes, source.size), signal)
+  const json = await readAll(source, lengthBytes, lengthBytes + headerLength(start, source), signal)
+  return { ...parseHeader(json, source), hash: hashOf(json) }
+}
 
 /**
  * The result holds the metadata of the source and the provenance of its tensors. The same source gives the same bytes, whether it is local or on a
  * server.
- * @throws UserError when the source is not a safetensors file, or cannot be read.
+ * @param path the file to write.
+ * @param isWanted whether a tensor is pulled.
  */
-export async function planPull(source: ByteSource, path: string, select: Select, signal: AbortSignal): Promise<Plan> {
-  const { header, hash } = await readHeader(source, signal)
-  const isWanted = select(header)
+export function planPull(
+  source: ByteSource,
+  header: SourceHeader,
+  path: string,
+  isWanted: (name: string) => boolean,
+): Plan {
   const wanted = [...header.tensors]
     .filter(([name]) => isWanted(name))
     .sort(([, a], [, b]) => a.start - b.start || a.end - b.end)
   const head = encodeHeader(new Map(wanted), {
     ...header.metadata,
-    provenance: `${wanted.length} of ${header.tensors.size} tensors of ${source.name} (${source.size} bytes, header ${hash}), by ltx-a2a pull`,
+    provenance: `${wanted.length} of ${header.tensors.size} tensors of ${source.name} (${source.size} bytes, header ${header.hash}), by ltx-a2a pull`,
   })
   const infos = wanted.map(([, info]) => info)
   return {
@@ -50,12 +61,6 @@ export async function planPull(source: ByteSource, path: string, select: Select,
     tensors: wanted.length,
     size: head.length + sum(infos.map(({ start, end }) => end - start)),
   }
-}
-
-async function readHeader(source: ByteSource, signal: AbortSignal) {
-  const start = await readAll(source, 0, Math.min(lengthBytes, source.size), signal)
-  const json = await readAll(source, lengthBytes, lengthBytes + headerLength(start, source), signal)
-  return { header: parseHeader(json, source), hash: hashOf(json) }
 }
 
 /**

@@ -24,8 +24,8 @@ export type OpenedLoras = {
 export function openLoras(base: BaseModel, settings: LoraSettings, reporter: Reporter): OpenedLoras {
   const loras = settings.loras.map(({ path, strength }) => ({ file: readLora(path), strength }))
   for (const { file } of loras) {
-    warnOfOtherBase(file, base, reporter)
     requireFit(file, base, reporter)
+    warnOfOtherBase(file, base, reporter)
   }
   if (loras[0]) warnOfLostMetadata(loras[0].file, settings, reporter)
   const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
@@ -38,9 +38,17 @@ export function openLoras(base: BaseModel, settings: LoraSettings, reporter: Rep
 }
 
 function warnOfOtherBase({ path, metadata }: LoraFile, base: BaseModel, reporter: Reporter) {
-  const { baseModel } = parseLoraMetadata(metadata)
-  if (baseModel && baseModel !== base.fingerprint)
-    reporter.warn(`${path} was trained on another base model (${baseModel}, this one is ${base.fingerprint})`)
+  const { baseModel, baseVersion } = parseLoraMetadata(metadata)
+  if (baseModel === undefined || baseModel === base.fingerprint) return
+  const [, release] = /^(\d+\.\d+)/.exec(baseVersion ?? '') ?? []
+  const which = `${baseModel}, this one is ${base.fingerprint}`
+  if (release === undefined || release === base.release)
+    reporter.warn(`${path} was trained on another base model (${which})`)
+  else
+    reporter.warn(
+      `${path} was trained on LTX-${release}, but this base is LTX-${base.release}: ${which}`,
+      'its layers fit, but it was not made for this base: use the base that it was trained on',
+    )
 }
 
 /** Warns of layers that have no effect. @throws UserError for a LoRA that does not fit. */

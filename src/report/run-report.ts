@@ -165,7 +165,7 @@ const bestLine = ({ step, reason, lora }: BestCheckpoint, { folder }: DoneEvent)
 function settingRows({ settings, base, backend }: RunEvent): [string, string][] {
   const { rank, alpha, learningRate, learningRateSchedule, gradientAccumulation, seed, ema } = settings
   return [
-    ['base model', base.isBundled ? 'the small bundled one' : base.path],
+    ['base model', base.isBundled ? 'the small bundled one' : `LTX-${base.release}, ${base.path}`],
     ['fingerprint of the base', base.fingerprint],
     ['backend', backend],
     ['trigger phrase', settings.triggerPhrase || '–'],

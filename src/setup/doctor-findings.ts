@@ -204,8 +204,8 @@ function ffmpeg({ ffmpeg }: DoctorReport): Finding {
 
 function base({ base }: DoctorReport): Finding {
   if (base.failure !== undefined)
-    return { about: 'Base', found: base.failure, grade: 'poor', meaning: 'no training on it' }
-  const { path, isBundled, blocks, width, parameters, fingerprint } = base
+    return { about: 'Base', found: base.failure, grade: 'poor', meaning: base.hint ?? 'no training on it' }
+  const { path, release, isBundled, blocks, width, parameters, fingerprint, textEncoder } = base
   const sizes = `${blocks} blocks of width ${width}, ${(parameters / 1e6).toFixed(1)} million audio parameters`
   if (isBundled)
     return {
@@ -214,7 +214,20 @@ function base({ base }: DoctorReport): Finding {
       grade: 'fair',
       meaning: 'it was trained on generated sound only, for trying the tool; --model <file> examines a real one',
     }
-  return { about: 'Base', found: `${path}: ${sizes}`, grade: 'good', meaning: `fingerprint ${fingerprint}` }
+  const { gemma, version, layers } = textEncoder ?? {}
+  const encoder = textEncoder
+    ? `text encoder ${textEncoder.path}: ${version ?? `Gemma ${gemma}`}, ${layers} layers`
+    : 'without a text encoder: add --text-encoder, unless all captions are encoded already'
+  return {
+    about: 'Base',
+    found: `LTX-${release}, ${path}: ${sizes}`,
+    grade: 'good',
+    meaning: [
+      `fingerprint ${fingerprint}`,
+      encoder,
+      ...(release === '2.5' ? ['whether it is dev or distilled, the files do not show'] : []),
+    ].join('; '),
+  }
 }
 
 /** Checkpoints of a LoRA, previews and encoded clips; the base itself stays where it is. */

@@ -27,6 +27,8 @@ import {
 import { type Card, type CudaBuild, readCards } from '../machine/nvidia.ts'
 import { type BaseOptions, openBase } from '../model/base-model.ts'
 import { isAudioTensor } from '../model/checkpoint-layout.ts'
+import type { Release } from '../model/release.ts'
+import { openTextEncoder } from '../model/text/text-encoder.ts'
 import { UserError } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type RunOptions } from '../platform/progress.ts'
 import { sum } from '../platform/statistics.ts'
@@ -88,13 +90,17 @@ export type UserFolder = { folder: string | null; bytes: number; obstacle?: stri
 
 export type BaseFacts = {
   path: string
+  release: Release
   isBundled: boolean
   fingerprint: string
   blocks: number
   width: number
   /** Of the audio path only. */
   parameters: number
+  textEncoder?: TextEncoderFacts
 }
+
+export type TextEncoderFacts = { path: string; gemma: 3 | 4; version?: string; layers: number }
 
 export type DoctorSettings = BaseOptions & { backend?: BackendChoice | undefined }
 
@@ -179,21 +185,30 @@ async function ffmpegFacts() {
 }
 
 function baseFacts(options: BaseOptions): BaseFacts {
-  const { checkpoint, config, fingerprint, isBundled, close } = openBase(options)
+  const { checkpoint, config, fingerprint, isBundled, release, textEncoder, close } = openBase(options)
   try {
     const { num_layers, audio_num_attention_heads, audio_attention_head_dim } = config.transformer
     const sizes = [...checkpoint.tensors].map(([name, { shape }]) => (isAudioTensor(name) ? elementCount(shape) : 0))
     return {
       path: checkpoint.path,
+      release,
       isBundled,
       fingerprint,
       blocks: num_layers,
       width: audio_num_attention_heads * audio_attention_head_dim,
       parameters: sum(sizes),
+      ...(textEncoder !== undefined && !isBundled && { textEncoder: textEncoderFacts(textEncoder) }),
     }
   } finally {
     close()
   }
+}
+
+function textEncoderFacts(path: string): TextEncoderFacts {
+  const { config, close } = openTextEncoder(path)
+  close()
+  const { generation: gemma, version, layers } = config
+  return { path, gemma, ...(version !== undefined && { version }), layers: layers.length }
 }
 
 function userFolder(folder: string | undefined): UserFolder {

@@ -3,6 +3,7 @@ import type { Waveform } from '../audio/waveform.ts'
 import type { TrainSettings } from '../config/settings.ts'
 import type { FittedPair } from '../dataset/clips.ts'
 import type { Dataset } from '../dataset/dataset.ts'
+import type { BaseModel } from '../model/base-model.ts'
 import type { ProgressEvent } from '../platform/progress.ts'
 import type { BestLora, Evaluation } from './evaluation.ts'
 import type { LearningVerdict } from './learning.ts'
@@ -42,7 +43,7 @@ export type RunEvent = {
   type: 'run'
   folder: RunFolder
   settings: TrainSettings
-  base: { path: string; isBundled: boolean; fingerprint: string; blocks: number }
+  base: Pick<BaseModel, 'isBundled' | 'fingerprint' | 'release'> & { path: string; blocks: number }
   backend: string
   /** The references of the previews, as they were fitted. */
   validation: readonly ValidationClip[]

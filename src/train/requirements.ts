@@ -9,7 +9,7 @@ import { type Dtype, elementCount } from '../formats/dtypes.ts'
 import { clipLatentFrames } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { isTargetModule } from '../model/lora.ts'
-import { openGemma } from '../model/text/gemma.ts'
+import { openTextEncoder } from '../model/text/text-encoder.ts'
 import { contextLength } from '../model/text/tokenizer.ts'
 import { type Checkpointing, savedActivationBytes, shouldCheckpoint } from '../model/transformer/checkpointing.ts'
 import { sum } from '../platform/statistics.ts'
@@ -209,13 +209,17 @@ function captionBytes({ checkpoint, textEncoder }: BaseModel, engine: EngineCost
   return Math.max(projection + layer, connector)
 }
 
-function textLayerElements(folder: string): number {
-  const gemma = openGemma(folder)
+/** The weights of the largest layer. */
+function textLayerElements(textEncoder: string): number {
+  const { config, weights, prefix, close } = openTextEncoder(textEncoder)
   try {
-    const layer = [...gemma.file.tensors].filter(([name]) => name.startsWith(`${gemma.prefix}layers.0.`))
-    return sum(layer.map(([, { shape }]) => elementCount(shape)))
+    const elementsOf = (layer: number) => {
+      const tensors = [...weights.tensors].filter(([name]) => name.startsWith(`${prefix}layers.${layer}.`))
+      return sum(tensors.map(([, { shape }]) => elementCount(shape)))
+    }
+    return Math.max(...config.layers.map((_, layer) => elementsOf(layer)))
   } finally {
-    gemma.close()
+    close()
   }
 }
 

@@ -237,6 +237,7 @@ function saveLora(
     alpha: settings.alpha,
     triggerPhrase: settings.triggerPhrase,
     baseModel: base.fingerprint,
+    baseVersion: base.release === '2.3' ? undefined : (base.version ?? base.release),
     referencePositions: 'overlapping',
     durationSeconds: settings.audioDurationSeconds,
     normalized: settings.audioNormalize,
@@ -307,13 +308,38 @@ function stateVariables({ parameters, optimizer, average }: Trainer): [string, t
   ]
 }
 
+/**
+ * Compares the base before anything is encoded for it.
+ * @throws UserError when the run was trained on another one.
+ */
+export function requireSameBase(path: string, { fingerprint, release }: Pick<BaseModel, 'fingerprint' | 'release'>) {
+  const before = savedIdentity(path)?.settings['base model']
+  if (before === undefined || before === fingerprint) return
+  throw new UserError(
+    `${path} is of another training: base model was ${before} and is now ${fingerprint}, of LTX-${release}`,
+    { hint: 'resume with the base that the run was started with, or start a new run' },
+  )
+}
+
+/** Undefined where there is none or it is broken: restoring the state reports what is wrong with it. */
+function savedIdentity(path: string): ResumeCheck | undefined {
+  if (!existsSync(path)) return undefined
+  try {
+    const state = openSafetensors(path)
+    state.close()
+    return parseResumeCheck(state.metadata.identity ?? '')
+  } catch {
+    return undefined
+  }
+}
+
 function requireSame(path: string, { metadata }: Safetensors, check: ResumeCheck) {
   const saved = parseResumeCheck(metadata.identity ?? '')
   if (!saved) throw broken(path, 'it does not say which run it belongs to')
   const differ = differences(saved, check)
   if (differ.length > 0)
     throw new UserError(`${path} is of another training: ${differ.join('; ')}`, {
-      hint: 'resume with what the run was started with, or start a new one',
+      hint: 'resume with what the run was started with, also the backend if the cache was removed, or start a new one',
     })
 }
 

@@ -41,7 +41,7 @@ import {
   requireNewRunFolder,
   savedLora,
 } from './run-folder.ts'
-import { savedStep } from './run-writer.ts'
+import { requireSameBase, savedStep } from './run-writer.ts'
 import { resumeCommand, runTraining, stoppedMessage, type TrainingOutcome } from './training-run.ts'
 
 export type TrainRunOptions = RunOptions<TrainEvent> & {
@@ -242,6 +242,7 @@ async function prepare(
     const dataset = await inspectForTraining(source, settings, stores, reporter)
     split = await splitData({ dataset, clips, compared }, settings, resumed?.heldOut, { limits, reporter })
     base = openBase(settings)
+    if (resumed) requireSameBase(resumed.run.state, base)
     reporter.info(describeBase(base))
     const onCut = (reference: string) =>
       reporter.info(`${shownReference(reference)}: the previews use the first ${settings.audioDurationSeconds} s`)
@@ -294,6 +295,7 @@ async function trainPrepared(
       path: base.checkpoint.path,
       isBundled: base.isBundled,
       fingerprint: base.fingerprint,
+      release: base.release,
       blocks: base.config.transformer.num_layers,
     },
     backend,

@@ -37,7 +37,7 @@ describe('the last message of a run', () => {
 
   it('says whose price it names, and of when', () =>
     expect(summaryOf(2000)).toMatch(
-      /^Done in 1 min 5 s: .*config\.json\. fal\.ai's hosted trainer charges \$4\.60 for as many steps \(November 2026\)\.$/,
+      /^Done in 1 min 5 s: .*config\.json\. fal\.ai's hosted trainer of LTX-2\.3 charges \$4\.60 for as many steps \(November 2026\)\.$/,
     ))
 
   it('names no price for fewer steps than the hosted trainer accepts', () =>

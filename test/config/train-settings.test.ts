@@ -440,7 +440,7 @@ describe('a trial run, which the hosted trainer would refuse', () => {
   it('has as few steps as 1 and any rank, and the ranges of the hosted trainer are named', () => {
     expect(byFlags({ numberOfSteps: '1', rank: '1' })).toMatchObject({ numberOfSteps: 1, rank: 1, alpha: 1 })
     expect(noticesOf({ numberOfSteps: '10', rank: '4', learningRate: '1e-7' })).toEqual([
-      "fal.ai's hosted trainer would not accept this job: rank is 4 (there: 8, 16, 32, 64 or 128), " +
+      "fal.ai's hosted trainer of LTX-2.3 would not accept this job: rank is 4 (there: 8, 16, 32, 64 or 128), " +
         'number_of_steps is 10 (there: 100 to 20000), learning_rate is 1e-7 (there: 0.000001 to 1)',
     ])
   })

@@ -60,9 +60,9 @@ describe('a run without a text encoder', () => {
     expect(existsSync(join(folder, 'refused'))).toBe(false)
   })
 
-  it('is refused when the text encoder folder does not exist and captions are not encoded', async () => {
+  it('is refused when the text encoder does not exist and captions are not encoded', async () => {
     const { code, stderr } = await run('d', 'train', ...training, '--model', model, '--text-encoder', 'gone')
-    expect(stderr).toContain('the text encoder folder gone does not exist')
+    expect(stderr).toContain('the text encoder gone does not exist')
     expect(code).toBe(2)
   })
 })

@@ -1,18 +1,82 @@
 /**
- * Comparison with the numbers of the reference implementation. Tolerances are read from the README of the golden set, so `LTX_A2A_GOLDEN=<dir>` can
- * name another set of the same format, with other widths, heads, depths and lengths.
+ * Comparison with the numbers of the reference implementation. Tolerances are read from the README of a golden set, so `LTX_A2A_GOLDEN=<dir>` and
+ * `LTX_A2A_GOLDEN_25=<dir>` can name other sets of the same format, with other widths, heads, depths and lengths.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { type BackendChoice, startBackend } from '../../src/engine/backend.ts'
 import { openSafetensors, type Safetensors } from '../../src/formats/safetensors.ts'
 
-const bundled = fileURLToPath(new URL('data', import.meta.url))
+/** Files of numbers with a README that describes them. */
+export type NumberSet = {
+  /** The path of a file of the set. */
+  path(file: string): string
+  json(file: string): ReturnType<typeof JSON.parse>
+  /** The numbers in a file, with the tolerances of the set's README. */
+  numbers(file: string): Golden
+  /** What the README says about a file. */
+  section(file: string): string
+}
 
-export const goldenPath = (file: string) => join(process.env.LTX_A2A_GOLDEN ?? bundled, file)
-export const goldenJson = (file: string) => JSON.parse(readFileSync(goldenPath(file), 'utf8'))
+/** Numbers of a whole base. */
+export type GoldenSet = NumberSet & {
+  name: string
+  /** The path of the only file of weights in a folder. */
+  onlyFileIn(folder: string): string
+  /** What `openBase` takes for the set's base. */
+  base: { model: string; textEncoder: string }
+}
+
+/** @param folder another set of the same format, in place of the bundled one. */
+function numberSet(bundled: string, folder = bundled): NumberSet {
+  const path = (file: string) => join(folder, file)
+  const readme = existsSync(path('README.md')) ? path('README.md') : join(bundled, 'README.md')
+  const section = (file: string) => readSection(readme, file)
+  return {
+    path,
+    json: (file) => JSON.parse(readFileSync(path(file), 'utf8')),
+    numbers: (file) => readNumbers(path(file), section(file)),
+    section,
+  }
+}
+
+function goldenSet(name: string, numbers: NumberSet, files: { model: string; textEncoder: string }): GoldenSet {
+  const weights = (file: string) => onlyFileIn(numbers.path(file))
+  return {
+    ...numbers,
+    name,
+    onlyFileIn: weights,
+    base: { model: files.model.split(',').map(weights).join(','), textEncoder: weights(files.textEncoder) },
+  }
+}
+
+/** The path itself, or that of the only file of weights in a folder of a component. */
+function onlyFileIn(path: string): string {
+  if (!statSync(path).isDirectory() || existsSync(join(path, 'config.json'))) return path
+  const [file = ''] = readdirSync(path).filter((name) => name.endsWith('.safetensors'))
+  return join(path, file)
+}
+
+const inThisFolder = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+
+export const ltx23 = goldenSet('LTX-2.3', numberSet(inThisFolder('data'), process.env.LTX_A2A_GOLDEN), {
+  model: 'tiny-ltx-2.3.safetensors',
+  textEncoder: 'tiny-gemma3',
+})
+
+export const ltx25 = goldenSet('LTX-2.5', numberSet(inThisFolder('data-2.5'), process.env.LTX_A2A_GOLDEN_25), {
+  model: 'base/diffusion_models,base/vae',
+  textEncoder: 'base/text_encoders',
+})
+
+/** The text tower of Gemma 4, computed by the public library. */
+export const gemma4 = numberSet(inThisFolder('gemma4'))
+
+export const goldenSets = [ltx23, ltx25]
+
+export const { path: goldenPath, json: goldenJson, numbers: golden } = ltx23
 
 /** Starts the backend under test, `LTX_A2A_BACKEND` or the default, in float32 like the reference. */
 export function startGoldenBackend() {
@@ -30,9 +94,9 @@ export type Golden = {
   expectClose(name: string, values: ArrayLike<number>): void
 }
 
-export function golden(fileName: string): Golden {
-  const file = openSafetensors(goldenPath(fileName))
-  const rows = readRows(fileName)
+function readNumbers(path: string, section: string): Golden {
+  const file = openSafetensors(path)
+  const rows = readRows(section)
   const rowOf = (name: string) => {
     const row = rows.find(({ pattern }) => pattern.test(name))
     if (!row) throw new Error(`the README has no row for ${name}`)
@@ -40,7 +104,7 @@ export function golden(fileName: string): Golden {
   }
   const shape = (name: string) => {
     const info = file.tensors.get(name)
-    if (!info) throw new Error(`${fileName} has no ${name}`)
+    if (!info) throw new Error(`${path} has no ${name}`)
     return info.shape
   }
   const expectClose = (name: string, values: ArrayLike<number>) => {
@@ -73,11 +137,8 @@ export function relativeError(values: ArrayLike<number>, expected: ArrayLike<num
 
 type Row = { pattern: RegExp; meaning: string; tolerance?: { max: number; l2: number } }
 
-/** The rows of the table of a file in the README, literal names before patterns. */
-function readRows(fileName: string): Row[] {
-  const readme = goldenPath('README.md')
-  const text = readFileSync(existsSync(readme) ? readme : join(bundled, 'README.md'), 'utf8')
-  const section = text.split(/^### /m).find((part) => part.startsWith(`\`${fileName}\``)) ?? ''
+/** The rows of the table of a file, literal names before patterns. */
+function readRows(section: string): Row[] {
   return [...section.matchAll(/^\| `([^`]+)`[^|]*\|[^|]*\|(.*)\|([^|]*)\|([^|]*)\|$/gm)]
     .map(([, name = '', meaning = '', , tolerance = '']) => ({
       name,
@@ -87,6 +148,12 @@ function readRows(fileName: string): Row[] {
     }))
     .sort((a, b) => Number(a.name.includes('{')) - Number(b.name.includes('{')))
 }
+
+/** The section of a file in the README of its set. */
+const readSection = (readme: string, fileName: string): string =>
+  readFileSync(readme, 'utf8')
+    .split(/^### /m)
+    .find((part) => part.startsWith(`\`${fileName}\``)) ?? ''
 
 /** `5e-4 / 2e-4` for max and L2, one number for both, or `exact`; inputs have none. */
 function toleranceOf(text: string) {

@@ -1,10 +1,8 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openSafetensors } from '../../src/formats/safetensors.ts'
-import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
-import { readModelConfig } from '../../src/model/config.ts'
+import { openBase } from '../../src/model/base-model.ts'
 import { frameCenterSeconds, ropeTable } from '../../src/model/rope.ts'
-import { timestepEmbedding, timestepModulation } from '../../src/model/transformer/adaln.ts'
+import { type AdaLn, timestepEmbedding, timestepModulation } from '../../src/model/transformer/adaln.ts'
 import {
   loadTransformer,
   type Transformer,
@@ -13,23 +11,23 @@ import {
   velocities,
   velocity,
 } from '../../src/model/transformer/transformer.ts'
-import { golden, goldenPath, numberAfter, startGoldenBackend } from './golden.ts'
+import { type Golden, golden, goldenSets, ltx23, numberAfter, startGoldenBackend } from './golden.ts'
 
 const dit = golden('dit.safetensors')
-const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
-const config = readModelConfig(checkpoint).transformer
+const base = openBase(ltx23.base)
+const config = base.config.transformer
 let model: Transformer
 
 beforeAll(async () => {
   await startGoldenBackend()
-  model = loadTransformer(ltxComponents(checkpoint).transformer, config)
+  model = loadTransformer(base.components.transformer, config)
 })
 
-const tensor = <R extends tf.Rank>(name: string, file = dit) =>
+const tensorOf = <R extends tf.Rank>(name: string, file: Golden) =>
   tf.tensor(file.float32(name), file.shape(name) as never) as tf.Tensor<R>
 
 describe('the timestep embedding', () => {
-  const sigmas = () => tensor<tf.Rank.R1>('time.t')
+  const sigmas = () => tensorOf<tf.Rank.R1>('time.t', dit)
 
   it('has the cosines and sines of the reference', () => {
     const timesteps = tf.mul<tf.Tensor1D>(sigmas(), config.timestep_scale_multiplier)
@@ -39,7 +37,7 @@ describe('the timestep embedding', () => {
   it.each(['audio_adaln_single', 'audio_prompt_adaln_single'] as const)(
     'has the modulation of %s of the reference',
     (name) => {
-      const layer = name === 'audio_adaln_single' ? model.adaLn : model.contextAdaLn
+      const layer = name === 'audio_adaln_single' ? model.adaLn : (model.contextAdaLn as AdaLn)
       const { embedding, modulation } = timestepModulation(layer, sigmas())
       dit.expectClose(`time.${name}.emb`, embedding.dataSync())
       dit.expectClose(`time.${name}.mod`, modulation.dataSync())
@@ -97,7 +95,16 @@ describe('the RoPE tables', () => {
   })
 })
 
-describe('the velocity', () => {
+describe.each(goldenSets)('the velocity of $name', (set) => {
+  const dit = set.numbers('dit.safetensors')
+  const base = openBase(set.base)
+  const config = base.config.transformer
+  let model: Transformer
+  beforeAll(() => {
+    model = loadTransformer(base.components.transformer, config)
+  })
+  const tensor = <R extends tf.Rank>(name: string) => tensorOf<R>(name, dit)
+
   const target = (sigma: tf.Tensor1D, context: tf.Tensor3D) => {
     const tokens = tensor<tf.Rank.R3>('a.latent')
     const frames = tokens.shape[1]
@@ -114,7 +121,7 @@ describe('the velocity', () => {
   })
 
   it('with a caption of full length matches the reference implementation', () => {
-    const context = tensor<tf.Rank.R2>('c1.context', golden('text.safetensors'))
+    const context = tensorOf<tf.Rank.R2>('c1.context', set.numbers('text.safetensors'))
     dit.expectClose('a.velocity_ctx1024', target(tensor('a.sigma'), tf.expandDims(context, 0)))
   })
 
@@ -134,7 +141,7 @@ describe('the velocity', () => {
   })
 
   it('with and without perturbed self-attention in one block matches the reference implementation', () => {
-    const block = numberAfter(dit.meaning('b.velocity_stg'), 'in block')
+    const block = numberAfter(dit.meaning('b.velocity_stg'), 'block')
     const { plain, perturbed } = velocities(model, withReference(), (i) => i === block)
     dit.expectClose('b.velocity_stg', perturbed.dataSync())
     dit.expectClose('b.velocity', plain.dataSync())

@@ -216,13 +216,13 @@ describe('a base model is refused', () => {
       /^part-\d+\.safetensors \+ part-\d+\.safetensors has no audio VAE encoder, audio VAE decoder and no vocoder/,
     )
     expect(refusal(write((name) => (name.startsWith('vae.') ? name : undefined), ['transformer']))).toMatch(
-      /has no audio stream, .* and no vocoder \/ use a checkpoint of LTX-2\.3/,
+      /has no audio stream, .* and no vocoder \/ use a checkpoint of LTX-2\.3 or LTX-2\.5/,
     )
   })
 
   it('when the config has no section for a component', () => {
     const parts = [write(under(dit, ''), ['transformer']), write(soundKeys), write(projectionKeys)]
-    expect(refusal(parts.join(','))).toMatch(/the model config in .* is not that of LTX-2\.3: audio_vae/)
+    expect(refusal(parts.join(','))).toMatch(/the model config in .* is not that of LTX-2\.3 or LTX-2\.5: audio_vae/)
   })
 
   it('when two files contain the same tensor', () => {
@@ -239,8 +239,7 @@ describe('a base model is refused', () => {
 
   it.each([
     [{ model_version: '2.0.1' }, 'LTX-2.0'],
-    [{ model_version: '2.5.0-rc1' }, 'LTX-2.5'],
-    [{ gemma_source_checkpoint: 'gemma' }, 'LTX-2.5'],
+    [{ model_version: '2.6.0-rc1' }, 'LTX-2.6'],
   ])('when its metadata are %o', (metadata, release) => {
     const path = join(folder, 'release.safetensors')
     const tensors = new Map([...stored.tensors.keys()].map((name) => [name, stored.read(name)]))

@@ -106,6 +106,7 @@ describe('a LoRA of this trainer', () => {
       tool: 'ltx-a2a 0.1.0',
     })
     expect(parseLoraMetadata(lora.metadata)).toEqual({
+      baseVersion: '2.3',
       rank: 2,
       alpha: 4,
       triggerPhrase: 'tonech4nge',

@@ -17,7 +17,8 @@ import { withDiskErrors } from '../../src/net/partial-file.ts'
 import { requireSpace } from '../../src/net/pull.ts'
 import { UserError } from '../../src/platform/errors.ts'
 import { sizeText } from '../../src/platform/text.ts'
-import { type PullSettings, pullModel } from '../../src/setup/pull-model.ts'
+import type { PullSettings } from '../../src/setup/pull/settings.ts'
+import { pullModel } from '../../src/setup/pull-model.ts'
 import { projectPath } from '../cli/bin.ts'
 import { type Interceptor, type RangeServer, serveRanges, textFile } from './range-server.ts'
 import { syntheticCheckpoint } from './synthetic-checkpoint.ts'
@@ -86,7 +87,17 @@ describe('pull refuses a file that', () => {
       'tensors a and b overlap',
     ],
     ['has offsets out of its range', fileOf({ [name]: entry('U8', [8], [80, 88]) }, 12), 'ends at byte'],
-    ['has an unknown type', fileOf({ [name]: entry('F4', [8], [0, 4]) }, 12), 'has the unknown type "F4"'],
+    ['has an unknown type', fileOf({ [name]: entry('F5', [8], [0, 5]) }, 12), 'has the unknown type "F5"'],
+    [
+      'has weights of four bits',
+      fileOf({ [name]: entry('F4', [8], [0, 4]) }, 4),
+      'holds quantized weights, which cannot be read',
+    ],
+    [
+      'has rotated integer weights',
+      fileOf({ [name]: entry('I8', [8], [0, 8]) }, 8),
+      'holds quantized weights, which cannot be read',
+    ],
     ['has a header that is not JSON', fileOf('{"a":'), 'its header is not JSON'],
     ['has metadata that is not text', fileOf({ __metadata__: { config: {} } }), 'its metadata is not a map of strings'],
     [
@@ -109,9 +120,9 @@ describe('pull refuses a file that', () => {
       'is an LTX-2.0 checkpoint (19B)',
     ],
     [
-      'belongs to LTX-2.5',
-      fileOf({ __metadata__: { model_version: '2.5.0' }, [name]: entry('U8', [1], [0, 1]) }, 1),
-      'is an LTX-2.5 checkpoint',
+      'belongs to a release that is not known',
+      fileOf({ __metadata__: { model_version: '2.6.0' }, [name]: entry('F16', [1], [0, 2]) }, 2),
+      'is an LTX-2.6 checkpoint',
     ],
   ])('%s, on a server and here', async (_, file, sentence) => {
     server.files.set('ltx.safetensors', textFile(file))

@@ -21,7 +21,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 const reference = performance(1, { seconds: 2 })
 const { settings } = resolveTrainSettings({ options: { data: 'takes.zip', numberOfSteps: 4 } })
-const base = { path: 'base.safetensors', isBundled: true, fingerprint: 'f00d', blocks: 4 }
+const base = { path: 'base.safetensors', isBundled: true, fingerprint: 'f00d', release: '2.3', blocks: 4 } as const
 
 let run: RunFolder
 let messages: string[]

@@ -164,7 +164,9 @@ describe('train', () => {
     ])
     const { code, stderr } = await run(['train', ...one])
     expect(code).toBe(0)
-    expect(stderr.split('\n')[0]).toMatch(/^fal\.ai's hosted trainer would not accept this job: .*number_of_steps is 1/)
+    expect(stderr.split('\n')[0]).toMatch(
+      /^fal\.ai's hosted trainer of LTX-2\.3 would not accept this job: .*number_of_steps is 1/,
+    )
     expect(stderr).toMatch(/^Training: 1 step, loss \d/m)
     expect(readdirSync(join(folder, 'one', 'previews'))).toEqual(['preview-1-00000.wav', 'preview-1-00001.wav'])
     expect(metrics('one').map(({ fixed_loss }) => typeof fixed_loss)).toEqual(['number', 'number'])

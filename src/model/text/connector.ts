@@ -13,7 +13,7 @@ import type { RotaryTable } from '../../engine/operations.ts'
 import { bytesPerElement } from '../../formats/dtypes.ts'
 import type { StoredTensor } from '../../formats/safetensors.ts'
 import { type Attention, attention, loadAttention, projectKeyValue } from '../attention.ts'
-import type { TransformerConfig } from '../config.ts'
+import { connectorBlocks, type TransformerConfig } from '../config.ts'
 import { type FeedForward, feedForward, loadFeedForward } from '../feed-forward.ts'
 import { ropeTable, tokensLast } from '../rope.ts'
 import type { Weights } from '../weights.ts'
@@ -89,13 +89,13 @@ export function loadConnector(weights: Weights, config: TransformerConfig): Conn
   const fractions = Float64Array.from({ length: contextLength }, (_, position) => position / maxPosition)
   const loadBlock = (block: Weights) => ({
     attention: loadAttention(block.at('attn1'), { heads, headDim }),
-    feedForward: loadFeedForward(block.at('ff'), heads * headDim),
+    feedForward: loadFeedForward(block.at('ff'), heads * headDim, config.connector_ff_bias),
   })
   return {
     registers: constant(
       weights.read('learnable_registers', [config.connector_num_learnable_registers, heads * headDim]),
     ),
-    blocks: Array.from({ length: config.audio_connector_num_layers ?? config.connector_num_layers }, (_, i) =>
+    blocks: Array.from({ length: connectorBlocks(config) }, (_, i) =>
       loadBlock(weights.at(`transformer_1d_blocks.${i}`)),
     ),
     rope: tf.tidy(() => tokensLast(ropeTable(fractions, { heads, headDim, theta: config.positional_embedding_theta }))),

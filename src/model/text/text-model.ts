@@ -7,10 +7,11 @@ import { UserError } from '../../platform/errors.ts'
 import { ltxComponents } from '../checkpoint-layout.ts'
 import type { ModelConfig } from '../config.ts'
 import { extractFeatures, loadConnector, loadFeatureExtractor, runConnector } from './connector.ts'
-import { type Gemma, hiddenStates, openGemma } from './gemma.ts'
+import { hiddenStates } from './gemma.ts'
+import { openTextEncoder, type TextEncoder } from './text-encoder.ts'
 import { loadTokenizer } from './tokenizer.ts'
 
-/** `textEncoder` is the folder of a Gemma 3 download. */
+/** `textEncoder` is the folder or the packed file of a text encoder. */
 export type TextModel = { checkpoint: Safetensors; config: ModelConfig; textEncoder: string }
 
 export type EncodeCaptionsOptions = {
@@ -29,31 +30,31 @@ export async function encodeCaptions(
   { onProgress = () => {} }: EncodeCaptionsOptions = {},
 ): Promise<Float32Array[]> {
   if (captions.length === 0) return []
-  const ids = captions.map(loadTokenizer(model.textEncoder))
-  const gemma = openGemma(model.textEncoder)
+  const encoder = openTextEncoder(model.textEncoder)
   try {
-    const layers = gemma.config.layers.length
-    const features = await captionFeatures(model, gemma, ids, (layer) => onProgress(layer, layers + ids.length))
+    const ids = captions.map(loadTokenizer(encoder))
+    const layers = encoder.config.layers.length
+    const features = await captionFeatures(model, encoder, ids, (layer) => onProgress(layer, layers + ids.length))
     return await captionContexts(model, features, (caption) => onProgress(layers + caption, layers + ids.length))
   } finally {
-    gemma.close()
+    encoder.close()
   }
 }
 
 /** The features of each caption, `[S, D]`. */
 async function captionFeatures(
   { checkpoint, config }: TextModel,
-  gemma: Gemma,
+  encoder: TextEncoder,
   ids: number[][],
   onLayer: (done: number) => void,
 ): Promise<tf.Tensor2D[]> {
   const { audio_connector_num_attention_heads: heads, audio_connector_attention_head_dim: headDim } = config.transformer
-  requireSameWidth(gemma, checkpoint, config.transformer.caption_channels)
+  requireSameWidth(encoder, checkpoint, config.transformer.caption_channels)
   const { textProjection } = ltxComponents(checkpoint)
-  const extractor = loadFeatureExtractor(textProjection, gemma.config.hiddenSize, heads * headDim)
+  const extractor = loadFeatureExtractor(textProjection, encoder.config.hiddenSize, heads * headDim)
   try {
-    requireSameDepth(gemma, checkpoint, extractor.stateCount)
-    return await extractFeatures(extractor, hiddenStates(gemma, ids), (state) => state > 0 && onLayer(state))
+    requireSameDepth(encoder, checkpoint, extractor.stateCount)
+    return await extractFeatures(extractor, hiddenStates(encoder, ids), (state) => state > 0 && onLayer(state))
   } finally {
     extractor.bias.dispose()
   }
@@ -61,7 +62,7 @@ async function captionFeatures(
 
 /** The context of each caption. Disposes of the features. */
 async function captionContexts(
-  { checkpoint, config }: TextModel,
+  { checkpoint, config, textEncoder }: TextModel,
   features: tf.Tensor2D[],
   onCaption: (done: number) => void,
 ): Promise<Float32Array[]> {
@@ -70,8 +71,13 @@ async function captionContexts(
   try {
     for (const caption of features) {
       const context = tf.tidy(() => runConnector(connector, caption))
-      contexts.push((await context.data()) as Float32Array)
+      const values = (await context.data()) as Float32Array
       context.dispose()
+      if (!values.every(Number.isFinite))
+        throw new UserError(`the text encoder ${basename(textEncoder)} computes values that are not finite`, {
+          hint: 'the file is damaged: download it again; with numbers of 16 bits, try LTX_A2A_PRECISION=float32',
+        })
+      contexts.push(values)
       onCaption(contexts.length)
       await setImmediate()
     }
@@ -81,20 +87,21 @@ async function captionContexts(
   }
 }
 
-const hint = 'LTX-2.3 needs the text encoder Gemma 3 12B; a small base needs the text encoder that comes with it'
+const hint =
+  'LTX-2.3 needs the text encoder Gemma 3 12B, LTX-2.5 its own packed Gemma 4 12B; a small base needs the text encoder that comes with it'
 
-function requireSameWidth({ folder, config }: Gemma, checkpoint: Safetensors, captionChannels: number) {
+function requireSameWidth({ path, config }: TextEncoder, checkpoint: Safetensors, captionChannels: number) {
   if (config.hiddenSize === captionChannels) return
   throw new UserError(
-    `the text encoder ${basename(folder)} has the width ${config.hiddenSize}, but ${basename(checkpoint.path)} needs ${captionChannels}`,
+    `the text encoder ${basename(path)} has the width ${config.hiddenSize}, but ${basename(checkpoint.path)} needs ${captionChannels}`,
     { hint },
   )
 }
 
-function requireSameDepth({ folder, config }: Gemma, checkpoint: Safetensors, stateCount: number) {
+function requireSameDepth({ path, config }: TextEncoder, checkpoint: Safetensors, stateCount: number) {
   if (config.layers.length + 1 === stateCount) return
   throw new UserError(
-    `the text encoder ${basename(folder)} has ${config.layers.length} layers, but ${basename(checkpoint.path)} needs ${stateCount - 1}`,
+    `the text encoder ${basename(path)} has ${config.layers.length} layers, but ${basename(checkpoint.path)} needs ${stateCount - 1}`,
     { hint },
   )
 }

@@ -48,13 +48,14 @@ export const blockParams = [
 /** The rows of the tables that modulate the context and the output. */
 export const shiftAndScale = ['shift', 'scale'] as const
 
-export function loadBlock(weights: Weights, size: AttentionSize): Block {
+/** @param hasFeedForwardBias see `audio_ff_bias` in the config. */
+export function loadBlock(weights: Weights, size: AttentionSize, hasFeedForwardBias: boolean): Block {
   const width = size.heads * size.headDim
   const table = (name: string, rows: number) => constant<tf.Rank.R2>(weights.read(name, [rows, width]))
   return {
     selfAttention: loadAttention(weights.at('audio_attn1'), { heads: size.heads, headDim: size.headDim }),
     crossAttention: loadAttention(weights.at('audio_attn2'), size),
-    feedForward: loadFeedForward(weights.at('audio_ff'), width),
+    feedForward: loadFeedForward(weights.at('audio_ff'), width, hasFeedForwardBias),
     scaleShiftTable: table('audio_scale_shift_table', blockParams.length),
     contextScaleShiftTable: table('audio_prompt_scale_shift_table', shiftAndScale.length),
   }

@@ -20,7 +20,8 @@ export type Transformer = {
   config: TransformerConfig
   inputProjection: Linear
   adaLn: AdaLn
-  contextAdaLn: AdaLn
+  /** Without it, sigma does not modulate the context. */
+  contextAdaLn?: AdaLn
   blocks: Block[]
   /** `[2, D]`: shift and scale after the last norm. */
   finalScaleShiftTable: tf.Tensor2D
@@ -55,10 +56,12 @@ export function loadTransformer(
     config,
     inputProjection: loadLinear(weights.at('audio_patchify_proj'), config.audio_in_channels, width),
     adaLn: adaLn('audio_adaln_single', blockParams.length),
-    contextAdaLn: adaLn('audio_prompt_adaln_single', shiftAndScale.length),
+    ...(config.use_prompt_adaln_single && {
+      contextAdaLn: adaLn('audio_prompt_adaln_single', shiftAndScale.length),
+    }),
     blocks: Array.from({ length: config.num_layers }, (_, i) => {
       if (i + 1 < config.num_layers) readBlockAhead(weights.at(`transformer_blocks.${i + 1}`))
-      const loaded = loadBlock(weights.at(`transformer_blocks.${i}`), size)
+      const loaded = loadBlock(weights.at(`transformer_blocks.${i}`), size, config.audio_ff_bias)
       onProgress?.(i + 1, config.num_layers)
       return loaded
     }),
@@ -131,7 +134,7 @@ function startForward(model: Transformer, { tokens, sigma, noisy, rope, context 
   const levels = tf.reshape(tf.stack([tf.zerosLike(sigma), sigma], 1), [batch * 2]) as tf.Tensor1D
   const toTokens = levelsToTokens(noisy, batch)
   const { embedding, modulation } = timestepModulation(model.adaLn, levels)
-  const { modulation: contextModulation } = timestepModulation(model.contextAdaLn, sigma)
+  const contextModulation = modulationOfContext(model, sigma)
   // shift and scale of the output follow from the same embedding
   const final = modulationParams(
     shiftAndScale,
@@ -151,6 +154,12 @@ function startForward(model: Transformer, { tokens, sigma, noisy, rope, context 
       return linearOnTokens(model.outputProjection, tf.add(tf.mul(normed, tf.add(final.scale, 1)), final.shift))
     },
   }
+}
+
+/** `[B] → [B, 2 · D]`: zeros where the tables of the blocks alone modulate the context. */
+function modulationOfContext({ contextAdaLn, finalScaleShiftTable }: Transformer, sigma: tf.Tensor1D): tf.Tensor2D {
+  if (contextAdaLn) return timestepModulation(contextAdaLn, sigma).modulation
+  return tf.zeros([sigma.shape[0], finalScaleShiftTable.size])
 }
 
 /** Rows for level 0 and level sigma of each sample, `[B · 2, D]` → the row of each token, `[B, N, D]`. */

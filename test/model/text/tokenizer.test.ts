@@ -1,13 +1,14 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { openTextEncoder } from '../../../src/model/text/text-encoder.ts'
 import { contextLength, loadTokenizer } from '../../../src/model/text/tokenizer.ts'
 import { UserError } from '../../../src/platform/errors.ts'
 import { goldenJson, goldenPath } from '../../golden/golden.ts'
 
 const folder = goldenPath('tiny-gemma3')
-const tokenize = loadTokenizer(folder)
+const tokenize = loadTokenizer(openTextEncoder(folder))
 const { bos_token_id: bosId } = goldenJson('tiny-gemma3/config.json')
 
 describe('the token ids of a caption', () => {
@@ -25,27 +26,31 @@ describe('the token ids of a caption', () => {
   })
 })
 
-describe('a tokenizer folder is refused', () => {
-  const empty = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-tokenizer-'))
+describe('a text encoder is refused', () => {
+  const refusal = (path: string) => () => loadTokenizer(openTextEncoder(path))
+  const copyWithout = (file: string) => {
+    const copy = mkdtempSync(join(tmpdir(), 'ltx-a2a-tokenizer-'))
+    cpSync(folder, copy, { recursive: true })
+    rmSync(join(copy, file))
+    return copy
+  }
 
   it('when it does not exist', () => {
-    expect(() => loadTokenizer('/nowhere/gemma')).toThrow(UserError)
-    expect(() => loadTokenizer('/nowhere/gemma')).toThrow('/nowhere/gemma is not a folder')
+    expect(refusal('/nowhere/gemma')).toThrow(UserError)
+    expect(refusal('/nowhere/gemma')).toThrow('/nowhere/gemma is neither a folder nor a safetensors file')
   })
 
-  it('when it is a file', () => {
-    expect(() => loadTokenizer(join(folder, 'config.json'))).toThrow('is not a folder')
+  it('when it is another file', () => {
+    expect(refusal(join(folder, 'config.json'))).toThrow('config.json is not a usable safetensors file')
   })
 
-  it('when it has no tokenizer.json', () => {
-    expect(() => loadTokenizer(empty())).toThrow('has no readable tokenizer.json')
+  it.each(['config.json', 'tokenizer.json', 'tokenizer_config.json'])('when it has no %s', (file) => {
+    expect(refusal(copyWithout(file))).toThrow(`has no readable ${file}`)
   })
 
   it('when the tokenizer has no start token', () => {
-    const path = join(empty(), 'gemma')
-    mkdirSync(path)
-    writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(goldenJson('tiny-gemma3/tokenizer.json')))
+    const path = copyWithout('tokenizer_config.json')
     writeFileSync(join(path, 'tokenizer_config.json'), '{"bos_token": "<nothing>"}')
-    expect(() => loadTokenizer(path)).toThrow('has no start token')
+    expect(refusal(path)).toThrow('has no start token')
   })
 })
