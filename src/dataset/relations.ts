@@ -29,7 +29,7 @@ export function duplicateFindings(pairs: readonly AnalyzedPair[]): Finding[] {
       kind: 'duplicate',
       severity: 'hint',
       what: 'Near-duplicates',
-      hint: 'a duplicate counts twice in training: leave one out',
+      hint: 'a duplicate counts twice in training: leave one out, as ltx-a2a fix-dataset does',
     }),
   ]
 }

@@ -4,8 +4,8 @@ import type { FixSettings } from '../../config/settings.ts'
 import { makeTempFolder, type TempFolder } from '../../platform/files.ts'
 import type { OutputFile } from '../../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../../platform/progress.ts'
-import { countText } from '../../platform/text.ts'
-import { reasonsFile, rejectedFolder } from '../dataset-file.ts'
+import { countText, plain } from '../../platform/text.ts'
+import { madePairsRecord, reasonsFile, rejectedFolder } from '../dataset-file.ts'
 import type { Source } from '../source.ts'
 import { createZip, type ZipWriter } from '../zip-writer.ts'
 import { extensionOf, type FixPlan, type PlannedPair, planFix } from './fix-plan.ts'
@@ -43,6 +43,8 @@ async function writeZip(path: string, source: Source, plan: FixPlan, reporter: R
       await addPair(zip, source, pair, folder)
       stage.update(i + 1)
     }
+    const { record } = plan
+    if (record !== null) await source.withFile(record, (file) => zip.addFile(madePairsRecord, file))
     await addRejected(zip, source, plan, reporter)
     await zip.finish(fixedDatasetMarker)
   } finally {
@@ -69,8 +71,12 @@ async function addPair(
   if (caption) await source.withFile(caption.from, (file) => zip.addFile(caption.to, file))
 }
 
-/** A folder for each pair. The names of the files in it are those of no pair, so that no trainer takes them for one. */
-async function addRejected(zip: ZipWriter, source: Source, { rejected, rejectedBefore }: FixPlan, reporter: Reporter) {
+/**
+ * A folder for each pair, and a file with the reasons, which also names the files that are left out. The names of the files in a folder are those of no
+ * pair, so that no trainer takes them for one.
+ */
+async function addRejected(zip: ZipWriter, source: Source, plan: FixPlan, reporter: Reporter) {
+  const { rejected, rejectedBefore, unused } = plan
   const entries = rejectedBefore.filter(({ below }) => below !== reasonsFile)
   const taken = new Set(entries.map(({ below }) => below.slice(0, below.indexOf('/')).toLowerCase()))
   let reasons = ''
@@ -81,6 +87,7 @@ async function addRejected(zip: ZipWriter, source: Source, { rejected, rejectedB
     for (const { path, as } of files) entries.push({ path, below: `${folder}/${as}${extensionOf(path)}` })
     reasons += `${folder}: ${reason}\n`
   }
+  for (const path of unused) reasons += `left out, no part of a pair: ${plain(path)}\n`
   for (const { path, below } of entries.sort((a, b) => (a.below < b.below ? -1 : 1))) {
     reporter.throwIfAborted()
     await source.withFile(path, (file) => zip.addFile(`${rejectedFolder}/${below}`, file))
