@@ -1,8 +1,11 @@
 /** Pairs from recordings of one side only: the other side is the recording with an effect. */
+import { existsSync } from 'node:fs'
+import { comparePair, type PairComparison } from '../audio/analysis/pair-comparison.ts'
+import { decodeAudio } from '../audio/decode.ts'
 import { drawEffect, type Strengths } from '../audio/effects/presets.ts'
 import { type Convert, decodeToFile, runStages, type SoundFile, type Stage } from '../audio/effects/stages.ts'
 import { FfmpegError, findFfmpeg } from '../audio/ffmpeg.ts'
-import { deinterleave, interleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
+import { deinterleave, fromDbfs, interleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import { effectPresets } from '../config/parameters.ts'
 import type { MakePairsSettings } from '../config/settings.ts'
@@ -13,15 +16,15 @@ import { createReporter, type ProgressEvent, type Reporter, type RunOptions } fr
 import { randomFor } from '../platform/random.ts'
 import { countText } from '../platform/text.ts'
 import { type CleanFile, openCleanFiles } from './clean-files.ts'
+import { madePairsRecord } from './dataset-file.ts'
+import { lagText, tolerableLagSeconds, unchangedDecibels } from './findings.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import { writeChanged } from './repair/side-change.ts'
+import { openSource } from './source.ts'
 import { createZip, type ZipWriter } from './zip-writer.ts'
 
 /** The comment of the zip, so that the next run may replace it. */
 export const madePairsMarker = 'ltx-a2a make-pairs'
-
-/** The file in the zip that says how it was made. It is no part of a pair, and the inspection ignores it. */
-const recordName = 'make-pairs.json'
 
 export type MadePair = {
   name: string
@@ -31,6 +34,9 @@ export type MadePair = {
   /** Of both sides, so that neither is above full scale. */
   gainDb: number
 }
+
+/** What the sides of a pair have become: how different they are, in decibels, and how much later the one with the effect is. */
+type MadeSides = Pick<PairComparison, 'distance' | 'lagSeconds'>
 
 export type MadePairs = Pick<MakePairsSettings, 'effect' | 'direction' | 'seed'> & {
   pairs: MadePair[]
@@ -52,6 +58,11 @@ export async function makePairs(
   const made: MadePairs = { effect, direction, seed, pairs: [], problems: [] }
   await findFfmpeg() // rather than report every recording
   const clean = await openCleanFiles(settings.clean, { limits, signal: runOptions.signal })
+  for (const location of clean.withPairs)
+    reporter.warn(
+      `${location} has pairs already: each of their sides is taken for a clean recording`,
+      'give recordings of one side',
+    )
   try {
     await output.fill(async (path) => {
       const zip = createZip(path)
@@ -69,16 +80,34 @@ export async function makePairs(
   return made
 }
 
+/** What an existing zip says of its pairs. Undefined where there is none, or it was not written by `makePairs`. */
+export async function readMadePairs(path: string): Promise<Omit<MadePairs, 'problems'> | undefined> {
+  if (!existsSync(path)) return undefined
+  try {
+    const source = await openSource(path)
+    try {
+      return JSON.parse(Buffer.from(await source.readText(madePairsRecord)).toString('utf8'))
+    } finally {
+      await source.close()
+    }
+  } catch {
+    return undefined // of another kind, which is refused where it is replaced
+  }
+}
+
 type MakeOptions = { settings: MakePairsSettings; limits: Limits | undefined; reporter: Reporter }
 
 async function addPairs(zip: ZipWriter, files: readonly CleanFile[], made: MadePairs, options: MakeOptions) {
   const { reporter } = options
   const stage = reporter.stage('Making pairs', files.length, 'recordings')
+  const unchanged: string[] = []
   for (const [i, file] of files.entries()) {
     reporter.throwIfAborted()
     const folder = await makeTempFolder() // for one pair, and removed after it
     try {
-      made.pairs.push(await addPair(zip, file, folder, options, made.pairs.length === 0))
+      const { pair, distance } = await addPair(zip, file, folder, options, made.pairs.length === 0)
+      made.pairs.push(pair)
+      if (distance !== null && distance < unchangedDecibels) unchanged.push(`${pair.name} (${distance.toFixed(1)} dB)`)
     } catch (error) {
       if (error instanceof EffectError) throw error
       made.problems.push(problemFrom(error, { file: file.path }))
@@ -89,8 +118,16 @@ async function addPairs(zip: ZipWriter, files: readonly CleanFile[], made: MadeP
   }
   if (made.pairs.length === 0) throw noPair(made.problems)
   const { effect, direction, seed, pairs } = made
-  zip.addBytes(recordName, `${JSON.stringify({ madeBy: madePairsMarker, effect, direction, seed, pairs }, null, 2)}\n`)
+  zip.addBytes(
+    madePairsRecord,
+    `${JSON.stringify({ madeBy: madePairsMarker, effect, direction, seed, pairs }, null, 2)}\n`,
+  )
   stage.finish(countText(pairs.length, 'pair'))
+  if (unchanged.length > 0)
+    reporter.warn(
+      `the sides of ${countText(unchanged.length, 'pair')} sound almost the same at the 16 kHz of the model: ${unchanged.join(', ')}`,
+      'leave these recordings out, or use a stronger effect',
+    )
 }
 
 function noPair(problems: readonly Problem[]) {
@@ -109,32 +146,59 @@ async function addPair(
   folder: TempFolder,
   { settings, limits }: MakeOptions,
   isFirst: boolean,
-): Promise<MadePair> {
+): Promise<{ pair: MadePair; distance: number | null }> {
   const { effect, seed, snr } = settings
   const { name, path } = file
-  const drawn = drawEffect(effect, randomFor(seed, 'strengths', name), { snr })
   const clean = await file.withFile((local) => decodeToFile(local, { folder, limits, name: path, convert: mixToTwo }))
   if (clean.level.peak <= silencePeak) throw new UserError(`${path} is silent`, { hint: 'leave it out' })
+  const drawn = drawEffect(effect, randomFor(seed, 'strengths', name), { snr, ...clean.level })
   const stages = drawn.stages(randomFor(seed, 'noise', name))
-  const changed = await applyEffect(clean, stages, { effect, path, folder, limits }).catch((error) => {
+  const apply = async () => {
+    const changed = await applyEffect(clean, stages, { effect, path, folder, limits })
+    const sides = await compareMade(clean, changed, limits)
+    if (drawn.isGraph) refuseDelay(sides, effect, path)
+    return { changed, sides }
+  }
+  const { changed, sides } = await apply().catch((error) => {
     // what fails for the first recording fails for all of them
     if (isFirst && error instanceof UserError)
       throw new EffectError(error.message, { hint: error.hint, cause: error.cause })
     throw error
   })
-  const gainDb = gainBelowFullScale(Math.max(clean.level.peak, changed.level.peak))
-  const write = async ({ path: from, level }: SoundFile) => {
+  const levelDb = drawn.keepsLevel ? toDbfs(clean.level.rms) - toDbfs(changed.level.rms) : 0
+  const gainDb = gainBelowFullScale(Math.max(clean.level.peak, changed.level.peak * fromDbfs(levelDb)))
+  const write = async ({ path: from, level }: SoundFile, gainDb: number) => {
     const written = folder.newFile('.wav')
     const change = { start: 0, step: 1, frames: clean.level.frames, gainDb }
     await writeChanged(from, written, change, { peak: level.peak, name: path, limits })
     return written
   }
-  const written = { clean: await write(clean), changed: await write(changed) } // both, before one of them is in the zip
+  // both, before one of them is in the zip
+  const written = { clean: await write(clean, gainDb), changed: await write(changed, gainDb + levelDb) }
   const isRestored = settings.direction === 'restore'
   await zip.addFile(`${name}_start.wav`, isRestored ? written.changed : written.clean)
   await zip.addFile(`${name}_end.wav`, isRestored ? written.clean : written.changed)
   await file.withCaption?.((caption) => zip.addFile(`${name}.txt`, caption))
-  return { name, source: path, strengths: drawn.strengths, gainDb }
+  return { pair: { name, source: path, strengths: drawn.strengths, gainDb }, distance: sides.distance }
+}
+
+/** How much of the beginning is compared, in seconds. */
+const comparedSeconds = 13
+
+async function compareMade(clean: SoundFile, changed: SoundFile, limits: Limits | undefined): Promise<MadeSides> {
+  const [before, after] = [
+    await decodeAudio(clean.path, { maxSeconds: comparedSeconds, limits }),
+    await decodeAudio(changed.path, { maxSeconds: comparedSeconds, limits }),
+  ]
+  return comparePair(before, after).comparison
+}
+
+/** @throws UserError where a filter graph delays the recording by so much that the sides would be out of sync. */
+function refuseDelay({ lagSeconds }: MadeSides, effect: string, path: string) {
+  if (lagSeconds === null || Math.abs(lagSeconds) < tolerableLagSeconds) return
+  throw new UserError(`the effect ${effect} moves the sound of ${path} by ${lagText(lagSeconds)}`, {
+    hint: 'both sides of a pair must be in sync: use filters that do not delay, or cut the delay off with atrim and asetpts',
+  })
 }
 
 /** As the training does: more than two channels are mixed to stereo. */
