@@ -13,12 +13,12 @@ export function addFixDataset(program: Command) {
     .command('fix-dataset')
     .summary('align, level and clean up a dataset, as a new zip')
     .description(
-      'Does to a copy of a dataset what inspect-dataset advises: removes lags and drift between the sides of a pair, makes the pairs equally loud, gives them valid names, and moves silent, clipped, duplicate, unreadable and one-sided pairs to the folder rejected/ of the new zip. Files that need no change are copied as they are.',
+      'Does to a copy of a dataset what inspect-dataset advises: removes lags and drift between the sides of a pair, trims silence that both sides have at an end, makes the pairs equally loud, gives them valid names, and moves silent, clipped, duplicate, unreadable and one-sided pairs to the folder rejected/ of the new zip. Files that need no change are copied as they are. The exit code is 0 also where pairs are rejected, and 2 where none is left.',
     )
     .argument('<dataset>', 'zip, folder or URL; it is not changed')
     .addHelpText('after', examples)
   addParameters(command, fixParameters)
-  command.addOption(pathOption('--out <file>', 'the zip to write').helpGroup('Output:'))
+  command.addOption(pathOption('--out <zip>', 'the zip to write').helpGroup('Output:'))
   command.addOption(new Option('--dry-run', 'show what would be done, and write nothing').helpGroup('Output:'))
   command.addOption(new Option('--json', 'print what is done to each file as JSON').helpGroup('Output:'))
   command.addOption(forceOption())
@@ -39,15 +39,14 @@ async function fix(
   const settings = resolveFixSettings(flags)
   const { openSource } = await import('../dataset/source.ts')
   const { fixDataset, fixedDatasetMarker: marker } = await import('../dataset/repair/fix-dataset.ts')
-  const { openOutputFile } = await import('../platform/output-file.ts')
+  const { openZipOutput } = await import('./zip-output.ts')
   const { fixText } = await import('./terminal/fix-text.ts')
   if (out === undefined && !dryRun)
     throw new UserError('--out is missing', { hint: 'name the zip to write with --out, or use --dry-run' })
-  const file = out === undefined ? undefined : openOutputFile(out, { inputs: [dataset], marker, force })
-  if (file?.isStdout && !dryRun && (json || process.stdout.isTTY))
-    throw new UserError(`the zip would be written to ${json ? 'the same place as --json' : 'the terminal'}`, {
-      hint: 'name a file with --out',
-    })
+  const file =
+    out === undefined || (dryRun && out === '-')
+      ? undefined
+      : openZipOutput(out, { inputs: [dataset], marker, force, ...(json && !dryRun && { json }) })
   const source = await openSource(dataset, { limits, signal })
   try {
     const plan = await fixDataset(source, settings, dryRun ? undefined : file, { signal, onEvent: output.onEvent })

@@ -139,7 +139,9 @@ export type Range = { from: number; to: number }
 
 /** Two numbers with a colon between, `5:30`, or one that is both. */
 export function range(min: number, max: number): ValueType<Range> {
-  const error = mustBe(`two numbers from ${min} to ${max}, such as ${max / 4}:${max / 2}`)
+  const error = mustBe(
+    `a number from ${min} to ${max}, or two with the smaller one first, such as ${max / 4}:${max / 2}`,
+  )
   const bound = z.number(error).min(min, error).max(max, error)
   return {
     schema: z.object({ from: bound, to: bound }, error).refine(({ from, to }) => from <= to, error),

@@ -342,7 +342,7 @@ export const rejectionReasons = ['silent', 'clipped', 'duplicate'] as const
 export const fixParameters = {
   audio_duration_seconds: {
     ...dataParameters.audio_duration_seconds,
-    help: 'length of a clip; a side that is silent for longer is rejected',
+    help: 'length of a clip; a pair is silent, and rejected, if no clip has sound on both sides',
   },
   keep: {
     ...data,
@@ -350,12 +350,12 @@ export const fixParameters = {
     extension,
     default: [],
     defaultText: 'none',
-    help: 'pairs to keep although they are silent, clipped or duplicates; clipped where distortion is intended',
+    help: 'pairs to keep although they are silent, clipped or duplicates; several with commas between, or repeated',
   },
 }
 
 /** The effects that `make-pairs` knows by name. */
-export const effectPresets = ['telephone', 'radio', 'vinyl', 'room', 'mp3-64k', 'clipping', 'noise'] as const
+export const effectPresets = ['telephone', 'radio', 'vinyl', 'room', 'mp3', 'mp3-64k', 'clipping', 'noise'] as const
 
 export type EffectPreset = (typeof effectPresets)[number]
 
@@ -385,7 +385,7 @@ export const makePairsParameters = {
     ...range(-20, 80),
     default: { from: 5, to: 30 },
     defaultText: '5:30',
-    help: 'for noise: the signal-to-noise ratio in dB, drawn for each pair',
+    help: 'for noise: the signal-to-noise ratio in dB, drawn for each pair; a single number is used for all',
   },
   seed: { ...pairs, ...seed, help: 'the same seed draws the same strengths and gives the same bytes' },
 }

@@ -23,6 +23,8 @@ export type GivenValue = {
   from: string
   /** The name that the caller used, where that is another one: `numberOfSteps`. */
   givenAs?: string | undefined
+  /** What a flag was given with, where it was given once. */
+  flagText?: string | undefined
 }
 
 /** Where the values of a program come from. */
@@ -57,7 +59,11 @@ export function valuesFromFlags(table: Parameters, flags: Flags): GivenValues {
   for (const [name, parameter] of Object.entries(table)) {
     const flag = flags[camelCase(name)]
     if (flag !== undefined)
-      given.set(name, { value: parseFlag(parameter, flag), from: `--${flagName(name, parameter)}` })
+      given.set(name, {
+        value: parseFlag(parameter, flag),
+        from: `--${flagName(name, parameter)}`,
+        ...(typeof flag === 'string' && { flagText: flag }),
+      })
   }
   return given
 }
@@ -87,7 +93,7 @@ function missing(name: string, parameter: Parameter, areOptions: boolean) {
 function refusal(
   name: string,
   parameter: Parameter,
-  { value, from, givenAs = name }: GivenValue,
+  { value, from, givenAs = name, flagText }: GivenValue,
   { issues: [issue] }: z.ZodError,
 ) {
   if (!issue) throw new Error(`${name} was refused without a reason`)
@@ -102,9 +108,15 @@ function refusal(
     return unknownParameter(`${path}.${named(unknown)}`, `${path}.${nearest}`, from)
   }
   const refused = issue.path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)[key], value)
+  const isFlag = from.startsWith('--')
+  const isText = typeof value !== 'object' || parameter.keys !== undefined // otherwise its parts have no names in a flag
+  const [position] = issue.path
+  const isOneOfSeveral = typeof position === 'number' && Array.isArray(value) && value.length > 1
+  const called = !isFlag || isText ? path : isOneOfSeveral ? `entry ${position + 1} of ${from}` : from
+  const shown = isFlag && typeof refused === 'object' && flagText !== undefined ? flagText : shownValue(refused)
   const expected = (parameter.keys ?? []).reduce((text, key) => text.replaceAll(key, named(key)), issue.message)
-  const message = refused === undefined ? `${path} is missing` : `${path} ${expected}, not ${shownValue(refused)}`
-  const place = from.startsWith('--') ? from : `it in ${from}`
+  const message = refused === undefined ? `${path} is missing` : `${called} ${expected}, not ${shown}`
+  const place = isFlag ? from : `it in ${from}`
   const { default: fallback } = parameter
   const leaveOut = typeof fallback === 'number' ? `, or leave it out for ${fallback}` : ''
   return new UserError(message, { hint: `correct ${place}${leaveOut}` })

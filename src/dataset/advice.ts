@@ -25,7 +25,7 @@ export function adviseOn(inspected: readonly InspectedPair[], options: DatasetOp
     features && copies && isAudible(pair) ? [{ name: pair.name, features, copies }] : [],
   )
   const buckets = pairsPerClipLength(durationsOf(pairs))
-  const recommended = recommendedSeconds(buckets)
+  const recommended = recommendedSeconds(durationsOf(pairs), options.seconds)
   const consistency = consistencyOf(analyzed.map(({ features }) => features.transformation))
   return {
     buckets,
@@ -121,10 +121,9 @@ function captionFindings(pairs: readonly DatasetPair[], { triggerPhrase }: Datas
 }
 
 /** Which clip length to choose. @param seconds the length that is set. */
-export function lengthAdvice(recommended: number | null, { seconds, windows }: DatasetOptions): string {
+export function lengthAdvice(recommended: number | null, { seconds }: DatasetOptions): string {
   if (recommended === null) return 'no pair is long enough for any clip length'
-  const isLongEnough = windows !== 'first' && recommended > seconds // longer pairs are used all the same
-  if (recommended === seconds || isLongEnough) return `${seconds} s is a good choice`
+  if (recommended === seconds) return `${seconds} s is a good choice`
   return `recommended: --audio-duration-seconds ${recommended} (now ${seconds})`
 }
 

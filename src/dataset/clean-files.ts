@@ -7,6 +7,7 @@ import { fileNameOf, parseLocation, shownLocation } from '../net/location.ts'
 import { UserError } from '../platform/errors.ts'
 import { fileName, isVisible } from './dataset-file.ts'
 import { safeName, uniqueName } from './repair/names.ts'
+import { findPairFiles } from './repair/pair-files.ts'
 import { openSource, readSmallFile, type SourceOptions } from './source.ts'
 
 export type CleanFile = {
@@ -21,6 +22,8 @@ export type CleanFile = {
 
 export type CleanFiles = {
   files: readonly CleanFile[]
+  /** The folders, zips and URLs that have pairs. */
+  withPairs: readonly string[]
   close(): Promise<void>
 }
 
@@ -31,6 +34,7 @@ export type CleanFiles = {
 export async function openCleanFiles(locations: readonly string[], options: SourceOptions = {}): Promise<CleanFiles> {
   const taken = new Set<string>()
   const files: CleanFile[] = []
+  const withPairs: string[] = []
   const opened: { close(): Promise<void> }[] = []
   const close = async () => {
     for (const source of opened) await source.close()
@@ -48,6 +52,7 @@ export async function openCleanFiles(locations: readonly string[], options: Sour
       const paths = source.paths.filter((path) => isVisible(path) && hasAudioExtension(path))
       if (paths.length === 0)
         throw new UserError(`${shownLocation(parsed)} has no recordings`, { hint: 'put audio files into it' })
+      if (findPairFiles(paths).pairs.length > 0) withPairs.push(shownLocation(parsed))
       for (const path of paths) {
         const caption = `${stemOf(path)}.txt`
         files.push({
@@ -62,7 +67,7 @@ export async function openCleanFiles(locations: readonly string[], options: Sour
     await close()
     throw error
   }
-  return { files, close }
+  return { files, withPairs, close }
 }
 
 const stemOf = (path: string) => path.slice(0, path.length - extname(path).length)

@@ -31,6 +31,9 @@ export function namedFiles(paths: readonly string[]): NamedFile[] {
 export const rejectedFolder = 'rejected'
 export const reasonsFile = 'reasons.txt'
 
+/** The file with the strengths of each pair that `make-pairs` writes. */
+export const madePairsRecord = 'make-pairs.json'
+
 /** Tells for each path the part below the folder of rejected files; undefined for all others. Only the file with the reasons makes it such a folder. */
 export function rejectedFiles(paths: readonly string[]): (path: string) => string | undefined {
   const suffix = `${rejectedFolder}/${reasonsFile}`

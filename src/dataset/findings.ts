@@ -1,6 +1,8 @@
 /** Findings on the sound of each pair: how its sides relate, and their defects. */
 import type { SoundMeasurements } from '../audio/analysis/measurement.ts'
-import { countText } from '../platform/text.ts'
+import { searchedLagSeconds } from '../audio/analysis/pair-comparison.ts'
+import { shortestTimedSeconds } from '../audio/analysis/timing.ts'
+import { countText, decimalText } from '../platform/text.ts'
 import type { DatasetOptions } from './fit-plan.ts'
 import type { DatasetPair, DatasetSide } from './pair-inspection.ts'
 import { pairsWhere, sidesWhere } from './pair-selection.ts'
@@ -10,7 +12,7 @@ import { isAudible } from './silence.ts'
 /** Half the length of a latent frame: a larger lag moves sound from one frame into the next. */
 export const tolerableLagSeconds = 0.02
 /** A target with a smaller `logMelDistance` from its reference sounds the same. Lossy codecs alone cause 0.3 dB. */
-const unchangedDecibels = 1
+export const unchangedDecibels = 1
 const clippedPlacesPerSecond = 1
 /** A float file with a higher peak, in dBFS, has a click in it or another scale. Mixes and recorders stay below. */
 const highestPeakDbfs = 20
@@ -19,6 +21,9 @@ const noticeableOffset = 0.02
 const lowestSampleRate = 16_000
 /** In LU, between the quietest and the loudest target. */
 const unevenLoudnessRange = 12
+
+/** The advice of findings that a repair removes. */
+const repaired = 'ltx-a2a fix-dataset repairs it'
 
 /** The findings that matter most come first. */
 export function soundFindings(pairs: readonly DatasetPair[], { normalize }: DatasetOptions): Finding[] {
@@ -37,13 +42,19 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
       kind: 'unrelated',
       severity: 'warning',
       what: 'Reference and target seem to be different performances',
-      hint: 'check that _start and _end are the same performance; a model cannot learn from two different ones',
+      hint: `check that _start and _end are the same performance; a model cannot learn from two different ones. Sides that are more than ${searchedLagSeconds} s apart look different, too`,
+    }),
+    ...findingIn(pairsWith(drifting), {
+      kind: 'drift',
+      severity: 'warning',
+      what: 'The sides drift apart',
+      hint: `two recorders had different clocks: ${repaired}`,
     }),
     ...findingIn(pairsWith(outOfSync), {
       kind: 'out-of-sync',
       severity: 'warning',
       what: 'Out of sync',
-      hint: 'align both files, or export both as .wav or .flac: .aac and .mp3 can add 20 to 50 ms at the start, and .wma can lose as much',
+      hint: `${repaired}. Or export both as .wav or .flac: .aac and .mp3 can add 20 to 50 ms at the start, and .wma can lose as much`,
     }),
     ...findingIn(pairsWith(unchanged), {
       kind: 'unchanged',
@@ -88,11 +99,31 @@ export function soundFindings(pairs: readonly DatasetPair[], { normalize }: Data
 /** Whether reference and target are different performances. */
 export const isUnrelated = (pair: DatasetPair): boolean => pair.sound?.common === 'nothing' && isAudible(pair)
 
-const unrelated = (pair: DatasetPair) => (isUnrelated(pair) ? '' : undefined)
+function unrelated(pair: DatasetPair): string | undefined {
+  if (!isUnrelated(pair)) return undefined
+  const seconds = Math.min(...[pair.reference, pair.target].map(({ audio }) => audio?.seconds ?? 0))
+  return seconds > smallestDriftingSeconds && seconds < shortestTimedSeconds
+    ? `(or drifting: ${seconds.toFixed(1)} s are too short to measure it)`
+    : ''
+}
+
+/** In shorter recordings, the largest drift that is repaired leaves the match of the sides. */
+const smallestDriftingSeconds = 3
+
+function drifting(pair: DatasetPair): string | undefined {
+  const { sound } = pair
+  if (!isAudible(pair) || sound?.driftPpm === undefined) return undefined
+  const lag = sound.lagSeconds !== null && Math.abs(sound.lagSeconds) >= tolerableLagSeconds
+  return `${driftText(sound.driftPpm)}${lag ? `, from ${lagText(sound.lagSeconds as number)} on` : ''}`
+}
+
+/** "drift of 200.0 ppm (the target falls behind)", from how much more slowly the target plays. */
+export const driftText = (ppm: number) =>
+  `drift of ${decimalText(ppm, 1)} ppm (the target ${ppm > 0 ? 'falls behind' : 'runs ahead'})`
 
 function outOfSync(pair: DatasetPair): string | undefined {
   const { sound } = pair
-  if (!isAudible(pair)) return undefined
+  if (!isAudible(pair) || sound?.driftPpm !== undefined) return undefined
   if (!sound || sound.lagSeconds === null || Math.abs(sound.lagSeconds) < tolerableLagSeconds) return undefined
   return lagText(sound.lagSeconds)
 }
@@ -150,7 +181,7 @@ function unevenLoudness(pairs: readonly DatasetPair[]): Finding[] {
       kind: 'uneven-loudness',
       severity: 'hint',
       what: 'Uneven loudness',
-      hint: 'make them equally loud, or leave --audio-normalize on',
+      hint: `leave --audio-normalize on, or make them equally loud: ${repaired}`,
     },
   )
 }

@@ -1,5 +1,7 @@
 /** How a pair is brought to the length of a clip, and how many pairs each length keeps. This is arithmetic only; `clips.ts` does the fitting. */
 
+import { sum } from '../platform/statistics.ts'
+
 /** What decides how a dataset is used. `seconds` is the length of a clip. */
 export type DatasetOptions = {
   triggerPhrase: string
@@ -84,8 +86,8 @@ export function usableBuckets(durations: readonly PairDurations[]): { longest: B
 /** Longer clips cost more memory and time per step than they are worth. */
 const longestRecommendedSeconds = 10
 
-/** A length that keeps this share of the pairs is preferred to a shorter one that keeps them all. */
-const minKeptShare = 0.9
+/** A length that uses this share of the sound is preferred to a shorter one that uses more. */
+const minUsedShare = 0.9
 
 /** Every length in tenths of a second at which the number of pairs changes, shortest first. */
 export function pairsPerClipLength(durations: readonly PairDurations[]): Bucket[] {
@@ -95,12 +97,29 @@ export function pairsPerClipLength(durations: readonly PairDurations[]): Bucket[
     .map((seconds) => ({ seconds, pairs: lengths.filter((length) => length >= seconds).length }))
 }
 
-/** The longest length up to 10 s that keeps at least 90 % of the pairs; `null` when no pair reaches the shortest length. */
-export function recommendedSeconds(buckets: readonly Bucket[]): number | null {
-  const [all] = buckets
-  if (!all) return null
-  const enough = buckets.filter(({ pairs }) => pairs >= minKeptShare * all.pairs)
-  return Math.min(longestRecommendedSeconds, enough.at(-1)?.seconds ?? all.seconds)
+/**
+ * The length that is set, unless another one uses clearly more of the sound: then the longest up to 10 s that does. It uses every pair that is used now, and
+ * more sound with one clip of each pair as well as with all clips, so it does not depend on `--windows`.
+ * @param current the length that is set.
+ * @returns `null` when no pair reaches the shortest length.
+ */
+export function recommendedSeconds(durations: readonly PairDurations[], current: number): number | null {
+  const lengths = durations.map(({ reference, target }) => Math.min(reference, target) + tolerance)
+  const buckets = pairsPerClipLength(durations)
+  if (buckets.length === 0) return null
+  const usedAt = (seconds: number) => {
+    const used = lengths.filter((length) => length >= seconds)
+    const all = sum(used.map((length) => Math.floor(length / seconds) * seconds))
+    return { pairs: used.length, first: used.length * seconds, all }
+  }
+  const now = usedAt(current)
+  const gaining = buckets
+    .map(({ seconds }) => ({ seconds: Math.min(seconds, longestRecommendedSeconds) }))
+    .map(({ seconds }) => ({ seconds, ...usedAt(seconds) }))
+    .filter(({ pairs, first, all }) => pairs >= now.pairs && first > now.first && all > now.all)
+  const most = Math.max(now.all, ...gaining.map(({ all }) => all))
+  if (now.all >= minUsedShare * most) return current
+  return gaining.filter(({ all }) => all >= minUsedShare * most).at(-1)?.seconds ?? current
 }
 
 /** At most `count` of the buckets at even distances, always including the first and the last. */

@@ -1,4 +1,7 @@
 /** Pairs from recordings of one side only: the other side is the recording with an effect. */
+import { existsSync } from 'node:fs'
+import { comparePair, type PairComparison } from '../audio/analysis/pair-comparison.ts'
+import { decodeAudio } from '../audio/decode.ts'
 import { checkFilterGraph } from '../audio/effects/filter-graph.ts'
 import { drawEffect, type Strengths } from '../audio/effects/presets.ts'
 import {
@@ -11,7 +14,7 @@ import {
   type StageOptions,
 } from '../audio/effects/stages.ts'
 import { FfmpegError, FfmpegTimeout, findFfmpeg } from '../audio/ffmpeg.ts'
-import { deinterleave, interleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
+import { deinterleave, fromDbfs, interleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { effectPresets } from '../config/parameters.ts'
 import type { MakePairsSettings } from '../config/settings.ts'
@@ -23,15 +26,15 @@ import { isNoRoom, makeTempFolder, type TempFolder } from '../platform/temp-fold
 import { countText } from '../platform/text.ts'
 import { decodeCaption } from './caption.ts'
 import { type CleanFile, openCleanFiles } from './clean-files.ts'
+import { madePairsRecord } from './dataset-file.ts'
+import { lagText, tolerableLagSeconds, unchangedDecibels } from './findings.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import { writeChanged } from './repair/side-change.ts'
+import { openSource } from './source.ts'
 import { createZip, type ZipWriter } from './zip-writer.ts'
 
 /** The comment of the zip, so that the next run may replace it. */
 export const madePairsMarker = 'ltx-a2a make-pairs'
-
-/** The file in the zip that says how it was made. It is no part of a pair, and the inspection ignores it. */
-const recordName = 'make-pairs.json'
 
 export type MadePair = {
   name: string
@@ -41,6 +44,9 @@ export type MadePair = {
   /** Of both sides, so that neither is above full scale. */
   gainDb: number
 }
+
+/** What the sides of a pair have become: how different they are, in decibels, and how much later the one with the effect is. */
+type MadeSides = Pick<PairComparison, 'distance' | 'lagSeconds'>
 
 export type MadePairs = Pick<MakePairsSettings, 'effect' | 'direction' | 'seed'> & {
   pairs: MadePair[]
@@ -63,6 +69,11 @@ export async function makePairs(
   await findFfmpeg() // rather than report every recording
   if (!(effectPresets as readonly string[]).includes(effect)) await checkFilterGraph(effect)
   const clean = await openCleanFiles(settings.clean, { limits, signal: runOptions.signal })
+  for (const location of clean.withPairs)
+    reporter.warn(
+      `${location} has pairs already: each of their sides is taken for a clean recording`,
+      'give recordings of one side',
+    )
   try {
     await output.fill(async (path) => {
       const zip = createZip(path, runOptions.signal)
@@ -81,16 +92,34 @@ export async function makePairs(
   return made
 }
 
+/** What an existing zip says of its pairs. Undefined where there is none, or it was not written by `makePairs`. */
+export async function readMadePairs(path: string): Promise<Omit<MadePairs, 'problems'> | undefined> {
+  if (!existsSync(path)) return undefined
+  try {
+    const source = await openSource(path)
+    try {
+      return JSON.parse(Buffer.from(await source.readText(madePairsRecord)).toString('utf8'))
+    } finally {
+      await source.close()
+    }
+  } catch {
+    return undefined // of another kind, which is refused where it is replaced
+  }
+}
+
 type MakeOptions = { settings: MakePairsSettings; limits: Limits | undefined; reporter: Reporter }
 
 async function addPairs(zip: ZipWriter, files: readonly CleanFile[], made: MadePairs, options: MakeOptions) {
   const { reporter } = options
   const stage = reporter.stage('Making pairs', files.length, 'recordings')
+  const unchanged: string[] = []
   for (const [i, file] of files.entries()) {
     reporter.throwIfAborted()
     const folder = await makeTempFolder() // for one pair, and removed after it
     try {
-      made.pairs.push(await addPair(zip, file, folder, options, made.pairs.length === 0))
+      const { pair, distance } = await addPair(zip, file, folder, options, made.pairs.length === 0)
+      made.pairs.push(pair)
+      if (distance !== null && distance < unchangedDecibels) unchanged.push(`${pair.name} (${distance.toFixed(1)} dB)`)
     } catch (error) {
       if (error instanceof EffectError || isNoRoom(error)) throw error
       made.problems.push(problemFrom(error, { file: file.path }))
@@ -101,8 +130,16 @@ async function addPairs(zip: ZipWriter, files: readonly CleanFile[], made: MadeP
   }
   if (made.pairs.length === 0) throw noPair(made.problems)
   const { effect, direction, seed, pairs } = made
-  zip.addBytes(recordName, `${JSON.stringify({ madeBy: madePairsMarker, effect, direction, seed, pairs }, null, 2)}\n`)
+  zip.addBytes(
+    madePairsRecord,
+    `${JSON.stringify({ madeBy: madePairsMarker, effect, direction, seed, pairs }, null, 2)}\n`,
+  )
   stage.finish(countText(pairs.length, 'pair'))
+  if (unchanged.length > 0)
+    reporter.warn(
+      `the sides of ${countText(unchanged.length, 'pair')} sound almost the same at the 16 kHz of the model: ${unchanged.join(', ')}`,
+      'leave these recordings out, or use a stronger effect',
+    )
 }
 
 function noPair(problems: readonly Problem[]) {
@@ -121,34 +158,61 @@ async function addPair(
   folder: TempFolder,
   { settings, limits, reporter }: MakeOptions,
   isFirst: boolean,
-): Promise<MadePair> {
+): Promise<{ pair: MadePair; distance: number | null }> {
   const { effect, seed, snr } = settings
   const { name, path } = file
   const caption = await readCaption(file, reporter)
-  const drawn = drawEffect(effect, randomFor(seed, 'strengths', name), { snr })
   const options = { name: path, limits, signal: reporter.signal }
   const clean = await file.withFile((local) => decodeToFile(local, { ...options, folder, convert: mixToTwo }))
   if (clean.level.peak <= silencePeak) throw new UserError(`${path} is silent`, { hint: 'leave it out' })
+  const drawn = drawEffect(effect, randomFor(seed, 'strengths', name), { snr, ...clean.level })
   const stages = drawn.stages(randomFor(seed, 'noise', name))
-  const changed = await applyEffect(clean, stages, effect, { ...options, folder }).catch((error) => {
+  const apply = async () => {
+    const changed = await applyEffect(clean, stages, effect, { ...options, folder })
+    const sides = await compareMade(clean, changed, limits)
+    if (drawn.isGraph) refuseDelay(sides, effect, path)
+    return { changed, sides }
+  }
+  const { changed, sides } = await apply().catch((error) => {
     // what fails for the first recording fails for all of them
     if (isFirst && error instanceof UserError)
       throw new EffectError(error.message, { hint: error.hint, cause: error.cause })
     throw error
   })
-  const gainDb = gainBelowFullScale(Math.max(clean.level.peak, changed.level.peak))
-  const write = async ({ path: from, level }: SoundFile) => {
+  const levelDb = drawn.keepsLevel ? toDbfs(clean.level.rms) - toDbfs(changed.level.rms) : 0
+  const gainDb = gainBelowFullScale(Math.max(clean.level.peak, changed.level.peak * fromDbfs(levelDb)))
+  const write = async ({ path: from, level }: SoundFile, gainDb: number) => {
     const written = folder.newFile('.wav')
     const change = { start: 0, step: 1, frames: clean.level.frames, gainDb }
     await writeChanged(from, written, change, { ...options, peak: level.peak })
     return written
   }
-  const written = { clean: await write(clean), changed: await write(changed) } // both, before one of them is in the zip
+  // both, before one of them is in the zip
+  const written = { clean: await write(clean, gainDb), changed: await write(changed, gainDb + levelDb) }
   const isRestored = settings.direction === 'restore'
   await zip.addFile(`${name}_start.wav`, isRestored ? written.changed : written.clean)
   await zip.addFile(`${name}_end.wav`, isRestored ? written.clean : written.changed)
   if (caption) zip.addBytes(`${name}.txt`, caption)
-  return { name, source: path, strengths: drawn.strengths, gainDb }
+  return { pair: { name, source: path, strengths: drawn.strengths, gainDb }, distance: sides.distance }
+}
+
+/** How much of the beginning is compared, in seconds. */
+const comparedSeconds = 13
+
+async function compareMade(clean: SoundFile, changed: SoundFile, limits: Limits | undefined): Promise<MadeSides> {
+  const [before, after] = [
+    await decodeAudio(clean.path, { maxSeconds: comparedSeconds, limits }),
+    await decodeAudio(changed.path, { maxSeconds: comparedSeconds, limits }),
+  ]
+  return comparePair(before, after).comparison
+}
+
+/** @throws UserError where a filter graph delays the recording by so much that the sides would be out of sync. */
+function refuseDelay({ lagSeconds }: MadeSides, effect: string, path: string) {
+  if (lagSeconds === null || Math.abs(lagSeconds) < tolerableLagSeconds) return
+  throw new UserError(`the effect ${effect} moves the sound of ${path} by ${lagText(lagSeconds)}`, {
+    hint: 'both sides of a pair must be in sync: use filters that do not delay, or cut the delay off with atrim and asetpts',
+  })
 }
 
 /** The bytes of the caption, undefined where there is none or it is empty. @throws UserError for a caption that no training would read. */

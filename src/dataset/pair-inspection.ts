@@ -1,12 +1,17 @@
 /** The inspection of one pair: what its files hold, how it would be fitted, and what is wrong with it. */
+
+import type { LagLine } from '../audio/analysis/lag-line.ts'
 import {
   createHeadRecorder,
   createSideMeter,
   type HeadRecorder,
   type SideMeter,
+  type SoundLevels,
   type SoundMeasurements,
+  silentShareWithin,
+  type TimeRange,
 } from '../audio/analysis/measurement.ts'
-import { comparePair, type PairComparison } from '../audio/analysis/pair-comparison.ts'
+import { createWindowRecorder, type WindowRecorder } from '../audio/analysis/timing.ts'
 import { type AudioInfo, isLossy, measureAudio } from '../audio/decode.ts'
 import type { SoundStore } from '../audio/sound-store.ts'
 import { deinterleave, silencePeak, toDbfs, toStereo } from '../audio/waveform.ts'
@@ -23,6 +28,7 @@ import {
   planFit,
   type SideFit,
 } from './fit-plan.ts'
+import { type ComparedSound, compareSides } from './pair-timing.ts'
 import { type Problem, problemFrom } from './problem.ts'
 import type { PairCopies, PairFeatures } from './relations.ts'
 import type { Source } from './source.ts'
@@ -42,6 +48,8 @@ export type DatasetSide = {
     silent: boolean
     /** Measurements of the whole file; only where sound was analyzed. */
     sound?: SoundMeasurements
+    /** How much of the clips that are used is silence, 0 to 1, or of the whole file where none is; only where sound was analyzed. */
+    usedSilentShare?: number
   } | null
 }
 
@@ -55,7 +63,7 @@ export type DatasetPair = {
   /** How many clips are used of it, how many all of it would give without silent ones, and how many are silent on either side. */
   clips: { used: number; all: number; silent: number }
   /** How the two sides compare; only where sound was analyzed. */
-  sound?: PairComparison
+  sound?: ComparedSound
 }
 
 /** The durations of the pairs whose files could both be read. */
@@ -67,10 +75,19 @@ export const durationsOf = (pairs: readonly DatasetPair[]): PairDurations[] =>
 export type InspectedPair = {
   pair: DatasetPair
   problems: Problem[]
-  /** Only where sound was analyzed. */
   features?: PairFeatures
   /** Once it was compared with the other pairs. */
   copies?: PairCopies
+  /** What a repair needs; only where sound was analyzed and both sides were read. */
+  measured?: MeasuredPair
+}
+
+export type MeasuredPair = {
+  /** The lag over the whole recordings. Undefined where they are too short, or do not agree on one. */
+  line: LagLine | undefined
+  /** The largest absolute sample of both recordings. */
+  peak: number
+  levels: { reference: SoundLevels; target: SoundLevels }
 }
 
 export type InspectPairOptions = {
@@ -80,8 +97,8 @@ export type InspectPairOptions = {
   clips?: ClipStore | undefined
 }
 
-/** How much of the beginning of both sides is compared. 15 s and a lag of a second fit into a Fourier transform of 2¹⁸ samples. */
-const comparedSeconds = 15
+/** How much of both sides is compared, from their first sound on. 13 s and a lag of 3 s fit into a Fourier transform of 2¹⁸ samples. */
+const comparedSeconds = 13
 
 /** Decodes both sides once: measures them, reads the caption, plans the fit and fits the clips where `clips` is given. Unreadable files become problems. */
 export async function inspectPair(
@@ -96,7 +113,7 @@ export async function inspectPair(
   const target = await measure('target')
   const { text, problems } = await readCaption(source, pair)
   const caption = composeCaption(options.triggerPhrase, text)
-  const { plan, windows, counts } = planClips(reference, target, options)
+  const { plan, windows, audible, counts } = planClips(reference, target, options)
   if (clips && windows) {
     const names = clipNames(name, windows.length)
     for (const [i, window] of windows.entries())
@@ -124,24 +141,37 @@ export async function inspectPair(
       target: await fit(target, plan.target),
     })
   }
+  const ranges = usedRanges(plan, audible, options)
   const sides = {
-    reference: describeSide(pair.reference, reference, plan.use ? plan.reference : undefined, options),
-    target: describeSide(pair.target, target, plan.use ? plan.target : undefined, options),
+    reference: describeSide(pair.reference, reference, plan.use ? plan.reference : undefined, { windows, ranges }),
+    target: describeSide(pair.target, target, plan.use ? plan.target : undefined, { windows, ranges }),
   }
-  const meters = reference.meter && target.meter ? ([reference.meter, target.meter] as const) : undefined
-  const compared = meters && comparePair(meters[0].head(), meters[1].head())
-  const features = meters &&
-    compared && {
-      transformation: compared.transformation,
-      reference: meters[0].fingerprint(),
-      target: meters[1].fingerprint(),
-    }
+  const compared = comparedSides(reference, target)
   const silent = plan.use ? Object.values(sides).flatMap((side) => silenceProblem(side, name)) : []
   return {
-    pair: { name, ...sides, caption, plan, clips: counts, ...(compared && { sound: compared.comparison }) },
+    pair: { name, ...sides, caption, plan, clips: counts, ...(compared && { sound: compared.sound }) },
     problems: [...reference.problems, ...target.problems, ...problems, ...silent],
-    ...(features && { features }),
+    ...(compared && { features: compared.features, measured: compared.measured }),
   }
+}
+
+/** Undefined where sound is not analyzed, or a side cannot be read. */
+function comparedSides(reference: MeasuredSide, target: MeasuredSide) {
+  if (!reference.info || !target.info || !reference.meters || !target.meters) return undefined
+  const timed = ({ sound, timing }: SideMeters) => ({ head: sound.head(), windows: timing.windows() })
+  const seconds = Math.min(reference.info.seconds, target.info.seconds)
+  const { sound, transformation, line } = compareSides(timed(reference.meters), timed(target.meters), seconds)
+  const features: PairFeatures = {
+    transformation,
+    reference: reference.meters.sound.fingerprint(),
+    target: target.meters.sound.fingerprint(),
+  }
+  const measured: MeasuredPair = {
+    line,
+    peak: Math.max(reference.info.peak, target.info.peak),
+    levels: { reference: reference.meters.sound.levels(), target: target.meters.sound.levels() },
+  }
+  return { sound, features, measured }
 }
 
 /** `info` is null where the file cannot be read. */
@@ -150,11 +180,13 @@ type MeasuredSide = {
   windows: SideWindows
   /** All of the file; only where clips from random places are used. */
   recording?: SoundStore | undefined
-  meter?: SideMeter | undefined
+  meters?: SideMeters | undefined
   /** The beginning of the file, as far as fitting uses it. */
   head?: HeadRecorder | undefined
   problems: Problem[]
 }
+
+type SideMeters = { sound: SideMeter; timing: WindowRecorder }
 
 async function measureSide(
   source: Source,
@@ -166,8 +198,11 @@ async function measureSide(
   const about = { file: pair[side], pair: pair.name }
   const { seconds } = options
   const fingerprintSeconds = options.windows === 'first' ? Math.max(comparedSeconds, headSeconds(seconds)) : Infinity
-  const meter = analyzeSound
-    ? createSideMeter(comparedSeconds, { fingerprintSeconds, isLossy: isLossy(pair[side]) })
+  const meters = analyzeSound
+    ? {
+        sound: createSideMeter(comparedSeconds, { fingerprintSeconds, isLossy: isLossy(pair[side]) }),
+        timing: createWindowRecorder(),
+      }
     : undefined
   const head = clips && createHeadRecorder(headSeconds(seconds))
   const windows = createSideWindows(options, options.windows === 'first' ? undefined : clips)
@@ -180,7 +215,8 @@ async function measureSide(
         limits: source.limits,
         signal: source.signal,
         onSamples: (block, format) => {
-          meter?.add(block, format)
+          meters?.sound.add(block, format)
+          meters?.timing.add(block, format)
           head?.add(block, format)
           windows.add(block, format)
           recording?.append(toStereo(deinterleave(block, format.channelCount, format.sampleRate)))
@@ -193,7 +229,7 @@ async function measureSide(
       info,
       windows,
       recording,
-      meter,
+      meters,
       head,
       problems: info.warnings ? [{ severity: 'warning', message, ...about }] : [],
     }
@@ -216,7 +252,7 @@ async function readCaption(source: Source, { name: pair, caption: file }: Pair) 
 
 /**
  * How a pair is used: as one clip that is fitted, or as the `windows` with these indices. Where clips come from random places, that is the first one with
- * sound: evaluations use it.
+ * sound: evaluations use it. `audible` are all windows with sound.
  */
 function planClips(reference: MeasuredSide, target: MeasuredSide, options: DatasetOptions) {
   const plan = planPair(reference.info, target.info, options)
@@ -228,7 +264,7 @@ function planClips(reference: MeasuredSide, target: MeasuredSide, options: Datas
   const counts = { used: plan.use ? 1 : 0, all, silent: fitting - all }
   if (options.windows === 'first' || !isLonger) return { plan, counts }
   const windows = options.windows === 'all' ? audible : audible.slice(0, 1)
-  if (windows.length > 0) return { plan, windows, counts: { ...counts, used: windows.length } }
+  if (windows.length > 0) return { plan, windows, audible, counts: { ...counts, used: windows.length } }
   const silent: FitPlan = { use: false, reason: silentReason }
   return { plan: silent, counts: { ...counts, used: 0 } }
 }
@@ -242,17 +278,32 @@ function planPair(reference: AudioInfo | null, target: AudioInfo | null, options
   return { use: false, reason: `${unreadable.join(' and ')} cannot be read` }
 }
 
+/** What is used of both sides; all of them where nothing is. */
+function usedRanges(
+  plan: FitPlan,
+  windows: readonly number[] | undefined,
+  { seconds }: DatasetOptions,
+): readonly TimeRange[] {
+  if (windows) return windows.map((i) => ({ from: i * seconds, to: (i + 1) * seconds }))
+  const isHead = plan.use && (plan.reference.how === 'trim' || plan.target.how === 'trim')
+  return [{ from: 0, to: isHead ? seconds : Number.POSITIVE_INFINITY }]
+}
+
+/** @param used the windows that are used, where there are several, and what they are of the recording. */
 function describeSide(
   path: string,
-  { info, meter }: MeasuredSide,
+  { info, meters }: MeasuredSide,
   fit: SideFit | undefined,
-  { windows }: DatasetOptions,
+  used: { windows: readonly number[] | undefined; ranges: readonly TimeRange[] },
 ): DatasetSide {
   if (!info) return { path, audio: null }
   const { seconds, sampleRate, channelCount, headPeak } = info
-  const peak = fit?.how === 'trim' && windows === 'first' ? headPeak : info.peak
+  const peak = fit?.how === 'trim' && !used.windows ? headPeak : info.peak
   const peakDbfs = peak === 0 ? null : Math.round(toDbfs(peak) * 100) / 100 || 0 // not −0
-  const sound = meter && { sound: meter.read() }
+  const sound = meters && {
+    sound: meters.sound.read(),
+    usedSilentShare: silentShareWithin(meters.sound.levels(), used.ranges),
+  }
   return { path, audio: { seconds, sampleRate, channelCount, peakDbfs, silent: peak <= silencePeak, ...sound } }
 }
 

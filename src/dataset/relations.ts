@@ -75,7 +75,7 @@ export function duplicateFindings(pairs: readonly Pick<ComparedPair, 'name' | 'c
         kind: 'duplicate',
         severity: 'hint',
         what: 'Near-duplicates',
-        hint: 'a duplicate counts twice in training: leave one out',
+        hint: 'a duplicate counts twice in training: leave one out, as ltx-a2a fix-dataset does',
       },
     ),
   ]

@@ -2,6 +2,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFi
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { encodeWav } from '../../src/audio/wav.ts'
+import { openSource } from '../../src/dataset/source.ts'
 import { louder, performance } from '../audio/analysis/sounds.ts'
 import { ltxA2a, newFolder, projectPath, spawnLtxA2a } from './bin.ts'
 
@@ -35,6 +36,22 @@ describe('fix-dataset', () => {
     expect(readdirSync(cwd).sort()).toEqual(['fixed.zip', 'pairs'])
     const again = await run(cwd, 'fix-dataset pairs --out fixed.zip')
     expect(again.code, again.stderr).toBe(0) // its own output is replaced
+  })
+
+  it('names every recording that is left out, first, in the output and in the zip', async () => {
+    const cwd = workplace()
+    for (const name of ['A.md', 'B.md', 'C.md', 'D.md', 'E.md']) writeFileSync(join(cwd, 'pairs', name), 'text')
+    const songs = ['song-1.wav', 'song-2.wav', 'song-3.wav', 'song-4.wav', 'song-5.wav']
+    for (const name of songs) writeFileSync(join(cwd, 'pairs', name), encodeWav(performance(5)))
+    const { stdout } = await run(cwd, 'fix-dataset pairs --out fixed.zip')
+    expect(stdout).toContain(
+      `5 recordings left out, no part of a pair: ${songs.join(', ')}\n5 other files left out, no part of a pair: A.md, B.md, C.md, D.md and 1 more\n`,
+    )
+    const source = await openSource(join(cwd, 'fixed.zip'))
+    const reasons = Buffer.from(await source.readText('rejected/reasons.txt')).toString()
+    await source.close()
+    for (const name of [...songs, 'E.md']) expect(reasons).toContain(`left out, no part of a pair: ${name}\n`)
+    expect(reasons).toContain('c: c_start.wav has no target\n')
   })
 
   it('--dry-run says the same and writes nothing', async () => {
@@ -71,7 +88,9 @@ describe('fix-dataset', () => {
     ['fix-dataset pairs --out notes', 'this command did not write it'],
     ['fix-dataset nothing.zip --out fixed.zip', 'nothing.zip'],
     ['fix-dataset notes --out fixed.zip', 'notes is not a zip archive'],
-    ['fix-dataset pairs --out fixed.zip --keep all', 'keep'],
+    ['fix-dataset pairs --out fixed.zip --keep all', '--keep must be one of silent, clipped, duplicate, not "all"'],
+    ['fix-dataset pairs --out fixed.zip --keep silent,all', 'entry 2 of --keep must be one of'],
+    ['fix-dataset pairs --out fixed.wav', '--out fixed.wav does not end in .zip'],
     ['fix-dataset pairs --out - --json', 'the same place as --json'],
   ])('%s is refused, and writes nothing', async (line, message) => {
     const cwd = workplace()

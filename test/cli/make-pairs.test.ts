@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -37,6 +37,32 @@ describe('make-pairs', () => {
     expect(readdirSync(cwd).sort()).toEqual(['clean', 'new.zip'])
   })
 
+  it('prints the strengths that were drawn, and replaces no pairs of another effect unless it is told to', async () => {
+    const cwd = workplace()
+    const first = await run(cwd, 'make-pairs --clean clean --effect clipping')
+    expect(first.stderr).toMatch(/Strengths: depthDb \d+(\.\d+)? to \d+(\.\d+)?\. make-pairs\.json/)
+    const before = readFileSync(join(cwd, 'pairs.zip'))
+    const other = await run(cwd, 'make-pairs --clean clean --effect noise --snr 3')
+    expect([other.code, other.stderr]).toEqual([
+      2,
+      expect.stringContaining('pairs.zip has 2 pairs with the effect clipping, --direction restore'),
+    ])
+    expect(readFileSync(join(cwd, 'pairs.zip')).equals(before)).toBe(true)
+    expect((await run(cwd, 'make-pairs --clean clean --effect clipping --seed 1')).code).toBe(0)
+    expect((await run(cwd, 'make-pairs --clean clean --effect noise --snr 3 --force')).code).toBe(0)
+  })
+
+  it('warns where the recordings are pairs already, and where a pair hardly differs', async () => {
+    const cwd = workplace()
+    await run(cwd, 'make-pairs --clean clean --effect noise --out new.zip')
+    const { code, stderr } = await run(cwd, 'make-pairs --clean new.zip --effect noise --snr 60 --out again.zip')
+    expect(code).toBe(0)
+    expect(stderr).toContain('warning: new.zip has pairs already: each of their sides is taken for a clean recording')
+    expect(stderr).toMatch(
+      /warning: the sides of \d pairs sound almost the same at the 16 kHz of the model: .*0\.\d dB/,
+    )
+  })
+
   it('goes on after a bad recording, and ends with a list and exit code 2', async () => {
     const cwd = workplace()
     writeFileSync(join(cwd, 'clean', '0.wav'), 'no audio')
@@ -50,7 +76,10 @@ describe('make-pairs', () => {
     ['make-pairs --effect noise', 'clean is missing'],
     ['make-pairs --clean clean', 'effect is missing'],
     ['make-pairs --clean clean --effect radio --snr 5:10', '--snr has no effect on radio'],
-    ['make-pairs --clean clean --effect noise --snr 10:5', 'snr must be two numbers'],
+    ['make-pairs --clean clean --effect noise --snr 10:5', 'the smaller one first, such as 20:40, not 10:5'],
+    ['make-pairs --clean clean --effect noise --snr 5:100', '--snr must be a number from -20 to 80, or'],
+    ['make-pairs --clean clean --effect noise --out pairs.wav', '--out pairs.wav does not end in .zip'],
+    ['make-pairs --clean clean --effect adelay=50|50', 'moves the sound of 1.wav by +50 ms'],
     ['make-pairs --clean clean --effect noise --direction back', 'direction must be one of restore, apply'],
     ['make-pairs --clean clean --effect telefone', "No such filter: 'telefone'"],
     ['make-pairs --clean nothing --effect noise', 'nothing'],

@@ -56,8 +56,8 @@ describe('the settings of a preview', () => {
   it.each<[Flags, string]>([
     [{ reference: undefined }, 'reference is missing'],
     [{ loraStrength: ['1'] }, '1 --lora-strength but 0 --lora were given'],
-    [{ lora: ['a'], loraStrength: ['strong'] }, 'lora_strength[0] must be a number from -10 to 10, not "strong"'],
-    [{ lora: [''] }, 'lora[0] must be a path that is not empty, not ""'],
+    [{ lora: ['a'], loraStrength: ['strong'] }, '--lora-strength must be a number from -10 to 10, not "strong"'],
+    [{ lora: [''] }, '--lora must be a path that is not empty, not ""'],
     [{ steps: '0' }, 'steps must be a whole number from 1 to 1000, not 0'],
     [{ cfg: '0.5' }, 'cfg must be a number from 1 to 30, not 0.5'],
     [{ stgScale: '10.1' }, 'stg_scale must be a number from 0 to 10, not 10.1'],

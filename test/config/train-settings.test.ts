@@ -358,7 +358,7 @@ describe('a flag', () => {
 
   it('with an empty target module, such as a comma at the end, is refused by its position', () => {
     expect(refusal(() => byFlags({ targetModules: ['to_q,'] }))).toEqual({
-      message: 'target_modules[1] must be a name that is not empty, not ""',
+      message: 'entry 2 of --target-modules must be a name that is not empty, not ""',
       hint: 'correct --target-modules',
     })
   })

@@ -40,7 +40,7 @@ beforeAll(async () => {
   write('long', quiet(12, { seconds: 6.5 }), radio(quiet(12, { seconds: 6.5 })))
   write('short', quiet(13, { seconds: 1.5 }), radio(quiet(13, { seconds: 1.5 })), 'speech')
   write('phone', quiet(14, { sampleRate: 8000 }), radio(quiet(14, { sampleRate: 8000 })), 'speech')
-  write('pauses', padded(quiet(15, { seconds: 1 })), padded(radio(quiet(15, { seconds: 1 }))), 'speech')
+  write('pauses', padded(quiet(15, { seconds: 0.7 })), padded(radio(quiet(15, { seconds: 0.7 }))), 'speech')
   const source = await openSource(folder)
   const options = {
     triggerPhrase: 'v1ntage radio',
@@ -96,7 +96,7 @@ test('the measurements of sides and pairs can be serialized as JSON', () => {
   expect(JSON.parse(JSON.stringify(dataset))).toEqual(dataset)
 })
 
-test('a clip length that keeps nearly all pairs is recommended', () => {
+test('a clip length that uses nearly all of the sound is recommended', () => {
   expect(dataset.advice?.recommendedSeconds).toBe(3)
   expect(dataset.advice?.buckets[0]).toEqual({ seconds: 1.5, pairs: 16 })
 })

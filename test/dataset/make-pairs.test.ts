@@ -1,7 +1,8 @@
 /** Pairs from clean recordings: length, sync, strengths, and what goes wrong. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { bestPeak, crossCorrelation } from '../../src/audio/analysis/correlation.ts'
 import { decodeAudio } from '../../src/audio/decode.ts'
@@ -21,6 +22,7 @@ const root = mkdtempSync(join(tmpdir(), 'ltx-test-'))
 afterAll(() => rmSync(root, { recursive: true }))
 
 const sampleRate = 44_100
+const demoPairs = fileURLToPath(new URL('../../fixtures/demo/pairs.zip', import.meta.url))
 const voice = performance(1, { seconds: 2, sampleRate })
 const folder = join(root, 'clean')
 mkdirSync(folder)
@@ -132,6 +134,41 @@ test('noise has a ratio in the range that was asked for', async () => {
   expect(Math.abs(10 * Math.log10(power(clean) / power(added)) - snrDb)).toBeLessThan(1.5)
 })
 
+describe.each(['vinyl', 'mp3'] as const)('%s on the demo recordings', (effect) => {
+  test.each([1, 2, 3])('is audible at the 16 kHz of the model, and keeps the level, with seed %i', async (seed) => {
+    const demo = await openSource(demoPairs)
+    const clean = join(root, `demo-${effect}-${seed}`)
+    mkdirSync(clean)
+    try {
+      for (const name of ['voice-2_start.m4a', 'guitar_start.aac', 'marimba_start.flac', 'drums-1_start.ogg'])
+        await demo.withFile(name, async (file) => copyFileSync(file, join(clean, name.replace('_start', ''))))
+    } finally {
+      await demo.close()
+    }
+    const { zip } = await make({ clean: [clean], effect, seed })
+    const { pairs, advice } = await inspectDataset({ data: zip, audioDurationSeconds: 2 })
+    expect(advice?.findings.filter(({ kind }) => ['unchanged', 'unrelated', 'out-of-sync'].includes(kind))).toEqual([])
+    expect(Math.min(...pairs.map(({ sound }) => sound?.distance ?? 0))).toBeGreaterThan(1)
+    for (const { name } of pairs) {
+      const [start, end] = [await audio(zip, `${name}_start.wav`), await audio(zip, `${name}_end.wav`)]
+      expect(Math.abs(20 * Math.log10(rms(start) / rms(end)))).toBeLessThan(0.01)
+    }
+  })
+})
+
+const rms = ({ channels }: Waveform) =>
+  Math.sqrt(channels.flatMap((channel) => [...channel]).reduce((sum, x) => sum + x * x, 0))
+
+test('no frequency of an effect is above what the recording has', async () => {
+  const low = join(root, 'low')
+  mkdirSync(low)
+  writeWav(join(low, 'a.wav'), performance(3, { seconds: 1, sampleRate: 8000 }))
+  for (const effect of ['radio', 'vinyl'] as const) {
+    const { pairs } = await make({ clean: [low], effect, seed: 5 })
+    expect(pairs[0]?.strengths.highHz).toBeLessThanOrEqual(4000)
+  }
+})
+
 describe('a filter graph of ffmpeg', () => {
   const withoutTail = 'asplit[a][b];[b]aecho=1:1:100:0.5[wet];[a]volume=0[off];[off][wet]amix=duration=first,volume=2'
 
@@ -151,6 +188,8 @@ describe('a filter graph of ffmpeg', () => {
     ['aeval=0/0', 'mono.wav with the effect aeval=0/0 has a sample that is not a number'],
     ['showwaves,nullsink', 'the effect showwaves,nullsink has the filter showwaves, which is one for pictures'],
     ['volume=0', 'the effect volume=0 leaves nothing of mono.wav'],
+    ['adelay=50|50', 'the effect adelay=50|50 makes 2.05 s of the 2.00 s of mono.wav'],
+    ['adelay=50|50,atrim=end=2', 'the effect adelay=50|50,atrim=end=2 moves the sound of mono.wav by +50 ms'],
     ['amix=inputs=2', 'had >1 input'],
   ])('%s is refused in one sentence, and nothing is written', async (effect, message) => {
     await expect(make({ effect })).rejects.toThrow(message)

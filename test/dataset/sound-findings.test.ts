@@ -4,11 +4,18 @@ import type { SoundMeasurements } from '../../src/audio/analysis/measurement.ts'
 import type { PairComparison } from '../../src/audio/analysis/pair-comparison.ts'
 import { channelFindings } from '../../src/dataset/channel-findings.ts'
 import { isUnrelated, soundFindings } from '../../src/dataset/findings.ts'
+import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import type { DatasetPair, DatasetSide } from '../../src/dataset/pair-inspection.ts'
 import { isAudible, silenceFindings } from '../../src/dataset/silence.ts'
 import { cleanMeasurements } from '../audio/signals.ts'
 
-const options = { triggerPhrase: '', seconds: 5, preservePitch: true, normalize: true, windows: 'first' as const }
+const options: DatasetOptions = {
+  triggerPhrase: '',
+  seconds: 5,
+  preservePitch: true,
+  normalize: true,
+  windows: 'first',
+}
 
 type Audio = NonNullable<DatasetSide['audio']>
 
@@ -44,8 +51,8 @@ const pair = (reference: DatasetSide, target: DatasetSide, sound: Partial<PairCo
   sound: { ...matching, ...sound },
 })
 
-const found = (pair: DatasetPair) =>
-  [...silenceFindings([pair], options), ...soundFindings([pair], options), ...channelFindings([pair])].map(
+const found = (pair: DatasetPair, used: DatasetOptions = options) =>
+  [...silenceFindings([pair], used), ...soundFindings([pair], used), ...channelFindings([pair])].map(
     ({ kind, severity, pairs }) => [kind, severity, pairs[0]?.detail],
   )
 
@@ -82,6 +89,21 @@ describe('silence', () => {
     expect(found(pair(side(), side({ silentShare: 0.7, silentStartSeconds: 4.9 })))).toEqual([])
   })
 
+  test.each(['all', 'random'] as const)('of clips that are left out does not matter with windows %s', (windows) => {
+    const late = side({ silentShare: 0.6, silentStartSeconds: 6 }, { seconds: 16, usedSilentShare: 0.1 })
+    const long = { ...pair(late, late), clips: { used: 2, all: 2, silent: 1 } }
+    expect(found(long, { ...options, windows })).toEqual([])
+    const only = { ...pair(side(), late), clips: { used: 1, all: 1, silent: 0 } } // no second clip fits
+    expect(found(only, { ...options, windows })).toEqual([['silent-target', 'warning', 'silent until 6.0 s']])
+  })
+
+  test('counts in what is used, not in the whole file', () => {
+    const start = side({ silentShare: 0.99 }, { usedSilentShare: 0.2 })
+    expect(found(pair(start, start))).toEqual([])
+    const end = side({ silentShare: 0.2 }, { usedSilentShare: 0.99 })
+    expect(found(pair(side(), end))).toEqual([['silent-target', 'warning', '99 % silence']])
+  })
+
   test('a silent side is not unrelated to the other', () => {
     const silent = pair(side(), side({ silentShare: 1 }, { silent: true, peakDbfs: null }), unrelated)
     expect([isAudible(silent), isUnrelated(silent)]).toEqual([false, false])
@@ -116,6 +138,18 @@ describe('channels', () => {
       ['inverted-channel', 'hint', '(target)'],
     ])
   })
+})
+
+test('sides that drift apart are not called out of sync, and a short pair may drift', () => {
+  const drifting = { lagSeconds: 0.113, driftPpm: -2000 }
+  expect(found(pair(side(), side(), drifting))).toEqual([
+    ['drift', 'warning', 'drift of −2000.0 ppm (the target runs ahead), from +113 ms on'],
+  ])
+  expect(found(pair(side(), side(), unrelated))).toEqual([
+    ['unrelated', 'warning', '(or drifting: 8.0 s are too short to measure it)'],
+  ])
+  const long = side({}, { seconds: 9 })
+  expect(found(pair(long, long, unrelated))).toEqual([['unrelated', 'warning', undefined]])
 })
 
 test('a peak far above full scale is a warning, a moderate one is legal in a float file', () => {

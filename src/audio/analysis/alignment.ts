@@ -19,8 +19,8 @@ export type Alignment = {
   timingMatch: number
 }
 
-/** Larger lags are not searched: a pair so far out of sync cannot be trained on. */
-const maxLagSeconds = 1
+/** Lags up to this are searched first: a longer search finds the repetitions of a loop, too. */
+const nearLagSeconds = 1
 
 /**
  * Strong enough that resonances and echoes do not hide the direct sound, weak enough that noise is not amplified. Tuned on speech, drums, strings and
@@ -28,7 +28,7 @@ const maxLagSeconds = 1
  */
 const whitening = 0.7
 
-const sameWaveformThreshold = 0.12
+export const sameWaveformThreshold = 0.12
 export const sameTimingThreshold = 0.45
 
 /** A peak must exceed the second highest by this factor: a periodic sound matches nearly as well one period later, and then has no clear lag. */
@@ -38,17 +38,24 @@ const clearTimingRatio = 1.25
 const waveformPeakSeconds = 0.003
 const timingPeakSeconds = 0.02
 
-/** Compares two mono sounds. @throws Error when their sample rates differ. */
-export function align(first: Waveform, second: Waveform): Alignment {
+/**
+ * Compares two mono sounds.
+ * @param options.maxLagSeconds larger lags than one second are searched where no smaller one matches.
+ * @throws Error when their sample rates differ.
+ */
+export function align(first: Waveform, second: Waveform, { maxLagSeconds = nearLagSeconds } = {}): Alignment {
   const { sampleRate } = first
   if (second.sampleRate !== sampleRate)
     throw new Error(`sounds of ${sampleRate} and ${second.sampleRate} Hz cannot be aligned`)
   const [a, b] = [onlyChannel(first), onlyChannel(second)]
   const waveforms = crossCorrelation(a, b, { maxLag: Math.round(maxLagSeconds * sampleRate), whitening })
-  const waveform = bestPeak(absolute(waveforms), waveformPeakSeconds * sampleRate)
+  const waveform = nearestMatch(absolute(waveforms), sampleRate, {
+    threshold: sameWaveformThreshold,
+    peakSeconds: waveformPeakSeconds,
+  })
   const envelopes = [onsetEnvelope(a, sampleRate), onsetEnvelope(b, sampleRate)] as const
   const timings = crossCorrelation(...envelopes, { maxLag: maxLagSeconds * onsetRate })
-  const timing = bestPeak(timings, timingPeakSeconds * onsetRate)
+  const timing = nearestMatch(timings, onsetRate, { threshold: sameTimingThreshold, peakSeconds: timingPeakSeconds })
 
   const common =
     waveform.value >= sameWaveformThreshold ? 'waveform' : timing.value >= sameTimingThreshold ? 'timing' : 'nothing'
@@ -61,6 +68,21 @@ export function align(first: Waveform, second: Waveform): Alignment {
     waveformMatch: waveform.value,
     timingMatch: Math.max(0, timing.value),
   }
+}
+
+/** The best peak at a small lag, or at any where none reaches the threshold. */
+function nearestMatch(
+  correlation: CrossCorrelation,
+  rate: number,
+  { threshold, peakSeconds }: { threshold: number; peakSeconds: number },
+): Peak {
+  const nearLag = Math.min(correlation.maxLag, Math.round(nearLagSeconds * rate))
+  const middle = correlation.maxLag
+  const near = { maxLag: nearLag, values: correlation.values.subarray(middle - nearLag, middle + nearLag + 1) }
+  const nearest = bestPeak(near, peakSeconds * rate)
+  if (nearLag === correlation.maxLag || nearest.value >= threshold) return nearest
+  const furthest = bestPeak(correlation, peakSeconds * rate)
+  return furthest.value >= threshold ? furthest : nearest
 }
 
 const onlyChannel = ({ channels }: Waveform) => channels[0] as Float32Array

@@ -1,6 +1,6 @@
 /** Compares a reference with its target, and what the pairs of a dataset do to their references. */
 import { mean } from '../../platform/statistics.ts'
-import type { Waveform } from '../waveform.ts'
+import { sampleCount, type Waveform } from '../waveform.ts'
 import { type Alignment, align } from './alignment.ts'
 import { channelOf, mixToMono } from './channels.ts'
 import {
@@ -16,19 +16,28 @@ export type PairComparison = Alignment & {
   distance: number | null
 }
 
-/** How the sides of a pair compare, and what the target changes, by which pairs are compared with each other. */
+/** Larger lags are not searched, in seconds. */
+export const searchedLagSeconds = 3
+
+/**
+ * How the beginnings of both sides compare, and what the target changes, by which pairs are compared with each other.
+ * @param options.targetLater how much later in its recording that of the target begins, in seconds. The lag is that of the recordings.
+ */
 export function comparePair(
   reference: Waveform,
   target: Waveform,
+  { targetLater = 0 } = {},
 ): { comparison: PairComparison; transformation: Transformation } {
   const [referenceMix, targetMix] = [mixToMono(reference), mixToMono(target)]
   const [referenceMono, targetMono] = [referenceMix.mono, targetMix.mono]
   const channelPairs = referenceMix.channelsCancel || targetMix.channelsCancel ? pairChannels(reference, target) : []
-  const { sounds, alignment } = alignBest([[referenceMono, targetMono], ...channelPairs])
+  const versions = [[referenceMono, targetMono] as const, ...channelPairs]
+  const { sounds, alignment } = alignBest(versions.flatMap((version) => placements(version, targetLater)))
   const [referenceSpectrogram, targetSpectrogram] = [spectrogramOf(sounds[0]), spectrogramOf(sounds[1])]
-  const aligned = alignSpectrograms(referenceSpectrogram, targetSpectrogram, alignment.lagSeconds ?? 0)
+  const { offset, ...measured } = alignment
+  const aligned = alignSpectrograms(referenceSpectrogram, targetSpectrogram, (measured.lagSeconds ?? offset) - offset)
   return {
-    comparison: { ...alignment, distance: logMelDistance(...aligned) },
+    comparison: { ...measured, distance: logMelDistance(...aligned) },
     transformation: transformationOf(...aligned),
   }
 }
@@ -41,9 +50,30 @@ function pairChannels(reference: Waveform, target: Waveform): Sounds[] {
   return Array.from({ length: channelCount }, (_, c) => [channelOf(reference, c), channelOf(target, c)] as const)
 }
 
+/** `offset` is how much later in its recording the target begins than the reference, in seconds. */
+type Placement = { sounds: Sounds; offset: number }
+
+/** Beginnings of both sides that may belong together: at the same time of both recordings, and, where these are far apart, each at its first sound. */
+function placements([reference, target]: Sounds, targetLater: number): Placement[] {
+  if (targetLater === 0) return [{ sounds: [reference, target], offset: 0 }]
+  const sounds = [without(reference, targetLater), without(target, -targetLater)] as const
+  const atFirstSound: Placement = { sounds: [reference, target], offset: targetLater }
+  if (sounds.some((sound) => sampleCount(sound) === 0)) return [atFirstSound]
+  return [{ sounds, offset: 0 }, ...(Math.abs(targetLater) > 1 ? [atFirstSound] : [])]
+}
+
+/** Without the first `seconds`. */
+const without = ({ sampleRate, channels }: Waveform, seconds: number): Waveform => ({
+  sampleRate,
+  channels: channels.map((channel) => channel.subarray(Math.max(0, Math.round(seconds * sampleRate)))),
+})
+
 /** Of several versions of a pair, the one whose sides match best. */
-function alignBest(versions: Sounds[]): { sounds: Sounds; alignment: Alignment } {
-  const aligned = versions.map((sounds) => ({ sounds, alignment: align(...sounds) }))
+function alignBest(versions: Placement[]): { sounds: Sounds; alignment: Alignment & { offset: number } } {
+  const aligned = versions.map(({ sounds, offset }) => {
+    const { lagSeconds, ...match } = align(...sounds, { maxLagSeconds: searchedLagSeconds })
+    return { sounds, alignment: { ...match, offset, lagSeconds: lagSeconds === null ? null : lagSeconds + offset } }
+  })
   return aligned.reduce((best, next) => (isBetter(next.alignment, best.alignment) ? next : best))
 }
 

@@ -1,12 +1,13 @@
 /** The repair of a dataset as text for the terminal. */
 import { Chalk } from 'chalk'
+import { hasAudioExtension } from '../../audio/decode.ts'
 import { fileName } from '../../dataset/dataset-file.ts'
-import { lagText } from '../../dataset/findings.ts'
+import { driftText, lagText } from '../../dataset/findings.ts'
 import { findingText } from '../../dataset/problem.ts'
 import type { FixPlan, PlannedPair } from '../../dataset/repair/fix-plan.ts'
 import { countText, decimalText, listText, plain } from '../../platform/text.ts'
 
-/** How many names a finding or the unused files show. */
+/** How many of the files that are no recordings are named. Recordings and pairs are all named: something may have to be done about each. */
 const mostNames = 4
 
 /** @param out the file that was written; null for a dry run. */
@@ -17,6 +18,8 @@ export function fixText(plan: FixPlan, out: string | null, { color = false }: { 
     const texts = changesOf(pair)
     return texts.length > 0 ? [`${plain(pair.name)}: ${texts.join('; ')}`] : []
   })
+  const recordings = unused.filter(hasAudioExtension)
+  const others = unused.filter((path) => !hasAudioExtension(path))
   const sections = [
     changes,
     rejected.map(({ name, kind, reason }) => {
@@ -26,11 +29,9 @@ export function fixText(plan: FixPlan, out: string | null, { color = false }: { 
     rejected.some(({ kind }) => kind === 'clipped')
       ? ['Where the distortion is intended, --keep clipped keeps clipped pairs.']
       : [],
-    unused.length > 0
-      ? [`${countText(unused.length, 'other file')} left out: ${listText(unused.map(plain), mostNames)}`]
-      : [],
+    [...leftOut('recording', recordings, recordings.length), ...leftOut('other file', others, mostNames)],
     remaining.flatMap((finding) => [
-      `${chalk.cyan('left to you:')} ${plain(findingText(finding, mostNames))}`,
+      `${chalk.cyan('left to you:')} ${plain(findingText(finding))}`,
       `  ${chalk.dim(finding.hint)}`,
     ]),
   ]
@@ -41,10 +42,16 @@ export function fixText(plan: FixPlan, out: string | null, { color = false }: { 
   return [...sections.filter((lines) => lines.length > 0).map((lines) => lines.join('\n')), summary].join('\n\n')
 }
 
+const leftOut = (noun: string, paths: readonly string[], most: number) =>
+  paths.length > 0
+    ? [`${countText(paths.length, noun)} left out, no part of a pair: ${listText(paths.map(plain), most)}`]
+    : []
+
 /** Seconds: less is shown as 0 ms. */
 const shownLag = 0.0005
 
-function changesOf({ name, reference, target, lagSeconds, driftPpm, gainDb }: PlannedPair): string[] {
+function changesOf(pair: PlannedPair): string[] {
+  const { name, reference, target, lagSeconds, driftPpm, trimmed, gainDb, missingDb } = pair
   const isStandard = (from: string, side: string) =>
     fileName(from)
       .normalize('NFC')
@@ -53,7 +60,12 @@ function changesOf({ name, reference, target, lagSeconds, driftPpm, gainDb }: Pl
   return [
     ...(isRenamed ? [`renamed from ${plain(reference.from)} and ${plain(target.from)}`] : []),
     ...(Math.abs(lagSeconds) >= shownLag ? [`lag of ${lagText(lagSeconds)} removed`] : []),
-    ...(driftPpm !== 0 ? [`drift of ${decimalText(driftPpm, 1)} ppm removed by resampling the target`] : []),
+    ...(driftPpm !== 0 ? [`${driftText(driftPpm)} removed by resampling the target`] : []),
+    ...(trimmed.start > 0 ? [`${trimmed.start.toFixed(1)} s of silence trimmed at the beginning`] : []),
+    ...(trimmed.end > 0 ? [`${trimmed.end.toFixed(1)} s of silence trimmed at the end`] : []),
     ...(gainDb !== 0 ? [`${gainDb > 0 ? '+' : ''}${decimalText(gainDb, 1)} dB on both sides`] : []),
+    ...(missingDb > 0
+      ? [`the peak allows no more gain, so the target stays ${decimalText(missingDb, 1)} dB below the median loudness`]
+      : []),
   ]
 }

@@ -5,8 +5,8 @@ import { UserError } from '../../platform/errors.ts'
 import type { OutputFile } from '../../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../../platform/progress.ts'
 import { isNoRoom, makeTempFolder, type TempFolder } from '../../platform/temp-folder.ts'
-import { countText } from '../../platform/text.ts'
-import { reasonsFile, rejectedFolder } from '../dataset-file.ts'
+import { countText, plain } from '../../platform/text.ts'
+import { madePairsRecord, reasonsFile, rejectedFolder } from '../dataset-file.ts'
 import type { Source } from '../source.ts'
 import { createZip, type ZipWriter } from '../zip-writer.ts'
 import { extensionOf, type FixPlan, type PlannedPair, planFix } from './fix-plan.ts'
@@ -44,6 +44,8 @@ async function writeZip(path: string, source: Source, plan: FixPlan, reporter: R
       await addPair(zip, source, pair, folder)
       stage.update(i + 1)
     }
+    const { record } = plan
+    if (record !== null) await source.withFile(record, (file) => zip.addFile(madePairsRecord, file))
     await addRejected(zip, source, plan, reporter)
     await zip.finish(fixedDatasetMarker)
     reporter.throwIfAborted() // the zip would take its place
@@ -73,10 +75,11 @@ async function addPair(
 }
 
 /**
- * A folder for each pair. The names of the files in it are those of no pair, so that no trainer takes them for one. A file that cannot be copied, which may
- * be why its pair was rejected, is left out, and the reasons say so.
+ * A folder for each pair, and a file with the reasons, which also names the files that are left out. The names of the files in a folder are those of no
+ * pair, so that no trainer takes them for one. A file that cannot be copied, which may be why its pair was rejected, is left out, and the reasons say so.
  */
-async function addRejected(zip: ZipWriter, source: Source, { rejected, rejectedBefore }: FixPlan, reporter: Reporter) {
+async function addRejected(zip: ZipWriter, source: Source, plan: FixPlan, reporter: Reporter) {
+  const { rejected, rejectedBefore, unused } = plan
   const entries = rejectedBefore.filter(({ below }) => below !== reasonsFile)
   const taken = new Set(entries.map(({ below }) => below.slice(0, below.indexOf('/')).toLowerCase()))
   const notCopied = new Map<string, string>()
@@ -99,6 +102,7 @@ async function addRejected(zip: ZipWriter, source: Source, { rejected, rejectedB
     const missing = files.flatMap(({ path }) => missingFile(path, notCopied.get(path), reason))
     reasons += `${[`${folder}: ${reason}`, ...missing].join('; ')}\n`
   }
+  for (const path of unused) reasons += `left out, no part of a pair: ${plain(path)}\n`
   for (const { path } of rejectedBefore)
     for (const missing of missingFile(path, notCopied.get(path))) reasons += `${missing}\n`
   if (reasons !== '') zip.addBytes(`${rejectedFolder}/${reasonsFile}`, reasons)

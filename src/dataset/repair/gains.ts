@@ -16,16 +16,21 @@ const highestPeak = -1
 /** In dB. A smaller gain, which is left where the peak is reached, changes nothing. */
 const smallestGain = 0.1
 
+/** `missingDb` is how far the target stays below the median, where its peak allows no more gain. */
+export type PairGain = { gainDb: number; missingDb: number }
+
 /**
- * One gain in decibels for each pair, 0 for most: to the median loudness of the targets, or as close to it as the peak allows. The median and the
- * loudness that a pair can reach stay the same, so a second time gives no further gains.
+ * The gain of each pair, 0 dB for most: to the median loudness of the targets, or as close to it as the peak allows. The median and the loudness that a
+ * pair can reach stay the same, so a second time gives no further gains.
  */
-export function levelGains(levels: readonly PairLevel[]): number[] {
+export function levelGains(levels: readonly PairLevel[]): PairGain[] {
   const middle = median(levels.flatMap(({ loudness }) => loudness ?? []))
   return levels.map(({ loudness, peak }) => {
-    if (loudness === null || Math.abs(middle - loudness) <= evenRange) return 0
+    if (loudness === null || Math.abs(middle - loudness) <= evenRange) return { gainDb: 0, missingDb: 0 }
     const headroom = Math.max(0, highestPeak - toDbfs(peak))
     const gain = Math.min(middle - loudness, headroom)
-    return Math.abs(gain) < smallestGain ? 0 : gain
+    const gainDb = Math.abs(gain) < smallestGain ? 0 : gain
+    const missing = middle - loudness - gainDb
+    return { gainDb, missingDb: missing < smallestGain ? 0 : missing }
   })
 }

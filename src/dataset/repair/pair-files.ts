@@ -1,6 +1,6 @@
 /** Finds pairs also among files whose names are not quite right, and gives each pair a valid name of its own. */
-import { audioExtensions } from '../../audio/decode.ts'
-import { fileName, isVisible, type Pair, rejectedFiles } from '../dataset-file.ts'
+import { audioExtensions, hasAudioExtension } from '../../audio/decode.ts'
+import { fileName, isVisible, madePairsRecord, type Pair, rejectedFiles } from '../dataset-file.ts'
 import type { SideName } from '../pair-selection.ts'
 import { hasHostedFormat } from '../unused-files.ts'
 import { safeName, uniqueName } from './names.ts'
@@ -13,7 +13,9 @@ export type FoundFiles = {
   oneSided: OneSidedFile[]
   /** Rejected by an earlier repair: the path in the source, and that below the folder of rejected files. */
   rejected: { path: string; below: string }[]
-  /** All other files, except hidden ones. */
+  /** What `make-pairs` has written about the pairs. */
+  record?: string
+  /** All other files, except hidden ones: recordings first. */
   unused: string[]
 }
 
@@ -32,7 +34,10 @@ export function findPairFiles(paths: readonly string[]): FoundFiles {
   const texts = visible.filter((path) => /\.txt$/i.test(path))
   const captions = assignCaptions(found, texts)
   const names = nameAll(found)
-  const used = new Set([...preferred.map(({ path }) => path), ...captions.values()])
+  const records = visible.filter((path) => fileName(path) === madePairsRecord)
+  const record = records.length === 1 ? records : []
+  const used = new Set([...preferred.map(({ path }) => path), ...captions.values(), ...record])
+  const unused = [...visible.filter((path) => !used.has(path) && !others.has(path)), ...others].sort()
   return {
     pairs: found
       .flatMap((one): Pair[] => {
@@ -54,7 +59,8 @@ export function findPairFiles(paths: readonly string[]): FoundFiles {
       const below = belowRejected(path)
       return below === undefined || !isVisible(path) ? [] : [{ path, below }]
     }),
-    unused: [...visible.filter((path) => !used.has(path) && !others.has(path)), ...others].sort(),
+    ...(record[0] !== undefined && { record: record[0] }),
+    unused: [...unused.filter(hasAudioExtension), ...unused.filter((path) => !hasAudioExtension(path))],
   }
 }
 

@@ -15,21 +15,32 @@ export type RejectedFile = { path: string; as: 'start' | 'end' | 'caption' }
 
 /** The findings about pairs to reject. Duplicates come last: only a copy of a pair that is kept is one. */
 const kindsOfFindings: readonly { kind: FixSettings['keep'][number]; findings: readonly string[] }[] = [
-  { kind: 'silent', findings: ['silent-target', 'silent-reference'] },
   { kind: 'clipped', findings: ['clipped-target', 'clipped-reference'] },
   { kind: 'duplicate', findings: ['duplicate'] },
 ]
 
 export type RejectedPair = { pair: InspectedPair; kind: RejectionKind; reason: string }
 
-/** @returns the pairs to keep, in their order, and the others with the reason. */
+/** Pairs of which a side cannot be read. @returns the others, in their order, and these with the reason. */
+export function rejectUnreadable(inspected: readonly InspectedPair[]) {
+  const rejected = inspected.flatMap((pair): RejectedPair[] => {
+    const reason = unreadableSides(pair)
+    return reason === undefined ? [] : [{ pair, kind: 'unreadable', reason }]
+  })
+  return { kept: inspected.filter((pair) => unreadableSides(pair) === undefined), rejected }
+}
+
+/**
+ * @param silence why a pair is silent; undefined where it is not.
+ * @returns the pairs to keep, in their order, and the others with the reason.
+ */
 export function rejectPairs(
-  inspected: readonly InspectedPair[],
+  readable: readonly InspectedPair[],
   options: DatasetOptions,
-  keep: FixSettings['keep'],
+  { keep, silence }: { keep: FixSettings['keep']; silence: (pair: InspectedPair) => string | undefined },
 ): { kept: InspectedPair[]; rejected: RejectedPair[] } {
   const rejected: RejectedPair[] = []
-  let kept = [...inspected]
+  let kept = [...readable]
   const reject = (kind: RejectionKind, reasonFor: (pair: InspectedPair) => string | undefined) => {
     kept = kept.filter((pair) => {
       const reason = reasonFor(pair)
@@ -37,8 +48,7 @@ export function rejectPairs(
       return reason === undefined
     })
   }
-  reject('unreadable', unreadableSides)
-  if (!keep.includes('silent')) reject('silent', digitalSilence)
+  if (!keep.includes('silent')) reject('silent', silence)
   for (const { kind, findings } of kindsOfFindings) {
     if (keep.includes(kind)) continue
     const reasons = new Map<string, string>()
@@ -62,9 +72,4 @@ function unreadableSides({ pair, problems }: InspectedPair): string | undefined 
     return audio === null ? problems.filter(({ file, severity }) => file === path && severity === 'error') : []
   })
   return messages.length > 0 ? messages.map(({ message }: Problem) => message).join('; ') : undefined
-}
-
-function digitalSilence({ pair }: InspectedPair): string | undefined {
-  const silent = sideNames.filter((side) => pair[side].audio?.silent).map((side) => pair[side].path)
-  return silent.length > 0 ? `${silent.join(' and ')} ${silent.length === 1 ? 'is' : 'are'} silent` : undefined
 }

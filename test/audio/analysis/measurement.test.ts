@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createSideMeter } from '../../../src/audio/analysis/measurement.ts'
+import { createSideMeter, silentShareWithin } from '../../../src/audio/analysis/measurement.ts'
 import { interleave, type Waveform } from '../../../src/audio/waveform.ts'
 import { tone } from '../signals.ts'
 
@@ -92,8 +92,34 @@ test('the DC offset is the signed offset of the worst channel', () => {
 })
 
 test('the head is kept in stereo, up to the requested duration', () => {
-  const { sampleRate, channels } = measure(tone(2), { headSeconds: 0.5 }).head()
+  const { sampleRate, channels } = measure(tone(2), { headSeconds: 0.5 }).head().waveform
   expect([sampleRate, channels.length, channels[0]?.length]).toEqual([44_100, 2, 22_050])
   expect(channels).toEqual(tone(0.5).channels)
-  expect(measure(tone(0.2), { headSeconds: 0.5 }).head().channels[0]?.length).toBe(8820)
+  expect(measure(tone(0.2), { headSeconds: 0.5 }).head().waveform.channels[0]?.length).toBe(8820)
+})
+
+test('the head begins half a second before the first sound, whatever the blocks are', () => {
+  const { sampleRate, channels } = tone(8)
+  const late = { sampleRate, channels: channels.map((channel) => channel.map((x, i) => (i < 4 * sampleRate ? 0 : x))) }
+  for (const blockFrames of [777, 50_000, 500_000]) {
+    const { start, waveform } = measure(late, { headSeconds: 2, blockFrames }).head()
+    expect(start).toBeCloseTo(3.5, 1)
+    const from = Math.round(start * sampleRate)
+    expect(waveform.channels[0]).toEqual(late.channels[0]?.slice(from, from + 2 * sampleRate))
+  }
+  expect(
+    measure(
+      changed(tone(3), () => 0),
+      { headSeconds: 2 },
+    ).head().start,
+  ).toBe(0)
+})
+
+test('levels say for each tenth of a second how loud it is, and how much of it is not silent', () => {
+  const { sampleRate, channels } = tone(1, { channels: 1, level: 0.5, sampleRate: 11_025 })
+  const half = { sampleRate, channels: channels.map((channel) => channel.map((x, i) => (i < sampleRate / 2 ? 0 : x))) }
+  const levels = measure(half).levels()
+  expect([levels.loudest.length, levels.loudest[4], levels.audible[4], levels.audible[9]]).toEqual([10, 0, 0, 5])
+  expect(levels.loudest[7]).toBeCloseTo(0.5 / Math.SQRT2, 2)
+  expect(silentShareWithin(levels, [{ from: 0.2, to: 0.7 }])).toBeCloseTo(0.6, 5)
 })

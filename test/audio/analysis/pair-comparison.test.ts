@@ -85,3 +85,26 @@ describe('the consistency of the transformations', () => {
     expect(consistencyOf(radios.slice(0, 2))).toBeUndefined()
   })
 })
+
+describe('a lag of more than a second', () => {
+  test.each([2.5, -2.9])('of %f s is found', (lag) => {
+    const sound = performance(1, { seconds: 6 })
+    const { comparison } = compare(sound, delayed(radio(sound), lag))
+    expect(comparison.common).toBe('waveform')
+    expect(Math.abs((comparison.lagSeconds ?? Number.NaN) - lag)).toBeLessThan(1e-3)
+  })
+
+  test('of different performances is not', () => {
+    for (let seed = 20; seed < 28; seed++)
+      expect(compare(performance(seed), radio(performance(seed + 100))).comparison.common).toBe('nothing')
+  })
+
+  test('is found where the target begins later, from its first sound or at the same time', () => {
+    const sound = performance(2, { seconds: 6 })
+    const lagOf = (target: Waveform, targetLater: number) =>
+      comparePair(sound, target, { targetLater }).comparison.lagSeconds ?? Number.NaN
+    for (const later of [4, 8]) expect(Math.abs(lagOf(radio(sound), later) - later)).toBeLessThan(1e-3)
+    const later = { ...sound, channels: sound.channels.map((channel) => channel.subarray(2 * sound.sampleRate)) }
+    expect(Math.abs(lagOf(later, 2))).toBeLessThan(1e-3)
+  })
+})

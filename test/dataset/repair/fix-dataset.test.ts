@@ -38,6 +38,18 @@ const shifted = ({ channels, sampleRate }: Waveform, frames: number, drift = 0):
   }
 }
 
+/** After so many seconds of silence. */
+const padded = ({ channels, sampleRate }: Waveform, seconds: number): Waveform => ({
+  sampleRate,
+  channels: channels.map((channel) => Float32Array.from([...new Float32Array(seconds * sampleRate), ...channel])),
+})
+
+/** Silent before. */
+const fromSecond = ({ channels, sampleRate }: Waveform, second: number): Waveform => ({
+  sampleRate,
+  channels: channels.map((channel) => channel.map((sample, i) => (i < second * sampleRate ? 0 : sample))),
+})
+
 async function fix(
   data: string,
   out: string,
@@ -82,11 +94,17 @@ describe('a dataset with every fault', () => {
     writeFileSync(join(folder, 'good-1.txt'), 'a radio')
     put('late', sound(4), shifted(sound(4), 815))
     put('early', sound(5), shifted(sound(5), -1000))
-    put('drift', sound(6, 12), shifted(sound(6, 12), 300, 1e-3))
+    const drifting = sound(6, 12)
+    put('drift', drifting, shifted(drifting, 300, 1e-3))
     put('quiet', louder(sound(7), 0.05), louder(radio(sound(7)), 0.05))
     put('silent', sound(8), louder(sound(8), 0))
     put('clipped', sound(9), louder(radio(sound(9)), 30))
     put('the-same', sound(1), louder(radio(sound(1)), 0.9))
+    put('lead-in', padded(sound(13), 6), padded(radio(sound(13)), 6))
+    const [long, far] = [sound(14, 12), sound(15)]
+    put('late-target', long, fromSecond(long, 6))
+    put('far', far, shifted(radio(far), 2.5 * sampleRate))
+    writeFileSync(join(folder, 'make-pairs.json'), '{"effect":"noise"}')
     writeWav(join(folder, 'lonely_start.wav'), sound(10))
     writeWav(join(folder, 'Odd Start.wav'), sound(11))
     writeWav(join(folder, 'odd-end.wav'), radio(sound(11)))
@@ -125,6 +143,26 @@ describe('a dataset with every fault', () => {
     const [start, end] = [await audio(fixed, `${name}_start.wav`), await audio(fixed, `${name}_end.wav`)]
     expect(start).toEqual(end)
     expect(sampleCount(start)).toBe(6 * sampleRate - Math.abs(frames))
+  })
+
+  test('silence at the beginning of both sides is trimmed, and a pair with sound in another clip is kept', async () => {
+    expect(pair('lead-in').trimmed.start).toBeCloseTo(5.9, 5)
+    const [start, end] = [await audio(fixed, 'lead-in_start.wav'), await audio(fixed, 'lead-in_end.wav')]
+    expect([sampleCount(start), sampleCount(end)]).toEqual([6.1 * sampleRate, 6.1 * sampleRate])
+    const { channels } = await decodeAudio(join(folder, 'lead-in_start.wav'))
+    expect(start.channels[0]?.every((sample, i) => sample === channels[0]?.[i + Math.round(5.9 * sampleRate)])).toBe(
+      true,
+    )
+    expect(pair('late-target')).toMatchObject({ trimmed: { start: 0, end: 0 }, lagSeconds: 0 })
+    const left = plan.remaining.find(({ kind }) => kind === 'silent-target')
+    expect(left?.pairs).toEqual([{ name: 'late-target', detail: 'silent until 6.0 s' }])
+  })
+
+  test('a lag of seconds is removed', () => expect(pair('far').lagSeconds).toBeCloseTo(2.5, 3))
+
+  test('the record of make-pairs is kept', async () => {
+    expect((await bytes(fixed, 'make-pairs.json')).toString()).toBe('{"effect":"noise"}')
+    expect(plan.unused).toEqual([])
   })
 
   test('a drift is measured to 3 ppm, and gone to a tenth of a millisecond', async () => {
@@ -168,16 +206,33 @@ describe('a dataset with every fault', () => {
 
   test('an inspection finds nothing that was repaired', async () => {
     const { problems, advice } = await inspectDataset({ data: fixed, audioNormalize: false })
-    expect(problems.filter(({ severity }) => severity !== 'hint')).toEqual([])
+    expect(problems.filter(({ severity }) => severity !== 'hint').map(({ pair }) => pair)).toEqual(['late-target'])
     const kinds = advice?.findings.map(({ kind }) => kind) ?? []
-    for (const kind of ['out-of-sync', 'clipped-target', 'duplicate', 'uneven-loudness', 'silent-target'])
+    for (const kind of ['out-of-sync', 'drift', 'silence', 'clipped-target', 'duplicate', 'uneven-loudness'])
       expect(kinds).not.toContain(kind)
+  })
+
+  test('an inspection of the faulty dataset names what a repair does', async () => {
+    const { advice, pairs } = await inspectDataset({ data: folder, windows: 'all' })
+    const finding = (kind: string) => advice?.findings.find((finding) => finding.kind === kind)
+    expect(finding('drift')).toMatchObject({ hint: expect.stringContaining('ltx-a2a fix-dataset repairs it') })
+    expect(finding('drift')?.pairs).toEqual([
+      {
+        name: 'drift',
+        detail: expect.stringMatching(/^drift of (999|1000|1001)\.\d ppm \(the target falls behind\)$/),
+      },
+    ])
+    expect(finding('out-of-sync')?.hint).toContain('ltx-a2a fix-dataset repairs it')
+    expect(finding('out-of-sync')?.pairs.map(({ name }) => name)).toEqual(['early', 'far', 'late'])
+    expect(finding('unrelated')).toBeUndefined()
+    expect(finding('silent-target')).toBeUndefined() // --windows all leaves the silent clips out
+    expect(pairs.find(({ name }) => name === 'lead-in')?.clips).toEqual({ used: 1, all: 1, silent: 1 })
   })
 
   test('a second repair changes nothing, and the input is not touched', async () => {
     const before = hash(fixed)
     const second = await fix(fixed, again)
-    expect(second.counts).toEqual({ pairs: 8, changed: 0, rejected: 0 })
+    expect(second.counts).toEqual({ pairs: 11, changed: 0, rejected: 0 })
     expect(hash(again)).toBe(before)
     expect(hash(fixed)).toBe(before)
   })

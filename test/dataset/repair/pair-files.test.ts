@@ -135,10 +135,10 @@ test('sides without a partner, or with several, stay alone', () => {
   ])
 })
 
-test('valid names stay, hidden files are ignored, all others are listed', () => {
+test('valid names stay, hidden files are ignored, all others are listed, recordings first', () => {
   const found = findPairFiles(['b_start.wav', 'b_end.wav', 'notes.md', 'song.wav', '.hidden', '__MACOSX/b_start.wav'])
   expect(found.pairs.map(({ name }) => name)).toEqual(['b'])
-  expect(found.unused).toEqual(['notes.md', 'song.wav'])
+  expect(found.unused).toEqual(['song.wav', 'notes.md'])
 })
 
 test('rejected files are ignored by the inspection, and carried over by a repair', () => {
