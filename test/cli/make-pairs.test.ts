@@ -79,7 +79,7 @@ describe('make-pairs', () => {
     ['make-pairs --clean clean --effect noise --snr 10:5', 'the smaller one first, such as 20:40, not 10:5'],
     ['make-pairs --clean clean --effect noise --snr 5:100', '--snr must be a number from -20 to 80, or'],
     ['make-pairs --clean clean --effect noise --out pairs.wav', '--out pairs.wav does not end in .zip'],
-    ['make-pairs --clean clean --effect adelay=50|50', 'moves the sound of 1.wav by +50 ms'],
+    ['make-pairs --clean clean --effect adelay=50|50,atrim=end=1', 'moves the sound of 1.wav by +50 ms'],
     ['make-pairs --clean clean --effect noise --direction back', 'direction must be one of restore, apply'],
     ['make-pairs --clean clean --effect telefone', "No such filter: 'telefone'"],
     ['make-pairs --clean nothing --effect noise', 'nothing'],

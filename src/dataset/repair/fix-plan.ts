@@ -102,7 +102,13 @@ export async function planFix(source: Source, settings: FixSettings, reporter: R
   const allRejected = [...readable.rejected, ...rejected]
   if (kept.length === 0) throw nothingLeft(source.location, found.pairs.length, allRejected)
   const gains = levelGains(
-    kept.map((pair) => ({ loudness: pair.pair.target.audio?.sound?.loudness ?? null, peak: measuredOf(pair).peak })),
+    kept.map((pair) => {
+      const { peak, levels } = measuredOf(pair)
+      const quieterRms = Math.min(
+        ...Object.values(levels).map(({ loudest }) => loudest.reduce((a, b) => Math.max(a, b), 0)),
+      )
+      return { loudness: pair.pair.target.audio?.sound?.loudness ?? null, peak, quieterRms }
+    }),
   )
   const badCaptions = rejectedCaptions(kept, filesByName)
   const withBadCaption = new Set(badCaptions.map(({ name }) => name))
