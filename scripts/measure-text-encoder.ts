@@ -89,6 +89,7 @@ function writeTower(folder: string) {
       writeSync(fd, values, 0, Math.min(left, values.length))
   closeSync(fd)
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config()))
+  for (const file of ['tokenizer.json', 'tokenizer_config.json']) writeFileSync(join(folder, file), '{}') // not used
 }
 
 function config() {

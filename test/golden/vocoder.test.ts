@@ -77,9 +77,12 @@ describe.each(goldenSets)('$name', (set) => {
       })
     })
 
-    it.runIf(reference.names.includes('up3.filter'))('computes the same resampling filter', () => {
-      reference.expectClose('up3.filter', sincTaps(3))
-    })
+    it.each(reference.names.filter((name) => name === 'up3.filter'))(
+      'computes the same resampling filter as %s',
+      (name) => {
+        reference.expectClose(name, sincTaps(3))
+      },
+    )
 
     it('is compared in all tensors of the golden set', () => {
       const compared = new Set(['up3.filter', ...stages.map(({ name }) => name), ...mels.map((name) => `${name}.mel`)])
