@@ -40,7 +40,6 @@ export function syntheticWeights(component: string): Weights {
         const { bytes, dtype } = read(pathOf(inner), shape)
         return toFloat32(bytes, dtype)
       },
-      count: () => 0,
     }
   }
   return at('')

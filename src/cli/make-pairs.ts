@@ -38,6 +38,7 @@ Strengths, drawn for each pair:
   vinyl      from 30-80 to 5000-10000 Hz, noise at 12-22 dB, 5-40 clicks per second
   room       reverberation time 0.3-1.2 s, direct sound -3 to 9 dB above the reverberation
   mp3        16 kbit/s for each channel
+  mp3-64k    64 kbit/s
   clipping   6-20 dB of the peak cut off
   noise      white, pink or brown, at --snr
 

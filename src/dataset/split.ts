@@ -14,6 +14,13 @@ export function groupsOf(pairs: readonly Pick<ComparedPair, 'name' | 'copies'>[]
   return [...groups.values()]
 }
 
+/** How many of the pairs a number or a share (below 1) is. A share of up to a half is never more than half of them. */
+export function heldOutCount(holdout: number, pairs: number): number {
+  if (holdout >= 1) return holdout
+  const rounded = Math.max(1, Math.round(holdout * pairs))
+  return holdout <= 0.5 ? Math.min(rounded, Math.floor(pairs / 2)) : rounded
+}
+
 /**
  * Chooses pairs at random. The pairs of a group are held out together or not at all, so it can be fewer pairs than asked for. The seed and the names
  * decide: a pair that is added to the dataset leaves the order of the others as it is.
@@ -25,8 +32,7 @@ export function chooseHeldOut(groups: readonly (readonly string[])[], holdout: n
   const pairs = groups.flat().length
   if (pairs < fewestPairsToSplit) return []
   const most = Math.floor(pairs / 2)
-  const rounded = Math.max(1, Math.round(holdout * pairs))
-  const count = holdout < 1 ? (holdout <= 0.5 ? Math.min(rounded, most) : rounded) : holdout
+  const count = heldOutCount(holdout, pairs)
   if (count > most)
     throw new UserError(`holdout ${holdout} would leave ${Math.max(0, pairs - count)} of ${pairs} pairs to train on`, {
       hint: `hold out ${most} pairs or fewer`,

@@ -132,14 +132,14 @@ function textEncoderPath(
   throw new UserError(
     `${checkpoint.path} needs a text encoder: ${JSON.stringify(first)}${others} is not encoded yet${where}`,
     {
-      hint: `add ${textEncoderOption[release]} downloads, or --text-embeddings <file> made by encode-captions`,
+      hint: `add ${textEncoderOption[release]}, or --text-embeddings <file> made by encode-captions`,
     },
   )
 }
 
 const textEncoderOption: Record<Release, string> = {
-  '2.3': '--text-encoder <folder of Gemma 3 12B>, which ltx-a2a pull --text-encoder',
-  '2.5': '--text-encoder <packed file of Gemma 4 12B>, which ltx-a2a pull --base 2.5',
+  '2.3': '--text-encoder <folder of Gemma 3 12B>, which ltx-a2a pull --text-encoder downloads',
+  '2.5': '--text-encoder <packed file of Gemma 4 12B>, which ltx-a2a pull --base 2.5 downloads',
 }
 
 /**

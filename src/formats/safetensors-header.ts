@@ -102,10 +102,12 @@ function decodeHeader(json: Uint8Array, invalid: (cause: unknown) => Error): str
 function requireWholeBytes(name: string, entry: unknown, file: FileInfo) {
   const { dtype } = (entry ?? {}) as { dtype?: unknown }
   if (typeof dtype !== 'string' || !/^(F4|F6_E2M3|F6_E3M2|F8_E8M0)$/.test(dtype)) return
-  throw new UserError(`${file.name} holds quantized weights, which cannot be read: ${name} is stored as ${dtype}`, {
-    hint: 'use the bfloat16 file of the model',
-  })
+  throw quantizedWeights(file.name, { name, dtype }, 'use the bfloat16 file of the model')
 }
+
+/** The error for a weight that is quantized in a way that cannot be undone. @param file its name. */
+export const quantizedWeights = (file: string, { name, dtype }: { name: string; dtype: string }, hint: string) =>
+  new UserError(`${file} holds quantized weights, which cannot be read: ${name} is stored as ${dtype}`, { hint })
 
 /** One entry of the header, or what is wrong with it. */
 function tensorInfo(entry: unknown, base: number): TensorInfo | string {

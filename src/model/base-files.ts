@@ -1,5 +1,5 @@
 /**
- * The files that a base model is opened from. What a file is shows in its tensors and metadata, never in its name. LTX-2.3 comes as one file, LTX-2.5 as
+ * The files that a base model is opened from. They are recognized by their tensors and metadata, not by their names. LTX-2.3 comes as one file, LTX-2.5 as
  * one file for each component, in a folder with others that are not needed for sound (reference §10.1).
  */
 import { basename } from 'node:path'
@@ -8,6 +8,8 @@ import type { Metadata, TensorInfo } from '../formats/safetensors-header.ts'
 import { openWeightFiles } from '../formats/shards.ts'
 import { UserError } from '../platform/errors.ts'
 import { isAudioTensor, nameNormalizer } from './checkpoint-layout.ts'
+import { transformerPrefix } from './config.ts'
+import { isAdapterTensor } from './lora-keys.ts'
 import { firstQuantized, requireFloatWeights } from './quantized-weights.ts'
 import { type Release, trainedFile } from './release.ts'
 import { requireReadableTextEncoder, towerPrefix } from './text/text-encoder.ts'
@@ -20,12 +22,7 @@ export type FileKind = 'audio path' | 'text encoder' | 'video VAE' | 'duration h
 /** What a file contributes to a base, by its tensors. */
 export function kindOfFile({ tensors }: { tensors: Tensors }): FileKind {
   const names = [...tensors.keys()]
-  if (
-    names.some((name) =>
-      /[._](lora_(A|B|down|up)|hada_w\d.*|lokr_w\d.*|oft_\w+)\b|\.(diff|diff_b|dora_scale)$/.test(name),
-    )
-  )
-    return 'LoRA'
+  if (names.some(isAdapterTensor)) return 'LoRA'
   if (towerPrefix(tensors) !== undefined) return 'text encoder'
   if (names.some(audioTensorsOf(tensors))) return 'audio path'
   if (names.some((name) => /^duration_head\./.test(name))) return 'duration head'
@@ -90,7 +87,7 @@ function requireOneTransformer(parts: readonly Safetensors[]) {
   const owners = new Map<string, Safetensors>()
   for (const part of parts)
     for (const name of [...part.tensors.keys()].map(nameNormalizer(part.tensors))) {
-      if (!name.startsWith('model.diffusion_model.')) continue
+      if (!name.startsWith(transformerPrefix)) continue
       const other = owners.get(name)
       if (other)
         throw new UserError(`${basename(other.path)} and ${basename(part.path)} both hold a transformer`, {

@@ -10,6 +10,7 @@ import { shownValue } from '../platform/text.ts'
 import { openBaseFiles } from './base-files.ts'
 import {
   type Components,
+  componentTensors,
   isAudioTensor,
   ltxComponents,
   nameNormalizer,
@@ -36,7 +37,10 @@ export type BaseModel = {
   textEncoder?: string
   /** A file of encoded captions, made by `encode-captions`. */
   textEmbeddings?: string
-  /** Identifies the weights of the audio path, without a text projection that is packed with the text encoder. It does not depend on the layout of the files. */
+  /**
+   * Identifies the weights of the audio path, and for LTX-2.5 the config. It does not depend on the layout of the files. A text projection that is packed
+   * with the text encoder is not included.
+   */
   fingerprint: string
   /** Whether this is the small base that comes with the package. */
   isBundled: boolean
@@ -70,10 +74,6 @@ export function openBase(options: BaseOptions = {}): BaseModel {
       hint: 'add --model <checkpoint of LTX-2.3 or LTX-2.5>',
     })
   const files = openBaseFiles(isBundled ? [bundledCheckpoint()] : modelPaths(model), options.textEncoder)
-  const closeParts = () => {
-    for (const part of files.parts) part.close()
-  }
-  let close = closeParts
   try {
     let checkpoint = normalizeLayout(files.parts)
     const release = releaseOf(files.parts)
@@ -84,7 +84,6 @@ export function openBase(options: BaseOptions = {}): BaseModel {
     const textEncoder = options.textEncoder ?? files.textEncoder ?? (isBundled ? bundledTextEncoder() : undefined)
     if (textEncoder !== undefined && existsSync(textEncoder))
       checkpoint = withTextEncoder(checkpoint, release, textEncoder)
-    close = checkpoint.close
     const { model_version: version } = checkpoint.metadata
     return {
       checkpoint,
@@ -97,15 +96,15 @@ export function openBase(options: BaseOptions = {}): BaseModel {
       fingerprint: identity,
       isBundled,
       notNeeded: files.notNeeded,
-      close,
+      close: checkpoint.close,
     }
   } catch (error) {
-    close()
+    for (const part of files.parts) part.close()
     throw error
   }
 }
 
-/** Of LTX-2.5 also the sizes, which its files could differ in. Of LTX-2.3 they never did, and LoRAs name its fingerprint without them. */
+/** For LTX-2.5 it includes the config. For LTX-2.3 it does not, because existing LoRAs name the fingerprint of the weights alone. */
 function identityOf(checkpoint: Safetensors, config: ModelConfig, release: Release): string {
   const weights = fingerprint(checkpoint, isAudioTensor)
   if (release === '2.3') return weights
@@ -136,11 +135,11 @@ function withTextEncoder(checkpoint: Safetensors, release: Release, textEncoder:
   const { path, config, weights, close } = openTextEncoder(textEncoder)
   try {
     requireMatchingTextEncoder({ path, config }, checkpoint, release)
-    if (checkpoint.tensors.has(projectionWeight)) {
+    if (checkpoint.tensors.has(componentTensors['text projection'])) {
       close()
       return checkpoint
     }
-    if (!weights.tensors.has(projectionWeight))
+    if (!weights.tensors.has(componentTensors['text projection']))
       throw new UserError(`${basename(path)} has no text projection, and neither has ${basename(checkpoint.path)}`, {
         hint: 'pass the packed text encoder of LTX-2.5, which contains it',
       })
@@ -153,8 +152,6 @@ function withTextEncoder(checkpoint: Safetensors, release: Release, textEncoder:
   const projection = viewTensors(weights, new Map(names.map((name) => [name, name])))
   return { ...joinSafetensors(checkpoint.path, [checkpoint, projection]), metadata: checkpoint.metadata }
 }
-
-const projectionWeight = 'text_embedding_projection.audio_aggregate_embed.weight'
 
 /** Programs without types may pass anything. */
 function requireBaseOptions(options: unknown) {

@@ -7,7 +7,7 @@ import { basename } from 'node:path'
 import type { Safetensors } from '../formats/safetensors.ts'
 import { joinSafetensors, viewTensors } from '../formats/shards.ts'
 import { UserError } from '../platform/errors.ts'
-import { parseConfig } from './config.ts'
+import { parseConfig, transformerPrefix } from './config.ts'
 import type { Names, Release } from './release.ts'
 import { type Weights, weightsOf } from './weights.ts'
 
@@ -22,11 +22,11 @@ export type Components = {
 
 /** @param checkpoint in the layout of the released file, from `normalizeLayout`. */
 export const ltxComponents = (checkpoint: Safetensors): Components => ({
-  transformer: weightsOf(checkpoint, 'model.diffusion_model.'),
-  connector: weightsOf(checkpoint, 'model.diffusion_model.audio_embeddings_connector.'),
+  transformer: weightsOf(checkpoint, sectionPrefixes.transformer),
+  connector: weightsOf(checkpoint, `${transformerPrefix}audio_embeddings_connector.`),
   textProjection: weightsOf(checkpoint, 'text_embedding_projection.'),
-  audioVae: weightsOf(checkpoint, 'audio_vae.'),
-  vocoder: weightsOf(checkpoint, 'vocoder.'),
+  audioVae: weightsOf(checkpoint, sectionPrefixes.audio_vae),
+  vocoder: weightsOf(checkpoint, sectionPrefixes.vocoder),
 })
 
 /** The files of a checkpoint as one file in the released layout. Their configs are merged. Closing it closes them. */
@@ -37,16 +37,12 @@ export function normalizeLayout(parts: readonly Safetensors[]): Safetensors {
   const path = parts.map(({ path }) => path.split(/[/\\]/).at(-1)).join(' + ')
   const whole = joinSafetensors(path, views)
   const config = mergedConfig(views)
-  const [transformer] = views.filter(({ tensors }) => hasTensors(tensors, 'model.diffusion_model.'))
+  const [transformer] = views.filter(({ tensors }) => hasTensors(tensors, transformerPrefix))
   return { ...whole, metadata: { ...whole.metadata, ...transformer?.metadata, ...(config && { config }) } }
 }
 
 /** The prefix of the tensors that a section of the config describes. */
-const sectionPrefixes: Record<string, string> = {
-  transformer: 'model.diffusion_model.',
-  audio_vae: 'audio_vae.',
-  vocoder: 'vocoder.',
-}
+const sectionPrefixes = { transformer: transformerPrefix, audio_vae: 'audio_vae.', vocoder: 'vocoder.' }
 
 /** Every section from the file that holds its tensors, or from any file if that one has no such section. Undefined where no file has a config. */
 export function mergedConfig(views: readonly Pick<Safetensors, 'path' | 'metadata' | 'tensors'>[]): string | undefined {
@@ -117,7 +113,7 @@ const audioTensor =
 export const isAudioTensor = (name: string) => audioTensor.test(name) && !/av_ca|video/.test(name)
 
 /** One tensor of each component, by the name of the component in messages. */
-const componentTensors = {
+export const componentTensors = {
   'audio stream': 'model.diffusion_model.audio_patchify_proj.weight',
   'audio connector': 'model.diffusion_model.audio_embeddings_connector.learnable_registers',
   'text projection': 'text_embedding_projection.audio_aggregate_embed.weight',

@@ -5,6 +5,10 @@ import type { MelOptions } from '../audio/mel.ts'
 import type { Safetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { parseJson } from '../platform/json.ts'
+import { countMembers } from './weights.ts'
+
+/** What the names of the transformer's tensors start with in the released file. */
+export const transformerPrefix = 'model.diffusion_model.'
 
 const count = z.number().int().positive()
 const counts = z.array(count).min(1)
@@ -36,7 +40,7 @@ const transformer = z.object({
     .string()
     .regex(/^per_token_rms$/i)
     .optional(),
-  // switches of newer checkpoints; `requireSwitches` compares them with the tensors
+  // switches; `requireConsistency` compares them with the tensors
   audio_ff_bias: z.boolean().default(true),
   connector_ff_bias: z.boolean().default(true),
   use_prompt_adaln_single: z.boolean().default(true),
@@ -147,7 +151,7 @@ export function parseConfig(text: string, file: string): unknown {
 export function requireConsistency(checkpoint: Pick<Safetensors, 'path' | 'tensors'>, { transformer }: ModelConfig) {
   const file = basename(checkpoint.path)
   for (const { key, blocks, prefix } of blocksOf(transformer)) {
-    const stored = countBlocks(checkpoint.tensors, prefix)
+    const stored = countMembers(checkpoint.tensors.keys(), prefix)
     if (stored !== blocks)
       throw new UserError(`the model config in ${file} says ${key} = ${blocks}, but there are ${stored} blocks`, {
         hint: 'use another copy of the checkpoint',
@@ -167,18 +171,13 @@ export function requireConsistency(checkpoint: Pick<Safetensors, 'path' | 'tenso
 }
 
 const blocksOf = (config: TransformerConfig) => [
-  { key: 'num_layers', blocks: config.num_layers, prefix: `${dit}transformer_blocks.` },
+  { key: 'num_layers', blocks: config.num_layers, prefix: `${transformerPrefix}transformer_blocks.` },
   {
     key: config.audio_connector_num_layers === undefined ? 'connector_num_layers' : 'audio_connector_num_layers',
     blocks: connectorBlocks(config),
-    prefix: `${dit}audio_embeddings_connector.transformer_1d_blocks.`,
+    prefix: `${transformerPrefix}audio_embeddings_connector.transformer_1d_blocks.`,
   },
 ]
-
-const countBlocks = (tensors: Safetensors['tensors'], prefix: string) =>
-  new Set(
-    [...tensors.keys()].flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length).split('.')[0]] : [])),
-  ).size
 
 /** `{}` in a name is the number of the block. */
 const switchesOf = (config: TransformerConfig) =>
@@ -193,24 +192,26 @@ const switchesOf = (config: TransformerConfig) =>
       key: 'use_prompt_adaln_single',
       blocks: 1,
       tensors: ['emb.timestep_embedder.linear_1', 'emb.timestep_embedder.linear_2', 'linear'].flatMap((layer) =>
-        ['weight', 'bias'].map((part) => `${dit}audio_prompt_adaln_single.${layer}.${part}`),
+        ['weight', 'bias'].map((part) => `${transformerPrefix}audio_prompt_adaln_single.${layer}.${part}`),
       ),
     },
     {
       key: 'apply_gated_attention',
       blocks: config.num_layers,
-      tensors: ['audio_attn1', 'audio_attn2'].map((name) => `${dit}transformer_blocks.{}.${name}.${gate}`),
+      tensors: ['audio_attn1', 'audio_attn2'].map(
+        (name) => `${transformerPrefix}transformer_blocks.{}.${name}.${gate}`,
+      ),
     },
     {
       key: 'connector_apply_gated_attention',
       blocks: connectorBlocks(config),
-      tensors: [`${dit}audio_embeddings_connector.transformer_1d_blocks.{}.attn1.${gate}`],
+      tensors: [`${transformerPrefix}audio_embeddings_connector.transformer_1d_blocks.{}.attn1.${gate}`],
     },
   ] as const
 
-const dit = 'model.diffusion_model.'
 const gate = 'to_gate_logits.weight'
-const biasesOf = (feedForward: string) => ['net.0.proj', 'net.2'].map((layer) => `${dit}${feedForward}.${layer}.bias`)
+const biasesOf = (feedForward: string) =>
+  ['net.0.proj', 'net.2'].map((layer) => `${transformerPrefix}${feedForward}.${layer}.bias`)
 
 /** The number of blocks of the audio connector. */
 export const connectorBlocks = (config: TransformerConfig) =>

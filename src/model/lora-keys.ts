@@ -57,6 +57,10 @@ const otherFormats: readonly [pattern: RegExp, what: string, hint: string][] = [
   [/[._]lora_(A|B|down|up)(\..+)?\.bias$|\.bias$/, 'also trains biases', ''],
 ]
 
+/** Whether a tensor belongs to an adapter, of any of these kinds, and not to a model. */
+export const isAdapterTensor = (name: string) =>
+  /[._](lora_(A|B|down|up)|hada_w\d.*|lokr_w\d.*|oft_\w+)\b|\.(diff|diff_b|dora_scale)$/.test(name)
+
 function refuseOtherFormats(names: readonly string[], invalid: InvalidLora) {
   if (!names.some((name) => /lora|hada_|lokr_|oft_|ia3_|\.on_input$|\.diff(_b)?$/i.test(name))) {
     if (names.some((name) => checkpointTensor.test(name)))

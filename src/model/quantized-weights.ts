@@ -1,6 +1,5 @@
 /** Weights that are quantized to integers (reference §10.1). ComfyUI's int8 files are rotated as well, so their scales alone do not restore them. */
-import type { TensorInfo } from '../formats/safetensors-header.ts'
-import { UserError } from '../platform/errors.ts'
+import { quantizedWeights, type TensorInfo } from '../formats/safetensors-header.ts'
 
 type Tensors = ReadonlyMap<string, TensorInfo>
 
@@ -19,8 +18,5 @@ export function firstQuantized(tensors: Tensors, isUsed: (name: string) => boole
 export function requireFloatWeights(file: string, tensors: Tensors, isUsed: (name: string) => boolean, usable: string) {
   const weight = firstQuantized(tensors, isUsed)
   if (!weight) return
-  throw new UserError(
-    `${file} holds quantized weights, which cannot be read: ${weight.name} is stored as ${weight.dtype}`,
-    { hint: `use the bfloat16 file, ${usable}; rotated int8 and nvfp4 are made for ComfyUI` },
-  )
+  throw quantizedWeights(file, weight, `use the bfloat16 file, ${usable}; rotated int8 and nvfp4 are made for ComfyUI`)
 }

@@ -1,6 +1,7 @@
 /** The releases of LTX that can be trained on, and how a file shows which one it belongs to (reference §1.2, §1.6, §10.1). */
 import type { Metadata } from '../formats/safetensors-header.ts'
 import { UserError } from '../platform/errors.ts'
+import { transformerPrefix } from './config.ts'
 
 export type Release = '2.3' | '2.5'
 
@@ -46,7 +47,7 @@ const tensorsOf20 = [
 
 /** The video stream of LTX-2.5 has an embedding for key frames, and feed-forward layers without biases. */
 function hasVideoOf25(names: Names) {
-  const [transformer, layer] = ['model.diffusion_model.', 'transformer_blocks.0.ff.net.0.proj.']
-  if (names.has(`${transformer}keyframes_abs_pos_embedding`)) return true
-  return names.has(`${transformer}${layer}weight`) && !names.has(`${transformer}${layer}bias`)
+  if (names.has(`${transformerPrefix}keyframes_abs_pos_embedding`)) return true
+  const layer = `${transformerPrefix}transformer_blocks.0.ff.net.0.proj`
+  return names.has(`${layer}.weight`) && !names.has(`${layer}.bias`)
 }

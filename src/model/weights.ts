@@ -24,8 +24,6 @@ export type Weights = {
   readAhead(): void
   /** The values of a tensor, converted to float32. Like `read` otherwise. */
   float32(name: string, shape: readonly (number | null)[]): Float32Array
-  /** The number of children of a list: `count('transformer_blocks')` for `transformer_blocks.0`, `.1`, … */
-  count(name: string): number
 }
 
 /** @param prefix the component's prefix, including its dot: `'audio_vae.'`, or `''`. */
@@ -62,7 +60,6 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
       const { bytes, dtype } = read(inner, shape)
       return toFloat32(bytes, dtype)
     },
-    count: (inner) => countChildren(file, `${pathOf(inner)}.`),
   }
 }
 
@@ -72,14 +69,15 @@ const fits = (shape: readonly number[], wanted: readonly (number | null)[]) =>
 const describe = (shape: readonly (number | null)[]) => shape.map((size) => size ?? 'any').join(',')
 
 /**
- * Some rows of a matrix, as float32.
+ * Some rows of a matrix as they are stored; fp8 is dequantized to float32.
  * @param path its full name in the file.
  * @param rows their numbers, all below the number of rows.
  */
-export function float32Rows(file: Safetensors, path: string, rows: readonly number[]): StoredTensor {
+export function readRows(file: Safetensors, path: string, rows: readonly number[]): StoredTensor {
   const stored = file.readRows(path, rows)
+  if (!stored.dtype.startsWith('F8')) return stored
   const values = toFloat32(stored.bytes, stored.dtype)
-  const scales = stored.dtype.startsWith('F8') ? scalesOf(file, path, file.tensors.get(path)?.shape ?? []) : undefined
+  const scales = scalesOf(file, path, file.tensors.get(path)?.shape ?? [])
   const width = values.length / rows.length
   if (scales)
     for (let i = 0; i < values.length; i++) {
@@ -115,11 +113,8 @@ function scalesOf(file: Safetensors, path: string, shape: readonly number[]): Fl
 /** The names that the reference implementation and ComfyUI's older files use. */
 const scaleNames = (path: string) => [`${path}_scale`, path.replace(/(\.weight)?$/, '.scale_weight')]
 
-function countChildren(file: Safetensors, prefix: string): number {
-  const numbers = new Set<number>()
-  for (const name of file.tensors.keys())
-    if (name.startsWith(prefix)) numbers.add(Number.parseInt(name.slice(prefix.length), 10))
-  let count = 0
-  while (numbers.has(count)) count++
-  return count
+/** How many members of a list have tensors. @param list the beginning of their names, before the number: `transformer_blocks.` */
+export function countMembers(names: Iterable<string>, list: string): number {
+  const numbers = [...names].flatMap((name) => (name.startsWith(list) ? [name.slice(list.length).split('.')[0]] : []))
+  return new Set(numbers).size
 }

@@ -7,7 +7,7 @@ import type { Dataset } from '../dataset/dataset.ts'
 import type { DatasetPair } from '../dataset/pair-inspection.ts'
 import { type ComparedPair, createComparisonStage } from '../dataset/relations.ts'
 import { openSource } from '../dataset/source.ts'
-import { chooseHeldOut, copiesOfTraining, fewestPairsToSplit, groupsOf } from '../dataset/split.ts'
+import { chooseHeldOut, copiesOfTraining, fewestPairsToSplit, groupsOf, heldOutCount } from '../dataset/split.ts'
 import type { StoredClips } from '../encode/dataset.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
@@ -67,18 +67,17 @@ export async function splitData(
 }
 
 /**
- * How many of the pairs a number or a share is. It can be refused before the recordings are compared.
+ * How many pairs are wanted, which can be refused before the recordings are compared.
  * @throws UserError where it is more than half of them.
  */
 function wantedPairs(holdout: number, pairs: number): number {
   if (holdout === 0 || pairs < fewestPairsToSplit) return 0
-  const isShare = holdout < 1
-  const wanted = isShare ? Math.max(1, Math.round(holdout * pairs)) : holdout
+  const wanted = heldOutCount(holdout, pairs)
   const most = Math.floor(pairs / 2)
   if (wanted <= most) return wanted
   const left = Math.max(0, pairs - wanted)
   throw new UserError(
-    `holding out ${isShare ? percentText(holdout) : holdout} of ${pairs} pairs would leave ${left} to train on`,
+    `holding out ${holdout < 1 ? percentText(holdout) : holdout} of ${pairs} pairs would leave ${left} to train on`,
     { hint: `hold out at most half of them: --holdout ${most} or less` },
   )
 }

@@ -286,14 +286,17 @@ export function restoreState(path: string, trainer: Trainer, check: ResumeCheck)
 }
 
 /** The number of steps of a saved state; 0 where there is none that can be read. */
-export function savedStep(path: string): number {
-  if (!existsSync(path)) return 0
+export const savedStep = (path: string): number => readSaved(path, (state) => countIn(state, 'step')) ?? 0
+
+/** What the metadata of a saved state says; undefined where there is none or it is broken: restoring it reports what is wrong with it. */
+function readSaved<T>(path: string, read: (state: Safetensors) => T): T | undefined {
+  if (!existsSync(path)) return undefined
   try {
-    const file = openSafetensors(path)
-    file.close()
-    return countIn(file, 'step')
+    const state = openSafetensors(path)
+    state.close()
+    return read(state)
   } catch {
-    return 0 // restoring the state reports what is wrong with it
+    return undefined
   }
 }
 
@@ -313,24 +316,13 @@ function stateVariables({ parameters, optimizer, average }: Trainer): [string, t
  * @throws UserError when the run was trained on another one.
  */
 export function requireSameBase(path: string, { fingerprint, release }: Pick<BaseModel, 'fingerprint' | 'release'>) {
-  const before = savedIdentity(path)?.settings['base model']
+  const saved = readSaved(path, ({ metadata }) => parseResumeCheck(metadata.identity ?? ''))
+  const before = saved?.settings['base model']
   if (before === undefined || before === fingerprint) return
   throw new UserError(
     `${path} is of another training: base model was ${before} and is now ${fingerprint}, of LTX-${release}`,
     { hint: 'resume with the base that the run was started with, or start a new run' },
   )
-}
-
-/** Undefined where there is none or it is broken: restoring the state reports what is wrong with it. */
-function savedIdentity(path: string): ResumeCheck | undefined {
-  if (!existsSync(path)) return undefined
-  try {
-    const state = openSafetensors(path)
-    state.close()
-    return parseResumeCheck(state.metadata.identity ?? '')
-  } catch {
-    return undefined
-  }
 }
 
 function requireSame(path: string, { metadata }: Safetensors, check: ResumeCheck) {
@@ -339,7 +331,7 @@ function requireSame(path: string, { metadata }: Safetensors, check: ResumeCheck
   const differ = differences(saved, check)
   if (differ.length > 0)
     throw new UserError(`${path} is of another training: ${differ.join('; ')}`, {
-      hint: 'resume with what the run was started with, also the backend if the cache was removed, or start a new one',
+      hint: 'resume with what the run was started with (if the cache was removed, also on the same backend), or start a new run',
     })
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import { findCopies, type PairCopies } from '../../src/dataset/relations.ts'
-import { chooseHeldOut, copiesOfTraining, groupsOf } from '../../src/dataset/split.ts'
+import { chooseHeldOut, copiesOfTraining, groupsOf, heldOutCount } from '../../src/dataset/split.ts'
 import { fingerprintOf } from '../audio/analysis/fingerprints.ts'
 import { performance, radio } from '../audio/analysis/sounds.ts'
 
@@ -36,6 +36,10 @@ it('groups have the pairs that share a recording on any side, also through other
   expect(await grouped(pairs)).toEqual([['pair-0', 'pair-1', 'pair-2', 'pair-3']])
   expect(await copiesOfTraining(pairs.slice(0, 2), pairs.slice(2))).toEqual(['pair-2', 'pair-3'])
   expect(await copiesOfTraining(pairs.slice(0, 1), pairs.slice(1, 3))).toEqual([])
+})
+
+it('a share is at least one pair, and up to a half of the pairs is never more than half of them', () => {
+  expect([0.01, 0.2, 0.5, 0.9, 12].map((holdout) => heldOutCount(holdout, 9))).toEqual([1, 2, 4, 8, 12])
 })
 
 describe('the held-out pairs', () => {

@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import * as tf from '@tensorflow/tfjs'
 import { expect } from 'vitest'
 import { type BackendChoice, startBackend } from '../../src/engine/backend.ts'
 import { openSafetensors, type Safetensors } from '../../src/formats/safetensors.ts'
@@ -88,6 +89,7 @@ export type Golden = {
   names: string[]
   float32(name: string): Float32Array
   shape(name: string): number[]
+  tensor<R extends tf.Rank>(name: string): tf.Tensor<R>
   /** The description of a tensor in the README of the set, with its settings: `cfg 7.0, stg 1.0 in block 1`. */
   meaning(name: string): string
   /** Fails unless max |a − b| / max |b|, and the same in L2, are within the tolerances of the set's README. */
@@ -116,8 +118,16 @@ function readNumbers(path: string, section: string): Golden {
     expect(error.max, `${name}: largest error relative to the largest value`).toBeLessThanOrEqual(tolerance.max)
     expect(error.l2, `${name}: relative error in L2`).toBeLessThanOrEqual(tolerance.l2)
   }
-  const meaning = (name: string) => rowOf(name).meaning
-  return { file, names: [...file.tensors.keys()], float32: file.float32, shape, meaning, expectClose }
+  return {
+    file,
+    names: [...file.tensors.keys()],
+    float32: file.float32,
+    shape,
+    tensor: <R extends tf.Rank>(name: string) =>
+      tf.tensor(file.float32(name), shape(name) as tf.ShapeMap[R]) as tf.Tensor<R>,
+    meaning: (name) => rowOf(name).meaning,
+    expectClose,
+  }
 }
 
 export function relativeError(values: ArrayLike<number>, expected: ArrayLike<number>) {

@@ -56,8 +56,7 @@ describe.each(goldenSets)('$name', (set) => {
     model = loadTransformer(base.components.transformer, base.config.transformer)
   })
 
-  const tensor = <R extends tf.Rank>(name: string) =>
-    tf.tensor(reference.float32(name), reference.shape(name) as never) as tf.Tensor<R>
+  const { tensor } = reference
 
   const cases = casesOf(set, reference)
 

@@ -32,8 +32,7 @@ describe.each(goldenSets)('$name', (set) => {
     model = loadTransformer(base.components.transformer, base.config.transformer)
   })
 
-  const tensor = <R extends tf.Rank>(name: string) =>
-    tf.tensor(train.float32(name), train.shape(name) as never) as tf.Tensor<R>
+  const { tensor } = train
 
   /** Attaches a new LoRA and assigns the golden values of the set. */
   function attach(alpha: number, prefix: string): LoraParameters {

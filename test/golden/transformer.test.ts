@@ -11,7 +11,7 @@ import {
   velocities,
   velocity,
 } from '../../src/model/transformer/transformer.ts'
-import { type Golden, golden, goldenSets, ltx23, numberAfter, startGoldenBackend } from './golden.ts'
+import { golden, goldenSets, ltx23, numberAfter, startGoldenBackend } from './golden.ts'
 
 const dit = golden('dit.safetensors')
 const base = openBase(ltx23.base)
@@ -23,11 +23,8 @@ beforeAll(async () => {
   model = loadTransformer(base.components.transformer, config)
 })
 
-const tensorOf = <R extends tf.Rank>(name: string, file: Golden) =>
-  tf.tensor(file.float32(name), file.shape(name) as never) as tf.Tensor<R>
-
 describe('the timestep embedding', () => {
-  const sigmas = () => tensorOf<tf.Rank.R1>('time.t', dit)
+  const sigmas = () => dit.tensor<tf.Rank.R1>('time.t')
 
   it('has the cosines and sines of the reference', () => {
     const timesteps = tf.mul<tf.Tensor1D>(sigmas(), config.timestep_scale_multiplier)
@@ -103,7 +100,7 @@ describe.each(goldenSets)('the velocity of $name', (set) => {
   beforeAll(() => {
     model = loadTransformer(base.components.transformer, config)
   })
-  const tensor = <R extends tf.Rank>(name: string) => tensorOf<R>(name, dit)
+  const { tensor } = dit
 
   const target = (sigma: tf.Tensor1D, context: tf.Tensor3D) => {
     const tokens = tensor<tf.Rank.R3>('a.latent')
@@ -121,7 +118,7 @@ describe.each(goldenSets)('the velocity of $name', (set) => {
   })
 
   it('with a caption of full length matches the reference implementation', () => {
-    const context = tensorOf<tf.Rank.R2>('c1.context', set.numbers('text.safetensors'))
+    const context = set.numbers('text.safetensors').tensor<tf.Rank.R2>('c1.context')
     dit.expectClose('a.velocity_ctx1024', target(tensor('a.sigma'), tf.expandDims(context, 0)))
   })
 

@@ -9,7 +9,7 @@ import {
   type StoredTensor,
   writeSafetensors,
 } from '../../src/formats/safetensors.ts'
-import { weightsOf } from '../../src/model/weights.ts'
+import { countMembers, weightsOf } from '../../src/model/weights.ts'
 import { UserError } from '../../src/platform/errors.ts'
 
 const tensor = (shape: number[], ...values: number[]): StoredTensor => ({
@@ -53,9 +53,10 @@ describe('weights', () => {
     expect(weights().read('blocks.0.to_q.weight', [null, 3]).shape).toEqual([2, 3])
   })
 
-  it('are counted up to the first missing index', () => {
-    expect(weights().count('blocks')).toBe(2)
-    expect(weights().count('gone')).toBe(0)
+  it('are counted by the members of their list', () => {
+    const names = ['blocks.0.to_q.weight', 'blocks.0.to_k.weight', 'blocks.1.to_q.weight', 'blocks.20.to_q.weight']
+    expect(countMembers(names, 'blocks.')).toBe(3)
+    expect(countMembers(names, 'gone.')).toBe(0)
   })
 
   it('in fp8 are read as float32, multiplied by their scale', () => {

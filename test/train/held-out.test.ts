@@ -366,6 +366,12 @@ describe('the held-out pairs and what was asked for:', () => {
     expect(messages(two.events).filter((message) => /single recording|, not \d/.test(message))).toEqual([])
   })
 
+  it('half of an odd number of pairs is rounded down', async () => {
+    const { events, error } = await trained({ ...one, holdout: 0.5, holdoutPreviews: 0, out: 'half-held-out' })
+    expect(error).toBeUndefined()
+    expect(ofType(events, 'run')[0]?.heldOut).toHaveLength(4)
+  })
+
   it('more than half are refused in the numbers that were given', async () => {
     for (const [holdout, asked, left] of [
       [0.9, '90 %', 1],

@@ -188,8 +188,6 @@ export type CheckpointCandidate = {
   step: number
   verdicts: readonly Verdict[]
   fixedLoss?: number | undefined
-  /** With held-out pairs, in place of the fixed loss. */
-  heldOutLoss?: number | undefined
   /** The path of the LoRA. */
   lora?: string | undefined
 }
@@ -197,8 +195,8 @@ export type CheckpointCandidate = {
 export type BestCheckpoint = { step: number; reason: string; lora?: string }
 
 /**
- * The checkpoint to keep: the one with most references transformed, then with the previews closest to the known targets, then with the lowest held-out
- * or fixed loss, then the latest. Undefined without candidates after step 0.
+ * The checkpoint to keep: the one with most references transformed, then with the previews closest to the known targets, then with the lowest
+ * fixed loss, then the latest. Undefined without candidates after step 0.
  */
 export function bestCheckpoint(candidates: readonly CheckpointCandidate[]): BestCheckpoint | undefined {
   const trained = candidates.filter(({ step }) => step > 0)
@@ -206,13 +204,11 @@ export function bestCheckpoint(candidates: readonly CheckpointCandidate[]): Best
     (a, b) =>
       countTransformed(b) - countTransformed(a) ||
       compareAscending(distanceToTargets(a), distanceToTargets(b)) ||
-      compareAscending(lossOf(a), lossOf(b)) ||
+      compareAscending(a.fixedLoss, b.fixedLoss) ||
       b.step - a.step,
   )
   return best && { step: best.step, reason: reasonFor(best), ...(best.lora !== undefined && { lora: best.lora }) }
 }
-
-const lossOf = ({ heldOutLoss, fixedLoss }: CheckpointCandidate) => heldOutLoss ?? fixedLoss
 
 const countTransformed = ({ verdicts }: CheckpointCandidate) =>
   verdicts.filter(({ word }) => word === 'transformed').length
@@ -231,7 +227,6 @@ function reasonFor(best: CheckpointCandidate): string {
   return [
     ...(all > 0 ? [`${transformed} of ${countText(all, 'preview')} transformed`] : []),
     ...(distance !== undefined ? [`${distance.toFixed(1)} dB from the target`] : []),
-    ...(best.heldOutLoss !== undefined ? [`held-out loss ${best.heldOutLoss.toFixed(4)}`] : []),
     ...(best.fixedLoss !== undefined ? [`fixed loss ${best.fixedLoss.toFixed(4)}`] : []),
   ].join(', ')
 }

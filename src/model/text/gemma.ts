@@ -10,7 +10,7 @@ import { toBfloat16, toFloat32 } from '../../formats/dtypes.ts'
 import type { Safetensors } from '../../formats/safetensors.ts'
 import { UserError } from '../../platform/errors.ts'
 import { type Linear, linear, loadLinear } from '../layers.ts'
-import { float32Rows, type Weights, weightsOf } from '../weights.ts'
+import { readRows, type Weights, weightsOf } from '../weights.ts'
 import {
   type GemmaAttention,
   gemmaAttention,
@@ -77,8 +77,7 @@ function embed(
 function embeddingRows(file: Safetensors, name: string, ids: number[]) {
   const rows = file.tensors.get(name)?.shape[0] ?? 0
   const unknownId = ids.find((id) => id >= rows)
-  if (unknownId === undefined)
-    return file.tensors.get(name)?.dtype.startsWith('F8') ? float32Rows(file, name, ids) : file.readRows(name, ids)
+  if (unknownId === undefined) return readRows(file, name, ids)
   throw new UserError(
     `the tokenizer produces token ${unknownId}, but ${basename(file.path)} has embeddings for only ${rows} tokens`,
     { hint: 'use the tokenizer.json that belongs to this text encoder' },

@@ -4,7 +4,7 @@ import type { Safetensors } from '../../formats/safetensors.ts'
 import type { Metadata } from '../../formats/safetensors-header.ts'
 import { UserError } from '../../platform/errors.ts'
 import type { Release } from '../release.ts'
-import { packedTextEncoder, type TextEncoder } from './text-encoder.ts'
+import { packedFileText, type TextEncoder } from './text-encoder.ts'
 
 /** @throws UserError for a text encoder that this base was not trained with. */
 export function requireMatchingTextEncoder(
@@ -42,7 +42,7 @@ export function requireTextEncoderOf25({
 
 const hints: Record<Release, string> = {
   '2.3': 'pass the folder of Gemma 3 12B, which ltx-a2a pull --text-encoder downloads',
-  '2.5': `pass the packed file of LTX-2.5, ${packedTextEncoder}, which ltx-a2a pull --base 2.5 downloads`,
+  '2.5': `pass ${packedFileText}`,
 }
 
 /** In the metadata of a transformer of LTX-2.5: `{"ltx_version":"2.5.0","gemma_version":"gemma4-12b-ltx-v1"}`. */

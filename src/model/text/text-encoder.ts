@@ -11,6 +11,7 @@ import { openShards } from '../../formats/shards.ts'
 import { UserError } from '../../platform/errors.ts'
 import { parseJson } from '../../platform/json.ts'
 import { requireFloatWeights } from '../quantized-weights.ts'
+import { countMembers } from '../weights.ts'
 import { type GemmaConfig, parseGemmaConfig } from './gemma-config.ts'
 
 export type TextEncoder = {
@@ -92,7 +93,7 @@ export function requireTower(
       `embed_tokens.weight of the text encoder ${file} has the shape [${embeddings}], but ${configName} says hidden_size = ${config.hiddenSize}`,
       { hint },
     )
-  const [stored, listed] = [layerCount(tensors, prefix), config.layers.length]
+  const [stored, listed] = [countMembers(tensors.keys(), `${prefix}layers.`), config.layers.length]
   if (stored !== listed)
     throw new UserError(`the text encoder ${file} has ${stored} layers, but ${configName} lists ${listed}`, { hint })
   for (const [layer, kind] of config.layers.entries()) {
@@ -109,15 +110,6 @@ export function requireTower(
   }
   requireReadableTextEncoder(file, tensors)
   return prefix
-}
-
-/** The number of layers with any tensor. */
-function layerCount(tensors: Safetensors['tensors'], prefix: string): number {
-  const start = `${prefix}layers.`
-  const numbers = [...tensors.keys()].flatMap((name) =>
-    name.startsWith(start) ? [name.slice(start.length).split('.')[0]] : [],
-  )
-  return new Set(numbers).size
 }
 
 /** The prefix of the tower's tensors differs between exports. */
@@ -143,6 +135,9 @@ export function requireReadableTextEncoder(file: string, tensors: Safetensors['t
 
 /** The text encoder of LTX-2.5. */
 export const packedTextEncoder = 'gemma4-12b-with-proj-ltx-2.5-bf16.safetensors'
+
+/** That file in a hint. */
+export const packedFileText = `the packed file of LTX-2.5, ${packedTextEncoder}, which ltx-a2a pull --base 2.5 downloads`
 
 /** Where a text encoder's parts are. */
 type TextEncoderFiles = {
@@ -229,7 +224,7 @@ function packedConfig(path: string, { gemma_config: text }: Metadata): unknown {
   return parseFile(Buffer.from(text), { folder: path, file: 'gemma_config' })
 }
 
-const packedHint = `use the packed file of LTX-2.5, ${packedTextEncoder}, which ltx-a2a pull --base 2.5 downloads`
+const packedHint = `use ${packedFileText}`
 
 function parseFile(bytes: Uint8Array, { folder, file }: { folder: string; file: string }): unknown {
   const json = parseJson(new TextDecoder().decode(bytes), {

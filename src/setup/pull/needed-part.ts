@@ -1,4 +1,4 @@
-/** What of a file is needed to train on sound. What the file is shows in its header. */
+/** Which part of a file is needed to train on sound. The kind of file is recognized by its header. */
 import { extname } from 'node:path'
 import type { Header } from '../../formats/safetensors-header.ts'
 import { type FileKind, kindOfFile, requireReadableWeights } from '../../model/base-files.ts'

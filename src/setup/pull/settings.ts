@@ -4,7 +4,7 @@ import type { Release } from '../../model/release.ts'
 export type PullSettings = {
   /** A repository of the hub, a URL, or a path. */
   from?: string | undefined
-  /** LTX-2.3 by default. What a single file is shows in its content. */
+  /** LTX-2.3 by default. A single file is recognized by its content. */
   base?: Release | undefined
   /**
    * LTX-2.3: the text encoder instead of the audio path. LTX-2.5: nothing but the text encoder, or everything but it; by default everything.

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { releasedGemma4 } from '../../../scripts/bench/released-2.5.ts'
 import { parseGemmaConfig } from '../../../src/model/text/gemma-config.ts'
 import { UserError } from '../../../src/platform/errors.ts'
 
@@ -57,32 +58,11 @@ describe('the config of a text encoder', () => {
   })
 })
 
-/** The text tower of the text encoder of LTX-2.5. */
-const released4 = {
-  model_type: 'gemma4_unified_text',
-  hidden_size: 3840,
-  num_hidden_layers: 48,
-  num_attention_heads: 16,
-  num_key_value_heads: 8,
-  num_global_key_value_heads: 1,
-  head_dim: 256,
-  global_head_dim: 512,
-  attention_k_eq_v: true,
-  sliding_window: 1024,
-  layer_types: Array.from({ length: 48 }, (_, i) => ((i + 1) % 6 ? 'sliding_attention' : 'full_attention')),
-  use_bidirectional_attention: 'vision',
-  final_logit_softcapping: 30,
-  rope_parameters: {
-    sliding_attention: { rope_type: 'default', rope_theta: 1e4 },
-    full_attention: { rope_type: 'proportional', partial_rotary_factor: 0.25, rope_theta: 1e6 },
-  },
-}
+const { text_config: released4 } = releasedGemma4
 
 describe('the config of a Gemma 4', () => {
-  const whole = { model_type: 'gemma4_unified', gemma_version: 'gemma4-12b-ltx-v1', text_config: released4 }
-
   it('has other heads in full layers, whose values are the keys', () => {
-    expect(read(whole)).toEqual({
+    expect(read(releasedGemma4)).toEqual({
       generation: 4,
       version: 'gemma4-12b-ltx-v1',
       hiddenSize: 3840,
@@ -124,7 +104,7 @@ describe('the config of a Gemma 4', () => {
     ],
     ['the width of full heads, which is 512', { global_head_dim: undefined }],
   ])('has the defaults of the library for %s', (_, change) => {
-    expect(read({ ...whole, text_config: { ...released4, ...change } })).toEqual(read(whole))
+    expect(read({ ...releasedGemma4, text_config: { ...released4, ...change } })).toEqual(read(releasedGemma4))
   })
 
   it('uses the heads of sliding layers where none are given for full ones', () => {
