@@ -14,6 +14,7 @@ import type { BackendChoice } from '../src/engine/backend.ts'
 import { mean } from '../src/platform/statistics.ts'
 import { preview } from '../src/preview/preview.ts'
 import { logMelDistance } from './demo/distance.ts'
+import { captionOf, referenceOf, sounds } from './demo/held-out.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -27,7 +28,6 @@ const [lora] = positionals
 if (lora === undefined) throw new Error('name the LoRA of the demo')
 const numbers = (list: string) => list.split(',').map(Number)
 const heldOut = fileURLToPath(new URL('../fixtures/demo/held-out', import.meta.url))
-const sounds = ['voice', 'singer', 'string', 'drums']
 
 /** The default of version 0.1: it also named properties of the sound, which a LoRA may be meant to produce. */
 const soundDefects = [
@@ -56,8 +56,8 @@ async function meanDistance(negativePrompt: string, cfg: number): Promise<number
     for (const seed of numbers(values.seeds)) {
       const { waveform } = await preview({
         lora: lora as string,
-        reference: join(heldOut, `${name}_start.flac`),
-        ...{ prompt: 'v1ntage radio', negativePrompt, duration: 2.2, steps: 8, cfg, seed },
+        reference: referenceOf(heldOut, name),
+        ...{ prompt: captionOf('radio'), negativePrompt, duration: 2.2, steps: 8, cfg, seed },
         backend: values.backend as BackendChoice,
       })
       distances.push(logMelDistance(waveform, targets[i] as (typeof targets)[number]))

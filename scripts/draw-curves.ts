@@ -10,7 +10,6 @@ const picture = fileURLToPath(new URL('../docs/base/curves.svg', import.meta.url
 
 const charts: [stage: string, measure: string, title: string][] = [
   ['audio-vae', 'absolute', 'Audio VAE: error of log-mels, nats'],
-  ['vocoder', 'melDistance', 'Vocoder: error of log-mels, nats'],
   ['transformer', 'loss', 'Audio stream: velocity loss'],
   ['transformer-full-context', 'loss', 'Audio stream, whole contexts'],
 ]

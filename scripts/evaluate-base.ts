@@ -1,5 +1,5 @@
 /**
- * Evaluates how well the audio VAE and the vocoder of the bundled base reconstruct held-out recordings:
+ * Evaluates how well the audio VAE of the bundled base and phase reconstruction reproduce held-out recordings:
  * `npx tsx scripts/evaluate-base.ts [--out <folder>]`. The folder gets the reconstructions and their spectrograms.
  */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import * as tf from '@tensorflow/tfjs'
 import { toMono } from '../src/audio/analysis/channels.ts'
 import { spectrogramOf } from '../src/audio/analysis/spectrogram.ts'
 import { decodeAudio } from '../src/audio/decode.ts'
-import { logMel } from '../src/audio/mel.ts'
+import { logMel, type Mel } from '../src/audio/mel.ts'
 import { resample } from '../src/audio/resample.ts'
 import { encodeWav } from '../src/audio/wav.ts'
 import type { Waveform } from '../src/audio/waveform.ts'
@@ -18,37 +18,36 @@ import { toStereo } from '../src/audio/waveform.ts'
 import { startBackend } from '../src/engine/backend.ts'
 import { decodeLatents, encodeMel, loadAudioVae } from '../src/model/audio-vae/audio-vae.ts'
 import { openBase } from '../src/model/base-model.ts'
-import { loadVocoder, vocode } from '../src/model/vocoder/vocoder.ts'
+import { melOptionsOf } from '../src/model/config.ts'
+import { sum } from '../src/platform/statistics.ts'
+import { openRenderer } from '../src/preview/renderer.ts'
 import { spectrogramPng } from '../src/report/page/player.ts'
 import { logMelDistance } from './demo/distance.ts'
 
 const { values } = parseArgs({ options: { out: { type: 'string' } } })
 const heldOut = fileURLToPath(new URL('../fixtures/demo/held-out', import.meta.url))
-const rate = 16_000
 
 await startBackend('auto')
-const { components, config } = openBase()
-const vae = loadAudioVae(components.audioVae, config.audio_vae)
-const vocoder = loadVocoder(components.vocoder, config.vocoder)
+const base = openBase()
+const vae = loadAudioVae(base.components.audioVae, base.config.audio_vae)
+const renderer = openRenderer(base, 'griffin-lim')
+const melOptions = melOptionsOf(base.config.audio_vae)
+const rate = melOptions.sampleRate
 
 const rows: Record<string, Record<string, number>> = {}
 for (const file of readdirSync(heldOut).sort()) {
   const original = toStereo(resample(await decodeAudio(join(heldOut, file)), rate))
-  const mel = melTensor(original)
-  const decoded = tf.tidy(() => decodeLatents(vae, encodeMel(vae, mel)))
-  const target = tf.tidy(() => tf.slice(mel, [0, 0, 0, 0], [-1, -1, Math.min(mel.shape[2], decoded.shape[2]), -1]))
-  const vocoded = await vocode(vocoder, mel)
-  const both = await vocode(vocoder, decoded)
-  const error = tf.tidy(
-    () => tf.mean(tf.abs(tf.sub(target, tf.slice(decoded, [0, 0, 0, 0], target.shape)))).dataSync()[0],
-  )
+  const mel = logMel(original, melOptions)
+  const decoded = await throughVae(mel)
+  const rendered = await renderer.render(mel)
+  const both = await renderer.render(decoded)
   rows[file] = {
-    'VAE, nats': round(error as number),
-    'vocoder, nats': round(logMelDistance(original, vocoded)),
+    'VAE, nats': round(meanError(decoded, mel)),
+    'renderer, nats': round(logMelDistance(original, rendered)),
     'both, nats': round(logMelDistance(original, both)),
     'SI-SDR of both, dB': round(siSdr(original, both)),
   }
-  if (values.out) write(values.out, file.replace('.flac', ''), { true: original, vocoder: vocoded, both })
+  if (values.out) write(values.out, file.replace('.flac', ''), { true: original, rendered, both })
 }
 console.table(rows)
 
@@ -61,9 +60,21 @@ function write(folder: string, name: string, sounds: Record<string, Waveform>) {
   }
 }
 
-function melTensor(sound: Waveform): tf.Tensor4D {
-  const { channels, frames, melBins, data } = logMel(sound, { sampleRate: rate, nFft: 1024, hop: 160, melBins: 64 })
-  return tf.tensor4d(data, [1, channels, frames, melBins])
+async function throughVae({ channels, frames, melBins, data }: Mel): Promise<Mel> {
+  const decoded = tf.tidy(() => decodeLatents(vae, encodeMel(vae, tf.tensor4d(data, [1, channels, frames, melBins]))))
+  return { channels, frames: decoded.shape[2], melBins, data: await decoded.data<'float32'>() }
+}
+
+/** The mean absolute difference over the frames that both have. */
+function meanError(a: Mel, b: Mel): number {
+  const frames = Math.min(a.frames, b.frames)
+  const rows = (mel: Mel, c: number) =>
+    mel.data.subarray(c * mel.frames * mel.melBins, (c * mel.frames + frames) * mel.melBins)
+  const errors = Array.from({ length: a.channels }, (_, c) => {
+    const other = rows(b, c)
+    return rows(a, c).reduce((sum, x, i) => sum + Math.abs(x - (other[i] as number)), 0)
+  })
+  return sum(errors) / (a.channels * frames * a.melBins)
 }
 
 /** The scale-invariant signal-to-distortion ratio in dB, of the first channel. */

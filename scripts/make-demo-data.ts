@@ -10,9 +10,12 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ZipFile } from 'yazl'
 import { runFfmpeg } from '../src/audio/ffmpeg.ts'
+import { resample } from '../src/audio/resample.ts'
 import { encodeWav } from '../src/audio/wav.ts'
 import type { Waveform } from '../src/audio/waveform.ts'
-import { randomFor } from '../src/platform/random.ts'
+import { type Random, randomFor } from '../src/platform/random.ts'
+import { modelSampleRate } from './pretrain/clips.ts'
+import { type Effect, hall, telephone } from './pretrain/effects.ts'
 import { bellStrokes, glockenspielMelody, marimbaMelody } from './synth/bells.ts'
 import { drumPattern } from './synth/drums.ts'
 import { biquadFilter } from './synth/filter.ts'
@@ -27,11 +30,44 @@ import { fluteMelody } from './synth/winds.ts'
 const seed = 1929
 const { values } = parseArgs({ options: { stairwell: { type: 'string' } } })
 const folder = values.stairwell ?? fileURLToPath(new URL('../fixtures/demo', import.meta.url))
-const transform = values.stairwell === undefined ? applyRadio : applyStairwell
-const suffix = values.stairwell === undefined ? 'heard through an old radio' : 'heard in the stairwell'
+
+type Transformation = { apply(sound: Sound, random: Random): Sound; caption: string }
+
+const transformations = {
+  radio: { apply: applyRadio, caption: 'through an old radio' },
+  telephone: known(telephone(1)),
+  hall: known(hall(2)),
+  stairwell: { apply: applyStairwell, caption: 'in a stairwell' },
+} satisfies Record<string, Transformation>
+
+/** An effect that the bundled base was trained on, under its caption. */
+function known({ caption, apply }: Effect): Transformation {
+  return {
+    caption,
+    apply: (sound, random) => {
+      const clean = resample(waveform([sound]), modelSampleRate)
+      const changed = apply(Float64Array.from(clean.channels[0] as Float32Array), random)
+      const [samples] = resample({ ...clean, channels: [Float32Array.from(changed)] }, sampleRate).channels
+      return scaleToPeak(Float64Array.from(samples as Float32Array), 0.7)
+    },
+  }
+}
+
+type TransformationName = keyof typeof transformations
+
+/** The transformations of the held-out sounds: their targets are `<name>_end`, or `<name>_<transformation>` for those after the first. */
+const heldOutTransformations: TransformationName[] =
+  values.stairwell === undefined ? ['radio', 'telephone', 'hall'] : ['stairwell']
 
 /** A pair. `start` and `end` are the sample rate and format of each side. */
-type Take = { generator: SoundGenerator; start: string; end: string; stereo?: boolean }
+type Take = {
+  generator: SoundGenerator
+  start: string
+  end: string
+  stereo?: boolean
+  /** Without one, that of the dataset: the radio, or the stairwell. */
+  transformation?: TransformationName
+}
 
 /** A mixture of formats and rates, as in real datasets. Few are wav, which is large. An .aac has a delay at its start, so it is used for both sides. */
 const takes: Record<string, Take> = {
@@ -53,6 +89,26 @@ const takes: Record<string, Take> = {
   glockenspiel: { generator: glockenspielMelody, start: '48000.ogg', end: '16000.wav' },
   marimba: { generator: marimbaMelody, start: '22050.flac', end: '32000.ogg' },
   flute: { generator: fluteMelody, start: '44100.ogg', end: '44100.m4a', stereo: true },
+  ...(values.stairwell === undefined ? otherTakes('telephone') : {}),
+  ...(values.stairwell === undefined ? otherTakes('hall') : {}),
+}
+
+/** Six sounds with a transformation that the base knows: without them, the LoRA would make a radio of everything, whatever the caption. */
+function otherTakes(transformation: TransformationName): Record<string, Take> {
+  const generators = {
+    voice: speech,
+    singer: singing,
+    string: pluckedMelody,
+    guitar: strummedChords,
+    drums: drumPattern,
+    flute: fluteMelody,
+  }
+  return Object.fromEntries(
+    Object.entries(generators).map(([name, generator]) => [
+      `${name}-${transformation}`,
+      { generator, start: '24000.ogg', end: '22050.ogg', transformation },
+    ]),
+  )
 }
 
 /** Removes the offset. */
@@ -85,10 +141,10 @@ async function writePairs() {
   const add = (name: string, bytes: Uint8Array) =>
     archive.addBuffer(Buffer.from(bytes), name, { mtime: new Date('2025-01-01T00:00:00Z'), forceDosTimestamp: true })
   for (const [name, take] of Object.entries(takes)) {
-    const { clean, transformed, description } = generatePair(name, take)
+    const { clean, transformed, caption } = generatePair(name, take)
     add(`${name}_start${extname(take.start)}`, await encoded(clean, take.start))
     add(`${name}_end${extname(take.end)}`, await encoded(transformed, take.end))
-    add(`${name}.txt`, Buffer.from(`${description}, ${suffix}\n`))
+    add(`${name}.txt`, Buffer.from(`${caption}\n`))
   }
   archive.end()
   const chunks: Buffer[] = []
@@ -99,20 +155,27 @@ async function writePairs() {
 async function writeHeldOut() {
   mkdirSync(join(folder, 'held-out'), { recursive: true })
   for (const [name, generator] of Object.entries(heldOut)) {
-    const { clean, transformed } = generatePair(`held-out ${name}`, { generator })
-    writeFileSync(join(folder, 'held-out', `${name}_start.flac`), await encoded(clean, '16000.flac'))
-    writeFileSync(join(folder, 'held-out', `${name}_end.flac`), await encoded(transformed, '16000.flac'))
+    for (const [i, transformation] of heldOutTransformations.entries()) {
+      const { clean, transformed } = generatePair(`held-out ${name}`, { generator, transformation })
+      const end = i === 0 ? 'end' : transformation
+      writeFileSync(join(folder, 'held-out', `${name}_start.flac`), await encoded(clean, '16000.flac'))
+      writeFileSync(join(folder, 'held-out', `${name}_${end}.flac`), await encoded(transformed, '16000.flac'))
+    }
   }
 }
 
 /** A sound and the transformed sound. The transformation has one channel, so both channels of a stereo target are equal. */
-function generatePair(name: string, { generator, stereo = false }: Pick<Take, 'generator' | 'stereo'>) {
+function generatePair(
+  name: string,
+  { generator, stereo = false, transformation = heldOutTransformations[0] }: Omit<Take, 'start' | 'end'>,
+) {
+  const { apply, caption } = transformations[transformation as TransformationName]
   const seconds = uniformBetween(randomFor(seed, name, 'length'), 2.2, 2.6)
   const { description, sound } = generator(randomFor(seed, name, 'player'), seconds)
   const dry = scaleToPeak(biquadFilter(sound, 'highpass', highpassHertz), 0.7)
-  const transformed = transform(dry, randomFor(seed, name, 'radio'))
+  const transformed = apply(dry, randomFor(seed, name, 'radio'))
   return {
-    description,
+    caption: `${description}, ${caption}`,
     clean: waveform(stereo ? placeInStereo(randomFor(seed, name, 'stage'), dry) : [dry]),
     transformed: waveform(stereo ? [transformed, transformed] : [transformed]),
   }

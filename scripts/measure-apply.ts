@@ -21,6 +21,7 @@ import { coveringLatentFrames } from '../src/model/audio-vae/latents.ts'
 import { randomFor } from '../src/platform/random.ts'
 import { mean } from '../src/platform/statistics.ts'
 import { logMelDistance } from './demo/distance.ts'
+import { captionOf } from './demo/held-out.ts'
 import { drumPattern } from './synth/drums.ts'
 import { biquadFilter } from './synth/filter.ts'
 import { applyRadio } from './synth/radio.ts'
@@ -101,7 +102,7 @@ async function transform(names: readonly string[], options: { cfg: number; seed:
       lora: lora as string,
       in: names.map((name) => join(folder, `${name}.wav`)),
       out,
-      prompt: 'v1ntage radio',
+      prompt: captionOf('radio'),
       stgScale: 0,
       steps,
     },

@@ -3,7 +3,8 @@
  *
  *     npx tsx scripts/pretrain-base.ts <stage> [--work <folder>] [--minutes <n>]
  *
- * Stages, in this order: clips, audio-vae, vocoder, transformer, transformer-full-context, finish. Needs native TensorFlow.
+ * Stages, in this order: clips, audio-vae, transformer, transformer-full-context, audio-vae-decoder, finish. `deepen` takes an earlier base with fewer blocks
+ * as the start of the transformer. Needs native TensorFlow.
  */
 import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,12 +15,13 @@ import { startBackend } from '../src/engine/backend.ts'
 import { writeSafetensors } from '../src/formats/safetensors.ts'
 import { trainedSize } from './base/sizes.ts'
 import { makeTextEncoder } from './base/text-encoder.ts'
-import { isVaeWeight, loadEncoderAndDecoder, vaeBatch, vaeLoss } from './pretrain/audio-vae.ts'
+import { isDecoderWeight, isVaeWeight, loadEncoderAndDecoder, vaeBatch, vaeLoss } from './pretrain/audio-vae.ts'
 import { initAudioVae } from './pretrain/audio-vae-init.ts'
 import { writeCorpus } from './pretrain/corpus.ts'
-import { readEffectPairs, writeEffectPairs } from './pretrain/effect-pairs.ts'
+import { deepen } from './pretrain/deepen.ts'
+import { writeEffectPairs } from './pretrain/effect-pairs.ts'
 import { readLogMels } from './pretrain/log-mels.ts'
-import { baseMetadata, readStageCheckpoint, writeStageCheckpoint } from './pretrain/stage-checkpoints.ts'
+import { baseMetadata, readStageCheckpoint, readTensors, writeStageCheckpoint } from './pretrain/stage-checkpoints.ts'
 import { makeTrainable } from './pretrain/trainable.ts'
 import { runTrainingLoop } from './pretrain/training-loop.ts'
 import { fitLatentStatistics, trainingPairs } from './pretrain/training-pairs.ts'
@@ -30,7 +32,6 @@ import {
   type TrainingPair,
   transformerBatch,
 } from './pretrain/transformer.ts'
-import { initVocoder, isVocoderWeight, loadMainGenerator, vocoderBatch, vocoderLoss } from './pretrain/vocoder.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -38,7 +39,8 @@ const { values, positionals } = parseArgs({
     work: { type: 'string', default: 'runs/base' },
     minutes: { type: 'string', default: 'Infinity' },
     steps: { type: 'string' },
-    clips: { type: 'string', default: '800' },
+    clips: { type: 'string', default: '1600' },
+    from: { type: 'string', default: 'fixtures/base/ltx-2.3-tiny-audio.safetensors' },
     out: { type: 'string', default: 'fixtures/base' },
   },
 })
@@ -54,8 +56,9 @@ const stages: Record<string, () => void | Promise<void>> = {
     console.log(`${readLogMels(corpus).count} log-mels`)
   },
   'audio-vae': trainAudioVae,
-  vocoder: trainVocoder,
-  transformer: () => trainTransformer('transformer', { contextRows: 128, learningRate: 1e-3, steps: 8500 }),
+  'audio-vae-decoder': trainDecoder,
+  transformer: () => trainTransformer('transformer', { contextRows: 128, learningRate: 8e-4, steps: 12_000 }),
+  deepen: deepenTransformer,
   'transformer-full-context': () =>
     trainTransformer('transformer-full-context', { contextRows: 1024, learningRate: 3e-4, steps: 800 }),
   finish,
@@ -78,21 +81,30 @@ function trainAudioVae() {
   writeStageCheckpoint(work, base)
 }
 
-function trainVocoder() {
-  const isNew = !existsSync(pathOf('vocoder.safetensors'))
-  const base = readStageCheckpoint(work, isNew ? 'base' : 'vocoder')
-  if (isNew) initVocoder(base)
-  const clips = readEffectPairs(corpus).flatMap(({ dry, wet }) => [dry.channels, wet.channels])
-  const generator = makeTrainable(base, baseMetadata, loadMainGenerator, isVocoderWeight)
+/** Trains the decoder alone, so that the latents stay the same: it may come after the transformer. */
+function trainDecoder() {
+  const base = readStageCheckpoint(work)
+  const logMels = readLogMels(corpus)
+  const vae = makeTrainable(base, baseMetadata, loadEncoderAndDecoder, isDecoderWeight)
   runTrainingLoop({
-    trainable: generator,
-    inputsAt: (step) => vocoderBatch(clips, 1, step),
-    lossOf: vocoderLoss(generator.component),
-    ...{ steps: Number(values.steps ?? 10_000), learningRate: 8e-4, seconds, state: pathOf('vocoder.state') },
-    onStep: curveRecorder('vocoder'),
+    trainable: vae,
+    inputsAt: (step) => vaeBatch(logMels, 2, step),
+    lossOf: (inputs) => vaeLoss(vae.component, inputs),
+    ...{ steps: Number(values.steps ?? 2600), learningRate: 1e-3, seconds, state: pathOf('audio-vae-decoder.state') },
+    onStep: curveRecorder('audio-vae-decoder'),
   })
-  generator.store()
-  writeStageCheckpoint(work, base, 'vocoder')
+  vae.store()
+  writeStageCheckpoint(work, base)
+}
+
+/** Takes a base of four blocks, with its audio VAE, as the start of the transformer with six. */
+function deepenTransformer() {
+  const base = readStageCheckpoint(work)
+  const shallow = readTensors(values.from)
+  for (const [name, tensor] of shallow) if (name.startsWith('audio_vae.')) base.set(name, tensor)
+  writeStageCheckpoint(work, base)
+  for (const [name, tensor] of deepen(shallow, [1, 2])) if (isTransformerWeight(name)) base.set(name, tensor)
+  writeStageCheckpoint(work, base, 'transformer')
 }
 
 /** `contextRows` is explained at `transformerBatch`. */
@@ -122,10 +134,7 @@ async function trainTransformer(name: string, { contextRows, learningRate, steps
 /** Combines the trained components in one checkpoint and writes the text encoder beside it. */
 function finish() {
   const base = readStageCheckpoint(work)
-  const components: [name: string, isComponent: (name: string) => boolean][] = [
-    ['transformer', isTransformerWeight],
-    ['vocoder', (name) => name.startsWith('vocoder.')],
-  ]
+  const components: [name: string, isComponent: (name: string) => boolean][] = [['transformer', isTransformerWeight]]
   for (const [component, isComponent] of components)
     for (const [name, tensor] of readStageCheckpoint(work, component)) if (isComponent(name)) base.set(name, tensor)
   writeSafetensors(join(values.out, 'ltx-2.3-tiny-audio.safetensors'), base, baseMetadata)

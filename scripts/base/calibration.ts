@@ -6,7 +6,7 @@ import type { Metadata } from '../../src/formats/safetensors-header.ts'
 import { decodeLatents, encodeMel, loadAudioVae } from '../../src/model/audio-vae/audio-vae.ts'
 import { patchify } from '../../src/model/audio-vae/latents.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
-import { readModelConfig } from '../../src/model/config.ts'
+import { readModelConfig, type VocoderConfig } from '../../src/model/config.ts'
 import { loadVocoder, vocodeBatch } from '../../src/model/vocoder/vocoder.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { typicalSounds } from './sounds.ts'
@@ -47,7 +47,7 @@ function load(tensors: Tensors, metadata: Metadata) {
   const { audioVae, vocoder: vocoderWeights } = ltxComponents(checkpoint)
   const config = readModelConfig(checkpoint)
   const vae = loadAudioVae(audioVae, config.audio_vae)
-  const vocoder = loadVocoder(vocoderWeights, config.vocoder)
+  const vocoder = loadVocoder(vocoderWeights, config.vocoder as VocoderConfig)
   const { sampling_rate: sampleRate } = config.audio_vae.model.params
   const { filter_length: nFft, hop_length: hop } = config.audio_vae.preprocessing.stft
   const { n_mel_channels: melBins } = config.audio_vae.preprocessing.mel

@@ -2,12 +2,12 @@
  * The configs of the checkpoint and of the text encoder, with the keys of the released files (reference §1.4, §5.3). The reference implementation's loader
  * refuses a transformer without some of them, `dropout` for example, although only one value is allowed.
  */
-import type { BaseSize } from './sizes.ts'
+import type { BaseSize, VocoderSize } from './sizes.ts'
 
-const generatorConfig = ({ vocoderKernels }: BaseSize) => ({
+const generatorConfig = ({ kernels }: VocoderSize) => ({
   resblock: 'AMP1',
-  resblock_kernel_sizes: vocoderKernels,
-  resblock_dilation_sizes: vocoderKernels.map(() => [1, 3, 5]),
+  resblock_kernel_sizes: kernels,
+  resblock_dilation_sizes: kernels.map(() => [1, 3, 5]),
   stereo: true,
   use_tanh_at_final: false,
   activation: 'snakebeta',
@@ -124,24 +124,26 @@ export function checkpointConfig(size: BaseSize) {
         mel: { n_mel_channels: 64, mel_fmin: 0, mel_fmax: 8000 },
       },
     },
-    vocoder: {
-      vocoder: {
-        ...generatorConfig(size),
-        upsample_initial_channel: size.vocoderWidth,
-        upsample_rates: [5, 2, 2, 2, 2, 2],
-        upsample_kernel_sizes: [11, 4, 4, 4, 4, 4],
-      },
-      bwe: {
-        ...generatorConfig(size),
-        upsample_initial_channel: size.bandwidthExtensionWidth,
-        upsample_rates: [6, 5, 2, 2, 2],
-        upsample_kernel_sizes: [12, 11, 4, 4, 4],
-        apply_final_activation: false,
-        ...bandwidthExtension,
-      },
-    },
+    ...(size.vocoder && { vocoder: vocoderConfig(size.vocoder) }),
   }
 }
+
+const vocoderConfig = (size: VocoderSize) => ({
+  vocoder: {
+    ...generatorConfig(size),
+    upsample_initial_channel: size.width,
+    upsample_rates: [5, 2, 2, 2, 2, 2],
+    upsample_kernel_sizes: [11, 4, 4, 4, 4, 4],
+  },
+  bwe: {
+    ...generatorConfig(size),
+    upsample_initial_channel: size.bandwidthExtensionWidth,
+    upsample_rates: [6, 5, 2, 2, 2],
+    upsample_kernel_sizes: [12, 11, 4, 4, 4],
+    apply_final_activation: false,
+    ...bandwidthExtension,
+  },
+})
 
 /** @param note describes the model. */
 export const checkpointMetadata = (size: BaseSize, note: string) => ({

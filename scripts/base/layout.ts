@@ -27,7 +27,8 @@ export function checkpointLayout(size: BaseSize): Layout {
     ).flat(),
   )
   return new Map(
-    [...grouped, ...withKernels(Object.entries(tensors), size.vocoderKernels)]
+    [...grouped, ...withKernels(Object.entries(tensors), size.vocoder?.kernels ?? [])]
+      .filter(([name]) => size.vocoder || !name.startsWith('vocoder.'))
       .map(([name, [dtype, shape]]) => [name, { dtype, shape: resize(size, name, shape) }] as const)
       .sort(([a, { dtype: dtypeA }], [b, { dtype: dtypeB }]) =>
         dtypeA === dtypeB ? compare(a, b) : compare(dtypeB, dtypeA),

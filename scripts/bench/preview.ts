@@ -1,5 +1,4 @@
 /** `bench preview`: one preview at the sizes of the released model: sampling with both kinds of guidance, decoding, vocoding. */
-import * as tf from '@tensorflow/tfjs'
 import { currentBackend } from '../../src/engine/backend.ts'
 import { currentPrecision } from '../../src/engine/precision.ts'
 import { loadTransformer } from '../../src/model/transformer/transformer.ts'
@@ -25,6 +24,8 @@ export type PreviewResult = {
   decoding: Duration
   /** From a log-mel spectrogram to sound, with the loading of the weights. */
   vocoding: Duration
+  /** The same with `--renderer griffin-lim`, on one core. */
+  phaseReconstruction: Duration
   peakRssGigabytes: number
 }
 
@@ -37,13 +38,9 @@ export async function benchPreview({
   const base = syntheticBase(blocks)
   const [model, load] = await timed(() => loadTransformer(base.components.transformer, base.config.transformer))
   const { latents, durations } = await timeSampling(model, { seconds, steps, contextTokens, width: modelWidth })
-  const [mel, decoding] = await timed(async () => {
-    const mel = decodePatches(base, latents)
-    await mel.data()
-    return mel
-  })
-  const [, vocoding] = await timed(() => soundOf(base, mel))
-  tf.dispose(mel)
+  const [mel, decoding] = await timed(() => decodePatches(base, latents))
+  const [, vocoding] = await timed(() => soundOf(base, mel, 'vocoder'))
+  const [, phaseReconstruction] = await timed(() => soundOf(base, mel, 'griffin-lim'))
   return {
     backend: currentBackend(),
     precision: currentPrecision(),
@@ -55,6 +52,7 @@ export async function benchPreview({
       step: medianDuration(durations.slice(1)),
       decoding,
       vocoding,
+      phaseReconstruction,
     },
     peakRssGigabytes: peakGigabytes(),
   }

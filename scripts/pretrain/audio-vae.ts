@@ -13,6 +13,7 @@ export const loadEncoderAndDecoder: Loader<{ encoder: Encoder; decoder: Decoder 
 }
 
 export const isVaeWeight = (name: string) => /^audio_vae\.(en|de)coder/.test(name)
+export const isDecoderWeight = (name: string) => name.startsWith('audio_vae.decoder')
 
 /** 16 latent frames decode to 61 mel frames. */
 const [latentFrames, cropFrames, bins] = [16, 61, 64]

@@ -10,7 +10,7 @@ import { readCorpus, shardSize } from './corpus.ts'
 import { type Effect, sampleEffect } from './effects.ts'
 
 const seed = 17
-const effectsPerClip = 3
+const effectsPerClip = 4
 
 /** A clip without and with an effect. */
 export type EffectPair = { caption: string; dry: Waveform; wet: Waveform }

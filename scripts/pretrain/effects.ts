@@ -1,6 +1,6 @@
 /**
- * Audio effects. Described effects have captions that say what they do. Devices are fixed random chains of effects with invented names, which the base
- * can only memorize. None of them sounds like a radio: a device keeps the bass or the treble.
+ * Audio effects. Most have captions that say what they do. Devices are fixed random chains of effects with invented names, which the base can only
+ * memorize. None has the settings of the demo's transformations.
  */
 import { type Random, randomFor } from '../../src/platform/random.ts'
 import { biquadFilter } from '../synth/filter.ts'
@@ -11,13 +11,14 @@ import { modelSampleRate as rate } from './clips.ts'
 export type Effect = { caption: string; apply(sound: Sound, random: Random): Sound }
 
 const deviceSeed = 11
-export const deviceCount = 64
+export const deviceCount = 128
 
-/** A random effect; 55 % are devices. */
-export const sampleEffect = (random: Random): Effect =>
-  random.uniform() < 0.55
-    ? deviceEffect(Math.floor(random.uniform() * deviceCount))
-    : choose(random, describedEffects)(random)
+/** A random effect: two fifths are devices, three tenths each are changes of the sound, and places and machines. */
+export function sampleEffect(random: Random): Effect {
+  const draw = random.uniform()
+  if (draw < 0.4) return deviceEffect(Math.floor(random.uniform() * deviceCount))
+  return choose(random, draw < 0.7 ? changes : placesAndMachines)(random)
+}
 
 /** The device of a number, the same every time. */
 export function deviceEffect(number: number): Effect {
@@ -45,15 +46,21 @@ export function deviceEffect(number: number): Effect {
 
 const syllables = ['ba', 'co', 'du', 'fe', 'ga', 'ki', 'lo', 'mu', 'na', 'pe', 'ri', 'so', 'ta', 've', 'wo', 'zi']
 
-/** Three syllables. The last two encode the number of the device, so every name is different. */
-const deviceName = (random: Random, number: number) =>
-  [choose(random, syllables), ...[number >> 4, number % 16].map((i) => syllables[i] as string)].join('')
+const adjectives = ['broken', 'cheap', 'heavy', 'plastic', 'rusty', 'tiny', 'warm', 'wooden']
+const nouns = ['cassette', 'headphone', 'horn', 'intercom', 'loudspeaker', 'megaphone', 'pipe', 'record player']
+
+/** Every name is different: three syllables, of which the last two encode the number of the device; for the second half an adjective and a noun. */
+function deviceName(random: Random, number: number) {
+  const first = choose(random, syllables)
+  const named = number - deviceCount / 2
+  if (named >= 0) return `${adjectives[named >> 3]} ${nouns[named % 8]}`
+  return [first, ...[number >> 4, number % 16].map((i) => syllables[i] as string)].join('')
+}
 
 const randomDegree = (random: Random) => choose(random, [0, 1, 2] as const)
 const degreeWords = ['a little ', '', 'much '] as const
 
-/** Effects whose captions say what they do. */
-const describedEffects: ((random: Random) => Effect)[] = [
+const changes: ((random: Random) => Effect)[] = [
   () => ({ caption: 'unchanged', apply: (sound) => sound }),
   (random) => {
     const s = randomDegree(random)
@@ -78,10 +85,6 @@ const describedEffects: ((random: Random) => Effect)[] = [
     return { caption: `with ${degreeWords[s]}hiss`, apply: addNoise([-3.5, -2.7, -1.9][s] as number) }
   },
   (random) => {
-    const s = randomDegree(random)
-    return { caption: `in a ${['small', 'large', 'huge'][s]} room`, apply: reverb([0.15, 0.4, 1][s] as number, 0.7) }
-  },
-  (random) => {
     const [which, hertz] = choose(random, [
       ['low', 200],
       ['middle', 800],
@@ -96,6 +99,65 @@ const describedEffects: ((random: Random) => Effect)[] = [
     return { caption: `trembling ${['slowly', 'steadily', 'fast'][s]}`, apply: tremolo(hertz) }
   },
 ]
+
+const placesAndMachines: ((random: Random) => Effect)[] = [
+  (random) => {
+    const s = randomDegree(random)
+    return { caption: `in a ${['small', 'large', 'huge'][s]} room`, apply: reverb([0.15, 0.4, 1][s] as number, 0.7) }
+  },
+  (random) => hall(randomDegree(random)),
+  (random) => {
+    const s = randomDegree(random)
+    return { caption: `through a ${['clear ', '', 'noisy '][s]}radio`, apply: narrowBand(radios[s] as NarrowBand) }
+  },
+  (random) => telephone(randomDegree(random)),
+  (random) => {
+    const s = randomDegree(random)
+    const hertz = [1000, 500, 250][s] as number
+    return {
+      caption: `behind a ${['thin ', '', 'thick '][s]}wall`,
+      apply: (sound) => scale(cutFilter('lowpass', hertz)(sound), 0.7),
+    }
+  },
+  () => ({ caption: 'under water', apply: (sound) => tremolo(1.5)(cutFilter('lowpass', 450)(sound)) }),
+  () => ({ caption: 'like a robot', apply: ringModulate(70) }),
+]
+
+type Degree = 0 | 1 | 2
+
+/** Small, of stone, huge. */
+export const hall = (degree: Degree): Effect => ({
+  caption: `in a ${['small', 'stone', 'huge'][degree]} hall`,
+  apply: reverb([0.8, 1.3, 2][degree] as number, 1),
+})
+
+/** Good, ordinary, bad. */
+export const telephone = (degree: Degree): Effect => ({
+  caption: `over a ${['good ', '', 'bad '][degree]}telephone`,
+  apply: narrowBand(telephones[degree] as NarrowBand),
+})
+
+/** `noiseLevel` is that of `addNoise`. */
+type NarrowBand = { lowHertz: number; highHertz: number; distortion: number; noiseLevel: number }
+
+const telephones: NarrowBand[] = [
+  { lowHertz: 200, highHertz: 5000, distortion: 1, noiseLevel: -4 },
+  { lowHertz: 350, highHertz: 3000, distortion: 2, noiseLevel: -3.2 },
+  { lowHertz: 500, highHertz: 2200, distortion: 6, noiseLevel: -2.4 },
+]
+
+const radios: NarrowBand[] = [
+  { lowHertz: 100, highHertz: 6000, distortion: 1, noiseLevel: -3.5 },
+  { lowHertz: 150, highHertz: 5000, distortion: 2, noiseLevel: -2.5 },
+  { lowHertz: 150, highHertz: 4500, distortion: 3, noiseLevel: -1.8 },
+]
+
+const narrowBand =
+  ({ lowHertz, highHertz, distortion, noiseLevel }: NarrowBand) =>
+  (sound: Sound, random: Random) => {
+    const band = (x: Sound) => cutFilter('lowpass', highHertz)(cutFilter('highpass', lowHertz)(x))
+    return addNoise(noiseLevel)(band(distort(distortion)(band(sound))), random)
+  }
 
 /** Eight peak filters of −18 to 12 dB. */
 function randomEqualizer(random: Random) {
@@ -127,6 +189,9 @@ const scale = (sound: Sound, gain: number): Sound => sound.map((x) => gain * x)
 
 const tremolo = (hertz: number) => (sound: Sound) =>
   sound.map((x, i) => x * (0.55 + 0.45 * Math.sin((2 * Math.PI * hertz * i) / rate)))
+
+const ringModulate = (hertz: number) => (sound: Sound) =>
+  sound.map((x, i) => x * (0.2 + 0.8 * Math.sin((2 * Math.PI * hertz * i) / rate)))
 
 /** Six damped comb filters of different delays in parallel. */
 const reverb = (seconds: number, wetness: number) => (sound: Sound) => {

@@ -1,12 +1,13 @@
 /** The log-mels of all clips and of their effects, on disk: each clip without effects first, then with its effects. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import * as tf from '@tensorflow/tfjs'
+import { logMel, type Mel } from '../../src/audio/mel.ts'
+import type { Waveform } from '../../src/audio/waveform.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { float32Tensor } from '../base/tensors.ts'
 import type { LogMels } from './audio-vae.ts'
+import { modelSampleRate } from './clips.ts'
 import { readEffectPairs } from './effect-pairs.ts'
-import { createLogMel } from './spectrograms.ts'
 
 /** The clip of a log-mel. `caption` is that of the effect; it is absent for the clip without effects. */
 export type LogMelEntry = { sound: number; caption?: string }
@@ -25,26 +26,22 @@ export function readLogMels(folder: string): LogMelCorpus {
 }
 
 function writeLogMels(folder: string, path: string) {
-  const logMel = createLogMel()
   const entries: LogMelEntry[] = []
-  const mels: Float32Array[] = []
-  let shape: number[] = []
-  const add = (channels: Float32Array[], entry: LogMelEntry) => {
-    const mel = tf.tidy(() => logMel(tf.stack(channels.map((samples) => tf.tensor1d(samples))) as tf.Tensor2D))
-    shape = mel.shape
-    mels.push(mel.dataSync<'float32'>())
-    mel.dispose()
+  const mels: Mel[] = []
+  const add = (sound: Waveform, entry: LogMelEntry) => {
+    mels.push(logMel(sound, { sampleRate: modelSampleRate, nFft: 1024, hop: 160, melBins: 64 }))
     entries.push(entry)
   }
   let [sound, previous] = [-1, undefined as unknown]
   for (const { caption, dry, wet } of readEffectPairs(folder)) {
-    if (dry !== previous) add(dry.channels, { sound: ++sound })
-    add(wet.channels, { sound, caption })
+    if (dry !== previous) add(dry, { sound: ++sound })
+    add(wet, { sound, caption })
     previous = dry
   }
-  const values = new Float32Array(mels.length * (mels[0]?.length ?? 0))
-  for (const [i, mel] of mels.entries()) values.set(mel, i * mel.length)
-  writeSafetensors(path, new Map([['mels', float32Tensor(values, [mels.length, ...shape])]]), {
-    entries: JSON.stringify(entries),
-  })
+  const [{ channels, frames, melBins }] = mels as [Mel]
+  const size = channels * frames * melBins
+  const values = new Float32Array(mels.length * size)
+  for (const [i, { data }] of mels.entries()) values.set(data, i * size)
+  const shape = [mels.length, channels, frames, melBins]
+  writeSafetensors(path, new Map([['mels', float32Tensor(values, shape)]]), { entries: JSON.stringify(entries) })
 }

@@ -16,7 +16,10 @@ export const baseMetadata = checkpointMetadata(
 /** A checkpoint, or the initial weights when it does not exist. */
 export function readStageCheckpoint(folder: string, name = 'base'): Tensors {
   const path = join(folder, `${name}.safetensors`)
-  if (!existsSync(path)) return initialBase()
+  return existsSync(path) ? readTensors(path) : initialBase()
+}
+
+export function readTensors(path: string): Tensors {
   const file = openSafetensors(path)
   const tensors: Tensors = new Map([...file.tensors.keys()].map((name) => [name, file.read(name)]))
   file.close()
@@ -29,6 +32,5 @@ export const writeStageCheckpoint = (folder: string, tensors: Tensors, name = 'b
 function initialBase(): Tensors {
   const tensors = initWeights(checkpointLayout(trainedSize))
   centerInput(tensors, 'audio_vae.encoder.conv_in.conv', logMel.mean)
-  centerInput(tensors, 'vocoder.vocoder.conv_pre', logMel.mean)
   return tensors
 }

@@ -16,8 +16,6 @@ export type Trainable<C> = {
   component: C
   /** By their path in the component, for example `stages.0.up.kernel`. */
   parameters: Map<string, tf.Variable>
-  /** 0 for elements that are not in the checkpoint but were filled with zeros by a loader. */
-  masks: Map<string, tf.Tensor>
   /** Writes the trained values back into the tensors. */
   store(): void
 }
@@ -36,7 +34,6 @@ export function makeTrainable<C extends object>(
   const component = loadFrom(inFloat32(tensors, names), metadata, load)
   const indexed = loadFrom(withIndices(tensors, names), metadata, load)
   const parameters = new Map<string, tf.Variable>()
-  const masks = new Map<string, tf.Tensor>()
   const indicesOf = new Map<string, Float32Array>()
   visitTensors(component, indexed, '', (owner, key, path, value, indexTensor) => {
     const indices = indexTensor.dataSync<'float32'>()
@@ -45,18 +42,16 @@ export function makeTrainable<C extends object>(
     owner[key] = variable
     parameters.set(path, variable)
     indicesOf.set(path, indices)
-    if (indices.includes(0)) masks.set(path, tf.keep(tf.cast(tf.greater(indexTensor, 0), 'float32')))
   })
   return {
     component,
     parameters,
-    masks,
     store: () => {
       const flat = new Float32Array(sum(names.map((name) => sizeOf(tensors, name))))
       for (const [path, indices] of indicesOf) {
         const values = (parameters.get(path) as tf.Variable).dataSync<'float32'>()
         indices.forEach((index, i) => {
-          if (index > 0) flat[index - firstIndex] = values[i] as number
+          flat[index - firstIndex] = values[i] as number
         })
       }
       unflatten(tensors, names, flat)

@@ -17,7 +17,7 @@ import { float32Tensor } from '../base/tensors.ts'
 import type { Trainable } from './trainable.ts'
 
 export type TrainingLoopOptions<I extends NamedTensors> = {
-  trainable: Pick<Trainable<unknown>, 'parameters' | 'masks'>
+  trainable: Pick<Trainable<unknown>, 'parameters'>
   /** The inputs of a step, the same for the same number. They are disposed of after the step. */
   inputsAt(step: number): I
   /** The loss, and other measures to be reported. */
@@ -66,15 +66,11 @@ const learningRateFactor = (step: number, progress: number) =>
 
 /** Gradients, clipping and AdamW as one graph. */
 function captureUpdate<I extends NamedTensors>(
-  { parameters, masks }: TrainingLoopOptions<I>['trainable'],
+  { parameters }: TrainingLoopOptions<I>['trainable'],
   optimizer: OptimizerState,
   variables: readonly tf.Variable[],
   lossOf: TrainingLoopOptions<I>['lossOf'],
 ) {
-  const masked = ([name, gradient]: [string, tf.Tensor]): [string, tf.Tensor] => {
-    const mask = masks.get(name)
-    return [name, mask ? tf.mul(gradient, mask) : gradient]
-  }
   return capture(
     (inputs: I & UpdateScalars): NamedTensors => {
       let measures: NamedTensors = {}
@@ -83,7 +79,7 @@ function captureUpdate<I extends NamedTensors>(
         measures = Object.fromEntries(Object.entries(others).map(([name, x]) => [name, tf.keep(x)]))
         return loss
       }, [...parameters.values()])
-      const gradients = new Map(Object.entries(grads).map(masked))
+      const gradients = new Map(Object.entries(grads))
       const norm = globalNormInGraph(gradients)
       adamWInGraph(parameters, optimizer, gradients, { ...inputs, loss, norm, maxNorm: tf.scalar(maxNorm) })
       return { ...measures, loss, norm }

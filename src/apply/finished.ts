@@ -6,6 +6,7 @@ import type { BaseModel } from '../model/base-model.ts'
 import { sha256OfFile } from '../platform/files.ts'
 import { contains } from '../platform/output-file.ts'
 import type { OpenedLoras } from '../preview/loras.ts'
+import { chooseRenderer } from '../preview/renderer.ts'
 
 /** Written into every result, before the key. */
 export const marker = 'ltx-a2a apply'
@@ -15,7 +16,7 @@ const version = 1
 
 /** @returns a function that computes the key of the result from the path of the recording. Same key, same result. */
 export async function resultKey(
-  { fingerprint }: Pick<BaseModel, 'fingerprint'>,
+  base: BaseModel,
   settings: ApplySettings,
   { loras, prompt, normalize }: OpenedLoras,
   windowSeconds: number,
@@ -24,8 +25,19 @@ export async function resultKey(
   const loraHashes = await Promise.all(loras.map(({ file: { path } }) => sha256OfFile(path)))
   const strengths = loras.map(({ strength }) => strength)
   const texts = [prompt, negativePrompt]
-  const numbers = { normalize, mix, windowSeconds, seed, steps, cfg, stgScale, sampleRate }
-  const common = JSON.stringify([version, fingerprint, loraHashes, strengths, texts, numbers])
+  const renderer = chooseRenderer(base, settings.renderer)
+  const numbers = {
+    normalize,
+    mix,
+    windowSeconds,
+    seed,
+    steps,
+    cfg,
+    stgScale,
+    sampleRate,
+    ...(renderer !== 'vocoder' && { renderer }),
+  }
+  const common = JSON.stringify([version, base.fingerprint, loraHashes, strengths, texts, numbers])
   return async (path) =>
     createHash('sha256')
       .update(common)

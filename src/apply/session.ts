@@ -16,14 +16,13 @@ import { type BaseModel, describeBase } from '../model/base-model.ts'
 import { melOptionsOf } from '../model/config.ts'
 import { attachSavedLoras, detachLora } from '../model/lora.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
-import { vocodeInPieces } from '../model/vocoder/pieces.ts'
-import { disposeVocoder, loadVocoder } from '../model/vocoder/vocoder.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
 import { countText } from '../platform/text.ts'
 import { adviseGuidance, loadModel } from '../preview/inputs.ts'
 import type { OpenedLoras } from '../preview/loras.ts'
 import { requireFinite } from '../preview/render.ts'
+import { explainRenderer, openRenderer } from '../preview/renderer.ts'
 
 export type Session = {
   /** The transformed sound, 48 kHz stereo, piece after piece. It is at least as long as the reference. @param reference stereo, 16 kHz. */
@@ -45,6 +44,7 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
   const { components, config } = base
   reporter.info(describeBase(base))
   adviseGuidance(base, '--cfg', settings.cfg, reporter)
+  explainRenderer(base, settings.renderer, reporter)
   const prompt = opened.prompt ? `the prompt ${JSON.stringify(opened.prompt)}` : 'no prompt'
   const loras = opened.loras.length === 0 ? 'no LoRA' : opened.loras.map(loraText).join(', ')
   reporter.info(`Transforming with ${loras} and ${prompt}, in windows of ${windowSeconds} s`)
@@ -60,8 +60,8 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
     reporter.throwIfAborted()
     const vae = loadAudioVae(components.audioVae, config.audio_vae)
     closing.push(() => disposeAudioVae(vae))
-    const vocoder = loadVocoder(components.vocoder, config.vocoder)
-    closing.push(() => disposeVocoder(vocoder))
+    const renderer = openRenderer(base, settings.renderer)
+    closing.push(renderer.close)
     const model = loadModel(base, {}, reporter)
     closing.push(() => disposeTransformer(model))
     attachSavedLoras(model, opened.loras)
@@ -118,7 +118,7 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
         requireFinite(decoded.data, 'a spectrogram')
         const stage = reporter.stage('Rendering', Math.round(sampleCount(reference) / reference.sampleRate), 's')
         let samples = 0
-        for await (const piece of vocodeInPieces(vocoder, decoded)) {
+        for await (const piece of renderer.renderInPieces(decoded)) {
           for (const channel of piece.channels) requireFinite(channel, 'a waveform')
           samples += sampleCount(piece)
           yield piece

@@ -94,8 +94,10 @@ const hertzToMel = (hertz: number) =>
 
 const melToHertz = (mel: number) => (mel < 15 ? (mel * 200) / 3 : 1000 * Math.exp(((mel - 15) * Math.log(6.4)) / 27))
 
+export type SparseFilter = { firstBin: number; weights: Float64Array }
+
 /** The weights of each filter that are not zero: a few dozen adjacent bins out of hundreds. */
-function sparseFilters(bank: Float64Array, melBins: number) {
+export function sparseFilters(bank: Float64Array, melBins: number): SparseFilter[] {
   return Array.from({ length: melBins }, (_, mel) => {
     const column = Float64Array.from({ length: bank.length / melBins }, (_, bin) => bank[bin * melBins + mel] as number)
     const firstBin = Math.max(

@@ -43,7 +43,7 @@ Examples:
   ltx-a2a train --data pairs --validation-reference voice.wav --validation-prompt tonech4nge
   ltx-a2a train --resume latest`
 
-/** Few clips are reconstructed: enough to hear what the autoencoder and the vocoder preserve. */
+/** Few clips are reconstructed: enough to hear what the autoencoder and the renderer preserve. */
 const reconstructions = 2
 
 async function run({ config, resume, dryRun, ...flags }: TrainFlags, { output, signal, limits }: CommandContext) {

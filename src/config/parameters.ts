@@ -81,6 +81,18 @@ const negativePrompt = {
   help: 'what the result should not sound like',
 }
 
+/** What makes sound of spectrograms: `auto` is the vocoder where the base has one. */
+const rendererChoices = ['auto', 'vocoder', 'griffin-lim'] as const
+
+export type RendererChoice = (typeof rendererChoices)[number]
+
+const renderer = {
+  ...choice(rendererChoices),
+  extension,
+  default: 'auto' as const,
+  help: 'what makes sound of spectrograms: the vocoder, or phase reconstruction, which is faster and ends at 8 kHz; auto takes the vocoder where the model has one',
+}
+
 const machineParameters = {
   model: {
     ...machine,
@@ -280,6 +292,7 @@ export const trainParameters = {
   },
   preview_steps: { ...previews, ...samplingSteps, extension },
   preview_cfg: { ...previews, ...cfg, extension },
+  renderer: { ...previews, ...renderer },
 
   out: {
     ...output,
@@ -415,6 +428,7 @@ const samplingParameters = {
   steps: { ...sampling, ...samplingSteps },
   cfg: { ...sampling, ...cfg },
   stg_scale: { ...sampling, ...stgScale },
+  renderer: { ...sampling, ...renderer },
 }
 
 export const previewParameters = {

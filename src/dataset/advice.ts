@@ -22,7 +22,7 @@ export type Advice = {
 export function adviseOn(inspected: readonly InspectedPair[], options: DatasetOptions): Advice {
   const pairs = inspected.map(({ pair }) => pair)
   const analyzed = inspected.flatMap(({ pair, features, copies }) =>
-    features && copies && isAudible(pair) ? [{ name: pair.name, features, copies }] : [],
+    features && copies && isAudible(pair) ? [{ name: pair.name, caption: pair.caption, features, copies }] : [],
   )
   const buckets = pairsPerClipLength(durationsOf(pairs))
   const recommended = recommendedSeconds(durationsOf(pairs), options.seconds)

@@ -52,16 +52,24 @@ export function createComparisonStage(reporter: Reporter): {
   }
 }
 
-/** A duplicate reference with another target is a contradiction. A duplicate pair only counts twice. */
-export function duplicateFindings(pairs: readonly Pick<ComparedPair, 'name' | 'copies'>[]): Finding[] {
-  const withOriginals = (isOriginal: (one: PairCopies, other: PairCopies) => boolean) =>
-    pairs.flatMap(({ name, copies }, i) => {
-      const original = pairs.slice(0, i).find((other) => isOriginal(other.copies, copies))
+type CaptionedPair = Pick<ComparedPair, 'name' | 'copies'> & { caption: string }
+
+/** A duplicate reference with another target is a contradiction, unless the captions differ. A duplicate pair only counts twice. */
+export function duplicateFindings(pairs: readonly CaptionedPair[]): Finding[] {
+  const withOriginals = (isOriginal: (one: CaptionedPair, other: CaptionedPair) => boolean) =>
+    pairs.flatMap((pair, i) => {
+      const { name } = pair
+      const original = pairs.slice(0, i).find((other) => isOriginal(other, pair))
       return original ? [{ name, detail: `(as ${original.name})` }] : []
     })
   return [
     ...findingIn(
-      withOriginals((one, other) => one.reference === other.reference && one.target !== other.target),
+      withOriginals(
+        (one, other) =>
+          one.caption === other.caption &&
+          one.copies.reference === other.copies.reference &&
+          one.copies.target !== other.copies.target,
+      ),
       {
         kind: 'contradiction',
         severity: 'warning',
@@ -70,7 +78,9 @@ export function duplicateFindings(pairs: readonly Pick<ComparedPair, 'name' | 'c
       },
     ),
     ...findingIn(
-      withOriginals((one, other) => one.reference === other.reference && one.target === other.target),
+      withOriginals(
+        (one, other) => one.copies.reference === other.copies.reference && one.copies.target === other.copies.target,
+      ),
       {
         kind: 'duplicate',
         severity: 'hint',

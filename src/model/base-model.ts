@@ -11,6 +11,7 @@ import { openBaseFiles } from './base-files.ts'
 import {
   type Components,
   componentTensors,
+  hasVocoder,
   isAudioTensor,
   ltxComponents,
   nameNormalizer,
@@ -78,8 +79,7 @@ export function openBase(options: BaseOptions = {}): BaseModel {
     let checkpoint = normalizeLayout(files.parts)
     const release = releaseOf(files.parts)
     requireComponents(checkpoint, release)
-    const config = readModelConfig(checkpoint)
-    requireConsistency(checkpoint, config)
+    const config = configOf(checkpoint)
     const identity = identityOf(checkpoint, config, release)
     const textEncoder = options.textEncoder ?? files.textEncoder ?? (isBundled ? bundledTextEncoder() : undefined)
     if (textEncoder !== undefined && existsSync(textEncoder))
@@ -104,9 +104,26 @@ export function openBase(options: BaseOptions = {}): BaseModel {
   }
 }
 
+/** Without a vocoder in the files, whatever the metadata say, the config has none. */
+function configOf(checkpoint: Safetensors): ModelConfig {
+  const { vocoder, ...config } = readModelConfig(checkpoint)
+  const whole = { ...config, ...(vocoder && hasVocoder(checkpoint) && { vocoder }) }
+  requireConsistency(checkpoint, whole)
+  return whole
+}
+
+/** Whether a fingerprint is that of the base, or of its files without the vocoder: LoRAs and captions do not depend on the vocoder. */
+export function isFingerprintOf({ checkpoint, config, release, ...base }: BaseModel, named: string): boolean {
+  if (named === base.fingerprint) return true
+  const { vocoder: _, ...others } = config
+  return (
+    named === identityOf(checkpoint, others, release, (name) => isAudioTensor(name) && !name.startsWith('vocoder.'))
+  )
+}
+
 /** For LTX-2.5 it includes the config. For LTX-2.3 it does not, because existing LoRAs name the fingerprint of the weights alone. */
-function identityOf(checkpoint: Safetensors, config: ModelConfig, release: Release): string {
-  const weights = fingerprint(checkpoint, isAudioTensor)
+function identityOf(checkpoint: Safetensors, config: ModelConfig, release: Release, isPart = isAudioTensor): string {
+  const weights = fingerprint(checkpoint, isPart)
   if (release === '2.3') return weights
   return createHash('sha256').update(weights).update(JSON.stringify(config)).digest('hex').slice(0, 16)
 }

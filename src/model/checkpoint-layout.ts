@@ -17,6 +17,7 @@ export type Components = {
   connector: Weights
   textProjection: Weights
   audioVae: Weights
+  /** Without tensors where the base has no vocoder. */
   vocoder: Weights
 }
 
@@ -28,6 +29,9 @@ export const ltxComponents = (checkpoint: Safetensors): Components => ({
   audioVae: weightsOf(checkpoint, sectionPrefixes.audio_vae),
   vocoder: weightsOf(checkpoint, sectionPrefixes.vocoder),
 })
+
+/** Whether there is a vocoder. Without one, sound is made by phase reconstruction. */
+export const hasVocoder = ({ tensors }: Pick<Safetensors, 'tensors'>) => hasTensors(tensors, sectionPrefixes.vocoder)
 
 /** The files of a checkpoint as one file in the released layout. Their configs are merged. Closing it closes them. */
 export function normalizeLayout(parts: readonly Safetensors[]): Safetensors {
@@ -127,11 +131,12 @@ export const missingComponents = (names: Names): string[] =>
   Object.entries(componentTensors).flatMap(([component, name]) => (names.has(name) ? [] : [component]))
 
 /**
- * @param release that of the checkpoint. The text projection of LTX-2.5 may be missing: it is in the file of the text encoder.
+ * @param release that of the checkpoint. The text projection of LTX-2.5 may be missing: it is in the file of the text encoder. So may the vocoder.
  * @throws UserError that lists every component that is missing.
  */
 export function requireComponents(checkpoint: Safetensors, release: Release) {
-  const isNeeded = (component: string) => release === '2.3' || component !== 'text projection'
+  const isNeeded = (component: string) =>
+    component !== 'vocoder' && (release === '2.3' || component !== 'text projection')
   const missing = missingComponents(checkpoint.tensors).filter(isNeeded)
   if (missing.length === 0) return
   throw new UserError(`${basename(checkpoint.path)} has no ${listed(missing)}`, {

@@ -98,12 +98,13 @@ const bandwidthExtension = generator.extend({
 const schema = z.object({
   transformer,
   audio_vae: audioVae,
-  vocoder: z.object({ vocoder: generator, bwe: bandwidthExtension }),
+  vocoder: z.object({ vocoder: generator, bwe: bandwidthExtension }).optional(),
 })
 
 export type ModelConfig = z.infer<typeof schema>
 export type TransformerConfig = ModelConfig['transformer']
 export type AudioVaeConfig = ModelConfig['audio_vae']
+export type VocoderConfig = NonNullable<ModelConfig['vocoder']>
 /** The settings of the log-mel front end. */
 export const melOptionsOf = ({ model, preprocessing }: AudioVaeConfig): MelOptions => ({
   sampleRate: model.params.sampling_rate,
@@ -148,8 +149,15 @@ export function parseConfig(text: string, file: string): unknown {
  * Compares the numbers of blocks and the switches of the config with the tensors that they promise or exclude.
  * @throws UserError with both facts where they disagree.
  */
-export function requireConsistency(checkpoint: Pick<Safetensors, 'path' | 'tensors'>, { transformer }: ModelConfig) {
+export function requireConsistency(
+  checkpoint: Pick<Safetensors, 'path' | 'tensors'>,
+  { transformer, vocoder }: ModelConfig,
+) {
   const file = basename(checkpoint.path)
+  if (vocoder === undefined && countMembers(checkpoint.tensors.keys(), 'vocoder.') > 0)
+    throw new UserError(`${file} has a vocoder, but the model config does not describe it`, {
+      hint: 'use another copy of the checkpoint',
+    })
   for (const { key, blocks, prefix } of blocksOf(transformer)) {
     const stored = countMembers(checkpoint.tensors.keys(), prefix)
     if (stored !== blocks)

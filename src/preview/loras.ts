@@ -2,7 +2,7 @@
 
 import { maxClipSeconds } from '../config/parameters.ts'
 import type { PreviewSettings } from '../config/settings.ts'
-import type { BaseModel } from '../model/base-model.ts'
+import { type BaseModel, isFingerprintOf } from '../model/base-model.ts'
 import type { SavedLora } from '../model/lora.ts'
 import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
 import { fitLora, weightShapesOf } from '../model/lora-fit.ts'
@@ -39,11 +39,14 @@ export function openLoras(base: BaseModel, settings: LoraSettings, reporter: Rep
 
 function warnOfOtherBase({ path, metadata }: LoraFile, base: BaseModel, reporter: Reporter) {
   const { baseModel, baseVersion } = parseLoraMetadata(metadata)
-  if (baseModel === undefined || baseModel === base.fingerprint) return
+  if (baseModel === undefined || isFingerprintOf(base, baseModel)) return
   const [, release] = /^(\d+\.\d+)/.exec(baseVersion ?? '') ?? []
   const which = `${baseModel}, this one is ${base.fingerprint}`
   if (release === undefined || release === base.release)
-    reporter.warn(`${path} was trained on another base model (${which})`)
+    reporter.warn(
+      `${path} was trained on another base model (${which})`,
+      base.config.vocoder === undefined ? 'the same model with its vocoder has another fingerprint' : undefined,
+    )
   else
     reporter.warn(
       `${path} was trained on LTX-${release}, but this base is LTX-${base.release}: ${which}`,

@@ -17,6 +17,7 @@ import { createReporter, type ProgressEvent, type Reporter, type RunOptions } fr
 import { adviseGuidance, loadModel, readReference, shownReference, warnOfSilence } from './inputs.ts'
 import { openLoras } from './loras.ts'
 import { sampleWaveform } from './render.ts'
+import { explainRenderer } from './renderer.ts'
 
 export type PreviewRunOptions = RunOptions<ProgressEvent> & {
   /** Limits on the size of input and on the time to decode it. */
@@ -54,6 +55,7 @@ async function renderWith(
   runOptions: PreviewRunOptions,
 ): Promise<PreviewResult> {
   const reporter = createReporter<ProgressEvent>(runOptions)
+  explainRenderer(base, settings.renderer, reporter)
   const { loras, prompt, normalize, clipSeconds } = openLoras(base, settings, reporter)
   const maxSeconds = settings.duration ?? clipSeconds ?? maxClipSeconds
   const clip = await readReference(settings.reference, {
@@ -121,6 +123,7 @@ async function transformClip(
         seed: settings.seed,
         steps: settings.steps,
         guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },
+        renderer: settings.renderer,
       },
       { stage, reporter },
     )

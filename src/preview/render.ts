@@ -1,16 +1,17 @@
 /** From a reference and a prompt to sound: noise → latents → mel → waveform. */
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
+import type { Mel } from '../audio/mel.ts'
 import type { Waveform } from '../audio/waveform.ts'
+import type { RendererChoice } from '../config/parameters.ts'
 import type { Guidance, Sampler } from '../diffusion/sampler.ts'
 import { fromBatch, type HostMatrix, toBatch } from '../engine/device-tensors.ts'
 import { decodeLatents, disposeAudioVae, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
 import { unpatchify } from '../model/audio-vae/latents.ts'
-import type { BaseModel } from '../model/base-model.ts'
-import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter, Stage } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
+import { openRenderer, type RenderingBase } from './renderer.ts'
 
 export type PreviewRequest = {
   /** Patches of the reference clip, `[R, 128]`. */
@@ -23,12 +24,13 @@ export type PreviewRequest = {
   seed: number
   steps: number
   guidance: Guidance
+  renderer: RendererChoice
 }
 
 /** The generated latents as patches, `[T, 128]`. The same seed starts from the same noise, whatever the step of training. */
 export async function generateLatents(
   sampler: Sampler,
-  request: PreviewRequest,
+  request: Omit<PreviewRequest, 'renderer'>,
   onStep?: (done: number) => void,
 ): Promise<HostMatrix> {
   const { frames, seed, steps, guidance } = request
@@ -67,23 +69,21 @@ export async function sampleWaveform(
     stage.update(done)
     reporter.throwIfAborted()
   })
-  return renderLatents(base, latents)
+  return renderLatents(base, latents, request.renderer)
 }
 
-type RenderingBase = Pick<BaseModel, 'components' | 'config'>
-
-/** The sound of latents, at the vocoder's rate. @throws UserError where it would not consist of numbers: clipped, it would be a loud constant. */
-export async function renderLatents(base: RenderingBase, latents: HostMatrix): Promise<Waveform> {
+/** The sound of latents, 48 kHz stereo. @throws UserError where it would not consist of numbers: clipped, it would be a loud constant. */
+export async function renderLatents(
+  base: RenderingBase,
+  latents: HostMatrix,
+  choice: RendererChoice,
+): Promise<Waveform> {
   requireFinite(latents.values, 'latents')
-  const mel = decodePatches(base, latents)
-  try {
-    requireFinite(await mel.data<'float32'>(), 'a spectrogram')
-    const waveform = await soundOf(base, mel)
-    for (const channel of waveform.channels) requireFinite(channel, 'a waveform')
-    return waveform
-  } finally {
-    tf.dispose(mel)
-  }
+  const mel = await decodePatches(base, latents)
+  requireFinite(mel.data, 'a spectrogram')
+  const waveform = await soundOf(base, mel, choice)
+  for (const channel of waveform.channels) requireFinite(channel, 'a waveform')
+  return waveform
 }
 
 /** @throws UserError for a value that is not finite. @param what holds the values, for the message. */
@@ -94,19 +94,26 @@ export function requireFinite(values: Float32Array, what: string) {
   })
 }
 
-/** Latents as patches to a log-mel, `[T, 128] → [1, 2, M, 64]`. The decoder is loaded for this and freed afterwards. */
-export function decodePatches({ components, config }: RenderingBase, latents: HostMatrix): tf.Tensor4D {
+/** Latents as patches to a stereo log-mel, `[T, 128] → [2, M, 64]`. The decoder is loaded for this and freed afterwards. */
+export async function decodePatches({ components, config }: RenderingBase, latents: HostMatrix): Promise<Mel> {
   const vae = loadAudioVae(components.audioVae, config.audio_vae, { encoder: false })
   const channels = config.audio_vae.model.params.ddconfig.z_channels
   const mel = tf.tidy(() => decodeLatents(vae, unpatchify(toBatch(latents), channels)))
   disposeAudioVae(vae)
-  return mel
+  const [, channelCount, frames, melBins] = mel.shape
+  try {
+    return { channels: channelCount, frames, melBins, data: await mel.data<'float32'>() }
+  } finally {
+    mel.dispose()
+  }
 }
 
-/** The sound of a log-mel. The vocoder is loaded for this and freed afterwards. */
-export async function soundOf({ components, config }: RenderingBase, mel: tf.Tensor4D): Promise<Waveform> {
-  const vocoder = loadVocoder(components.vocoder, config.vocoder)
-  const waveform = await vocode(vocoder, mel)
-  disposeVocoder(vocoder)
-  return waveform
+/** The sound of a log-mel. What makes it is loaded for this and freed afterwards. */
+export async function soundOf(base: RenderingBase, mel: Mel, choice: RendererChoice): Promise<Waveform> {
+  const renderer = openRenderer(base, choice)
+  try {
+    return await renderer.render(mel)
+  } finally {
+    renderer.close()
+  }
 }

@@ -243,7 +243,7 @@ function reconstructionSection(reconstructions: readonly Reconstruction[]): Mark
   if (reconstructions.length === 0) return undefined
   return section(
     'What the autoencoder preserves',
-    html`<p class="faint">Targets of the dataset, encoded by the autoencoder and decoded again, with the vocoder. No preview can sound better than these. The distance is the mean difference of the spectrograms in decibels: 0 is a perfect reconstruction, 1 hardly audible, 6 like an old radio.</p>`,
+    html`<p class="faint">Targets of the dataset, encoded by the autoencoder, decoded and rendered again. No preview can sound better than these. The distance is the mean difference of the spectrograms in decibels: 0 is a perfect reconstruction, 1 hardly audible, 6 like an old radio.</p>`,
     html`${reconstructions.map(
       ({ name, original, reconstructed, distance }) =>
         html`<h3>${name}</h3><div class="pair">${player('original', original)}${player('reconstructed', reconstructed, `distance ${decibelText(distance)}`)}</div>`,

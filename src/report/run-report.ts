@@ -168,6 +168,7 @@ function settingRows({ settings, base, backend }: RunEvent): [string, string][] 
     ['base model', base.isBundled ? 'the small bundled one' : `LTX-${base.release}, ${base.path}`],
     ['fingerprint of the base', base.fingerprint],
     ['backend', backend],
+    ['renderer', rendererText[base.renderer]],
     ['trigger phrase', settings.triggerPhrase || '–'],
     ['rank, alpha', `${rank}, ${alpha}`],
     ['adapted layers', countText(settings.targetModules.length, 'kind')],
@@ -182,6 +183,11 @@ function settingRows({ settings, base, backend }: RunEvent): [string, string][] 
     ['seed', String(seed)],
     ['previews', `${settings.previewSteps} sampling steps, cfg ${settings.previewCfg}, stg ${settings.stgScale}`],
   ]
+}
+
+const rendererText = {
+  vocoder: 'the vocoder',
+  'griffin-lim': 'phase reconstruction (Griffin–Lim), nothing above 8 kHz',
 }
 
 const heldOutSetting = ({ holdout, holdoutData }: TrainSettings) =>

@@ -205,7 +205,7 @@ function ffmpeg({ ffmpeg }: DoctorReport): Finding {
 function base({ base }: DoctorReport): Finding {
   if (base.failure !== undefined)
     return { about: 'Base', found: base.failure, grade: 'poor', meaning: base.hint ?? 'no training on it' }
-  const { path, release, isBundled, blocks, width, parameters, fingerprint, textEncoder } = base
+  const { path, release, isBundled, blocks, width, parameters, fingerprint, hasVocoder, textEncoder } = base
   const sizes = `${blocks} blocks of width ${width}, ${(parameters / 1e6).toFixed(1)} million audio parameters`
   if (isBundled)
     return {
@@ -225,6 +225,7 @@ function base({ base }: DoctorReport): Finding {
     meaning: [
       `fingerprint ${fingerprint}`,
       encoder,
+      ...(hasVocoder ? [] : ['no vocoder: previews end at 8 kHz (--renderer griffin-lim)']),
       ...(release === '2.5' ? ['whether it is dev or distilled, the files do not show'] : []),
     ].join('; '),
   }

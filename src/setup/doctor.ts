@@ -97,6 +97,8 @@ export type BaseFacts = {
   width: number
   /** Of the audio path only. */
   parameters: number
+  /** Without one, sound is made by phase reconstruction. */
+  hasVocoder: boolean
   textEncoder?: TextEncoderFacts
 }
 
@@ -197,6 +199,7 @@ function baseFacts(options: BaseOptions): BaseFacts {
       blocks: num_layers,
       width: audio_num_attention_heads * audio_attention_head_dim,
       parameters: sum(sizes),
+      hasVocoder: config.vocoder !== undefined,
       ...(textEncoder !== undefined && !isBundled && { textEncoder: textEncoderFacts(textEncoder) }),
     }
   } finally {

@@ -5,6 +5,7 @@ import type { FittedPair } from '../dataset/clips.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import type { ProgressEvent } from '../platform/progress.ts'
+import type { RendererName } from '../preview/renderer.ts'
 import type { BestLora, Evaluation } from './evaluation.ts'
 import type { LearningVerdict } from './learning.ts'
 import type { MachineResources, RunRequirements } from './requirements.ts'
@@ -43,7 +44,12 @@ export type RunEvent = {
   type: 'run'
   folder: RunFolder
   settings: TrainSettings
-  base: Pick<BaseModel, 'isBundled' | 'fingerprint' | 'release'> & { path: string; blocks: number }
+  base: Pick<BaseModel, 'isBundled' | 'fingerprint' | 'release'> & {
+    path: string
+    blocks: number
+    /** What makes the sound of previews. */
+    renderer: RendererName
+  }
   backend: string
   /** The references of the previews, as they were fitted. */
   validation: readonly ValidationClip[]
@@ -54,7 +60,7 @@ export type RunEvent = {
 /** A pair was fitted, as the model is trained on it. */
 export type ClipEvent = { type: 'clip'; pair: FittedPair }
 
-/** A target of the dataset after encoding and decoding: how much of the sound the autoencoder and the vocoder preserve. */
+/** A target of the dataset after encoding and decoding: how much of the sound the autoencoder and the renderer preserve. */
 export type ReconstructionEvent = { type: 'reconstruction'; name: string; original: Waveform; reconstructed: Waveform }
 
 /** An optimizer step. */

@@ -93,6 +93,7 @@ export function createPreviewRenderer(
         seed: settings.seed,
         steps: settings.previewSteps,
         guidance: { cfg: settings.previewCfg, stg: settings.stgScale, rescale: guidanceRescale },
+        renderer: settings.renderer,
       },
       { stage, reporter },
     )
@@ -137,7 +138,7 @@ const wholeFrames = (seconds: number, frameRate: number) => Math.max(1, Math.rou
 export async function reconstructTargets(
   base: BaseModel,
   clips: readonly { name: string; target: Waveform }[],
-  pairs: readonly EncodedPair[],
+  { pairs, renderer }: { pairs: readonly EncodedPair[]; renderer: TrainSettings['renderer'] },
   reporter: Reporter<TrainEvent>,
 ) {
   if (clips.length === 0) return
@@ -146,7 +147,7 @@ export async function reconstructTargets(
     for (const [i, { name, target: original }] of clips.entries()) {
       const latents = pairs.find((pair) => pair.name === name)?.target
       if (!latents) continue
-      const reconstructed = await renderLatents(base, latents)
+      const reconstructed = await renderLatents(base, latents, renderer)
       await reporter.emit({ type: 'reconstruction', name, original, reconstructed })
       stage.update(i + 1)
     }

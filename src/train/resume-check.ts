@@ -135,7 +135,7 @@ export function settingsChange(before: TrainSettings, now: TrainSettings) {
 /** The parameters that decide what previews sound like, besides the LoRA. Previews that were rendered with others cannot be compared. */
 const previewParameters = [
   ...['validation', 'validation_negative_prompt', 'validation_frame_rate'],
-  ...['preview_steps', 'preview_cfg', 'stg_scale', 'holdout_previews'],
+  ...['preview_steps', 'preview_cfg', 'stg_scale', 'renderer', 'holdout_previews'],
 ]
 
 /** The names of the parameters of previews that differ. @param more names to compare as well. */

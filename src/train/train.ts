@@ -23,6 +23,7 @@ import { createReporter, type Reporter, type RunOptions } from '../platform/prog
 import { shownValue } from '../platform/text.ts'
 import { requireWritable } from '../platform/user-folders.ts'
 import { adviseGuidance, loadModel, shownReference, warnOfSilence } from '../preview/inputs.ts'
+import { chooseRenderer, explainRenderer } from '../preview/renderer.ts'
 import { estimateRun } from './dry-run.ts'
 import { holdsOut } from './evaluation.ts'
 import type { SavedBest, TrainEvent, ValidationClip } from './events.ts'
@@ -244,6 +245,7 @@ async function prepare(
     base = openBase(settings)
     if (resumed) requireSameBase(resumed.run.state, base)
     reporter.info(describeBase(base))
+    explainRenderer(base, settings.renderer, reporter)
     const onCut = (reference: string) =>
       reporter.info(`${shownReference(reference)}: the previews use the first ${settings.audioDurationSeconds} s`)
     const given = await readValidationClips(settings, { limits, signal: reporter.signal, onCut })
@@ -297,6 +299,7 @@ async function trainPrepared(
       fingerprint: base.fingerprint,
       release: base.release,
       blocks: base.config.transformer.num_layers,
+      renderer: chooseRenderer(base, settings.renderer),
     },
     backend,
     validation,
@@ -327,7 +330,7 @@ async function trainPrepared(
   } finally {
     await debug?.close()
   }
-  await reconstructTargets(base, reconstructed, encoded.pairs, reporter)
+  await reconstructTargets(base, reconstructed, { pairs: encoded.pairs, renderer: settings.renderer }, reporter)
 
   const model = loadModel(base, { recompute }, reporter)
   const previews = createPreviewRenderer({ base, model, run, settings }, { validation, ...encoded }, reporter)

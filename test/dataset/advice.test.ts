@@ -1,4 +1,5 @@
 /** The audio analysis of a folder of recordings with deliberate defects. */
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import { type Dataset, inspectSource } from '../../src/dataset/dataset.ts'
 import { findingText } from '../../src/dataset/problem.ts'
+import { duplicateFindings } from '../../src/dataset/relations.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { delayed, louder, performance, radio, room } from '../audio/analysis/sounds.ts'
 import { writeWav } from '../audio/signals.ts'
@@ -131,3 +133,16 @@ function padded({ sampleRate, channels }: Waveform): Waveform {
     }),
   }
 }
+
+test('one reference with two targets is a contradiction only where the captions are the same', () => {
+  const copies = [
+    { reference: 0, target: 0, related: 0 },
+    { reference: 0, target: 1, related: 0 },
+  ]
+  const kinds = (captions: string[]) =>
+    duplicateFindings(copies.map((copies, i) => ({ name: `p${i}`, copies, caption: captions[i] as string }))).map(
+      ({ kind }) => kind,
+    )
+  expect(kinds(['a voice', 'a voice'])).toEqual(['contradiction'])
+  expect(kinds(['a voice, over a telephone', 'a voice, in a hall'])).toEqual([])
+})

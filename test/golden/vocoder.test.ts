@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openBase } from '../../src/model/base-model.ts'
+import type { VocoderConfig } from '../../src/model/config.ts'
 import { activate, loadActivation } from '../../src/model/vocoder/generator.ts'
 import { createSincUpsampler, sincTaps, upsample } from '../../src/model/vocoder/resampling.ts'
 import { disposeVocoder, loadVocoder, type Vocoder, vocode, vocodeBatch } from '../../src/model/vocoder/vocoder.ts'
@@ -10,7 +11,7 @@ describe.each(goldenSets)('$name', (set) => {
   const reference = set.numbers('vocoder.safetensors')
   const base = openBase(set.base)
   const weights = base.components.vocoder
-  const config = base.config.vocoder
+  const config = base.config.vocoder as VocoderConfig
 
   /** The stage and mel of each reference tensor: `m9.stage.up0` is stage `up0` of `m9`. */
   const stages = reference.names.flatMap((name) => {

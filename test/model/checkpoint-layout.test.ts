@@ -210,13 +210,13 @@ describe('a base model is refused', () => {
   it('when components are missing, with the names of all of them', () => {
     const transformer = write(under(dit, ''), ['transformer'])
     expect(refusal(transformer)).toMatch(
-      /^part-\d+\.safetensors has no text projection, audio VAE encoder, audio VAE decoder and no vocoder \/ add the files that contain them/,
+      /^part-\d+\.safetensors has no text projection, audio VAE encoder and no audio VAE decoder \/ add the files that contain them/,
     )
     expect(refusal(`${transformer},${write(projectionKeys)}`)).toMatch(
-      /^part-\d+\.safetensors \+ part-\d+\.safetensors has no audio VAE encoder, audio VAE decoder and no vocoder/,
+      /^part-\d+\.safetensors \+ part-\d+\.safetensors has no audio VAE encoder and no audio VAE decoder \//,
     )
     expect(refusal(write((name) => (name.startsWith('vae.') ? name : undefined), ['transformer']))).toMatch(
-      /has no audio stream, .* and no vocoder \/ use a checkpoint of LTX-2\.3 or LTX-2\.5/,
+      /has no audio stream, .* and no audio VAE decoder \/ use a checkpoint of LTX-2\.3 or LTX-2\.5/,
     )
   })
 

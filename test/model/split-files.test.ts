@@ -205,7 +205,7 @@ describe('missing files are listed by component', () => {
     [
       'the transformer',
       transformer,
-      /transformer.* has no audio VAE encoder, audio VAE decoder and no vocoder \/ LTX-2\.5 has one file for each/,
+      /transformer.* has no audio VAE encoder and no audio VAE decoder \/ LTX-2\.5 has one file for each/,
     ],
     [
       'the audio VAE',

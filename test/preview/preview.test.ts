@@ -104,7 +104,7 @@ it.each([Number.NaN, Number.POSITIVE_INFINITY])('latents of %d never become soun
   await startBackend('wasm')
   const values = new Float32Array(4 * 128)
   values[200] = value
-  const rendering = renderLatents(openBase(), { shape: [4, 128], values })
+  const rendering = renderLatents(openBase(), { shape: [4, 128], values }, 'auto')
   await expect(rendering).rejects.toThrow(UserError)
   await expect(rendering).rejects.toThrow('latents with values that are not finite')
 })

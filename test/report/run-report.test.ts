@@ -21,7 +21,10 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 const reference = performance(1, { seconds: 2 })
 const { settings } = resolveTrainSettings({ options: { data: 'takes.zip', numberOfSteps: 4 } })
-const base = { path: 'base.safetensors', isBundled: true, fingerprint: 'f00d', release: '2.3', blocks: 4 } as const
+const base = {
+  ...{ path: 'base.safetensors', isBundled: true, fingerprint: 'f00d', release: '2.3' as const, blocks: 4 },
+  renderer: 'vocoder',
+} as const
 
 let run: RunFolder
 let messages: string[]

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs'
 import type { Waveform } from '../../audio/waveform.ts'
 import { zeroPad } from '../../engine/chunks.ts'
 import { conv1d } from '../../engine/convolution.ts'
-import type { BandwidthExtensionConfig, ModelConfig } from '../config.ts'
+import type { BandwidthExtensionConfig, VocoderConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import { type Generator, generate, loadGenerator, type StageListener } from './generator.ts'
 import { createSincUpsampler, type Upsampler, upsample } from './resampling.ts'
@@ -17,7 +17,7 @@ export type Vocoder = { sampleRate: number; generator: Generator; extension: Ban
  * @param weights the component's weights: `weightsOf(file, 'vocoder.')`.
  * @throws UserError when a tensor is missing or its shape does not match the config.
  */
-export function loadVocoder(weights: Weights, config: ModelConfig['vocoder']): Vocoder {
+export function loadVocoder(weights: Weights, config: VocoderConfig): Vocoder {
   return {
     sampleRate: config.bwe.output_sampling_rate,
     generator: loadGenerator(weights.at('vocoder'), config.vocoder),

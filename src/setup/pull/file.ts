@@ -42,7 +42,7 @@ function usage(path: string, { release, textEncoder, names }: NeededPart): strin
   const missing = release === '2.5' ? missingComponents(names) : []
   const others = [
     ...(missing.includes('audio stream') ? ['the file of the transformer'] : []),
-    ...(missing.includes('vocoder') ? ['the file of the audio VAE'] : []),
+    ...(missing.includes('audio VAE decoder') ? ['the file of the audio VAE'] : []),
   ]
   const rest = others.length > 0 ? ` and ${others.join(' and ')}, separated by commas` : ''
   return `Train on it with --model ${path}${rest}${release === '2.5' ? ', and the packed text encoder with --text-encoder' : ''}`

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { concatenateWaveforms, type Waveform } from '../../../src/audio/waveform.ts'
 import { openSafetensors } from '../../../src/formats/safetensors.ts'
-import { readModelConfig } from '../../../src/model/config.ts'
+import { readModelConfig, type VocoderConfig } from '../../../src/model/config.ts'
 import { vocodeInPieces, vocoderContext } from '../../../src/model/vocoder/pieces.ts'
 import { disposeVocoder, loadVocoder, samplesPerMelFrame, type Vocoder } from '../../../src/model/vocoder/vocoder.ts'
 import { weightsOf } from '../../../src/model/weights.ts'
@@ -21,7 +21,7 @@ const mel = {
 let vocoder: Vocoder
 beforeAll(async () => {
   await startGoldenBackend()
-  vocoder = loadVocoder(weightsOf(checkpoint, 'vocoder.'), readModelConfig(checkpoint).vocoder)
+  vocoder = loadVocoder(weightsOf(checkpoint, 'vocoder.'), readModelConfig(checkpoint).vocoder as VocoderConfig)
 })
 afterAll(() => disposeVocoder(vocoder))
 

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { openSafetensors } from '../../../src/formats/safetensors.ts'
-import { readModelConfig } from '../../../src/model/config.ts'
+import { readModelConfig, type VocoderConfig } from '../../../src/model/config.ts'
 import { disposeVocoder, loadVocoder, vocode, vocodeBatch } from '../../../src/model/vocoder/vocoder.ts'
 import { weightsOf } from '../../../src/model/weights.ts'
 import { goldenPath, startGoldenBackend } from '../../golden/golden.ts'
 
 const checkpoint = openSafetensors(goldenPath('tiny-ltx-2.3.safetensors'))
 const weights = weightsOf(checkpoint, 'vocoder.')
-const config = readModelConfig(checkpoint).vocoder
+const config = readModelConfig(checkpoint).vocoder as VocoderConfig
 const [width, merged, taps] = weights.shape('vocoder.conv_pre.weight') as [number, number, number]
 const level = (value: number, frames: number) => tf.fill<tf.Rank.R4>([1, 2, frames, merged / 2], value)
 const samplesPerFrame =

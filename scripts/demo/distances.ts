@@ -1,0 +1,74 @@
+/** How near the results of the demo come to the true targets. */
+import Table from 'cli-table3'
+import { mean } from '../../src/platform/statistics.ts'
+import { logMelDistance } from './distance.ts'
+import { type EffectName, effectNames, effects, type HeldOutSound } from './held-out.ts'
+
+/** Distances from the true radio, in nats of log-mel. */
+export type RadioDistances = {
+  reference: number
+  /** Of the base alone, with the caption of the radio. */
+  base: number
+  /** With the LoRA and the caption of the radio. */
+  radio: number
+  /** With the LoRA and the other captions: the mean. */
+  otherCaptions: number
+}
+
+export function radioDistances({ reference, targets, results }: HeldOutSound): RadioDistances {
+  const distance = (sound: typeof reference) => logMelDistance(sound, targets.radio)
+  return {
+    reference: distance(reference),
+    base: distance(results.base),
+    radio: distance(results.radio),
+    otherCaptions: mean([distance(results.telephone), distance(results.hall)]),
+  }
+}
+
+export function meanRadioDistances(sounds: readonly HeldOutSound[]): RadioDistances {
+  const all = sounds.map(radioDistances)
+  return {
+    reference: mean(all.map(({ reference }) => reference)),
+    base: mean(all.map(({ base }) => base)),
+    radio: mean(all.map(({ radio }) => radio)),
+    otherCaptions: mean(all.map(({ otherCaptions }) => otherCaptions)),
+  }
+}
+
+/** The mean distance over the sounds of the results with one caption from the targets of an effect. */
+export const captionDistance = (sounds: readonly HeldOutSound[], caption: EffectName, target: EffectName) =>
+  mean(sounds.map(({ results, targets }) => logMelDistance(results[caption], targets[target])))
+
+/** Prints all of them. @returns the means over the sounds. */
+export function printDistances(sounds: readonly HeldOutSound[]): RadioDistances {
+  const means = meanRadioDistances(sounds)
+  const cells = ({ reference, base, radio, otherCaptions }: RadioDistances) =>
+    [reference, base, radio, otherCaptions].map(shown)
+  const toRadio = newTable([
+    'distance to the true radio',
+    'reference',
+    'base alone',
+    'with the LoRA',
+    'with other captions',
+  ])
+  for (const sound of sounds) toRadio.push([sound.name, ...cells(radioDistances(sound))])
+  toRadio.push(['mean', ...cells(means)])
+  const byCaption = newTable(['caption', ...effectNames.map((target) => `to the true ${target}`)])
+  for (const caption of effectNames)
+    byCaption.push([
+      effects[caption].caption,
+      ...effectNames.map((target) => shown(captionDistance(sounds, caption, target))),
+    ])
+  console.log(`\n${toRadio}\n${byCaption}`)
+  console.log(`Distances are mean differences of log-mel spectrograms in nats; 0 is equal.`)
+  console.log(`With the LoRA: ${shown(means.radio / means.reference)} times the distance of the references,`)
+  console.log(
+    `${shown(means.radio / means.base)} times that of the base alone. Other captions: ${shown(means.otherCaptions / means.radio)} times as far.`,
+  )
+  return means
+}
+
+/** No colors: the output may be piped. */
+const newTable = (head: string[]) => new Table({ head, style: { head: [], border: [] } })
+
+const shown = (number: number) => number.toFixed(2)

@@ -1,0 +1,98 @@
+/** From a log-mel to sound: with the vocoder of the base, or by phase reconstruction, which needs no network. */
+import { setImmediate } from 'node:timers/promises'
+import * as tf from '@tensorflow/tfjs'
+import { reconstructSound } from '../audio/griffin-lim.ts'
+import type { Mel } from '../audio/mel.ts'
+import { openResampler } from '../audio/resample.ts'
+import { concatenateWaveforms, type Waveform } from '../audio/waveform.ts'
+import type { RendererChoice } from '../config/parameters.ts'
+import type { BaseModel } from '../model/base-model.ts'
+import { type AudioVaeConfig, melOptionsOf, type VocoderConfig } from '../model/config.ts'
+import { vocodeInPieces } from '../model/vocoder/pieces.ts'
+import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
+import type { Weights } from '../model/weights.ts'
+import { UserError } from '../platform/errors.ts'
+import type { Reporter } from '../platform/progress.ts'
+
+export type RendererName = 'vocoder' | 'griffin-lim'
+
+export type Renderer = {
+  name: RendererName
+  /** The sound of a stereo log-mel as one waveform: 480 samples per mel frame at 48 kHz. */
+  render(mel: Mel): Promise<Waveform>
+  /** The same for log-mels of any length, piece after piece, in bounded memory. */
+  renderInPieces(mel: Mel): AsyncGenerator<Waveform>
+  close(): void
+}
+
+export type RenderingBase = Pick<BaseModel, 'components' | 'config'>
+
+/** What makes the sound: the choice, or the vocoder where the base has one. @throws UserError for a vocoder that the base does not have. */
+export function chooseRenderer(
+  { checkpoint, config }: Pick<BaseModel, 'checkpoint' | 'config'>,
+  choice: RendererChoice,
+): RendererName {
+  if (choice === 'vocoder' && config.vocoder === undefined)
+    throw new UserError(`${checkpoint.path} has no vocoder`, {
+      hint: 'add the file that contains it with --model, or use --renderer griffin-lim',
+    })
+  return choice === 'auto' ? (config.vocoder === undefined ? 'griffin-lim' : 'vocoder') : choice
+}
+
+/**
+ * Says where a base has no vocoder, because the sound is not that of the released model then.
+ * @throws UserError for a vocoder that the base does not have.
+ */
+export function explainRenderer(base: BaseModel, choice: RendererChoice, reporter: Reporter) {
+  if (chooseRenderer(base, choice) === 'vocoder' || choice !== 'auto') return
+  const model = base.isBundled ? 'the bundled model' : base.checkpoint.path
+  reporter.info(`Renderer: griffin-lim, because ${model} has no vocoder; nothing above 8 kHz`)
+}
+
+/** Loads what the renderer needs. */
+export function openRenderer({ components, config }: RenderingBase, choice: RendererChoice): Renderer {
+  return config.vocoder === undefined || choice === 'griffin-lim'
+    ? openPhaseReconstruction(config.audio_vae)
+    : openVocoder(components.vocoder, config.vocoder)
+}
+
+function openVocoder(weights: Weights, config: VocoderConfig): Renderer {
+  const vocoder = loadVocoder(weights, config)
+  return {
+    name: 'vocoder',
+    render: async ({ channels, frames, melBins, data }) => {
+      const mel = tf.tensor4d(data, [1, channels, frames, melBins])
+      try {
+        return await vocode(vocoder, mel)
+      } finally {
+        mel.dispose()
+      }
+    },
+    renderInPieces: (mel) => vocodeInPieces(vocoder, mel),
+    close: () => disposeVocoder(vocoder),
+  }
+}
+
+/** What the vocoder's bandwidth extension gives. */
+const outputRate = 48_000
+
+function openPhaseReconstruction(config: AudioVaeConfig): Renderer {
+  const options = melOptionsOf(config)
+  const renderInPieces = async function* (mel: Mel): AsyncGenerator<Waveform> {
+    const resampler = openResampler(options.sampleRate, outputRate, mel.channels)
+    for await (const { channels } of reconstructSound(mel, options)) {
+      yield { sampleRate: outputRate, channels: resampler.push(channels).map(clipped) }
+      await setImmediate()
+    }
+    yield { sampleRate: outputRate, channels: resampler.finish().map(clipped) }
+  }
+  const render = async (mel: Mel) => {
+    const pieces: Waveform[] = []
+    for await (const piece of renderInPieces(mel)) pieces.push(piece)
+    return concatenateWaveforms(pieces)
+  }
+  return { name: 'griffin-lim', render, renderInPieces, close: () => {} }
+}
+
+/** As the vocoder's output. */
+const clipped = (samples: Float32Array) => samples.map((sample) => Math.min(1, Math.max(-1, sample)))

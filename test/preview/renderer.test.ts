@@ -1,0 +1,158 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { apply } from '../../src/apply/apply.ts'
+import { sampleCount, type Waveform } from '../../src/audio/waveform.ts'
+import { startBackend } from '../../src/engine/backend.ts'
+import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
+import { isFingerprintOf, openBase } from '../../src/model/base-model.ts'
+import type { ProgressEvent } from '../../src/platform/progress.ts'
+import { normals, randomFor } from '../../src/platform/random.ts'
+import { preview } from '../../src/preview/preview.ts'
+import { openRenderer, type Renderer } from '../../src/preview/renderer.ts'
+import { writeWav } from '../audio/signals.ts'
+import { inFolder } from '../cli/bin.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-renderer-'))
+const whole = openBase()
+const textEncoder = whole.textEncoder as string
+const reference = join(folder, 'reference.wav')
+
+/** The base of the tests without its vocoder. @param hasSection whether the config still describes one. */
+function withoutVocoder(name: string, hasSection: boolean): string {
+  const file = openSafetensors(whole.checkpoint.path)
+  const names = [...file.tensors.keys()].filter((name) => !name.startsWith('vocoder.'))
+  const { vocoder, ...config } = JSON.parse(file.metadata.config as string)
+  const path = join(folder, name)
+  const metadata = { ...file.metadata, config: JSON.stringify(hasSection ? { ...config, vocoder } : config) }
+  writeSafetensors(path, new Map(names.map((name) => [name, file.read(name)])), metadata)
+  file.close()
+  return path
+}
+
+const small = { prompt: '', duration: 0.5, steps: 1, cfg: 1, stgScale: 0, backend: 'wasm' } as const
+const inTests = <T>(work: () => Promise<T>) => inFolder({ env: { LTX_A2A_CACHE: join(folder, 'cache') } }, work)
+
+let model: string
+beforeAll(async () => {
+  await startBackend('wasm')
+  model = withoutVocoder('silent.safetensors', true)
+  const samples = normals(randomFor(1, 'noise'), 8000).map((value) => value / 10)
+  writeWav(reference, { sampleRate: 16_000, channels: [samples] })
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe.each(['vocoder', 'griffin-lim'] as const)('%s', (choice) => {
+  const frames = 1100 // more than a piece
+  const mel = {
+    ...{ channels: 2, frames, melBins: 64 },
+    data: normals(randomFor(1, 'mel'), 2 * frames * 64).map((value) => value - 6),
+  }
+
+  async function inPieces(renderer: Renderer): Promise<number> {
+    let samples = 0
+    for await (const piece of renderer.renderInPieces(mel)) samples += sampleCount(piece)
+    return samples
+  }
+
+  it('makes 480 samples per mel frame at 48 kHz, whole and in pieces, without leaving [−1, 1]', async () => {
+    const renderer = openRenderer(whole, choice)
+    const loud = { ...mel, frames: 100, data: mel.data.slice(0, 2 * 100 * 64).map((value) => value + 8) }
+    const sound = await renderer.render(loud)
+    expect(renderer.name).toBe(choice)
+    expect(sound.sampleRate).toBe(48_000)
+    expect(sound.channels.map((channel) => channel.length)).toEqual([48_000, 48_000])
+    expect(sound.channels.every((channel) => channel.every((sample) => Math.abs(sample) <= 1))).toBe(true)
+    if (choice === 'griffin-lim') expect(await inPieces(renderer)).toBe(480 * frames)
+    renderer.close()
+  })
+})
+
+describe('a base without a vocoder', () => {
+  async function previewWith(options: { renderer?: 'auto' | 'vocoder' | 'griffin-lim'; model?: string }) {
+    const messages: string[] = []
+    const onEvent = (event: ProgressEvent) => void ('message' in event && messages.push(event.message))
+    const base = options.model === undefined ? {} : { textEncoder }
+    const { waveform } = await inTests(() => preview({ ...small, ...base, reference, ...options }, { onEvent }))
+    return { waveform, messages }
+  }
+  const said = (messages: string[]) => messages.filter((message) => message.startsWith('Renderer'))
+
+  it('is heard through phase reconstruction, and this is said', async () => {
+    const { waveform, messages } = await previewWith({ model })
+    expect(said(messages)).toEqual([`Renderer: griffin-lim, because ${model} has no vocoder; nothing above 8 kHz`])
+    expectSound(waveform)
+  })
+
+  it('sounds as the whole base does with --renderer griffin-lim, which is not what its vocoder makes', async () => {
+    const { waveform: split } = await previewWith({ model })
+    const { waveform: chosen, messages } = await previewWith({ renderer: 'griffin-lim' })
+    const { waveform: vocoded } = await previewWith({})
+    expect(said(messages)).toEqual([])
+    expect(chosen).toEqual(split)
+    expectSound(vocoded)
+    expect(vocoded).not.toEqual(chosen)
+  })
+
+  it('refuses --renderer vocoder', async () => {
+    await expect(previewWith({ model, renderer: 'vocoder' })).rejects.toThrow(`${model} has no vocoder`)
+    const out = join(folder, 'refused')
+    const work = apply({ in: reference, out, model, textEncoder, renderer: 'vocoder', backend: 'wasm' })
+    await expect(work).rejects.toThrow(`${model} has no vocoder`)
+    expect(existsSync(out)).toBe(false)
+  })
+
+  it('transforms whole recordings, and replaces a result of another renderer', async () => {
+    const statuses: string[] = []
+    const transform = (renderer: 'auto' | 'griffin-lim') =>
+      inTests(() =>
+        apply(
+          {
+            ...{ in: reference, out: join(folder, 'applied.wav'), steps: 1, cfg: 1, stgScale: 0 },
+            renderer,
+            backend: 'wasm',
+          },
+          { onEvent: (event) => void (event.type === 'recording' && statuses.push(event.status)) },
+        ),
+      )
+    await transform('auto')
+    await transform('auto')
+    await transform('griffin-lim')
+    await transform('griffin-lim')
+    expect(statuses).toEqual(['written', 'kept', 'written', 'kept'])
+  })
+
+  it('is the base of a LoRA that was trained on it, with a vocoder, too', () => {
+    const split = openBase({ model, textEncoder })
+    expect(split.fingerprint).not.toBe(whole.fingerprint)
+    expect(isFingerprintOf(whole, split.fingerprint)).toBe(true)
+    expect(isFingerprintOf(split, whole.fingerprint)).toBe(false) // nothing of the vocoder is known
+    expect(isFingerprintOf(whole, '0123456789abcdef')).toBe(false)
+    split.close()
+  })
+
+  it('needs no section in the config, but a vocoder does', () => {
+    const bare = openBase({ model: withoutVocoder('bare.safetensors', false), textEncoder })
+    expect(bare.config.vocoder).toBeUndefined()
+    bare.close()
+    const undescribed = join(folder, 'undescribed.safetensors')
+    const file = openSafetensors(whole.checkpoint.path)
+    const { vocoder: _, ...config } = JSON.parse(file.metadata.config as string)
+    const tensors = [...file.tensors.keys()].map((name) => [name, file.read(name)] as const)
+    writeSafetensors(undescribed, new Map(tensors), { ...file.metadata, config: JSON.stringify(config) })
+    file.close()
+    expect(() => openBase({ model: undescribed, textEncoder })).toThrow(
+      'undescribed.safetensors has a vocoder, but the model config does not describe it',
+    )
+  })
+})
+
+function expectSound({ sampleRate, channels }: Waveform) {
+  expect(sampleRate).toBe(48_000)
+  expect(channels.map((channel) => channel.length)).toEqual([24_000, 24_000])
+  for (const channel of channels) {
+    expect(channel.every(Number.isFinite)).toBe(true)
+    expect(Math.max(...channel)).toBeGreaterThan(0.01)
+  }
+}
