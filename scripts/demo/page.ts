@@ -33,7 +33,7 @@ function conclusion(sounds: readonly HeldOutSound[]): string {
 
 const introduction = section(
   'What it was trained on',
-  html`<p>Eighteen pairs of a clean sound and the same sound through an old radio: a small loudspeaker, an overdriven amplifier, hum and hiss. The base model does not know this radio. Six pairs with a telephone and six with a hall, which it knows, keep the caption meaningful. None of the recordings below was trained on.</p>
+  html`<p>Eighteen pairs of a clean sound and the same sound through an old radio: a small loudspeaker, an overdriven amplifier, hum and hiss. The base model knows other radios; it gets the same caption below. Six pairs with a telephone and six with a hall, which it knows, keep the caption meaningful. None of the recordings below was trained on.</p>
 <p>The model is tiny and was trained on generated sound only. Its sound ends at 8 kHz.</p>`,
 )
 
@@ -78,7 +78,7 @@ function captions(sounds: readonly HeldOutSound[]): Markup {
     html`<tr><td>${effects[caption].caption}</td>${effectNames.map((target) => numberCell(captionDistance(sounds, caption, target)))}</tr>`
   return section(
     'What the caption decides',
-    html`<p>One LoRA, one recording, three captions. The smallest distance of a row should be the one to the effect that its caption names.</p>
+    html`<p>One LoRA, three captions: means over the four recordings. The smallest distance of a row should be the one to the effect that its caption names.</p>
 <div class="scroll"><table><tr><th>caption</th>${effectNames.map((target) => html`<th class="number">to the true ${target}</th>`)}</tr>${effectNames.map(row)}</table></div>`,
   )
 }
@@ -88,9 +88,10 @@ const numberCell = (value: number) => html`<td class="number">${value.toFixed(2)
 const next = section(
   'What is next',
   html`<p>With pairs of your own and the real base, the same commands make a LoRA for LTX-2.3, whose sound has 48 kHz:</p>
-<pre class="scroll">ltx-a2a pull
+<pre class="scroll">ltx-a2a setup-tensorflow
+ltx-a2a pull
 ltx-a2a pull --text-encoder
 ltx-a2a inspect-dataset pairs.zip
 ltx-a2a train --data pairs.zip --model &lt;file&gt; --text-encoder &lt;folder&gt;</pre>
-<p>The README says what pairs and what machine this needs.</p>`,
+<p>The README says what pairs this needs, docs/model.md what machine.</p>`,
 )

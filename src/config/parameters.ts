@@ -90,7 +90,7 @@ const renderer = {
   ...choice(rendererChoices),
   extension,
   default: 'auto' as const,
-  help: 'what makes sound of spectrograms: the vocoder, or phase reconstruction, which is faster and ends at 8 kHz; auto takes the vocoder where the model has one',
+  help: 'what makes sound of spectrograms: the vocoder; or griffin-lim, which reconstructs the phases, is faster and ends at 8 kHz; auto takes the vocoder where the model has one',
 }
 
 const machineParameters = {

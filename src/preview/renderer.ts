@@ -29,12 +29,14 @@ export type RenderingBase = Pick<BaseModel, 'components' | 'config'>
 
 /** What makes the sound: the choice, or the vocoder where the base has one. @throws UserError for a vocoder that the base does not have. */
 export function chooseRenderer(
-  { checkpoint, config }: Pick<BaseModel, 'checkpoint' | 'config'>,
+  { checkpoint, config, isBundled }: Pick<BaseModel, 'checkpoint' | 'config' | 'isBundled'>,
   choice: RendererChoice,
 ): RendererName {
   if (choice === 'vocoder' && config.vocoder === undefined)
     throw new UserError(`${checkpoint.path} has no vocoder`, {
-      hint: 'add the file that contains it with --model, or use --renderer griffin-lim',
+      hint: isBundled
+        ? 'use --renderer griffin-lim'
+        : 'add the file that contains it with --model, or use --renderer griffin-lim',
     })
   return choice === 'auto' ? (config.vocoder === undefined ? 'griffin-lim' : 'vocoder') : choice
 }
