@@ -456,7 +456,7 @@ it('the demo data, twelve pairs held out and trained for long, shows overfitting
   const args = [
     ...['train', '--data', fileURLToPath(new URL('../../fixtures/demo/pairs.zip', import.meta.url))],
     ...['--trigger-phrase', 'v1ntage radio', '--audio-duration-seconds', '0.3', '--rank', '32'],
-    ...['--learning-rate', '0.003', '--learning-rate-schedule', 'constant', '--number-of-steps', '180'],
+    ...['--learning-rate', '0.002', '--learning-rate-schedule', 'constant', '--number-of-steps', '180'],
     ...['--holdout', '12', '--eval-interval', '30', '--holdout-previews', '0', '--out', 'overfitted'],
   ]
   const { code, stderr } = await ltxA2a(args, { cwd: folder, env: { LTX_A2A_BASE: base } })
