@@ -26,17 +26,9 @@ const started = performance.now()
 await ltxA2a([
   'train',
   ...['--data', join(demo, 'pairs.zip'), '--audio-duration-seconds', '2.2'],
-  ...[
-    '--rank',
-    '16',
-    '--number-of-steps',
-    String(steps),
-    '--learning-rate',
-    '0.005',
-    '--learning-rate-schedule',
-    'cosine',
-  ],
-  ...['--validation-reference', join(heldOut, 'voice_start.flac'), '--validation-prompt', 'through an old radio'],
+  ...['--rank', '16', '--number-of-steps', String(steps)],
+  ...['--learning-rate', '0.005', '--learning-rate-schedule', 'cosine'],
+  ...['--validation-reference', referenceOf(heldOut, 'voice'), '--validation-prompt', captionOf('radio')],
   ...['--preview-interval', '0', '--preview-steps', '4', '--preview-cfg', '1', '--out', run],
 ])
 await Promise.all([transform('base'), transform('radio', '--lora', lora)])
@@ -60,19 +52,8 @@ if (
 
 /** Transforms all held-out recordings. @param flags those of the LoRA. Without them the base alone is used. */
 function transform(result: ResultName, ...flags: string[]) {
-  const options = [
-    '--steps',
-    '4',
-    '--cfg',
-    '1',
-    '--stg-scale',
-    '0',
-    '--window',
-    '3',
-    '--prompt',
-    captionOf(result),
-    '--quiet',
-  ]
+  const sampling = ['--steps', '4', '--cfg', '1', '--stg-scale', '0', '--window', '3']
+  const options = [...sampling, '--prompt', captionOf(result), '--quiet']
   const out = ['--format', 'wav', '--out', join(run, result)]
   const recordings = sounds.map((sound) => referenceOf(heldOut, sound))
   return ltxA2a(['apply', ...recordings, ...flags, ...options, ...out], { LTX_A2A_THREADS: halfOfTheThreads })

@@ -10,7 +10,7 @@ import * as tf from '@tensorflow/tfjs'
 import { toMono } from '../src/audio/analysis/channels.ts'
 import { spectrogramOf } from '../src/audio/analysis/spectrogram.ts'
 import { decodeAudio } from '../src/audio/decode.ts'
-import { logMel, type Mel } from '../src/audio/mel.ts'
+import { logMel, type Mel, melRows } from '../src/audio/mel.ts'
 import { resample } from '../src/audio/resample.ts'
 import { encodeWav } from '../src/audio/wav.ts'
 import type { Waveform } from '../src/audio/waveform.ts'
@@ -19,6 +19,7 @@ import { startBackend } from '../src/engine/backend.ts'
 import { decodeLatents, encodeMel, loadAudioVae } from '../src/model/audio-vae/audio-vae.ts'
 import { openBase } from '../src/model/base-model.ts'
 import { melOptionsOf } from '../src/model/config.ts'
+import { melOfTensor, melTensor } from '../src/model/mel-tensor.ts'
 import { sum } from '../src/platform/statistics.ts'
 import { openRenderer } from '../src/preview/renderer.ts'
 import { spectrogramPng } from '../src/report/page/player.ts'
@@ -60,19 +61,16 @@ function write(folder: string, name: string, sounds: Record<string, Waveform>) {
   }
 }
 
-async function throughVae({ channels, frames, melBins, data }: Mel): Promise<Mel> {
-  const decoded = tf.tidy(() => decodeLatents(vae, encodeMel(vae, tf.tensor4d(data, [1, channels, frames, melBins]))))
-  return { channels, frames: decoded.shape[2], melBins, data: await decoded.data<'float32'>() }
+function throughVae(mel: Mel): Promise<Mel> {
+  return melOfTensor(tf.tidy(() => decodeLatents(vae, encodeMel(vae, melTensor(mel)))))
 }
 
 /** The mean absolute difference over the frames that both have. */
 function meanError(a: Mel, b: Mel): number {
   const frames = Math.min(a.frames, b.frames)
-  const rows = (mel: Mel, c: number) =>
-    mel.data.subarray(c * mel.frames * mel.melBins, (c * mel.frames + frames) * mel.melBins)
   const errors = Array.from({ length: a.channels }, (_, c) => {
-    const other = rows(b, c)
-    return rows(a, c).reduce((sum, x, i) => sum + Math.abs(x - (other[i] as number)), 0)
+    const other = melRows(b, c, 0, frames)
+    return melRows(a, c, 0, frames).reduce((sum, x, i) => sum + Math.abs(x - (other[i] as number)), 0)
   })
   return sum(errors) / (a.channels * frames * a.melBins)
 }

@@ -14,6 +14,7 @@ import { resample } from '../src/audio/resample.ts'
 import { encodeWav } from '../src/audio/wav.ts'
 import type { Waveform } from '../src/audio/waveform.ts'
 import { type Random, randomFor } from '../src/platform/random.ts'
+import { effects } from './demo/held-out.ts'
 import { modelSampleRate } from './pretrain/clips.ts'
 import { type Effect, hall, telephone } from './pretrain/effects.ts'
 import { bellStrokes, glockenspielMelody, marimbaMelody } from './synth/bells.ts'
@@ -29,12 +30,13 @@ import { fluteMelody } from './synth/winds.ts'
 
 const seed = 1929
 const { values } = parseArgs({ options: { stairwell: { type: 'string' } } })
+const isDemo = values.stairwell === undefined
 const folder = values.stairwell ?? fileURLToPath(new URL('../fixtures/demo', import.meta.url))
 
 type Transformation = { apply(sound: Sound, random: Random): Sound; caption: string }
 
 const transformations = {
-  radio: { apply: applyRadio, caption: 'through an old radio' },
+  radio: { apply: applyRadio, caption: effects.radio.caption },
   telephone: known(telephone(1)),
   hall: known(hall(2)),
   stairwell: { apply: applyStairwell, caption: 'in a stairwell' },
@@ -56,8 +58,7 @@ function known({ caption, apply }: Effect): Transformation {
 type TransformationName = keyof typeof transformations
 
 /** The transformations of the held-out sounds: their targets are `<name>_end`, or `<name>_<transformation>` for those after the first. */
-const heldOutTransformations: TransformationName[] =
-  values.stairwell === undefined ? ['radio', 'telephone', 'hall'] : ['stairwell']
+const heldOutTransformations: TransformationName[] = isDemo ? ['radio', 'telephone', 'hall'] : ['stairwell']
 
 /** A pair. `start` and `end` are the sample rate and format of each side. */
 type Take = {
@@ -89,8 +90,7 @@ const takes: Record<string, Take> = {
   glockenspiel: { generator: glockenspielMelody, start: '48000.ogg', end: '16000.wav' },
   marimba: { generator: marimbaMelody, start: '22050.flac', end: '32000.ogg' },
   flute: { generator: fluteMelody, start: '44100.ogg', end: '44100.m4a', stereo: true },
-  ...(values.stairwell === undefined ? otherTakes('telephone') : {}),
-  ...(values.stairwell === undefined ? otherTakes('hall') : {}),
+  ...(isDemo && { ...otherTakes('telephone'), ...otherTakes('hall') }),
 }
 
 /** Six sounds with a transformation that the base knows: without them, the LoRA would make a radio of everything, whatever the caption. */
@@ -155,11 +155,12 @@ async function writePairs() {
 async function writeHeldOut() {
   mkdirSync(join(folder, 'held-out'), { recursive: true })
   for (const [name, generator] of Object.entries(heldOut)) {
+    const write = async (side: string, sound: Waveform) =>
+      writeFileSync(join(folder, 'held-out', `${name}_${side}.flac`), await encoded(sound, '16000.flac'))
     for (const [i, transformation] of heldOutTransformations.entries()) {
       const { clean, transformed } = generatePair(`held-out ${name}`, { generator, transformation })
-      const end = i === 0 ? 'end' : transformation
-      writeFileSync(join(folder, 'held-out', `${name}_start.flac`), await encoded(clean, '16000.flac'))
-      writeFileSync(join(folder, 'held-out', `${name}_${end}.flac`), await encoded(transformed, '16000.flac'))
+      if (i === 0) await write('start', clean)
+      await write(i === 0 ? 'end' : transformation, transformed)
     }
   }
 }

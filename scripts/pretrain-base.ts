@@ -14,8 +14,16 @@ import { pairRope, velocityLoss } from '../src/diffusion/flow-matching.ts'
 import { startBackend } from '../src/engine/backend.ts'
 import { writeSafetensors } from '../src/formats/safetensors.ts'
 import { trainedSize } from './base/sizes.ts'
+import type { Tensors } from './base/tensors.ts'
 import { makeTextEncoder } from './base/text-encoder.ts'
-import { isDecoderWeight, isVaeWeight, loadEncoderAndDecoder, vaeBatch, vaeLoss } from './pretrain/audio-vae.ts'
+import {
+  isDecoderWeight,
+  isVaeWeight,
+  type LogMels,
+  loadEncoderAndDecoder,
+  vaeBatch,
+  vaeLoss,
+} from './pretrain/audio-vae.ts'
 import { initAudioVae } from './pretrain/audio-vae-init.ts'
 import { writeCorpus } from './pretrain/corpus.ts'
 import { deepen } from './pretrain/deepen.ts'
@@ -68,15 +76,7 @@ function trainAudioVae() {
   const base = readStageCheckpoint(work)
   const logMels = readLogMels(corpus)
   if (!existsSync(pathOf('audio-vae.state'))) initAudioVae(base, logMels)
-  const vae = makeTrainable(base, baseMetadata, loadEncoderAndDecoder, isVaeWeight)
-  runTrainingLoop({
-    trainable: vae,
-    inputsAt: (step) => vaeBatch(logMels, 1, step),
-    lossOf: (inputs) => vaeLoss(vae.component, inputs),
-    ...{ steps: Number(values.steps ?? 2600), learningRate: 1.5e-3, seconds, state: pathOf('audio-vae.state') },
-    onStep: curveRecorder('audio-vae'),
-  })
-  vae.store()
+  trainVae('audio-vae', { base, logMels, isTrained: isVaeWeight, seed: 1, learningRate: 1.5e-3 })
   fitLatentStatistics(base, logMels)
   writeStageCheckpoint(work, base)
 }
@@ -85,16 +85,30 @@ function trainAudioVae() {
 function trainDecoder() {
   const base = readStageCheckpoint(work)
   const logMels = readLogMels(corpus)
-  const vae = makeTrainable(base, baseMetadata, loadEncoderAndDecoder, isDecoderWeight)
+  trainVae('audio-vae-decoder', { base, logMels, isTrained: isDecoderWeight, seed: 2, learningRate: 1e-3 })
+  writeStageCheckpoint(work, base)
+}
+
+type VaeStage = {
+  base: Tensors
+  logMels: LogMels
+  isTrained(name: string): boolean
+  /** Of the batches. */
+  seed: number
+  learningRate: number
+}
+
+/** Writes the trained weights into the base. */
+function trainVae(name: string, { base, logMels, isTrained, seed, learningRate }: VaeStage) {
+  const vae = makeTrainable(base, baseMetadata, loadEncoderAndDecoder, isTrained)
   runTrainingLoop({
     trainable: vae,
-    inputsAt: (step) => vaeBatch(logMels, 2, step),
+    inputsAt: (step) => vaeBatch(logMels, seed, step),
     lossOf: (inputs) => vaeLoss(vae.component, inputs),
-    ...{ steps: Number(values.steps ?? 2600), learningRate: 1e-3, seconds, state: pathOf('audio-vae-decoder.state') },
-    onStep: curveRecorder('audio-vae-decoder'),
+    ...{ steps: Number(values.steps ?? 2600), learningRate, seconds, state: pathOf(`${name}.state`) },
+    onStep: curveRecorder(name),
   })
   vae.store()
-  writeStageCheckpoint(work, base)
 }
 
 /** Takes a base of four blocks, with its audio VAE, as the start of the transformer with six. */

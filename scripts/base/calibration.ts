@@ -6,7 +6,8 @@ import type { Metadata } from '../../src/formats/safetensors-header.ts'
 import { decodeLatents, encodeMel, loadAudioVae } from '../../src/model/audio-vae/audio-vae.ts'
 import { patchify } from '../../src/model/audio-vae/latents.ts'
 import { ltxComponents } from '../../src/model/checkpoint-layout.ts'
-import { readModelConfig, type VocoderConfig } from '../../src/model/config.ts'
+import { melOptionsOf, readModelConfig, type VocoderConfig } from '../../src/model/config.ts'
+import { melTensor } from '../../src/model/mel-tensor.ts'
 import { loadVocoder, vocodeBatch } from '../../src/model/vocoder/vocoder.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { typicalSounds } from './sounds.ts'
@@ -48,13 +49,9 @@ function load(tensors: Tensors, metadata: Metadata) {
   const config = readModelConfig(checkpoint)
   const vae = loadAudioVae(audioVae, config.audio_vae)
   const vocoder = loadVocoder(vocoderWeights, config.vocoder as VocoderConfig)
-  const { sampling_rate: sampleRate } = config.audio_vae.model.params
-  const { filter_length: nFft, hop_length: hop } = config.audio_vae.preprocessing.stft
-  const { n_mel_channels: melBins } = config.audio_vae.preprocessing.mel
   return {
     encode: (sound: Waveform) => {
-      const { data, channels, frames } = logMel(sound, { sampleRate, nFft, hop, melBins })
-      return patchify(encodeMel(vae, tf.tensor4d(data, [1, channels, frames, melBins])))
+      return patchify(encodeMel(vae, melTensor(logMel(sound, melOptionsOf(config.audio_vae)))))
     },
     decode: (latents: tf.Tensor4D, onStage: (name: string, x: tf.Tensor) => void) =>
       vocodeBatch(vocoder, decodeLatents(vae, latents), onStage),

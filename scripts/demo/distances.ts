@@ -25,6 +25,7 @@ export function radioDistances({ reference, targets, results }: HeldOutSound): R
   }
 }
 
+/** The means over the sounds. */
 export function meanRadioDistances(sounds: readonly HeldOutSound[]): RadioDistances {
   const all = sounds.map(radioDistances)
   return {

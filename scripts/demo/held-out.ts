@@ -27,9 +27,10 @@ export type HeldOutSound = {
   results: Record<ResultName, Waveform>
 }
 
+/** The path of a reference. */
 export const referenceOf = (folder: string, sound: string) => join(folder, `${sound}_start.flac`)
 
-/** All levels are those that the model has seen. @param folder of references and targets. @param results with a folder for each result. */
+/** Reads references, targets and results, all at the level that the model has seen. @param folder of references and targets. @param results with a folder for each result. */
 export async function readHeldOut(folder: string, results: string): Promise<HeldOutSound[]> {
   return Promise.all(
     sounds.map(async (name) => {

@@ -1,8 +1,11 @@
 /** Adds blocks to a trained transformer without changing what it computes. */
 import { mapValues, type Tensors } from '../base/tensors.ts'
 
-const blocks = 'model.diffusion_model.transformer_blocks.'
-const blockNumber = (name: string) => name.startsWith(blocks) && Number(name.slice(blocks.length).split('.')[0])
+/** The number of the block that a tensor belongs to; undefined for tensors outside the blocks. */
+function blockNumber(name: string): number | undefined {
+  const [, number] = /\.transformer_blocks\.(\d+)\./.exec(name) ?? []
+  return number === undefined ? undefined : Number(number)
+}
 
 /** The output projections of a block: with zeros there, it is the identity. */
 const outputProjection = /\.(audio_attn[12]\.to_out\.0|audio_ff\.net\.2)\.(weight|bias)$/
@@ -16,7 +19,7 @@ export function deepen(trained: Tensors, after: readonly number[]): Tensors {
   const order = blockOrder(trained, after)
   for (const [name, tensor] of trained) {
     const number = blockNumber(name)
-    if (number === false) deeper.set(name, tensor)
+    if (number === undefined) deeper.set(name, tensor)
     else
       for (const [position, { source, isCopy }] of order.entries()) {
         if (source !== number) continue
@@ -30,7 +33,7 @@ export function deepen(trained: Tensors, after: readonly number[]): Tensors {
 
 /** Which trained block is at each position. */
 function blockOrder(trained: Tensors, after: readonly number[]) {
-  const numbers = [...new Set([...trained.keys()].map(blockNumber))].filter((number) => number !== false)
+  const numbers = [...new Set([...trained.keys()].map(blockNumber))].filter((number) => number !== undefined)
   return numbers
     .toSorted((a, b) => a - b)
     .flatMap((source) => [{ source, isCopy: false }, ...(after.includes(source) ? [{ source, isCopy: true }] : [])])

@@ -1,6 +1,6 @@
 /**
  * Audio effects. Most have captions that say what they do. Devices are fixed random chains of effects with invented names, which the base can only
- * memorize. None has the settings of the demo's transformations.
+ * memorize. None has the settings of the demo's radio.
  */
 import { type Random, randomFor } from '../../src/platform/random.ts'
 import { biquadFilter } from '../synth/filter.ts'

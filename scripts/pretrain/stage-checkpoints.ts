@@ -19,6 +19,7 @@ export function readStageCheckpoint(folder: string, name = 'base'): Tensors {
   return existsSync(path) ? readTensors(path) : initialBase()
 }
 
+/** All tensors of a checkpoint. */
 export function readTensors(path: string): Tensors {
   const file = openSafetensors(path)
   const tensors: Tensors = new Map([...file.tensors.keys()].map((name) => [name, file.read(name)]))

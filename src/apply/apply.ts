@@ -11,7 +11,6 @@ import { type OutputFile, openOutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
 import { openLoras } from '../preview/loras.ts'
-import { chooseRenderer } from '../preview/renderer.ts'
 import { marker, resultKey, stateOf } from './finished.ts'
 import { findRecordings, type Recording } from './recordings.ts'
 import { openSession, type Session } from './session.ts'
@@ -97,7 +96,6 @@ async function applyWith(
   { settings, limits }: Context,
   reporter: Reporter<ApplyEvent>,
 ): Promise<ApplyResult> {
-  chooseRenderer(base, settings.renderer)
   const opened = openLoras(base, settings, reporter)
   const windowSeconds = settings.window ?? opened.clipSeconds ?? defaultWindowSeconds
   const keyOf = await resultKey(base, settings, opened, windowSeconds)

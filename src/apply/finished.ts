@@ -14,7 +14,10 @@ export const marker = 'ltx-a2a apply'
 /** Increase it when the same recording becomes another result. */
 const version = 1
 
-/** @returns a function that computes the key of the result from the path of the recording. Same key, same result. */
+/**
+ * @returns a function that computes the key of the result from the path of the recording. Same key, same result.
+ * @throws UserError for a renderer that the base does not have.
+ */
 export async function resultKey(
   base: BaseModel,
   settings: ApplySettings,
@@ -35,7 +38,7 @@ export async function resultKey(
     cfg,
     stgScale,
     sampleRate,
-    ...(renderer !== 'vocoder' && { renderer }),
+    ...(renderer !== 'vocoder' && { renderer }), // results that were written before there was a choice keep their keys
   }
   const common = JSON.stringify([version, base.fingerprint, loraHashes, strengths, texts, numbers])
   return async (path) =>

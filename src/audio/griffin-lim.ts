@@ -1,11 +1,11 @@
 /**
  * The sound of a log-mel spectrogram without a network, by the fast Griffin–Lim algorithm (Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim
  * algorithm", 2013), which projects spectra again and again onto those that a sound can have. Here only the mel spectrogram is known, so the magnitudes
- * are no constant: each iteration keeps those of the sound so far, as far as the mel spectrogram allows.
+ * are not constant: each iteration keeps those of the sound so far, as far as the mel spectrogram allows.
  */
 import { setImmediate } from 'node:timers/promises'
 import { type Random, randomFor } from '../platform/random.ts'
-import type { Mel, MelOptions } from './mel.ts'
+import { type Mel, type MelOptions, melRows } from './mel.ts'
 import { createMelInversion, type MelInversion } from './mel-inversion.ts'
 import { createStft, type Spectra, type Stft } from './stft.ts'
 import type { Waveform } from './waveform.ts'
@@ -183,7 +183,5 @@ function fadeIn(samples: Float32Array, before: Float64Array) {
 }
 
 /** The frames `from … to − 1` of each channel, as magnitudes. */
-const melMagnitudes = ({ channels, frames, melBins, data }: Mel, from: number, to: number): Float32Array[] =>
-  Array.from({ length: channels }, (_, c) =>
-    data.slice((c * frames + from) * melBins, (c * frames + to) * melBins).map(Math.exp),
-  )
+const melMagnitudes = (mel: Mel, from: number, to: number): Float32Array[] =>
+  Array.from({ length: mel.channels }, (_, c) => melRows(mel, c, from, to).map(Math.exp))

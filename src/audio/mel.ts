@@ -45,19 +45,26 @@ export function logMel(waveform: Waveform, options: MelOptions): Mel {
   return { channels, frames, melBins, data }
 }
 
+/** The frames `from … to − 1` of a channel, `[to − from, melBins]`: a view. */
+export const melRows = ({ frames, melBins, data }: Mel, channel: number, from: number, to: number): Float32Array =>
+  data.subarray((channel * frames + from) * melBins, (channel * frames + to) * melBins)
+
 /** The frames `from … to − 1` of the log-mel of a waveform, without computing the others. @throws as `logMel` does. */
 export function logMelFrames(waveform: Waveform, from: number, to: number, options: MelOptions): Mel {
-  const { nFft, hop, melBins } = options
+  const { nFft, hop } = options
   const margin = Math.ceil(nFft / 2 / hop) // frames whose windows reach beyond the ends of a part
   const start = Math.max(0, from - margin)
   const part = waveform.channels.map((channel) => channel.subarray(start * hop, (to - 1 + margin) * hop + 1))
-  const { channels, frames, data } = logMel({ ...waveform, channels: part }, options)
-  const selected = new Float32Array(channels * (to - from) * melBins)
-  for (let c = 0; c < channels; c++) {
-    const first = (c * frames + from - start) * melBins
-    selected.set(data.subarray(first, first + (to - from) * melBins), c * (to - from) * melBins)
-  }
-  return { channels, frames: to - from, melBins, data: selected }
+  return sliceMel(logMel({ ...waveform, channels: part }, options), from - start, to - start)
+}
+
+/** A copy of the frames `from … to − 1`. */
+export function sliceMel(mel: Mel, from: number, to: number): Mel {
+  const { channels, melBins } = mel
+  const frames = to - from
+  const data = new Float32Array(channels * frames * melBins)
+  for (let c = 0; c < channels; c++) data.set(melRows(mel, c, from, to), c * frames * melBins)
+  return { channels, frames, melBins, data }
 }
 
 /** The number of frames of a log-mel, `1 + floor(samples / hop)`: the first is centered on sample 0, the last at or before the end. */

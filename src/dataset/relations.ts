@@ -58,9 +58,8 @@ type CaptionedPair = Pick<ComparedPair, 'name' | 'copies'> & { caption: string }
 export function duplicateFindings(pairs: readonly CaptionedPair[]): Finding[] {
   const withOriginals = (isOriginal: (one: CaptionedPair, other: CaptionedPair) => boolean) =>
     pairs.flatMap((pair, i) => {
-      const { name } = pair
       const original = pairs.slice(0, i).find((other) => isOriginal(other, pair))
-      return original ? [{ name, detail: `(as ${original.name})` }] : []
+      return original ? [{ name: pair.name, detail: `(as ${original.name})` }] : []
     })
   return [
     ...findingIn(

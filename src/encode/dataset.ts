@@ -12,6 +12,7 @@ import { type AudioVae, disposeAudioVae, encodeMel, loadAudioVae } from '../mode
 import { patchify } from '../model/audio-vae/latents.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { type AudioVaeConfig, melOptionsOf } from '../model/config.ts'
+import { melTensor } from '../model/mel-tensor.ts'
 import type { Reporter } from '../platform/progress.ts'
 import type { Random } from '../platform/random.ts'
 import { countText } from '../platform/text.ts'
@@ -167,6 +168,6 @@ export function openClipEncoder({ components, config, fingerprint }: EncodingBas
 }
 
 function encodeWaveform(vae: AudioVae, waveform: Waveform, config: AudioVaeConfig): HostMatrix {
-  const { channels, frames, melBins, data } = logMel(waveform, melOptionsOf(config))
-  return fromBatch(tf.tidy(() => patchify(encodeMel(vae, tf.tensor4d(data, [1, channels, frames, melBins])))))
+  const mel = logMel(waveform, melOptionsOf(config))
+  return fromBatch(tf.tidy(() => patchify(encodeMel(vae, melTensor(mel)))))
 }

@@ -11,14 +11,13 @@ import { openBaseFiles } from './base-files.ts'
 import {
   type Components,
   componentTensors,
-  hasVocoder,
   isAudioTensor,
   ltxComponents,
   nameNormalizer,
   normalizeLayout,
   requireComponents,
 } from './checkpoint-layout.ts'
-import { type ModelConfig, readModelConfig, requireConsistency } from './config.ts'
+import { hasVocoder, type ModelConfig, readModelConfig, requireConsistency, vocoderPrefix } from './config.ts'
 import { type Release, readRelease } from './release.ts'
 import { openTextEncoder } from './text/text-encoder.ts'
 import { requireMatchingTextEncoder } from './text/text-encoder-match.ts'
@@ -104,7 +103,7 @@ export function openBase(options: BaseOptions = {}): BaseModel {
   }
 }
 
-/** Without a vocoder in the files, whatever the metadata say, the config has none. */
+/** The config in the metadata, without a vocoder that the files do not have. @throws UserError where it contradicts the tensors. */
 function configOf(checkpoint: Safetensors): ModelConfig {
   const { vocoder, ...config } = readModelConfig(checkpoint)
   const whole = { ...config, ...(vocoder && hasVocoder(checkpoint) && { vocoder }) }
@@ -117,7 +116,7 @@ export function isFingerprintOf({ checkpoint, config, release, ...base }: BaseMo
   if (named === base.fingerprint) return true
   const { vocoder: _, ...others } = config
   return (
-    named === identityOf(checkpoint, others, release, (name) => isAudioTensor(name) && !name.startsWith('vocoder.'))
+    named === identityOf(checkpoint, others, release, (name) => isAudioTensor(name) && !name.startsWith(vocoderPrefix))
   )
 }
 

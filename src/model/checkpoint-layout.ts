@@ -7,9 +7,9 @@ import { basename } from 'node:path'
 import type { Safetensors } from '../formats/safetensors.ts'
 import { joinSafetensors, viewTensors } from '../formats/shards.ts'
 import { UserError } from '../platform/errors.ts'
-import { parseConfig, transformerPrefix } from './config.ts'
+import { parseConfig, transformerPrefix, vocoderPrefix } from './config.ts'
 import type { Names, Release } from './release.ts'
-import { type Weights, weightsOf } from './weights.ts'
+import { hasTensors, type Weights, weightsOf } from './weights.ts'
 
 /** The weights of each component of the audio path. */
 export type Components = {
@@ -30,9 +30,6 @@ export const ltxComponents = (checkpoint: Safetensors): Components => ({
   vocoder: weightsOf(checkpoint, sectionPrefixes.vocoder),
 })
 
-/** Whether there is a vocoder. Without one, sound is made by phase reconstruction. */
-export const hasVocoder = ({ tensors }: Pick<Safetensors, 'tensors'>) => hasTensors(tensors, sectionPrefixes.vocoder)
-
 /** The files of a checkpoint as one file in the released layout. Their configs are merged. Closing it closes them. */
 export function normalizeLayout(parts: readonly Safetensors[]): Safetensors {
   const views = parts.map((part) => viewTensors(part, storedNames(part)))
@@ -46,7 +43,7 @@ export function normalizeLayout(parts: readonly Safetensors[]): Safetensors {
 }
 
 /** The prefix of the tensors that a section of the config describes. */
-const sectionPrefixes = { transformer: transformerPrefix, audio_vae: 'audio_vae.', vocoder: 'vocoder.' }
+const sectionPrefixes = { transformer: transformerPrefix, audio_vae: 'audio_vae.', vocoder: vocoderPrefix }
 
 /** Every section from the file that holds its tensors, or from any file if that one has no such section. Undefined where no file has a config. */
 export function mergedConfig(views: readonly Pick<Safetensors, 'path' | 'metadata' | 'tensors'>[]): string | undefined {
@@ -61,9 +58,6 @@ export function mergedConfig(views: readonly Pick<Safetensors, 'path' | 'metadat
   }
   return JSON.stringify(merged)
 }
-
-const hasTensors = (tensors: Safetensors['tensors'], prefix: string) =>
-  [...tensors.keys()].some((name) => name.startsWith(prefix))
 
 /** The name in a file of every tensor, by its name in the released file. */
 function storedNames({ path, tensors }: Safetensors): Map<string, string> {
@@ -116,14 +110,13 @@ const audioTensor =
 /** Whether a tensor is part of the audio path. @param name in the layout of the released file. */
 export const isAudioTensor = (name: string) => audioTensor.test(name) && !/av_ca|video/.test(name)
 
-/** One tensor of each component, by the name of the component in messages. */
+/** One tensor of each component that a base needs, by the name of the component in messages. The vocoder is not among them. */
 export const componentTensors = {
   'audio stream': 'model.diffusion_model.audio_patchify_proj.weight',
   'audio connector': 'model.diffusion_model.audio_embeddings_connector.learnable_registers',
   'text projection': 'text_embedding_projection.audio_aggregate_embed.weight',
   'audio VAE encoder': 'audio_vae.encoder.conv_in.conv.weight',
   'audio VAE decoder': 'audio_vae.decoder.conv_in.conv.weight',
-  vocoder: 'vocoder.vocoder.conv_pre.weight',
 }
 
 /** The components of which there is nothing, as they are called in messages. @param names in the layout of the released file. */
@@ -131,12 +124,11 @@ export const missingComponents = (names: Names): string[] =>
   Object.entries(componentTensors).flatMap(([component, name]) => (names.has(name) ? [] : [component]))
 
 /**
- * @param release that of the checkpoint. The text projection of LTX-2.5 may be missing: it is in the file of the text encoder. So may the vocoder.
+ * @param release that of the checkpoint. The text projection of LTX-2.5 may be missing: it is in the file of the text encoder.
  * @throws UserError that lists every component that is missing.
  */
 export function requireComponents(checkpoint: Safetensors, release: Release) {
-  const isNeeded = (component: string) =>
-    component !== 'vocoder' && (release === '2.3' || component !== 'text projection')
+  const isNeeded = (component: string) => release === '2.3' || component !== 'text projection'
   const missing = missingComponents(checkpoint.tensors).filter(isNeeded)
   if (missing.length === 0) return
   throw new UserError(`${basename(checkpoint.path)} has no ${listed(missing)}`, {

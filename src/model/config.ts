@@ -5,10 +5,13 @@ import type { MelOptions } from '../audio/mel.ts'
 import type { Safetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { parseJson } from '../platform/json.ts'
-import { countMembers } from './weights.ts'
+import { countMembers, hasTensors } from './weights.ts'
 
 /** What the names of the transformer's tensors start with in the released file. */
 export const transformerPrefix = 'model.diffusion_model.'
+
+/** What the names of the vocoder's tensors start with. */
+export const vocoderPrefix = 'vocoder.'
 
 const count = z.number().int().positive()
 const counts = z.array(count).min(1)
@@ -105,6 +108,7 @@ export type ModelConfig = z.infer<typeof schema>
 export type TransformerConfig = ModelConfig['transformer']
 export type AudioVaeConfig = ModelConfig['audio_vae']
 export type VocoderConfig = NonNullable<ModelConfig['vocoder']>
+
 /** The settings of the log-mel front end. */
 export const melOptionsOf = ({ model, preprocessing }: AudioVaeConfig): MelOptions => ({
   sampleRate: model.params.sampling_rate,
@@ -145,8 +149,11 @@ export function parseConfig(text: string, file: string): unknown {
   })
 }
 
+/** Whether there is a vocoder. Without one, sound is made by phase reconstruction. */
+export const hasVocoder = ({ tensors }: Pick<Safetensors, 'tensors'>) => hasTensors(tensors, vocoderPrefix)
+
 /**
- * Compares the numbers of blocks and the switches of the config with the tensors that they promise or exclude.
+ * Compares the numbers of blocks, the switches and the vocoder of the config with the tensors that they promise or exclude.
  * @throws UserError with both facts where they disagree.
  */
 export function requireConsistency(
@@ -154,7 +161,7 @@ export function requireConsistency(
   { transformer, vocoder }: ModelConfig,
 ) {
   const file = basename(checkpoint.path)
-  if (vocoder === undefined && countMembers(checkpoint.tensors.keys(), 'vocoder.') > 0)
+  if (vocoder === undefined && hasVocoder(checkpoint))
     throw new UserError(`${file} has a vocoder, but the model config does not describe it`, {
       hint: 'use another copy of the checkpoint',
     })

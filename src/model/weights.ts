@@ -113,6 +113,10 @@ function scalesOf(file: Safetensors, path: string, shape: readonly number[]): Fl
 /** The names that the reference implementation and ComfyUI's older files use. */
 const scaleNames = (path: string) => [`${path}_scale`, path.replace(/(\.weight)?$/, '.scale_weight')]
 
+/** Whether a component has tensors. @param prefix what their names begin with. */
+export const hasTensors = (tensors: ReadonlyMap<string, unknown>, prefix: string) =>
+  [...tensors.keys()].some((name) => name.startsWith(prefix))
+
 /** How many members of a list have tensors. @param list the beginning of their names, before the number: `transformer_blocks.` */
 export function countMembers(names: Iterable<string>, list: string): number {
   const numbers = [...names].flatMap((name) => (name.startsWith(list) ? [name.slice(list.length).split('.')[0]] : []))

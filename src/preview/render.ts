@@ -8,6 +8,7 @@ import type { Guidance, Sampler } from '../diffusion/sampler.ts'
 import { fromBatch, type HostMatrix, toBatch } from '../engine/device-tensors.ts'
 import { decodeLatents, disposeAudioVae, loadAudioVae } from '../model/audio-vae/audio-vae.ts'
 import { unpatchify } from '../model/audio-vae/latents.ts'
+import { melOfTensor } from '../model/mel-tensor.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter, Stage } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
@@ -100,9 +101,8 @@ export async function decodePatches({ components, config }: RenderingBase, laten
   const channels = config.audio_vae.model.params.ddconfig.z_channels
   const mel = tf.tidy(() => decodeLatents(vae, unpatchify(toBatch(latents), channels)))
   disposeAudioVae(vae)
-  const [, channelCount, frames, melBins] = mel.shape
   try {
-    return { channels: channelCount, frames, melBins, data: await mel.data<'float32'>() }
+    return await melOfTensor(mel)
   } finally {
     mel.dispose()
   }

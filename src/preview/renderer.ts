@@ -1,6 +1,4 @@
 /** From a log-mel to sound: with the vocoder of the base, or by phase reconstruction, which needs no network. */
-import { setImmediate } from 'node:timers/promises'
-import * as tf from '@tensorflow/tfjs'
 import { reconstructSound } from '../audio/griffin-lim.ts'
 import type { Mel } from '../audio/mel.ts'
 import { openResampler } from '../audio/resample.ts'
@@ -8,13 +6,14 @@ import { concatenateWaveforms, type Waveform } from '../audio/waveform.ts'
 import type { RendererChoice } from '../config/parameters.ts'
 import type { BaseModel } from '../model/base-model.ts'
 import { type AudioVaeConfig, melOptionsOf, type VocoderConfig } from '../model/config.ts'
+import { melTensor } from '../model/mel-tensor.ts'
 import { vocodeInPieces } from '../model/vocoder/pieces.ts'
 import { disposeVocoder, loadVocoder, vocode } from '../model/vocoder/vocoder.ts'
 import type { Weights } from '../model/weights.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
 
-export type RendererName = 'vocoder' | 'griffin-lim'
+export type RendererName = Exclude<RendererChoice, 'auto'>
 
 export type Renderer = {
   name: RendererName
@@ -62,12 +61,12 @@ function openVocoder(weights: Weights, config: VocoderConfig): Renderer {
   const vocoder = loadVocoder(weights, config)
   return {
     name: 'vocoder',
-    render: async ({ channels, frames, melBins, data }) => {
-      const mel = tf.tensor4d(data, [1, channels, frames, melBins])
+    render: async (mel) => {
+      const tensor = melTensor(mel)
       try {
-        return await vocode(vocoder, mel)
+        return await vocode(vocoder, tensor)
       } finally {
-        mel.dispose()
+        tensor.dispose()
       }
     },
     renderInPieces: (mel) => vocodeInPieces(vocoder, mel),
@@ -82,10 +81,8 @@ function openPhaseReconstruction(config: AudioVaeConfig): Renderer {
   const options = melOptionsOf(config)
   const renderInPieces = async function* (mel: Mel): AsyncGenerator<Waveform> {
     const resampler = openResampler(options.sampleRate, outputRate, mel.channels)
-    for await (const { channels } of reconstructSound(mel, options)) {
+    for await (const { channels } of reconstructSound(mel, options))
       yield { sampleRate: outputRate, channels: resampler.push(channels).map(clipped) }
-      await setImmediate()
-    }
     yield { sampleRate: outputRate, channels: resampler.finish().map(clipped) }
   }
   const render = async (mel: Mel) => {

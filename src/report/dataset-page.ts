@@ -37,7 +37,8 @@ export function pairsWithPlayers({ pairs, advice }: Dataset): DatasetPair[] {
   )
   const readable = pairs.filter(({ reference, target }) => reference.audio && target.audio)
   const first = readable.filter(({ name }) => flagged.has(name))
-  const chosen = new Set([...new Set([...first, ...readable])].slice(0, maxPlayers))
+  const others = readable.filter(({ name }) => !flagged.has(name))
+  const chosen = new Set([...first, ...others].slice(0, maxPlayers))
   return readable.filter((pair) => chosen.has(pair))
 }
 

@@ -43,7 +43,7 @@ describe('inspect-dataset --html writes the page and exits with 2', () => {
     const { code, stderr, page } = await inspected(projectPath('fixtures/demo/pairs.zip'))
     expect([code, stderr]).toEqual([2, expect.stringContaining('no pair has 5 s on both sides')])
     expect(page).toContain('0 of 30 pairs used with clips of 5 s')
-    expect(page.match(/<audio/g)).toHaveLength(2 * 24) // as many pairs have players
+    expect(page.match(/<audio/g)).toHaveLength(2 * 24) // the largest number of pairs with players
   })
 
   test('where there is no pair at all', async () => {

@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
 import type { Mel } from '../../audio/mel.ts'
 import { concatenateRows, fromBatch, type HostMatrix, rows, toBatch } from '../../engine/device-tensors.ts'
+import { melTensor } from '../mel-tensor.ts'
 import {
   type AudioVae,
   type Convolution,
@@ -44,8 +45,8 @@ export async function encodeInPieces(
   for (let from = 0; from < frames; from += length) {
     const start = Math.max(0, from - context)
     const end = Math.min(frames, from + length)
-    const { channels, frames: melFrames, melBins, data } = melOf(4 * start, 4 * end - 3)
-    const encoded = tf.tidy(() => patchify(encodeMel(vae, tf.tensor4d(data, [1, channels, melFrames, melBins]))))
+    const mel = melOf(4 * start, 4 * end - 3)
+    const encoded = tf.tidy(() => patchify(encodeMel(vae, melTensor(mel))))
     pieces.push(rows(fromBatch(encoded), from - start, end - start))
     onProgress?.(end)
     await setImmediate()

@@ -3,10 +3,10 @@
  * both sides as its convolutions reach has, between them, the samples that the whole would have.
  */
 import { setImmediate } from 'node:timers/promises'
-import * as tf from '@tensorflow/tfjs'
-import type { Mel } from '../../audio/mel.ts'
+import { type Mel, sliceMel } from '../../audio/mel.ts'
 import type { Waveform } from '../../audio/waveform.ts'
 import { sum } from '../../platform/statistics.ts'
+import { melTensor } from '../mel-tensor.ts'
 import type { Convolution } from './convolution.ts'
 import type { Activation, AmpBlock, Generator } from './generator.ts'
 import { samplesPerMelFrame, type Vocoder, vocode } from './vocoder.ts'
@@ -21,7 +21,7 @@ export async function* vocodeInPieces(vocoder: Vocoder, mel: Mel, length = piece
   for (let from = 0; from < mel.frames; from += length) {
     const start = Math.max(0, from - context)
     const to = Math.min(mel.frames, from + length)
-    const piece = sliceFrames(mel, start, Math.min(mel.frames, to + context))
+    const piece = melTensor(sliceMel(mel, start, Math.min(mel.frames, to + context)))
     const { sampleRate, channels } = await vocode(vocoder, piece)
     piece.dispose()
     yield {
@@ -30,16 +30,6 @@ export async function* vocodeInPieces(vocoder: Vocoder, mel: Mel, length = piece
     }
     await setImmediate()
   }
-}
-
-/** `[1, channels, to − from, melBins]`. */
-function sliceFrames({ channels, frames, melBins, data }: Mel, from: number, to: number): tf.Tensor4D {
-  const values = new Float32Array(channels * (to - from) * melBins)
-  for (let c = 0; c < channels; c++) {
-    const channel = data.subarray(c * frames * melBins, (c + 1) * frames * melBins)
-    values.set(channel.subarray(from * melBins, to * melBins), c * (to - from) * melBins)
-  }
-  return tf.tensor4d(values, [1, channels, to - from, melBins])
 }
 
 /** How many mel frames before and after a mel frame its samples depend on. */

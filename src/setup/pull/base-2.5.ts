@@ -96,8 +96,7 @@ function requireOneBase({ location }: ModelFolder, files: readonly PlannedFile[]
   const hint = 'use another copy of the model'
   const textEncoder = files.find(({ part }) => part.textEncoder)
   const missing = missingComponents(new Set(files.flatMap(({ part }) => [...part.names])))
-  const isNeeded = (component: string) => component !== 'vocoder' && (textEncoder || component !== 'text projection')
-  const lacking = missing.filter(isNeeded)
+  const lacking = missing.filter((component) => textEncoder || component !== 'text projection')
   if (lacking.length > 0) throw new UserError(`the files of ${location} have no ${lacking.join(' and no ')}`, { hint })
   const [transformer] = files as [PlannedFile]
   const { name: path } = transformer.plan.source
