@@ -17,7 +17,8 @@ import {
   normalizeLayout,
   requireComponents,
 } from './checkpoint-layout.ts'
-import { hasVocoder, type ModelConfig, readModelConfig, requireConsistency, vocoderPrefix } from './config.ts'
+import { type ModelConfig, readModelConfig, vocoderPrefix } from './config.ts'
+import { requireConsistency } from './config-consistency.ts'
 import { type Release, readRelease } from './release.ts'
 import { openTextEncoder } from './text/text-encoder.ts'
 import { requireMatchingTextEncoder } from './text/text-encoder-match.ts'
@@ -78,7 +79,8 @@ export function openBase(options: BaseOptions = {}): BaseModel {
     let checkpoint = normalizeLayout(files.parts)
     const release = releaseOf(files.parts)
     requireComponents(checkpoint, release)
-    const config = configOf(checkpoint)
+    const config = readModelConfig(checkpoint)
+    requireConsistency(checkpoint, config)
     const identity = identityOf(checkpoint, config, release)
     const textEncoder = options.textEncoder ?? files.textEncoder ?? (isBundled ? bundledTextEncoder() : undefined)
     if (textEncoder !== undefined && existsSync(textEncoder))
@@ -101,14 +103,6 @@ export function openBase(options: BaseOptions = {}): BaseModel {
     for (const part of files.parts) part.close()
     throw error
   }
-}
-
-/** The config in the metadata, without a vocoder that the files do not have. @throws UserError where it contradicts the tensors. */
-function configOf(checkpoint: Safetensors): ModelConfig {
-  const { vocoder, ...config } = readModelConfig(checkpoint)
-  const whole = { ...config, ...(vocoder && hasVocoder(checkpoint) && { vocoder }) }
-  requireConsistency(checkpoint, whole)
-  return whole
 }
 
 /** Whether a fingerprint is that of the base, or of its files without the vocoder: LoRAs and captions do not depend on the vocoder. */

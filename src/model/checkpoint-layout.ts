@@ -85,7 +85,7 @@ function configSections(config: string, file: string): Record<string, unknown> {
 export function nameNormalizer(stored: Names): (name: string) => string {
   const isBareAudioVae =
     stored.has('encoder.mid.block_1.conv1.conv.weight') || stored.has('decoder.mid.block_1.conv1.conv.weight')
-  const isBareVocoder = stored.has('bwe_generator.conv_pre.weight')
+  const isBareVocoder = stored.has('bwe_generator.conv_pre.weight') || stored.has('vocoder.conv_pre.weight')
   return (name) => {
     const [, inTransformer] = transformerName.exec(name) ?? []
     if (inTransformer !== undefined) return `model.diffusion_model.${inTransformer}`

@@ -5,7 +5,7 @@ import type { MelOptions } from '../audio/mel.ts'
 import type { Safetensors } from '../formats/safetensors.ts'
 import { UserError } from '../platform/errors.ts'
 import { parseJson } from '../platform/json.ts'
-import { countMembers, hasTensors } from './weights.ts'
+import { hasTensors } from './weights.ts'
 
 /** What the names of the transformer's tensors start with in the released file. */
 export const transformerPrefix = 'model.diffusion_model.'
@@ -98,13 +98,10 @@ const bandwidthExtension = generator.extend({
   num_mels: count,
 })
 
-const schema = z.object({
-  transformer,
-  audio_vae: audioVae,
-  vocoder: z.object({ vocoder: generator, bwe: bandwidthExtension }).optional(),
-})
+const withoutVocoder = z.object({ transformer, audio_vae: audioVae })
+const withVocoder = withoutVocoder.extend({ vocoder: z.object({ vocoder: generator, bwe: bandwidthExtension }) })
 
-export type ModelConfig = z.infer<typeof schema>
+export type ModelConfig = z.infer<typeof withoutVocoder> & Partial<Pick<z.infer<typeof withVocoder>, 'vocoder'>>
 export type TransformerConfig = ModelConfig['transformer']
 export type AudioVaeConfig = ModelConfig['audio_vae']
 export type VocoderConfig = NonNullable<ModelConfig['vocoder']>
@@ -121,19 +118,24 @@ export type GeneratorConfig = z.infer<typeof generator>
 export type BandwidthExtensionConfig = z.infer<typeof bandwidthExtension>
 
 /**
- * The config in a checkpoint's metadata.
- * @throws UserError when it is missing, is not JSON, or has a value that is not supported; it names the first one.
+ * The config in a checkpoint's metadata. What it says of a vocoder is ignored where the checkpoint has none.
+ * @throws UserError when it is missing, is not JSON, has a value that is not supported, of which it names the first, or does not describe the vocoder.
  */
-export function readModelConfig(checkpoint: Pick<Safetensors, 'path' | 'metadata'>): ModelConfig {
+export function readModelConfig(checkpoint: Pick<Safetensors, 'path' | 'metadata' | 'tensors'>): ModelConfig {
   const file = basename(checkpoint.path)
   const text = checkpoint.metadata.config
   if (!text)
     throw new UserError(`${file} has no model config in its metadata`, {
       hint: 'use a complete checkpoint such as ltx-2.3-22b-dev.safetensors',
     })
-  const parsed = schema.safeParse(parseConfig(text, file))
+  const sections = parseConfig(text, file)
+  const parsed = (hasVocoder(checkpoint) ? withVocoder : withoutVocoder).safeParse(sections)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
+  if (issue?.path.join() === 'vocoder')
+    throw new UserError(`${file} has a vocoder, but the model config does not describe it`, {
+      hint: 'use another copy of the checkpoint',
+    })
   throw new UserError(
     `the model config in ${file} is not that of LTX-2.3 or LTX-2.5: ${issue?.path.join('.')}: ${issue?.message}`,
     { hint: 'use a checkpoint of one of them' },
@@ -151,82 +153,6 @@ export function parseConfig(text: string, file: string): unknown {
 
 /** Whether there is a vocoder. Without one, sound is made by phase reconstruction. */
 export const hasVocoder = ({ tensors }: Pick<Safetensors, 'tensors'>) => hasTensors(tensors, vocoderPrefix)
-
-/**
- * Compares the numbers of blocks, the switches and the vocoder of the config with the tensors that they promise or exclude.
- * @throws UserError with both facts where they disagree.
- */
-export function requireConsistency(
-  checkpoint: Pick<Safetensors, 'path' | 'tensors'>,
-  { transformer, vocoder }: ModelConfig,
-) {
-  const file = basename(checkpoint.path)
-  if (vocoder === undefined && hasVocoder(checkpoint))
-    throw new UserError(`${file} has a vocoder, but the model config does not describe it`, {
-      hint: 'use another copy of the checkpoint',
-    })
-  for (const { key, blocks, prefix } of blocksOf(transformer)) {
-    const stored = countMembers(checkpoint.tensors.keys(), prefix)
-    if (stored !== blocks)
-      throw new UserError(`the model config in ${file} says ${key} = ${blocks}, but there are ${stored} blocks`, {
-        hint: 'use another copy of the checkpoint',
-      })
-  }
-  for (const { key, blocks, tensors } of switchesOf(transformer)) {
-    const isOn = transformer[key]
-    if (isOn === undefined) continue // the config of other files may lack the key: their tensors decide
-    const names = Array.from({ length: blocks }, (_, block) => tensors.map((name) => name.replace('{}', `${block}`)))
-    const odd = names.flat().find((name) => checkpoint.tensors.has(name) !== isOn)
-    if (odd !== undefined)
-      throw new UserError(
-        `the model config in ${file} says ${key} = ${isOn}, but ${isOn ? 'there is no tensor' : 'there is a tensor'} ${odd}`,
-        { hint: 'use another copy of the checkpoint; a missing key of the config means true' },
-      )
-  }
-}
-
-const blocksOf = (config: TransformerConfig) => [
-  { key: 'num_layers', blocks: config.num_layers, prefix: `${transformerPrefix}transformer_blocks.` },
-  {
-    key: config.audio_connector_num_layers === undefined ? 'connector_num_layers' : 'audio_connector_num_layers',
-    blocks: connectorBlocks(config),
-    prefix: `${transformerPrefix}audio_embeddings_connector.transformer_1d_blocks.`,
-  },
-]
-
-/** `{}` in a name is the number of the block. */
-const switchesOf = (config: TransformerConfig) =>
-  [
-    { key: 'audio_ff_bias', blocks: config.num_layers, tensors: biasesOf('transformer_blocks.{}.audio_ff') },
-    {
-      key: 'connector_ff_bias',
-      blocks: connectorBlocks(config),
-      tensors: biasesOf('audio_embeddings_connector.transformer_1d_blocks.{}.ff'),
-    },
-    {
-      key: 'use_prompt_adaln_single',
-      blocks: 1,
-      tensors: ['emb.timestep_embedder.linear_1', 'emb.timestep_embedder.linear_2', 'linear'].flatMap((layer) =>
-        ['weight', 'bias'].map((part) => `${transformerPrefix}audio_prompt_adaln_single.${layer}.${part}`),
-      ),
-    },
-    {
-      key: 'apply_gated_attention',
-      blocks: config.num_layers,
-      tensors: ['audio_attn1', 'audio_attn2'].map(
-        (name) => `${transformerPrefix}transformer_blocks.{}.${name}.${gate}`,
-      ),
-    },
-    {
-      key: 'connector_apply_gated_attention',
-      blocks: connectorBlocks(config),
-      tensors: [`${transformerPrefix}audio_embeddings_connector.transformer_1d_blocks.{}.attn1.${gate}`],
-    },
-  ] as const
-
-const gate = 'to_gate_logits.weight'
-const biasesOf = (feedForward: string) =>
-  ['net.0.proj', 'net.2'].map((layer) => `${transformerPrefix}${feedForward}.${layer}.bias`)
 
 /** The number of blocks of the audio connector. */
 export const connectorBlocks = (config: TransformerConfig) =>

@@ -42,11 +42,13 @@ function warnOfOtherBase({ path, metadata }: LoraFile, base: BaseModel, reporter
   if (baseModel === undefined || isFingerprintOf(base, baseModel)) return
   const [, release] = /^(\d+\.\d+)/.exec(baseVersion ?? '') ?? []
   const which = `${baseModel}, this one is ${base.fingerprint}`
-  if (release === undefined || release === base.release)
+  const isSameRelease = release === undefined || release === base.release
+  if (isSameRelease && base.config.vocoder === undefined)
     reporter.warn(
-      `${path} was trained on another base model (${which})`,
-      base.config.vocoder === undefined ? 'the same model with its vocoder has another fingerprint' : undefined,
+      `${path} may have been trained on another base model (${which})`,
+      'this base has no vocoder, and the fingerprint depends on the vocoder: ignore this if the other files are the same',
     )
+  else if (isSameRelease) reporter.warn(`${path} was trained on another base model (${which})`)
   else
     reporter.warn(
       `${path} was trained on LTX-${release}, but this base is LTX-${base.release}: ${which}`,

@@ -212,7 +212,7 @@ function base({ base }: DoctorReport): Finding {
       about: 'Base',
       found: `the small bundled one: ${sizes}`,
       grade: 'fair',
-      meaning: 'it was trained on generated sound only, for trying the tool; --model <file> examines a real one',
+      meaning: `it was trained on generated sound only, for trying the tool, and has ${hasVocoder ? 'a' : 'no'} vocoder; --model <file> examines a real one`,
     }
   const { gemma, version, layers } = textEncoder ?? {}
   const encoder = textEncoder

@@ -9,6 +9,7 @@ import { jobOf, type TrainSettings } from '../config/settings.ts'
 import type { EncodedPair } from '../encode/dataset.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { UserError } from '../platform/errors.ts'
+import type { RendererName } from '../preview/renderer.ts'
 import type { RunChange } from './run-folder.ts'
 import type { TrainerSettings } from './trainer.ts'
 
@@ -138,9 +139,17 @@ const previewParameters = [
   ...['preview_steps', 'preview_cfg', 'stg_scale', 'renderer', 'holdout_previews'],
 ]
 
+/** What the previews of a run sound like, besides the LoRA. The settings may leave the renderer to the base. */
+export type PreviewConditions = { settings: TrainSettings; renderer: RendererName }
+
 /** The names of the parameters of previews that differ. @param more names to compare as well. */
-export const previewChanges = (before: TrainSettings, now: TrainSettings, more: readonly string[] = []): string[] =>
-  Object.keys(changesBetween(before, now)).filter((name) => [...previewParameters, ...more].includes(name))
+export function previewChanges(before: PreviewConditions, now: PreviewConditions, more: readonly string[] = []) {
+  const [was, is] = [before, now].map(({ settings, renderer }) => ({ ...settings, renderer })) as [
+    TrainSettings,
+    TrainSettings,
+  ]
+  return Object.keys(changesBetween(was, is)).filter((name) => [...previewParameters, ...more].includes(name))
+}
 
 function changesBetween(before: TrainSettings, now: TrainSettings): RunChange['changed'] {
   const [was, is]: [Job, Job] = [jobOf(before), jobOf(now)]

@@ -11,10 +11,11 @@ import * as tf from '@tensorflow/tfjs'
 import type { TrainSettings } from '../config/settings.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
 import { openSafetensors, type Safetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
-import type { BaseModel } from '../model/base-model.ts'
+import { type BaseModel, isFingerprintOf } from '../model/base-model.ts'
 import { writeTrainedLora } from '../model/lora-file.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { toolVersion } from '../platform/version.ts'
+import type { RendererName } from '../preview/renderer.ts'
 import {
   bestLora,
   type EvaluatedStep,
@@ -24,7 +25,14 @@ import {
   evaluationOf,
   isStalled,
 } from './evaluation.ts'
-import { differences, parseResumeCheck, previewChanges, type ResumeCheck, settingsChange } from './resume-check.ts'
+import {
+  differences,
+  type PreviewConditions,
+  parseResumeCheck,
+  previewChanges,
+  type ResumeCheck,
+  settingsChange,
+} from './resume-check.ts'
 import {
   appendMetrics,
   lossesOf,
@@ -83,8 +91,10 @@ export type WrittenRun = {
   run: RunFolder
   base: BaseModel
   settings: TrainSettings
-  /** The settings of a resumed run before it was resumed. */
-  previousSettings?: TrainSettings | undefined
+  /** What makes the sound of its previews. */
+  renderer: RendererName
+  /** Of a resumed run: how it was before. */
+  previous?: PreviewConditions | undefined
 }
 
 /**
@@ -92,7 +102,7 @@ export type WrittenRun = {
  * @param evaluateStep evaluates the trainer. @throws Interrupted when the run is stopped meanwhile.
  */
 export function createRunWriter(
-  { run, base, settings, previousSettings }: WrittenRun,
+  { run, base, settings, renderer, previous }: WrittenRun,
   trainer: Trainer,
   check: ResumeCheck,
   evaluateStep: () => Promise<Evaluation> = () => trainer.evaluate(),
@@ -131,12 +141,12 @@ export function createRunWriter(
   }
   /** Before the change is recorded, so that a process that is killed in between does it again. */
   const setOtherPreviewsAside = () => {
-    const changed = previousSettings ? previewChanges(previousSettings, settings) : []
+    const changed = previous ? previewChanges(previous, { settings, renderer }) : []
     const folder = changed.length > 0 ? setPreviewsAside(run, trainer.step) : undefined
     return folder === undefined ? undefined : { folder, changed }
   }
   const recordSettingsChange = () => {
-    const change = previousSettings && settingsChange(previousSettings, settings)
+    const change = previous && settingsChange(previous.settings, settings)
     if (change) recordChange(run, { after_step: trainer.step, changed: change.changed }, change.parameters)
   }
   const saveStateNow = () => {
@@ -312,16 +322,20 @@ function stateVariables({ parameters, optimizer, average }: Trainer): [string, t
 }
 
 /**
- * Compares the base before anything is encoded for it.
+ * Compares the base before anything is encoded for it. Its vocoder may have been added since.
+ * @param path the saved state of the run.
+ * @returns the fingerprint of the base that the run was started with.
  * @throws UserError when the run was trained on another one.
  */
-export function requireSameBase(path: string, { fingerprint, release }: Pick<BaseModel, 'fingerprint' | 'release'>) {
+export function requireSameBase(path: string, base: BaseModel): string {
+  const { fingerprint, release, config } = base
   const saved = readSaved(path, ({ metadata }) => parseResumeCheck(metadata.identity ?? ''))
-  const before = saved?.settings['base model']
-  if (before === undefined || before === fingerprint) return
+  const before = saved?.settings['base model'] ?? fingerprint
+  if (isFingerprintOf(base, before)) return before
+  const vocoder = config.vocoder ? '' : ' (with its vocoder, if it had one)'
   throw new UserError(
     `${path} is of another training: base model was ${before} and is now ${fingerprint}, of LTX-${release}`,
-    { hint: 'resume with the base that the run was started with, or start a new run' },
+    { hint: `resume with the base that the run was started with${vocoder}, or start a new run` },
   )
 }
 

@@ -23,7 +23,7 @@ import { createReporter, type Reporter, type RunOptions } from '../platform/prog
 import { shownValue } from '../platform/text.ts'
 import { requireWritable } from '../platform/user-folders.ts'
 import { adviseGuidance, loadModel, shownReference, warnOfSilence } from '../preview/inputs.ts'
-import { chooseRenderer, explainRenderer } from '../preview/renderer.ts'
+import { chooseRenderer, explainRenderer, type RendererName } from '../preview/renderer.ts'
 import { estimateRun } from './dry-run.ts'
 import { holdsOut } from './evaluation.ts'
 import type { SavedBest, TrainEvent, ValidationClip } from './events.ts'
@@ -33,7 +33,7 @@ import type { LearningVerdict } from './learning.ts'
 import { createPreviewRenderer, readValidationClips, reconstructTargets } from './previews.ts'
 import type { RunEstimate } from './requirements.ts'
 import { checkResources } from './resources.ts'
-import { refuseFixedChanges } from './resume-check.ts'
+import { type PreviewConditions, refuseFixedChanges } from './resume-check.ts'
 import {
   createRunFolder,
   openRunFolder,
@@ -177,8 +177,7 @@ async function runToEnd(
       let state: 'finished' | 'stopped' = 'stopped'
       let outcome: TrainingOutcome | undefined
       try {
-        const { previousSettings } = resumed ?? {}
-        outcome = await trainPrepared(prepared, { run, settings, previousSettings }, runOptions, reporter)
+        outcome = await trainPrepared(prepared, run, settings, runOptions, reporter)
         state = 'finished'
       } finally {
         const loraPath = savedLora(run, step)
@@ -205,7 +204,11 @@ async function runToEnd(
 type Prepared = {
   source: Source
   dataset: Dataset
+  /** Of a resumed run, under the fingerprint that it was started with. */
   base: BaseModel
+  renderer: RendererName
+  /** Of a resumed run: how it was before. */
+  previous?: PreviewConditions
   backend: string
   cache: Cache
   split: SplitData
@@ -243,7 +246,14 @@ async function prepare(
     const dataset = await inspectForTraining(source, settings, stores, reporter)
     split = await splitData({ dataset, clips, compared }, settings, resumed?.heldOut, { limits, reporter })
     base = openBase(settings)
-    if (resumed) requireSameBase(resumed.run.state, base)
+    const renderer = chooseRenderer(base, settings.renderer)
+    const fingerprint = resumed ? requireSameBase(resumed.run.state, base) : base.fingerprint
+    const previous = resumed && {
+      settings: resumed.previousSettings,
+      renderer:
+        fingerprint === base.fingerprint ? chooseRenderer(base, resumed.previousSettings.renderer) : 'griffin-lim',
+    }
+    base = { ...base, fingerprint }
     reporter.info(describeBase(base))
     explainRenderer(base, settings.renderer, reporter)
     const onCut = (reference: string) =>
@@ -265,7 +275,10 @@ async function prepare(
     const temporary = clips.bytes() + (settings.holdoutData === undefined ? 0 : split.heldOut.clips.bytes())
     const size = { ...settings, ...cached, unknownTexts, previews: validation.length, temporary }
     const recompute = await checkResources(base, size, folder, reporter)
-    return { source, dataset, base, backend: backend.name, cache, split, validation, prompts, recompute, folder, close }
+    return {
+      ...{ source, dataset, base, renderer, ...(previous && { previous }), backend: backend.name },
+      ...{ cache, split, validation, prompts, recompute, folder, close },
+    }
   } catch (error) {
     await close()
     throw error
@@ -280,12 +293,9 @@ const namesOf = ({ heldOutPairs }: SplitData) => heldOutPairs.map(({ name }) => 
 
 /** Encodes the data, loads the model and trains. */
 async function trainPrepared(
-  { dataset, base, backend, cache, split, validation, prompts, recompute }: Prepared,
-  {
-    run,
-    settings,
-    previousSettings,
-  }: { run: RunFolder; settings: TrainSettings; previousSettings?: TrainSettings | undefined },
+  { dataset, base, renderer, previous, backend, cache, split, validation, prompts, recompute }: Prepared,
+  run: RunFolder,
+  settings: TrainSettings,
   { reconstructions = 0 }: TrainRunOptions,
   reporter: Reporter<TrainEvent>,
 ): Promise<TrainingOutcome> {
@@ -299,7 +309,7 @@ async function trainPrepared(
       fingerprint: base.fingerprint,
       release: base.release,
       blocks: base.config.transformer.num_layers,
-      renderer: chooseRenderer(base, settings.renderer),
+      renderer,
     },
     backend,
     validation,
@@ -330,7 +340,7 @@ async function trainPrepared(
   } finally {
     await debug?.close()
   }
-  await reconstructTargets(base, reconstructed, { pairs: encoded.pairs, renderer: settings.renderer }, reporter)
+  await reconstructTargets(base, reconstructed, { pairs: encoded.pairs, renderer }, reporter)
 
   const model = loadModel(base, { recompute }, reporter)
   const previews = createPreviewRenderer({ base, model, run, settings }, { validation, ...encoded }, reporter)
@@ -338,7 +348,7 @@ async function trainPrepared(
     settings.windows === 'random' ? openClipDrawer(base, split.training.clips, datasetOptionsOf(settings)) : undefined
   try {
     return await runTraining(
-      { base, model, ...encoded, drawClip: drawer?.draw, run, settings, previousSettings, previews },
+      { base, renderer, model, ...encoded, drawClip: drawer?.draw, run, settings, previous, previews },
       reporter,
     )
   } finally {

@@ -201,11 +201,11 @@ function patientText({ step, heldOutLoss, isAverage }: BestLora, evaluations: re
 
 /** Says that a finished run has no use for changed settings of previews. */
 function reportUnusedSettings(
-  { previousSettings, settings, heldOut }: TrainingRun,
+  { previous, settings, renderer, heldOut }: TrainingRun,
   step: number,
   reporter: Reporter<TrainEvent>,
 ) {
-  const changed = previousSettings ? previewChanges(previousSettings, settings, ['preview_interval']) : []
+  const changed = previous ? previewChanges(previous, { settings, renderer }, ['preview_interval']) : []
   if (changed.length === 0) return
   const { numberOfSteps, validation, holdoutPreviews } = settings
   const hasPreviews = validation.length > 0 || (heldOut.length > 0 && holdoutPreviews > 0)

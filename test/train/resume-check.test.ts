@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import type { RendererChoice } from '../../src/config/parameters.ts'
 import { resolveTrainSettings, type TrainOptions } from '../../src/config/settings.ts'
 import type { EncodedPair } from '../../src/encode/dataset.ts'
+import type { RendererName } from '../../src/preview/renderer.ts'
 import { differences, parseResumeCheck, previewChanges, resumeCheckOf } from '../../src/train/resume-check.ts'
 import type { TrainerSettings } from '../../src/train/trainer.ts'
 
@@ -95,10 +97,20 @@ it('other JSON is not parsed as a resume check', () => {
 
 it('the settings that make previews incomparable are named, and no others', () => {
   const options = { data: 'pairs', audioDurationSeconds: 1 }
-  const resolve = (changed: Partial<TrainOptions>) =>
-    resolveTrainSettings({ options: { ...options, ...changed } }).settings
+  const resolve = (changed: Partial<TrainOptions>, renderer: RendererName = 'griffin-lim') => ({
+    settings: resolveTrainSettings({ options: { ...options, ...changed } }).settings,
+    renderer,
+  })
   const changed = resolve({ previewSteps: 3, stgScale: 0, numberOfSteps: 3000, previewInterval: 7 })
   expect(previewChanges(resolve({}), changed).sort()).toEqual(['preview_steps', 'stg_scale'])
   expect(previewChanges(resolve({}), resolve({ validation: [{ referenceAudioUrl: 'a.wav' }] }))).toEqual(['validation'])
   expect(previewChanges(resolve({}), changed, ['preview_interval'])).toContain('preview_interval')
+})
+
+it('another renderer makes previews incomparable, but not the name of the same one', () => {
+  const settings = (renderer: RendererChoice) =>
+    resolveTrainSettings({ options: { data: 'pairs', audioDurationSeconds: 1, renderer } }).settings
+  const automatic = { settings: settings('auto'), renderer: 'griffin-lim' } as const
+  expect(previewChanges(automatic, { settings: settings('griffin-lim'), renderer: 'griffin-lim' })).toEqual([])
+  expect(previewChanges(automatic, { settings: settings('auto'), renderer: 'vocoder' })).toEqual(['renderer'])
 })

@@ -287,6 +287,40 @@ describe('train', () => {
     expect(metrics('unbegun').map(({ step }) => step)).toEqual([0, 1, 2])
   })
 
+  it('resumes a run to which a vocoder was added, with the same bytes, and refuses one that lost its vocoder', async () => {
+    const whole = openBase()
+    const options = { ...tinyOptions, rank: 2, textEncoder: whole.textEncoder, previewInterval: 1 }
+    const previewed = { validation: [{ referenceAudioUrl: 'ref.wav' }], previewSteps: 1 }
+    const model = join(folder, 'base.safetensors')
+    const write = (isKept: (name: string) => boolean) => {
+      const names = [...whole.checkpoint.tensors.keys()].filter(isKept)
+      writeSafetensors(
+        model,
+        new Map(names.map((name) => [name, whole.checkpoint.read(name)])),
+        whole.checkpoint.metadata,
+      )
+    }
+    const longer = { options: { numberOfSteps: 2 } }
+    await inFolder({ cwd: folder }, async () => {
+      write((name) => !name.startsWith('vocoder.'))
+      await train({ ...options, ...previewed, model, numberOfSteps: 2, out: 'without-vocoder' })
+      await train({ ...options, ...previewed, model, numberOfSteps: 1, out: 'gains-vocoder' })
+      write(() => true)
+      await resumeTraining('gains-vocoder', longer)
+      await train({ ...options, ...previewed, model, numberOfSteps: 1, out: 'loses-vocoder' })
+      write((name) => !name.startsWith('vocoder.'))
+      await expect(resumeTraining('loses-vocoder', longer)).rejects.toMatchObject({
+        name: 'UserError',
+        message: expect.stringContaining('base model was'),
+        hint: 'resume with the base that the run was started with (with its vocoder, if it had one), or start a new run',
+      })
+    })
+    whole.close()
+    const state = (run: string) => read(run, 'state.safetensors')
+    expect(state('gains-vocoder').equals(state('without-vocoder'))).toBe(true)
+    expect(read('gains-vocoder', 'lora.safetensors').equals(read('without-vocoder', 'lora.safetensors'))).toBe(true)
+  })
+
   it('with --keep-checkpoints keeps the last ones, of both names, also when it was stopped and resumed', async () => {
     const options = { ...tinyOptions, rank: 2, numberOfSteps: 7, checkpointInterval: 1, previewInterval: 0 }
     const stop = new AbortController()
