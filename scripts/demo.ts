@@ -39,6 +39,8 @@ const means = printDistances(results)
 const page = join(run, 'demo.html')
 await writeDemoPage(page, results, { steps, seconds: (performance.now() - started) / 1000 })
 console.log(`\nListen: ${page}\nThe run: ${join(run, 'report.html')}`)
+console.log('\nTry the LoRA on a recording of yours:')
+console.log(`npx ltx-a2a apply recording.wav --lora ${lora} --prompt "${captionOf('radio')}" --steps 4 --cfg 1`)
 
 if (
   process.argv.includes('--check') &&

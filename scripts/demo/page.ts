@@ -62,7 +62,10 @@ const playerOf = async (title: string, sound: Waveform, note?: string): Promise<
 const distanceText = (distance: number) => `distance ${distance.toFixed(2)}`
 
 function figures(sounds: readonly HeldOutSound[]): Markup {
-  const rows = sounds.map((sound) => ({ name: sound.name, ...radioDistances(sound) }))
+  const rows = [
+    ...sounds.map((sound) => ({ name: sound.name, ...radioDistances(sound) })),
+    { name: 'mean', ...meanRadioDistances(sounds) },
+  ]
   return section(
     'How near it comes to the true radio',
     html`<p>The distance is the mean difference of two log-mel spectrograms in nats, level included: 0 is equal, 0.15 is what two recordings of the same radio with different hiss differ by, 1 is a factor of 2.7 in every band.</p>

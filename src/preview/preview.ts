@@ -55,6 +55,7 @@ async function renderWith(
   runOptions: PreviewRunOptions,
 ): Promise<PreviewResult> {
   const reporter = createReporter<ProgressEvent>(runOptions)
+  reporter.info(describeBase(base))
   explainRenderer(base, settings.renderer, reporter)
   const { loras, prompt, normalize, clipSeconds } = openLoras(base, settings, reporter)
   const maxSeconds = settings.duration ?? clipSeconds ?? maxClipSeconds
@@ -71,7 +72,6 @@ async function renderWith(
       `${shownReference(settings.reference)} has ${durationOf(clip).toFixed(2)} s: after that, nothing guides the result`,
       'leave --duration out, and the result is as long as the recording',
     )
-  reporter.info(describeBase(base))
   adviseGuidance(base, '--cfg', settings.cfg, reporter)
   const seconds = settings.duration ?? durationOf(clip)
   const backend = await leaseBackend(settings.backend, reporter)

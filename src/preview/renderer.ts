@@ -41,13 +41,14 @@ export function chooseRenderer(
 }
 
 /**
- * Says where a base has no vocoder, because the sound is not that of the released model then.
+ * Says where no vocoder is used, because the sound is not that of the released model then.
  * @throws UserError for a vocoder that the base does not have.
  */
 export function explainRenderer(base: BaseModel, choice: RendererChoice, reporter: Reporter) {
-  if (chooseRenderer(base, choice) === 'vocoder' || choice !== 'auto') return
+  if (chooseRenderer(base, choice) === 'vocoder') return
   const model = base.isBundled ? 'the bundled model' : base.checkpoint.path
-  reporter.info(`Renderer: griffin-lim, because ${model} has no vocoder; nothing above 8 kHz`)
+  const reason = choice === 'auto' ? `, because ${model} has no vocoder` : ''
+  reporter.info(`Renderer: griffin-lim${reason}; nothing above 8 kHz`)
 }
 
 /** Loads what the renderer needs. */

@@ -89,7 +89,7 @@ describe('a base without a vocoder', () => {
     const { waveform: split } = await previewWith({ model })
     const { waveform: chosen, messages } = await previewWith({ renderer: 'griffin-lim' })
     const { waveform: vocoded } = await previewWith({})
-    expect(said(messages)).toEqual([])
+    expect(said(messages)).toEqual(['Renderer: griffin-lim; nothing above 8 kHz'])
     expect(chosen).toEqual(split)
     expectSound(vocoded)
     expect(vocoded).not.toEqual(chosen)
