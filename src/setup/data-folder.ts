@@ -39,7 +39,15 @@ export function requireOwnPlaces(dataFolder: string) {
     })
 }
 
-const isTaken = (installation: string) => entriesOf(installation).length > 0 && !hasRecord(installation)
+function isTaken(installation: string): boolean {
+  const identity = () => lstatSync(installation, { throwIfNoEntry: false })?.ino
+  for (;;) {
+    const before = identity()
+    const isForeign = entriesOf(installation).length > 0 && !hasRecord(installation)
+    if (!isForeign || before === identity()) return isForeign
+    // another set-up has moved the folder away while it was examined
+  }
+}
 
 /** Empty for a folder that does not exist. */
 function entriesOf(folder: string): string[] {
