@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { physicalCores } from '../src/machine/hardware.ts'
+import { shellQuote } from '../src/platform/text.ts'
 import { printDistances } from './demo/distances.ts'
 import { captionOf, type ResultName, readHeldOut, referenceOf, sounds } from './demo/held-out.ts'
 import { writeDemoPage } from './demo/page.ts'
@@ -20,6 +21,8 @@ const limits = { lora: 0.65, otherCaptions: 1.5 }
 /** For each of two processes that run at the same time. */
 const halfOfTheThreads = String(Math.min(8, Math.max(1, Math.floor(physicalCores() / 2))))
 const steps = 80
+/** For `apply`. */
+const sampling = ['--steps', '4', '--cfg', '1', '--stg-scale', '0', '--window', '3']
 const lora = join(run, 'lora.safetensors')
 const started = performance.now()
 
@@ -40,7 +43,8 @@ const page = join(run, 'demo.html')
 await writeDemoPage(page, results, { steps, seconds: (performance.now() - started) / 1000 })
 console.log(`\nListen: ${page}\nThe run: ${join(run, 'report.html')}`)
 console.log('\nTry the LoRA on a recording of yours:')
-console.log(`npx ltx-a2a apply recording.wav --lora ${lora} --prompt "${captionOf('radio')}" --steps 4 --cfg 1`)
+const words = ['npx', 'ltx-a2a', 'apply', 'recording.wav', '--lora', lora, '--prompt', captionOf('radio'), ...sampling]
+console.log(words.map(shellQuote).join(' '))
 
 if (
   process.argv.includes('--check') &&
@@ -54,7 +58,6 @@ if (
 
 /** Transforms all held-out recordings. @param flags those of the LoRA. Without them the base alone is used. */
 function transform(result: ResultName, ...flags: string[]) {
-  const sampling = ['--steps', '4', '--cfg', '1', '--stg-scale', '0', '--window', '3']
   const options = [...sampling, '--prompt', captionOf(result), '--quiet']
   const out = ['--format', 'wav', '--out', join(run, result)]
   const recordings = sounds.map((sound) => referenceOf(heldOut, sound))
@@ -62,7 +65,7 @@ function transform(result: ResultName, ...flags: string[]) {
 }
 
 async function ltxA2a(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  console.error(`\n$ ltx-a2a ${args.map((arg) => (arg.includes(' ') ? JSON.stringify(arg) : arg)).join(' ')}`)
+  console.error(`\n$ ${['ltx-a2a', ...args].map(shellQuote).join(' ')}`)
   const options = { stdio: 'inherit', env: { ...env, ...process.env } } as const
   const [status] = await once(spawn(process.execPath, [bin, ...args], options), 'exit')
   if (status !== 0) process.exit(status ?? 1)

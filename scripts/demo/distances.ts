@@ -26,8 +26,7 @@ export function radioDistances({ reference, targets, results }: HeldOutSound): R
 }
 
 /** The means over the sounds. */
-export function meanRadioDistances(sounds: readonly HeldOutSound[]): RadioDistances {
-  const all = sounds.map(radioDistances)
+export function meanRadioDistances(all: readonly RadioDistances[]): RadioDistances {
   return {
     reference: mean(all.map(({ reference }) => reference)),
     base: mean(all.map(({ base }) => base)),
@@ -42,7 +41,8 @@ export const captionDistance = (sounds: readonly HeldOutSound[], caption: Effect
 
 /** Prints all of them. @returns the means over the sounds. */
 export function printDistances(sounds: readonly HeldOutSound[]): RadioDistances {
-  const means = meanRadioDistances(sounds)
+  const rows = sounds.map((sound) => ({ name: sound.name, ...radioDistances(sound) }))
+  const means = meanRadioDistances(rows)
   const cells = ({ reference, base, radio, otherCaptions }: RadioDistances) =>
     [reference, base, radio, otherCaptions].map(shown)
   const toRadio = newTable([
@@ -52,7 +52,7 @@ export function printDistances(sounds: readonly HeldOutSound[]): RadioDistances 
     'with the LoRA',
     'with other captions',
   ])
-  for (const sound of sounds) toRadio.push([sound.name, ...cells(radioDistances(sound))])
+  for (const row of rows) toRadio.push([row.name, ...cells(row)])
   toRadio.push(['mean', ...cells(means)])
   const byCaption = newTable(['caption', ...effectNames.map((target) => `to the true ${target}`)])
   for (const caption of effectNames)

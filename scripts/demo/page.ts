@@ -25,7 +25,7 @@ export async function writeDemoPage(path: string, sounds: readonly HeldOutSound[
 }
 
 function conclusion(sounds: readonly HeldOutSound[]): string {
-  const { reference, base, radio } = meanRadioDistances(sounds)
+  const { reference, base, radio } = meanRadioDistances(sounds.map(radioDistances))
   const word =
     radio < 0.5 * Math.min(reference, base) ? 'comes near to' : radio < base ? 'is on the way to' : 'has not learned'
   return `The LoRA ${word} the true radio: its mean distance is ${radio.toFixed(2)}, where that of the recordings is ${reference.toFixed(2)} and that of the base alone ${base.toFixed(2)}.`
@@ -62,10 +62,8 @@ const playerOf = async (title: string, sound: Waveform, note?: string): Promise<
 const distanceText = (distance: number) => `distance ${distance.toFixed(2)}`
 
 function figures(sounds: readonly HeldOutSound[]): Markup {
-  const rows = [
-    ...sounds.map((sound) => ({ name: sound.name, ...radioDistances(sound) })),
-    { name: 'mean', ...meanRadioDistances(sounds) },
-  ]
+  const distances = sounds.map((sound) => ({ name: sound.name, ...radioDistances(sound) }))
+  const rows = [...distances, { name: 'mean', ...meanRadioDistances(distances) }]
   return section(
     'How near it comes to the true radio',
     html`<p>The distance is the mean difference of two log-mel spectrograms in nats, level included: 0 is equal, 0.15 is what two recordings of the same radio with different hiss differ by, 1 is a factor of 2.7 in every band.</p>

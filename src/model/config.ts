@@ -99,12 +99,13 @@ const bandwidthExtension = generator.extend({
 })
 
 const withoutVocoder = z.object({ transformer, audio_vae: audioVae })
-const withVocoder = withoutVocoder.extend({ vocoder: z.object({ vocoder: generator, bwe: bandwidthExtension }) })
+const vocoder = z.object({ vocoder: generator, bwe: bandwidthExtension })
+const withVocoder = withoutVocoder.extend({ vocoder })
 
-export type ModelConfig = z.infer<typeof withoutVocoder> & Partial<Pick<z.infer<typeof withVocoder>, 'vocoder'>>
+export type ModelConfig = z.infer<typeof withoutVocoder> & { vocoder?: VocoderConfig }
 export type TransformerConfig = ModelConfig['transformer']
 export type AudioVaeConfig = ModelConfig['audio_vae']
-export type VocoderConfig = NonNullable<ModelConfig['vocoder']>
+export type VocoderConfig = z.infer<typeof vocoder>
 
 /** The settings of the log-mel front end. */
 export const melOptionsOf = ({ model, preprocessing }: AudioVaeConfig): MelOptions => ({

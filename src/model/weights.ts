@@ -14,16 +14,16 @@ export type Weights = {
   shape(name: string): readonly number[]
   /**
    * The stored tensor; fp8 is dequantized to float32.
-   * @param shape the expected shape; `null` allows any size.
+   * @param shape the expected one.
    * @throws UserError when the tensor is missing or has another shape.
    */
-  read(name: string, shape: readonly (number | null)[]): StoredTensor
+  read(name: string, shape: ExpectedShape): StoredTensor
   /** The same, in a buffer that the next `readPooled` overwrites: for callers that copy the bytes immediately. */
-  readPooled(name: string, shape: readonly (number | null)[]): StoredTensor
+  readPooled(name: string, shape: ExpectedShape): StoredTensor
   /** Starts reading all tensors below this name from the disk in the background. */
   readAhead(): void
   /** The values of a tensor, converted to float32. Like `read` otherwise. */
-  float32(name: string, shape: readonly (number | null)[]): Float32Array
+  float32(name: string, shape: ExpectedShape): Float32Array
 }
 
 /** @param prefix the component's prefix, including its dot: `'audio_vae.'`, or `''`. */
@@ -37,13 +37,14 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
       hint: 'the file is incomplete or of another model: download it again, or use one that contains the audio tensors',
     })
   }
-  const readWith = (inner: string, shape: readonly (number | null)[], readTensor: (path: string) => StoredTensor) => {
+  const readWith = (inner: string, shape: ExpectedShape, readTensor: (path: string) => StoredTensor) => {
     const path = pathOf(inner)
     const info = infoOf(path)
-    if (!fits(info.shape, shape))
-      throw new UserError(`${path} in ${basename(file.path)} has the shape [${info.shape}], not [${describe(shape)}]`, {
-        hint: 'the file does not match its own config, or is of another model',
-      })
+    if (!fitsShape(info.shape, shape))
+      throw new UserError(
+        `${path} in ${basename(file.path)} has the shape [${info.shape}], not [${shapeText(shape)}]`,
+        { hint: 'the file does not match its own config, or is of another model' },
+      )
     const tensor = readTensor(path)
     return tensor.dtype.startsWith('F8') ? dequantize(file, path, tensor) : tensor
   }
@@ -63,10 +64,13 @@ export function weightsOf(file: Safetensors, prefix = '', name = ''): Weights {
   }
 }
 
-const fits = (shape: readonly number[], wanted: readonly (number | null)[]) =>
+/** A shape in which `null` allows any size. */
+export type ExpectedShape = readonly (number | null)[]
+
+export const fitsShape = (shape: readonly number[], wanted: ExpectedShape) =>
   shape.length === wanted.length && wanted.every((size, axis) => size === null || size === shape[axis])
 
-const describe = (shape: readonly (number | null)[]) => shape.map((size) => size ?? 'any').join(',')
+export const shapeText = (shape: ExpectedShape) => shape.map((size) => size ?? 'any').join(',')
 
 /**
  * Some rows of a matrix as they are stored; fp8 is dequantized to float32.

@@ -39,6 +39,7 @@ export function requireOwnPlaces(dataFolder: string) {
     })
 }
 
+/** Whether there is something that is not an installation of this tool. */
 function isTaken(installation: string): boolean {
   const identity = () => lstatSync(installation, { throwIfNoEntry: false })?.ino
   for (;;) {

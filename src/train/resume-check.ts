@@ -139,17 +139,16 @@ const previewParameters = [
   ...['preview_steps', 'preview_cfg', 'stg_scale', 'renderer', 'holdout_previews'],
 ]
 
-/** What the previews of a run sound like, besides the LoRA. The settings may leave the renderer to the base. */
+/** What decides how the previews of a run sound, besides the LoRA. The settings may say `auto`; `renderer` is the one that is used. */
 export type PreviewConditions = { settings: TrainSettings; renderer: RendererName }
 
 /** The names of the parameters of previews that differ. @param more names to compare as well. */
 export function previewChanges(before: PreviewConditions, now: PreviewConditions, more: readonly string[] = []) {
-  const [was, is] = [before, now].map(({ settings, renderer }) => ({ ...settings, renderer })) as [
-    TrainSettings,
-    TrainSettings,
-  ]
-  return Object.keys(changesBetween(was, is)).filter((name) => [...previewParameters, ...more].includes(name))
+  const changed = changesBetween(withRenderer(before), withRenderer(now))
+  return Object.keys(changed).filter((name) => [...previewParameters, ...more].includes(name))
 }
+
+const withRenderer = ({ settings, renderer }: PreviewConditions): TrainSettings => ({ ...settings, renderer })
 
 function changesBetween(before: TrainSettings, now: TrainSettings): RunChange['changed'] {
   const [was, is]: [Job, Job] = [jobOf(before), jobOf(now)]

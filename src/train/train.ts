@@ -208,7 +208,7 @@ type Prepared = {
   base: BaseModel
   renderer: RendererName
   /** Of a resumed run: how it was before. */
-  previous?: PreviewConditions
+  previous: PreviewConditions | undefined
   backend: string
   cache: Cache
   split: SplitData
@@ -247,6 +247,7 @@ async function prepare(
     split = await splitData({ dataset, clips, compared }, settings, resumed?.heldOut, { limits, reporter })
     base = openBase(settings)
     const renderer = chooseRenderer(base, settings.renderer)
+    // that of a base without a vocoder, if the vocoder was added since
     const fingerprint = resumed ? requireSameBase(resumed.run.state, base) : base.fingerprint
     const previous = resumed && {
       settings: resumed.previousSettings,
@@ -276,7 +277,7 @@ async function prepare(
     const size = { ...settings, ...cached, unknownTexts, previews: validation.length, temporary }
     const recompute = await checkResources(base, size, folder, reporter)
     return {
-      ...{ source, dataset, base, renderer, ...(previous && { previous }), backend: backend.name },
+      ...{ source, dataset, base, renderer, previous, backend: backend.name },
       ...{ cache, split, validation, prompts, recompute, folder, close },
     }
   } catch (error) {

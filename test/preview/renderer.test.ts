@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { apply } from '../../src/apply/apply.ts'
 import { sampleCount, type Waveform } from '../../src/audio/waveform.ts'
 import { startBackend } from '../../src/engine/backend.ts'
-import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { isFingerprintOf, openBase } from '../../src/model/base-model.ts'
 import type { ProgressEvent } from '../../src/platform/progress.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
@@ -13,6 +12,7 @@ import { preview } from '../../src/preview/preview.ts'
 import { openRenderer, type Renderer } from '../../src/preview/renderer.ts'
 import { writeWav } from '../audio/signals.ts'
 import { inFolder } from '../cli/bin.ts'
+import { configOf, copyCheckpoint, leaveOutVocoder } from '../fixtures/checkpoint-copy.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-renderer-'))
 const whole = openBase()
@@ -21,13 +21,12 @@ const reference = join(folder, 'reference.wav')
 
 /** The base of the tests without its vocoder. @param hasSection whether the config still describes one. */
 function withoutVocoder(name: string, hasSection: boolean): string {
-  const file = openSafetensors(whole.checkpoint.path)
-  const names = [...file.tensors.keys()].filter((name) => !name.startsWith('vocoder.'))
-  const { vocoder, ...config } = JSON.parse(file.metadata.config as string)
+  const { vocoder, ...config } = configOf(whole.checkpoint)
   const path = join(folder, name)
-  const metadata = { ...file.metadata, config: JSON.stringify(hasSection ? { ...config, vocoder } : config) }
-  writeSafetensors(path, new Map(names.map((name) => [name, file.read(name)])), metadata)
-  file.close()
+  copyCheckpoint(whole.checkpoint, path, {
+    tensor: leaveOutVocoder,
+    config: hasSection ? { ...config, vocoder } : config,
+  })
   return path
 }
 
@@ -137,11 +136,8 @@ describe('a base without a vocoder', () => {
     expect(bare.config.vocoder).toBeUndefined()
     bare.close()
     const undescribed = join(folder, 'undescribed.safetensors')
-    const file = openSafetensors(whole.checkpoint.path)
-    const { vocoder: _, ...config } = JSON.parse(file.metadata.config as string)
-    const tensors = [...file.tensors.keys()].map((name) => [name, file.read(name)] as const)
-    writeSafetensors(undescribed, new Map(tensors), { ...file.metadata, config: JSON.stringify(config) })
-    file.close()
+    const { vocoder: _, ...config } = configOf(whole.checkpoint)
+    copyCheckpoint(whole.checkpoint, undescribed, { config })
     expect(() => openBase({ model: undescribed, textEncoder })).toThrow(
       'undescribed.safetensors has a vocoder, but the model config does not describe it',
     )

@@ -24,6 +24,7 @@ import { readLora } from '../../src/model/lora-file.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
 import { resumeTraining, train } from '../../src/train/train.ts'
 import { inFolder, ltxA2a, spawnLtxA2a } from '../cli/bin.ts'
+import { copyCheckpoint, leaveOutVocoder } from '../fixtures/checkpoint-copy.ts'
 
 const demo = fileURLToPath(new URL('../../fixtures/demo', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
@@ -292,23 +293,17 @@ describe('train', () => {
     const options = { ...tinyOptions, rank: 2, textEncoder: whole.textEncoder, previewInterval: 1 }
     const previewed = { validation: [{ referenceAudioUrl: 'ref.wav' }], previewSteps: 1 }
     const model = join(folder, 'base.safetensors')
-    const write = (isKept: (name: string) => boolean) => {
-      const names = [...whole.checkpoint.tensors.keys()].filter(isKept)
-      writeSafetensors(
-        model,
-        new Map(names.map((name) => [name, whole.checkpoint.read(name)])),
-        whole.checkpoint.metadata,
-      )
-    }
+    const withVocoder = () => copyCheckpoint(whole.checkpoint, model)
+    const withoutVocoder = () => copyCheckpoint(whole.checkpoint, model, { tensor: leaveOutVocoder })
     const longer = { options: { numberOfSteps: 2 } }
     await inFolder({ cwd: folder }, async () => {
-      write((name) => !name.startsWith('vocoder.'))
+      withoutVocoder()
       await train({ ...options, ...previewed, model, numberOfSteps: 2, out: 'without-vocoder' })
       await train({ ...options, ...previewed, model, numberOfSteps: 1, out: 'gains-vocoder' })
-      write(() => true)
+      withVocoder()
       await resumeTraining('gains-vocoder', longer)
       await train({ ...options, ...previewed, model, numberOfSteps: 1, out: 'loses-vocoder' })
-      write((name) => !name.startsWith('vocoder.'))
+      withoutVocoder()
       await expect(resumeTraining('loses-vocoder', longer)).rejects.toMatchObject({
         name: 'UserError',
         message: expect.stringContaining('base model was'),
