@@ -118,12 +118,11 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
         requireFinite(decoded.data, 'a spectrogram')
         const stage = reporter.stage('Rendering', Math.round(sampleCount(reference) / reference.sampleRate), 's')
         let samples = 0
-        for await (const piece of renderer.renderInPieces(decoded)) {
+        for await (const piece of renderer.renderInPieces(decoded, reporter.throwIfAborted)) {
           for (const channel of piece.channels) requireFinite(channel, 'a waveform')
           samples += sampleCount(piece)
           yield piece
           stage.update(Math.round(samples / piece.sampleRate))
-          reporter.throwIfAborted()
         }
         stage.finish()
       },

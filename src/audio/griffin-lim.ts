@@ -23,23 +23,30 @@ const [sharedIterations, ownIterations] = [32, 24]
 const inversionSteps = 15
 
 /** The length of a piece, and how many frames around it are computed with it. */
-const [pieceFrames, contextFrames] = [1000, 24]
+const [pieceFrames, contextFrames] = [1000, 32]
 
 /** Over so many frames, a piece is faded into the next one. */
 const fadeFrames = 4
 
 /**
  * The waveform of a log-mel of any length, piece after piece, at the sample rate of the options: frames · hop samples. The same log-mel gives the same
- * bytes. Frame m is centered on sample m · hop.
+ * bytes. Frame m is centered on sample m · hop. Samples can exceed ±1, most of all in the first and last 40 ms.
+ * @param onIteration called many times a second, while other work may run. What it throws ends the reconstruction.
  */
-export async function* reconstructSound(mel: Mel, options: MelOptions): AsyncGenerator<Waveform> {
+export async function* reconstructSound(
+  mel: Mel,
+  options: MelOptions,
+  onIteration?: () => void,
+): AsyncGenerator<Waveform> {
   let before: Piece | undefined
   for (let from = 0; from < mel.frames; from += pieceFrames) {
     const to = Math.min(mel.frames, from + pieceFrames)
     const start = Math.max(0, from - contextFrames)
     const end = Math.min(mel.frames, to + contextFrames)
     const channels = melMagnitudes(mel, start, end)
-    const piece = reconstructPiece(channels, { start, ...options }, before && { piece: before, until: from })
+    const isLast = end === mel.frames
+    const known = before && { piece: before, until: from }
+    const piece = await reconstructPiece(channels, { ...options, start, isLast, onIteration }, known)
     yield {
       sampleRate: options.sampleRate,
       channels: piece.channels.map((channel, c) => {
@@ -49,7 +56,6 @@ export async function* reconstructSound(mel: Mel, options: MelOptions): AsyncGen
       }),
     }
     before = piece
-    await setImmediate()
   }
 }
 
@@ -64,21 +70,31 @@ type Piece = {
   samples(signal: Float64Array, from: number, to: number): Float64Array
 }
 
+type PieceOptions = MelOptions & {
+  /** Its first frame. */
+  start: number
+  /** Whether its last frame is that of the log-mel. */
+  isLast: boolean
+  onIteration: (() => void) | undefined
+}
+
 /**
  * @param channels the mel magnitudes of each channel, `[frames, melBins]`.
  * @param known what comes before: its samples up to the center of a frame are kept.
  */
-function reconstructPiece(
+async function reconstructPiece(
   channels: readonly Float32Array[],
-  { start, ...options }: MelOptions & { start: number },
+  { start, isLast, onIteration, ...options }: PieceOptions,
   known?: { piece: Piece; until: number },
-): Piece {
+): Promise<Piece> {
   const { nFft, hop } = options
   const mean = meanOf(channels)
   const stft = createStft(mean.length / options.melBins, options)
   const inversion = createMelInversion(options)
   const knownSamples = known ? (known.until - start) * hop + nFft / 2 : 0
-  const keep = (before: Float64Array | undefined) => (signal: Float64Array) => {
+  const constrain = (before: Float64Array | undefined) => (signal: Float64Array) => {
+    if (start === 0) reflectStart(signal, nFft / 2)
+    if (isLast) reflectEnd(signal, nFft / 2)
     if (!known || !before) return
     const offset = (start - known.piece.start) * hop
     for (let n = nFft / 2; n < knownSamples; n++) signal[n] = before[offset + n] as number
@@ -87,11 +103,15 @@ function reconstructPiece(
   const magnitudes = new Float32Array(stft.frames * stft.bins).fill(1)
   for (let step = 1; step < inversionSteps; step++) inversion.approach(magnitudes, mean)
   withMagnitudes(shared, magnitudes)
-  const mono = iterate(shared, mean, { stft, inversion, iterations: sharedIterations, keep: keep(known?.piece.mean) })
-  const signals = channels.map((mel, c) => {
+  const common = { stft, inversion, onIteration }
+  const keepMean = constrain(known?.piece.mean)
+  const mono = await iterate(shared, mean, { ...common, iterations: sharedIterations, constrain: keepMean })
+  const signals: Float64Array[] = []
+  for (const [c, mel] of channels.entries()) {
     const own = { real: shared.real.slice(), imaginary: shared.imaginary.slice() }
-    return iterate(own, mel, { stft, inversion, iterations: ownIterations, keep: keep(known?.piece.channels[c]) })
-  })
+    const keepChannel = constrain(known?.piece.channels[c])
+    signals.push(await iterate(own, mel, { ...common, iterations: ownIterations, constrain: keepChannel }))
+  }
   return {
     start,
     mean: mono,
@@ -104,12 +124,14 @@ type Iterations = {
   stft: Stft
   inversion: MelInversion
   iterations: number
-  /** Restores the samples that are known. */
-  keep(signal: Float64Array): void
+  /** Restores what is known of the samples. */
+  constrain(signal: Float64Array): void
+  onIteration: (() => void) | undefined
 }
 
 /** Changes the spectra. @returns the signal with their phases. */
-function iterate(spectra: Spectra, mel: Float32Array, { stft, inversion, iterations, keep }: Iterations): Float64Array {
+async function iterate(spectra: Spectra, mel: Float32Array, options: Iterations): Promise<Float64Array> {
+  const { stft, inversion, iterations, constrain, onIteration } = options
   const signal = new Float64Array(stft.length)
   const magnitudes = new Float32Array(spectra.real.length)
   const project = () => {
@@ -121,12 +143,25 @@ function iterate(spectra: Spectra, mel: Float32Array, { stft, inversion, iterati
   let before: Spectra | undefined
   for (let i = 0; i < iterations; i++) {
     project()
-    keep(signal)
+    constrain(signal)
     stft.forward(signal, spectra)
     before = accelerate(spectra, before)
+    await setImmediate()
+    onIteration?.()
   }
   project()
   return signal
+}
+
+/** The front end of the model reflects a sound at its ends, which are the centers of the first and last frame. */
+function reflectStart(signal: Float64Array, center: number) {
+  const count = Math.min(center, signal.length - 1 - center)
+  for (let n = 1; n <= count; n++) signal[center - n] = signal[center + n] as number
+}
+
+function reflectEnd(signal: Float64Array, margin: number) {
+  const center = signal.length - margin
+  for (let n = 1; n < margin; n++) signal[center + n] = signal[center - n] as number
 }
 
 /** c ← t + momentum · (t − the t before). @returns t. */

@@ -70,19 +70,24 @@ export async function sampleWaveform(
     stage.update(done)
     reporter.throwIfAborted()
   })
-  return renderLatents(base, latents, request.renderer)
+  return renderLatents(base, latents, request.renderer, reporter.throwIfAborted)
 }
 
-/** The sound of latents, 48 kHz stereo. @throws UserError where it would not consist of numbers: clipped, it would be a loud constant. */
+/**
+ * The sound of latents, 48 kHz stereo.
+ * @param onProgress called often. What it throws ends the rendering.
+ * @throws UserError where it would not consist of numbers: clipped, it would be a loud constant.
+ */
 export async function renderLatents(
   base: RenderingBase,
   latents: HostMatrix,
   choice: RendererChoice,
+  onProgress?: () => void,
 ): Promise<Waveform> {
   requireFinite(latents.values, 'latents')
   const mel = await decodePatches(base, latents)
   requireFinite(mel.data, 'a spectrogram')
-  const waveform = await soundOf(base, mel, choice)
+  const waveform = await soundOf(base, mel, choice, onProgress)
   for (const channel of waveform.channels) requireFinite(channel, 'a waveform')
   return waveform
 }
@@ -109,10 +114,15 @@ export async function decodePatches({ components, config }: RenderingBase, laten
 }
 
 /** The sound of a log-mel. What makes it is loaded for this and freed afterwards. */
-export async function soundOf(base: RenderingBase, mel: Mel, choice: RendererChoice): Promise<Waveform> {
+export async function soundOf(
+  base: RenderingBase,
+  mel: Mel,
+  choice: RendererChoice,
+  onProgress?: () => void,
+): Promise<Waveform> {
   const renderer = openRenderer(base, choice)
   try {
-    return await renderer.render(mel)
+    return await renderer.render(mel, onProgress)
   } finally {
     renderer.close()
   }

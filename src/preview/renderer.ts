@@ -17,10 +17,13 @@ export type RendererName = Exclude<RendererChoice, 'auto'>
 
 export type Renderer = {
   name: RendererName
-  /** The sound of a stereo log-mel as one waveform: 480 samples per mel frame at 48 kHz. */
-  render(mel: Mel): Promise<Waveform>
-  /** The same for log-mels of any length, piece after piece, in bounded memory. */
-  renderInPieces(mel: Mel): AsyncGenerator<Waveform>
+  /** The sound of a stereo log-mel as one waveform: 480 samples per mel frame at 48 kHz, none of them beyond ±1. */
+  render(mel: Mel, onProgress?: () => void): Promise<Waveform>
+  /**
+   * The same for log-mels of any length, piece after piece, in bounded memory. With phase reconstruction, samples can exceed ±1.
+   * @param onProgress called often. What it throws ends the rendering.
+   */
+  renderInPieces(mel: Mel, onProgress?: () => void): AsyncGenerator<Waveform>
   close(): void
 }
 
@@ -70,7 +73,12 @@ function openVocoder(weights: Weights, config: VocoderConfig): Renderer {
         tensor.dispose()
       }
     },
-    renderInPieces: (mel) => vocodeInPieces(vocoder, mel),
+    renderInPieces: async function* (mel, onProgress) {
+      for await (const piece of vocodeInPieces(vocoder, mel)) {
+        onProgress?.()
+        yield piece
+      }
+    },
     close: () => disposeVocoder(vocoder),
   }
 }
@@ -80,19 +88,22 @@ const outputRate = 48_000
 
 function openPhaseReconstruction(config: AudioVaeConfig): Renderer {
   const options = melOptionsOf(config)
-  const renderInPieces = async function* (mel: Mel): AsyncGenerator<Waveform> {
+  const renderInPieces: Renderer['renderInPieces'] = async function* (mel, onProgress) {
     const resampler = openResampler(options.sampleRate, outputRate, mel.channels)
-    for await (const { channels } of reconstructSound(mel, options))
-      yield { sampleRate: outputRate, channels: resampler.push(channels).map(clipped) }
-    yield { sampleRate: outputRate, channels: resampler.finish().map(clipped) }
+    for await (const { channels } of reconstructSound(mel, options, onProgress))
+      yield { sampleRate: outputRate, channels: resampler.push(channels) }
+    yield { sampleRate: outputRate, channels: resampler.finish() }
   }
-  const render = async (mel: Mel) => {
+  const render: Renderer['render'] = async (mel, onProgress) => {
     const pieces: Waveform[] = []
-    for await (const piece of renderInPieces(mel)) pieces.push(piece)
+    for await (const piece of renderInPieces(mel, onProgress)) pieces.push(clipped(piece))
     return concatenateWaveforms(pieces)
   }
   return { name: 'griffin-lim', render, renderInPieces, close: () => {} }
 }
 
 /** As the vocoder's output. */
-const clipped = (samples: Float32Array) => samples.map((sample) => Math.min(1, Math.max(-1, sample)))
+const clipped = ({ sampleRate, channels }: Waveform): Waveform => ({
+  sampleRate,
+  channels: channels.map((samples) => samples.map((sample) => Math.min(1, Math.max(-1, sample)))),
+})

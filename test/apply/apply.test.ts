@@ -73,6 +73,17 @@ describe('a result', () => {
     expect([result.sampleRate, result.channels[0]?.length]).toEqual([44_100, 22_050])
   })
 
+  it('says how many samples of phase reconstruction are above full scale', async () => {
+    const here = newFolder()
+    const recording = writeWav(join(here, 'in.wav'), noise(24_000, 48_000, { level: 0.4 }), 'float32')
+    const options = { renderer: 'griffin-lim', normalizeReference: false } as const
+    const { events } = await applied({ in: recording, out: join(here, 'out.wav'), ...options })
+    const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []))
+    expect(warnings).toEqual([
+      expect.stringMatching(/in\.wav: \d+ samples of the result above full scale were clipped/),
+    ])
+  })
+
   it('has a rate that its format allows', async () => {
     const here = newFolder()
     const recording = writeWav(join(here, 'in.wav'), noise(9000, 18_000))

@@ -107,6 +107,22 @@ describe('sound reconstructed from a log-mel', () => {
     expect(right / left).toBeCloseTo(0.1, 2)
   })
 
+  it('has the mel spectrogram also at its ends, where the front end reflects the sound', async () => {
+    const sound = logMel(await reconstructed(mel), options)
+    expect(melDistance(sound, mel, 0, 3)).toBeLessThan(0.1)
+    expect(melDistance(sound, mel, mel.frames - 3, mel.frames)).toBeLessThan(0.1)
+  })
+
+  it('can be stopped between iterations', async () => {
+    let calls = 0
+    const stop = () => {
+      if (++calls === 3) throw new Error('stopped')
+    }
+    const sound = reconstructSound(mel, options, stop)
+    await expect(sound.next()).rejects.toThrow('stopped')
+    expect(calls).toBe(3)
+  })
+
   it('is silent where the log-mel is', async () => {
     const silence = { channels: 2, frames: 50, melBins: 64, data: new Float32Array(2 * 50 * 64).fill(Math.log(1e-5)) }
     expect(peak(await reconstructed(silence))).toBeLessThan(1e-3)
