@@ -30,7 +30,7 @@ await ltxA2a([
   'train',
   ...['--data', join(demo, 'pairs.zip'), '--audio-duration-seconds', '2.2'],
   ...['--rank', '16', '--number-of-steps', String(steps)],
-  ...['--learning-rate', '0.005', '--learning-rate-schedule', 'cosine'],
+  ...['--learning-rate', '0.008', '--learning-rate-schedule', 'linear'],
   ...['--validation-reference', referenceOf(heldOut, 'voice'), '--validation-prompt', captionOf('radio')],
   ...['--preview-interval', '0', '--preview-steps', '4', '--preview-cfg', '1', '--out', run],
 ])
