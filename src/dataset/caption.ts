@@ -1,5 +1,6 @@
 /** Captions: the text of a caption file, and the caption that a clip is trained with. */
 import { UserError } from '../platform/errors.ts'
+import { sum } from '../platform/statistics.ts'
 import { decodeText } from '../platform/text.ts'
 
 /**
@@ -63,6 +64,19 @@ export function composeCaption(triggerPhrase: string, caption: string): string {
   const trigger = triggerPhrase.trim()
   if (trigger === '' || startsWithWords(caption, trigger)) return caption
   return `${trigger} ${caption}`.trim()
+}
+
+/**
+ * An example of a prompt for a LoRA: the most frequent caption of its pairs, of equally frequent ones the first. Undefined where most pairs have no caption beside the trigger phrase: then the phrase alone is the usual prompt.
+ * @param captions those of all pairs that are trained on, as `composeCaption` makes them.
+ */
+export function exampleCaption(captions: readonly string[], triggerPhrase: string): string | undefined {
+  const counts = new Map<string, number>()
+  for (const caption of captions) counts.set(caption, (counts.get(caption) ?? 0) + 1)
+  counts.delete(triggerPhrase.trim())
+  if (sum([...counts.values()]) <= captions.length / 2) return undefined
+  const [mostFrequent] = [...counts].sort(([, a], [, b]) => b - a)
+  return mostFrequent?.[0]
 }
 
 const startsWithWords = (text: string, words: string) =>

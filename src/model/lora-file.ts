@@ -8,6 +8,7 @@ import { toBfloat16 } from '../formats/dtypes.ts'
 import { openSafetensors, type Safetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
 import type { Metadata } from '../formats/safetensors-header.ts'
 import { UserError } from '../platform/errors.ts'
+import { plain } from '../platform/text.ts'
 import { findLayers, type InvalidLora, plainLoraHint } from './lora-keys.ts'
 import { openLayerScale, withoutAdapterConfig } from './lora-scale.ts'
 
@@ -22,6 +23,8 @@ export type LoraMetadata = {
   rank: number
   alpha: number
   triggerPhrase: string
+  /** A caption of the training; undefined where most clips had none beside the trigger phrase. At most 200 characters of it are stored, as one line. */
+  exampleCaption?: string | undefined
   /** Fingerprint of the base model's audio path. */
   baseModel: string
   /** The version of the base, where it is not that of LTX-2.3, for example `2.5.0`. The shapes of a LoRA fit all releases. */
@@ -149,10 +152,21 @@ function requirePlausible(layer: string, { a, b }: LoraModule, invalid: InvalidL
 const largestMagnitude = (values: Float32Array) =>
   values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0)
 
+/** In characters: enough to show how captions are worded. */
+const longestExample = 200
+
+const shortLine = (text: string) => {
+  const characters = [...plain(text)]
+  return characters.length > longestExample
+    ? `${characters.slice(0, longestExample - 1).join('')}…`
+    : characters.join('')
+}
+
 const formatLoraMetadata = (metadata: LoraMetadata): Metadata => ({
   rank: String(metadata.rank),
   alpha: String(metadata.alpha),
   trigger_phrase: metadata.triggerPhrase,
+  ...(metadata.exampleCaption !== undefined && { example_caption: shortLine(metadata.exampleCaption) }),
   base_model: metadata.baseModel,
   ...(metadata.baseVersion !== undefined && { base_version: metadata.baseVersion }),
   reference_positions: metadata.referencePositions,
@@ -168,6 +182,7 @@ export function parseLoraMetadata({
   rank,
   alpha,
   trigger_phrase,
+  example_caption,
   base_model,
   base_version,
   duration_seconds,
@@ -179,6 +194,7 @@ export function parseLoraMetadata({
     rank: number(rank),
     alpha: number(alpha),
     triggerPhrase: trigger_phrase,
+    exampleCaption: example_caption && shortLine(example_caption),
     baseModel: base_model,
     baseVersion: base_version ?? (base_model === undefined ? undefined : '2.3'),
     durationSeconds: seconds !== undefined && seconds > 0 ? seconds : undefined,

@@ -29,9 +29,11 @@ export function openLoras(base: BaseModel, settings: LoraSettings, reporter: Rep
   }
   if (loras[0]) warnOfLostMetadata(loras[0].file, settings, reporter)
   const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
+  const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''
+  if (prompt === '' && settings.prompt === undefined) warnOfMissingCaption(loras, reporter)
   return {
     loras,
-    prompt: settings.prompt ?? facts?.triggerPhrase ?? '',
+    prompt,
     normalize: settings.normalizeReference ?? facts?.normalized ?? true,
     clipSeconds: facts?.durationSeconds && Math.min(facts.durationSeconds, maxClipSeconds),
   }
@@ -64,6 +66,19 @@ function requireFit(file: LoraFile, { components }: BaseModel, reporter: Reporte
     reporter.warn(
       `${file.path} also adapts ${videoLayers.length} ${videoLayers.length === 1 ? 'layer' : 'layers'} of the video stream, such as ${first}: ignored, because only sound is computed`,
     )
+}
+
+/** Without a trigger phrase, a LoRA that was trained with captions does little without one. */
+function warnOfMissingCaption(loras: readonly SavedLora[], reporter: Reporter) {
+  for (const { file } of loras) {
+    const { exampleCaption } = parseLoraMetadata(file.metadata)
+    if (exampleCaption === undefined) continue
+    reporter.warn(
+      `${file.path} was trained with captions, but the prompt is empty`,
+      `add --prompt with a caption as in training, for example ${JSON.stringify(exampleCaption)}`,
+    )
+    return
+  }
 }
 
 /** Metadata is lost when other programs save a LoRA, and other trainers write none. What it would have decided is named. */

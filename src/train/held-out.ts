@@ -20,6 +20,8 @@ export type InspectedData = { dataset: Dataset; clips: ClipStore; compared: Read
 
 export type SplitData = {
   training: StoredClips
+  /** The captions of the pairs that are trained on. */
+  trainingCaptions: readonly string[]
   /** The clips that are evaluated. */
   heldOut: StoredClips
   heldOutPairs: readonly HeldOutPair[]
@@ -146,8 +148,10 @@ function splitOf(training: PairsOf, heldOut: PairsOf): Omit<SplitData, 'close'> 
     const { name, caption } = pair
     return { name, caption, clips: evenlySpaced(clipsOf(pair), mostClips) }
   })
+  const trainingPairs = pairsIn(training)
   return {
-    training: { names: pairsIn(training).flatMap(clipsOf), clips: training.data.clips },
+    training: { names: trainingPairs.flatMap(clipsOf), clips: training.data.clips },
+    trainingCaptions: trainingPairs.map(({ caption }) => caption),
     heldOut: { names: heldOutPairs.flatMap(({ clips }) => clips), clips: heldOut.data.clips },
     heldOutPairs,
   }

@@ -91,6 +91,8 @@ export type WrittenRun = {
   run: RunFolder
   base: BaseModel
   settings: TrainSettings
+  /** For the metadata of its LoRAs. */
+  exampleCaption?: string | undefined
   /** What makes the sound of its previews. */
   renderer: RendererName
   /** Of a resumed run: how it was before. */
@@ -102,7 +104,7 @@ export type WrittenRun = {
  * @param evaluateStep evaluates the trainer. @throws Interrupted when the run is stopped meanwhile.
  */
 export function createRunWriter(
-  { run, base, settings, renderer, previous }: WrittenRun,
+  { run, base, settings, exampleCaption, renderer, previous }: WrittenRun,
   trainer: Trainer,
   check: ResumeCheck,
   evaluateStep: () => Promise<Evaluation> = () => trainer.evaluate(),
@@ -154,7 +156,8 @@ export function createRunWriter(
     saveState(run.state, trainer, check)
     savedStep = trainer.step
   }
-  const writeLora = (path: string, isAverage = false) => saveLora(path, { base, settings }, trainer, isAverage)
+  const writeLora = (path: string, isAverage = false) =>
+    saveLora(path, { base, settings, exampleCaption }, trainer, isAverage)
   const writeLoras = (path: string) => {
     writeLora(path)
     if (trainer.average) writeLora(run.average(path), true)
@@ -227,7 +230,7 @@ const metricsOf = ({ step, loss, learningRate, gradientNorm, sigmas, pairs, seco
 
 function saveLora(
   path: string,
-  { base, settings }: Pick<WrittenRun, 'base' | 'settings'>,
+  { base, settings, exampleCaption }: Pick<WrittenRun, 'base' | 'settings' | 'exampleCaption'>,
   { parameters, average, step }: Trainer,
   isAverage: boolean,
 ) {
@@ -246,6 +249,7 @@ function saveLora(
     rank: settings.rank,
     alpha: settings.alpha,
     triggerPhrase: settings.triggerPhrase,
+    exampleCaption,
     baseModel: base.fingerprint,
     baseVersion: base.release === '2.3' ? undefined : (base.version ?? base.release),
     referencePositions: 'overlapping',

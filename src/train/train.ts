@@ -4,6 +4,7 @@ import { defaultLimits, type Limits } from '../config/limits.ts'
 import { camelCase } from '../config/parameter.ts'
 import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } from '../config/settings.ts'
 import type { Flags } from '../config/values.ts'
+import { exampleCaption } from '../dataset/caption.ts'
 import { createDebugDataset, openClipStore } from '../dataset/clips.ts'
 import { type Dataset, datasetOptionsOf } from '../dataset/dataset.ts'
 import type { ComparedPair } from '../dataset/relations.ts'
@@ -266,7 +267,7 @@ async function prepare(
     if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)
     const prompts = validation.map(({ prompt }) => prompt)
     if (validation.length > 0) prompts.push(settings.validationNegativePrompt)
-    const captions = [...usedCaptions(dataset), ...split.heldOutPairs.map(({ caption }) => caption)]
+    const captions = [...split.trainingCaptions, ...split.heldOutPairs.map(({ caption }) => caption)]
     const texts = new Set([...captions, ...prompts])
     const cache = openCache(undefined, reporter.warn)
     const unknownTexts = requireTextEncoderFor(base, texts, cache)
@@ -349,7 +350,10 @@ async function trainPrepared(
     settings.windows === 'random' ? openClipDrawer(base, split.training.clips, datasetOptionsOf(settings)) : undefined
   try {
     return await runTraining(
-      { base, renderer, model, ...encoded, drawClip: drawer?.draw, run, settings, previous, previews },
+      {
+        ...{ base, renderer, model, ...encoded, drawClip: drawer?.draw, run, settings, previous, previews },
+        exampleCaption: exampleCaption(split.trainingCaptions, settings.triggerPhrase),
+      },
       reporter,
     )
   } finally {
@@ -359,8 +363,6 @@ async function trainPrepared(
     disposeTransformer(model)
   }
 }
-
-const usedCaptions = ({ pairs }: Dataset) => pairs.filter(({ plan }) => plan.use).map(({ caption }) => caption)
 
 const configOf = (settings: TrainSettings, heldOut: readonly string[]): RunConfig => ({
   tool: 'ltx-a2a',

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest'
-import { composeCaption, decodeCaption } from '../../src/dataset/caption.ts'
+import { describe, expect, it, test } from 'vitest'
+import { composeCaption, decodeCaption, exampleCaption } from '../../src/dataset/caption.ts'
 
 test.each([
   ['tonech4nge', 'dry drums', 'tonech4nge dry drums'],
@@ -57,4 +57,24 @@ test.each([
 
 test('tabs, line breaks and form feeds are white space', () => {
   expect(decode(Buffer.from('a\tb\r\nc\fd'))).toBe('a\tb\r\nc\fd')
+})
+
+describe('the example of a prompt for a LoRA', () => {
+  it.each([
+    ['the most frequent caption', ['a', 'b', 'b', 'c'], '', 'b'],
+    ['the first of equally frequent ones', ['c', 'a', 'b', 'a', 'c'], '', 'c'],
+    ['a caption of most pairs, even where more pairs have none than this one', ['', '', 'a', 'b', 'c'], '', 'a'],
+    ['with the trigger phrase', ['n0ise a', 'n0ise a', 'n0ise'], ' n0ise ', 'n0ise a'],
+  ])('is %s', (_, captions, triggerPhrase, example) => {
+    expect(exampleCaption(captions, triggerPhrase)).toBe(example)
+  })
+
+  it.each([
+    ['none has a caption', ['', ''], ''],
+    ['half of them have none', ['a', ''], ''],
+    ['most have the trigger phrase alone', ['n0ise', 'n0ise', 'n0ise a'], 'n0ise'],
+    ['there are none', [], ''],
+  ])('is missing where of the pairs %s', (_, captions, triggerPhrase) => {
+    expect(exampleCaption(captions, triggerPhrase)).toBeUndefined()
+  })
 })

@@ -23,6 +23,7 @@ const facts: LoraMetadata = {
   rank: 2,
   alpha: 4,
   triggerPhrase: 'tonech4nge',
+  exampleCaption: 'tonech4nge a bell',
   baseModel: '0123456789abcdef',
   referencePositions: 'overlapping',
   durationSeconds: 3.2,
@@ -98,6 +99,7 @@ describe('a LoRA of this trainer', () => {
       rank: '2',
       alpha: '4',
       trigger_phrase: 'tonech4nge',
+      example_caption: 'tonech4nge a bell',
       base_model: '0123456789abcdef',
       reference_positions: 'overlapping',
       duration_seconds: '3.2',
@@ -110,10 +112,32 @@ describe('a LoRA of this trainer', () => {
       rank: 2,
       alpha: 4,
       triggerPhrase: 'tonech4nge',
+      exampleCaption: 'tonech4nge a bell',
       baseModel: '0123456789abcdef',
       durationSeconds: 3.2,
       normalized: true,
     })
+  })
+})
+
+describe('the example of a caption in the metadata', () => {
+  const stored = (exampleCaption: string | undefined) => {
+    const path = newPath()
+    writeTrainedLora(path, factors, 1, { ...facts, exampleCaption })
+    return readLora(path).metadata
+  }
+
+  it('is missing where there is none', () => {
+    expect(stored(undefined)).not.toHaveProperty('example_caption')
+    expect(parseLoraMetadata(stored(undefined)).exampleCaption).toBeUndefined()
+  })
+
+  it('is one line of at most 200 characters, also in a file of another program', () => {
+    const [long, short] = ['🔔'.repeat(1000), `${'🔔'.repeat(199)}…`]
+    expect(stored('a bell,\n\tstruck')?.example_caption).toBe('a bell, struck')
+    expect(stored(long)?.example_caption).toBe(short)
+    expect(parseLoraMetadata({ example_caption: long }).exampleCaption).toBe(short)
+    expect(stored('🔔'.repeat(200))?.example_caption).toBe('🔔'.repeat(200))
   })
 })
 

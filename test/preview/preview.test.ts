@@ -36,17 +36,24 @@ function newLora(name: string, metadata: Record<string, string>, layers = [layer
   return path
 }
 
-/** The samples of a short preview, and the warnings. */
+/** The samples of a short preview, the warnings, and their hints. */
 async function previewOf(options: Partial<PreviewOptions>) {
   const warnings: string[] = []
+  const hints: string[] = []
   const small = { reference, prompt: 'x', duration: 0.5, steps: 1, cfg: 1, stgScale: 0, backend: 'wasm' } as const
   const { waveform } = await inFolder({ env: { LTX_A2A_CACHE: join(folder, 'cache') } }, () =>
     preview(
       { ...small, ...options },
-      { onEvent: (event) => void (event.type === 'warning' && warnings.push(event.message)) },
+      {
+        onEvent: (event) => {
+          if (event.type !== 'warning') return
+          warnings.push(event.message)
+          if (event.hint !== undefined) hints.push(event.hint)
+        },
+      },
     ),
   )
-  return { samples: waveform.channels[0], warnings }
+  return { samples: waveform.channels[0], warnings, hints }
 }
 
 describe('the reference of a preview', () => {
@@ -59,7 +66,7 @@ describe('the reference of a preview', () => {
       `${unknown} has no metadata about its training: the peak of the reference is normalized, the default of training (off: --no-normalize-reference)`,
     ])
     const normalized = await previewOf({ lora: unknown, normalizeReference: true })
-    expect(normalized).toEqual({ samples: assumed.samples, warnings: [] })
+    expect(normalized).toEqual({ samples: assumed.samples, warnings: [], hints: [] })
     const asRecorded = await previewOf({ lora: unknown, normalizeReference: false })
     expect(asRecorded.samples).not.toEqual(assumed.samples)
     expect(asRecorded.warnings).toEqual([])
@@ -78,6 +85,32 @@ describe('the reference of a preview', () => {
   it('gets an empty prompt where the trigger phrase is unknown, with a warning', async () => {
     const { warnings } = await previewOf({ lora: unknown, prompt: undefined, normalizeReference: true })
     expect(warnings).toEqual([expect.stringContaining('the prompt is empty (--prompt <trigger phrase>)')])
+  })
+})
+
+describe('a LoRA that was trained with captions', () => {
+  const metadata = { trigger_phrase: '', example_caption: 'a "bell", through a radio', audio_normalize: 'true' }
+  const captioned = newLora('captioned', metadata)
+  const plain = newLora('plain', { trigger_phrase: '', audio_normalize: 'true' })
+  const warning = `${captioned} was trained with captions, but the prompt is empty`
+
+  it('has a warning without a prompt, with a caption as an example', async () => {
+    const { warnings, hints } = await previewOf({ lora: [plain, captioned, captioned], prompt: undefined })
+    expect(warnings).toEqual([warning])
+    expect(hints).toEqual(['add --prompt with a caption as in training, for example "a \\"bell\\", through a radio"'])
+  })
+
+  it.each(['', 'a voice'])('has none with the prompt %j', async (prompt) => {
+    expect((await previewOf({ lora: captioned, prompt })).warnings).toEqual([])
+  })
+
+  it('has none with a trigger phrase, which becomes the prompt', async () => {
+    const lora = newLora('triggered', { ...metadata, trigger_phrase: 'n0ise' })
+    expect((await previewOf({ lora, prompt: undefined })).warnings).toEqual([])
+  })
+
+  it('has none where the metadata names no caption, as those of earlier versions', async () => {
+    expect((await previewOf({ lora: plain, prompt: undefined })).warnings).toEqual([])
   })
 })
 

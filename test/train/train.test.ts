@@ -125,6 +125,7 @@ describe('train', () => {
       rank: '4',
       alpha: '8',
       trigger_phrase: 'n0ise',
+      example_caption: 'n0ise some hiss',
       base_model: openBase().fingerprint,
       reference_positions: 'overlapping',
       duration_seconds: '0.5',
