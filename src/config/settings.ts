@@ -122,7 +122,9 @@ export function resolveTrainSettings(sources: SettingsSources): Resolved<TrainSe
   const values = camelCased(checked)
   refuseSplitting(values)
   refuseUnusedEvaluation(values, given)
-  const refusal = sources.savedJob ? undefined : hostedRefusal(trainParameters, checked) // reported when the run began
+  // a run on the bundled base is no job for the hosted trainer, and of a resumed run it was reported when it began
+  const isForHosted = values.model !== undefined && sources.savedJob === undefined
+  const refusal = isForHosted ? hostedRefusal(trainParameters, checked) : undefined
   const settings: TrainSettings = {
     ...values,
     alpha: values.alpha ?? values.rank,

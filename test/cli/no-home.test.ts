@@ -42,7 +42,7 @@ it('setup-tensorflow names LTX_A2A_DATA when its folder cannot be written to', a
 it('a run that cannot be written is refused before the data is inspected', async () => {
   const { code, stderr } = await run([...train, '--out', join('file', 'run')], {})
   expect(stderr).toMatch(
-    /^fal.*\nerror: the run cannot be written to file.run: .*file is a file\n {2}hint: choose a folder with --out\n$/,
+    /^error: the run cannot be written to file.run: .*file is a file\n {2}hint: choose a folder with --out\n$/,
   )
   expect(code).toBe(2)
 })

@@ -145,7 +145,7 @@ describe('settings', () => {
   })
 
   it('of a resumed run are overridden by flags, and are not compared with the hosted trainer again', () => {
-    const job = jobOf(byFlags({ numberOfSteps: '4', rank: '3' }))
+    const job = jobOf(byFlags({ numberOfSteps: '4', rank: '3', model: 'a' }))
     const { settings, notices } = resolveTrainSettings({
       flags: { checkpointInterval: '2' },
       savedJob: { job, file: 'run/config.json' },
@@ -435,7 +435,8 @@ it('the decay of the moving average is below 1', () => {
 })
 
 describe('a trial run, which the hosted trainer would refuse', () => {
-  const noticesOf = (flags: Flags) => resolveTrainSettings({ flags: { ...data, ...flags } }).notices
+  const model = 'ltx-2.3.safetensors'
+  const noticesOf = (flags: Flags) => resolveTrainSettings({ flags: { ...data, model, ...flags } }).notices
 
   it('has as few steps as 1 and any rank, and the ranges of the hosted trainer are named', () => {
     expect(byFlags({ numberOfSteps: '1', rank: '1' })).toMatchObject({ numberOfSteps: 1, rank: 1, alpha: 1 })
@@ -447,8 +448,9 @@ describe('a trial run, which the hosted trainer would refuse', () => {
 
   it('is reported for a job file and a program, too', () => {
     const expected = [expect.stringContaining('number_of_steps is 20001 (there: 100 to 20000)')]
-    expect(byJob({ number_of_steps: 20001 }).notices).toEqual(expected)
-    expect(resolveTrainSettings({ options: { data: 'a', numberOfSteps: 20001 } }).notices).toEqual(expected)
+    expect(byJob({ number_of_steps: 20001, model }).notices).toEqual(expected)
+    expect(byJob({ number_of_steps: 20001 }, { model }).notices).toEqual(expected)
+    expect(resolveTrainSettings({ options: { data: 'a', numberOfSteps: 20001, model } }).notices).toEqual(expected)
   })
 
   it.each<[Flags, string]>([
@@ -457,6 +459,12 @@ describe('a trial run, which the hosted trainer would refuse', () => {
     [{ validationFrameRate: '100' }, 'validation_frame_rate is 100 (there: 8 to 60)'],
     [{ validationReference: ['a', 'b', 'c'] }, 'validation is a list of 3 (there: at most 2 entries)'],
   ])('because of %j', (flags, reason) => expect(noticesOf(flags)).toEqual([expect.stringContaining(reason)]))
+
+  it('is not reported on the bundled base, which it does not train', () => {
+    expect(noticesOf({ numberOfSteps: '10', rank: '4', model: undefined })).toEqual([])
+    expect(byJob({ number_of_steps: 20001 }).notices).toEqual([])
+    expect(resolveTrainSettings({ options: { data: 'a', numberOfSteps: 20001 } }).notices).toEqual([])
+  })
 
   it('does not name parameters that it does not have, or values that it accepts', () => {
     expect(noticesOf({ alpha: '7', seed: '1', gradientAccumulation: '4', previewSteps: '1' })).toEqual([])
