@@ -5,7 +5,7 @@ import { camelCase } from '../config/parameter.ts'
 import { jobOf, resolveTrainSettings, type TrainOptions, type TrainSettings } from '../config/settings.ts'
 import type { Flags } from '../config/values.ts'
 import { exampleCaption } from '../dataset/caption.ts'
-import { createDebugDataset, openClipStore } from '../dataset/clips.ts'
+import { type ClipStore, createDebugDataset, openClipStore } from '../dataset/clips.ts'
 import { type Dataset, datasetOptionsOf } from '../dataset/dataset.ts'
 import type { ComparedPair } from '../dataset/relations.ts'
 import { openSource, type Source } from '../dataset/source.ts'
@@ -223,39 +223,32 @@ type Prepared = {
 
 /** Finds everything that can be wrong with the data, the model or the machine, before the first byte is written. */
 async function prepare(
-  { settings, resumed }: RunRequest,
+  request: RunRequest,
   out: string | undefined,
   limits: Limits = defaultLimits,
   reporter: Reporter<TrainEvent>,
 ): Promise<Prepared> {
-  const source = await openSource(settings.trainingDataUrl, { limits, signal: reporter.signal })
-  const clips = await openClipStore()
-  let base: BaseModel | undefined
+  const { settings, resumed } = request
+  const { base, renderer, previous } = prepareBase(request)
+  let source: Source | undefined
+  let clips: ClipStore | undefined
   let backend: BackendLease | undefined
   let split: SplitData | undefined
   const close = async () => {
     backend?.release()
-    base?.close()
+    base.close()
     await split?.close()
-    await clips.close()
-    await source.close()
+    await clips?.close()
+    await source?.close()
   }
   try {
+    source = await openSource(settings.trainingDataUrl, { limits, signal: reporter.signal })
+    clips = await openClipStore()
     const compared = new Map<string, ComparedPair>()
     const onDataset = (dataset: Dataset) => reporter.emit({ type: 'dataset', dataset })
     const stores = { clips, compared, onDataset }
     const dataset = await inspectForTraining(source, settings, stores, reporter)
     split = await splitData({ dataset, clips, compared }, settings, resumed?.heldOut, { limits, reporter })
-    base = openBase(settings)
-    const renderer = chooseRenderer(base, settings.renderer)
-    // that of a base without a vocoder, if the vocoder was added since
-    const fingerprint = resumed ? requireSameBase(resumed.run.state, base) : base.fingerprint
-    const previous = resumed && {
-      settings: resumed.previousSettings,
-      renderer:
-        fingerprint === base.fingerprint ? chooseRenderer(base, resumed.previousSettings.renderer) : 'griffin-lim',
-    }
-    base = { ...base, fingerprint }
     reporter.info(describeBase(base))
     explainRenderer(base, settings.renderer, reporter)
     const onCut = (reference: string) =>
@@ -283,6 +276,28 @@ async function prepare(
     }
   } catch (error) {
     await close()
+    throw error
+  }
+}
+
+/**
+ * Opens the base and chooses the renderer: before the data, which can take minutes to download and inspect.
+ * @throws UserError for a base that cannot be used, is not that of the resumed run, or lacks the vocoder that is asked for.
+ */
+function prepareBase({ settings, resumed }: RunRequest): Pick<Prepared, 'base' | 'renderer' | 'previous'> {
+  const base = openBase(settings)
+  try {
+    const renderer = chooseRenderer(base, settings.renderer)
+    // that of a base without a vocoder, if the vocoder was added since
+    const fingerprint = resumed ? requireSameBase(resumed.run.state, base) : base.fingerprint
+    const previous = resumed && {
+      settings: resumed.previousSettings,
+      renderer:
+        fingerprint === base.fingerprint ? chooseRenderer(base, resumed.previousSettings.renderer) : 'griffin-lim',
+    }
+    return { base: { ...base, fingerprint }, renderer, previous }
+  } catch (error) {
+    base.close()
     throw error
   }
 }

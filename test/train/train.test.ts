@@ -469,6 +469,14 @@ describe('train exits with 2 and does not change the output folder for', () => {
     )
   })
 
+  it('a base without the vocoder that is asked for, before the data is read', async () => {
+    const { checkpoint, textEncoder = '' } = openBase()
+    copyCheckpoint(checkpoint, join(folder, 'silent.safetensors'), { tensor: leaveOutVocoder })
+    const model = ['--model', 'silent.safetensors', '--text-encoder', textEncoder, '--renderer', 'vocoder']
+    for (const dryRun of [[], ['--dry-run']])
+      await refuses(['--data', 'nowhere.zip', ...model, ...dryRun], /^error: silent\.safetensors has no vocoder$/m)
+  })
+
   it('an output folder that contains other files', async () => {
     mkdirSync(join(folder, 'theirs'))
     writeFileSync(join(folder, 'theirs', 'thesis.txt'), 'mine')
