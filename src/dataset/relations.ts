@@ -25,7 +25,9 @@ export async function findCopies(
   onProgress?: (progress: ComparisonProgress) => void,
 ): Promise<PairCopies[]> {
   const sides = ['reference', 'target'] as const
-  const recordings = pairs.flatMap((pair) => sides.map((kind) => ({ kind, fingerprint: pair[kind] })))
+  const recordings = pairs.flatMap((pair, i) =>
+    sides.map((kind, side) => ({ kind, fingerprint: pair[kind], counterpart: 2 * i + 1 - side })),
+  )
   const { same, related } = await findDuplicates(recordings, onProgress)
   const groups = createGroups(pairs.length)
   for (const [recording, first] of related.entries()) groups.join(Math.floor(recording / 2), Math.floor(first / 2))
@@ -93,6 +95,9 @@ export function duplicateFindings(pairs: readonly CaptionedPair[]): Finding[] {
 /** With a smaller share in common, a dataset has no common transformation, and therefore no outliers. */
 const minCommonShare = 0.3
 
+/** A pair that has nothing in common with the others has about 0. Swapped sides are further below: of the demo's pairs, each swapped in turn, all but one. */
+const opposite = -0.1
+
 /** Pairs whose transformation points away from that of the others, or all pairs where they have little in common. */
 export function outlierFindings(pairs: readonly { name: string }[], consistency: Consistency | undefined): Finding[] {
   if (!consistency) return []
@@ -106,7 +111,7 @@ export function outlierFindings(pairs: readonly { name: string }[], consistency:
         hint: 'one LoRA learns one transformation: split the dataset, or give each kind its own captions',
       },
     )
-  const outliers = pairs.filter((_, i) => (consistency.similarities[i] as number) < 0)
+  const outliers = pairs.filter((_, i) => (consistency.similarities[i] as number) < opposite)
   return findingIn(
     outliers.map(({ name }) => ({ name })),
     {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Waveform } from '../../src/audio/waveform.ts'
 import { type Dataset, inspectSource } from '../../src/dataset/dataset.ts'
 import { findingText } from '../../src/dataset/problem.ts'
-import { duplicateFindings } from '../../src/dataset/relations.ts'
+import { duplicateFindings, outlierFindings } from '../../src/dataset/relations.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { delayed, louder, performance, radio, room } from '../audio/analysis/sounds.ts'
 import { writeWav } from '../audio/signals.ts'
@@ -133,6 +133,12 @@ function padded({ sampleRate, channels }: Waveform): Waveform {
     }),
   }
 }
+
+test('a pair is changed differently where it is opposite to the others, not where it has nothing in common with them', () => {
+  const pairs = ['opposite', 'other effect', 'alike'].map((name) => ({ name }))
+  const findings = outlierFindings(pairs, { share: 0.5, similarities: [-0.15, -0.05, 0.9] })
+  expect(findings).toMatchObject([{ kind: 'odd', pairs: [{ name: 'opposite' }] }])
+})
 
 test('one reference with two targets is a contradiction only where the captions are the same', () => {
   const copies = [

@@ -18,8 +18,11 @@ export type Duplicates = {
   related: number[]
 }
 
-/** Recordings of one kind, such as references, are near-duplicates of each other only. */
-export type ComparedRecording = { fingerprint: Fingerprint; kind: string }
+/**
+ * Recordings of one kind, such as references, are near-duplicates of each other only. `counterpart` is the number of the other side of the pair. Where
+ * recordings are the same, their counterparts are compared at the same lag, whether or not a place in them has the same hash.
+ */
+export type ComparedRecording = { fingerprint: Fingerprint; kind: string; counterpart?: number }
 
 /** A passage is this long, in frames: 3 s. Of recordings that overlap for less, half of the shorter one suffices. */
 const passageFrames = 3 * fingerprintRate
@@ -41,8 +44,17 @@ export async function findDuplicates(
     related.join(one, other)
     if (areOfOneKind(one, other)) same.join(one, other)
   }
-  for (const [one, other] of equalRecordings(recordings)) join(one, other)
   const compare = createComparison(fingerprints)
+  const joinCounterparts = (one: number, other: number, lag: number) => {
+    const [a, b] = [recordings[one]?.counterpart, recordings[other]?.counterpart]
+    if (a === undefined || b === undefined || areSame(a, b)) return
+    const lags = [lag, lag - 1, lag + 1] // the sides of a pair may be out of sync by some milliseconds
+    if (lags.some((lag) => compare.mayBeSame(a, b, lag) && compare.whole(a, b, lag))) join(a, b)
+  }
+  for (const [one, other] of equalRecordings(recordings)) {
+    join(one, other)
+    if (areOfOneKind(one, other)) joinCounterparts(one, other, 0)
+  }
   const total = recordings.length
   const index = await createPlaceIndex(fingerprints, () => onProgress({ done: 0, total }))
   let work = 0
@@ -56,7 +68,9 @@ export async function findDuplicates(
       if (!mayBeSame && related.firstOf(one) === related.firstOf(other)) continue
       if (!compare.passage(first, second)) continue
       related.join(one, other)
-      if (mayBeSame && compare.whole(one, other, lag)) same.join(one, other)
+      if (!mayBeSame || !compare.whole(one, other, lag)) continue
+      same.join(one, other)
+      joinCounterparts(one, other, lag)
     }
     if (work < workAtOnce) continue
     work = 0

@@ -4,7 +4,7 @@ import { findDuplicates } from '../../../src/audio/analysis/duplicates.ts'
 import { createFingerprinter } from '../../../src/audio/analysis/fingerprint.ts'
 import { concatenateWaveforms, type Waveform } from '../../../src/audio/waveform.ts'
 import { fingerprintOf } from './fingerprints.ts'
-import { delayed, louder, noise, performance, radio } from './sounds.ts'
+import { delayed, louder, noise, performance, radio, room } from './sounds.ts'
 
 const duplicatesOf = (sounds: readonly Waveform[]) =>
   findDuplicates(sounds.map((sound) => ({ fingerprint: fingerprintOf(sound), kind: 'reference' })))
@@ -68,6 +68,42 @@ describe('of the same recording', () => {
     const kinds = ['reference', 'target', 'reference']
     const recordings = kinds.map((kind) => ({ fingerprint: fingerprintOf(recording), kind }))
     expect(await findDuplicates(recordings)).toEqual({ same: [0, 1, 0], related: [0, 0, 0] })
+  })
+})
+
+describe('the counterparts of the same recording', () => {
+  const noisy = (sound: Waveform, seed: number): Waveform => {
+    const [hiss] = noise(seed, { level: 0.02 }).channels as [Float32Array]
+    return { ...sound, channels: sound.channels.map((channel) => channel.map((x, i) => x + (hiss[i] as number))) }
+  }
+  /** Two pairs of one reference, which begins later in the second, with these targets. */
+  const pairsOf = (first: Waveform, second: Waveform, areCounterparts: boolean) => {
+    const sides = [reference, first, delayed(reference, 0.2), delayed(second, 0.2)]
+    return sides.map((sound, i) => ({
+      fingerprint: fingerprintOf(sound),
+      kind: i % 2 === 0 ? 'reference' : 'target',
+      ...(areCounterparts && { counterpart: i ^ 1 }),
+    }))
+  }
+  const reference = performance(1)
+  const radios = [1, 2].map((seed) => noisy(radio(reference, seed), seed + 10)) as [Waveform, Waveform]
+
+  test('are compared, and the same with other noise', async () => {
+    expect((await findDuplicates(pairsOf(...radios, true))).same).toEqual([0, 1, 0, 1])
+    expect((await findDuplicates(pairsOf(...radios, false))).same).toEqual([0, 1, 0, 3]) // no place has the same hash
+  })
+
+  test('of equal recordings are compared, too', async () => {
+    const [first, second] = radios
+    const sides = [reference, first, reference, second]
+    const recordings = sides.map((sound, i) => ({
+      ...{ fingerprint: fingerprintOf(sound), kind: i % 2 === 0 ? 'reference' : 'target', counterpart: i ^ 1 },
+    }))
+    expect((await findDuplicates(recordings)).same).toEqual([0, 1, 0, 1])
+  })
+
+  test('are not the same with another effect', async () => {
+    expect((await findDuplicates(pairsOf(radios[0], room(reference), true))).same).toEqual([0, 1, 0, 3])
   })
 })
 
