@@ -32,7 +32,7 @@ await ltxA2a([
   ...['--rank', '16', '--number-of-steps', String(steps)],
   ...['--learning-rate', '0.008', '--learning-rate-schedule', 'linear'],
   ...['--validation-reference', referenceOf(heldOut, 'voice'), '--validation-prompt', captionOf('radio')],
-  ...['--preview-interval', '0', '--preview-steps', '4', '--preview-cfg', '1', '--out', run],
+  ...['--preview-interval', String(steps), '--preview-steps', '4', '--preview-cfg', '1', '--out', run],
 ])
 await Promise.all([transform('base'), transform('radio', '--lora', lora)])
 await Promise.all([transform('telephone', '--lora', lora), transform('hall', '--lora', lora)])
