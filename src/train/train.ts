@@ -256,6 +256,7 @@ async function prepare(
     const given = await readValidationClips(settings, { limits, signal: reporter.signal, onCut })
     for (const [i, { reference }] of given.entries())
       warnOfSilence(settings.validation[i]?.referenceAudioUrl as string, reference, reporter)
+    if (given.some(({ prompt }) => prompt === '')) warnOfMissingPrompt(split, settings, reporter)
     const validation = [...given, ...heldOutClips(split, settings.holdoutPreviews)]
     if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)
     const prompts = validation.map(({ prompt }) => prompt)
@@ -300,6 +301,15 @@ function prepareBase({ settings, resumed }: RunRequest): Pick<Prepared, 'base' |
     base.close()
     throw error
   }
+}
+
+function warnOfMissingPrompt({ trainingCaptions }: SplitData, { triggerPhrase }: TrainSettings, reporter: Reporter) {
+  const example = exampleCaption(trainingCaptions, triggerPhrase)
+  if (example !== undefined)
+    reporter.warn(
+      'the pairs have captions, but a preview has an empty prompt',
+      `add --validation-prompt with such a caption, for example ${JSON.stringify(example)}`,
+    )
 }
 
 const noneCached = { clips: 0, texts: 0 }

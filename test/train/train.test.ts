@@ -1,6 +1,7 @@
 /** The commands `train` and `preview` with a small dataset. */
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -187,6 +188,28 @@ describe('train', () => {
     const bundled = await run(['train', ...few])
     expect(bundled.code).toBe(0)
     expect(bundled.stderr).not.toContain('would not accept')
+  })
+
+  it('warns of previews without a prompt where the pairs have captions', async () => {
+    cpSync(join(folder, 'pairs'), join(folder, 'captioned'), { recursive: true })
+    const names = readdirSync(join(folder, 'captioned')).filter((name) => name.endsWith('_start.wav'))
+    for (const name of names)
+      writeFileSync(join(folder, 'captioned', name.replace('_start.wav', '.txt')), 'through a "pipe"')
+    const estimate = [
+      'train',
+      ...small.slice(2),
+      '--data',
+      'captioned',
+      '--validation-reference',
+      'ref.wav',
+      '--dry-run',
+    ]
+    const warning = 'the pairs have captions, but a preview has an empty prompt'
+    const { code, stderr } = await run(estimate)
+    expect([code, stderr]).toEqual([0, expect.stringContaining(warning)])
+    expect(stderr).toContain('for example "through a \\"pipe\\""')
+    const prompted = await run([...estimate, '--validation-prompt', 'x'])
+    expect([prompted.code, prompted.stderr]).toEqual([0, expect.not.stringContaining(warning)])
   })
 
   it('removes the unfinished debug dataset when it is stopped while clips are encoded, and can be resumed', async () => {
