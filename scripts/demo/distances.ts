@@ -61,12 +61,20 @@ export function printDistances(sounds: readonly HeldOutSound[]): RadioDistances 
       ...effectNames.map((target) => shown(captionDistance(sounds, caption, target))),
     ])
   console.log(`\n${toRadio}\n${byCaption}`)
+  console.log(conclusion(means))
   console.log(`Distances are mean differences of log-mel spectrograms in nats; 0 is equal.`)
   console.log(`With the LoRA: ${shown(means.radio / means.reference)} times the distance of the references,`)
   console.log(
     `${shown(means.radio / means.base)} times that of the base alone. Other captions: ${shown(means.otherCaptions / means.radio)} times as far.`,
   )
   return means
+}
+
+/** What the means say, in a sentence. */
+export function conclusion({ reference, base, radio }: RadioDistances): string {
+  const word =
+    radio < 0.5 * Math.min(reference, base) ? 'comes near to' : radio < base ? 'is on the way to' : 'has not learned'
+  return `The LoRA ${word} the true radio: its mean distance is ${shown(radio)}, where that of the recordings is ${shown(reference)} and that of the base alone ${shown(base)}.`
 }
 
 /** No colors: the output may be piped. */

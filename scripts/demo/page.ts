@@ -4,36 +4,35 @@ import { compressAudio } from '../../src/audio/compress.ts'
 import { toStereo, type Waveform } from '../../src/audio/waveform.ts'
 import { html, type Markup, page, section } from '../../src/report/page/page.ts'
 import { pageSound, player } from '../../src/report/page/player.ts'
-import { captionDistance, meanRadioDistances, radioDistances } from './distances.ts'
+import { captionDistance, conclusion, meanRadioDistances, radioDistances } from './distances.ts'
 import { type EffectName, effectNames, effects, type HeldOutSound } from './held-out.ts'
 
 const kilobitsPerSecond = 96
 
 /** Of the whole demo. */
-export type DemoFacts = { steps: number; seconds: number }
+export type DemoFacts = {
+  steps: number
+  seconds: number
+  /** The command that transforms a recording with the LoRA. */
+  tryIt: string
+}
 
-export async function writeDemoPage(path: string, sounds: readonly HeldOutSound[], { steps, seconds }: DemoFacts) {
+export async function writeDemoPage(path: string, sounds: readonly HeldOutSound[], facts: DemoFacts) {
+  const { steps, seconds, tryIt } = facts
   const stories: Markup[] = []
   for (const sound of sounds) stories.push(await soundSection(sound))
   const parts = {
     generator: 'npm run demo',
     title: 'What the demo has learned',
-    lead: `${conclusion(sounds)} A LoRA was trained on 30 pairs of generated sounds, for ${steps} steps; the whole demo took ${Math.round(seconds)} s on this machine.`,
-    sections: [introduction, ...stories, figures(sounds), captions(sounds), next],
+    lead: `${conclusion(meanRadioDistances(sounds.map(radioDistances)))} A LoRA was trained on 30 pairs of generated sounds, for ${steps} steps; the whole demo took ${Math.round(seconds)} s on this machine.`,
+    sections: [introduction, ...stories, figures(sounds), captions(sounds), next(tryIt)],
   }
   writeFileSync(path, page(parts))
 }
 
-function conclusion(sounds: readonly HeldOutSound[]): string {
-  const { reference, base, radio } = meanRadioDistances(sounds.map(radioDistances))
-  const word =
-    radio < 0.5 * Math.min(reference, base) ? 'comes near to' : radio < base ? 'is on the way to' : 'has not learned'
-  return `The LoRA ${word} the true radio: its mean distance is ${radio.toFixed(2)}, where that of the recordings is ${reference.toFixed(2)} and that of the base alone ${base.toFixed(2)}.`
-}
-
 const introduction = section(
   'What it was trained on',
-  html`<p>Eighteen pairs of a clean sound and the same sound through an old radio: a small loudspeaker, an overdriven amplifier, hum and hiss. The base model knows other radios; it gets the same caption below. Six pairs with a telephone and six with a hall, which it knows, keep the caption meaningful. None of the recordings below was trained on.</p>
+  html`<p>Eighteen pairs of a clean sound and the same sound through an old radio: a small loudspeaker, an overdriven amplifier, hum and hiss. The base model knows other radios; it gets the same caption below. Six pairs with a telephone and six with a hall, which it knows, keep the caption meaningful: the base alone makes those two about as well. None of the recordings below was trained on.</p>
 <p>The model is tiny and was trained on generated sound only. Its sound ends at 8 kHz.</p>`,
 )
 
@@ -44,8 +43,8 @@ async function soundSection({ name, reference, targets, results }: HeldOutSound)
     `Held-out ${name}`,
     html`<div class="cards">${[
       await playerOf('before', reference, distanceText(before)),
-      await playerOf('base alone', results.base, distanceText(base)),
-      await playerOf('with the LoRA', results.radio, distanceText(radio)),
+      await playerOf(`base alone, “${effects.radio.caption}”`, results.base, distanceText(base)),
+      await playerOf(`with the LoRA, “${effects.radio.caption}”`, results.radio, distanceText(radio)),
       await playerOf('the true radio', targets.radio, 'distance 0'),
     ]}</div><h3>The same LoRA, other captions</h3><div class="cards">${await Promise.all(
       others.flatMap((effect) => [
@@ -66,8 +65,8 @@ function figures(sounds: readonly HeldOutSound[]): Markup {
   const rows = [...distances, { name: 'mean', ...meanRadioDistances(distances) }]
   return section(
     'How near it comes to the true radio',
-    html`<p>The distance is the mean difference of two log-mel spectrograms in nats, level included: 0 is equal, 0.15 is what two recordings of the same radio with different hiss differ by, 1 is a factor of 2.7 in every band.</p>
-<div class="scroll"><table><tr><th></th><th class="number">before</th><th class="number">base alone</th><th class="number">with the LoRA</th><th class="number">with other captions</th></tr>${rows.map(
+    html`<p>The distance is the mean difference of two log-mel spectrograms in nats, level included: 0 is equal, 0.15 is what two recordings of the same radio with different hiss differ by, 1 is a factor of 2.7 in every band. The distances in the report of the run are in decibels and leave the level out.</p>
+<div class="scroll"><table><tr><th></th><th class="number">before</th><th class="number">base alone</th><th class="number">with the LoRA</th><th class="number">with other captions (mean of two)</th></tr>${rows.map(
       ({ name, reference, base, radio, otherCaptions }) =>
         html`<tr><td>${name}</td>${[reference, base, radio, otherCaptions].map(numberCell)}</tr>`,
     )}</table></div>`,
@@ -86,13 +85,16 @@ function captions(sounds: readonly HeldOutSound[]): Markup {
 
 const numberCell = (value: number) => html`<td class="number">${value.toFixed(2)}</td>`
 
-const next = section(
-  'What is next',
-  html`<p>With pairs of your own and the real base, the same commands make a LoRA for LTX-2.3, whose sound has 48 kHz:</p>
-<pre class="scroll">ltx-a2a setup-tensorflow
-ltx-a2a pull
-ltx-a2a pull --text-encoder
-ltx-a2a inspect-dataset pairs.zip
-ltx-a2a train --data pairs.zip --model &lt;file&gt; --text-encoder &lt;folder&gt;</pre>
+const next = (tryIt: string) =>
+  section(
+    'What is next',
+    html`<p>The <a href="report.html">report of the run</a> shows how the LoRA learned. It transforms a recording of yours with:</p>
+<pre class="scroll">${tryIt}</pre>
+<p>With pairs of your own and the real base, the same commands make a LoRA for LTX-2.3, whose sound has 48 kHz:</p>
+<pre class="scroll">npx ltx-a2a setup-tensorflow
+npx ltx-a2a pull
+npx ltx-a2a pull --text-encoder
+npx ltx-a2a inspect-dataset pairs.zip
+npx ltx-a2a train --data pairs.zip --model &lt;file&gt; --text-encoder &lt;folder&gt;</pre>
 <p>The README says what pairs this needs, docs/model.md what machine.</p>`,
-)
+  )

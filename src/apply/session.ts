@@ -43,7 +43,7 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
   const { settings, opened, windowSeconds } = options
   const { components, config } = base
   reporter.info(describeBase(base))
-  adviseGuidance(base, '--cfg', settings.cfg, reporter)
+  adviseGuidance(base, { cfgFlag: '--cfg', ...settings }, reporter)
   explainRenderer(base, settings.renderer, reporter)
   const prompt = opened.prompt ? `the prompt ${JSON.stringify(opened.prompt)}` : 'no prompt'
   const loras = opened.loras.length === 0 ? 'no LoRA' : opened.loras.map(loraText).join(', ')
@@ -91,8 +91,10 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
 
     async function sample(reference: HostMatrix): Promise<HostMatrix> {
       const [frames, width] = reference.shape
-      const windows = windowOffsets(frames, Math.min(window, frames), 0).length
-      const stage = reporter.stage('Sampling', windowPasses(frames, window, settings.steps), 'steps of windows')
+      const [even = 0, odd = 0] = [0, 1].map((step) => windowOffsets(frames, Math.min(window, frames), step).length)
+      const windows =
+        odd === even || settings.steps === 1 ? countText(even, 'window') : `${even} and ${odd} windows in turn`
+      const stage = reporter.stage('Sampling', windowPasses(frames, window, settings.steps), 'window steps')
       const latents = await sampleWindows(sampler, {
         noise: { shape: [frames, width], values: normals(randomFor(settings.seed, 'preview'), frames * width) },
         reference,
@@ -107,7 +109,7 @@ export async function openSession(base: BaseModel, options: SessionOptions, repo
         },
       })
       requireFinite(latents.values, 'latents')
-      stage.finish(`${settings.steps} steps of ${countText(windows, 'window')}`)
+      stage.finish(`${countText(settings.steps, 'step')} of ${windows}`)
       return latents
     }
 

@@ -3,7 +3,7 @@ import { extname } from 'node:path'
 import { allowedRate, openSoundWriter, type SoundWriter } from '../audio/encode.ts'
 import { openResampler } from '../audio/resample.ts'
 import { createSoundStore, type SoundStore } from '../audio/sound-store.ts'
-import { firstSamples, sampleCount, type Waveform } from '../audio/waveform.ts'
+import { countClipped, firstSamples, sampleCount, type Waveform } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import type { ApplySettings } from '../config/settings.ts'
 import { temporaryPath } from '../platform/files.ts'
@@ -90,7 +90,7 @@ async function writeResult(
     const mixed = wet.channels.map((channel, c) =>
       channel.map((sample, i) => level * sample + (1 - mix) * (asRecorded?.[c]?.[i] ?? 0)),
     )
-    for (const channel of mixed) clipped += channel.filter((sample) => Math.abs(sample) > audiblyClipped).length
+    for (const channel of mixed) clipped += countClipped(channel)
     await writer.write({ sampleRate: rate, channels: mixed })
     written += sampleCount(wet)
   }
@@ -103,6 +103,3 @@ async function writeResult(
   await writer.finish()
   return clipped
 }
-
-/** 0.1 dB above full scale. Resampling overshoots by less. */
-const audiblyClipped = 1.0116

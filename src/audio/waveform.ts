@@ -9,6 +9,19 @@ export const sampleCount = ({ channels }: Waveform) => channels[0]?.length ?? 0
 
 export const durationOf = (waveform: Waveform) => sampleCount(waveform) / waveform.sampleRate
 
+/** 0.1 dB above full scale. Resampling overshoots by less. */
+const audiblyClipped = 1.0116
+
+/** How many samples of a channel are so far above full scale that clipping them can be heard. */
+export const countClipped = (samples: Float32Array) =>
+  samples.reduce((count, sample) => count + (Math.abs(sample) > audiblyClipped ? 1 : 0), 0)
+
+/** Samples above full scale become ±1. */
+export const clipSamples = ({ sampleRate, channels }: Waveform): Waveform => ({
+  sampleRate,
+  channels: channels.map((samples) => samples.map((sample) => Math.min(1, Math.max(-1, sample)))),
+})
+
 /** The first `samples` samples per channel, or all of them where there are fewer. The result shares memory with `waveform`. */
 export const firstSamples = ({ sampleRate, channels }: Waveform, samples: number): Waveform => ({
   sampleRate,

@@ -10,7 +10,14 @@ import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
 import { type ClipStore, clipNames, sameNameHint, sameNameMessage } from './clips.ts'
 import type { Pair } from './dataset-file.ts'
-import { type DatasetOptions, type SideFit, shortestBucket, usableBuckets } from './fit-plan.ts'
+import {
+  type DatasetOptions,
+  pairsPerClipLength,
+  recommendedSeconds,
+  type SideFit,
+  shortestBucket,
+  usableBuckets,
+} from './fit-plan.ts'
 import { type DatasetPair, durationsOf, type InspectedPair, inspectPair, silentReason } from './pair-inspection.ts'
 import { findPairs } from './pairs.ts'
 import { bySeverity, condenseProblems, type Problem } from './problem.ts'
@@ -198,7 +205,7 @@ function pairsWithoutText(pairs: DatasetPair[]): Problem[] {
   return [{ severity: 'hint', message, hint: 'with a trigger phrase, a prompt can switch the transformation on' }]
 }
 
-/** "12 pairs have at least 3.2 s: try --audio-duration-seconds 3.2" */
+/** "12 pairs have at least 3.2 s: try --audio-duration-seconds 3.2": the length that the advice recommends. */
 function noPairLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
   if (pairs.length === 0 || pairs.some(({ plan }) => plan.use)) return []
   if (pairs.some(({ plan }) => !plan.use && plan.reason === silentReason))
@@ -217,15 +224,12 @@ function noPairLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
         hint: 'use longer recordings',
       },
     ]
-  const { longest, all } = buckets
-  const also = all.seconds < longest.seconds ? ` (${pairsHave(all.pairs)} at least ${all.seconds} s)` : ''
-  const tryThis = `try --audio-duration-seconds ${longest.seconds}`
-  return [
-    {
-      severity: 'error',
-      message: `${none}; ${pairsHave(longest.pairs)} at least ${longest.seconds} s: ${tryThis}${also}`,
-    },
-  ]
+  const { longest } = buckets
+  const recommended = recommendedSeconds(durations, seconds) ?? longest.seconds
+  const { pairs: enough } = pairsPerClipLength(durations).findLast((bucket) => bucket.seconds <= recommended) ?? longest
+  const also = recommended < longest.seconds ? ` (${pairsHave(longest.pairs)} at least ${longest.seconds} s)` : ''
+  const tryThis = `try --audio-duration-seconds ${recommended}`
+  return [{ severity: 'error', message: `${none}; ${pairsHave(enough)} at least ${recommended} s: ${tryThis}${also}` }]
 }
 
 const pairsHave = (pairs: number) => `${countText(pairs, 'pair')} ${pairs === 1 ? 'has' : 'have'}`

@@ -56,7 +56,7 @@ export function createComparisonStage(reporter: Reporter): {
 
 type CaptionedPair = Pick<ComparedPair, 'name' | 'copies'> & { caption: string }
 
-/** A duplicate reference with another target is a contradiction, unless the captions differ. A duplicate pair only counts twice. */
+/** A duplicate reference with another target is a contradiction, a duplicate pair only counts twice. Neither is, where both have captions and they differ. */
 export function duplicateFindings(pairs: readonly CaptionedPair[]): Finding[] {
   const withOriginals = (isOriginal: (one: CaptionedPair, other: CaptionedPair) => boolean) =>
     pairs.flatMap((pair, i) => {
@@ -80,7 +80,10 @@ export function duplicateFindings(pairs: readonly CaptionedPair[]): Finding[] {
     ),
     ...findingIn(
       withOriginals(
-        (one, other) => one.copies.reference === other.copies.reference && one.copies.target === other.copies.target,
+        (one, other) =>
+          !haveOwnCaptions(one, other) &&
+          one.copies.reference === other.copies.reference &&
+          one.copies.target === other.copies.target,
       ),
       {
         kind: 'duplicate',
@@ -91,6 +94,10 @@ export function duplicateFindings(pairs: readonly CaptionedPair[]): Finding[] {
     ),
   ]
 }
+
+/** Captions tell targets apart that look the same, such as one that is a little darker. A copy without a caption is one. */
+const haveOwnCaptions = (one: CaptionedPair, other: CaptionedPair) =>
+  one.caption !== '' && other.caption !== '' && one.caption !== other.caption
 
 /** With a smaller share in common, a dataset has no common transformation, and therefore no outliers. */
 const minCommonShare = 0.3

@@ -166,7 +166,7 @@ const formatLoraMetadata = (metadata: LoraMetadata): Metadata => ({
   rank: String(metadata.rank),
   alpha: String(metadata.alpha),
   trigger_phrase: metadata.triggerPhrase,
-  ...(metadata.exampleCaption !== undefined && { example_caption: shortLine(metadata.exampleCaption) }),
+  ...exampleIn(metadata.exampleCaption),
   base_model: metadata.baseModel,
   ...(metadata.baseVersion !== undefined && { base_version: metadata.baseVersion }),
   reference_positions: metadata.referencePositions,
@@ -176,6 +176,9 @@ const formatLoraMetadata = (metadata: LoraMetadata): Metadata => ({
   ...(metadata.emaDecay !== undefined && { ema_decay: String(metadata.emaDecay) }),
   tool: `ltx-a2a ${metadata.toolVersion}`,
 })
+
+/** Nothing where the caption has no characters that can be shown. */
+const exampleIn = (caption = ''): Metadata => (shortLine(caption) === '' ? {} : { example_caption: shortLine(caption) })
 
 /** The facts in a LoRA's metadata. Files of other trainers lack some or all of them. */
 export function parseLoraMetadata({
@@ -194,7 +197,7 @@ export function parseLoraMetadata({
     rank: number(rank),
     alpha: number(alpha),
     triggerPhrase: trigger_phrase,
-    exampleCaption: example_caption && shortLine(example_caption),
+    exampleCaption: (example_caption && shortLine(example_caption)) || undefined,
     baseModel: base_model,
     baseVersion: base_version ?? (base_model === undefined ? undefined : '2.3'),
     durationSeconds: seconds !== undefined && seconds > 0 ? seconds : undefined,

@@ -10,13 +10,25 @@ import { type DownloadOptions, openFile } from '../net/download.ts'
 import { parseLocation, shownLocation } from '../net/location.ts'
 import type { Reporter } from '../platform/progress.ts'
 
-/** The bundled base has learned little from captions: stronger guidance adds mostly noise. */
+type GuidanceSettings = {
+  cfg: number
+  /** The flag that sets it. */
+  cfgFlag: string
+  stgScale: number
+}
+
+/** The strongest guidance without a warning. The bundled base has learned little from captions: more adds mostly noise, and makes it louder. */
 const bundledGuidance = 2
 
-/** @param flag the flag that sets the guidance scale of the previews. */
-export function adviseGuidance({ isBundled }: BaseModel, flag: string, cfg: number, reporter: Reporter) {
-  if (!isBundled || cfg <= bundledGuidance) return
-  reporter.warn(`guidance of ${cfg} is too strong for the small bundled base: previews sound best with ${flag} 1`)
+export function adviseGuidance({ isBundled }: BaseModel, settings: GuidanceSettings, reporter: Reporter) {
+  const { cfg, cfgFlag, stgScale } = settings
+  const tooStrong = [
+    ...(cfg > bundledGuidance ? [{ given: `${cfgFlag} ${cfg}`, better: `${cfgFlag} 1` }] : []),
+    ...(stgScale > 0 ? [{ given: `--stg-scale ${stgScale}`, better: '--stg-scale 0' }] : []),
+  ]
+  if (!isBundled || tooStrong.length === 0) return
+  const [given, better] = (['given', 'better'] as const).map((key) => tooStrong.map((one) => one[key]).join(' '))
+  reporter.warn(`guidance of ${given} is too strong for the small bundled base: it sounds best with ${better}`)
 }
 
 /** Loads the transformer, as a stage of the work. */

@@ -72,7 +72,7 @@ async function renderWith(
       `${shownReference(settings.reference)} has ${durationOf(clip).toFixed(2)} s: after that, nothing guides the result`,
       'leave --duration out, and the result is as long as the recording',
     )
-  adviseGuidance(base, '--cfg', settings.cfg, reporter)
+  adviseGuidance(base, { cfgFlag: '--cfg', ...settings }, reporter)
   const seconds = settings.duration ?? durationOf(clip)
   const backend = await leaseBackend(settings.backend, reporter)
   try {
@@ -125,7 +125,7 @@ async function transformClip(
         guidance: { cfg: settings.cfg, stg: settings.stgScale, rescale: guidanceRescale },
         renderer: settings.renderer,
       },
-      { stage, reporter },
+      { name: 'the preview', stage, reporter },
     )
     const waveform = firstSamples(sampled, Math.round(seconds * sampled.sampleRate))
     stage.finish(

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
 import type { Mel } from '../audio/mel.ts'
-import type { Waveform } from '../audio/waveform.ts'
+import { clipSamples, countClipped, sampleCount, type Waveform } from '../audio/waveform.ts'
 import type { RendererChoice } from '../config/parameters.ts'
 import type { Guidance, Sampler } from '../diffusion/sampler.ts'
 import { fromBatch, type HostMatrix, toBatch } from '../engine/device-tensors.ts'
@@ -12,6 +12,8 @@ import { melOfTensor } from '../model/mel-tensor.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Reporter, Stage } from '../platform/progress.ts'
 import { normals, randomFor } from '../platform/random.ts'
+import { mean } from '../platform/statistics.ts'
+import { percentText } from '../platform/text.ts'
 import { openRenderer, type RenderingBase } from './renderer.ts'
 
 export type PreviewRequest = {
@@ -59,19 +61,37 @@ export async function generateLatents(
   }
 }
 
-/** The waveform of a preview. The stage shows the sampling steps. @throws Interrupted when the reporter's signal was aborted. */
+/**
+ * The waveform of a preview. The stage shows the sampling steps. There is a warning where much of it is clipped.
+ * @param name of the preview, for the warning: `preview 1 at step 250`.
+ * @throws Interrupted when the reporter's signal was aborted.
+ */
 export async function sampleWaveform(
   base: RenderingBase,
   sampler: Sampler,
   request: PreviewRequest,
-  { stage, reporter }: { stage: Stage; reporter: Pick<Reporter, 'throwIfAborted'> },
+  { name, stage, reporter }: { name: string; stage: Stage; reporter: Pick<Reporter, 'throwIfAborted' | 'warn'> },
 ): Promise<Waveform> {
   const latents = await generateLatents(sampler, request, (done) => {
     stage.update(done)
     reporter.throwIfAborted()
   })
-  return renderLatents(base, latents, request.renderer, reporter.throwIfAborted)
+  const { waveform, clippedShare } = await renderLatents(base, latents, request.renderer, reporter.throwIfAborted)
+  await setImmediate() // signals that came while the vocoder ran
+  reporter.throwIfAborted()
+  if (clippedShare >= audibleShare)
+    reporter.warn(
+      `${percentText(clippedShare)} of the samples of ${name} were above full scale, and clipped`,
+      'weaker guidance makes it quieter',
+    )
+  return waveform
 }
+
+/** A smaller share of clipped samples is not reported: a few are in the first and last milliseconds of many previews. */
+const audibleShare = 0.001
+
+/** A clipped waveform, and the share of its samples that were above full scale. */
+export type RenderedSound = { waveform: Waveform; clippedShare: number }
 
 /**
  * The sound of latents, 48 kHz stereo.
@@ -83,13 +103,16 @@ export async function renderLatents(
   latents: HostMatrix,
   choice: RendererChoice,
   onProgress?: () => void,
-): Promise<Waveform> {
+): Promise<RenderedSound> {
   requireFinite(latents.values, 'latents')
   const mel = await decodePatches(base, latents)
   requireFinite(mel.data, 'a spectrogram')
   const waveform = await soundOf(base, mel, choice, onProgress)
   for (const channel of waveform.channels) requireFinite(channel, 'a waveform')
-  return waveform
+  return {
+    waveform: clipSamples(waveform),
+    clippedShare: mean(waveform.channels.map(countClipped)) / sampleCount(waveform),
+  }
 }
 
 /** @throws UserError for a value that is not finite. @param what holds the values, for the message. */

@@ -17,12 +17,12 @@ export type RendererName = Exclude<RendererChoice, 'auto'>
 
 export type Renderer = {
   name: RendererName
-  /** The sound of a stereo log-mel as one waveform: 480 samples per mel frame at 48 kHz, none of them beyond ±1. */
-  render(mel: Mel, onProgress?: () => void): Promise<Waveform>
   /**
-   * The same for log-mels of any length, piece after piece, in bounded memory. With phase reconstruction, samples can exceed ±1.
+   * The sound of a stereo log-mel as one waveform: 480 samples per mel frame at 48 kHz. With phase reconstruction, samples can exceed ±1.
    * @param onProgress called often. What it throws ends the rendering.
    */
+  render(mel: Mel, onProgress?: () => void): Promise<Waveform>
+  /** The same for log-mels of any length, piece after piece, in bounded memory. */
   renderInPieces(mel: Mel, onProgress?: () => void): AsyncGenerator<Waveform>
   close(): void
 }
@@ -96,14 +96,8 @@ function openPhaseReconstruction(config: AudioVaeConfig): Renderer {
   }
   const render: Renderer['render'] = async (mel, onProgress) => {
     const pieces: Waveform[] = []
-    for await (const piece of renderInPieces(mel, onProgress)) pieces.push(clipped(piece))
+    for await (const piece of renderInPieces(mel, onProgress)) pieces.push(piece)
     return concatenateWaveforms(pieces)
   }
   return { name: 'griffin-lim', render, renderInPieces, close: () => {} }
 }
-
-/** As the vocoder's output. */
-const clipped = ({ sampleRate, channels }: Waveform): Waveform => ({
-  sampleRate,
-  channels: channels.map((samples) => samples.map((sample) => Math.min(1, Math.max(-1, sample)))),
-})

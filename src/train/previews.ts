@@ -95,7 +95,7 @@ export function createPreviewRenderer(
         guidance: { cfg: settings.previewCfg, stg: settings.stgScale, rescale: guidanceRescale },
         renderer: settings.renderer,
       },
-      { stage, reporter },
+      { name: `preview ${number} ${lora}`, stage, reporter },
     )
     const path = isBest ? run.bestPreview(number) : run.preview(number, step)
     replaceFile(path, [encodeWav(waveform)])
@@ -147,7 +147,7 @@ export async function reconstructTargets(
     for (const [i, { name, target: original }] of clips.entries()) {
       const latents = pairs.find((pair) => pair.name === name)?.target
       if (!latents) continue
-      const reconstructed = await renderLatents(base, latents, renderer)
+      const { waveform: reconstructed } = await renderLatents(base, latents, renderer)
       await reporter.emit({ type: 'reconstruction', name, original, reconstructed })
       stage.update(i + 1)
     }

@@ -258,7 +258,8 @@ async function prepare(
       warnOfSilence(settings.validation[i]?.referenceAudioUrl as string, reference, reporter)
     if (given.some(({ prompt }) => prompt === '')) warnOfMissingPrompt(split, settings, reporter)
     const validation = [...given, ...heldOutClips(split, settings.holdoutPreviews)]
-    if (validation.length > 0) adviseGuidance(base, '--preview-cfg', settings.previewCfg, reporter)
+    if (validation.length > 0)
+      adviseGuidance(base, { cfgFlag: '--preview-cfg', cfg: settings.previewCfg, ...settings }, reporter)
     const prompts = validation.map(({ prompt }) => prompt)
     if (validation.length > 0) prompts.push(settings.validationNegativePrompt)
     const captions = [...split.trainingCaptions, ...split.heldOutPairs.map(({ caption }) => caption)]
@@ -294,7 +295,7 @@ function prepareBase({ settings, resumed }: RunRequest): Pick<Prepared, 'base' |
     const previous = resumed && {
       settings: resumed.previousSettings,
       renderer:
-        fingerprint === base.fingerprint ? chooseRenderer(base, resumed.previousSettings.renderer) : 'griffin-lim',
+        fingerprint === base.fingerprint ? namedRenderer(base, resumed.previousSettings.renderer) : 'griffin-lim',
     }
     return { base: { ...base, fingerprint }, renderer, previous }
   } catch (error) {
@@ -302,6 +303,10 @@ function prepareBase({ settings, resumed }: RunRequest): Pick<Prepared, 'base' |
     throw error
   }
 }
+
+/** What the run has rendered with. A base that has lost its vocoder since may be used with another renderer. */
+const namedRenderer = (base: BaseModel, choice: TrainSettings['renderer']) =>
+  choice === 'auto' ? chooseRenderer(base, choice) : choice
 
 function warnOfMissingPrompt({ trainingCaptions }: SplitData, { triggerPhrase }: TrainSettings, reporter: Reporter) {
   const example = exampleCaption(trainingCaptions, triggerPhrase)

@@ -140,7 +140,7 @@ test('a pair is changed differently where it is opposite to the others, not wher
   expect(findings).toMatchObject([{ kind: 'odd', pairs: [{ name: 'opposite' }] }])
 })
 
-test('one reference with two targets is a contradiction only where the captions are the same', () => {
+test('one reference twice is a contradiction or a duplicate only where the captions are the same', () => {
   const copies = [
     { reference: 0, target: 0, related: 0 },
     { reference: 0, target: 1, related: 0 },
@@ -151,4 +151,10 @@ test('one reference with two targets is a contradiction only where the captions 
     )
   expect(kinds(['a voice', 'a voice'])).toEqual(['contradiction'])
   expect(kinds(['a voice, over a telephone', 'a voice, in a hall'])).toEqual([])
+  const same = { reference: 0, target: 0, related: 0 }
+  const twice = (captions: string[]) =>
+    duplicateFindings(captions.map((caption, i) => ({ name: `p${i}`, copies: same, caption }))).map(({ kind }) => kind)
+  expect(twice(['a voice', 'a voice'])).toEqual(['duplicate'])
+  expect(twice(['a voice', ''])).toEqual(['duplicate'])
+  expect(twice(['a voice, dark', 'a voice, bright'])).toEqual([]) // slightly different targets look the same
 })

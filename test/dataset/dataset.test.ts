@@ -187,11 +187,11 @@ describe('an invalid dataset is refused', () => {
     expect(() => assertTrainable(dataset)).toThrow('bad_end.wav has a sample that is not a number at 0.500 s')
   })
 
-  test('when no pair is long enough, the longest bucket that would do is named', async () => {
+  test('when no pair is long enough, the recommended length is named', async () => {
     const path = fixture('invalid/shorter-than-five-seconds')
     const dataset = await inspect(path, { seconds: 5 })
     expect(() => assertTrainable(dataset)).toThrow(
-      `${path}: no pair has 5 s on both sides; 1 pair has at least 4.1 s: try --audio-duration-seconds 4.1 (2 pairs have at least 3.2 s)`,
+      `${path}: no pair has 5 s on both sides; 2 pairs have at least 3.2 s: try --audio-duration-seconds 3.2 (1 pair has at least 4.1 s)`,
     )
     expect((await inspect(path, { seconds: 4.1 })).counts.used).toBe(1)
     expect((await inspect(path, { seconds: 3.2 })).counts.used).toBe(2)

@@ -134,6 +134,8 @@ describe('the example of a caption in the metadata', () => {
 
   it('is one line of at most 200 characters, also in a file of another program', () => {
     const [long, short] = ['🔔'.repeat(1000), `${'🔔'.repeat(199)}…`]
+    expect(stored('\u200b\u200b')).not.toHaveProperty('example_caption') // nothing to show
+    expect(parseLoraMetadata({ example_caption: '' }).exampleCaption).toBeUndefined()
     expect(stored('a bell,\n\tstruck')?.example_caption).toBe('a bell, struck')
     expect(stored(long)?.example_caption).toBe(short)
     expect(parseLoraMetadata({ example_caption: long }).exampleCaption).toBe(short)

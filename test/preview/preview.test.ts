@@ -12,6 +12,7 @@ import { preview } from '../../src/preview/preview.ts'
 import { renderLatents } from '../../src/preview/render.ts'
 import { writeWav } from '../audio/signals.ts'
 import { inFolder } from '../cli/bin.ts'
+import { copyCheckpoint } from '../fixtures/checkpoint-copy.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-preview-'))
 const reference = join(folder, 'quiet.wav')
@@ -131,6 +132,24 @@ it('a LoRA that does not fit is refused before the reference is read', async () 
   await expect(previewOf({ lora, reference: join(folder, 'missing.wav') })).rejects.toThrow(
     'which this base does not have',
   )
+})
+
+it('what a broken vocoder computes never becomes sound', async () => {
+  await startBackend('wasm')
+  const base = openBase()
+  const broken = join(folder, 'broken.safetensors')
+  copyCheckpoint(base.checkpoint, broken, {
+    tensor: (name, stored) =>
+      name === 'vocoder.vocoder.conv_pre.weight'
+        ? { ...stored, bytes: new Uint8Array(stored.bytes.length).fill(255) }
+        : stored,
+  })
+  const rendering = renderLatents(
+    openBase({ model: broken, textEncoder: base.textEncoder }),
+    { shape: [4, 128], values: new Float32Array(512) },
+    'vocoder',
+  )
+  await expect(rendering).rejects.toThrow('a waveform with values that are not finite')
 })
 
 it.each([Number.NaN, Number.POSITIVE_INFINITY])('latents of %d never become sound', async (value) => {

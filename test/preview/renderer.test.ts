@@ -56,19 +56,17 @@ describe.each(['vocoder', 'griffin-lim'] as const)('%s', (choice) => {
     return concatenateWaveforms(pieces)
   }
 
-  it('makes 480 samples per mel frame at 48 kHz, whole and in pieces; whole within ±1', async () => {
+  it('makes 480 samples per mel frame at 48 kHz, whole and in pieces', async () => {
     const renderer = openRenderer(whole, choice)
     const loud = { ...mel, frames: 100, data: mel.data.slice(0, 2 * 100 * 64).map((value) => value + 8) }
     const sound = await renderer.render(loud)
     expect(renderer.name).toBe(choice)
     expect(sound.sampleRate).toBe(48_000)
     expect(sound.channels.map((channel) => channel.length)).toEqual([48_000, 48_000])
-    expect(sound.channels.every((channel) => channel.every((sample) => Math.abs(sample) <= 1))).toBe(true)
-    if (choice === 'griffin-lim') {
-      // not clipped: apply counts the samples above full scale after it has restored the level of the recording
-      expect(sampleCount(await inPieces(renderer, mel))).toBe(480 * frames)
-      expect(peak(await inPieces(renderer, loud))).toBeGreaterThan(1.1)
-    }
+    if (choice === 'griffin-lim') expect(sampleCount(await inPieces(renderer, mel))).toBe(480 * frames)
+    // phase reconstruction is not clipped here: those who use it count the samples above full scale
+    if (choice === 'griffin-lim') expect(peak(sound)).toBeGreaterThan(1.1)
+    else expect(peak(sound)).toBeLessThanOrEqual(1)
     const stop = () => {
       throw new Error('stopped')
     }

@@ -333,6 +333,14 @@ describe('train', () => {
       await train({ ...options, ...previewed, model, numberOfSteps: 1, out: 'gains-vocoder' })
       withVocoder()
       await resumeTraining('gains-vocoder', longer)
+      const vocoded = { options: { numberOfSteps: 1, renderer: 'vocoder' } } as const
+      withoutVocoder()
+      await train({ ...options, ...previewed, model, numberOfSteps: 1, out: 'loses-renderer' })
+      withVocoder()
+      await resumeTraining('loses-renderer', vocoded)
+      withoutVocoder()
+      await resumeTraining('loses-renderer', { options: { numberOfSteps: 2, renderer: 'griffin-lim' } })
+      withVocoder()
       await train({ ...options, ...previewed, model, numberOfSteps: 1, out: 'loses-vocoder' })
       withoutVocoder()
       await expect(resumeTraining('loses-vocoder', longer)).rejects.toMatchObject({
@@ -579,10 +587,14 @@ describe('preview', () => {
   })
 
   it('warns that guidance is too strong for the bundled base, unless guidance is off', async () => {
-    const render = (cfg: string) =>
-      run(['preview', '--ref', 'ref.wav', '--steps', '1', '--cfg', cfg, '--stg-scale', '0', '--out', `cfg-${cfg}.wav`])
-    expect((await render('7')).stderr).toContain('warning: guidance of 7 is too strong for the small bundled base')
-    expect((await render('1')).stderr).not.toContain('guidance')
+    const render = (cfg: string, stg: string) =>
+      run(['preview', '--ref', 'ref.wav', '--steps', '1', '--cfg', cfg, '--stg-scale', stg, '--out', 'guided.wav'])
+    const warning = (given: string, better: string) =>
+      `warning: guidance of ${given} is too strong for the small bundled base: it sounds best with ${better}\n`
+    expect((await render('7', '0')).stderr).toContain(warning('--cfg 7', '--cfg 1'))
+    expect((await render('1', '0.5')).stderr).toContain(warning('--stg-scale 0.5', '--stg-scale 0'))
+    expect((await render('7', '1')).stderr).toContain(warning('--cfg 7 --stg-scale 1', '--cfg 1 --stg-scale 0'))
+    expect((await render('1', '0')).stderr).not.toContain('guidance')
   })
 
   it('refuses a LoRA of another base with both shapes in the message', async () => {

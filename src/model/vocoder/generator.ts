@@ -99,8 +99,11 @@ function runStage({ up, blocks }: GeneratorStage, x: tf.Tensor3D, i: number, onS
 
 function applyFinalActivation(activation: Generator['finalActivation'], x: tf.Tensor3D): tf.Tensor3D {
   if (activation === 'none') return x
-  return activation === 'tanh' ? tf.tanh(x) : tf.clipByValue(x, -1, 1)
+  return activation === 'tanh' ? tf.tanh(x) : clipToFullScale(x)
 }
+
+/** Limits to [−1, 1]. Values that are not numbers stay so, for the caller to refuse: `tf.clipByValue` makes ±1 of them on WebAssembly. */
+export const clipToFullScale = (x: tf.Tensor3D): tf.Tensor3D => tf.minimum(tf.maximum(x, -1), 1)
 
 /** A residual block: for each dilation an activation and a dilated convolution, then an activation and a plain convolution. */
 export type AmpBlock = AmpStep[]

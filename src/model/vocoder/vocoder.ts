@@ -8,7 +8,7 @@ import { zeroPad } from '../../engine/chunks.ts'
 import { conv1d } from '../../engine/convolution.ts'
 import type { BandwidthExtensionConfig, VocoderConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
-import { type Generator, generate, loadGenerator, type StageListener } from './generator.ts'
+import { clipToFullScale, type Generator, generate, loadGenerator, type StageListener } from './generator.ts'
 import { createSincUpsampler, type Upsampler, upsample } from './resampling.ts'
 
 export type Vocoder = { sampleRate: number; generator: Generator; extension: BandwidthExtension }
@@ -79,7 +79,7 @@ function extendBandwidth(extension: BandwidthExtension, lowRate: tf.Tensor3D, on
     onStage?.('residual', residual)
     const skip = upsample(upsampler, padded)
     onStage?.('skip', skip)
-    const highRate = tf.clipByValue(tf.add(residual, skip), -1, 1)
+    const highRate = clipToFullScale(tf.add(residual, skip))
     onStage?.('wave48k', highRate)
     return tf.slice(highRate, [0, 0, 0], [-1, Math.floor(length * rate), -1]) as tf.Tensor3D
   })
