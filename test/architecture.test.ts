@@ -24,6 +24,9 @@ const layers: Readonly<Record<string, readonly string[] | 'all below'>> = {
   train: 'all below',
   report: ['platform', 'config', 'formats', 'audio', 'dataset', 'train'],
   setup: ['platform', 'config', 'formats', 'machine', 'net', 'audio', 'engine', 'model', 'encode'],
+  queue: ['platform'],
+  worker: 'all below',
+  server: 'all below',
   cli: 'all below',
   index: 'all below',
 }

@@ -1,0 +1,82 @@
+/** What is asked of the server: the request of a client, how far it is, and what came of it. */
+
+/** A training, or a recording to transform. */
+export type RequestKind = 'train' | 'apply'
+
+export type RequestStatus = 'IN_QUEUE' | 'IN_PROGRESS' | 'COMPLETED'
+
+export type Priority = 'low' | 'normal'
+
+/** A request as it enters the queue. */
+export type NewRequest = {
+  kind: RequestKind
+  /** The endpoint that it was sent to: `fal-ai/ltx23-trainer-v2/a2a`. */
+  endpoint: string
+  /** What the client sent. */
+  input: Readonly<Record<string, unknown>>
+  /** The parameters of the work by their names in a job file, checked. Files of the server are named by the scheme of `server/file-store.ts`. */
+  parameters: Readonly<Record<string, unknown>>
+  priority: Priority
+  /** Seconds that the work may take, counted from its first start; undefined for no limit. */
+  timeLimit?: number | undefined
+  /** Where the result is sent. */
+  webhook?: string | undefined
+}
+
+export type QueuedRequest = NewRequest & {
+  /** A UUID. */
+  id: string
+  status: RequestStatus
+  submittedAt: Date
+  /** When a worker first took it. */
+  startedAt?: Date | undefined
+  completedAt?: Date | undefined
+  /** Set by a client. The worker stops after the step and keeps the checkpoint. */
+  cancelRequested: boolean
+  /** The worker that has it, or had it last. */
+  worker?: string | undefined
+  /** How often a worker took it. */
+  attempts: number
+  progress?: RequestProgress | undefined
+  /** Of a completed request: one of the two. */
+  output?: Readonly<Record<string, unknown>> | undefined
+  error?: RequestError | undefined
+}
+
+/** The latest of a running request, for pages and metrics. */
+export type RequestProgress = {
+  /** What is done now: `Encoding`, `Training`. */
+  stage: string
+  done: number
+  total: number
+  loss?: number
+}
+
+/** The answer of the API to those who ask for the output of a request that failed. */
+export type RequestError = {
+  /** The HTTP status of the answer: 422 where the input cannot be used, 500 where the server is at fault, 499 where it was cancelled. */
+  status: number
+  /** `detail` is a sentence, or the list of findings of a 422. */
+  detail: string | readonly ErrorDetail[]
+  /** The header `X-Fal-Error-Type`, of errors that are not the input's. */
+  type?: string | undefined
+}
+
+/** What is wrong with a field of the input. */
+export type ErrorDetail = {
+  /** `['body', 'rank']`. */
+  loc: readonly (string | number)[]
+  msg: string
+  type: string
+  url?: string
+  ctx?: Readonly<Record<string, unknown>>
+  input?: unknown
+}
+
+export type LogLine = {
+  message: string
+  level: 'STDOUT' | 'INFO' | 'WARN' | 'ERROR'
+  source: 'USER'
+  /** ISO 8601. */
+  timestamp: string
+}
