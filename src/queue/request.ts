@@ -62,6 +62,13 @@ export type RequestError = {
   type?: string | undefined
 }
 
+/** Of a request that a client cancelled. */
+export const cancelledError: RequestError = {
+  status: 499,
+  detail: 'Request was cancelled by the client',
+  type: 'client_cancelled',
+}
+
 /** What is wrong with a field of the input. */
 export type ErrorDetail = {
   /** `['body', 'rank']`. */

@@ -1,0 +1,92 @@
+/** PostgreSQL: a server, or embedded in this process (PGlite) with its data in a folder. */
+import pg from 'pg'
+import { UserError } from '../platform/errors.ts'
+
+/** Runs a statement with `$1`, `$2` … for values. Without values, several statements are allowed. @returns the rows of the last one. */
+export type RunQuery = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>
+
+export type Database = {
+  query: RunQuery
+  /** Everything that the work queries is done, or nothing. */
+  transaction<T>(work: (query: RunQuery) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** @param location a `postgres:` URL, or a folder, which must be used by one process at a time. @throws UserError where it cannot be opened. */
+export const openDatabase = (location: string): Promise<Database> =>
+  isServer(location) ? connect(location) : openEmbedded(location)
+
+export const isServer = (location: string) => /^postgres(ql)?:\/\//.test(location)
+
+/** More connections than a server uses at once would only wait for each other. */
+const maxConnections = 10
+
+async function connect(url: string): Promise<Database> {
+  const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: 10_000 })
+  pool.on('error', () => {}) // of an idle connection: the next query opens another one
+  const run = (client: Pick<pg.PoolClient, 'query'>) => async (text: string, values?: readonly unknown[]) =>
+    rowsOf(await client.query(text, values && [...values]))
+  const query = run(pool) as RunQuery
+  try {
+    await query('select 1')
+  } catch (cause) {
+    await pool.end()
+    throw new UserError(`the database ${withoutPassword(url)} cannot be used: ${(cause as Error).message}`, {
+      hint: 'check that PostgreSQL is running, and the user, password and name in the URL',
+      cause,
+    })
+  }
+  return {
+    query,
+    transaction: async (work) => {
+      const client = await pool.connect()
+      let failure: Error | undefined
+      try {
+        await client.query('begin')
+        const result = await work(run(client) as RunQuery)
+        await client.query('commit')
+        return result
+      } catch (error) {
+        failure = error as Error
+        await client.query('rollback').catch(() => {})
+        throw error
+      } finally {
+        client.release(failure)
+      }
+    },
+    close: () => pool.end(),
+  }
+}
+
+/** The package is loaded only here: it is large, and workers on other machines do not need it. */
+async function openEmbedded(folder: string): Promise<Database> {
+  const { PGlite } = await import('@electric-sql/pglite')
+  type Client = Pick<InstanceType<typeof PGlite>, 'query' | 'exec'>
+  const run = (client: Client) => async (text: string, values?: readonly unknown[]) =>
+    values?.length ? (await client.query(text, [...values])).rows : ((await client.exec(text)).at(-1)?.rows ?? [])
+  const database = await PGlite.create(folder).catch((cause: Error) => {
+    throw new UserError(`the database in ${folder} cannot be opened: ${cause.message}`, {
+      hint: 'restore the folder from a backup, or choose another one',
+      cause,
+    })
+  })
+  return {
+    query: run(database) as RunQuery,
+    transaction: (work) => database.transaction((client) => work(run(client) as RunQuery)),
+    close: () => database.close(),
+  }
+}
+
+const rowsOf = (result: pg.QueryResult | pg.QueryResult[]) =>
+  (Array.isArray(result) ? result.at(-1) : result)?.rows ?? []
+
+/** For messages. */
+function withoutPassword(url: string): string {
+  try {
+    const shown = new URL(url)
+    if (shown.password) shown.password = '***'
+    return shown.href
+  } catch {
+    return 'that --queue names'
+  }
+}

@@ -1,0 +1,54 @@
+/** The tables of the queue beside those of pg-boss. */
+import type { Database } from './database.ts'
+
+/** The schemas of the tables here and of pg-boss. */
+export const [schema, bossSchema] = ['ltx_a2a', 'ltx_a2a_pgboss']
+
+/** Of an advisory lock, so that servers and workers that start at once create the tables one after another. Any number. */
+const lockNumber = 4_802_303
+
+/** Each is applied once, in order. They are never changed afterwards: a new one is appended. */
+const migrations = [
+  `create table ${schema}.requests (
+    id uuid primary key,
+    number bigint generated always as identity unique,
+    kind text not null,
+    endpoint text not null,
+    input json not null,
+    parameters json not null,
+    priority text not null,
+    time_limit integer,
+    webhook text,
+    status text not null default 'IN_QUEUE',
+    submitted_at timestamptz not null default now(),
+    started_at timestamptz,
+    completed_at timestamptz,
+    cancel_requested boolean not null default false,
+    worker text,
+    attempts integer not null default 0,
+    losses integer not null default 0,
+    job uuid not null,
+    claim uuid,
+    progress json,
+    output json,
+    error json
+  );
+  create index on ${schema}.requests (status, number);
+  create table ${schema}.logs (
+    request uuid not null references ${schema}.requests on delete cascade,
+    number bigint generated always as identity,
+    line json not null,
+    primary key (request, number)
+  );`,
+]
+
+/** Creates and updates the tables. */
+export async function migrate(database: Database): Promise<void> {
+  await database.transaction(async (query) => {
+    await query(`select pg_advisory_xact_lock(${lockNumber})`)
+    await query(`create schema if not exists ${schema}; create table if not exists ${schema}.version (applied integer)`)
+    const [{ applied } = { applied: 0 }] = await query<{ applied: number }>(`select applied from ${schema}.version`)
+    for (const migration of migrations.slice(applied)) await query(migration)
+    await query(`delete from ${schema}.version; insert into ${schema}.version values (${migrations.length})`)
+  })
+}

@@ -1,0 +1,238 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type Database, openDatabase } from '../../src/queue/database.ts'
+import { type Claim, openQueue, type Queue } from '../../src/queue/queue.ts'
+import type { LogLine, NewRequest, QueuedRequest } from '../../src/queue/request.ts'
+import { needs } from '../needs.ts'
+import { hasPostgres, startPostgres } from './postgres.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-queue-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const request = (change: Partial<NewRequest> = {}): NewRequest => ({
+  kind: 'train',
+  endpoint: 'fal-ai/ltx23-trainer-v2/a2a',
+  input: { training_data_url: 'http://127.0.0.1/pairs.zip', rank: '8' },
+  parameters: { training_data_url: 'server-file:uploads/1/pairs.zip', rank: 8 },
+  priority: 'normal',
+  ...change,
+})
+
+const line = (message: string): LogLine => ({
+  ...{ message, level: 'INFO', source: 'USER' },
+  timestamp: new Date(0).toISOString(),
+})
+
+/** Long enough for a slow machine to send heartbeats in time, short enough to wait for. */
+const leaseSeconds = 2
+
+const embedded = async () => ({ location: join(folder, 'embedded'), stop: async () => {} })
+
+describe('the queue on embedded PostgreSQL', () => testQueue('embedded', embedded))
+
+describe.skipIf(!hasPostgres)('the queue on a PostgreSQL server', needs('the server programs of PostgreSQL'), () =>
+  testQueue('server', startPostgres),
+)
+
+function testQueue(engine: 'embedded' | 'server', start: typeof startPostgres) {
+  let server: { location: string; stop(): Promise<void> }
+  let queue: Queue
+  const errors: Error[] = []
+  const open = async () =>
+    openQueue(await openDatabase(server.location), { leaseSeconds, onError: (error) => errors.push(error) })
+  beforeAll(async () => {
+    server = await start()
+    queue = await open()
+  }, 60_000)
+  afterAll(async () => {
+    await queue?.close()
+    await copy?.close()
+    await server?.stop()
+    expect(errors).toEqual([])
+  })
+
+  const claim = async () => (await queue.claim('worker')) as Claim
+  const status = async ({ id }: QueuedRequest) => (await queue.get(id))?.status
+
+  it('gives requests in the order of their priority and their time, and keeps what they are', async () => {
+    const [low, first, second] = [
+      await queue.submit(request({ priority: 'low' })),
+      await queue.submit(request({ timeLimit: 5, webhook: 'https://example.org/done' })),
+      await queue.submit(request()),
+    ]
+    expect(await Promise.all([low, first, second].map(({ id }) => queue.position(id)))).toEqual([2, 0, 1])
+    expect(await queue.get(first.id)).toEqual(first)
+    expect(first).toMatchObject({ status: 'IN_QUEUE', timeLimit: 5, webhook: 'https://example.org/done', attempts: 0 })
+    expect(first.submittedAt).toBeInstanceOf(Date)
+    expect((await queue.list({ limit: 2 })).map(({ id }) => id)).toEqual([second.id, first.id])
+    expect((await queue.list({ limit: 2, before: first.id })).map(({ id }) => id)).toEqual([low.id])
+    const claims = [await claim(), await claim(), await claim()]
+    expect(claims.map(({ request }) => request.id)).toEqual([first.id, second.id, low.id])
+    expect(claims[0]?.request).toMatchObject({ ...request(), status: 'IN_PROGRESS', worker: 'worker', attempts: 1 })
+    expect(await queue.claim('another')).toBeUndefined()
+    for (const claim of claims) expect(await claim.complete({ lora_file: 'runs/x/lora.safetensors' })).toBe(true)
+    expect(await queue.get(first.id)).toMatchObject({
+      status: 'COMPLETED',
+      output: { lora_file: 'runs/x/lora.safetensors' },
+      error: undefined,
+    })
+  })
+
+  it('knows no request of another id', async () => {
+    expect(await queue.get('1')).toBeUndefined()
+    expect(await queue.get('00000000-0000-4000-8000-000000000000')).toBeUndefined()
+    expect(await queue.cancel("' or 1=1")).toBe('unknown')
+    expect(await queue.resume('00000000-0000-4000-8000-000000000000')).toBe(false)
+  })
+
+  it('keeps the log and the progress of a running request', async () => {
+    const { id } = await queue.submit(request())
+    const running = await claim()
+    await running.log([line('one'), line('two')])
+    await running.log([])
+    await running.log([line("it's three")])
+    await running.progress({ stage: 'Training', done: 3, total: 10, loss: 0.5 })
+    expect((await queue.logs(id)).map(({ message }) => message)).toEqual(['one', 'two', "it's three"])
+    expect(await queue.logs(id, 2)).toEqual([line("it's three")])
+    expect((await queue.get(id))?.progress).toEqual({ stage: 'Training', done: 3, total: 10, loss: 0.5 })
+    expect(await running.fail({ status: 422, detail: 'no pairs' })).toBe(true)
+    expect(await queue.get(id)).toMatchObject({ status: 'COMPLETED', error: { status: 422, detail: 'no pairs' } })
+  })
+
+  it('ends a waiting request when it is cancelled, and tells the worker of a running one', async () => {
+    const [waiting, running] = [await queue.submit(request({ priority: 'low' })), await queue.submit(request())]
+    const work = await claim()
+    expect(work.request.id).toBe(running.id)
+    expect(await work.heartbeat()).toBe('working')
+    expect([await queue.cancel(waiting.id), await queue.cancel(running.id)]).toEqual(['requested', 'requested'])
+    expect([await status(waiting), await status(running)]).toEqual(['COMPLETED', 'IN_PROGRESS'])
+    expect(await work.heartbeat()).toBe('cancel')
+    await work.fail({ status: 499, detail: 'stopped' })
+    expect(await queue.cancel(running.id)).toBe('completed')
+    expect(await queue.claim('worker')).toBeUndefined()
+    expect((await queue.get(waiting.id))?.error).toMatchObject({ status: 499, type: 'client_cancelled' })
+  })
+
+  it('gives a released request to the next worker, and one that was cancelled again when it is resumed', async () => {
+    const submitted = await queue.submit(request())
+    const first = await claim()
+    await first.release()
+    expect(await status(submitted)).toBe('IN_QUEUE')
+    expect(await first.complete({})).toBe(false)
+    const second = await claim()
+    expect([second.request.id, second.attempt]).toEqual([submitted.id, 2])
+    await second.fail({ status: 499, detail: 'stopped' })
+    expect(await queue.resume(submitted.id)).toBe(true)
+    expect(await queue.resume(submitted.id)).toBe(false)
+    const third = await claim()
+    expect([third.request.id, third.attempt, third.request.error]).toEqual([submitted.id, 3, undefined])
+    expect(await third.complete({})).toBe(true)
+    expect(await queue.resume(submitted.id)).toBe(false)
+  })
+
+  it('takes a request from a worker without heartbeats, whose writes have no effect then', async () => {
+    const submitted = await queue.submit(request())
+    const [lost] = [await claim()]
+    await queue.supervise()
+    expect(await status(submitted)).toBe('IN_PROGRESS')
+    const next = await vi.waitFor(
+      async () => {
+        await queue.supervise()
+        const taken = await queue.claim('another')
+        expect(taken).toBeDefined()
+        return taken as Claim
+      },
+      { timeout: 10_000, interval: 200 },
+    )
+    expect(next.request).toMatchObject({ id: submitted.id, worker: 'another', attempts: 2 })
+    expect(await lost.heartbeat()).toBe('lost')
+    await lost.log([line('from the dead')])
+    await lost.progress({ stage: 'Training', done: 1, total: 1 })
+    await lost.release()
+    expect([await lost.complete({ of: 'the dead' }), await lost.fail({ status: 500, detail: 'x' })]).toEqual([
+      false,
+      false,
+    ])
+    expect(await queue.logs(submitted.id)).toEqual([])
+    expect((await queue.get(submitted.id))?.progress).toBeUndefined()
+    expect(await next.complete({ of: 'the living' })).toBe(true)
+    expect((await queue.get(submitted.id))?.output).toEqual({ of: 'the living' })
+  })
+
+  it('leaves a request to a worker that sends heartbeats, for longer than a lease', async () => {
+    await queue.submit(request())
+    const work = await claim()
+    for (let beat = 0; beat < 8; beat++) {
+      await new Promise((resolve) => setTimeout(resolve, 400))
+      await queue.supervise()
+      expect(await work.heartbeat()).toBe('working')
+    }
+    expect(await queue.claim('another')).toBeUndefined()
+    await work.complete({})
+  })
+
+  it('ends a cancelled request whose worker died, and gives up one that killed many workers', async () => {
+    const database = await openCopy()
+    const [cancelled, deadly] = [await queue.submit(request()), await queue.submit(request())]
+    await claim()
+    await claim()
+    await queue.cancel(cancelled.id)
+    await database.query(`update ltx_a2a.requests set losses = 24 where id = $1`, [deadly.id])
+    await vi.waitFor(
+      async () => {
+        await queue.supervise()
+        expect(await queue.claim('another')).toBeUndefined()
+        expect([await status(cancelled), await status(deadly)]).toEqual(['COMPLETED', 'COMPLETED'])
+      },
+      { timeout: 10_000, interval: 200 },
+    )
+    expect((await queue.get(cancelled.id))?.error?.type).toBe('client_cancelled')
+    expect((await queue.get(deadly.id))?.error?.detail).toBe('25 workers died with this request')
+  })
+
+  it('finds requests whose job pg-boss has lost, and removes old ones that are completed', async () => {
+    const database = await openCopy()
+    const submitted = await queue.submit(request())
+    await database.query('delete from ltx_a2a_pgboss.job where true')
+    expect(await queue.claim('worker')).toBeUndefined()
+    await queue.supervise()
+    const work = await claim()
+    expect(work.request.id).toBe(submitted.id)
+    await work.log([line('one')])
+    expect(await queue.removeCompleted(new Date(0))).toEqual([])
+    const ids = (await queue.list({ limit: 100 })).map(({ id }) => id).filter((id) => id !== submitted.id)
+    expect((await queue.removeCompleted(new Date(Date.now() + 60_000))).sort()).toEqual(ids.sort())
+    expect(await queue.counts()).toEqual({ waiting: 0, running: 1, succeeded: 0, failed: 0 })
+    await work.complete({})
+    expect(await queue.counts()).toEqual({ waiting: 0, running: 0, succeeded: 1, failed: 0 })
+  })
+
+  it('is there after a restart', async () => {
+    const submitted = await queue.submit(request())
+    await queue.close()
+    queue = await open()
+    expect(await queue.get(submitted.id)).toEqual(submitted)
+    expect((await claim()).request.id).toBe(submitted.id)
+  })
+
+  /** The database of the queue: the same connection where there can be only one. */
+  let copy: Database | undefined
+  async function openCopy(): Promise<Database> {
+    if (engine === 'server') {
+      copy ??= await openDatabase(server.location)
+      return copy
+    }
+    await queue.close()
+    const database = await openDatabase(server.location)
+    queue = await openQueue(database, { leaseSeconds, onError: (error) => errors.push(error) })
+    return database
+  }
+}
+
+it('a database that cannot be reached is refused, without its password', async () => {
+  await expect(openDatabase('postgres://me:secret@127.0.0.1:9/queue')).rejects.toThrow(
+    /^the database postgres:\/\/me:\*\*\*@127\.0\.0\.1:9\/queue cannot be used: /,
+  )
+})
