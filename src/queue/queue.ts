@@ -35,8 +35,20 @@ export type Queue = {
   supervise(): Promise<void>
   /** Removes completed requests, with their logs. @returns their ids. */
   removeCompleted(before: Date): Promise<string[]>
+  /** Whether the parameters of a request contain the text. */
+  isMentioned(text: string): Promise<boolean>
+  /** A completed request whose webhook is to be called now, by the caller: within a minute, no other gets it. */
+  dueWebhook(): Promise<DueWebhook | undefined>
   counts(): Promise<{ waiting: number; running: number; succeeded: number; failed: number }>
   close(): Promise<void>
+}
+
+export type DueWebhook = {
+  request: QueuedRequest
+  /** How often it was called without success. */
+  attempts: number
+  /** @param next when it is called again; undefined where it was called with success, or is given up. */
+  called(next: Date | undefined): Promise<void>
 }
 
 /** A request in the hands of a worker. Nothing that is written through a claim that was lost has an effect. */
@@ -102,11 +114,11 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
 
   /** Marks a request as completed, if the condition holds. */
   const finish = (query: RunQuery, id: string, error: RequestError, condition: string, values: unknown[] = []) =>
-    query<Row>(
-      `update ${schema}.requests set status = 'COMPLETED', completed_at = now(), error = $2, claim = null
-       where id = $1 and ${condition} returning *`,
-      [id, JSON.stringify(error), ...values],
-    )
+    query<Row>(`update ${schema}.requests set ${completed}, error = $2 where id = $1 and ${condition} returning *`, [
+      id,
+      JSON.stringify(error),
+      ...values,
+    ])
 
   /** Gives a job to a worker, unless its request needs none any more. */
   async function take(job: string, id: string, worker: string): Promise<Claim | undefined> {
@@ -131,11 +143,11 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
     const isOurs = `id = $1 and claim = $2 and status = 'IN_PROGRESS'`
     const end = (change: string, values: readonly unknown[]) =>
       transaction(async (query) => {
-        const done = await query(
-          `update ${schema}.requests set status = 'COMPLETED', completed_at = now(), claim = null, ${change}
-           where ${isOurs} returning id`,
-          [id, token, ...values],
-        )
+        const done = await query(`update ${schema}.requests set ${completed}, ${change} where ${isOurs} returning id`, [
+          id,
+          token,
+          ...values,
+        ])
         if (done.length > 0) await boss.complete(queueName, job, {}, { db: bossConnection(query) })
         return done.length > 0
       })
@@ -244,7 +256,7 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
         if (!row) return false
         await query(
           `update ${schema}.requests set status = 'IN_QUEUE', completed_at = null, error = null, cancel_requested = false,
-             losses = 0, job = $2 where id = $1`,
+             losses = 0, webhook_due = null, webhook_attempts = 0, job = $2 where id = $1`,
           [id, await send(query, id, row.priority)],
         )
         return true
@@ -289,6 +301,29 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
       )
       return removed.map(({ id }) => id)
     },
+    isMentioned: async (text) => {
+      const found = await query(`select from ${schema}.requests where strpos(parameters::text, $1) > 0 limit 1`, [text])
+      return found.length > 0
+    },
+    dueWebhook: async () => {
+      const [row] = await query<Row>(
+        `update ${schema}.requests set webhook_due = now() + interval '1 minute', webhook_attempts = webhook_attempts + 1
+         where id = (
+           select id from ${schema}.requests where webhook_due <= now() order by webhook_due limit 1 for update skip locked
+         ) returning *`,
+      )
+      if (!row) return undefined
+      const attempt = row.webhook_attempts
+      return {
+        request: requestOf(row),
+        attempts: attempt - 1,
+        called: async (next) => {
+          await query(`update ${schema}.requests set webhook_due = $3 where id = $1 and webhook_attempts = $2`, [
+            ...[row.id, attempt, next ?? null],
+          ])
+        },
+      }
+    },
     counts: async () => {
       const [counts] = await query<{ waiting: number; running: number; succeeded: number; failed: number }>(
         `select (count(*) filter (where status = 'IN_QUEUE'))::integer as waiting,
@@ -305,6 +340,10 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
     },
   }
 }
+
+/** What changes when a request is completed. */
+const completed = `status = 'COMPLETED', completed_at = now(), claim = null,
+  webhook_due = case when webhook is not null then now() end`
 
 /** A row of the table of requests. */
 type Row = {
@@ -328,6 +367,7 @@ type Row = {
   progress: RequestProgress | null
   output: QueuedRequest['output'] | null
   error: RequestError | null
+  webhook_attempts: number
 }
 
 const requestOf = (row: Row): QueuedRequest => ({

@@ -31,9 +31,12 @@ const migrations = [
     claim uuid,
     progress json,
     output json,
-    error json
+    error json,
+    webhook_attempts integer not null default 0,
+    webhook_due timestamptz
   );
   create index on ${schema}.requests (status, number);
+  create index on ${schema}.requests (webhook_due) where webhook_due is not null;
   create table ${schema}.logs (
     request uuid not null references ${schema}.requests on delete cascade,
     number bigint generated always as identity,

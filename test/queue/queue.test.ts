@@ -209,6 +209,37 @@ function testQueue(engine: 'embedded' | 'server', start: typeof startPostgres) {
     expect(await queue.counts()).toEqual({ waiting: 0, running: 0, succeeded: 1, failed: 0 })
   })
 
+  it('calls the webhook of a completed request, and again until it was called with success', async () => {
+    const webhook = 'https://example.org/done'
+    const [called] = [await queue.submit(request({ webhook }))]
+    expect(await queue.dueWebhook()).toBeUndefined()
+    await (await claim()).complete({})
+    const first = await queue.dueWebhook()
+    expect(first).toMatchObject({ attempts: 0, request: { id: called.id, webhook, status: 'COMPLETED' } })
+    expect(await queue.dueWebhook()).toBeUndefined()
+    await first?.called(new Date(Date.now() - 1000))
+    const second = await queue.dueWebhook()
+    expect(second?.attempts).toBe(1)
+    await first?.called(undefined) // too late
+    await second?.called(new Date(Date.now() - 1000))
+    await (await queue.dueWebhook())?.called(undefined)
+    expect(await queue.dueWebhook()).toBeUndefined()
+    const [cancelled] = [await queue.submit(request({ webhook }))]
+    await queue.cancel(cancelled.id)
+    const last = await queue.dueWebhook()
+    expect(last?.request).toMatchObject({ id: cancelled.id, error: { type: 'client_cancelled' } })
+    await last?.called(undefined)
+  })
+
+  it('knows whether a file is named by a request', async () => {
+    await queue.submit(
+      request({ parameters: { validation: [{ reference_audio_url: 'server-file:uploads/7/a.wav' }] } }),
+    )
+    expect(await queue.isMentioned('server-file:uploads/7/')).toBe(true)
+    expect(await queue.isMentioned('server-file:uploads/8/')).toBe(false)
+    await (await claim()).complete({})
+  })
+
   it('is there after a restart', async () => {
     const submitted = await queue.submit(request())
     await queue.close()
