@@ -1,0 +1,84 @@
+/** `ltx-a2a serve`: the hosted trainer's API on one's own machine. */
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { UserError } from '../platform/errors.ts'
+import { homeFolder, systemFolder } from '../platform/user-folders.ts'
+import { addQuietOption, pathOption } from './options.ts'
+import { runCommand } from './run-command.ts'
+
+type ServeFlags = {
+  host: string
+  port: number
+  data?: string
+  key?: string
+  publicUrl?: string
+  queue?: string
+  workers: number
+  retention?: number
+  allowLocalPaths?: true
+  quiet?: true
+}
+
+export function addServe(program: Command) {
+  const command = program
+    .command('serve')
+    .summary('the API of the hosted trainer, on this machine')
+    .description(
+      "Serves the queue API of fal.ai's hosted trainer: its clients can submit, watch, cancel and download trainings here. Requests wait in a queue and are worked on one after another. What is running when the server stops goes on after the next start.",
+    )
+    .addHelpText('after', examples)
+    .option('--host <address>', 'where to listen; other addresses than 127.0.0.1 need a key', '127.0.0.1')
+    .addOption(new Option('--port <port>', 'the port to listen on').argParser(integer(0, 65_535)).default(7880))
+    .addOption(pathOption('--data <folder>', "queue, uploads and runs (default: serve in the user's data folder)"))
+    .addOption(new Option('--key <key>', 'what clients must send').env('LTX_A2A_KEY'))
+    .option('--public-url <url>', 'where clients reach the server, if it is behind a proxy')
+    .option('--queue <url>', 'a PostgreSQL server for the queue, postgres://… (default: embedded)')
+    .addOption(
+      new Option('--workers <count>', 'how many requests are worked on at once').argParser(integer(0, 64)).default(1),
+    )
+    .addOption(
+      new Option('--retention <days>', 'remove completed requests and their files after so many days').argParser(
+        integer(1, 36_500),
+      ),
+    )
+    .option('--allow-local-paths', 'requests may name files of this machine')
+  addQuietOption(command)
+  command.action(({ quiet, data, queue, retention, ...flags }: ServeFlags) =>
+    runCommand(
+      { quiet },
+      async ({ output, signal }) => {
+        if (queue !== undefined && !/^postgres(ql)?:\/\//.test(queue))
+          throw new UserError('--queue is not a postgres:// URL', { hint: 'leave it out for an embedded database' })
+        const { startService } = await import('../server/service.ts')
+        const service = await startService({
+          ...{ ...flags, data: data ?? defaultData(), database: queue, retentionDays: retention },
+          onError: (error) => output.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+        })
+        output.info(`Listening on ${service.url}`)
+        if (!signal.aborted) await once(signal, 'abort')
+        await service.close()
+      },
+      'stopping; what is running goes on after the next start',
+    ),
+  )
+}
+
+function defaultData(): string {
+  const folder = systemFolder('data', process.env, process.platform, homeFolder())
+  if (folder === undefined) throw new UserError('there is no home folder', { hint: 'name a folder with --data' })
+  return join(folder, 'serve')
+}
+
+const integer = (least: number, most: number) => (text: string) => {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value < least || value > most)
+    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
+  return value
+}
+
+const examples = `
+Examples:
+  ltx-a2a serve
+  ltx-a2a serve --data /srv/ltx --retention 30
+  LTX_A2A_KEY=secret ltx-a2a serve --host 0.0.0.0 --public-url https://trainer.example.org`

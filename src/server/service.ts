@@ -1,0 +1,84 @@
+/** `ltx-a2a serve` as a whole: the database, the HTTP server, a worker, and what is done every few seconds. */
+import { mkdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { lockFolder } from '../platform/lock.ts'
+import { openDatabase } from '../queue/database.ts'
+import { openQueue } from '../queue/queue.ts'
+import { localFiles } from '../worker/job-files.ts'
+import { startWorker } from '../worker/worker.ts'
+import { removeOld } from './retention.ts'
+import { startServer } from './server.ts'
+
+export type ServiceOptions = {
+  /** The folder of the server's data. It is created. */
+  data: string
+  host: string
+  /** 0 for any that is free. */
+  port: number
+  key?: string | undefined
+  publicUrl?: string | undefined
+  allowLocalPaths?: boolean | undefined
+  /** A `postgres:` URL; without it the database is in the folder of the data. */
+  database?: string | undefined
+  /** How many requests are worked on at once, on this machine. */
+  workers: number
+  /** Completed requests, their runs and uploads are removed after so many days. Undefined keeps them. */
+  retentionDays?: number | undefined
+  /** Gets errors that are no client's fault. */
+  onError: (error: unknown) => void
+}
+
+export type Service = {
+  url: string
+  /** Running work is saved and goes on after the next start. Takes 10 s at most. */
+  close(): Promise<void>
+}
+
+/** In milliseconds. */
+const [superviseEvery, retentionEvery] = [5_000, 3_600_000]
+
+/** @throws UserError for a folder that another server uses, a database or port that cannot be used, and a key that is missing. */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { data, database, workers, retentionDays, onError } = options
+  await mkdir(data, { recursive: true })
+  const lock = lockFolder(data)
+  const closing: (() => Promise<unknown> | void)[] = [() => lock.release()]
+  const close = async () => {
+    for (const end of closing.splice(0).reverse()) await end()
+  }
+  try {
+    const queue = await openQueue(await openDatabase(database ?? join(data, 'database')), { onError })
+    closing.push(() => queue.close())
+    await queue.supervise()
+    closing.push(repeat(superviseEvery, queue.supervise, onError))
+    if (retentionDays !== undefined)
+      closing.push(repeat(retentionEvery, () => removeOld(queue, data, retentionDays), onError))
+    const server = await startServer({ ...options, queue })
+    const running = Array.from({ length: workers }, (_, i) =>
+      startWorker({ queue, name: `${hostname()}-${i + 1}`, files: localFiles(data), onError }),
+    )
+    closing.push(() => Promise.all([server.close(), ...running.map((worker) => worker.close())]))
+    return { url: server.url, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** Does something at once and again after some time. @returns what ends it. */
+function repeat(milliseconds: number, work: () => Promise<unknown>, onError: (error: unknown) => void) {
+  const ending = new AbortController()
+  const loop = async () => {
+    while (!ending.signal.aborted) {
+      await work().catch(onError)
+      await sleep(milliseconds, undefined, { signal: ending.signal }).catch(() => {})
+    }
+  }
+  const ended = loop()
+  return () => {
+    ending.abort()
+    return ended
+  }
+}
