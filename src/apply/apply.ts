@@ -102,7 +102,7 @@ async function applyWith(
   const results: ApplyResult['recordings'] = []
   let session: Session | undefined
   const transform = async ({ recording, file }: Job, title: string): Promise<RecordingEvent['status']> => {
-    if (recording.problem) throw new UserError(recording.problem.message, { hint: recording.problem.hint })
+    if (recording.problem) throw new UserError(recording.problem.message, recording.problem)
     const source = await openFile(recording.location, { limits, signal: reporter.signal })
     try {
       const key = await keyOf(source.path)

@@ -145,12 +145,16 @@ async function streamSamples(
   const extension = extname(path).toLowerCase()
   const { demuxer } = formatOf(path) ?? {}
   if (demuxer === undefined)
-    throw new UserError(`${name} is not audio of a known type`, { hint: `use one of ${hostedExtensions.join(' ')}` })
+    throw new UserError(`${name} is not audio of a known type`, {
+      hint: `use one of ${hostedExtensions.join(' ')}`,
+      code: 'unsupported_audio_format',
+    })
 
   const unreadable = (cause: unknown) =>
     new UserError(`${name} cannot be read as ${extension} audio`, {
       hint: `play it to check that it is a ${extension} file, then export it again`,
       cause,
+      code: 'unsupported_audio_format',
     })
   if (!(await canBeAudio(path, demuxer, name))) throw unreadable(new Error('it does not start like such a file'))
 

@@ -63,7 +63,10 @@ export async function firstWorking(candidates: readonly FfmpegCandidate[]): Prom
       })
     }
   }
-  throw new UserError('no ffmpeg was found', { hint: 'install ffmpeg, or set FFMPEG_PATH to its binary' })
+  throw new UserError('no ffmpeg was found', {
+    hint: 'install ffmpeg, or set FFMPEG_PATH to its binary',
+    code: 'machine_error',
+  })
 }
 
 export type FfmpegOptions = {

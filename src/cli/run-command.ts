@@ -108,8 +108,13 @@ export function reportError(
   }
   const correctable = error instanceof UserError ? error : systemRefusal(error)
   if (correctable) {
-    const { message, hint, cause } = correctable
-    output.error(message, { ...(hint !== undefined && { hint }), causes: lastLines(cause) })
+    const { message, hint, cause, code, context } = correctable
+    output.error(message, {
+      ...(hint !== undefined && { hint }),
+      causes: lastLines(cause),
+      ...(code !== undefined && { code }),
+      ...(context !== undefined && { context }),
+    })
     return 2
   }
   output.error(error instanceof Error ? (error.stack ?? error.message) : String(error))
@@ -134,7 +139,9 @@ function systemRefusal(error: unknown): UserError | undefined {
   if (!(error instanceof Error)) return undefined
   const { code = '' } = error as NodeJS.ErrnoException
   const hint = Object.hasOwn(systemHints, code) ? systemHints[code] : undefined
-  return hint === undefined ? undefined : new UserError(error.message.replace(/^[A-Z]+: /, ''), { hint })
+  return hint === undefined
+    ? undefined
+    : new UserError(error.message.replace(/^[A-Z]+: /, ''), { hint, code: 'machine_error' })
 }
 
 const lastLines = (cause: unknown): string[] =>

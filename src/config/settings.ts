@@ -317,6 +317,7 @@ function refuseSplitting({ splitInputIntoScenes }: { splitInputIntoScenes: boole
   if (!splitInputIntoScenes) return
   throw new UserError('split_input_into_scenes cannot be true: the two sides of a pair would lose their sync', {
     hint: 'cut long recordings into matching _start and _end files beforehand, and leave it false',
+    code: 'feature_not_supported',
   })
 }
 

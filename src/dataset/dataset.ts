@@ -182,10 +182,13 @@ export function assertTrainable({ location, problems, counts }: Dataset): void {
     if (counts.used === 0) throw new Error('a dataset without usable pairs must say so in its problems')
     return
   }
-  if (errors.length === 1) throw new UserError(`${location}: ${first.message}`, first.hint ? { hint: first.hint } : {})
+  const { hint, code, context } = first
+  if (errors.length === 1) throw new UserError(`${location}: ${first.message}`, { hint, code, context })
+  const isSame = errors.every((error) => error.code === code)
   const lines = errors.map(({ message, hint }) => `  ${message}${hint ? ` (${hint})` : ''}`)
   throw new UserError(`${location} has ${errors.length} errors:\n${lines.join('\n')}`, {
     hint: 'fix them and start again; inspect-dataset shows everything',
+    ...(isSame && { code }),
   })
 }
 
@@ -215,11 +218,17 @@ function noPairLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
   const durations = durationsOf(pairs)
   if (durations.length === 0) return [] // none can be read, which is reported for each
   const none = `no pair has ${seconds} s on both sides`
+  const provided = Math.max(...durations.map(({ reference, target }) => Math.min(reference, target)))
+  const tooShort = {
+    severity: 'error',
+    code: 'audio_duration_too_short',
+    context: { min_duration: seconds, provided_duration: Math.floor(100 * provided) / 100 },
+  } as const
   const buckets = usableBuckets(durations)
   if (!buckets)
     return [
       {
-        severity: 'error',
+        ...tooShort,
         message: `${none}, nor ${shortestBucket} s, the shortest that can be trained`,
         hint: 'use longer recordings',
       },
@@ -229,7 +238,7 @@ function noPairLongEnough(pairs: DatasetPair[], seconds: number): Problem[] {
   const { pairs: enough } = pairsPerClipLength(durations).findLast((bucket) => bucket.seconds <= recommended) ?? longest
   const also = recommended < longest.seconds ? ` (${pairsHave(longest.pairs)} at least ${longest.seconds} s)` : ''
   const tryThis = `try --audio-duration-seconds ${recommended}`
-  return [{ severity: 'error', message: `${none}; ${pairsHave(enough)} at least ${recommended} s: ${tryThis}${also}` }]
+  return [{ ...tooShort, message: `${none}; ${pairsHave(enough)} at least ${recommended} s: ${tryThis}${also}` }]
 }
 
 const pairsHave = (pairs: number) => `${countText(pairs, 'pair')} ${pairs === 1 ? 'has' : 'have'}`

@@ -176,7 +176,7 @@ function fewPairs(pairs: number, errors: number, files: readonly NamedFile[]): P
         message: `only ${countText(pairs, 'pair')}: train on ${recommendedPairs} or more for good results`,
       },
     ]
-  return [{ severity: 'error', ...noPair(files) }]
+  return [{ severity: 'error', ...noPair(files), code: 'invalid_archive' }]
 }
 
 /** Names what the dataset has instead. */

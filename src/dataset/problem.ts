@@ -1,6 +1,6 @@
 /** What an inspection reports: problems with files, and findings on sound, lengths and captions. They are collected as data, so that all are shown together. */
 
-import { UserError } from '../platform/errors.ts'
+import { type ErrorCode, type ErrorContext, UserError } from '../platform/errors.ts'
 import { countText } from '../platform/text.ts'
 
 export type Severity = 'error' | 'warning' | 'hint'
@@ -22,6 +22,9 @@ export type Problem = {
   file?: string
   /** The name of the pair. */
   pair?: string
+  /** As of a `UserError`. */
+  code?: ErrorCode
+  context?: ErrorContext
 }
 
 export const countProblems = (problems: readonly Problem[], severity: Severity) =>
@@ -30,7 +33,8 @@ export const countProblems = (problems: readonly Problem[], severity: Severity) 
 /** The problem that a UserError describes. @throws any other error, because that is a bug. */
 export function problemFrom(error: unknown, about: { file?: string; pair?: string }): Problem {
   if (!(error instanceof UserError)) throw error
-  return { severity: 'error', message: error.message, ...(error.hint ? { hint: error.hint } : {}), ...about }
+  const { message, hint, code } = error
+  return { severity: 'error', message, ...(hint && { hint }), ...about, ...(code && { code }) }
 }
 
 /** How many problems of one kind are listed. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
 import { openFile } from '../net/download.ts'
 import { datasetName, parseLocation, shownLocation } from '../net/location.ts'
-import { UserError } from '../platform/errors.ts'
+import { UserError, withCode } from '../platform/errors.ts'
 import { decodeText } from '../platform/text.ts'
 import { isVisible } from './dataset-file.ts'
 import { type FileTree, openZip, zipLimits } from './zip.ts'
@@ -58,7 +58,7 @@ async function openArchive(
     return { ...zip, close: () => zip.close().finally(file.close) }
   } catch (error) {
     await file.close()
-    throw error
+    throw withCode(error, 'invalid_archive')
   }
 }
 

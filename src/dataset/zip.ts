@@ -224,7 +224,11 @@ async function extract(
   } catch (cause) {
     if (signal?.aborted) throw new Interrupted('stopped')
     if (isDiskFull(cause))
-      throw new UserError(`there is no room to extract ${shown}`, { hint: 'free some space or set TMPDIR', cause })
+      throw new UserError(`there is no room to extract ${shown}`, {
+        hint: 'free some space or set TMPDIR',
+        cause,
+        code: 'machine_error',
+      })
     const method = String(cause).match(/unsupported compression method: (\d+)/)?.[1]
     if (method === undefined) throw damaged(shown, cause)
     throw new UserError(`${shown} is packed by method ${method}`, {

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { defaultLimits, type Limits, raiseLimitHint } from '../config/limits.ts'
-import { Interrupted, UserError } from '../platform/errors.ts'
+import { Interrupted, UserError, withCode } from '../platform/errors.ts'
 import { isDiskFull } from '../platform/files.ts'
 import { makeTempFolder } from '../platform/temp-folder.ts'
 import {
@@ -39,7 +39,8 @@ export async function openFile(
   const parsed = parseLocation(location)
   if (parsed.kind === 'path') {
     const found = await stat(parsed.path).catch((cause) => {
-      if (cause.code === 'ENOENT') throw new UserError(`${parsed.path} does not exist`, { hint: 'check the path' })
+      if (cause.code === 'ENOENT')
+        throw new UserError(`${parsed.path} does not exist`, { hint: 'check the path', code: 'file_download_error' })
       throw new UserError(`${parsed.path} cannot be opened`, { hint: 'check the path and the permissions', cause })
     })
     if (!found.isFile()) throw new UserError(`${parsed.path} is not a file`, { hint: 'give the path of one file' })
@@ -75,7 +76,7 @@ export async function download(url: URL, path: string, options: DownloadOptions 
     await withRetry(policy, () => attemptDownload(url, path, { client, limits, signal }))
   } catch (error) {
     if (signal.aborted) throw new Interrupted(`stopped during the download of ${shownUrl(url)}`)
-    throw error
+    throw withCode(error, 'file_download_error')
   }
 }
 
@@ -152,7 +153,11 @@ async function save(
   } catch (cause) {
     if (cause instanceof UserError || timeout.signal.aborted) throw cause
     if (isDiskFull(cause))
-      throw new UserError(`there is no room to download ${shown}`, { hint: 'free some space or set TMPDIR', cause })
+      throw new UserError(`there is no room to download ${shown}`, {
+        hint: 'free some space or set TMPDIR',
+        cause,
+        code: 'machine_error',
+      })
     throw new TransientError(`the download of ${shown} broke off after ${bytes} bytes`, { cause })
   }
   return bytes

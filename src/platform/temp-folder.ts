@@ -23,11 +23,13 @@ export async function makeTempFolder(): Promise<TempFolder> {
       throw new UserError(`the folder for temporary files, ${tmpdir()}, cannot be written to`, {
         hint: 'set TMPDIR to a folder that can be written to',
         cause,
+        code: 'machine_error',
       })
     if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw cause
     throw new UserError(`there is no folder ${tmpdir()} for temporary files`, {
       hint: 'set TMPDIR to a folder that exists, or unset it',
       cause,
+      code: 'machine_error',
     })
   })
   const removed = atExit(() => rmSync(folder, { recursive: true, force: true }))
@@ -50,6 +52,7 @@ export const noTempRoom = (cause: unknown) =>
   new UserError(`there is no room for temporary files in ${tmpdir()}`, {
     hint: 'free some space, or set TMPDIR to another folder',
     cause,
+    code: 'machine_error',
   })
 
 /** Whether this is the error of a full disk, also one that was given a message for the user. */

@@ -263,6 +263,7 @@ function withResumeHint(error: unknown, { step }: Trainer, { path }: RunFolder):
     return new UserError(`there is no room for ${path}: the run stops after step ${step}`, {
       hint: `make room, then resume from the last state: ${resumeCommand(path)}`,
       cause: error,
+      code: 'machine_error',
     })
   if (error instanceof NonFiniteLoss)
     return new UserError(`training diverged at step ${step + 1}${placeOf(error)}: ${error.message}`, {

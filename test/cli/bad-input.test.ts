@@ -133,6 +133,22 @@ describe('invalid training data is reported before anything is written: ', () =>
   })
 })
 
+describe('with --json-progress an error has a code: ', () => {
+  it.each<[code: string | undefined, args: string[], context?: object]>([
+    ['file_download_error', ['gone.zip']],
+    ['invalid_archive', [zip('invalid/web-page')]],
+    ['invalid_archive', [zip('invalid/empty-file')]],
+    ['audio_duration_too_short', [zip('valid/ten-pairs')], { min_duration: 5, provided_duration: 1 }],
+    ['feature_not_supported', ['a.zip', '--split-input-into-scenes']],
+    [undefined, ['a.zip', '--rank', '0']],
+  ])('%s', async (code, args, context) => {
+    const stderr = await refusal([...train, ...args, '--json-progress'])
+    const error = JSON.parse(stderr.trim().split('\n').at(-1) ?? '')
+    expect(error).toMatchObject({ type: 'error', ...(code && { code }), ...(context && { context }) })
+    expect(error.code).toBe(code)
+  })
+})
+
 describe('an invalid model, file or folder is reported before training: ', () => {
   const data = [...train, zip('valid/mac-leftovers-and-folders'), '--audio-duration-seconds', '1']
   const textEncoder = ['--text-encoder', projectPath('test/base/gemma3-tiny')]

@@ -2,6 +2,7 @@
 import type { Writable } from 'node:stream'
 import { Chalk } from 'chalk'
 import type { ApplyEvent } from '../../apply/apply.ts'
+import type { ErrorCode, ErrorContext } from '../../platform/errors.ts'
 import { printable } from '../../platform/text.ts'
 import type { TrainEvent } from '../../train/events.ts'
 import { createProgressBars, type Progress, progressText, type StageValues } from './progress-bars.ts'
@@ -12,10 +13,18 @@ export type Stage = {
   finish(summary?: string): void
 }
 
+export type ErrorDetails = {
+  hint?: string
+  causes?: readonly string[]
+  code?: ErrorCode
+  context?: ErrorContext
+}
+
 export type Terminal = {
   info(line: string): void
   warn(line: string): void
-  error(line: string, details?: { hint?: string; causes?: readonly string[] }): void
+  /** `code` and `context` are for programs. */
+  error(line: string, details?: ErrorDetails): void
   /** The result of the command, on stdout. */
   result(text: string): void
   /** A part of the work that takes a while. Stages may be nested. @param total 0 where it is unknown. */
