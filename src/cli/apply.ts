@@ -5,7 +5,7 @@ import { applyParameters } from '../config/parameters.ts'
 import { resolveApplySettings } from '../config/settings.ts'
 import { UserError } from '../platform/errors.ts'
 import { countText } from '../platform/text.ts'
-import { addParameters, type CommandOptions, forceOption } from './options.ts'
+import { addParameters, type CommandOptions, forceOption, stopWithStdinOption } from './options.ts'
 import { runCommand } from './run-command.ts'
 
 export function addApply(program: Command) {
@@ -19,6 +19,7 @@ export function addApply(program: Command) {
     .addHelpText('after', examples)
   addParameters(command, applyParameters)
   command.addOption(forceOption())
+  command.addOption(stopWithStdinOption())
   command.action((names: readonly string[], { force, ...flags }: CommandOptions & { force?: true }) =>
     runCommand(flags, async ({ output, signal, limits }) => {
       const settings = resolveApplySettings({ flags: withRecordings(names, flags) })

@@ -57,6 +57,9 @@ const limitDefaults = Object.entries(defaultLimits)
   .map(([name, value]) => `${name}=${value}`)
   .join(', ')
 
+/** For programs that start this one: it stops as by Ctrl-C when they end, however they end. */
+export const stopWithStdinOption = () => new Option('--stop-with-stdin').hideHelp()
+
 export const addQuietOption = (command: Command) => command.option('-q, --quiet', 'print errors and the result only')
 
 /** Accepts the fields of the hosted trainers' job format that have no effect here. */

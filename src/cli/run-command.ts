@@ -2,6 +2,7 @@
 import { type Limits, parseLimits } from '../config/limits.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { toolVersion } from '../platform/version.ts'
+import { stopWithStdin } from './stop-with-stdin.ts'
 import { createEventPrinter, createJsonOutput } from './terminal/event-printer.ts'
 import { createTerminal, type Output } from './terminal/terminal.ts'
 
@@ -23,6 +24,7 @@ export async function runCommand(
 ): Promise<void> {
   const output = openOutput(options)
   const signals = watchSignals(() => output.info(stopping))
+  if (options.stopWithStdin) stopWithStdin()
   try {
     const limits = parseLimits([process.env.LTX_A2A_LIMITS ?? '', ...(options.limit ?? [])])
     await work({ output, signal: signals.signal, limits })
@@ -39,6 +41,8 @@ export type OutputOptions = {
   quiet?: boolean | undefined
   /** Events and messages as JSON lines. */
   jsonProgress?: boolean | undefined
+  /** Stops, as a signal does, when the other end of stdin is closed. */
+  stopWithStdin?: boolean | undefined
 }
 
 /** The result goes to stdout, everything else to stderr, as text for people or as JSON lines for programs. */

@@ -8,7 +8,15 @@ import { countText, durationText, roughText, sizeText } from '../platform/text.t
 import type { TrainEvent } from '../train/events.ts'
 import type { RunEstimate } from '../train/requirements.ts'
 import type { TrainResult, TrainRunOptions } from '../train/train.ts'
-import { addParameters, addVideoFields, type CommandOptions, configOption, jobGroup, pathOption } from './options.ts'
+import {
+  addParameters,
+  addVideoFields,
+  type CommandOptions,
+  configOption,
+  jobGroup,
+  pathOption,
+  stopWithStdinOption,
+} from './options.ts'
 import { type CommandContext, runCommand } from './run-command.ts'
 
 type TrainFlags = CommandOptions & { config?: string; resume?: string; dryRun?: true }
@@ -26,6 +34,7 @@ export function addTrain(program: Command) {
   addParameters(command, trainParameters)
   command.addOption(new Option('--dry-run', 'only show what the run would need').helpGroup(jobGroup))
   command.addOption(new Option('--dev-allow-few-steps').hideHelp()) // has no effect: few steps are always allowed
+  command.addOption(stopWithStdinOption())
   addVideoFields(command)
   command.action((flags: TrainFlags) => runCommand(flags, (context) => run(flags, context), stopping))
 }

@@ -1,10 +1,8 @@
 /** The events of the library as text on the terminal, or as JSON lines. */
-import { tmpdir } from 'node:os'
 import type { ApplyEvent, RecordingEvent } from '../../apply/apply.ts'
 import { durationOf, type Waveform } from '../../audio/waveform.ts'
-import { sizeText } from '../../platform/text.ts'
+import { requirementLines, stageValues } from '../../train/event-text.ts'
 import type { TrainEvent } from '../../train/events.ts'
-import type { MachineResources, RunRequirements } from '../../train/requirements.ts'
 import type { Output, Stage, Terminal, TerminalStream } from './terminal.ts'
 
 /** A listener that shows stages as progress bars, and messages as lines. */
@@ -25,7 +23,7 @@ export function createEventPrinter(terminal: Terminal): (event: TrainEvent | App
         const { stage: label, status, position, total = 0, unit, values = {}, summary } = event
         const stage = stages.get(label) ?? terminal.stage(label, total, unit)
         stages.set(label, stage)
-        if (status === 'running') stage.update(position, shownValues(values))
+        if (status === 'running') stage.update(position, stageValues(values))
         if (status === 'finished') {
           stage.finish(summary)
           stages.delete(label)
@@ -38,41 +36,6 @@ export function createEventPrinter(terminal: Terminal): (event: TrainEvent | App
 function printRecording({ status, input, output, message = '', hint }: RecordingEvent, terminal: Terminal) {
   if (status === 'failed') terminal.warn(hint === undefined ? message : `${message} (${hint})`)
   if (status === 'kept') terminal.info(`${input}: ${output} is finished already`)
-}
-
-/** Two lines at the start of a run. */
-export function requirementLines(
-  { weights, trained, step, captions, memory, run, cache, temporary }: RunRequirements,
-  { place, freeMemory, runDisk, cacheDisk }: MachineResources,
-): string[] {
-  const parts = [
-    ...(captions > 0 ? [`encoding captions ${sizeText(captions)}, then`] : []),
-    `weights ${sizeText(weights)}, LoRA and optimizer ${sizeText(trained)}, a step ${sizeText(step)}`,
-  ]
-  const temporaryFiles = temporary > 0 ? `; ${sizeText(temporary)} of temporary files in ${tmpdir()}` : ''
-  const kind = place === 'the graphics card' ? 'Graphics memory' : 'Memory'
-  return [
-    `${kind}: about ${sizeText(memory)} of ${sizeText(freeMemory)} (${parts.join(' ')})`,
-    `Disk: about ${sizeText(run)} for the run, ${sizeText(cache)} for the cache, of ${sizeText(Math.min(runDisk, cacheDisk))}${temporaryFiles}`,
-  ]
-}
-
-/**
- * The values of a stage as they stand beside its bar: `loss 0.4312 · held-out 0.4510 · s/step 1.20 · memory 0.33 GB`. With a moving average:
- * `held-out (LoRA) 0.4510 · held-out (average) 0.4466`.
- */
-function shownValues(values: Readonly<Record<string, number>>): Record<string, string> {
-  const hasAverage = values.emaHeldOutLoss !== undefined
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => {
-      if (name === 'loss') return ['loss', value.toFixed(4)]
-      if (name === 'heldOutLoss') return [hasAverage ? 'held-out (LoRA)' : 'held-out', value.toFixed(4)]
-      if (name === 'emaHeldOutLoss') return ['held-out (average)', value.toFixed(4)]
-      if (name === 'secondsPerStep') return ['s/step', value.toFixed(2)]
-      if (name === 'memoryBytes') return ['memory', `${(value / 1e9).toFixed(2)} GB`]
-      return [name, String(value)]
-    }),
-  )
 }
 
 /** Milliseconds between two events of a running stage. */

@@ -3,9 +3,10 @@ import type { Writable } from 'node:stream'
 import { Chalk } from 'chalk'
 import type { ApplyEvent } from '../../apply/apply.ts'
 import type { ErrorCode, ErrorContext } from '../../platform/errors.ts'
+import { type Progress, progressText, type StageValues } from '../../platform/progress-text.ts'
 import { printable } from '../../platform/text.ts'
 import type { TrainEvent } from '../../train/events.ts'
-import { createProgressBars, type Progress, progressText, type StageValues } from './progress-bars.ts'
+import { createProgressBars } from './progress-bars.ts'
 
 export type Stage = {
   /** @param position in the unit of the stage, counted from the very beginning: a resumed run starts where it was interrupted. */

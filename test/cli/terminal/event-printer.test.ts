@@ -1,7 +1,8 @@
 import { tmpdir } from 'node:os'
 import { describe, expect, it } from 'vitest'
-import { createEventPrinter, requirementLines } from '../../../src/cli/terminal/event-printer.ts'
+import { createEventPrinter } from '../../../src/cli/terminal/event-printer.ts'
 import type { Terminal } from '../../../src/cli/terminal/terminal.ts'
+import { requirementLines } from '../../../src/train/event-text.ts'
 import type { TrainEvent } from '../../../src/train/events.ts'
 import type { MachineResources } from '../../../src/train/requirements.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type Progress, progressText } from '../../../src/cli/terminal/progress-bars.ts'
-import { durationText } from '../../../src/platform/text.ts'
+import { type Progress, progressText } from '../../src/platform/progress-text.ts'
+import { durationText } from '../../src/platform/text.ts'
 
 const progress = (part: Partial<Progress>): Progress => ({
   position: 412,
