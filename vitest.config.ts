@@ -24,6 +24,7 @@ const cli = [
   'test/platform/lock.test.ts',
   'test/reliability/{audio,download,fuzz,kill,leaks,resume,run-failures,signals}.test.ts',
   'test/report/run-report.test.ts',
+  'test/worker/**/*.test.ts',
   'test/train/{decoding,windows,held-out,releases,train}.test.ts',
 ]
 

@@ -39,6 +39,17 @@ export function lockHolder(folder: string): string | 'gone' | undefined {
   return lock && (holderOf(lock) ?? 'gone')
 }
 
+/**
+ * Removes the lock of a process on another machine, of which cannot be known here whether it still runs: a container that was replaced, a machine that is
+ * gone. Only for those who know otherwise that it does not.
+ */
+export function removeForeignLock(folder: string) {
+  const path = join(folder, lockFileName)
+  const lock = readLock(path)
+  const owner = lock && parseOwner(lock.text)
+  if (owner && owner.host !== hostname()) breakLock(path, lock)
+}
+
 function claim(path: string, ours: string) {
   for (let tries = 0; tries < 10; tries++) {
     if (tryCreate(path, ours)) return

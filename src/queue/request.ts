@@ -7,6 +7,9 @@ export type RequestStatus = 'IN_QUEUE' | 'IN_PROGRESS' | 'COMPLETED'
 
 export type Priority = 'low' | 'normal'
 
+/** In the parameters of a request, a file of the server is named by this scheme and its key: `server-file:uploads/<id>/pairs.zip`. */
+export const fileScheme = 'server-file:'
+
 /** A request as it enters the queue. */
 export type NewRequest = {
   kind: RequestKind

@@ -3,8 +3,7 @@
  * `/`: `uploads/<id>/pairs.zip`, `runs/<request id>/lora.safetensors`. Ids are random UUIDs, so that the URL of a file is the permission to read it.
  */
 
-/** In the parameters of a request, a file of the server is named by this scheme and its key: `server-file:uploads/<id>/pairs.zip`. */
-export const fileScheme = 'server-file:'
+export { fileScheme } from '../queue/request.ts'
 
 /** A file object of the API. */
 export type FileObject = { url: string; content_type: string; file_name: string; file_size: number }

@@ -115,6 +115,33 @@ export function recordChange(run: RunFolder, change: RunChange, parameters: RunC
   })
 }
 
+/** Whether a folder holds a run that goes on with `resume`. One that has not begun is started again. */
+export function hasBegun(path: string): boolean {
+  const run = layout(path)
+  return isRun(run) && !isUnbegun(run)
+}
+
+/**
+ * Tells a run where its inputs are now. The run must be locked, or in no process.
+ * @param moved paths by the names of their parameters in a job file, and the references of its previews.
+ */
+export function moveInputs(path: string, moved: Readonly<Record<string, unknown>>, references: readonly string[] = []) {
+  const { run, config } = openRunFolder(path)
+  const { validation } = config.parameters
+  const parameters = {
+    ...config.parameters,
+    ...moved,
+    ...(Array.isArray(validation) && {
+      validation: validation.map((entry, i) => ({
+        ...entry,
+        reference_audio_url: references[i] ?? entry.reference_audio_url,
+      })),
+    }),
+  }
+  if (JSON.stringify(parameters) !== JSON.stringify(config.parameters))
+    replaceJson(run.config, { ...config, parameters })
+}
+
 /** Removes unfinished files of a process that was killed. The run must be locked. */
 export function removeLeftovers(run: RunFolder) {
   for (const folder of [run.path, dirname(run.checkpoint(0)), dirname(run.preview(1, 0))])

@@ -1,0 +1,60 @@
+/** Where a worker finds the files of the server, and where it writes the results of a request. */
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { UserError } from '../platform/errors.ts'
+
+export type JobFiles = {
+  /**
+   * Prepares the folder of a request. What an earlier worker has saved is in it.
+   * @param attempt of the claim.
+   */
+  open(requestId: string, attempt: number, signal: AbortSignal): Promise<JobFolder>
+}
+
+export type JobFolder = {
+  /** Of the run, or of the results. It may not exist yet. */
+  readonly path: string
+  /** The path of a file of the server. @throws UserError when it is gone. */
+  input(key: string, signal: AbortSignal): Promise<string>
+  /** The key of a file of the folder. */
+  keyOf(name: string): string
+  /** Saves the folder, so that another worker can go on from here. Called after each checkpoint and at the end. */
+  save(): Promise<void>
+}
+
+/** For a worker that shares the disk of the server: there is nothing to copy. @param dataFolder of the server. */
+export function localFiles(dataFolder: string): JobFiles {
+  const files = join(dataFolder, 'files')
+  return {
+    open: async (requestId) => {
+      const path = join(files, checkedKey(runKey(requestId)))
+      mkdirSync(join(files, 'runs'), { recursive: true })
+      return {
+        path,
+        input: async (key) => {
+          const input = join(files, checkedKey(key))
+          if (!existsSync(input)) throw goneFile(key)
+          return input
+        },
+        keyOf: (name) => runKey(requestId, name),
+        save: async () => {},
+      }
+    },
+  }
+}
+
+export const runKey = (requestId: string, ...names: string[]) => ['runs', requestId, ...names].join('/')
+
+export const goneFile = (key: string) =>
+  new UserError(`the file ${key.split('/').at(-1)} is no longer on the server`, {
+    hint: 'upload it again',
+    code: 'file_download_error',
+  })
+
+/** @throws UserError for a key that would lead out of the folder of the files. */
+export function checkedKey(key: string): string {
+  const isSafe = key.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
+  if (!isSafe || /[\\\0:]/.test(key))
+    throw new UserError(`${JSON.stringify(key)} is not the key of a file`, { code: 'file_download_error' })
+  return key
+}
