@@ -205,3 +205,28 @@ it('the process of a worker that is killed ends, and another worker goes on: the
   expect(textOf(request)).toMatch(/^Resuming after step \d+$/m)
   expect(comparableContent(run)).toEqual(comparableContent(runOf(undisturbed)))
 })
+
+it('a process that the system kills is an internal error that says so', async () => {
+  const request = await work({ parameters: endless }, async (request) => {
+    await trainingBegan(request)
+    process.kill(Number(lockHolder(runOf(request))?.split(' ')[1]), 'SIGKILL')
+    await completed(request)
+  })
+  expect(request.error).toEqual({
+    status: 500,
+    detail: 'The process was killed (SIGKILL), probably because memory ran out',
+    type: 'internal_error',
+  })
+})
+
+it('a recording is transformed with the LoRA of a training', async () => {
+  const parameters = {
+    inputs: [file('ref.wav')],
+    lora: [`server-file:runs/${undisturbed.id}/lora.safetensors`],
+    prompt: '--force of wind',
+    ...{ steps: 1, cfg: 1, stg_scale: 0, backend: 'wasm' },
+  }
+  const { id, output, error } = await work({ kind: 'apply', parameters }, completed)
+  expect(error).toBeUndefined()
+  expect(output).toEqual({ audio: `runs/${id}/ref.wav`, audio_files: [`runs/${id}/ref.wav`] })
+})
