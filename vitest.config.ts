@@ -15,7 +15,7 @@ const model = [
 
 const cli = [
   'test/api.test.ts',
-  'test/{apply,net,pages,setup}/**/*.test.ts',
+  'test/{apply,net,pages,server,setup}/**/*.test.ts',
   'test/audio/{decode,encode,ffmpeg,stretch}.test.ts',
   'test/cli/{bad-input,completion,fix-dataset,help,inspect-dataset,make-pairs,no-home,outputs,train}.test.ts',
   'test/dataset/{advice,clips,dataset,make-pairs,source,windows}.test.ts',

@@ -1,0 +1,84 @@
+/** The HTTP interface of the server: the API of the hosted trainer, its files, and what those who run it look at. */
+import { join } from 'node:path'
+import { Hono } from 'hono'
+import { UserError } from '../platform/errors.ts'
+import type { Queue } from '../queue/queue.ts'
+import { fileRoutes } from './file-routes.ts'
+import { answerError, HttpError } from './http-error.ts'
+import { defaultServerLimits, type ServerLimits } from './limits.ts'
+import { monitoringRoutes } from './monitoring-routes.ts'
+import { queueRoutes } from './queue-routes.ts'
+import { checkHost, checkOrigin, createKeys, requireKeyFor } from './security.ts'
+import type { Env, Services } from './services.ts'
+import { openStoredFiles } from './stored-files.ts'
+import { uploadRoutes } from './upload-routes.ts'
+import { openUploads } from './uploads.ts'
+import { isWebUrl } from './urls.ts'
+
+export type AppOptions = {
+  queue: Queue
+  /** The folder of the server's data: the files are in `files` below it. */
+  data: string
+  /** The name or address that the server listens on. */
+  host: string
+  /** What clients must show. Required where others than programs on this machine reach the server. */
+  key?: string | undefined
+  /** Where clients reach the server, if that is not where it listens: behind a proxy. */
+  publicUrl?: string | undefined
+  /** Whether inputs may name paths on this machine. */
+  allowLocalPaths?: boolean | undefined
+  limits?: Partial<ServerLimits> | undefined
+  /** Gets the errors that are the server's fault; clients are told no more than that there was one. */
+  onError?: ((error: unknown) => void) | undefined
+  pollInterval?: number | undefined
+  /** Ends the answers that wait. */
+  closing?: AbortSignal | undefined
+}
+
+/** @throws UserError for a server that would be open to everyone, or whose public URL is not one. */
+export function createApp(options: AppOptions): { app: Hono<Env>; services: Services } {
+  const { queue, data, host, key, publicUrl, onError, pollInterval = 500 } = options
+  requireKeyFor(host, key)
+  if (publicUrl !== undefined && !isWebUrl(publicUrl))
+    throw new UserError(`${publicUrl} is not an http(s) URL`, { hint: 'write --public-url as https://host' })
+  const limits = { ...defaultServerLimits, ...options.limits }
+  const files = openStoredFiles(join(data, 'files'))
+  const services: Services = {
+    queue,
+    files,
+    limits,
+    publicUrl,
+    pollInterval,
+    uploads: openUploads(files, limits),
+    keys: createKeys(key),
+    allowLocalPaths: options.allowLocalPaths ?? false,
+    closing: options.closing ?? new AbortController().signal,
+  }
+  let sentBytes = 0
+  const app = new Hono<Env>()
+  app.use(async (c, next) => {
+    await next()
+    c.header('x-content-type-options', 'nosniff')
+    c.header('referrer-policy', 'no-referrer') // the URL of a file is the permission to read it
+    if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store')
+  })
+  app.use(checkHost({ host, publicUrl }), checkOrigin({ publicUrl }))
+  app.route(
+    '/',
+    monitoringRoutes(services, () => sentBytes),
+  )
+  app.route('/', uploadRoutes(services))
+  app.route(
+    '/',
+    fileRoutes(services, (bytes) => (sentBytes += bytes)),
+  )
+  app.route('/', queueRoutes(services))
+  app.notFound((c) => answerError(c, { status: 404, detail: `There is nothing at ${c.req.path.slice(0, 200)}` }))
+  app.onError((error, c) => {
+    if (error instanceof HttpError) return answerError(c, error.error, error.headers)
+    if (c.req.raw.signal.aborted) return c.body(null, 499 as 500) // nobody is there to read an answer
+    onError?.(error)
+    return answerError(c, { status: 500, detail: 'Internal server error', type: 'internal_server_error' })
+  })
+  return { app, services }
+}

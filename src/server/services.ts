@@ -1,0 +1,28 @@
+/** What the routes work with. */
+import type { HttpBindings } from '@hono/node-server'
+import { Hono } from 'hono'
+import type { Queue } from '../queue/queue.ts'
+import type { ServerLimits } from './limits.ts'
+import type { Keys } from './security.ts'
+import type { StoredFiles } from './stored-files.ts'
+import type { Uploads } from './uploads.ts'
+
+export type Services = {
+  queue: Queue
+  files: StoredFiles
+  uploads: Uploads
+  keys: Keys
+  limits: ServerLimits
+  /** Where clients reach the server; undefined where that is how each of them reaches it. */
+  publicUrl?: string | undefined
+  /** Whether inputs may name paths on this machine. */
+  allowLocalPaths: boolean
+  /** How often waiting answers look at the queue, in milliseconds. */
+  pollInterval: number
+  /** Aborted when the server closes: answers that wait end. */
+  closing: AbortSignal
+}
+
+export type Env = { Bindings: HttpBindings }
+
+export const createRouter = () => new Hono<Env>()
