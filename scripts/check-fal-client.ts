@@ -13,7 +13,7 @@ import { createFakeQueue } from '../test/server/fake-queue.ts'
 const run = promisify(execFile)
 const python = process.argv[2] ?? 'python3'
 
-const client = String.raw`
+const client = `
 import os, sys, tempfile, fal_client
 from fal_client import client as c
 base = sys.argv[1]
