@@ -62,10 +62,11 @@ const attempts = 3
 
 /**
  * Downloads a file. A server that is busy or breaks off is tried again.
+ * @returns the headers of the response.
  * @throws UserError when the server cannot be reached, refuses, sends nothing for too long, or sends a web page, nothing, or too much. Interrupted when
  * the signal is aborted.
  */
-export async function download(url: URL, path: string, options: DownloadOptions = {}): Promise<void> {
+export async function download(url: URL, path: string, options: DownloadOptions = {}): Promise<Headers> {
   const { limits = defaultLimits, signal = new AbortController().signal } = options
   const client = options.client ?? createHttpClient()
   const policy = createRetryPolicy(signal, client.sleep, {
@@ -73,7 +74,7 @@ export async function download(url: URL, path: string, options: DownloadOptions 
     hint: 'check the URL and the network connection, or try again later',
   })
   try {
-    await withRetry(policy, () => attemptDownload(url, path, { client, limits, signal }))
+    return await withRetry(policy, () => attemptDownload(url, path, { client, limits, signal }))
   } catch (error) {
     if (signal.aborted) throw new Interrupted(`stopped during the download of ${shownUrl(url)}`)
     throw withCode(error, 'file_download_error')
@@ -84,7 +85,7 @@ async function attemptDownload(
   url: URL,
   path: string,
   { client, limits, signal }: { client: HttpClient; limits: Limits; signal: AbortSignal },
-) {
+): Promise<Headers> {
   const shown = shownUrl(url)
   const seconds = limits['download-silence-seconds']
   const timeout = startIdleTimeout(seconds, signal)
@@ -95,6 +96,7 @@ async function attemptDownload(
       const bytes = await save(response, path, shown, timeout, limits)
       if (bytes === 0)
         throw new UserError(`${shown} sent an empty file`, { hint: 'check that the upload has finished' })
+      return response.headers
     } finally {
       void discard(response)
     }

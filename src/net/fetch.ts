@@ -9,6 +9,7 @@ import { pipeline, type Readable } from 'node:stream'
 import { rootCertificates } from 'node:tls'
 import { createBrotliDecompress, createGunzip } from 'node:zlib'
 import { UserError } from '../platform/errors.ts'
+import { type Guard, guardedLookup, requireAllowedLiteral, requireAllowedName } from './guard.ts'
 import { type Environment, proxyFor } from './proxies.ts'
 import { TunnelAgent } from './tunnel.ts'
 
@@ -19,36 +20,48 @@ export type FetchSettings = {
   proxy?: string | undefined
   /** The path of a file of certificates to trust besides the usual ones. */
   certificates?: string | undefined
+  /** Which addresses may be reached; by default all. */
+  guard?: Guard | undefined
 }
 
 export type FetchOptions = {
+  /** By default GET. */
+  method?: 'GET' | 'POST' | undefined
   headers?: Record<string, string>
+  body?: string | undefined
   /** Redirects are returned. */
   redirect: 'manual'
   signal: AbortSignal
 }
 
-/** The part of `fetch` that is used here. Rejects with a TypeError whose cause is the failure of the connection. */
+/**
+ * The part of `fetch` that is used here. Rejects with a TypeError whose cause is the failure of the connection, or with the UserError of the guard where
+ * the address is not allowed.
+ */
 export type Fetch = (url: URL, options: FetchOptions) => Promise<Response>
 
 /** @throws UserError when the certificates cannot be read. */
-export function createFetch({ env = process.env, proxy, certificates }: FetchSettings): Fetch {
+export function createFetch({ env = process.env, proxy, certificates, guard }: FetchSettings): Fetch {
   const settings = {
     keepAlive: true,
     ...(certificates !== undefined && { ca: trustedCertificates(certificates, env) }),
   }
-  const [http, https] = [new HttpAgent(settings), new HttpsAgent(settings)]
+  const direct = { ...settings, ...(guard && { lookup: guardedLookup(guard) }) }
+  const [http, https] = [new HttpAgent(direct), new HttpsAgent(direct)]
   const tunnels = new Map<string, HttpAgent>()
   const tunnelThrough = (proxy: URL) => {
     const tunnel = tunnels.get(proxy.href) ?? new TunnelAgent(proxy, settings)
     tunnels.set(proxy.href, tunnel)
     return tunnel
   }
-  return async (url, { headers, signal }) => {
+  return async (url, { method = 'GET', headers, body, signal }) => {
     const through = proxyFor(url, env, proxy)
+    if (guard) requireAllowedLiteral(guard, url)
+    if (guard && through) await requireAllowedName(guard, url, signal)
     const isSecure = url.protocol === 'https:'
     const agent = through ? tunnelThrough(through) : isSecure ? https : http
-    const options = { headers: { 'accept-encoding': 'gzip, br', ...headers }, agent, signal, stop: signal, ...settings }
+    const accepted = { 'accept-encoding': 'gzip, br', ...headers }
+    const options = { method, headers: accepted, agent, signal, stop: signal, ...settings }
     return new Promise((resolve, reject) => {
       const send = isSecure ? httpsRequest : httpRequest
       const request = send(url, options, (message) => {
@@ -58,7 +71,9 @@ export function createFetch({ env = process.env, proxy, certificates }: FetchSet
           request.destroy(error as Error)
         }
       })
-      request.on('error', (cause) => reject(new TypeError('fetch failed', { cause }))).end()
+      const fail = (cause: Error) =>
+        reject(cause instanceof UserError ? cause : new TypeError('fetch failed', { cause }))
+      request.on('error', fail).end(body)
     })
   }
 }

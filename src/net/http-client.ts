@@ -1,7 +1,7 @@
 /** HTTP requests with redirects followed here, so that a login never leaves its own server. */
 import { UserError } from '../platform/errors.ts'
 import { decodedText } from '../platform/text.ts'
-import { createFetch, type Fetch, type FetchSettings } from './fetch.ts'
+import { createFetch, type Fetch, type FetchOptions, type FetchSettings } from './fetch.ts'
 import { type Sleep, sleepSeconds, TransientError } from './retry.ts'
 
 export type HttpClient = {
@@ -25,16 +25,19 @@ export type RequestOptions = {
 
 /**
  * Requests a URL without following redirects. The login of `start`, or the token, is sent only to the server of `start`.
- * @throws TransientError when no response comes; UserError for a proxy that is not a URL; the reason of the signal when it was aborted.
+ * @throws TransientError when no response comes; UserError for a proxy that is not a URL, and for an address that is not allowed; the reason of the
+ * signal when it was aborted.
  */
 export async function request(
   { fetch }: HttpClient,
   start: URL,
   url: URL,
-  { headers = {}, token, signal }: RequestOptions,
+  { method, headers = {}, body, token, signal }: RequestOptions & Pick<FetchOptions, 'method' | 'body'>,
 ): Promise<Response> {
   const authorization = url.origin === start.origin ? authorizationOf(start, token) : undefined
   const options = {
+    method,
+    body,
     headers: { ...headers, ...(authorization && { authorization }) },
     redirect: 'manual',
     signal,

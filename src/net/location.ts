@@ -41,11 +41,16 @@ export function fileNameOf(location: Location): string {
 export function datasetName(location: Location): string {
   const file = fileNameOf(location)
   const stem = extname(file).toLowerCase() === '.zip' ? file.slice(0, -'.zip'.length) : file
-  const name = stem
+  return safeName(stem) || 'dataset'
+}
+
+/** A name from outside as one that every file system takes, which may be empty: letters, digits, `.`, `_` and `-`, not hidden, not too long. */
+export function safeName(text: string): string {
+  const name = text
     .normalize('NFC') // macOS stores é as e followed by a combining accent
     .replace(/[^\p{L}\p{M}\p{N}._-]+/gu, '-')
     .replace(/^[.-]+/, '')
-  return firstBytes(name, longestNameBytes).replace(/-+$/, '') || 'dataset'
+  return firstBytes(name, longestNameBytes).replace(/-+$/, '')
 }
 
 /** File systems take 255 bytes, and a run folder adds a date to the name. */
