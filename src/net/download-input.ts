@@ -3,7 +3,7 @@ import { mkdir, rename, rm } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import { parse } from 'content-disposition'
 import type { Limits } from '../config/limits.ts'
-import { UserError } from '../platform/errors.ts'
+import { UserError, withCode } from '../platform/errors.ts'
 import { temporaryPath } from '../platform/files.ts'
 import { durationText } from '../platform/text.ts'
 import { download } from './download.ts'
@@ -29,10 +29,15 @@ export type InputOptions = {
  * Downloads a file into a folder, which should be of this file alone: a file of the same name is replaced. Its name is that of the response, or of the
  * URL.
  * @returns the path of the file.
- * @throws UserError when the URL may not be used, the server cannot be reached, refuses, is too slow, or sends a web page, nothing, or too much.
- * Interrupted when the signal is aborted. Nothing is left then.
+ * @throws UserError with the code `file_download_error` when the URL may not be used, the server cannot be reached, refuses, is too slow, or sends a web
+ * page, nothing, or too much; with `machine_error` when the disk is full. Interrupted when the signal is aborted. Nothing is left then.
  */
-export async function downloadInput(location: string, folder: string, options: InputOptions): Promise<string> {
+export const downloadInput = (location: string, folder: string, options: InputOptions): Promise<string> =>
+  downloadInto(folder, location, options).catch((error) => {
+    throw withCode(error, 'file_download_error')
+  })
+
+async function downloadInto(folder: string, location: string, options: InputOptions): Promise<string> {
   const { limits, signal, maxSeconds = 2 * 3600, env, guard = guardFor(options) } = options
   const url = clientUrl(location, guard)
   const deadline = AbortSignal.timeout(maxSeconds * 1000)

@@ -1,5 +1,5 @@
 /** URLs from outside. Names are resolved by the test; this machine stands for a public server, and no connection leaves it. */
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, isIPv6, type LookupFunction } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -91,6 +91,7 @@ async function get(path: string, options: Partial<InputOptions> = {}, names: Rec
 
 const refused = (host: string) => ({
   name: 'UserError',
+  code: 'file_download_error',
   message: `${host} is not on the public internet, and may not be reached`,
 })
 
@@ -194,7 +195,7 @@ describe('a name is refused', () => {
     const guarded = createFetch({ env: {}, guard: guardOf(resolver({ 'inside.test': [['10.0.0.1']] }).lookup) })
     const signal = AbortSignal.timeout(5000)
     const answer = guarded(new URL('https://inside.test/'), { redirect: 'manual', signal })
-    await expect(answer).rejects.toMatchObject(refused('inside.test'))
+    await expect(answer).rejects.toThrow(refused('inside.test').message)
   })
 
   it('by the resolver of this machine', async () => {
@@ -215,6 +216,16 @@ it('private addresses can be allowed', async () => {
   const file = await downloadInput(`http://${here}:${port}/pairs.zip`, newFolder(), { allowPrivate: true, env: {} })
   expect(readFileSync(file, 'utf8')).toBe('a zip')
 })
+
+it.each(['pairs.zip', 'ftp://public.test/x', 'http://me@public.test/', 'http://10.0.0.1/'])(
+  'nothing is downloaded, and no folder made, for %s',
+  async (location) => {
+    const folder = join(newFolder(), 'inputs')
+    const download = downloadInput(location, folder, { allowPrivate: false, env: {} })
+    await expect(download).rejects.toMatchObject({ name: 'UserError', code: 'file_download_error' })
+    expect(existsSync(folder)).toBe(false)
+  },
+)
 
 it.each([
   ['/to-itself', 'redirects in circles'],
@@ -242,7 +253,8 @@ describe('a download ends', () => {
 
   it('when it takes too long', async () => {
     const { error, left } = await get('/drip', { maxSeconds: 0.2 })
-    expect(error).toMatchObject({ name: 'UserError', message: expect.stringContaining('/drip was not complete after') })
+    const message = expect.stringContaining('/drip was not complete after')
+    expect(error).toMatchObject({ name: 'UserError', code: 'file_download_error', message })
     expect(left).toEqual([])
   })
 
