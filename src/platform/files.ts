@@ -5,12 +5,14 @@ import {
   createReadStream,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -56,6 +58,41 @@ export async function replaceFileWith(path: string, fill: (temporary: string) =>
 }
 
 export const replaceJson = (path: string, value: unknown) => replaceFile(path, [`${JSON.stringify(value, null, 2)}\n`])
+
+/**
+ * Creates a file unless there is one. It is written to a temporary file, flushed to disk and linked, so that no process sees it empty; on disks without
+ * links it is empty for a moment.
+ * @param mode the permissions, less those that the process withholds.
+ * @returns whether it was created.
+ */
+export function createFile(path: string, text: string, mode = 0o666): boolean {
+  const temporary = temporaryPath(path)
+  try {
+    writeFileSync(temporary, text, { mode, flush: true })
+    linkSync(temporary, path)
+    return true
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return false
+    if (!noLinkErrors.includes(code)) throw error
+    return createFileDirectly(path, text, mode)
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+/** The errors of disks that do not support links: FAT, and some network disks. */
+const noLinkErrors = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK']
+
+function createFileDirectly(path: string, text: string, mode: number): boolean {
+  try {
+    writeFileSync(path, text, { flag: 'wx', mode, flush: true })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
 
 /** A path beside `path`, for a file that will be renamed to it. No other call in any thread or process gives the same one. */
 export const temporaryPath = (path: string) =>

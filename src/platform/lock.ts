@@ -1,10 +1,10 @@
 /** Only one process at a time may write into a folder. A lock is removed when its process no longer exists, because a killed process cannot remove it. */
-import { existsSync, linkSync, lstatSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from './errors.ts'
-import { atExit, isRunning, makeFolders, temporaryPath } from './files.ts'
+import { atExit, createFile, isRunning, makeFolders, temporaryPath } from './files.ts'
 
 export type FolderLock = { release(): void }
 
@@ -52,7 +52,7 @@ export function removeForeignLock(folder: string) {
 
 function claim(path: string, ours: string) {
   for (let tries = 0; tries < 10; tries++) {
-    if (tryCreate(path, ours)) return
+    if (createFile(path, ours)) return
     const theirs = readLock(path)
     const holder = theirs && holderOf(theirs)
     if (holder !== undefined) throw inUse(path, holder)
@@ -92,36 +92,6 @@ const whyNot = (folder: string) =>
     ? 'it is a link to a place that does not exist'
     : 'there can be no new folders in that place'
 
-/** Written to a temporary file and linked, so that no process sees an empty lock. */
-function tryCreate(path: string, text: string): boolean {
-  const temporary = temporaryPath(path)
-  writeFileSync(temporary, text)
-  try {
-    linkSync(temporary, path)
-    return true
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') return false
-    if (!noLinkErrors.includes(code)) throw error
-    return tryCreateDirectly(path, text)
-  } finally {
-    rmSync(temporary, { force: true })
-  }
-}
-
-/** The errors of disks that do not support links: FAT, and some network disks. */
-const noLinkErrors = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK']
-
-function tryCreateDirectly(path: string, text: string): boolean {
-  try {
-    writeFileSync(path, text, { flag: 'wx' })
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-    throw error
-  }
-}
-
 export function readLock(path: string): Lock | undefined {
   try {
     return { text: readFileSync(path, 'utf8'), seconds: (Date.now() - statSync(path).mtimeMs) / 1000 }
@@ -142,7 +112,7 @@ export function breakLock(path: string, expected: Lock) {
   }
   const moved = readFileSync(aside, 'utf8')
   rmSync(aside)
-  if (moved !== expected.text) tryCreate(path, moved)
+  if (moved !== expected.text) createFile(path, moved)
 }
 
 export const thisProcess = (): Owner => ({

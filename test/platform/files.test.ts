@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
+  createFile,
   isDiskFull,
   isLeftover,
   replaceFile,
@@ -27,6 +28,14 @@ const nextTemporaryPath = (path: string) =>
   temporaryPath(path).replace(/(\d+)\.tmp$/, (_, count) => `${Number(count) + 1}.tmp`)
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'ltx-a2a-files-'))
+
+it('a file is created only where there is none, and nothing else is left', () => {
+  const folder = newFolder()
+  expect(createFile(join(folder, 'file'), 'first')).toBe(true)
+  expect(createFile(join(folder, 'file'), 'second')).toBe(false)
+  expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('first')
+  expect(readdirSync(folder)).toEqual(['file'])
+})
 
 describe('a file that is written elsewhere and renamed', () => {
   it('replaces the old one when it is complete', async () => {
