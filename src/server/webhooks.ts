@@ -3,10 +3,13 @@
  * than once.
  */
 import { createHash } from 'node:crypto'
+import { clientUrl } from '../net/guard.ts'
 import { discard, type HttpClient, request } from '../net/http-client.ts'
 import { TransientError } from '../net/retry.ts'
+import { mapConcurrently } from '../platform/concurrency.ts'
 import { UserError } from '../platform/errors.ts'
-import type { RequestError } from '../queue/request.ts'
+import type { DueWebhook, Queue } from '../queue/queue.ts'
+import type { QueuedRequest, RequestError } from '../queue/request.ts'
 import type { SigningKey } from './signing-key.ts'
 
 /** What the receiver gets. */
@@ -30,28 +33,13 @@ export function webhookPayload(
   return { ...ids, status: 'ERROR', error: `Invalid status code: ${status}`, payload }
 }
 
-/** How far a delivery is, as plain JSON for the database. */
-export type WebhookDelivery = {
-  url: string
-  /** How often it was tried. */
-  attempts: number
-  /** When it is tried next, in ISO 8601; null when it will not be tried again. */
-  nextAt: string | null
-}
-
-/** A delivery that is due at once. */
-export const newDelivery = (url: string, now: Date): WebhookDelivery => ({
-  url,
-  attempts: 0,
-  nextAt: now.toISOString(),
-})
-
-/** The state after another attempt that failed. */
-export function afterFailure({ url, attempts }: WebhookDelivery, now: Date): WebhookDelivery {
-  const pause = attempts < maxRetries ? firstPause * 2 ** attempts : undefined
-  const nextAt = pause === undefined ? null : new Date(now.getTime() + pause * 1000).toISOString()
-  return { url, attempts: attempts + 1, nextAt }
-}
+/**
+ * When a webhook is called again.
+ * @param attempts how often it was called without success, at least once.
+ * @returns undefined where it is given up.
+ */
+export const nextCall = (attempts: number, now = new Date()): Date | undefined =>
+  attempts > maxRetries ? undefined : new Date(now.getTime() + 1000 * firstPause * 2 ** (attempts - 1))
 
 /** As the hosted service documents it: 10 retries in 2 hours. The pauses are 7 s, 14 s, … and 60 min, 7161 s in all. */
 const maxRetries = 10
@@ -77,11 +65,11 @@ export async function deliverWebhook(
   payload: WebhookPayload,
   { key, client, signal }: WebhookOptions,
 ): Promise<string | undefined> {
-  const target = new URL(url)
   const body = JSON.stringify(payload)
   const deadline = AbortSignal.timeout(answerSeconds * 1000)
   const headers = { 'content-type': 'application/json', ...signatureHeaders(key, payload.request_id, body, new Date()) }
   try {
+    const target = clientUrl(url, undefined) // the client checks the address
     const either = AbortSignal.any([signal, deadline])
     const response = await request(client, target, target, { method: 'POST', headers, body, signal: either })
     await discard(response)
@@ -108,3 +96,48 @@ export function signatureHeaders(key: SigningKey, requestId: string, body: strin
     'x-fal-webhook-signature': key.sign([requestId, webhookUserId, timestamp, hash].join('\n')),
   }
 }
+
+export type CallOptions = WebhookOptions & {
+  /** The output of a request as the API answers it, with the URLs of files. */
+  outputOf(output: NonNullable<QueuedRequest['output']>): Promise<Readonly<Record<string, unknown>>>
+  /** Gets why a receiver did not take a webhook. */
+  warn(message: string): void
+  /** Gets what is not the receiver's fault. The webhook is called again later. */
+  onError(error: unknown): void
+}
+
+/** A receiver may take all of its time, and the others must not wait for it. */
+const callsAtOnce = 8
+
+/**
+ * Calls the webhooks that are due. Called every few seconds, by one or more processes. Those that are interrupted by the signal are due again later.
+ * @throws what the queue throws.
+ */
+export async function callWebhooks(queue: Pick<Queue, 'dueWebhook'>, options: CallOptions): Promise<void> {
+  const next = async () => (options.signal.aborted ? undefined : queue.dueWebhook())
+  const first = await next()
+  if (!first) return
+  const starts = [first, ...Array.from({ length: callsAtOnce - 1 }, () => undefined)]
+  await mapConcurrently(starts, callsAtOnce, async (start) => {
+    for (let due = start ?? (await next()); due; due = await next()) await call(due, options)
+  })
+}
+
+async function call({ request, attempts, called }: DueWebhook, options: CallOptions) {
+  const { warn, onError, signal } = options
+  const again = nextCall(attempts + 1)
+  const outlook = again ? `it is called again at ${again.toISOString()}` : `it is given up after ${attempts + 1} calls`
+  let isDelivered = false
+  try {
+    const failure = await deliverWebhook(request.webhook ?? '', await payloadOf(request, options), options)
+    isDelivered = failure === undefined
+    if (!isDelivered) warn(`the webhook of request ${request.id} failed: ${failure}; ${outlook}`)
+  } catch (error) {
+    if (signal.aborted) return
+    onError(error)
+  }
+  await called(isDelivered ? undefined : again)
+}
+
+const payloadOf = async ({ id, output = {}, error }: QueuedRequest, { outputOf }: CallOptions) =>
+  webhookPayload(id, error ? { error } : { output: await outputOf(output) })

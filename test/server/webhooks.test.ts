@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, generateKeyPairSync, type JsonWebKey, verify } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -8,8 +8,11 @@ import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { guardFor } from '../../src/net/guard.ts'
 import { createHttpClient } from '../../src/net/http-client.ts'
+import { openDatabase } from '../../src/queue/database.ts'
+import { type DueWebhook, openQueue } from '../../src/queue/queue.ts'
+import type { QueuedRequest } from '../../src/queue/request.ts'
 import { openSigningKey } from '../../src/server/signing-key.ts'
-import { afterFailure, deliverWebhook, newDelivery, webhookPayload } from '../../src/server/webhooks.ts'
+import { type CallOptions, callWebhooks, deliverWebhook, nextCall, webhookPayload } from '../../src/server/webhooks.ts'
 
 const newKeyPath = () => join(mkdtempSync(join(tmpdir(), 'ltx-a2a-webhooks-')), 'data', 'key.json')
 const keyPath = newKeyPath()
@@ -123,6 +126,14 @@ describe('a delivery', () => {
     expect(received).toEqual([])
   })
 
+  it.each([
+    ['file:///etc/passwd', 'file: URLs are not supported: file:///etc/passwd'],
+    ['https://me:secret@x.test/', 'https://…@x.test/ contains a login'],
+    ['hook', 'hook is not a URL'],
+  ])('fails for %s', async (url, reason) =>
+    expect(await deliverWebhook(url, payload, { key, client, signal: never })).toBe(reason),
+  )
+
   it('can be stopped', async () => {
     answer = () => {}
     const controller = new AbortController()
@@ -158,19 +169,113 @@ describe('the payload', () => {
     }))
 })
 
-describe('a delivery that fails', () => {
-  it('is tried again 10 times in 2 hours, with growing pauses', () => {
-    const start = new Date('2026-01-01T00:00:00.000Z')
-    let state = newDelivery('https://x.test/hook', start)
-    expect(state).toEqual({ url: 'https://x.test/hook', attempts: 0, nextAt: start.toISOString() })
-    const times: number[] = []
-    while (state.nextAt !== null) {
-      const now = new Date(state.nextAt)
-      times.push((now.getTime() - start.getTime()) / 1000)
-      state = JSON.parse(JSON.stringify(afterFailure(state, now)))
+it('a webhook is called 10 more times in 2 hours, with growing pauses', () => {
+  const start = new Date('2026-01-01T00:00:00.000Z')
+  const times: number[] = []
+  for (let now: Date | undefined = start; now; now = nextCall(times.length, now))
+    times.push((now.getTime() - start.getTime()) / 1000)
+  expect(times).toEqual([0, 7, 21, 49, 105, 217, 441, 889, 1785, 3577, 7161])
+})
+
+describe('the webhooks that are due', () => {
+  const requestOf = (change: Partial<QueuedRequest> = {}): QueuedRequest => ({
+    ...{ id, kind: 'train', endpoint: 'fal-ai/ltx23-trainer-v2/a2a', input: {}, parameters: {}, priority: 'normal' },
+    ...{ status: 'COMPLETED', submittedAt: new Date(), cancelRequested: false, attempts: 1 },
+    ...{ webhook: `${origin}/hook`, output: { lora_file: 'runs/1/lora.safetensors' } },
+    ...change,
+  })
+
+  /** Calls the webhooks of these requests. */
+  async function callAll(due: Partial<DueWebhook>[], change: Partial<CallOptions> = {}) {
+    const [calledAgain, warnings, errors]: [(Date | undefined)[], string[], unknown[]] = [[], [], []]
+    const called = async (next: Date | undefined) => void calledAgain.push(next)
+    const waiting = due.map((change) => ({ request: requestOf(), attempts: 0, called, ...change }))
+    await callWebhooks(
+      { dueWebhook: async () => waiting.shift() },
+      {
+        ...{ key, client, signal: never },
+        outputOf: async (output) => ({ lora_file: { url: `https://x.test/${output.lora_file}` } }),
+        warn: (message) => warnings.push(message),
+        onError: (error) => errors.push(error),
+        ...change,
+      },
+    )
+    return { calledAgain, warnings, errors, left: waiting.length }
+  }
+
+  it('are called with the output as the API answers it, or the error', async () => {
+    const error = { status: 499, detail: 'stopped', type: 'client_cancelled' }
+    const failed = requestOf({ id: 'b', output: undefined, error, webhook: `${origin}/failed` })
+    const outcome = await callAll([{}, { request: failed }])
+    expect(outcome).toEqual({ calledAgain: [undefined, undefined], warnings: [], errors: [], left: 0 })
+    expect(received.every((got) => isGenuine(got, key.jwks))).toBe(true)
+    expect(Object.fromEntries(received.map(({ url, body }) => [url, JSON.parse(body)]))).toEqual({
+      '/hook': webhookPayload(id, { output: { lora_file: { url: 'https://x.test/runs/1/lora.safetensors' } } }),
+      '/failed': webhookPayload('b', { error }),
+    })
+  })
+
+  it('are called again later when the receiver fails, and given up in the end', async () => {
+    answer = (response) => void response.writeHead(500).end()
+    const before = Date.now()
+    const outcome = await callAll([{ attempts: 2 }, { attempts: 10 }])
+    const [next] = outcome.calledAgain.filter((next) => next !== undefined)
+    expect(outcome.calledAgain).toHaveLength(2)
+    expect(Number(next)).toBeGreaterThanOrEqual(before + 28_000)
+    expect(outcome.warnings.sort()).toEqual([
+      `the webhook of request ${id} failed: the receiver answered 500; it is called again at ${next?.toISOString()}`,
+      `the webhook of request ${id} failed: the receiver answered 500; it is given up after 11 calls`,
+    ])
+    expect(outcome.errors).toEqual([])
+  })
+
+  it('are called again later when there is no answer to send', async () => {
+    const outputOf = async () => Promise.reject(new Error('the disk is broken'))
+    const { calledAgain, errors } = await callAll([{}], { outputOf })
+    expect(calledAgain).toEqual([expect.any(Date)])
+    expect(errors).toEqual([expect.objectContaining({ message: 'the disk is broken' })])
+    expect(received).toEqual([])
+  })
+
+  it('do not wait for a receiver that does not answer', async () => {
+    let waiting: ServerResponse | undefined
+    answer = (response) => {
+      if (waiting) response.end()
+      else waiting = response
+      if (received.length === 20) waiting.end()
     }
-    expect(times).toEqual([0, 7, 21, 49, 105, 217, 441, 889, 1785, 3577, 7161])
-    expect(state).toEqual({ url: 'https://x.test/hook', attempts: 11, nextAt: null })
+    expect(await callAll(Array.from({ length: 20 }, () => ({})))).toMatchObject({ left: 0, warnings: [], errors: [] })
+    expect(received).toHaveLength(20)
+  })
+
+  it('stay due when the server ends', async () => {
+    answer = () => {}
+    const controller = new AbortController()
+    const outcome = callAll(
+      Array.from({ length: 20 }, () => ({})),
+      { signal: controller.signal },
+    )
+    await vi.waitFor(() => expect(received).toHaveLength(8))
+    controller.abort()
+    expect(await outcome).toEqual({ calledAgain: [], warnings: [], errors: [], left: 12 })
+    expect(await callAll([{}], { signal: controller.signal })).toMatchObject({ left: 1 })
+  })
+
+  it('are those of the queue', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-webhooks-'))
+    const queue = await openQueue(await openDatabase(folder))
+    const submit = { ...requestOf(), webhook: `${origin}/queue` }
+    const { id } = await queue.submit(submit)
+    await (await queue.claim('worker'))?.complete({ seed: 1 })
+    const options = { key, client, signal: never, outputOf: async (output: object) => ({ ...output }) }
+    const [warn, onError] = [vi.fn(), vi.fn()]
+    for (let i = 0; i < 2; i++) await callWebhooks(queue, { ...options, warn, onError })
+    expect(received.map(({ url }) => url)).toEqual(['/queue'])
+    expect(JSON.parse(received[0]?.body ?? '')).toEqual(webhookPayload(id, { output: { seed: 1 } }))
+    expect(await queue.dueWebhook()).toBeUndefined()
+    expect([warn.mock.calls, onError.mock.calls]).toEqual([[], []])
+    await queue.close()
+    rmSync(folder, { recursive: true })
   })
 })
 
