@@ -49,21 +49,23 @@ const isAboutSound = ({ kind, pairs }: Finding) =>
 export const datasetPageGenerator = 'ltx-a2a inspect-dataset'
 
 export function datasetPage(dataset: Dataset, sounds: PairSounds): string {
-  const { name, location, counts, options, advice } = dataset
+  const { name, location, counts, options } = dataset
   return page({
     generator: datasetPageGenerator,
     title: `Dataset ${name}`,
     lead: html`${counts.used} of ${countText(counts.pairs, 'pair')} used with clips of ${options.seconds} s · <span class="faint">${location}</span>`,
-    sections: [
-      problemSection(dataset),
-      advice && adviceSection(advice.findings),
-      advice && lengthSection(advice, options),
-      settingsSection(dataset),
-      pairSection(dataset),
-      soundSection(dataset, sounds),
-    ],
+    sections: [...datasetSections(dataset), soundSection(dataset, sounds)],
   })
 }
+
+/** What is wrong with a dataset, what could be better, and what a training would use. */
+export const datasetSections = (dataset: Dataset): (Markup | undefined)[] => [
+  problemSection(dataset),
+  dataset.advice && adviceSection(dataset.advice.findings),
+  dataset.advice && lengthSection(dataset.advice, dataset.options),
+  settingsSection(dataset),
+  pairSection(dataset),
+]
 
 function problemSection({ problems }: Dataset): Markup | undefined {
   if (problems.length === 0) return undefined

@@ -174,7 +174,7 @@ test('a series keeps its color while another is empty', () => {
       { name: 'second', points },
     ],
   })
-  expect(markup).toContain('--mark:var(--series-1)">second')
+  expect(markup).toContain('class="series-1">second')
   expect(markup).not.toContain('first')
 })
 

@@ -26,14 +26,14 @@ export type LineChart = {
 const [width, height] = [440, 220]
 const [left, right, top, bottom] = [60, 10, 10, 28]
 
-/** The number of `--series` colors in the style. */
+/** The number of `series` classes in the style. Pages of the server allow no style in attributes. */
 const seriesColorCount = 4
 
 /** Points that are not finite are left out; a series keeps its color, also where others are empty. */
 export function lineChart({ title, series, lastX, note, marks = [], format = axisNumber }: LineChart): Markup {
   const drawn = series.flatMap(({ points, ...rest }, i) => {
     const finite = points.filter((point) => point.every(Number.isFinite))
-    return finite.length > 0 ? [{ ...rest, points: finite, color: `var(--series-${i % seriesColorCount})` }] : []
+    return finite.length > 0 ? [{ ...rest, points: finite, color: `series-${i % seriesColorCount}` }] : []
   })
   const points = drawn.flatMap(({ points }) => points)
   const caption = html`<figcaption><strong>${title}</strong>${note !== undefined && html`<small>${note}</small>`}${points.length === 0 && html`<small>no values yet</small>`}</figcaption>`
@@ -52,7 +52,7 @@ ${xTicks.map((tick) => html`<text x="${x(tick)}" y="${height - 8}" text-anchor="
 ${marks.map((mark, i) => markLine(mark, x, top + 12 + 16 * i))}
 ${drawn.map((series) => (series.dots || series.points.length === 1 ? dots(series, x, y) : line(series, x, y)))}
 </svg>
-<div class="legend">${drawn.map(({ name, points, color }) => html`<span style="--mark:${color}">${name} <b>${format(points.at(-1)?.[1] as number)}</b></span>`)}</div></figure>\n`
+<div class="legend">${drawn.map(({ name, points, color }) => html`<span class="${color}">${name} <b>${format(points.at(-1)?.[1] as number)}</b></span>`)}</div></figure>\n`
 }
 
 type Scale = (value: number) => number
@@ -63,13 +63,14 @@ function markLine({ x: at, text }: ChartMark, x: Scale, textY: number): Markup {
   return html`<line class="mark" x1="${x(at)}" x2="${x(at)}" y1="${top}" y2="${height - bottom}"/><text x="${x(at) + (isRight ? -5 : 5)}" y="${textY}" text-anchor="${isRight ? 'end' : 'start'}">${text}</text>`
 }
 
+/** The color is a class. */
 type DrawnSeries = Series & { color: string }
 
 const line = ({ points, color }: DrawnSeries, x: Scale, y: Scale): Markup =>
-  html`<path class="line" style="stroke:${color}" d="M${points.map(([px, py]) => `${x(px)} ${y(py)}`).join('L')}"/>`
+  html`<path class="line ${color}" d="M${points.map(([px, py]) => `${x(px)} ${y(py)}`).join('L')}"/>`
 
 const dots = ({ points, color }: DrawnSeries, x: Scale, y: Scale): Markup =>
-  html`${points.map(([px, py]) => html`<circle style="fill:${color}" r="4" cx="${x(px)}" cy="${y(py)}"><title>step ${axisNumber(px)}: ${axisNumber(py)}</title></circle>`)}`
+  html`${points.map(([px, py]) => html`<circle class="${color}" r="4" cx="${x(px)}" cy="${y(py)}"><title>step ${axisNumber(px)}: ${axisNumber(py)}</title></circle>`)}`
 
 /** Maps values linearly to positions: the first tick to `from`, the last one to `to`. */
 function scale(ticks: readonly number[], from: number, to: number): Scale {
@@ -142,6 +143,6 @@ export function barChart(bars: readonly Bar[], noun: string): Markup {
   const most = Math.max(1, ...bars.map(({ value }) => value))
   return html`<div class="bars">${bars.map(
     ({ label, value, chosen = false }) =>
-      html`<span${chosen && html` class="chosen"`}>${label}</span><div><div style="height:100%;width:${((100 * value) / most).toFixed(1)}%"></div></div><span${chosen && html` class="chosen"`}>${countText(value, noun)}</span>`,
+      html`<span${chosen && html` class="chosen"`}>${label}</span><svg aria-hidden="true"><rect width="${((100 * value) / most).toFixed(1)}%" height="100%"/></svg><span${chosen && html` class="chosen"`}>${countText(value, noun)}</span>`,
   )}</div>`
 }

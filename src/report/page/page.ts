@@ -67,7 +67,7 @@ for (const figure of sounds) {
 `
 
 /** The style of a page: one column on a phone, more on wider screens, light or dark as the browser prefers. */
-const style = `
+export const style = `
 :root {
   color-scheme: light dark;
   --paper: #fbfaf8; --card: #fff; --ink: #1d1c1a; --faint: #6b6862; --line: #e0ddd6; --grid: #ebe8e2;
@@ -107,7 +107,9 @@ audio { display: block; width: 100%; height: 36px; margin-top: 8px; }
 svg.chart { display: block; width: 100%; height: auto; }
 svg.chart text { font: 14px system-ui, sans-serif; fill: var(--faint); }
 svg.chart .grid { stroke: var(--grid); } svg.chart .axis { stroke: var(--line); } svg.chart .mark { stroke: var(--faint); stroke-dasharray: 4 3; }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; vector-effect: non-scaling-stroke; }
+.series-0 { --mark: var(--series-0); } .series-1 { --mark: var(--series-1); } .series-2 { --mark: var(--series-2); } .series-3 { --mark: var(--series-3); }
+svg.chart circle { fill: var(--mark); }
+.line { fill: none; stroke: var(--mark); stroke-width: 2; stroke-linejoin: round; vector-effect: non-scaling-stroke; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; font-size: 13px; }
 .legend b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .legend span::before { content: ''; display: inline-block; width: 10px; height: 10px; margin-right: 5px; border-radius: 2px; background: var(--mark); }
@@ -123,7 +125,7 @@ summary { color: var(--faint); cursor: pointer; }
 ol, ul { margin: 6px 0; padding-left: 22px; } li { margin-bottom: 6px; }
 .bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: 4px 10px; align-items: center; max-width: 560px; }
 .bars span { font-variant-numeric: tabular-nums; text-align: right; }
-.bars div { height: 14px; border-radius: 3px; background: var(--grid); } .bars div div { background: var(--series-0); }
+.bars svg { width: 100%; height: 14px; border-radius: 3px; background: var(--grid); } .bars rect { fill: var(--series-0); }
 .bars .chosen { font-weight: 700; }
 footer { margin: 40px 0 24px; color: var(--faint); font-size: 13px; }
 `
