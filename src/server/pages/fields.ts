@@ -11,6 +11,8 @@ export type FieldOptions = {
   value?: unknown
   /** Of a file: what can be chosen, such as `.zip`. */
   accept?: string
+  /** Of a file: whether it may be on another server. */
+  mayBeRemote?: boolean
   /** Whether the dataset is inspected again when it changes. */
   isInspected?: boolean
 }
@@ -56,7 +58,7 @@ export function field(name: string, parameter: Parameter, options: FieldOptions)
       html`<input type="number" data-kind="number" ${common} value="${text}" step="${schema.type === 'integer' ? 1 : 'any'}"${minimum !== undefined && html` min="${minimum}"`}${maximum !== undefined && html` max="${maximum}"`}${placeholder && html` placeholder="${placeholder}"`}${list && html` list="${list}"`}>${list && html`<datalist id="${list}">${suggestions?.map((value) => html`<option value="${value}"></option>`)}</datalist>`}`,
     )
   }
-  if (isPath) return inField(fileControl(name, text, common, options.accept), 'wide')
+  if (isPath) return inField(fileControl(name, text, common, options), 'wide')
   const kind = isList ? 'list' : schema.type === 'string' ? 'text' : 'number-or-text'
   if (text.length > longText || name.endsWith('prompt'))
     return inField(html`<textarea rows="2" data-kind="${kind}" ${common}>${text}</textarea>`, 'wide')
@@ -66,9 +68,9 @@ export function field(name: string, parameter: Parameter, options: FieldOptions)
 }
 
 /** A file is chosen, dropped, or named by its URL. */
-const fileControl = (name: string, text: string, common: Markup, accept: string | undefined) =>
-  html`<div class="drop" data-upload><label class="choose">Choose a file<input type="file" aria-label="${labelOf(name)}: choose a file"${accept !== undefined && html` accept="${accept}"`}></label><span class="faint">or drop it here, or give its URL</span>
-<input type="text" inputmode="url" data-kind="text" ${common} value="${text}" placeholder="https://…"><progress max="1" value="0" hidden aria-label="Upload"></progress><p class="uploaded" role="status"></p></div>`
+const fileControl = (name: string, text: string, common: Markup, { accept, mayBeRemote = true }: FieldOptions) =>
+  html`<div class="drop" data-upload><label class="choose">Choose a file<input type="file" aria-label="${labelOf(name)}: choose a file"${accept !== undefined && html` accept="${accept}"`}></label><span class="faint">or drop it here${mayBeRemote && ', or give its URL'}</span>
+<input type="text" inputmode="url" data-kind="text" ${common} value="${text}" placeholder="${mayBeRemote ? 'https://…' : 'the URL of an upload'}"><progress max="1" value="0" hidden aria-label="Upload"></progress><p class="uploaded" role="status"></p></div>`
 
 /** Recordings with their prompts: each that is dropped becomes a row. */
 export function previewField(name: string, parameter: Parameter, { table, value }: FieldOptions): Markup {
@@ -96,7 +98,8 @@ function decodedName(url: string): string {
 function helpOf({ help, range, hosted }: Parameter, table: Parameters): string {
   const there = hosted?.range !== undefined && hosted.range !== range ? ` (hosted trainer: ${hosted.range})` : ''
   const limits = range === undefined || range.includes(' or ') ? there.replace(/^ \((.*)\)$/, '$1') : `${range}${there}`
-  return [withLabels(help, Object.keys(table)), limits].filter((part) => part !== '').join('; ')
+  const text = [withLabels(help, Object.keys(table)), limits].filter((part) => part !== '').join('; ')
+  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 const jsonSchemaOf = (schema: z.ZodType | undefined): JsonSchema =>

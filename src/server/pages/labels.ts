@@ -13,6 +13,7 @@ const wholeNames: Readonly<Record<string, string>> = {
   validation: 'Recordings to preview',
   validation_negative_prompt: 'Negative prompt',
   validation_frame_rate: 'Frame rate',
+  inputs: 'Recording',
   lora_strength: 'Strength',
 }
 

@@ -60,7 +60,10 @@ export function playForm({ root, uploadUrl, trainings, chosen, recent }: PlayFor
   if (trainings.length === 0)
     return html`<p>There is no finished training with a LoRA yet. <a href="${root}/">Train one</a></p>`
   const control = (name: string) =>
-    field(name, fields[name] as Parameter, { table: fields, ...(name === 'inputs' && { accept: 'audio/*' }) })
+    field(name, fields[name] as Parameter, {
+      table: fields,
+      ...(name === 'inputs' && { accept: 'audio/*', mayBeRemote: false }),
+    })
   const option = (training: QueuedRequest) =>
     html`<option value="${training.id}"${training.id === chosen && html` selected`}>${requestTitle(training)}, ${timeText(training.submittedAt)}</option>`
   return html`<form class="job" data-submit="${root}/play" data-next="${root}/requests" data-upload-url="${uploadUrl}" data-results novalidate>

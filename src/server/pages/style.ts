@@ -51,10 +51,10 @@ details { margin-top: 12px; } details > .fields { margin-top: 12px; } summary { 
 .submit { margin: 18px 0; }
 .actions { display: flex; flex-wrap: wrap; gap: 8px; margin: 12px 0; } .actions form { display: contents; }
 .status { display: inline-flex; align-items: center; gap: 6px; font-weight: 600; white-space: nowrap; } .status::before { content: ''; width: 9px; height: 9px; border-radius: 50%; background: currentColor; }
-.status.active { color: var(--accent); }
+.status.faint { font-size: inherit; } .status.active { color: var(--accent); }
 .progress { display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: center; margin: 8px 0; } .progress progress { flex: 1 1 240px; max-width: 620px; height: 10px; } .progress span { font-variant-numeric: tabular-nums; }
 pre { margin: 0; padding: 12px; max-height: 340px; overflow: auto; background: var(--card); border: 1px solid var(--line); border-radius: 8px; font: 13px/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
-pre .WARN { color: var(--fair); } pre .ERROR { color: var(--bad); } pre:empty::before { content: 'Nothing yet'; color: var(--faint); }
+pre .WARN { color: var(--fair); } pre .ERROR { color: var(--bad); } pre:empty::before { content: 'No lines'; color: var(--faint); }
 ul.files { list-style: none; padding: 0; columns: 300px; column-gap: 32px; } ul.files li { break-inside: avoid; display: flex; gap: 12px; justify-content: space-between; border-bottom: 1px solid var(--grid); margin: 0; padding: 3px 0; } ul.files a { overflow-wrap: anywhere; }
 .picture canvas { display: block; width: 100%; height: 56px; background: var(--card); color: var(--series-0); }
 .picture i { background: var(--ink); box-shadow: none; }
