@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Parameter, Parameters } from '../../config/parameter.ts'
 import { html, type Markup } from '../../report/page/page.ts'
 import { labelOf, withLabels } from './labels.ts'
+import { placeName } from './page-files.ts'
 
 export type FieldOptions = {
   /** The table that the parameter is from: its help may name others. */
@@ -84,16 +85,7 @@ export function previewField(name: string, parameter: Parameter, { table, value 
 }
 
 const previewRow = (url: string, prompt: string) =>
-  html`<li data-url="${url}"><span class="name">${decodedName(url)}</span><label>Prompt <input type="text" value="${prompt}" placeholder="the trigger phrase"></label><button type="button" class="plain" data-remove>Remove</button></li>`
-
-function decodedName(url: string): string {
-  const name = url.slice(url.lastIndexOf('/') + 1)
-  try {
-    return decodeURIComponent(name)
-  } catch {
-    return name
-  }
-}
+  html`<li data-url="${url}"><span class="name">${placeName(url)}</span><label>Prompt <input type="text" value="${prompt}" placeholder="the trigger phrase"></label><button type="button" class="plain" data-remove>Remove</button></li>`
 
 function helpOf({ help, range, hosted }: Parameter, table: Parameters): string {
   const there = hosted?.range !== undefined && hosted.range !== range ? ` (hosted trainer: ${hosted.range})` : ''

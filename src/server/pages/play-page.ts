@@ -73,7 +73,7 @@ ${first.map(control)}</div><details><summary>More</summary><div class="fields">$
     .filter((name) => !first.includes(name))
     .map(control)}</div></details></fieldset>
 <div class="submit"><p class="error" role="alert" data-form-error></p><button class="primary">Transform</button> <span class="faint" role="status"></span></div>
-</form><div data-result-list aria-live="polite"></div>
+</form><div data-result-list></div>
 ${recent.length > 0 && html`<section><h2>Earlier results</h2><ul>${recent.map((request) => html`<li><a href="${root}/requests/${request.id}">${requestTitle(request)}</a> ${stateBadge(request)} <span class="faint">${timeOf(request.submittedAt)}</span></li>`)}</ul></section>`}`
 }
 

@@ -17,7 +17,7 @@ export type RequestView = {
   written: readonly RunFile[]
 }
 
-export type RequestParts = Readonly<Record<'summary' | 'actions' | 'charts' | 'sounds' | 'files', Markup>>
+export type RequestParts = Readonly<Record<'status' | 'summary' | 'actions' | 'charts' | 'sounds' | 'files', Markup>>
 
 export const metricsPath = (files: PageFiles, id: string) => join(runFolderOf(files, id), 'metrics.jsonl')
 
@@ -33,6 +33,7 @@ export function requestParts(root: string, files: PageFiles, view: RequestView):
   const lastStep = metrics.at(-1)?.step ?? 0
   const isEvaluated = metrics.some(({ held_out_loss }) => held_out_loss !== undefined)
   return {
+    status: statusLine(request),
     summary: summary(view),
     actions: actions(root, files, request, written),
     charts:
@@ -57,7 +58,7 @@ export function requestContent(
   const part = (name: keyof RequestParts, attributes: Markup = html``) =>
     html`<div data-part="${name}"${attributes}>${parts[name]}</div>\n`
   return html`<div data-state="${root}/requests/${request.id}/state.json" data-active="${String(isActive(request))}">
-${part('summary', html` role="status"`)}${part('actions')}${part('sounds')}${part('charts')}
+${part('status', html` role="status"`)}${part('summary')}${part('actions')}${part('sounds')}${part('charts')}
 <section><h2 id="log-title">Log</h2><pre tabindex="0" role="region" aria-labelledby="log-title" data-lines="${log.count}">${log.lines.map((line) => html`<span class="${line.level}">${logText(line)}\n</span>`)}</pre></section>
 ${part('files')}
 ${section('Settings', definitionList(Object.entries(request.input).map(([name, value]) => [labelOf(name), settingText(value)] as const)))}
@@ -69,13 +70,16 @@ export const logText = ({ timestamp, message }: LogLine) => `${timestamp.slice(1
 /** Times of the queue may be those of another machine. */
 const secondsBetween = (from: Date, to: Date) => Math.max(0, (to.getTime() - from.getTime()) / 1000)
 
-function summary({ request, position }: RequestView): Markup {
-  const { status, progress, error, startedAt, completedAt, submittedAt } = request
+/** What a screen reader speaks when it changes: not every step. */
+function statusLine(request: QueuedRequest): Markup {
+  const { startedAt, completedAt, submittedAt } = request
   const time = startedAt && completedAt ? html` after ${durationText(secondsBetween(startedAt, completedAt))}` : html``
+  return html`<p>${stateBadge(request)}${time} <span class="faint">· submitted ${timeOf(submittedAt)}</span></p>`
+}
+
+function summary({ request: { status, progress, error }, position }: RequestView): Markup {
   const waiting = position === 0 ? 'It is the next one.' : `${position} before it.`
-  return html`<p>${stateBadge(request)}${time} <span class="faint">· submitted ${timeOf(submittedAt)}</span></p>${
-    status === 'IN_QUEUE' && html`<p>${waiting}</p>`
-  }${status === 'IN_PROGRESS' && progressBar(progress)}${error && errorText(error)}`
+  return html`${status === 'IN_QUEUE' && html`<p>${waiting}</p>`}${status === 'IN_PROGRESS' && progressBar(progress)}${error && errorText(error)}`
 }
 
 function progressBar(progress: QueuedRequest['progress']): Markup {

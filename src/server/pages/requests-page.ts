@@ -12,7 +12,7 @@ export function requestList(
 ): Markup {
   if (requests.length === 0)
     return html`<p>${isFirst ? 'Nothing was asked of this server yet.' : 'There are no older requests.'} <a href="${root}/">Train a LoRA</a></p>`
-  return html`<section data-refresh="${String(requests.some(isActive))}"><div class="scroll"><table class="requests"><caption hidden>Requests, the newest first</caption><thead><tr><th scope="col">request</th><th scope="col">status</th><th scope="col" class="number">steps</th><th scope="col" class="number more">loss</th><th scope="col" class="more">submitted</th></tr></thead>
+  return html`<section data-refresh="${String(requests.some(isActive))}"><div class="scroll"><table class="requests" aria-label="Requests, the newest first"><thead><tr><th scope="col">request</th><th scope="col">status</th><th scope="col" class="number">steps</th><th scope="col" class="number more">loss</th><th scope="col" class="more">submitted</th></tr></thead>
 <tbody>${requests.map((request) => row(root, request))}</tbody></table></div></section>
 <p class="actions">${!isFirst && html`<a class="button" href="${root}/requests">Newest</a>`}${next !== undefined && html`<a class="button" rel="next" href="${root}/requests?before=${next}">Older</a>`}</p>`
 }

@@ -244,7 +244,7 @@ for (const element of all('[data-state]')) {
 async function addResult(form, id) {
   const result = document.createElement('section')
   result.dataset.state = form.dataset.next + '/' + id + '/state.json'
-  result.innerHTML = '<div data-part="summary" role="status"></div><div data-part="sounds"></div>'
+  result.innerHTML = '<div data-part="status" role="status"></div><div data-part="summary"></div><div data-part="sounds"></div>'
   one('[data-result-list]').prepend(result)
   follow(result)
 }
