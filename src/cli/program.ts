@@ -11,6 +11,7 @@ import { addMakePairs } from './make-pairs.ts'
 import { addPreview } from './preview.ts'
 import { addPull } from './pull.ts'
 import { openOutput, reportError } from './run-command.ts'
+import { addServe } from './serve.ts'
 import { addSetupTensorFlow } from './setup-tensorflow.ts'
 import { addTrain } from './train.ts'
 
@@ -47,6 +48,7 @@ function createProgram(jsonProgress: boolean): Command {
   addTrain(program)
   addPreview(program)
   addApply(program)
+  addServe(program)
   addPull(program)
   addEncodeCaptions(program)
   addDoctor(program)

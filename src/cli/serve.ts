@@ -17,6 +17,8 @@ type ServeFlags = {
   workers: number
   retention?: number
   allowLocalPaths?: true
+  allowPrivateUrls?: true
+  timeLimit?: number
   quiet?: true
 }
 
@@ -42,9 +44,15 @@ export function addServe(program: Command) {
         integer(1, 36_500),
       ),
     )
+    .addOption(
+      new Option('--time-limit <hours>', 'stop the work of a request after so many hours').argParser(
+        integer(1, 100_000),
+      ),
+    )
     .option('--allow-local-paths', 'requests may name files of this machine')
+    .option('--allow-private-urls', 'URLs in requests may lead to addresses of private networks and this machine')
   addQuietOption(command)
-  command.action(({ quiet, data, queue, retention, ...flags }: ServeFlags) =>
+  command.action(({ quiet, data, queue, retention, timeLimit, ...flags }: ServeFlags) =>
     runCommand(
       { quiet },
       async ({ output, signal }) => {
@@ -53,6 +61,8 @@ export function addServe(program: Command) {
         const { startService } = await import('../server/service.ts')
         const service = await startService({
           ...{ ...flags, data: data ?? defaultData(), database: queue, retentionDays: retention },
+          timeLimit: timeLimit && 3600 * timeLimit,
+          warn: output.warn,
           onError: (error) => output.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
         })
         output.info(`Listening on ${service.url}`)

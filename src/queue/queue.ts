@@ -13,6 +13,7 @@ import {
   type QueuedRequest,
   type RequestError,
   type RequestProgress,
+  startTimeoutError,
 } from './request.ts'
 import { bossSchema, migrate, schema } from './schema.ts'
 
@@ -31,7 +32,7 @@ export type Queue = {
   resume(id: string): Promise<boolean>
   /** The next request for a worker, which must extend its lease. Undefined where none is waiting. */
   claim(worker: string): Promise<Claim | undefined>
-  /** Returns requests of workers that died to the queue. Called every few seconds, by one or more processes. */
+  /** Returns requests of workers that died to the queue, and ends those that did not start in time. Called every few seconds, by one or more processes. */
   supervise(): Promise<void>
   /** Removes completed requests, with their logs. @returns their ids. */
   removeCompleted(before: Date): Promise<string[]>
@@ -195,14 +196,14 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
   return {
     submit: async (request) => {
       const id = randomUUID()
-      const { kind, endpoint, input, parameters, priority, timeLimit, webhook } = request
+      const { kind, endpoint, input, parameters, priority, startTimeout, timeLimit, webhook } = request
       const [row] = await transaction(async (query) =>
         query<Row>(
-          `insert into ${schema}.requests (id, kind, endpoint, input, parameters, priority, time_limit, webhook, job)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning *`,
+          `insert into ${schema}.requests (id, kind, endpoint, input, parameters, priority, start_timeout, time_limit, webhook, job)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning *`,
           [
             ...[id, kind, endpoint, JSON.stringify(input), JSON.stringify(parameters), priority],
-            ...[timeLimit ?? null, webhook ?? null, await send(query, id, priority)],
+            ...[startTimeout ?? null, timeLimit ?? null, webhook ?? null, await send(query, id, priority)],
           ],
         ),
       )
@@ -279,6 +280,15 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
          )`,
         [queueName],
       )
+      const late = await query<Row>(
+        `select * from ${schema}.requests
+         where status = 'IN_QUEUE' and started_at is null and submitted_at + start_timeout * interval '1 second' < now()`,
+      )
+      for (const { id, job } of late)
+        await transaction(async (query) => {
+          const ended = await finish(query, id, startTimeoutError, `status = 'IN_QUEUE' and started_at is null`)
+          if (ended.length > 0) await boss.cancel(queueName, job, { db: bossConnection(query) })
+        })
       // a job of pg-boss can be lost, for example where its tables were restored from an older backup
       const orphans = await query<Row>(
         `select * from ${schema}.requests r where status = 'IN_QUEUE' and not exists (
@@ -353,6 +363,7 @@ type Row = {
   input: NewRequest['input']
   parameters: NewRequest['parameters']
   priority: NewRequest['priority']
+  start_timeout: number | null
   time_limit: number | null
   webhook: string | null
   status: QueuedRequest['status']
@@ -377,6 +388,7 @@ const requestOf = (row: Row): QueuedRequest => ({
   input: row.input,
   parameters: row.parameters,
   priority: row.priority,
+  startTimeout: row.start_timeout ?? undefined,
   timeLimit: row.time_limit ?? undefined,
   webhook: row.webhook ?? undefined,
   status: row.status,

@@ -20,6 +20,8 @@ export type NewRequest = {
   /** The parameters of the work by their names in a job file, checked. Files of the server are named by the scheme of `server/file-store.ts`. */
   parameters: Readonly<Record<string, unknown>>
   priority: Priority
+  /** Seconds within which a worker must take it, or it fails; undefined for no limit. */
+  startTimeout?: number | undefined
   /** Seconds that the work may take, counted from its first start; undefined for no limit. */
   timeLimit?: number | undefined
   /** Where the result is sent. */
@@ -68,8 +70,15 @@ export type RequestError = {
 /** Of a request that a client cancelled. */
 export const cancelledError: RequestError = {
   status: 499,
-  detail: 'Request was cancelled by the client',
+  detail: 'Request was cancelled',
   type: 'client_cancelled',
+}
+
+/** Of a request that no worker took in time. */
+export const startTimeoutError: RequestError = {
+  status: 504,
+  detail: 'Request did not start within its timeout',
+  type: 'startup_timeout',
 }
 
 /** What is wrong with a field of the input. */

@@ -1,19 +1,26 @@
 /** The HTTP interface of the server: the API of the hosted trainer, its files, and what those who run it look at. */
 import { join } from 'node:path'
 import { Hono } from 'hono'
+import { guardFor } from '../net/guard.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Queue } from '../queue/queue.ts'
+import { trainEndpoint } from './endpoints.ts'
 import { fileRoutes } from './file-routes.ts'
 import { answerError, HttpError } from './http-error.ts'
+import { inputParameters } from './input.ts'
 import { defaultServerLimits, type ServerLimits } from './limits.ts'
 import { monitoringRoutes } from './monitoring-routes.ts'
+import type { PageFiles } from './pages/page-files.ts'
+import { createPages } from './pages/pages.ts'
+import { createSessions } from './pages/sessions.ts'
 import { queueRoutes } from './queue-routes.ts'
-import { checkHost, checkOrigin, createKeys, requireKeyFor } from './security.ts'
+import { checkHost, checkOrigin, createKeys, createRateLimit, requireKeyFor } from './security.ts'
 import type { Env, Services } from './services.ts'
-import { openStoredFiles } from './stored-files.ts'
+import { openSigningKey, type SigningKey, signingKeyPath } from './signing-key.ts'
+import { keyOfPath, openStoredFiles, type StoredFiles, urlOfKey } from './stored-files.ts'
 import { uploadRoutes } from './upload-routes.ts'
 import { openUploads } from './uploads.ts'
-import { isWebUrl } from './urls.ts'
+import { isWebUrl, parsedUrl } from './urls.ts'
 
 export type AppOptions = {
   queue: Queue
@@ -28,6 +35,12 @@ export type AppOptions = {
   /** Whether inputs may name paths on this machine. */
   allowLocalPaths?: boolean | undefined
   limits?: Partial<ServerLimits> | undefined
+  /** Whether URLs of clients may lead into the network of this machine. */
+  allowPrivateUrls?: boolean | undefined
+  /** Seconds that the work of a request may take. */
+  timeLimit?: number | undefined
+  /** Signs what is sent to webhooks. By default the one in the folder of the data. */
+  signingKey?: SigningKey | undefined
   /** Gets the errors that are the server's fault; clients are told no more than that there was one. */
   onError?: ((error: unknown) => void) | undefined
   pollInterval?: number | undefined
@@ -37,12 +50,13 @@ export type AppOptions = {
 
 /** @throws UserError for a server that would be open to everyone, or whose public URL is not one. */
 export function createApp(options: AppOptions): { app: Hono<Env>; services: Services } {
-  const { queue, data, host, key, publicUrl, onError, pollInterval = 500 } = options
+  const { queue, data, host, key, publicUrl, onError, pollInterval = 500, allowLocalPaths = false } = options
   requireKeyFor(host, key)
   if (publicUrl !== undefined && !isWebUrl(publicUrl))
     throw new UserError(`${publicUrl} is not an http(s) URL`, { hint: 'write --public-url as https://host' })
   const limits = { ...defaultServerLimits, ...options.limits }
   const files = openStoredFiles(join(data, 'files'))
+  const sessions = createSessions(key)
   const services: Services = {
     queue,
     files,
@@ -50,8 +64,11 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     publicUrl,
     pollInterval,
     uploads: openUploads(files, limits),
-    keys: createKeys(key),
-    allowLocalPaths: options.allowLocalPaths ?? false,
+    keys: createKeys(key, (c) => sessions.isNeeded && sessions.isSignedIn(c)),
+    guard: guardFor({ allowPrivate: options.allowPrivateUrls ?? false }),
+    jwks: (options.signingKey ?? openSigningKey(signingKeyPath(data))).jwks,
+    timeLimit: options.timeLimit,
+    allowLocalPaths,
     closing: options.closing ?? new AbortController().signal,
   }
   let sentBytes = 0
@@ -72,6 +89,17 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     '/',
     fileRoutes(services, (bytes) => (sentBytes += bytes)),
   )
+  const root = publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '')
+  app.route(
+    '/',
+    createPages({
+      ...{ queue, sessions, root, allowLocalPaths, parameters: inputParameters },
+      files: pageFiles(files, root),
+      secondsUntilSignIn: createRateLimit({ atOnce: 10, perMinute: 10 }),
+      submitPath: `/${trainEndpoint}`,
+      uploadPath: '/storage/upload/initiate',
+    }),
+  )
   app.route('/', queueRoutes(services))
   app.notFound((c) => answerError(c, { status: 404, detail: `There is nothing at ${c.req.path.slice(0, 200)}` }))
   app.onError((error, c) => {
@@ -82,3 +110,14 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
   })
   return { app, services }
 }
+
+/** @param root the path below which the server is seen. */
+const pageFiles = (files: StoredFiles, root: string): PageFiles => ({
+  folder: files.folder,
+  resolve: async (key) => ((await files.find(key)) ? files.pathOf(key) : undefined),
+  urlOf: (key) => urlOfKey(root, key),
+  keyOf: (url) => {
+    const path = parsedUrl(url)?.pathname ?? ''
+    return path.startsWith(`${root}/`) ? keyOfPath(path.slice(root.length)) : undefined
+  },
+})

@@ -6,7 +6,7 @@ import { createRouter, type Services } from './services.ts'
 import { baseUrl } from './urls.ts'
 
 /** @param sentBytes of files, since the start of the server. */
-export function monitoringRoutes({ queue, files, uploads, keys, publicUrl }: Services, sentBytes: () => number) {
+export function monitoringRoutes({ queue, files, uploads, keys, publicUrl, jwks }: Services, sentBytes: () => number) {
   const started = Date.now()
   const routes = createRouter()
 
@@ -32,6 +32,9 @@ export function monitoringRoutes({ queue, files, uploads, keys, publicUrl }: Ser
     c.header('content-type', 'text/plain; version=0.0.4; charset=utf-8')
     return c.body(metrics.join(''))
   })
+
+  /** With it, receivers of webhooks check their signatures. */
+  routes.get('/.well-known/jwks.json', (c) => c.json(jwks))
 
   routes.get('/openapi.json', (c) => c.json(openApi(baseUrl(c, publicUrl))))
   return routes

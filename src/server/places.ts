@@ -1,10 +1,11 @@
 /** Where the files of an input are: files of this server, files elsewhere on the web, and bytes in a `data:` URI. Nothing else, unless paths are allowed. */
 import { getExtension } from 'hono/utils/mime'
+import type { Guard } from '../net/guard.ts'
 import { decodedText } from '../platform/text.ts'
 import { fileScheme } from './file-store.ts'
 import { isKey, keyOfPath, type StoredFiles } from './stored-files.ts'
 import type { Uploads } from './uploads.ts'
-import { parsedUrl } from './urls.ts'
+import { parsedUrl, urlRefusal } from './urls.ts'
 
 /** How the place is named in the parameters of a request. `store` is called when the input as a whole can be used. */
 export type Place =
@@ -17,10 +18,12 @@ export type Places = {
   find(text: string, options: { mayBeRemote: boolean }): Promise<Place>
 }
 
+type PlacesOptions = { files: StoredFiles; uploads: Uploads; allowLocalPaths: boolean; guard: Guard | undefined }
+
 /** @param ownUrls the URLs of this server, without a slash at the end. */
 export function createPlaces(
   ownUrls: readonly string[],
-  { files, uploads, allowLocalPaths }: { files: StoredFiles; uploads: Uploads; allowLocalPaths: boolean },
+  { files, uploads, allowLocalPaths, guard }: PlacesOptions,
 ): Places {
   return {
     find: async (text, { mayBeRemote }) => {
@@ -33,7 +36,10 @@ export function createPlaces(
           const own = ownUrls.find((own) => isBelow(url, own))
           if (own !== undefined)
             return fileOf(url.pathname.slice(new URL(own).pathname.replace(/\/$/, '').length), files)
-          if (mayBeRemote) return { kind: 'named', name: text }
+          if (mayBeRemote) {
+            const why = urlRefusal(text, guard)
+            return why === undefined ? { kind: 'named', name: text } : refused(why)
+          }
           return refused('Upload the file: this parameter takes files of this server only.')
         }
         case 'data':

@@ -1,6 +1,7 @@
 /** The queue of the hosted API, and its synchronous calls. */
 import { setTimeout } from 'node:timers/promises'
 import type { Context } from 'hono'
+import type { Guard } from '../net/guard.ts'
 import type { NewRequest, QueuedRequest } from '../queue/request.ts'
 import { outputOf, statusOf } from './answers.ts'
 import { readJson } from './body.ts'
@@ -13,14 +14,14 @@ import { createPlaces } from './places.ts'
 import { createRateLimit } from './security.ts'
 import { createRouter, type Env, type Services } from './services.ts'
 import { isUuid } from './stored-files.ts'
-import { baseUrl, isWebUrl, ownUrls } from './urls.ts'
+import { baseUrl, ownUrls, urlRefusal } from './urls.ts'
 
 /**
  * The hosted API has two hosts, `queue.fal.run` and `fal.run`, with the same paths. Here they are `/queue` and `/run`; without either, a path is of the
  * queue. Clients use the URLs of the requests with and without the last part of the endpoint's path.
  */
 export function queueRoutes(services: Services) {
-  const { queue, files, keys, publicUrl, limits, pollInterval, closing } = services
+  const { queue, files, keys, publicUrl, limits, pollInterval, closing, guard, timeLimit } = services
   const secondsUntilNext = createRateLimit(limits.submissions)
   const routes = createRouter()
 
@@ -50,7 +51,7 @@ export function queueRoutes(services: Services) {
     requireRate()
     const port = c.env.incoming.socket.localPort ?? 0
     const places = createPlaces(ownUrls(c, publicUrl, port), services)
-    const options = submitOptions(c)
+    const options = submitOptions(c, guard)
     const input = await readJson(c, limits)
     const parameters = await checkTrainingInput(input, places)
     const request = await queue.submit({
@@ -58,6 +59,7 @@ export function queueRoutes(services: Services) {
       endpoint: path,
       input: input as Record<string, unknown>,
       parameters,
+      timeLimit,
       ...options,
     })
     c.header('x-fal-request-id', request.id)
@@ -151,7 +153,10 @@ export function queueRoutes(services: Services) {
 const wantsLogs = (c: Context) => ['1', 'true', 'True'].includes(c.req.query('logs') ?? '')
 
 /** What a client says about a request beside its input. @throws HttpError 422. */
-function submitOptions(c: Context): Pick<NewRequest, 'priority' | 'timeLimit' | 'webhook'> {
+function submitOptions(
+  c: Context,
+  guard: Guard | undefined,
+): Pick<NewRequest, 'priority' | 'startTimeout' | 'webhook'> {
   const [priorityHeader, timeoutHeader] = ['x-fal-queue-priority', 'x-fal-request-timeout']
   const priority = c.req.header(priorityHeader)?.toLowerCase() ?? 'normal'
   if (priority !== 'low' && priority !== 'normal')
@@ -162,8 +167,8 @@ function submitOptions(c: Context): Pick<NewRequest, 'priority' | 'timeLimit' | 
       }),
     ])
   const timeout = c.req.header(timeoutHeader)
-  const timeLimit = timeout === undefined ? undefined : Number(timeout)
-  if (timeLimit !== undefined && !(timeLimit > 0 && Number.isFinite(timeLimit)))
+  const startTimeout = timeout === undefined ? undefined : Number(timeout)
+  if (startTimeout !== undefined && !(startTimeout > 0 && Number.isFinite(startTimeout)))
     throw new HttpError(422, [
       finding(['header', timeoutHeader], 'greater_than', 'Input should be greater than 0', {
         ctx: { gt: 0 },
@@ -171,9 +176,8 @@ function submitOptions(c: Context): Pick<NewRequest, 'priority' | 'timeLimit' | 
       }),
     ])
   const webhook = c.req.query('fal_webhook')
-  if (webhook !== undefined && !isWebUrl(webhook))
-    throw new HttpError(422, [
-      finding(['query', 'fal_webhook'], 'url_parsing', 'Input should be an http(s) URL', { input: webhook }),
-    ])
-  return { priority, timeLimit, webhook }
+  const why = webhook === undefined ? undefined : urlRefusal(webhook, guard)
+  if (why !== undefined)
+    throw new HttpError(422, [finding(['query', 'fal_webhook'], 'url_parsing', why, { input: webhook })])
+  return { priority, startTimeout, webhook }
 }

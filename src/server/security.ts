@@ -67,10 +67,13 @@ export type Keys = {
 
 const tokenSeconds = 3600
 
-/** Tokens are signed with the key, so that they outlive a restart of the server. */
-export function createKeys(key: string | undefined): Keys {
+/**
+ * Tokens are signed with the key, so that they outlive a restart of the server.
+ * @param isSignedIn whether a browser is signed in to the pages, whose scripts submit and upload, too.
+ */
+export function createKeys(key: string | undefined, isSignedIn: (c: Context) => boolean = () => false): Keys {
   const sign = (expires: string) => createHmac('sha256', `upload token ${key}`).update(expires).digest('base64url')
-  const isKey = (c: Context) => key === undefined || isEqual(credentials(c, 'key'), key)
+  const isKey = (c: Context) => key === undefined || isEqual(credentials(c, 'key'), key) || isSignedIn(c)
   const isToken = (c: Context) => {
     const [expires = '', signature = ''] = credentials(c, 'bearer').split('.')
     return isEqual(signature, sign(expires)) && Number(expires) > Date.now()

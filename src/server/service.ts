@@ -3,13 +3,20 @@ import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { guardFor } from '../net/guard.ts'
+import { createHttpClient } from '../net/http-client.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { openDatabase } from '../queue/database.ts'
 import { openQueue } from '../queue/queue.ts'
+import type { QueuedRequest } from '../queue/request.ts'
 import { localFiles } from '../worker/job-files.ts'
 import { startWorker } from '../worker/worker.ts'
+import { outputOf } from './answers.ts'
 import { removeOld } from './retention.ts'
 import { startServer } from './server.ts'
+import { openSigningKey, signingKeyPath } from './signing-key.ts'
+import { openStoredFiles } from './stored-files.ts'
+import { callWebhooks } from './webhooks.ts'
 
 export type ServiceOptions = {
   /** The folder of the server's data. It is created. */
@@ -19,7 +26,11 @@ export type ServiceOptions = {
   port: number
   key?: string | undefined
   publicUrl?: string | undefined
+  /** Whether requests may name files of this machine, and whether their URLs may lead into its network. */
   allowLocalPaths?: boolean | undefined
+  allowPrivateUrls?: boolean | undefined
+  /** Seconds that the work of a request may take. */
+  timeLimit?: number | undefined
   /** A `postgres:` URL; without it the database is in the folder of the data. */
   database?: string | undefined
   /** How many requests are worked on at once, on this machine. */
@@ -28,6 +39,8 @@ export type ServiceOptions = {
   retentionDays?: number | undefined
   /** Gets errors that are no client's fault. */
   onError: (error: unknown) => void
+  /** Gets what else those who run the server should know: webhooks that failed. */
+  warn: (message: string) => void
 }
 
 export type Service = {
@@ -37,14 +50,14 @@ export type Service = {
 }
 
 /** In milliseconds. */
-const [superviseEvery, retentionEvery] = [5_000, 3_600_000]
+const [superviseEvery, webhooksEvery, retentionEvery] = [5_000, 2_000, 3_600_000]
 
 /** @throws UserError for a folder that another server uses, a database or port that cannot be used, and a key that is missing. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { data, database, workers, retentionDays, onError } = options
+  const { data, database, workers, retentionDays, allowPrivateUrls = false, onError, warn } = options
   await mkdir(data, { recursive: true })
   const lock = lockFolder(data)
-  const closing: (() => Promise<unknown> | void)[] = [() => lock.release()]
+  const closing: (() => Promise<unknown>)[] = [async () => lock.release()]
   const close = async () => {
     for (const end of closing.splice(0).reverse()) await end()
   }
@@ -55,11 +68,26 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     closing.push(repeat(superviseEvery, queue.supervise, onError))
     if (retentionDays !== undefined)
       closing.push(repeat(retentionEvery, () => removeOld(queue, data, retentionDays), onError))
-    const server = await startServer({ ...options, queue })
-    const running = Array.from({ length: workers }, (_, i) =>
-      startWorker({ queue, name: `${hostname()}-${i + 1}`, files: localFiles(data), onError }),
+    const signingKey = openSigningKey(signingKeyPath(data))
+    const server = await startServer({ ...options, queue, signingKey })
+    const stopping = new AbortController()
+    const client = createHttpClient({ guard: guardFor({ allowPrivate: allowPrivateUrls }) })
+    const files = openStoredFiles(join(data, 'files'))
+    const webhooks = { key: signingKey, client, signal: stopping.signal, warn, onError }
+    const withUrls = (output: NonNullable<QueuedRequest['output']>) => outputOf(output, server.url, files)
+    const endWebhooks = repeat(
+      webhooksEvery,
+      () => callWebhooks(queue, { ...webhooks, outputOf: withUrls }),
+      (error) => stopping.signal.aborted || onError(error),
     )
-    closing.push(() => Promise.all([server.close(), ...running.map((worker) => worker.close())]))
+    const local = localFiles(data, { allowPrivate: allowPrivateUrls })
+    const running = Array.from({ length: workers }, (_, i) =>
+      startWorker({ queue, name: `${hostname()}-${i + 1}`, files: local, onError }),
+    )
+    closing.push(async () => {
+      stopping.abort()
+      await Promise.all([server.close(), endWebhooks(), ...running.map((worker) => worker.close())])
+    })
     return { url: server.url, close }
   } catch (error) {
     await close()

@@ -1,9 +1,11 @@
 /** What the routes work with. */
 import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
+import type { Guard } from '../net/guard.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { ServerLimits } from './limits.ts'
 import type { Keys } from './security.ts'
+import type { Jwks } from './signing-key.ts'
 import type { StoredFiles } from './stored-files.ts'
 import type { Uploads } from './uploads.ts'
 
@@ -17,6 +19,11 @@ export type Services = {
   publicUrl?: string | undefined
   /** Whether inputs may name paths on this machine. */
   allowLocalPaths: boolean
+  /** What webhooks and their signatures need. */
+  guard: Guard | undefined
+  jwks: Jwks
+  /** Seconds that the work of a request may take. */
+  timeLimit?: number | undefined
   /** How often waiting answers look at the queue, in milliseconds. */
   pollInterval: number
   /** Aborted when the server closes: answers that wait end. */

@@ -1,7 +1,7 @@
 /** The key that signs what the server sends to webhooks: Ed25519, created once, in the server's data. */
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { UserError } from '../platform/errors.ts'
 import { createFile } from '../platform/files.ts'
 
@@ -14,6 +14,9 @@ export type SigningKey = {
 
 /** RFC 8037: `x` is the public key in base64url. */
 export type Jwks = { keys: { kty: 'OKP'; crv: 'Ed25519'; x: string; kid: string; use: 'sig'; alg: 'EdDSA' }[] }
+
+/** @param data the folder of the server's data. */
+export const signingKeyPath = (data: string) => join(data, 'key.json')
 
 /**
  * Reads the key, or creates it where there is none. Only the owner may read the file.

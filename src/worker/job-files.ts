@@ -1,6 +1,8 @@
 /** Where a worker finds the files of the server, and where it writes the results of a request. */
-import { existsSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { downloadInput } from '../net/download-input.ts'
 import { UserError } from '../platform/errors.ts'
 
 export type JobFiles = {
@@ -16,14 +18,23 @@ export type JobFolder = {
   readonly path: string
   /** The path of a file of the server. @throws UserError when it is gone. */
   input(key: string, signal: AbortSignal): Promise<string>
+  /** The path of a copy of a file elsewhere on the web, which is downloaded once. @throws UserError when it cannot be. */
+  download(url: string, signal: AbortSignal): Promise<string>
   /** The key of a file of the folder. */
   keyOf(name: string): string
   /** Saves the folder, so that another worker can go on from here. Called after each checkpoint and at the end. */
   save(): Promise<void>
 }
 
-/** For a worker that shares the disk of the server: there is nothing to copy. @param dataFolder of the server. */
-export function localFiles(dataFolder: string): JobFiles {
+/** Where the inputs of a request are that were downloaded for it. @param dataFolder of the server. */
+export const downloadsFolder = (dataFolder: string, requestId: string) => join(dataFolder, 'downloads', requestId)
+
+/**
+ * For a worker that shares the disk of the server: there is nothing to copy.
+ * @param dataFolder of the server.
+ * @param allowPrivate whether URLs may lead into the network of this machine.
+ */
+export function localFiles(dataFolder: string, { allowPrivate = false } = {}): JobFiles {
   const files = join(dataFolder, 'files')
   return {
     open: async (requestId) => {
@@ -36,12 +47,27 @@ export function localFiles(dataFolder: string): JobFiles {
           if (!existsSync(input)) throw goneFile(key)
           return input
         },
+        download: (url, signal) =>
+          downloadOnce(url, join(downloadsFolder(dataFolder, requestId), digest(url)), { allowPrivate, signal }),
         keyOf: (name) => runKey(requestId, name),
         save: async () => {},
       }
     },
   }
 }
+
+/** A download is moved into its folder when it is complete. */
+async function downloadOnce(url: string, folder: string, options: { allowPrivate: boolean; signal: AbortSignal }) {
+  const [downloaded] = existsSync(folder) ? readdirSync(folder) : []
+  if (downloaded !== undefined) return join(folder, downloaded)
+  const unfinished = `${folder}.unfinished`
+  rmSync(unfinished, { recursive: true, force: true })
+  const path = await downloadInput(url, unfinished, options)
+  renameSync(unfinished, folder)
+  return join(folder, basename(path))
+}
+
+const digest = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16)
 
 export const runKey = (requestId: string, ...names: string[]) => ['runs', requestId, ...names].join('/')
 

@@ -9,12 +9,6 @@ import type { JobError } from './job-events.ts'
 import type { JobFolder } from './job-files.ts'
 import type { JobInput, PreparedJob } from './prepared-job.ts'
 
-export const cancelledError: RequestError = {
-  status: 499,
-  detail: 'Request was cancelled',
-  type: 'client_cancelled',
-}
-
 export const timeoutError = (seconds: number | undefined): RequestError => ({
   status: 504,
   detail: `Request exceeded its time limit of ${seconds} s`,

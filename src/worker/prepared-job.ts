@@ -32,11 +32,12 @@ export type JobInput = {
  */
 export async function prepareJob(request: QueuedRequest, folder: JobFolder, signal: AbortSignal): Promise<PreparedJob> {
   const inputs: JobInput[] = []
-  // URLs of other servers are left to the tool, which downloads them. This is the place to download them under the rules of the server instead.
+  const fetched = (location: string): string | Promise<string> => {
+    if (location.startsWith(fileScheme)) return folder.input(location.slice(fileScheme.length), signal)
+    return /^https?:/i.test(location) ? folder.download(location, signal) : location
+  }
   const resolve = async (location: string, place: JobInput['place']) => {
-    const path = location.startsWith(fileScheme)
-      ? await folder.input(location.slice(fileScheme.length), signal)
-      : location
+    const path = await fetched(location)
     inputs.push({ place, called: calledInMessages(path) })
     return path
   }

@@ -87,6 +87,18 @@ function testQueue(engine: 'embedded' | 'server', start: typeof startPostgres) {
     expect(await queue.resume('00000000-0000-4000-8000-000000000000')).toBe(false)
   })
 
+  it('ends a request that no worker takes within its timeout, and no other', async () => {
+    const [late, patient] = [await queue.submit(request({ startTimeout: 0.2 })), await queue.submit(request())]
+    await queue.supervise()
+    expect(await status(late)).toBe('IN_QUEUE')
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    await queue.supervise()
+    expect((await queue.get(late.id))?.error).toMatchObject({ status: 504, type: 'startup_timeout' })
+    const work = await claim()
+    expect(work.request.id).toBe(patient.id)
+    await work.complete({})
+  })
+
   it('keeps the log and the progress of a running request', async () => {
     const { id } = await queue.submit(request())
     const running = await claim()

@@ -73,6 +73,8 @@ export function createFakeQueue(): FakeQueue {
     claim: unused,
     supervise: unused,
     removeCompleted: unused,
+    isMentioned: unused,
+    dueWebhook: unused,
     close: async () => undefined,
     start: (id) => change(id, { status: 'IN_PROGRESS', startedAt: new Date() }),
     log: (id, ...messages) => {

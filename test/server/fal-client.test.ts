@@ -35,7 +35,7 @@ describe('the official client', () => {
       input: { ...input, rank: '64', resolution: 'high' },
       parameters: { ...input, rank: 64 },
       priority: 'low',
-      timeLimit: 90,
+      startTimeout: 90,
       webhook: webhookUrl,
     })
     expect(queue.requests.get(id)?.parameters).not.toHaveProperty('resolution')
