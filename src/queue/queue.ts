@@ -80,11 +80,17 @@ const queueName = 'requests'
 /** pg-boss removes what has waited longer. */
 const longestWaitDays = 3650
 
-type QueueOptions = { onError?: (error: Error) => void; leaseSeconds?: number }
+type QueueOptions = {
+  /** Gets what fails in the background. */
+  onError?: (error: Error) => void
+  leaseSeconds?: number
+  /** No other process has the database: whoever had requests before is gone, and they are waiting again. */
+  isOnly?: boolean
+}
 
-/** Creates the tables where there are none. The database is closed with the queue. @param onError gets what fails in the background. */
+/** Creates the tables where there are none. The database is closed with the queue. */
 export async function openQueue(database: Database, options: QueueOptions = {}): Promise<Queue> {
-  const { onError = () => {}, leaseSeconds: lease = leaseSeconds } = options
+  const { onError = () => {}, leaseSeconds: lease = leaseSeconds, isOnly = false } = options
   await migrate(database)
   const db = bossConnection(database.query)
   const boss = new PgBoss({ db, schema: bossSchema, schedule: false, retentionDays: longestWaitDays })
@@ -95,6 +101,8 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
   await boss.createQueue(queueName, { name: queueName, ...policy })
 
   const { query, transaction } = database
+  if (isOnly)
+    await query(`update ${bossSchema}.job set started_on = 'epoch' where name = '${queueName}' and state = 'active'`)
 
   /** @returns the id of the job. */
   async function send(query: RunQuery, request: string, priority: string): Promise<string> {

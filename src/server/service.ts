@@ -62,7 +62,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     for (const end of closing.splice(0).reverse()) await end()
   }
   try {
-    const queue = await openQueue(await openDatabase(database ?? join(data, 'database')), { onError })
+    const opened = await openDatabase(database ?? join(data, 'database'))
+    const queue = await openQueue(opened, { onError, isOnly: database === undefined })
     closing.push(() => queue.close())
     await queue.supervise()
     closing.push(repeat(superviseEvery, queue.supervise, onError))

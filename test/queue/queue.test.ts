@@ -252,11 +252,20 @@ function testQueue(engine: 'embedded' | 'server', start: typeof startPostgres) {
     await (await claim()).complete({})
   })
 
-  it('is there after a restart', async () => {
+  it('is there after a restart, which need not wait for the leases of a process that is gone', async () => {
     const submitted = await queue.submit(request())
     await queue.close()
     queue = await open()
     expect(await queue.get(submitted.id)).toEqual(submitted)
+    const before = await claim()
+    expect(before.request.id).toBe(submitted.id)
+    await queue.close()
+    queue = await open()
+    await queue.supervise()
+    expect(await queue.claim('worker')).toBeUndefined()
+    await queue.close()
+    queue = await openQueue(await openDatabase(server.location), { leaseSeconds: 3600, isOnly: true })
+    await queue.supervise()
     expect((await claim()).request.id).toBe(submitted.id)
   })
 
