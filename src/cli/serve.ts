@@ -25,9 +25,9 @@ type ServeFlags = {
 export function addServe(program: Command) {
   const command = program
     .command('serve')
-    .summary('the API of the hosted trainer, on this machine')
+    .summary('a page and the API of the hosted trainer, on this machine')
     .description(
-      "Serves the queue API of fal.ai's hosted trainer: its clients can submit, watch, cancel and download trainings here. Requests wait in a queue and are worked on one after another. What is running when the server stops goes on after the next start.",
+      "Serves a page to train on and the queue API of fal.ai's hosted trainer: its clients can submit, watch, cancel and download trainings here. Requests wait in a queue and are worked on one after another. What is running when the server stops goes on after the next start.",
     )
     .addHelpText('after', examples)
     .option('--host <address>', 'where to listen; other addresses than 127.0.0.1 need a key', '127.0.0.1')
