@@ -101,7 +101,7 @@ function credentials(c: Context, scheme: string): string {
 }
 
 /** In a time that says nothing about where the texts differ. */
-const isEqual = (a: string, b: string) => timingSafeEqual(digest(a), digest(b))
+export const isEqual = (a: string, b: string) => timingSafeEqual(digest(a), digest(b))
 
 const digest = (text: string) => createHash('sha256').update(text).digest()
 

@@ -1,7 +1,8 @@
 /** Signing in to the pages: the key is exchanged for a cookie that holds a token. The token is signed with the key, so that it outlives a restart of the server and no other key accepts it. */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import type { Context } from 'hono'
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie'
+import { isEqual } from '../security.ts'
 
 export type Sessions = {
   /** Whether a key is needed at all. */
@@ -43,8 +44,3 @@ export function createSessions(key: string | undefined, now: () => number = Date
 /** A proxy that speaks TLS for the server says so. */
 const isSecure = (c: Context) =>
   new URL(c.req.url).protocol === 'https:' || c.req.header('x-forwarded-proto') === 'https'
-
-/** In a time that says nothing about where the texts differ. */
-const isEqual = (a: string, b: string) => timingSafeEqual(digest(a), digest(b))
-
-const digest = (text: string) => createHash('sha256').update(text).digest()
