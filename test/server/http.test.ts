@@ -13,9 +13,9 @@ import { endpoint, serve } from './test-server.ts'
 const input = { training_data_url: 'https://example.com/pairs.zip' }
 
 describe('access', () => {
-  it('to every route needs the key, but for files, their uploads, health and the description', async () => {
-    const { app } = createApp({ queue: createFakeQueue(), data: '/nowhere', host: '127.0.0.1', key: 'secret' })
-    const { url } = await serve({ key: 'secret' })
+  it('to every route needs the key, but for files, their uploads, signing in, health and descriptions', async () => {
+    const { url, data } = await serve({ key: 'secret' })
+    const { app } = createApp({ queue: createFakeQueue(), data, host: '127.0.0.1', key: 'secret' })
     const open: string[] = []
     for (const { method, path } of app.routes.filter(({ method }) => method !== 'ALL')) {
       const id = '00000000-0000-4000-8000-000000000000'
@@ -23,12 +23,18 @@ describe('access', () => {
         .replace(':part{[0-9]+}', '1')
         .replace(/:(folder|id)/g, id)
         .replace(/:name|\*/, 'name')
-      const { status } = await fetch(url + at, { method })
-      if (status !== 401) open.push(`${method} ${path}`)
+      const { status, headers } = await fetch(url + at, { method, redirect: 'manual' })
+      const isSignIn = status === 303 && headers.get('location')?.startsWith('/login')
+      if (status !== 401 && !isSignIn) open.push(`${method} ${path}`)
     }
     expect([...new Set(open)].sort()).toEqual([
+      'GET /.well-known/jwks.json',
+      'GET /assets/icon.svg',
+      'GET /assets/page.css',
+      'GET /assets/page.js',
       'GET /files/*',
       'GET /health',
+      'GET /login',
       'GET /openapi.json',
       'POST /files/uploads/:folder/:name/multipart/:id/complete',
       'PUT /files/uploads/:folder/:name',

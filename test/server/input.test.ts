@@ -261,9 +261,17 @@ describe('a place', () => {
   })
 
   it('on another server stays as it is, also with a similar path', async () => {
-    for (const url of ['http://127.0.0.1:1/files/uploads/a', 'https://user:password@example.com/files/a?b#c'])
-      expect((await submit({ training_data_url: url })).request?.parameters).toEqual({ training_data_url: url })
+    const url = 'https://example.com/files/a?b#c'
+    expect((await submit({ training_data_url: url })).request?.parameters).toEqual({ training_data_url: url })
   })
+
+  it.each(['http://127.0.0.1:1/files/uploads/a', 'http://[::1]/a', 'https://user:password@example.com/files/a'])(
+    'must not have a login or a private address: %s',
+    async (url) => {
+      const refused = await findings({ training_data_url: url })
+      expect(refused).toMatchObject([{ loc: ['body', 'training_data_url'], type: 'file_download_error' }])
+    },
+  )
 
   it('may be the bytes themselves, which are stored if everything else is right', async () => {
     const bytes = `data:audio/wav;base64,${Buffer.from('sound').toString('base64')}`
