@@ -59,8 +59,10 @@ export function addServe(program: Command) {
         if (queue !== undefined && !/^postgres(ql)?:\/\//.test(queue))
           throw new UserError('--queue is not a postgres:// URL', { hint: 'leave it out for an embedded database' })
         const { startService } = await import('../server/service.ts')
+        const folder = data ?? defaultData()
+        output.info(`Opening the queue in ${folder}`)
         const service = await startService({
-          ...{ ...flags, data: data ?? defaultData(), database: queue, retentionDays: retention },
+          ...{ ...flags, data: folder, database: queue, retentionDays: retention },
           timeLimit: timeLimit && 3600 * timeLimit,
           warn: output.warn,
           onError: (error) => output.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),

@@ -1,4 +1,6 @@
 /** PostgreSQL: a server, or embedded in this process (PGlite) with its data in a folder. */
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import pg from 'pg'
 import { UserError } from '../platform/errors.ts'
 
@@ -60,12 +62,13 @@ async function connect(url: string): Promise<Database> {
 
 /** The package is loaded only here: it is large, and workers on other machines do not need it. */
 async function openEmbedded(folder: string): Promise<Database> {
+  requireDatabase(folder)
   const { PGlite } = await import('@electric-sql/pglite')
   type Client = Pick<InstanceType<typeof PGlite>, 'query' | 'exec'>
   const run = (client: Client) => async (text: string, values?: readonly unknown[]) =>
     values?.length ? (await client.query(text, [...values])).rows : ((await client.exec(text)).at(-1)?.rows ?? [])
   const database = await PGlite.create(folder).catch((cause: Error) => {
-    throw new UserError(`the database in ${folder} cannot be opened: ${cause.message}`, {
+    throw new UserError(`the database in ${folder} cannot be opened: ${cause?.message ?? cause}`, {
       hint: 'restore the folder from a backup, or choose another one',
       cause,
     })
@@ -79,6 +82,16 @@ async function openEmbedded(folder: string): Promise<Database> {
 
 const rowsOf = (result: pg.QueryResult | pg.QueryResult[]) =>
   (Array.isArray(result) ? result.at(-1) : result)?.rows ?? []
+
+/** PGlite would create a new database in a folder that has lost this file, and what was in it would be gone. @throws UserError */
+function requireDatabase(folder: string) {
+  if (!existsSync(folder)) return
+  if (!statSync(folder).isDirectory()) throw new UserError(`${folder} is a file`, { hint: 'choose another folder' })
+  if (readdirSync(folder).length === 0 || existsSync(join(folder, 'PG_VERSION'))) return
+  throw new UserError(`${folder} holds files, but no database that can be opened`, {
+    hint: 'restore the folder from a backup, or choose another one',
+  })
+}
 
 /** For messages. */
 function withoutPassword(url: string): string {

@@ -290,7 +290,7 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
       )
       const late = await query<Row>(
         `select * from ${schema}.requests
-         where status = 'IN_QUEUE' and started_at is null and submitted_at + start_timeout * interval '1 second' < now()`,
+         where status = 'IN_QUEUE' and started_at is null and submitted_at + least(start_timeout, 1e9) * interval '1 second' < now()`,
       )
       for (const { id, job } of late)
         await transaction(async (query) => {

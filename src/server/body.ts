@@ -40,11 +40,27 @@ export async function readJson(c: Context, limits: ServerLimits): Promise<unknow
   const text = decodeText(Buffer.concat(chunks))
   if (text === '') return undefined
   if (text === undefined) throw invalidJson('not UTF-8 text')
+  if (isDeep(text)) throw invalidJson('nested too deeply')
   return parseJson(text, {
     invalid: () => invalidJson('JSON decode error'),
     repeated: (key) => invalidJson(`${key.slice(0, 100)} is there twice`),
   })
 }
+
+/** Whether lists and objects are nested deeper than any input has them: what reads them calls itself. */
+function isDeep(text: string): boolean {
+  let [depth, isText] = [0, false]
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i]
+    if (isText && character === '\\') i++
+    else if (character === '"') isText = !isText
+    else if (!isText && (character === '[' || character === '{') && ++depth > deepest) return true
+    else if (!isText && (character === ']' || character === '}')) depth--
+  }
+  return false
+}
+
+const deepest = 50
 
 const invalidJson = (msg: string) => new HttpError(422, [{ loc: ['body'], msg, type: 'json_invalid' }])
 

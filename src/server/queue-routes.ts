@@ -175,9 +175,23 @@ function submitOptions(
         input: timeout,
       }),
     ])
+  if (startTimeout !== undefined && startTimeout > longestTimeout)
+    throw new HttpError(422, [
+      finding(['header', timeoutHeader], 'less_than_equal', `Input should be less than or equal to ${longestTimeout}`, {
+        ctx: { le: longestTimeout },
+        input: timeout,
+      }),
+    ])
   const webhook = c.req.query('fal_webhook')
-  const why = webhook === undefined ? undefined : urlRefusal(webhook, guard)
+  const why = webhook === undefined ? undefined : webhookRefusal(webhook, guard)
   if (why !== undefined)
     throw new HttpError(422, [finding(['query', 'fal_webhook'], 'url_parsing', why, { input: webhook })])
   return { priority, startTimeout, webhook }
 }
+
+/** Seconds: a year. */
+const longestTimeout = 31_536_000
+
+/** Control characters, which the parser of URLs removes. */
+const webhookRefusal = (url: string, guard: Guard | undefined) =>
+  /\p{Cc}/u.test(url) ? 'Input should be an http(s) URL' : urlRefusal(url, guard)

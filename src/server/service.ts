@@ -65,7 +65,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const opened = await openDatabase(database ?? join(data, 'database'))
     const queue = await openQueue(opened, { onError, isOnly: database === undefined })
     closing.push(() => queue.close())
-    await queue.supervise()
     closing.push(repeat(superviseEvery, queue.supervise, onError))
     if (retentionDays !== undefined)
       closing.push(repeat(retentionEvery, () => removeOld(queue, data, retentionDays), onError))

@@ -27,7 +27,11 @@ const keyPattern = new RegExp(`^(?:uploads/${uuid}/[^/]+|runs/${uuid}(?:/[^/]+)+
 /** `uploads/<id>/<name>` or `runs/<id>/<path>`. Names that begin with a dot are the server's own, such as unfinished uploads. */
 export const isKey = (text: string) =>
   keyPattern.test(text) &&
-  text.split('/').every((name) => !/^\.|[\0\\]/.test(name) && (sep === '/' || !name.includes(':')))
+  text
+    .split('/')
+    .every(
+      (name) => Buffer.byteLength(name) <= 255 && !/^\.|[\p{Cc}\\]/u.test(name) && (sep === '/' || !name.includes(':')),
+    )
 
 /** @param folder `<data>/files`. */
 export function openStoredFiles(folder: string): StoredFiles {

@@ -3,7 +3,7 @@
  * and once it is there it stays as it is. Parts of a large file are files of their own until they are joined.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream, existsSync } from 'node:fs'
+import { createReadStream, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { freeBytesAt } from '../machine/hardware.ts'
@@ -37,10 +37,13 @@ export const mostParts = 10_000
 
 export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
   let received = 0
+  const joining = new Set<string>()
   const uploadFolder = (key: string) => dirname(files.pathOf(key))
 
+  const announcement = (key: string) => join(uploadFolder(key), '.name')
   const requireOpen = (key: string) => {
-    if (!existsSync(uploadFolder(key))) throw new HttpError(404, 'There is no such upload')
+    const isAnnounced = existsSync(announcement(key)) && readFileSync(announcement(key), 'utf8') === basename(key)
+    if (!isAnnounced) throw new HttpError(404, 'There is no such upload')
     if (existsSync(files.pathOf(key))) throw new HttpError(400, 'The file was uploaded already')
   }
   const requireRoom = (bytes: number) => {
@@ -88,6 +91,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
       requireRoom(0)
       const key = `uploads/${randomUUID()}/${fileNameOf(name)}`
       await mkdir(uploadFolder(key), { recursive: true })
+      writeFileSync(announcement(key), basename(key)) // those who know the URL cannot add other files
       return key
     },
     write: async (key, chunks, bytes) => {
@@ -112,10 +116,13 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
     join: async (key, id, parts) => {
       requireOpen(key)
       const folder = partsFolder(key, id)
+      if (new Set(parts).size < parts.length) throw new HttpError(400, 'A part is named twice')
+      if (joining.has(key)) throw new HttpError(400, 'The parts are being joined already')
       const paths = parts.map((part) => join(folder, String(part)))
       const missing = paths.find((path) => !existsSync(path))
       if (missing !== undefined) throw new HttpError(400, `Part ${basename(missing)} is missing`)
-      await writeFile(files.pathOf(key), contentOf(paths))
+      joining.add(key)
+      await writeFile(files.pathOf(key), contentOf(paths)).finally(() => joining.delete(key))
       await rm(folder, { recursive: true, force: true })
     },
     removeUnfinished: async (before) => {
@@ -146,18 +153,18 @@ const bytesBetweenChecks = 64 * 2 ** 20
 const noRoom = () => new HttpError(507, 'The disk of the server is full', { type: 'insufficient_storage' })
 
 async function* contentOf(paths: readonly string[]) {
-  for (const path of paths) {
-    yield* createReadStream(path, { highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>
-    await rm(path) // so that the disk need not have room for everything twice
-  }
+  for (const path of paths) yield* createReadStream(path, { highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>
 }
+
+/** Of what a client calls a file, only the end is read. */
+const longestSentName = 1000
 
 /** In UTF-8. File systems take 255. */
 const longestName = 200
 
 /** The name of an uploaded file on this machine: what the client calls it, as far as that is a file name everywhere. */
 export function fileNameOf(name: string): string {
-  const safe = (name.split(/[/\\]/).at(-1) ?? '')
+  const safe = (name.slice(-longestSentName).split(/[/\\]/).at(-1) ?? '')
     .normalize('NFC')
     .replace(/[\p{C}<>:"|?*]/gu, '_')
     .replace(/^[.\s]+|[.\s]+$/g, '')

@@ -43,7 +43,7 @@ export async function prepareJob(request: QueuedRequest, folder: JobFolder, sign
   }
   const table = request.kind === 'train' ? trainParameters : applyParameters
   const parameters = await withPaths(table, request.parameters, resolve)
-  const common = { inputs, shown: (text: string) => withoutPlaces(text, folder.path, inputs) }
+  const common = { inputs, shown: (text: string) => withoutPlaces(text, folder.path, inputs, table) }
   if (request.kind === 'apply')
     return { ...common, args: applyArguments(parameters, folder.path), close: async () => {} }
   if (hasBegun(folder.path)) {
@@ -118,12 +118,15 @@ function calledInMessages(location: string): string {
   }
 }
 
-/** Files are called by their names. */
-function withoutPlaces(text: string, folder: string, inputs: readonly JobInput[]): string {
+/** Files are called by their names, parameters by those of the API. */
+function withoutPlaces(text: string, folder: string, inputs: readonly JobInput[], table: Parameters): string {
   const places = inputs.map(({ called }) => called).filter((called) => !/^https?:/.test(called))
   return [...places]
     .sort((a, b) => b.length - a.length)
     .reduce((shown, path) => shown.replaceAll(path, basename(path)), text)
     .replaceAll(`${folder}/`, '')
     .replaceAll(folder, basename(folder))
+    .replace(/--([a-z][a-z-]*[a-z])\b/g, (flag, name: string) => (snakeName(name) in table ? snakeName(name) : flag))
 }
+
+const snakeName = (flag: string) => flag.replaceAll('-', '_')

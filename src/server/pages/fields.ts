@@ -5,6 +5,9 @@ import { html, type Markup } from '../../report/page/page.ts'
 import { labelOf, withLabels } from './labels.ts'
 import { placeName } from './page-files.ts'
 
+/** What is filled in where only the small bundled base is used: stronger guidance makes its sound noisy and clipped. */
+export const bundledGuidance: Readonly<Record<string, unknown>> = { preview_cfg: 1, cfg: 1, stg_scale: 0 }
+
 export type FieldOptions = {
   /** The table that the parameter is from: its help may name others. */
   table: Parameters

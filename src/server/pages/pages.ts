@@ -6,6 +6,8 @@ import { Interrupted, UserError } from '../../platform/errors.ts'
 import type { Queue } from '../../queue/queue.ts'
 import type { QueuedRequest } from '../../queue/request.ts'
 import { html } from '../../report/page/page.ts'
+import { readBody } from '../body.ts'
+import { bundledGuidance } from './fields.ts'
 import { createInspector } from './inspection.ts'
 import { assets, contentSecurityPolicy, documentOf, type PageParts } from './layout.ts'
 import { createMetricsReader } from './metrics-file.ts'
@@ -44,6 +46,17 @@ const mostLines = 500
 
 const largestBody = 1_000_000
 
+const mostLinesOfALog = 1_000_000_000
+
+/** Of the form to sign in, which everybody may send. */
+const formLimits = { bytes: 10_000, silenceSeconds: 30, seconds: 60 }
+
+async function readForm(c: Context): Promise<URLSearchParams> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of readBody(c, formLimits)) chunks.push(chunk)
+  return new URLSearchParams(Buffer.concat(chunks).toString())
+}
+
 export function createPages(options: PagesOptions): Hono {
   const { queue, files, parameters, sessions, allowLocalPaths = false, root = '' } = options
   const inspect = createInspector(parameters)
@@ -73,11 +86,12 @@ export function createPages(options: PagesOptions): Hono {
     })
 
   pages.get('/login', (c) => signInPage(c, 200))
-  pages.post('/login', limited(), async (c) => {
-    const { key, to } = await c.req.parseBody()
+  pages.post('/login', async (c) => {
+    const form = await readForm(c)
+    const [key, to] = [form.get('key') ?? '', form.get('to') ?? '']
     const wait = options.secondsUntilSignIn()
     if (wait > 0) return signInPage(c, 429, `Too many attempts: try again in ${wait} s.`)
-    if (!sessions.signIn(c, typeof key === 'string' ? key : '')) return signInPage(c, 401, 'This is not the key.')
+    if (!sessions.signIn(c, key)) return signInPage(c, 401, 'This is not the key.')
     return c.redirect(root + localPath(to), 303)
   })
   pages.post('/logout', (c) => {
@@ -98,7 +112,7 @@ export function createPages(options: PagesOptions): Hono {
     const from = await find(c.req.query('from'))
     const content = trainForm({
       parameters,
-      values: from?.kind === 'train' ? from.input : {},
+      values: from?.kind === 'train' ? from.input : allowLocalPaths ? {} : bundledGuidance,
       submitUrl: root + options.submitPath,
       inspectUrl: `${root}/inspect`,
       uploadUrl: root + options.uploadPath,
@@ -148,7 +162,7 @@ export function createPages(options: PagesOptions): Hono {
   pages.get('/requests/:id/state.json', async (c) => {
     const request = await find(c.req.param('id'))
     if (!request) return c.json({ detail: 'There is no such request' }, 404)
-    const from = Math.max(0, Math.floor(Number(c.req.query('from')) || 0))
+    const from = Math.min(Math.max(0, Math.floor(Number(c.req.query('from')) || 0)), mostLinesOfALog)
     const lines = await queue.logs(request.id, from) // before the parts, so that the last poll has all of them
     const parts = requestParts(root, files, await look(request))
     return c.json({

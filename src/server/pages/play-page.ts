@@ -5,7 +5,7 @@ import { applyParameters } from '../../config/parameters.ts'
 import type { ErrorDetail, NewRequest, QueuedRequest } from '../../queue/request.ts'
 import { html, type Markup } from '../../report/page/page.ts'
 import { fileScheme } from '../file-store.ts'
-import { field } from './fields.ts'
+import { bundledGuidance, field } from './fields.ts'
 import { type PageFiles, runFiles } from './page-files.ts'
 import { requestTitle, stateBadge, timeOf, timeText } from './request-text.ts'
 
@@ -59,9 +59,11 @@ export type PlayForm = {
 export function playForm({ root, uploadUrl, trainings, chosen, recent }: PlayForm): Markup {
   if (trainings.length === 0)
     return html`<p>There is no finished training with a LoRA yet. <a href="${root}/">Train one</a></p>`
+  const isBundled = trainings.every(({ parameters }) => parameters.model === undefined)
   const control = (name: string) =>
     field(name, fields[name] as Parameter, {
       table: fields,
+      value: isBundled ? bundledGuidance[name] : undefined,
       ...(name === 'inputs' && { accept: 'audio/*', mayBeRemote: false }),
     })
   const option = (training: QueuedRequest) =>
