@@ -14,6 +14,7 @@ import { openOutput, reportError } from './run-command.ts'
 import { addServe } from './serve.ts'
 import { addSetupTensorFlow } from './setup-tensorflow.ts'
 import { addTrain } from './train.ts'
+import { addWorker } from './worker.ts'
 
 /** Runs the command of `argv` and sets the exit code. The code of a command is loaded when it runs, so `--help` is quick. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -49,6 +50,7 @@ function createProgram(jsonProgress: boolean): Command {
   addPreview(program)
   addApply(program)
   addServe(program)
+  addWorker(program)
   addPull(program)
   addEncodeCaptions(program)
   addDoctor(program)

@@ -37,7 +37,9 @@ export function addServe(program: Command) {
     .option('--public-url <url>', 'where clients reach the server, if it is behind a proxy')
     .option('--queue <url>', 'a PostgreSQL server for the queue, postgres://… (default: embedded)')
     .addOption(
-      new Option('--workers <count>', 'how many requests are worked on at once').argParser(integer(0, 64)).default(1),
+      new Option('--workers <count>', 'how many requests are worked on at once, on this machine')
+        .argParser(integer(0, 64))
+        .default(1),
     )
     .addOption(
       new Option('--retention <days>', 'remove completed requests and their files after so many days').argParser(
@@ -56,13 +58,16 @@ export function addServe(program: Command) {
     runCommand(
       { quiet },
       async ({ output, signal }) => {
-        if (queue !== undefined && !/^postgres(ql)?:\/\//.test(queue))
-          throw new UserError('--queue is not a postgres:// URL', { hint: 'leave it out for an embedded database' })
         const { startService } = await import('../server/service.ts')
-        const folder = data ?? defaultData()
+        const folder = data ?? dataFolder('serve')
         output.info(`Opening the queue in ${folder}`)
         const service = await startService({
-          ...{ ...flags, data: folder, database: queue, retentionDays: retention },
+          ...{
+            ...flags,
+            data: folder,
+            database: queue === undefined ? queue : postgresUrl(queue),
+            retentionDays: retention,
+          },
           timeLimit: timeLimit && 3600 * timeLimit,
           warn: output.warn,
           onError: (error) => output.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
@@ -76,10 +81,19 @@ export function addServe(program: Command) {
   )
 }
 
-function defaultData(): string {
+/** @throws UserError for another database. */
+export function postgresUrl(text: string): string {
+  if (/^postgres(ql)?:\/\//.test(text)) return text
+  throw new UserError('--queue is not a postgres:// URL', {
+    hint: 'serve has an embedded database without it; worker needs the URL that serve has',
+  })
+}
+
+/** A folder in the user's data folder. @throws UserError where there is none. */
+export function dataFolder(name: string): string {
   const folder = systemFolder('data', process.env, process.platform, homeFolder())
   if (folder === undefined) throw new UserError('there is no home folder', { hint: 'name a folder with --data' })
-  return join(folder, 'serve')
+  return join(folder, name)
 }
 
 const integer = (least: number, most: number) => (text: string) => {

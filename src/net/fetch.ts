@@ -26,9 +26,10 @@ export type FetchSettings = {
 
 export type FetchOptions = {
   /** By default GET. */
-  method?: 'GET' | 'POST' | undefined
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE' | undefined
   headers?: Record<string, string>
-  body?: string | undefined
+  /** A stream is destroyed when the request fails. */
+  body?: string | Readable | undefined
   /** Redirects are returned. */
   redirect: 'manual'
   signal: AbortSignal
@@ -73,7 +74,9 @@ export function createFetch({ env = process.env, proxy, certificates, guard }: F
       })
       const fail = (cause: Error) =>
         reject(cause instanceof UserError ? cause : new TypeError('fetch failed', { cause }))
-      request.on('error', fail).end(body)
+      request.on('error', fail)
+      if (typeof body === 'object') pipeline(body, request, (error) => error && request.destroy(error))
+      else request.end(body)
     })
   }
 }

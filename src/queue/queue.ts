@@ -71,6 +71,9 @@ export type Claim = {
 /** Seconds after the last heartbeat until a request is given to another worker. */
 export const leaseSeconds = 30
 
+/** How often `supervise` is called, in milliseconds. */
+export const superviseEvery = 5000
+
 /** How many workers may die with a request until it is given up: it is probably what kills them. */
 const mostLosses = 25
 

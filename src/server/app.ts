@@ -21,6 +21,7 @@ import { keyOfPath, openStoredFiles, type StoredFiles, urlOfKey } from './stored
 import { uploadRoutes } from './upload-routes.ts'
 import { openUploads } from './uploads.ts'
 import { isWebUrl, parsedUrl } from './urls.ts'
+import { workerRoutes } from './worker-routes.ts'
 
 export type AppOptions = {
   queue: Queue
@@ -85,6 +86,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     monitoringRoutes(services, () => sentBytes),
   )
   app.route('/', uploadRoutes(services))
+  app.route('/', workerRoutes(services))
   app.route(
     '/',
     fileRoutes(services, (bytes) => (sentBytes += bytes)),

@@ -2,14 +2,14 @@
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { guardFor } from '../net/guard.ts'
 import { createHttpClient } from '../net/http-client.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { openDatabase } from '../queue/database.ts'
-import { openQueue } from '../queue/queue.ts'
+import { openQueue, superviseEvery } from '../queue/queue.ts'
 import type { QueuedRequest } from '../queue/request.ts'
 import { localFiles } from '../worker/job-files.ts'
+import { repeat } from '../worker/repeat.ts'
 import { startWorker } from '../worker/worker.ts'
 import { outputOf } from './answers.ts'
 import { removeOld } from './retention.ts'
@@ -50,7 +50,7 @@ export type Service = {
 }
 
 /** In milliseconds. */
-const [superviseEvery, webhooksEvery, retentionEvery] = [5_000, 2_000, 3_600_000]
+const [webhooksEvery, retentionEvery] = [2_000, 3_600_000]
 
 /** @throws UserError for a folder that another server uses, a database or port that cannot be used, and a key that is missing. */
 export async function startService(options: ServiceOptions): Promise<Service> {
@@ -92,21 +92,5 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   } catch (error) {
     await close()
     throw error
-  }
-}
-
-/** Does something at once and again after some time. @returns what ends it. */
-function repeat(milliseconds: number, work: () => Promise<unknown>, onError: (error: unknown) => void) {
-  const ending = new AbortController()
-  const loop = async () => {
-    while (!ending.signal.aborted) {
-      await work().catch(onError)
-      await sleep(milliseconds, undefined, { signal: ending.signal }).catch(() => {})
-    }
-  }
-  const ended = loop()
-  return () => {
-    ending.abort()
-    return ended
   }
 }

@@ -26,6 +26,13 @@ export type Uploads = {
   writePart(key: string, id: string, part: number, chunks: Chunks, bytes?: number): Promise<string>
   /** Joins the parts in this order. @throws HttpError 400 for a part that is not there. */
   join(key: string, id: string, parts: readonly number[]): Promise<void>
+  /**
+   * Writes a file of a run, or replaces it as a whole.
+   * @param check called when all bytes are there, and throws where the file may not be replaced any more.
+   */
+  replace(key: string, chunks: Chunks, options: { bytes: number; check: () => Promise<void> }): Promise<void>
+  /** Removes a file of a run, where there is one. */
+  remove(key: string): Promise<void>
   /** All bytes that were written since the start of the server. */
   receivedBytes(): number
   /** Removes uploads that were begun and not finished. */
@@ -56,7 +63,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
   }
 
   /** @returns the hash of the content. */
-  const writeFile = async (path: string, chunks: Chunks, bytes = 0) => {
+  const writeFile = async (path: string, chunks: Chunks, bytes = 0, check = async () => {}) => {
     requireRoom(bytes)
     const temporary = temporaryPath(join(dirname(path), '.upload'))
     const hash = createHash('sha256')
@@ -76,6 +83,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
       } finally {
         await handle.close()
       }
+      await check()
       await rename(temporary, path)
     } catch (error) {
       await rm(temporary, { force: true })
@@ -125,6 +133,12 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
       await writeFile(files.pathOf(key), contentOf(paths)).finally(() => joining.delete(key))
       await rm(folder, { recursive: true, force: true })
     },
+    replace: async (key, chunks, { bytes, check }) => {
+      const path = files.pathOf(key)
+      await mkdir(dirname(path), { recursive: true })
+      await writeFile(path, counted(chunks, limits.uploadBytes), bytes, check)
+    },
+    remove: (key) => rm(files.pathOf(key), { force: true }),
     removeUnfinished: async (before) => {
       const root = join(files.folder, 'uploads')
       for (const id of existsSync(root) ? await readdir(root) : []) {

@@ -7,23 +7,39 @@ import { UserError } from '../platform/errors.ts'
 
 export type JobFiles = {
   /**
-   * Prepares the folder of a request. What an earlier worker has saved is in it.
+   * The folder of a request.
    * @param attempt of the claim.
    */
-  open(requestId: string, attempt: number, signal: AbortSignal): Promise<JobFolder>
+  open(requestId: string, attempt: number): Promise<JobFolder>
+  /** The request is completed, or of another worker: what only this one has of it is removed. */
+  discard(requestId: string): Promise<void>
 }
 
 export type JobFolder = {
   /** Of the run, or of the results. It may not exist yet. */
   readonly path: string
+  /** Gets what earlier workers have saved. No process may write into the folder meanwhile. */
+  load(signal: AbortSignal): Promise<void>
   /** The path of a file of the server. @throws UserError when it is gone. */
   input(key: string, signal: AbortSignal): Promise<string>
   /** The path of a copy of a file elsewhere on the web, which is downloaded once. @throws UserError when it cannot be. */
   download(url: string, signal: AbortSignal): Promise<string>
   /** The key of a file of the folder. */
   keyOf(name: string): string
-  /** Saves the folder, so that another worker can go on from here. Called after each checkpoint and at the end. */
+  /**
+   * Saves the folder, so that another worker can go on from here. Called after each checkpoint and at the end.
+   * @throws UserError where it would fail again.
+   */
   save(): Promise<void>
+}
+
+/** A saved file of a run, as the server lists it. */
+export type RunFile = {
+  /** Relative to the folder of the run, with `/`. */
+  path: string
+  size: number
+  /** In hexadecimal digits. */
+  sha256: string
 }
 
 /** Where the inputs of a request are that were downloaded for it. @param dataFolder of the server. */
@@ -42,6 +58,7 @@ export function localFiles(dataFolder: string, { allowPrivate = false } = {}): J
       mkdirSync(join(files, 'runs'), { recursive: true })
       return {
         path,
+        load: async () => {},
         input: async (key) => {
           const input = join(files, checkedKey(key))
           if (!existsSync(input)) throw goneFile(key)
@@ -53,11 +70,16 @@ export function localFiles(dataFolder: string, { allowPrivate = false } = {}): J
         save: async () => {},
       }
     },
+    discard: async () => {},
   }
 }
 
 /** A download is moved into its folder when it is complete. */
-async function downloadOnce(url: string, folder: string, options: { allowPrivate: boolean; signal: AbortSignal }) {
+export async function downloadOnce(
+  url: string,
+  folder: string,
+  options: { allowPrivate: boolean; signal: AbortSignal },
+) {
   const [downloaded] = existsSync(folder) ? readdirSync(folder) : []
   if (downloaded !== undefined) return join(folder, downloaded)
   const unfinished = `${folder}.unfinished`
@@ -67,7 +89,8 @@ async function downloadOnce(url: string, folder: string, options: { allowPrivate
   return join(folder, basename(path))
 }
 
-const digest = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16)
+/** A name for what belongs to a text. */
+export const digest = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16)
 
 export const runKey = (requestId: string, ...names: string[]) => ['runs', requestId, ...names].join('/')
 

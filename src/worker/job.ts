@@ -22,7 +22,7 @@ export type JobOptions = {
   /** Aborted when the worker ends. */
   shutdown: AbortSignal
   heartbeatMs: number
-  /** Called with errors of the queue, which are tried again. */
+  /** Called with errors of the queue and of saving, which are tried again. */
   onError?: ((error: unknown) => void) | undefined
 }
 
@@ -46,6 +46,7 @@ export async function runJob(claim: Claim, options: JobOptions): Promise<void> {
     const outcome = await work(claim, options, control, log).catch((error) => outcomeOfFailure(claim, error, log))
     await log.close({ discard: outcome.type === 'nothing' })
     await settle(claim, outcome, control, options)
+    if (outcome.type !== 'release') await options.files.discard(claim.request.id).catch(onError)
   } finally {
     lease.close()
     shutdown.removeEventListener('abort', onShutdown)
@@ -60,7 +61,7 @@ function deadlineOf({ request: { startedAt, timeLimit } }: Claim): number {
 
 async function work(
   claim: Claim,
-  { files, bin, env, onError }: JobOptions,
+  { files, bin, env, shutdown, onError }: JobOptions,
   control: StopControl,
   log: JobLog,
 ): Promise<Outcome> {
@@ -73,8 +74,9 @@ async function work(
   try {
     if (claim.attempt > 1) log.add(`Attempt ${claim.attempt}`)
     control.signal.throwIfAborted()
-    folder = await files.open(request.id, claim.attempt, control.signal)
+    folder = await files.open(request.id, claim.attempt)
     await waitForOtherProcess(folder.path, control.signal, log)
+    await folder.load(control.signal)
     job = await prepareJob(request, folder, control.signal)
     control.signal.throwIfAborted()
     const { args, shown } = job
@@ -88,7 +90,7 @@ async function work(
     control.attach(started)
     end = await started.ended
     control.close()
-    if (!control.reasons.has('lost')) await folder.save()
+    await saveAtEnd(folder, control, { shutdown, onError })
   } catch (error) {
     await job?.close()
     return outcomeOfStop(claim, control, log) ?? outcomeOfFailure(claim, error, log)
@@ -102,6 +104,23 @@ async function work(
   } finally {
     await job.close()
   }
+}
+
+/**
+ * The work of hours is not given up because the server cannot be reached for a while.
+ * @throws Interrupted when this worker ends before the folder is saved: another one repeats what was not saved.
+ */
+async function saveAtEnd(
+  folder: JobFolder,
+  { reasons }: StopControl,
+  options: Pick<JobOptions, 'shutdown' | 'onError'>,
+) {
+  const save = async () => {
+    if (!reasons.has('lost')) await folder.save()
+    return true
+  }
+  const isSaved = await retrying(save, { signal: options.shutdown, onError: options.onError })
+  if (!isSaved) throw new Interrupted('the run could not be saved')
 }
 
 /** Undefined where the job was not stopped. */

@@ -1,5 +1,6 @@
-/** The queue may not be reachable for a while: its database restarts, or the network is down. */
+/** The queue or the server may not be reachable for a while: it restarts, or the network is down. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { UserError } from '../platform/errors.ts'
 
 const [firstPause, longestPause] = [250, 5000]
 
@@ -9,6 +10,7 @@ const lastTries = 1000
 /**
  * Tries until it works, with pauses of up to 5 s. Once the signal is aborted, it is tried for one more second.
  * @returns undefined where it never worked.
+ * @throws a UserError of the work, which it would throw again.
  */
 export async function retrying<T>(
   work: () => Promise<T>,
@@ -19,6 +21,7 @@ export async function retrying<T>(
     try {
       return await work()
     } catch (error) {
+      if (error instanceof UserError) throw error
       onError?.(error)
     }
     if (signal.aborted) abortedAt ??= performance.now()

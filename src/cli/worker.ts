@@ -1,0 +1,65 @@
+/** `ltx-a2a worker`: work on the requests of a server, on another machine. */
+import { once } from 'node:events'
+import { hostname } from 'node:os'
+import { type Command, Option } from 'commander'
+import { TransientError } from '../net/retry.ts'
+import { addQuietOption, pathOption } from './options.ts'
+import { runCommand } from './run-command.ts'
+import { dataFolder, postgresUrl } from './serve.ts'
+
+type WorkerFlags = {
+  queue: string
+  server: string
+  key?: string
+  data?: string
+  name: string
+  allowPrivateUrls?: true
+  quiet?: true
+}
+
+export function addWorker(program: Command) {
+  const command = program
+    .command('worker')
+    .summary('work on the requests of a server, on another machine')
+    .description(
+      'Takes requests of ltx-a2a serve from its queue, one after another, and works on them on this machine. Inputs come from the server, and runs are saved there with every checkpoint. When the worker ends, another one goes on with what it had.',
+    )
+    .addHelpText('after', examples)
+    .requiredOption('--queue <url>', 'the PostgreSQL server of the queue, postgres://…')
+    .requiredOption('--server <url>', 'the server, http://… or https://…')
+    .addOption(new Option('--key <key>', 'the key of the server').env('LTX_A2A_KEY'))
+    .addOption(pathOption('--data <folder>', "for what it works on (default: worker in the user's data folder)"))
+    .addOption(
+      new Option('--name <name>', 'shown with the requests that it has').default(
+        hostname(),
+        'the name of this machine',
+      ),
+    )
+    .option('--allow-private-urls', 'URLs in requests may lead to addresses of private networks and this machine')
+  addQuietOption(command)
+  command.action(({ quiet, data, queue, ...flags }: WorkerFlags) =>
+    runCommand(
+      { quiet },
+      async ({ output, signal }) => {
+        const { startRemoteWorker } = await import('../worker/remote-worker.ts')
+        const worker = await startRemoteWorker({
+          ...{ ...flags, data: data ?? dataFolder('worker'), queue: postgresUrl(queue), signal },
+          onError: (error) => output.warn(textOf(error)),
+        })
+        output.info(`Waiting for requests of ${flags.server}`)
+        if (!signal.aborted) await once(signal, 'abort')
+        await worker.close()
+      },
+      'stopping; what is running goes on with another worker, or after the next start',
+    ),
+  )
+}
+
+/** What is only the network's fault needs no stack. */
+const textOf = (error: unknown) =>
+  error instanceof Error && !(error instanceof TransientError) ? (error.stack ?? error.message) : String(error)
+
+const examples = `
+Examples:
+  LTX_A2A_KEY=secret ltx-a2a worker --queue postgres://ltx@db/ltx --server https://trainer.example.org
+  ltx-a2a worker --queue postgres://ltx@db/ltx --server http://10.0.0.5:7880 --data /scratch/ltx --name gpu-2`
