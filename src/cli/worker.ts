@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { hostname } from 'node:os'
 import { type Command, Option } from 'commander'
 import { TransientError } from '../net/retry.ts'
+import { UserError } from '../platform/errors.ts'
 import { addQuietOption, pathOption } from './options.ts'
 import { runCommand } from './run-command.ts'
 import { dataFolder, postgresUrl } from './serve.ts'
@@ -55,9 +56,12 @@ export function addWorker(program: Command) {
   )
 }
 
-/** What is only the network's fault needs no stack. */
-const textOf = (error: unknown) =>
-  error instanceof Error && !(error instanceof TransientError) ? (error.stack ?? error.message) : String(error)
+/** What is not a fault of this tool needs no stack. */
+const textOf = (error: unknown) => {
+  if (!(error instanceof Error)) return String(error)
+  const isExpected = error instanceof TransientError || error instanceof UserError
+  return isExpected ? error.message : (error.stack ?? error.message)
+}
 
 const examples = `
 Examples:

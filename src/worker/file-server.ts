@@ -154,7 +154,7 @@ function serverUrl(text: string): string {
 /** An answer of the server that would be the same again. */
 class Refusal extends UserError {
   readonly status: number
-  constructor(message: string, hint: string, status: number) {
+  constructor(message: string, status: number, hint?: string) {
     super(message, { hint, code: 'machine_error' })
     this.status = status
   }
@@ -167,9 +167,9 @@ function refusal(url: URL, status: number): Error {
   const shown = shownUrl(url)
   if (status === 416 || isTransientStatus(status)) return new TransientError(`${shown} answered ${status}`)
   if (status === 401)
-    return new Refusal(`${url.host} does not accept the key`, 'give the key of the server with LTX_A2A_KEY', status)
-  if (status === 412) return new Refusal('another worker has the request, or it is completed', '', status)
-  return new Refusal(`${shown} answered ${status}`, 'check --server, and that both are of the same version', status)
+    return new Refusal(`${url.host} does not accept the key`, status, 'give the key of the server with LTX_A2A_KEY')
+  if (status === 412) return new Refusal('another worker has the request, or it is completed', status)
+  return new Refusal(`${shown} answered ${status}`, status, 'check --server, and that both are of the same version')
 }
 
 async function* arriving(response: Response, timeout: IdleTimeout) {

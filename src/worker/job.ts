@@ -46,7 +46,7 @@ export async function runJob(claim: Claim, options: JobOptions): Promise<void> {
     const outcome = await work(claim, options, control, log).catch((error) => outcomeOfFailure(claim, error, log))
     await log.close({ discard: outcome.type === 'nothing' })
     await settle(claim, outcome, control, options)
-    if (outcome.type !== 'release') await options.files.discard(claim.request.id).catch(onError)
+    if (outcome.type !== 'release') await options.files.discard(claim.request.id).catch((error) => onError?.(error))
   } finally {
     lease.close()
     shutdown.removeEventListener('abort', onShutdown)
@@ -84,7 +84,7 @@ async function work(
       log,
       shown,
       isQuiet: () => control.signal.aborted,
-      onCheckpoint: () => void folder.save().catch(onError), // tried again at the next one
+      onCheckpoint: () => void folder.save().catch((error) => onError?.(error)), // tried again at the next one
     })
     const started = startJobProcess(args, { bin, env, onLine: events.readLine })
     control.attach(started)

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { comparableContent, leftoverFiles } from '../../scripts/reliability/run-content.ts'
 import { writeTinyData } from '../../scripts/reliability/tiny-data.ts'
 import { lockHolder } from '../../src/platform/lock.ts'
-import { localFiles } from '../../src/worker/job-files.ts'
+import { type JobFiles, localFiles } from '../../src/worker/job-files.ts'
 import { startWorker } from '../../src/worker/worker.ts'
 import { projectPath } from '../cli/bin.ts'
 import { createFakeQueue, type FakeRequest, textOf, until } from './fake-claim.ts'
@@ -217,6 +217,30 @@ it('a process that the system kills is an internal error that says so', async ()
     detail: 'The process was killed (SIGKILL), probably because memory ran out',
     type: 'internal_error',
   })
+})
+
+it('a training that is finished waits until it is saved, and then its copy is removed', async () => {
+  const local = localFiles(dataFolder)
+  const calls: string[] = []
+  let failures = 3
+  const files: JobFiles = {
+    open: async (id, attempt) => ({
+      ...(await local.open(id, attempt)),
+      load: async () => void calls.push('load'),
+      save: async () => {
+        if (failures-- > 0) throw new Error('the server is down')
+        calls.push(`save ${request.status}`)
+      },
+    }),
+    discard: async () => void calls.push(`discard ${request.status}`),
+  }
+  const queue = createFakeQueue()
+  const request = queue.add({ parameters: { ...parameters, number_of_steps: 2, checkpoint_interval: 0 } })
+  const worker = startWorker({ queue, name: 'test', files, env, pollMs: 20, heartbeatMs: 50 })
+  await completed(request)
+  await worker.close()
+  expect(calls).toEqual(['load', 'save IN_PROGRESS', 'discard COMPLETED'])
+  expect(request.output).toMatchObject({ lora_file: `runs/${request.id}/lora.safetensors` })
 })
 
 it('a recording is transformed with the LoRA of a training', async () => {
