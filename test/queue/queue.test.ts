@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -282,6 +282,14 @@ function testQueue(engine: 'embedded' | 'server', start: typeof startPostgres) {
     return database
   }
 }
+
+it('a folder that has lost its database is refused, not filled with a new one', async () => {
+  const damaged = join(folder, 'damaged')
+  mkdirSync(damaged)
+  writeFileSync(join(damaged, 'pg_hba.conf'), '')
+  await expect(openDatabase(damaged)).rejects.toThrow('damaged holds files, but no database that can be opened')
+  await expect(openDatabase(join(damaged, 'pg_hba.conf'))).rejects.toThrow('pg_hba.conf is a file')
+})
 
 it('a database that cannot be reached is refused, without its password', async () => {
   await expect(openDatabase('postgres://me:secret@127.0.0.1:9/queue')).rejects.toThrow(

@@ -130,6 +130,14 @@ describe('a body', () => {
     expect(response.status).toBe(413)
   })
 
+  it('of JSON that is nested deeply is refused', async () => {
+    const { fetch, errors } = await serve()
+    const deep = `{"trigger_phrase":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+    const response = await fetch(`/${endpoint}`, { method: 'POST', body: deep })
+    expect([response.status, await response.json()]).toMatchObject([422, { detail: [{ type: 'json_invalid' }] }])
+    expect(errors).toEqual([])
+  })
+
   it('that stalls ends the request', async () => {
     const { port } = await serve({ limits: { silenceSeconds: 0.1 } })
     const answer = await new Promise<string>((resolve, reject) => {
@@ -144,7 +152,7 @@ describe('a body', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 408 /)
   })
 
-  it('of an upload that is too large, also without its length, leaves nothing', async () => {
+  it('of an upload that is too large, also without its length, leaves nothing of it', async () => {
     const { fetch, data } = await serve({ limits: { uploadBytes: 10 } })
     const stream = new ReadableStream({
       start: (controller) => {
@@ -156,7 +164,7 @@ describe('a body', () => {
     expect((await fetch('/files/upload', init)).status).toBe(413)
     expect((await fetch('/files/upload', { method: 'POST', body: 'x'.repeat(11) })).status).toBe(413)
     for (const id of readdirSync(join(data, 'files', 'uploads')))
-      expect(readdirSync(join(data, 'files', 'uploads', id))).toEqual([])
+      expect(readdirSync(join(data, 'files', 'uploads', id))).toEqual(['.name']) // what was announced
   })
 
   it('for which the disk has no room is refused', async () => {
@@ -175,6 +183,9 @@ describe('a file', () => {
     expect((await fetch(path, { method: 'PUT', body: 'first' })).status).toBe(200)
     expect((await fetch(path, { method: 'PUT', body: 'second' })).status).toBe(400)
     expect(await (await fetch(path)).text()).toBe('first')
+    const beside = path.replace(/a\.txt$/, 'b.txt')
+    expect((await fetch(beside, { method: 'PUT', body: 'more' })).status).toBe(404) // the URL is not a permission to add files
+    expect((await fetch(beside)).status).toBe(404)
     expect(
       (await fetch('/files/uploads/00000000-0000-4000-8000-000000000000/a', { method: 'PUT', body: '' })).status,
     ).toBe(404)
@@ -196,8 +207,23 @@ describe('a file', () => {
     expect((await put(1, 'too long')).status).toBe(413)
     await put(1, 'wrong')
     await put(1, 'hello')
-    expect((await complete([{ partNumber: 2 }, { partNumber: 1 }])).status).toBe(200)
+    expect((await complete([{ partNumber: 1 }, { partNumber: 1 }, { partNumber: 2 }])).status).toBe(400)
+    const both = await Promise.all([1, 2].map(() => complete([{ partNumber: 2 }, { partNumber: 1 }])))
+    expect(both.map(({ status }) => status).sort()).toEqual([200, 400])
     expect(await (await fetch(path)).text()).toBe('helloworld')
+  })
+
+  it('may be called anything: what is too long of its name is left out', async () => {
+    const { fetch } = await serve()
+    for (const file_name of [`a${'.'.repeat(400_000)}x`, 'é'.repeat(100_000)]) {
+      const response = await fetch('/storage/upload/initiate', { method: 'POST', body: JSON.stringify({ file_name }) })
+      const { file_url } = (await response.json()) as { file_url: string }
+      const { pathname } = new URL(file_url)
+      expect(decodeURIComponent(pathname).length).toBeLessThan(300)
+      expect((await fetch(pathname, { method: 'PUT', body: 'x' })).status).toBe(200)
+    }
+    const { pathname } = new URL(await (await serve()).upload('x'))
+    expect((await fetch(pathname.replace(/[^/]+$/, 'a'.repeat(300)), { method: 'PUT', body: 'x' })).status).toBe(404)
   })
 
   it.each([

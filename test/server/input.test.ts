@@ -294,7 +294,10 @@ describe('what is said beside the input', () => {
     [{ 'x-fal-request-timeout': '-1' }, '', ['header', 'x-fal-request-timeout']],
     [{ 'x-fal-request-timeout': 'soon' }, '', ['header', 'x-fal-request-timeout']],
     [{}, '?fal_webhook=ftp://example.com', ['query', 'fal_webhook']],
+    [{ 'x-fal-request-timeout': '1e300' }, '', ['header', 'x-fal-request-timeout']],
     [{}, '?fal_webhook=hook', ['query', 'fal_webhook']],
+    [{}, '?fal_webhook=http://example.com/%00a', ['query', 'fal_webhook']],
+    [{}, '?fal_webhook=http://169.254.169.254/', ['query', 'fal_webhook']],
   ])('is checked: %j %s', async (headers, query, loc) => {
     const { post, queue } = await serve()
     const response = await post(`/${endpoint}${query}`, { training_data_url }, headers as Record<string, string>)

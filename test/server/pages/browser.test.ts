@@ -122,6 +122,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
     expect(server.queue.requests[0]?.input).toEqual({
       training_data_url: expect.stringMatching(/^http:.*ten-pairs\.zip$/),
       ...{ trigger_phrase: 'as <b>vinyl</b>', audio_duration_seconds: 1, rank: 16 },
+      ...{ preview_cfg: 1, stg_scale: 0 }, // for the bundled base
     })
     expect(problems.filter((problem) => !problem.includes('422'))).toEqual([])
     await page.context().close()
@@ -173,7 +174,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
     await expect.poll(() => server.queue.requests[0]?.kind).toBe('apply')
     const request = server.queue.requests[0]
     expect(request?.parameters).toEqual({
-      ...{ lora: [`server-file:runs/${training}/lora.safetensors`], lora_strength: [0.8] },
+      ...{ lora: [`server-file:runs/${training}/lora.safetensors`], lora_strength: [0.8], cfg: 1, stg_scale: 0 },
       inputs: [expect.stringMatching(/^server-file:uploads\/.*\/my take\.wav$/)],
     })
     server.put(`runs/${request?.id}/my take.wav`, encodeWav(tone(1)))
