@@ -123,7 +123,7 @@ describe('a dry run', () => {
     expect(code, stderr).toBe(0)
     expect(stderr).toMatch(/Memory: about \d+ MB of .* \(weights .*, LoRA and optimizer .*, a step .*\)\n/)
     expect(stderr).toMatch(/Disk: about .* for the run, .* for the cache, of .*\n/)
-    expect(stdout).toMatch(/^Time: [\d.]+ s a step, .* for 3 steps\nMemory at its peak so far: \d+ MB\n$/)
+    expect(stdout).toMatch(/^Time: [\d.]+ s a step, .* for 3 steps\nMemory at its peak so far: [\d.]+ [MG]B\n$/)
     expect(readdirSync(folder)).toEqual(before)
   })
 })

@@ -181,7 +181,7 @@ describe('ltx-a2a serve', () => {
 
   it('refuses a second server on the same data, and an open address without a key', async () => {
     await serve('locked')
-    await expect(serve('locked')).rejects.toThrow(/^error: .*locked is being written by process/)
+    await expect(serve('locked')).rejects.toThrow(/^error: .*locked is being written by process/m)
     await expect(serve('open', '--host', '0.0.0.0')).rejects.toThrow(/without a key/)
   }, 60_000)
 })

@@ -32,8 +32,8 @@ const parameters = {
   training_data_url: file('pairs'),
   audio_duration_seconds: 0.5,
   rank: 4,
-  number_of_steps: 12,
-  checkpoint_interval: 4,
+  number_of_steps: 120, // so many that a training can be interrupted
+  checkpoint_interval: 40,
   validation: [{ prompt: 'some wind', reference_audio_url: file('ref.wav') }],
   preview_interval: 0,
   preview_steps: 1,
@@ -90,11 +90,11 @@ it('a training is completed with the keys of its files, a log for people, and pr
   const log = textOf(undisturbed)
   expect(log).toMatch(/^Inspecting the dataset: 3 of 3 pairs usable/m)
   expect(log).toMatch(/^Memory: about /m)
-  expect(log).toMatch(/^Training: \d+\/12 steps .*loss \d\.\d{4} · s\/step/m)
-  expect(log).toMatch(/^Training: 12 steps, loss \d\.\d{4}$/m)
+  expect(log).toMatch(/^Training: \d+\/120 steps .*loss \d\.\d{4} · s\/step/m)
+  expect(log).toMatch(/^Training: 120 steps, loss \d\.\d{4}$/m)
   expect(log).not.toContain(dataFolder)
   expect(logs.every(({ timestamp }) => !Number.isNaN(Date.parse(timestamp)))).toBe(true)
-  expect(steps.some(({ stage, total, loss }) => stage === 'Training' && total === 12 && Number(loss) > 0)).toBe(true)
+  expect(steps.some(({ stage, total, loss }) => stage === 'Training' && total === 120 && Number(loss) > 0)).toBe(true)
   expect(leftoverFiles(runOf(undisturbed))).toEqual([])
 })
 
@@ -186,7 +186,7 @@ it('a worker that is closed releases its training, and another goes on: the run 
 it('the process of a worker that is killed ends, and another worker goes on: the run has the same bytes', async () => {
   const id = randomUUID()
   const args = ['--import', 'tsx', projectPath('test/worker/killed-worker.ts'), dataFolder]
-  const slow = { ...parameters, number_of_steps: 12 }
+  const slow = { ...parameters, number_of_steps: 120 }
   const worker = spawn(process.execPath, [...args, JSON.stringify({ id, parameters: slow })], {
     env: { ...process.env, ...env },
     stdio: 'inherit',
