@@ -84,7 +84,8 @@ export function pageServer(change: Partial<PagesOptions> & { key?: string } = {}
 /** @returns where it listens, and what ends it. */
 export function listen({ app }: PageServer): Promise<{ url: string; close(): Promise<void> }> {
   return new Promise((resolve) => {
-    const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => {
+    const options = { fetch: app.fetch, port: 0, hostname: '127.0.0.1', overrideGlobalObjects: false }
+    const server = serve(options, ({ port }) => {
       const close = () => new Promise<void>((done) => server.close(() => done()))
       resolve({ url: `http://127.0.0.1:${port}`, close })
     })
