@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { UserError } from '../platform/errors.ts'
 import { homeFolder, systemFolder } from '../platform/user-folders.ts'
+import { isPostgresUrl } from '../queue/postgres-url.ts'
 import { addQuietOption, pathOption } from './options.ts'
 import { runCommand } from './run-command.ts'
 
@@ -83,7 +84,7 @@ export function addServe(program: Command) {
 
 /** @throws UserError for another database. */
 export function postgresUrl(text: string): string {
-  if (/^postgres(ql)?:\/\//.test(text)) return text
+  if (isPostgresUrl(text)) return text
   throw new UserError('--queue is not a postgres:// URL', {
     hint: 'serve has an embedded database without it; worker needs the URL that serve has',
   })

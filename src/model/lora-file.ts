@@ -178,7 +178,10 @@ const formatLoraMetadata = (metadata: LoraMetadata): Metadata => ({
 })
 
 /** Nothing where the caption has no characters that can be shown. */
-const exampleIn = (caption = ''): Metadata => (shortLine(caption) === '' ? {} : { example_caption: shortLine(caption) })
+const exampleIn = (caption = ''): Metadata => {
+  const line = shortLine(caption)
+  return line === '' ? {} : { example_caption: line }
+}
 
 /** The facts in a LoRA's metadata. Files of other trainers lack some or all of them. */
 export function parseLoraMetadata({

@@ -153,6 +153,19 @@ export function syncFolder(path: string) {
   }
 }
 
+/** All files below a folder, relative to it and with `/`, sorted. None where there is no folder. */
+export function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) =>
+      join(entry.parentPath, entry.name)
+        .slice(folder.length + 1)
+        .replaceAll('\\', '/'),
+    )
+    .sort()
+}
+
 /** The SHA-256 of a file, in hexadecimal digits. @throws the reason of the signal when it is aborted. */
 export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256')

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { UserError } from '../platform/errors.ts'
+import { isPostgresUrl } from './postgres-url.ts'
 
 /** Runs a statement with `$1`, `$2` … for values. Without values, several statements are allowed. @returns the rows of the last one. */
 export type RunQuery = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>
@@ -16,9 +17,7 @@ export type Database = {
 
 /** @param location a `postgres:` URL, or a folder, which must be used by one process at a time. @throws UserError where it cannot be opened. */
 export const openDatabase = (location: string): Promise<Database> =>
-  isServer(location) ? connect(location) : openEmbedded(location)
-
-export const isServer = (location: string) => /^postgres(ql)?:\/\//.test(location)
+  isPostgresUrl(location) ? connect(location) : openEmbedded(location)
 
 /** More connections than a server uses at once would only wait for each other. */
 const maxConnections = 10

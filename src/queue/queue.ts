@@ -52,7 +52,7 @@ export type DueWebhook = {
   called(next: Date | undefined): Promise<void>
 }
 
-/** A request in the hands of a worker. Nothing that is written through a claim that was lost has an effect. */
+/** A request that a worker has taken. Nothing that is written through a claim that was lost has an effect. */
 export type Claim = {
   request: QueuedRequest
   /** 1 for the first worker that has it. */

@@ -17,7 +17,7 @@ export type NewRequest = {
   endpoint: string
   /** What the client sent. */
   input: Readonly<Record<string, unknown>>
-  /** The parameters of the work by their names in a job file, checked. Files of the server are named by the scheme of `server/file-store.ts`. */
+  /** The parameters of the work by their names in a job file, checked. Files of the server are named with `fileScheme`. */
   parameters: Readonly<Record<string, unknown>>
   priority: Priority
   /** Seconds within which a worker must take it, or it fails; undefined for no limit. */

@@ -2,7 +2,7 @@
 import { getExtension } from 'hono/utils/mime'
 import type { Guard } from '../net/guard.ts'
 import { decodedText } from '../platform/text.ts'
-import { fileScheme } from './file-store.ts'
+import { fileScheme } from '../queue/request.ts'
 import { isKey, keyOfPath, type StoredFiles } from './stored-files.ts'
 import type { Uploads } from './uploads.ts'
 import { parsedUrl, urlRefusal } from './urls.ts'

@@ -2,8 +2,8 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Queue } from '../queue/queue.ts'
+import { fileScheme } from '../queue/request.ts'
 import { downloadsFolder } from '../worker/job-files.ts'
-import { fileScheme } from './file-store.ts'
 
 /** @param data the folder of the server's data. @param days the age of what is kept, since the request was completed or the file was uploaded. */
 export async function removeOld(queue: Pick<Queue, 'removeCompleted' | 'isMentioned'>, data: string, days: number) {

@@ -8,8 +8,8 @@ import { lockFolder } from '../platform/lock.ts'
 import { openDatabase } from '../queue/database.ts'
 import { openQueue, superviseEvery } from '../queue/queue.ts'
 import type { QueuedRequest } from '../queue/request.ts'
+import { createClosing, repeat } from '../worker/background.ts'
 import { localFiles } from '../worker/job-files.ts'
-import { repeat } from '../worker/repeat.ts'
 import { startWorker } from '../worker/worker.ts'
 import { outputOf } from './answers.ts'
 import { removeOld } from './retention.ts'
@@ -57,17 +57,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { data, database, workers, retentionDays, allowPrivateUrls = false, onError, warn } = options
   await mkdir(data, { recursive: true })
   const lock = lockFolder(data)
-  const closing: (() => Promise<unknown>)[] = [async () => lock.release()]
-  const close = async () => {
-    for (const end of closing.splice(0).reverse()) await end()
-  }
+  const { add, close } = createClosing()
+  add(async () => lock.release())
   try {
     const opened = await openDatabase(database ?? join(data, 'database'))
     const queue = await openQueue(opened, { onError, isOnly: database === undefined })
-    closing.push(() => queue.close())
-    closing.push(repeat(superviseEvery, queue.supervise, onError))
-    if (retentionDays !== undefined)
-      closing.push(repeat(retentionEvery, () => removeOld(queue, data, retentionDays), onError))
+    add(() => queue.close())
+    add(repeat(superviseEvery, queue.supervise, onError))
+    if (retentionDays !== undefined) add(repeat(retentionEvery, () => removeOld(queue, data, retentionDays), onError))
     const signingKey = openSigningKey(signingKeyPath(data))
     const server = await startServer({ ...options, queue, signingKey })
     const stopping = new AbortController()
@@ -84,7 +81,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const running = Array.from({ length: workers }, (_, i) =>
       startWorker({ queue, name: `${hostname()}-${i + 1}`, files: local, onError }),
     )
-    closing.push(async () => {
+    add(async () => {
       stopping.abort()
       await Promise.all([server.close(), endWebhooks(), ...running.map((worker) => worker.close())])
     })

@@ -1,9 +1,14 @@
-/** Reading the files of the server. Nothing outside their folder can be reached: keys have no `..`, and links that lead out are not followed. */
+/**
+ * The files of the server: what clients upload, and what runs write. They lie below the folder `files` of the server's data. A key is a path below it, with
+ * `/`: `uploads/<id>/pairs.zip`, `runs/<request id>/lora.safetensors`. Ids are random UUIDs, so that the URL of a file is the permission to read it. Nothing outside their folder can be reached: keys have no `..`, and links that lead out are not followed.
+ */
 import { constants } from 'node:fs'
 import { type FileHandle, open, realpath } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { getMimeType, mimes } from 'hono/utils/mime'
-import type { FileObject } from './file-store.ts'
+
+/** A file object of the API. */
+export type FileObject = { url: string; content_type: string; file_name: string; file_size: number }
 
 export type StoredFile = { key: string; name: string; type: string; size: number; modified: Date }
 
@@ -101,7 +106,11 @@ export const urlOfKey = (base: string, key: string) =>
 /** The key in the path of a URL, such as `/files/uploads/<id>/pairs.zip`; undefined where there is none. */
 export function keyOfPath(path: string): string | undefined {
   const [, encoded] = /^\/files\/(.+)$/.exec(path) ?? []
-  if (encoded === undefined) return undefined
+  return encoded === undefined ? undefined : decodedKey(encoded)
+}
+
+/** A key as it is written in URLs; undefined for what is none. */
+export function decodedKey(encoded: string): string | undefined {
   try {
     const names = encoded.split('/').map(decodeURIComponent)
     const key = names.join('/')

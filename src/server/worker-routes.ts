@@ -1,15 +1,15 @@
 /** What workers on other machines save and find again: the files of runs. Clients have no use for these routes. */
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import type { Context } from 'hono'
-import { isLeftover, sha256OfFile } from '../platform/files.ts'
-import { lockFileName } from '../platform/lock.ts'
+import { filesBelow, sha256OfFile } from '../platform/files.ts'
 import { toolVersion } from '../platform/version.ts'
+import { isContent } from '../train/run-folder.ts'
 import { type RunFile, runKey } from '../worker/job-files.ts'
 import { readBody } from './body.ts'
 import { HttpError } from './http-error.ts'
 import { createRouter, type Env, type Services } from './services.ts'
-import { isKey, isUuid, type StoredFiles } from './stored-files.ts'
+import { decodedKey, isKey, isUuid, type StoredFiles } from './stored-files.ts'
 
 export function workerRoutes({ queue, files, uploads, keys, limits }: Services) {
   const routes = createRouter()
@@ -36,7 +36,7 @@ export function workerRoutes({ queue, files, uploads, keys, limits }: Services) 
   })
   return routes
 
-  /** A worker that has lost its request may still send: the run is in the hands of another one. @throws HttpError 412. */
+  /** A worker that has lost its request may still send, while another one has the run. @throws HttpError 412. */
   async function requireClaim(c: Context<Env>) {
     const id = c.req.param('id') ?? ''
     const request = isUuid(id) ? await queue.get(id) : undefined
@@ -49,35 +49,16 @@ export function workerRoutes({ queue, files, uploads, keys, limits }: Services) 
 /** @throws HttpError 404 for what is not the path of a file that is saved. */
 function keyOf(c: Context<Env>): string {
   const [, encoded = ''] = /^\/internal\/(.*)$/.exec(new URL(c.req.url).pathname) ?? []
-  try {
-    const names = encoded.split('/').map(decodeURIComponent)
-    const key = names.join('/')
-    if (names.every((name) => !name.includes('/')) && isSaved(key)) return key
-  } catch {} // %zz
-  throw new HttpError(404, 'This is not the path of a file')
-}
-
-const isSaved = (key: string) => {
-  const name = key.slice(key.lastIndexOf('/') + 1)
-  return isKey(key) && name !== lockFileName && !isLeftover(name)
+  const key = decodedKey(encoded)
+  if (key === undefined || !isContent(basename(key))) throw new HttpError(404, 'This is not the path of a file')
+  return key
 }
 
 async function filesOf({ folder }: StoredFiles, id: string): Promise<RunFile[]> {
   const root = join(folder, 'runs', id)
-  const entries = await readdir(root, { withFileTypes: true, recursive: true }).catch((error) => {
-    if (error.code === 'ENOENT') return []
-    throw error
-  })
-  const paths = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) =>
-      join(entry.parentPath, entry.name)
-        .slice(root.length + 1)
-        .replaceAll('\\', '/'),
-    )
-    .filter((path) => isSaved(runKey(id, path)))
   const listed: RunFile[] = []
-  for (const path of paths.sort()) {
+  for (const path of filesBelow(root)) {
+    if (!isKey(runKey(id, path)) || !isContent(basename(path))) continue
     const file = join(root, path)
     listed.push({ path, size: (await stat(file)).size, sha256: await sha256OfFile(file) })
   }

@@ -283,7 +283,7 @@ const layout = (path: string): RunFolder => ({
 })
 
 /** Everything but the lock and unfinished files of a killed process. */
-const isContent = (name: string) => name !== lockFileName && !isLeftover(name)
+export const isContent = (name: string) => name !== lockFileName && !isLeftover(name)
 
 /** The name that the LTX-2 trainer gives its checkpoints, and the former one, `lora-01000.safetensors`. */
 const checkpointName = /^lora(?:_weights_step_|-)(\d{5,})\.safetensors$/

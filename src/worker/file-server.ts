@@ -30,7 +30,7 @@ export type FileServer = {
   remove(target: RunTarget): Promise<void>
 }
 
-/** A file of a run, in the hands of the worker with this claim. */
+/** A file of a run, and the claim of the worker that writes it. */
 export type RunTarget = { requestId: string; attempt: number; path: string }
 
 export type FileServerOptions = {

@@ -1,9 +1,9 @@
 /** What comes of a job: the output of its request, or the error that the client gets. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ProcessEnd } from '../machine/job-process.ts'
 import { UserError } from '../platform/errors.ts'
-import { isLeftover } from '../platform/files.ts'
+import { filesBelow, isLeftover } from '../platform/files.ts'
 import type { QueuedRequest, RequestError } from '../queue/request.ts'
 import type { JobError } from './job-events.ts'
 import type { JobFolder } from './job-files.ts'
@@ -21,14 +21,7 @@ export const timeoutError = (seconds: number | undefined): RequestError => ({
  */
 export function outputOf({ kind }: QueuedRequest, folder: JobFolder): Readonly<Record<string, unknown>> {
   if (kind === 'apply') {
-    const names = readdirSync(folder.path, { withFileTypes: true, recursive: true })
-      .filter((entry) => entry.isFile() && !isLeftover(entry.name))
-      .map((entry) =>
-        join(entry.parentPath, entry.name)
-          .slice(folder.path.length + 1)
-          .replaceAll('\\', '/'),
-      )
-      .sort()
+    const names = filesBelow(folder.path).filter((name) => !isLeftover(name))
     const keys = names.map((name) => folder.keyOf(name))
     return { audio: keys[0], audio_files: keys }
   }

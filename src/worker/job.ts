@@ -1,4 +1,4 @@
-/** One request in the hands of a worker, from its claim to what is written about it at the end. */
+/** The work on one request, from its claim to what is written about it at the end. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ProcessEnd, startJobProcess } from '../machine/job-process.ts'
 import { Interrupted } from '../platform/errors.ts'

@@ -5,12 +5,12 @@
  * checkpoints that are sent are those of its step or newer, which a resumed run writes again. The server's copy is the run: a worker that gets a request again
  * begins with it, also where it has computed more.
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { type FileHandle, mkdir, open, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { UserError } from '../platform/errors.ts'
-import { isLeftover, sha256OfFile } from '../platform/files.ts'
-import { lockFileName } from '../platform/lock.ts'
+import { filesBelow, sha256OfFile } from '../platform/files.ts'
+import { isContent } from '../train/run-folder.ts'
 import { type FileServer, type FileServerOptions, openFileServer } from './file-server.ts'
 import { digest, downloadOnce, type JobFiles, type JobFolder, type RunFile, runKey } from './job-files.ts'
 
@@ -107,7 +107,7 @@ function createCopy(
     for (let loads = 1; ; loads++) {
       const listed = await server.list(requestId, signal)
       const paths = new Set(listed.map(({ path }) => path))
-      for (const path of filesIn(folder)) if (!paths.has(path)) await rm(local(path))
+      for (const path of completeFiles(folder)) if (!paths.has(path)) await rm(local(path))
       if (await fetchAll(listed, signal)) {
         for (const path of paths) saved.set(path, versionOf(await stat(local(path))))
         return
@@ -130,7 +130,7 @@ function createCopy(
   const save = async () => {
     const state = await openIfThere(local(stateName))
     try {
-      const paths = filesIn(folder)
+      const paths = completeFiles(folder)
       for (const path of inOrder(paths)) {
         const file = await openIfThere(local(path))
         if (file) await send(path, file).finally(() => file.close())
@@ -156,19 +156,9 @@ const inOrder = (paths: readonly string[]) =>
 const versionOf = ({ ino, size, mtimeMs }: { ino: number; size: number; mtimeMs: number }) =>
   [ino, size, mtimeMs].join('-')
 
-/** All complete files below a folder, relative to it and with `/`. */
-function filesIn(folder: string): string[] {
-  if (!existsSync(folder)) return []
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter(({ name }) => name !== lockFileName && !isLeftover(name) && !/^\.|\.partial$/.test(name))
-    .filter((entry) => entry.isFile())
-    .map((entry) =>
-      join(entry.parentPath, entry.name)
-        .slice(folder.length + 1)
-        .replaceAll('\\', '/'),
-    )
-    .sort()
-}
+/** The files of a run that are complete. */
+const completeFiles = (folder: string) =>
+  filesBelow(folder).filter((path) => isContent(basename(path)) && !/^\.|\.partial$/.test(basename(path)))
 
 /** A file that another process replaces or removes meanwhile stays as it was. */
 async function openIfThere(path: string): Promise<FileHandle | undefined> {

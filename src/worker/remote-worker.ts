@@ -3,8 +3,8 @@ import { mkdir } from 'node:fs/promises'
 import { lockFolder } from '../platform/lock.ts'
 import { openDatabase } from '../queue/database.ts'
 import { openQueue, superviseEvery } from '../queue/queue.ts'
+import { createClosing, repeat } from './background.ts'
 import { remoteFiles } from './remote-files.ts'
-import { repeat } from './repeat.ts'
 import { startWorker } from './worker.ts'
 
 export type RemoteWorkerOptions = {
@@ -32,18 +32,16 @@ export async function startRemoteWorker(options: RemoteWorkerOptions): Promise<{
   const { server, key, data, name, allowPrivateUrls: allowPrivate, signal, onError } = options
   await mkdir(data, { recursive: true })
   const lock = lockFolder(data)
-  const closing: (() => Promise<unknown>)[] = [async () => lock.release()]
-  const close = async () => {
-    for (const end of closing.splice(0).reverse()) await end()
-  }
+  const { add, close } = createClosing()
+  add(async () => lock.release())
   try {
     const files = remoteFiles({ server, key, folder: data, allowPrivate, onError })
     await files.check(signal)
     const queue = await openQueue(await openDatabase(options.queue), { onError })
-    closing.push(() => queue.close())
-    closing.push(repeat(superviseEvery, queue.supervise, onError))
+    add(() => queue.close())
+    add(repeat(superviseEvery, queue.supervise, onError))
     const worker = startWorker({ queue, name, files, onError })
-    closing.push(async () => {
+    add(async () => {
       await worker.close()
       files.close()
     })

@@ -1,9 +1,8 @@
 /** The files of the server as the pages show them. */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { isLeftover } from '../../platform/files.ts'
-import { lockFileName } from '../../platform/lock.ts'
-import { fileScheme } from '../file-store.ts'
+import { fileScheme } from '../../queue/request.ts'
+import { isContent } from '../../train/run-folder.ts'
 
 export type PageFiles = {
   /** `<data>/files` */
@@ -38,8 +37,7 @@ export function runFiles(files: PageFiles, id: string): RunFile[] {
   return [...list(), ...list('checkpoints'), ...list('previews')]
 }
 
-const isShown = (name: string) =>
-  name !== lockFileName && !isLeftover(name) && !name.startsWith('.') && name !== 'state.safetensors'
+const isShown = (name: string) => isContent(name) && !name.startsWith('.') && name !== 'state.safetensors'
 
 export const isSound = ({ name }: RunFile) => /\.(wav|flac|mp3|ogg|m4a|opus|aiff)$/i.test(name)
 

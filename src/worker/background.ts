@@ -1,4 +1,4 @@
-/** Work in the background. */
+/** Work in the background, and its end. */
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Does something at once and again after some time. @returns what ends it. */
@@ -14,5 +14,16 @@ export function repeat(milliseconds: number, work: () => Promise<unknown>, onErr
   return () => {
     ending.abort()
     return ended
+  }
+}
+
+/** What is ended when a server or a worker closes: what began last is ended first. */
+export function createClosing(): { add(end: () => Promise<unknown>): void; close(): Promise<void> } {
+  const ends: (() => Promise<unknown>)[] = []
+  return {
+    add: (end) => void ends.push(end),
+    close: async () => {
+      for (const end of ends.splice(0).reverse()) await end()
+    },
   }
 }
