@@ -5,10 +5,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { QueueStatus } from '@fal-ai/client'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { projectPath } from '../cli/bin.ts'
+import { startServed } from './served.ts'
 import { endpoint, falClient } from './test-server.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-serve-'))
@@ -23,18 +23,11 @@ afterEach(() => {
   for (const child of running.splice(0)) child.kill('SIGKILL')
 })
 
-/** Starts the server on a free port. @returns where it listens. */
+/** @returns where it listens, and the official client for it. */
 async function serve(data: string, ...flags: string[]) {
-  const args = [bin, 'serve', '--port', '0', '--data', join(folder, data), ...flags]
-  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
+  const { url, child } = await startServed(join(folder, data), env, ...flags)
   running.push(child)
-  const lines: string[] = []
-  for await (const line of createInterface({ input: child.stderr as NonNullable<typeof child.stderr> })) {
-    lines.push(line)
-    const [, url] = /^Listening on (http:\S+)$/.exec(line) ?? []
-    if (url !== undefined) return { url, child, fal: falClient(url, 'any') }
-  }
-  throw new Error(lines.join('\n'))
+  return { url, child, fal: falClient(url, 'any') }
 }
 
 async function stop(child: ChildProcess, signal: NodeJS.Signals) {

@@ -1,6 +1,5 @@
 /** The pages in a browser. Skipped without one (Debian: `apt install chromium`). */
-import { readFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encodeWav } from '../../../src/audio/wav.ts'
@@ -8,6 +7,7 @@ import { tone } from '../../audio/signals.ts'
 import { projectPath } from '../../cli/bin.ts'
 import { needs } from '../../needs.ts'
 import { brightness, chromiumPath, openBrowser, overflow, smallestText } from '../../pages/browser.ts'
+import { dropFile } from './drop-file.ts'
 import { line } from './fake-queue.ts'
 import { listen, type PageServer, pageServer } from './page-server.ts'
 
@@ -29,17 +29,6 @@ async function open(path: string, options: BrowserContextOptions = {}) {
   })
   await page.goto(listening.url + path)
   return { page, problems }
-}
-
-const drop = async (page: Page, zone: string, path: string) => {
-  const bytes = readFileSync(path).toString('base64')
-  const dataTransfer = await page.evaluateHandle(`(() => {
-    const transfer = new DataTransfer()
-    const bytes = Uint8Array.from(atob('${bytes}'), (character) => character.charCodeAt(0))
-    transfer.items.add(new File([bytes], '${basename(path)}', { type: 'application/zip' }))
-    return transfer
-  })()`)
-  await page.dispatchEvent(zone, 'drop', { dataTransfer })
 }
 
 const shot = async (page: Page, name: string) => {
@@ -103,7 +92,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
 
   test('a zip is dropped, inspected, and trained on', async () => {
     const { page, problems } = await open('/')
-    await drop(page, '[data-field=training_data_url] .drop', zip)
+    await dropFile(page, '[data-field=training_data_url] .drop', zip)
     await page.fill('#audio_duration_seconds', '1')
     await expect
       .poll(() => page.textContent('[data-inspection] > p'), { timeout: 20_000 })
