@@ -36,6 +36,8 @@ export type Queue = {
   supervise(): Promise<void>
   /** Removes completed requests, with their logs. @returns their ids. */
   removeCompleted(before: Date): Promise<string[]>
+  /** Removes a completed request, with its log. */
+  remove(id: string): Promise<'removed' | 'running' | 'unknown'>
   /** Whether the parameters of a request contain the text. */
   isMentioned(text: string): Promise<boolean>
   /** A completed request whose webhook is to be called now, by the caller: within a minute, no other gets it. */
@@ -135,14 +137,18 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
   /** Gives a job to a worker, unless its request needs none any more. */
   async function take(job: string, id: string, worker: string): Promise<Claim | undefined> {
     const token = randomUUID()
-    const [row] = await query<Row>(
+    const [row] = await query<Row & { is_lost: boolean }>(
       `update ${schema}.requests
-       set status = 'IN_PROGRESS', started_at = coalesce(started_at, now()), worker = $3, claim = $4,
+       set status = 'IN_PROGRESS', started_at = coalesce(started_at, now()), counted_at = now(), worker = $3, claim = $4,
          attempts = attempts + 1, losses = losses + (status = 'IN_PROGRESS')::integer
-       where id = $1 and job = $2 and status <> 'COMPLETED' and not cancel_requested and losses < ${mostLosses} returning *`,
+       where id = $1 and job = $2 and status <> 'COMPLETED' and not cancel_requested and losses < ${mostLosses}
+       returning *, (select status = 'IN_PROGRESS' from ${schema}.requests before where before.id = $1) as is_lost`,
       [id, job, worker, token],
     )
-    if (row) return claimOf(row, token)
+    if (row) {
+      if (row.is_lost) await note(query, id, lostWorker)
+      return claimOf(row, token)
+    }
     const unfinished = `job = $3 and status <> 'COMPLETED'`
     const [cancelled] = await finish(query, id, cancelledError, `${unfinished} and cancel_requested`, [job])
     if (!cancelled) await finish(query, id, givenUp, unfinished, [job])
@@ -155,11 +161,10 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
     const isOurs = `id = $1 and claim = $2 and status = 'IN_PROGRESS'`
     const end = (change: string, values: readonly unknown[]) =>
       transaction(async (query) => {
-        const done = await query(`update ${schema}.requests set ${completed}, ${change} where ${isOurs} returning id`, [
-          id,
-          token,
-          ...values,
-        ])
+        const done = await query(
+          `update ${schema}.requests set ${completed}, ${worked}, ${change} where ${isOurs} returning id`,
+          [id, token, ...values],
+        )
         if (done.length > 0) await boss.complete(queueName, job, {}, { db: bossConnection(query) })
         return done.length > 0
       })
@@ -171,7 +176,7 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
           `with extended as (
              update ${bossSchema}.job set started_on = now() where name = $3 and id = $4 and state = 'active' returning id
            )
-           select cancel_requested from ${schema}.requests where ${isOurs} and exists (select from extended)`,
+           update ${schema}.requests set ${worked} where ${isOurs} and exists (select from extended) returning cancel_requested`,
           [id, token, queueName, job],
         )
         return ours ? (ours.cancel_requested ? 'cancel' : 'working') : 'lost'
@@ -196,7 +201,7 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
       release: () =>
         transaction(async (query) => {
           const released = await query(
-            `update ${schema}.requests set status = 'IN_QUEUE', claim = null where ${isOurs} returning id`,
+            `update ${schema}.requests set status = 'IN_QUEUE', claim = null, ${worked} where ${isOurs} returning id`,
             [id, token],
           )
           if (released.length > 0) await boss.fail(queueName, job, {}, { db: bossConnection(query) })
@@ -271,6 +276,7 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
              losses = 0, webhook_due = null, webhook_attempts = 0, job = $2 where id = $1`,
           [id, await send(query, id, row.priority)],
         )
+        await note(query, id, 'Resumed')
         return true
       }),
     claim: async (worker) => {
@@ -284,13 +290,14 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
     supervise: async () => {
       await boss.expire()
       // pg-boss has given up their workers
-      await query(
+      const lost = await query<{ id: string }>(
         `update ${schema}.requests r set status = 'IN_QUEUE', claim = null, losses = losses + 1
          where status = 'IN_PROGRESS' and not exists (
            select from ${bossSchema}.job j where j.name = $1 and j.id = r.job and j.state = 'active'
-         )`,
+         ) returning id`,
         [queueName],
       )
+      for (const { id } of lost) await note(query, id, lostWorker)
       const late = await query<Row>(
         `select * from ${schema}.requests
          where status = 'IN_QUEUE' and started_at is null and submitted_at + least(start_timeout, 1e9) * interval '1 second' < now()`,
@@ -321,6 +328,14 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
         [before],
       )
       return removed.map(({ id }) => id)
+    },
+    remove: async (id) => {
+      if (!(await find(id))) return 'unknown'
+      const removed = await query(
+        `delete from ${schema}.requests where id = $1 and status = 'COMPLETED' returning id`,
+        [id],
+      )
+      return removed.length > 0 ? 'removed' : 'running'
     },
     isMentioned: async (text) => {
       const found = await query(`select from ${schema}.requests where strpos(parameters::text, $1) > 0 limit 1`, [text])
@@ -366,6 +381,17 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
 const completed = `status = 'COMPLETED', completed_at = now(), claim = null,
   webhook_due = case when webhook is not null then now() end`
 
+/** Counts the time since a worker took a request, or last said that it has it. */
+const worked = `worked_seconds = worked_seconds + extract(epoch from now() - counted_at), counted_at = now()`
+
+const lostWorker = 'The worker stopped without a word: the request goes on with the next one'
+
+/** Adds a line to the log, whoever has the request. */
+async function note(query: RunQuery, id: string, message: string) {
+  const line: LogLine = { message, level: 'INFO', source: 'USER', timestamp: new Date().toISOString() }
+  await query(`insert into ${schema}.logs (request, line) values ($1, $2)`, [id, JSON.stringify(line)])
+}
+
 /** A row of the table of requests. */
 type Row = {
   id: string
@@ -385,6 +411,7 @@ type Row = {
   worker: string | null
   attempts: number
   losses: number
+  worked_seconds: number
   job: string
   progress: RequestProgress | null
   output: QueuedRequest['output'] | null
@@ -409,6 +436,7 @@ const requestOf = (row: Row): QueuedRequest => ({
   cancelRequested: row.cancel_requested,
   worker: row.worker ?? undefined,
   attempts: row.attempts,
+  workedSeconds: row.worked_seconds,
   progress: row.progress ?? undefined,
   output: row.output ?? undefined,
   error: row.error ?? undefined,

@@ -42,6 +42,8 @@ export type QueuedRequest = NewRequest & {
   worker?: string | undefined
   /** How often a worker took it. */
   attempts: number
+  /** How long workers had it, up to their last heartbeats: without the time that it waited, and that no worker ran. */
+  workedSeconds: number
   progress?: RequestProgress | undefined
   /** Of a completed request: one of the two. */
   output?: Readonly<Record<string, unknown>> | undefined

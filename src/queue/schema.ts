@@ -44,6 +44,11 @@ const migrations = [
     line json not null,
     primary key (request, number)
   );`,
+  `alter table ${schema}.requests
+    add column worked_seconds double precision not null default 0,
+    add column counted_at timestamptz;
+  update ${schema}.requests set worked_seconds = extract(epoch from completed_at - started_at)
+    where completed_at is not null and started_at is not null;`,
 ]
 
 /** Creates and updates the tables. */

@@ -13,9 +13,8 @@ export function statusOf(
   request: QueuedRequest,
   { base, position, logs }: { base: string; position: number; logs: readonly LogLine[] | null },
 ) {
-  const { id, status, error, startedAt, completedAt } = request
+  const { id, status, error, startedAt, workedSeconds } = request
   const url = requestUrl(base, request)
-  const seconds = startedAt && completedAt ? (completedAt.getTime() - startedAt.getTime()) / 1000 : undefined
   return {
     status,
     request_id: id,
@@ -24,7 +23,7 @@ export function statusOf(
     cancel_url: `${url}/cancel`,
     ...(status === 'IN_QUEUE' && { queue_position: position }),
     logs,
-    metrics: seconds === undefined ? {} : { inference_time: seconds },
+    metrics: status === 'COMPLETED' && startedAt ? { inference_time: workedSeconds } : {},
     ...(status === 'COMPLETED' &&
       error && {
         error: detailText(error.detail),

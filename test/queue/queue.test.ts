@@ -167,7 +167,8 @@ function testQueue(engine: 'embedded' | 'server', start: typeof startPostgres) {
       false,
       false,
     ])
-    expect(await queue.logs(submitted.id)).toEqual([])
+    const written = await queue.logs(submitted.id)
+    expect(written.map(({ message }) => message)).toEqual([expect.stringContaining('The worker stopped')])
     expect((await queue.get(submitted.id))?.progress).toBeUndefined()
     expect(await next.complete({ of: 'the living' })).toBe(true)
     expect((await queue.get(submitted.id))?.output).toEqual({ of: 'the living' })
@@ -241,6 +242,66 @@ function testQueue(engine: 'embedded' | 'server', start: typeof startPostgres) {
     const last = await queue.dueWebhook()
     expect(last?.request).toMatchObject({ id: cancelled.id, error: { type: 'client_cancelled' } })
     await last?.called(undefined)
+  })
+
+  it('counts the seconds that workers had a request, without pauses', async () => {
+    const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+    const [long] = [await queue.submit(request())]
+    const first = await claim()
+    await pause(300)
+    await first.release()
+    await pause(2000)
+    const second = await claim()
+    await pause(300)
+    await second.fail({ status: 500, detail: 'no' })
+    await pause(2000)
+    await queue.resume(long.id)
+    await (await claim()).complete({})
+    const { startedAt, completedAt, workedSeconds = 0 } = (await queue.get(long.id)) ?? {}
+    const all = ((completedAt?.getTime() ?? 0) - (startedAt?.getTime() ?? 0)) / 1000
+    expect(workedSeconds).toBeGreaterThanOrEqual(0.6)
+    expect(all - workedSeconds).toBeGreaterThanOrEqual(4)
+    expect((await queue.logs(long.id)).map(({ message }) => message)).toEqual(['Resumed'])
+  })
+
+  it('counts a worker that died up to its last heartbeat', async () => {
+    const [lost] = [await queue.submit(request())]
+    expect(await (await claim()).heartbeat()).toBe('working')
+    await vi.waitFor(
+      async () => {
+        await queue.supervise()
+        expect(await status(lost)).toBe('IN_QUEUE')
+      },
+      { timeout: 20_000, interval: 200 },
+    )
+    await (await claim()).complete({})
+    expect((await queue.get(lost.id))?.workedSeconds).toBeLessThan(leaseSeconds)
+    expect((await queue.logs(lost.id)).map(({ message }) => message)).toEqual([
+      expect.stringContaining('The worker stopped without a word'),
+    ])
+  })
+
+  it('removes completed requests only', async () => {
+    const [removed] = [await queue.submit(request())]
+    expect(await queue.remove(removed.id)).toBe('running')
+    await (await claim()).complete({})
+    expect(await queue.remove(removed.id)).toBe('removed')
+    expect(await queue.get(removed.id)).toBeUndefined()
+    for (const id of [removed.id, 'x']) expect(await queue.remove(id)).toBe('unknown')
+  })
+
+  it('updates a database of the first version, with the seconds that it knew', async () => {
+    const [old] = [await queue.submit(request())]
+    await (await claim()).complete({})
+    const database = await openCopy()
+    await database.query(
+      `alter table ltx_a2a.requests drop column worked_seconds, drop column counted_at;
+       update ltx_a2a.requests set completed_at = started_at + interval '90 seconds' where id = '${old.id}';
+       update ltx_a2a.version set applied = 1`,
+    )
+    await queue.close()
+    queue = await open()
+    expect(await queue.get(old.id)).toMatchObject({ status: 'COMPLETED', workedSeconds: 90 })
   })
 
   it('knows whether a file is named by a request', async () => {

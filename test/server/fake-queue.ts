@@ -38,6 +38,7 @@ export function createFakeQueue(): FakeQueue {
         submittedAt: new Date(),
         cancelRequested: false,
         attempts: 0,
+        workedSeconds: 0,
       }
       requests.set(id, queued)
       return queued
@@ -73,7 +74,13 @@ export function createFakeQueue(): FakeQueue {
     claim: unused,
     supervise: unused,
     removeCompleted: unused,
-    isMentioned: unused,
+    remove: async (id) => {
+      const request = all().find((one) => one.id === id)
+      if (request?.status !== 'COMPLETED') return request ? 'running' : 'unknown'
+      requests.delete(id)
+      return 'removed'
+    },
+    isMentioned: async (text) => all().some(({ parameters }) => JSON.stringify(parameters).includes(text)),
     dueWebhook: unused,
     close: async () => undefined,
     start: (id) => change(id, { status: 'IN_PROGRESS', startedAt: new Date() }),

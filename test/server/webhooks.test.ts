@@ -180,7 +180,7 @@ it('a webhook is called 10 more times in 2 hours, with growing pauses', () => {
 describe('the webhooks that are due', () => {
   const requestOf = (change: Partial<QueuedRequest> = {}): QueuedRequest => ({
     ...{ id, kind: 'train', endpoint: 'fal-ai/ltx23-trainer-v2/a2a', input: {}, parameters: {}, priority: 'normal' },
-    ...{ status: 'COMPLETED', submittedAt: new Date(), cancelRequested: false, attempts: 1 },
+    ...{ status: 'COMPLETED', submittedAt: new Date(), cancelRequested: false, attempts: 1, workedSeconds: 1 },
     ...{ webhook: `${origin}/hook`, output: { lora_file: 'runs/1/lora.safetensors' } },
     ...change,
   })

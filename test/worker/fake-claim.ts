@@ -24,7 +24,7 @@ export function createFakeQueue(): FakeQueue {
     add: (given) => {
       const request: FakeRequest = {
         ...{ id: randomUUID(), kind: 'train', endpoint: 'fal-ai/ltx23-trainer-v2/a2a', input: {}, priority: 'normal' },
-        ...{ status: 'IN_QUEUE', submittedAt: new Date(), cancelRequested: false, attempts: 0 },
+        ...{ status: 'IN_QUEUE', submittedAt: new Date(), cancelRequested: false, attempts: 0, workedSeconds: 0 },
         ...{ logs: [], steps: [], isLost: false, releases: 0 },
         ...given,
       }
