@@ -14,6 +14,7 @@ import type { PageFiles } from './pages/page-files.ts'
 import { createPages } from './pages/pages.ts'
 import { createSessions } from './pages/sessions.ts'
 import { queueRoutes } from './queue-routes.ts'
+import { removeRequest } from './retention.ts'
 import { checkHost, checkOrigin, createKeys, createRateLimit, requireKeyFor } from './security.ts'
 import type { Env, Services } from './services.ts'
 import { openSigningKey, type SigningKey, signingKeyPath } from './signing-key.ts'
@@ -61,6 +62,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
   const services: Services = {
     queue,
     files,
+    remove: (id) => removeRequest(queue, data, id),
     limits,
     publicUrl,
     pollInterval,
@@ -97,6 +99,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     createPages({
       ...{ queue, sessions, root, allowLocalPaths, parameters: inputParameters },
       files: pageFiles(files, root),
+      remove: services.remove,
       secondsUntilSignIn: createRateLimit({ atOnce: 10, perMinute: 10 }),
       submitPath: `/${trainEndpoint}`,
       uploadPath: '/storage/upload/initiate',

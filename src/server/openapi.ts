@@ -24,7 +24,14 @@ export function openApi(base: string) {
       [`/run/${trainEndpoint}`]: {
         post: { summary: 'Trains, and answers when it is done', ...withInput, ...answers(200, 'Output') },
       },
-      [request]: { ...withId, get: { summary: 'The output of a request', ...answers(200, 'Output') } },
+      [request]: {
+        ...withId,
+        get: { summary: 'The output of a request', ...answers(200, 'Output') },
+        delete: {
+          summary: 'Removes a completed request with its files, and the uploads that no other request names',
+          responses: { 204: { description: 'It is removed' }, ...errors },
+        },
+      },
       [`${request}/status`]: {
         ...withId,
         get: {

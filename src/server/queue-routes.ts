@@ -37,6 +37,7 @@ export function queueRoutes(services: Services) {
         routes.get(requests, keys.require, async (c) => answerResult(c, await find(c, endpoint)))
         routes.get(`${requests}/status`, keys.require, async (c) => answerStatus(c, await find(c, endpoint)))
         routes.get(`${requests}/status/stream`, keys.require, async (c) => answerEvents(c, await find(c, endpoint)))
+        routes.delete(requests, keys.require, async (c) => remove(c, await find(c, endpoint)))
         routes.put(`${requests}/cancel`, keys.require, (c) => cancel(c, endpoint))
       }
     }
@@ -110,6 +111,12 @@ export function queueRoutes(services: Services) {
     if (error) return answerError(c, error)
     c.header('X-Fal-Billable-Units', '0')
     return c.json(await outputOf(output ?? {}, base(c), files))
+  }
+
+  async function remove(c: Context<Env>, { id }: QueuedRequest) {
+    if ((await services.remove(id)) === 'running')
+      throw new HttpError(400, 'Request is still in progress: cancel it first', { type: 'request_in_progress' })
+    return c.body(null, 204)
   }
 
   async function cancel(c: Context<Env>, endpoint: Endpoint) {

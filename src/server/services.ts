@@ -12,6 +12,8 @@ import type { Uploads } from './uploads.ts'
 export type Services = {
   queue: Queue
   files: StoredFiles
+  /** Removes a completed request with its files. */
+  remove: (id: string) => Promise<'removed' | 'running' | 'unknown'>
   uploads: Uploads
   keys: Keys
   limits: ServerLimits
