@@ -46,10 +46,14 @@ export type ValueType<T> = {
 
 const mustBe = (expected: string) => `must be ${expected}`
 
+/** Longer ones do not fit into the command line of a process, and no text encoder reads them to the end. */
+const longestText = 10_000
+
 export const text = (): ValueType<string> => ({
   schema: z
     .string(mustBe('text'))
-    .refine((text) => !/[\0\p{Cs}]/u.test(text), mustBe('text without NUL characters and unpaired surrogates')),
+    .refine((text) => !/[\0\p{Cs}]/u.test(text), mustBe('text without NUL characters and unpaired surrogates'))
+    .refine((text) => text.length <= longestText, mustBe(`at most ${longestText} characters long`)),
   placeholder: '<text>',
   parseText: (text) => text,
 })

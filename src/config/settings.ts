@@ -242,8 +242,10 @@ function valuesFromJob(job: Job, from: string, table: Parameters = trainParamete
     const name = aliases.get(key) ?? key
     if (isVideoField(name)) continue
     const named = (key: string) => (from === optionsObject ? camelCase(key) : key)
-    if (!Object.hasOwn(table, name))
-      throw unknownParameter(named(key), named(nearestName(key, knownNames(table))), from)
+    if (!Object.hasOwn(table, name)) {
+      const nearest = nearestName(key, knownNames(table))
+      throw unknownParameter(named(key), nearest && named(nearest), from)
+    }
     if (given.has(name))
       throw new UserError(`${from} has both ${named(name)} and its short name ${table[name]?.alias}`, {
         hint: 'keep one of them',

@@ -1,5 +1,5 @@
 /** From values as they were given, in a job file, as flags or by a program, to values that can be trusted. */
-import { closest } from 'fastest-levenshtein'
+import { closest, distance } from 'fastest-levenshtein'
 import { z } from 'zod'
 import { UserError } from '../platform/errors.ts'
 import { countText, shownValue } from '../platform/text.ts'
@@ -104,8 +104,8 @@ function refusal(
   )
   if (issue.code === 'unrecognized_keys') {
     const [unknown = ''] = issue.keys
-    const nearest = named(nearestName(unknown, parameter.keys ?? []))
-    return unknownParameter(`${path}.${named(unknown)}`, `${path}.${nearest}`, from)
+    const nearest = nearestName(unknown, parameter.keys ?? [])
+    return unknownParameter(`${path}.${named(unknown)}`, nearest && `${path}.${named(nearest)}`, from)
   }
   const refused = issue.path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)[key], value)
   const isFlag = from.startsWith('--')
@@ -122,11 +122,21 @@ function refusal(
   return new UserError(message, { hint: `correct ${place}${leaveOut}` })
 }
 
-export const unknownParameter = (name: string, known: string, from: string) =>
-  new UserError(`${from} has the unknown parameter ${shownValue(name)}`, { hint: `did you mean ${known}?` })
+/** @param known the name that was probably meant. */
+export const unknownParameter = (name: string, known: string | undefined, from: string) =>
+  new UserError(`${from} has the unknown parameter ${shownValue(name)}`, {
+    hint: known === undefined ? undefined : `did you mean ${known}?`,
+  })
 
-/** The known name that is closest to a mistyped one. How words are joined makes no difference: `numberOfSteps` is `number_of_steps`. */
-export const nearestName = (name: string, known: readonly string[]) => closest(snakeCase(name.slice(0, 100)), known)
+/** The known name that is closest to a mistyped one; undefined where none is close. How words are joined makes no difference: `numberOfSteps` is `number_of_steps`. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  const given = snakeCase(name.slice(0, 100))
+  const nearest = closest(given, known)
+  const words = nearest.split('_')
+  const isClose =
+    distance(given, nearest) <= Math.max(2, given.length / 3) || given.split('_').some((word) => words.includes(word))
+  return isClose ? nearest : undefined
+}
 
 /** `validation[0].prompt` */
 const pathOf = (name: string, keys: readonly PropertyKey[]) =>

@@ -42,7 +42,7 @@ type Explained = { type: string; msg: string; ctx?: Record<string, unknown> }
 function explained(issue: Issue, value: unknown, schema: z.ZodType): Explained {
   switch (issue.code) {
     case 'invalid_type':
-      return wrongType(issue.expected, value, schema)
+      return wrongType(issue.expected, value, schema, issue.message)
     case 'invalid_value': {
       const names = issue.values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value)))
       const list = names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${names.at(-1)}` : names.join()
@@ -57,7 +57,8 @@ function explained(issue: Issue, value: unknown, schema: z.ZodType): Explained {
   }
 }
 
-function wrongType(expected: string, value: unknown, schema: z.ZodType): Explained {
+/** @param message what the schema says itself: of a value that may be written in several ways. */
+function wrongType(expected: string, value: unknown, schema: z.ZodType, message: string): Explained {
   const unable = (type: string, name: string) =>
     typeof value === 'string'
       ? { type: `${type}_parsing`, msg: `Input should be a valid ${name}, unable to parse string as ${name}` }
@@ -69,6 +70,7 @@ function wrongType(expected: string, value: unknown, schema: z.ZodType): Explain
         msg: 'Input should be a valid integer, got a number with a fractional part',
       }
     case 'number':
+      if (schema instanceof z.ZodPipe) return { type: 'value_error', msg: `Value error, ${message}` }
       return isWhole(schema) ? unable('int', 'integer') : unable('float', 'number')
     case 'boolean':
       return unable('bool', 'boolean')

@@ -121,9 +121,10 @@ const notUsable = (loc: ErrorDetail['loc'], input: string, { why }: Place & { ki
   finding(loc, 'file_download_error', `File download error. ${why}`, { input })
 
 function unknownField(name: string, input: unknown): ErrorDetail {
+  const nearest = nearestName(name, Object.keys(inputParameters))
   const msg = ownParameters.includes(name)
     ? 'Extra inputs are not permitted: the server decides where a run is written'
-    : `Extra inputs are not permitted: did you mean ${nearestName(name, Object.keys(inputParameters))}?`
+    : `Extra inputs are not permitted${nearest === undefined ? '' : `: did you mean ${nearest}?`}`
   return finding(['body', name.slice(0, 100)], 'extra_forbidden', msg, { input })
 }
 
