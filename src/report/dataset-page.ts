@@ -141,14 +141,15 @@ function settingsSection({ options, counts }: Dataset): Markup {
 
 function pairSection({ pairs }: Dataset): Markup | undefined {
   if (pairs.length === 0) return undefined
-  const columns = ['seconds', 'kHz', 'loudness in LUFS', 'peak in dBFS', 'lag', 'difference in dB']
   return section(
     'Pairs',
-    html`<div class="scroll"><table><thead><tr><th>pair</th>${columns.map((title) => html`<th class="number">${title}</th>`)}<th>outcome</th><th>caption</th></tr></thead>
+    html`<div class="scroll"><table class="stacks"><thead><tr><th>pair</th>${pairColumns.map((title) => html`<th class="number">${title}</th>`)}<th>outcome</th><th>caption</th></tr></thead>
 <tbody>${pairs.map(pairRow)}</tbody></table></div>`,
     html`<p class="faint">Where there are two values, the first is that of the reference and the second that of the target; – is a value that could not be measured. Seconds: the length of the recording. kHz: its sample rate; the model works with 16 kHz. Loudness: of the whole file, in LUFS, which are decibels below the loudest possible; −23 is usual in broadcasting, −14 in streaming. Peak: the loudest sample of the part that is used, in decibels; 0 is the maximum. Lag: how much later the target is than the reference, in thousandths of a second; a lag of ${1000 * tolerableLagSeconds} ms or more harms the training. Difference: the mean difference of the spectrograms of reference and target, whatever their loudness; 1 is hardly audible, 6 is like an old radio, 15 is a different sound.</p>`,
   )
 }
+
+const pairColumns = ['seconds', 'kHz', 'loudness in LUFS', 'peak in dBFS', 'lag', 'difference in dB'] as const
 
 function pairRow(pair: DatasetPair): Markup {
   const { name, sound, plan, clips, caption } = pair
@@ -160,13 +161,25 @@ function pairRow(pair: DatasetPair): Markup {
       ? countText(clips.used, 'clip')
       : outcomeText(plan)
     : `skipped: ${plan.reason}`
-  const number = (text: string, isFlagged = false) => html`<td class="number${isFlagged && html` fair`}">${text}</td>`
-  return html`<tr><td>${name}</td>${number(bothSides(pair, ({ seconds }) => seconds.toFixed(2)))}${number(
+  const number = (label: (typeof pairColumns)[number], text: string, isFlagged = false) =>
+    html`<td class="number${isFlagged && html` fair`}" data-label="${label}">${text}</td>`
+  return html`<tr><td>${name}</td>${number(
+    'seconds',
+    bothSides(pair, ({ seconds }) => seconds.toFixed(2)),
+  )}${number(
+    'kHz',
     bothSides(pair, ({ sampleRate }) => `${sampleRate / 1000}`),
-  )}${number(bothSides(pair, ({ sound }) => levelText(sound?.loudness)))}${number(bothSides(pair, ({ peakDbfs }) => levelText(peakDbfs)))}${number(
+  )}${number(
+    'loudness in LUFS',
+    bothSides(pair, ({ sound }) => levelText(sound?.loudness)),
+  )}${number(
+    'peak in dBFS',
+    bothSides(pair, ({ peakDbfs }) => levelText(peakDbfs)),
+  )}${number(
+    'lag',
     lag,
     isLate || isUnrelated(pair),
-  )}${number(levelText(sound?.distance))}<td${!plan.use && html` class="fair"`}>${outcome}</td><td>${caption}</td></tr>\n`
+  )}${number('difference in dB', levelText(sound?.distance))}<td${!plan.use && html` class="fair"`} data-label="outcome">${outcome}</td><td${caption && html` data-label="caption"`}>${caption}</td></tr>\n`
 }
 
 type Audio = NonNullable<DatasetSide['audio']>

@@ -34,8 +34,13 @@ export function fileRoutes({ files }: Services, count: (bytes: number) => void) 
 }
 
 /** @returns the entity tag. */
-function setHeaders(c: Context<Env>, { name, type, size, modified }: StoredFile): string {
+function setHeaders(c: Context<Env>, { name: storedName, type, size, modified }: StoredFile): string {
   const tag = `"${Math.floor(modified.getTime()).toString(36)}-${size.toString(36)}"`
+  const name =
+    c.req
+      .query('as')
+      ?.replace(/[\p{Cc}/\\]/gu, '_')
+      .slice(0, 200) || storedName // for files of one name
   const ascii = name.replace(/[^\x20-\x7e]|["\\]/g, '_')
   c.header('content-type', type)
   c.header(

@@ -288,6 +288,8 @@ export const isContent = (name: string) => name !== lockFileName && !isLeftover(
 /** The name that the LTX-2 trainer gives its checkpoints, and the former one, `lora-01000.safetensors`. */
 const checkpointName = /^lora(?:_weights_step_|-)(\d{5,})\.safetensors$/
 
+export const isCheckpoint = (name: string) => checkpointName.test(name)
+
 const digits = (step: number) => String(step).padStart(5, '0')
 
 /** A run that ended before its first step, for example because the model did not load, is started again. */

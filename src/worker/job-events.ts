@@ -1,5 +1,6 @@
 /** The JSON lines of a job as log lines for people, and as its progress. */
 import type { RecordingEvent } from '../apply/apply.ts'
+import { withoutCommands } from '../platform/client-text.ts'
 import type { ErrorCode, ErrorContext } from '../platform/errors.ts'
 import type { StageEvent } from '../platform/progress.ts'
 import { progressText } from '../platform/progress-text.ts'
@@ -46,6 +47,14 @@ export function createJobEvents({ log, shown, isQuiet, onCheckpoint }: JobEventO
   let loss: number | undefined
   let lastError: JobError | undefined
 
+  const addInfo = (message: string) => {
+    if (message !== '') log.add(message)
+  }
+  const withHint = ({ message, hint = '' }: { message: string; hint?: string | undefined }) => {
+    const help = withoutCommands(shown(hint))
+    return help === '' ? shown(message) : `${shown(message)} (${help})`
+  }
+
   const onStage = ({ stage, status, position, total = 0, unit, values = {}, summary }: StageEvent) => {
     const now = performance.now()
     const first = stages.get(stage) ?? { start: position, at: now }
@@ -66,12 +75,12 @@ export function createJobEvents({ log, shown, isQuiet, onCheckpoint }: JobEventO
   const onEvent = (event: JobEvent) => {
     switch (event.type) {
       case 'info':
-        return isQuiet() ? undefined : log.add(shown(event.message))
+        return isQuiet() ? undefined : addInfo(withoutCommands(shown(event.message)))
       case 'warning':
-        return log.add(shown(withHint(event)), 'WARN')
+        return log.add(withHint(event), 'WARN')
       case 'error':
         lastError = event
-        return log.add(shown(withHint(event)), 'ERROR')
+        return log.add(withHint(event), 'ERROR')
       case 'recording':
         return onRecording(event)
       case 'requirements':
@@ -89,7 +98,7 @@ export function createJobEvents({ log, shown, isQuiet, onCheckpoint }: JobEventO
   }
 
   const onRecording = ({ status, input, output, message = '', hint }: RecordingEvent) => {
-    if (status === 'failed') log.add(shown(withHint({ message, hint })), 'WARN')
+    if (status === 'failed') log.add(withHint({ message, hint }), 'WARN')
     if (status === 'kept') log.add(shown(`${input}: ${output} is finished already`))
   }
 
@@ -109,6 +118,3 @@ export function createJobEvents({ log, shown, isQuiet, onCheckpoint }: JobEventO
 
 /** Events that can be very long, and are not shown. */
 const unusedEvent = /^\{"type":"(dataset|run|clip|reconstruction)"/
-
-const withHint = ({ message, hint }: { message: string; hint?: string | undefined }) =>
-  hint === undefined ? message : `${message} (${hint})`

@@ -72,6 +72,40 @@ export const smallestText = (page: Page): Promise<number> =>
     return [parseFloat(getComputedStyle(element).fontSize) * scale]
   }))`)
 
+/** Texts whose contrast is below that of WCAG AA, with their contrast. Those of controls that are off, and of pictures, need none. */
+export const lowContrasts = (page: Page): Promise<string[]> =>
+  page.evaluate(`(() => {
+    const parts = (color) => { const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number); return { rgb: [r, g, b], a } }
+    const luminance = (rgb) => {
+      const [r, g, b] = rgb.map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const over = ({ rgb, a }, below) => rgb.map((part, i) => a * part + (1 - a) * below[i])
+    const backgroundOf = (element) => {
+      const own = parts(getComputedStyle(element).backgroundColor)
+      if (own.a === 1) return own.rgb
+      return over(own, element.parentElement ? backgroundOf(element.parentElement) : [255, 255, 255])
+    }
+    return [...document.querySelectorAll('body *')].flatMap((element) => {
+      const isText = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())
+      if (!(isText || element.matches('input, textarea, select')) || element.closest('svg, noscript, template, :disabled') || !element.checkVisibility()) return []
+      const style = getComputedStyle(element)
+      const background = backgroundOf(element)
+      const [dark, light] = [luminance(over(parts(style.color), background)), luminance(background)].sort((a, b) => a - b)
+      const contrast = (light + 0.05) / (dark + 0.05)
+      const isLarge = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700)
+      return contrast < (isLarge ? 3 : 4.5) ? [contrast.toFixed(2) + ' ' + element.outerHTML.slice(0, 120)] : []
+    })
+  })()`)
+
+const controls = 'button|checkbox|combobox|link|progressbar|radio|slider|spinbutton|textbox'
+
+/** The controls of the accessibility tree that have no name. */
+export async function namelessControls(page: Page): Promise<string[]> {
+  const tree = await page.locator('body').ariaSnapshot()
+  return tree.split('\n').filter((line) => new RegExp(`^\\s*- (?:${controls})(?![^:]*")`).test(line))
+}
+
 /** The brightness of text and background, 0 to 765. */
 export async function brightness(page: Page): Promise<{ text: number; background: number }> {
   const colors: string[] = await page.evaluate(

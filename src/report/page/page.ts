@@ -114,6 +114,13 @@ svg.chart circle { fill: var(--mark); }
 .legend b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .legend span::before { content: ''; display: inline-block; width: 10px; height: 10px; margin-right: 5px; border-radius: 2px; background: var(--mark); }
 .scroll { overflow-x: auto; }
+@media (max-width: 640px) {
+  .scroll:has(> .stacks) { overflow: visible; } .stacks, .stacks tbody { display: block; }
+  .stacks thead { position: absolute; left: -9999px; }
+  .stacks tr { display: grid; grid-template-columns: 1fr 1fr; gap: 2px 14px; padding: 8px 0; border-bottom: 1px solid var(--line); }
+  .stacks td { display: block; padding: 2px 0 !important; border: 0; text-align: left !important; white-space: normal; overflow-wrap: anywhere; } .stacks td:first-child { grid-column: 1 / -1; }
+  .stacks td[data-label]::before { content: attr(data-label) ': '; color: var(--faint); }
+}
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 10px 5px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { color: var(--faint); font-weight: 500; white-space: nowrap; }

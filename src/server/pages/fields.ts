@@ -41,7 +41,7 @@ export function field(name: string, parameter: Parameter, options: FieldOptions)
   const inspected = options.isInspected && html` data-inspected`
   const common = html`id="${name}" name="${name}" data-default="${textOf(fallback)}" aria-describedby="${name}-help ${name}-error"${parameter.required && html` required data-required`}${inspected}`
   const placeholder = fallback === undefined && parameter.defaultText
-  const notes = html`<small id="${name}-help">${helpOf(parameter, options.table)}</small><p class="error" id="${name}-error"></p>`
+  const notes = html`<small id="${name}-help">${helpOf(parameter, options.table, schema.enum !== undefined)}</small><p class="error" id="${name}-error"></p>`
   const label = html`<label for="${name}">${labelOf(name)}</label>`
   const inField = (control: Markup, kind = '') =>
     html`<div class="field ${kind}" data-field="${name}">${label}${control}${notes}</div>\n`
@@ -90,9 +90,10 @@ export function previewField(name: string, parameter: Parameter, { table, value 
 const previewRow = (url: string, prompt: string) =>
   html`<li data-url="${url}"><span class="name">${placeName(url)}</span><label>Prompt <input type="text" value="${prompt}" placeholder="the trigger phrase"></label><button type="button" class="plain" data-remove>Remove</button></li>`
 
-function helpOf({ help, range, hosted }: Parameter, table: Parameters): string {
+/** @param isChoice whether the values can be seen in the field. */
+function helpOf({ help, range, hosted }: Parameter, table: Parameters, isChoice = false): string {
   const there = hosted?.range !== undefined && hosted.range !== range ? ` (hosted trainer: ${hosted.range})` : ''
-  const limits = range === undefined || range.includes(' or ') ? there.replace(/^ \((.*)\)$/, '$1') : `${range}${there}`
+  const limits = range === undefined || isChoice ? there.replace(/^ \((.*)\)$/, '$1') : `${range}${there}`
   const text = [withLabels(help, Object.keys(table)), limits].filter((part) => part !== '').join('; ')
   return text.charAt(0).toUpperCase() + text.slice(1)
 }

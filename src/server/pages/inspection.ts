@@ -3,6 +3,7 @@ import pLimit from 'p-limit'
 import { camelCased, type Parameters } from '../../config/parameter.ts'
 import type { InspectOptions } from '../../config/settings.ts'
 import { type Dataset, inspectDataset } from '../../dataset/dataset.ts'
+import { withoutCommands } from '../../platform/client-text.ts'
 import { UserError } from '../../platform/errors.ts'
 import { countText } from '../../platform/text.ts'
 import { datasetSections } from '../../report/dataset-page.ts'
@@ -15,7 +16,12 @@ const longestSeconds = 600
 /** More than this wait for nothing: the first ones will take minutes. */
 const mostWaiting = 8
 
-export type Inspection = { summary: string; markup: Markup }
+export type Inspection = {
+  summary: string
+  markup: Markup
+  /** Whether a training on it would start. */
+  isUsable: boolean
+}
 
 /** @param names of the parameters that the form has. */
 export function createInspector(parameters: Parameters) {
@@ -31,18 +37,24 @@ export function createInspector(parameters: Parameters) {
     settings: Readonly<Record<string, unknown>>,
     signal: AbortSignal,
   ): Promise<Inspection> => {
-    if (limit.pendingCount >= mostWaiting) throw new UserError('too many datasets are being inspected; try again later')
+    if (limit.pendingCount >= mostWaiting)
+      throw new UserError('too many datasets are being inspected; try again later', { code: 'machine_error' })
     return limit(async () => {
       const options = { ...camelCased(settings), data: path } as InspectOptions
       try {
         const dataset = await inspectDataset(options, {
           signal: AbortSignal.any([signal, AbortSignal.timeout(1000 * longestSeconds)]),
         })
-        const { markup } = inspectionReport(dataset)
-        return { summary: summaryOf(dataset), markup: { markup: withLabels(markup, names) } }
+        const { markup } = inspectionReport(withPageHints(dataset, names))
+        const isUsable = !dataset.problems.some(({ severity }) => severity === 'error')
+        return { summary: summaryOf(dataset), markup: { markup: withLabels(markup, names) }, isUsable }
       } catch (error) {
         if (!(error instanceof UserError)) throw error
-        throw new UserError(withLabels(error.message.replaceAll(path, placeName(path)), names), { hint: error.hint })
+        const { message, hint, code } = error
+        throw new UserError(withLabels(message.replaceAll(path, placeName(path)), names), {
+          hint: (hint && withoutCommands(withLabels(hint, names))) || undefined,
+          code,
+        })
       }
     })
   }
@@ -50,6 +62,18 @@ export function createInspector(parameters: Parameters) {
 
 const summaryOf = ({ counts, options }: Dataset) =>
   `${counts.used} of ${countText(counts.pairs, 'pair')} would be used, in clips of ${options.seconds} s.`
+
+/** Hints say what can be done on the page. */
+function withPageHints(dataset: Dataset, names: readonly string[]): Dataset {
+  const inPageTerms = <T extends { hint?: string | undefined }>(one: T): T =>
+    one.hint === undefined ? one : { ...one, hint: withoutCommands(withLabels(one.hint, names)) || undefined }
+  const { problems, advice } = dataset
+  return {
+    ...dataset,
+    problems: problems.map(inPageTerms),
+    advice: advice && { ...advice, findings: advice.findings.map(inPageTerms) },
+  }
+}
 
 /** The sections of the page of a dataset; the table of the pairs is folded. */
 function inspectionReport(dataset: Dataset): Markup {

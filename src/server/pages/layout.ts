@@ -33,6 +33,8 @@ export type PageParts = {
   lead?: Markup | string | undefined
   /** The path that is marked in the navigation. */
   current?: string | undefined
+  /** Whether the page is below that one. */
+  isBelow?: boolean
   canSignOut?: boolean
   content: Markup | readonly Markup[]
 }
@@ -41,7 +43,10 @@ export type PageParts = {
  * The referrer policy is in the document because under `no-referrer` browsers send forms without their origin, which the server checks.
  * @param root the path below which the server is seen, without a slash at its end: '' without a proxy.
  */
-export function documentOf(root: string, { title, lead, current, canSignOut = false, content }: PageParts): string {
+export function documentOf(
+  root: string,
+  { title, lead, current, isBelow = false, canSignOut = false, content }: PageParts,
+): string {
   const url = ({ name, version }: Asset) => `${root}/assets/${name}?v=${version}`
   return html`<!doctype html>
 <html lang="en">
@@ -57,7 +62,7 @@ export function documentOf(root: string, { title, lead, current, canSignOut = fa
 </head>
 <body>
 <a class="skip" href="#content">Skip to the content</a>
-<nav aria-label="Pages"><div><span class="brand">ltx-a2a</span>${sites.map(([path, name]) => html`<a href="${root}${path}"${path === current && html` aria-current="page"`}>${name}</a>`)}${canSignOut && html`<form method="post" action="${root}/logout"><button class="plain">Sign out</button></form>`}</div></nav>
+<nav aria-label="Pages"><div><span class="brand">ltx-a2a</span>${sites.map(([path, name]) => html`<a href="${root}${path}"${path === current && html` aria-current="${isBelow ? 'true' : 'page'}"`}>${name}</a>`)}${canSignOut && html`<form method="post" action="${root}/logout"><button class="plain">Sign out</button></form>`}</div></nav>
 <header><h1>${title}</h1>${lead !== undefined && html`<p>${lead}</p>`}</header>
 <main id="content">${content}</main>
 <noscript><p class="noscript">This page needs JavaScript to upload files and to follow running requests.</p></noscript>

@@ -1,8 +1,8 @@
 /** The files of the server as the pages show them. */
 import { existsSync, readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileScheme } from '../../queue/request.ts'
-import { isContent } from '../../train/run-folder.ts'
+import { isCheckpoint, isContent } from '../../train/run-folder.ts'
 
 export type PageFiles = {
   /** `<data>/files` */
@@ -36,6 +36,16 @@ export function runFiles(files: PageFiles, id: string): RunFile[] {
   }
   return [...list(), ...list('checkpoints'), ...list('previews')]
 }
+
+/** The LoRA with the lowest held-out loss where there is one, the last one, or that of the last checkpoint. */
+export function newestLora(written: readonly RunFile[]): RunFile | undefined {
+  const named = (name: string) => written.find((file) => file.name === name)
+  const checkpoint = written.findLast(({ name }) => name.startsWith('checkpoints/') && isCheckpoint(basename(name)))
+  return named('best.safetensors') ?? named('lora.safetensors') ?? checkpoint
+}
+
+/** Whether a training has saved where it is. */
+export const hasState = (files: PageFiles, id: string) => existsSync(join(runFolderOf(files, id), 'state.safetensors'))
 
 const isShown = (name: string) => isContent(name) && !name.startsWith('.') && name !== 'state.safetensors'
 

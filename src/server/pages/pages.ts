@@ -13,7 +13,7 @@ import { assets, contentSecurityPolicy, documentOf, type PageParts } from './lay
 import { createMetricsReader } from './metrics-file.ts'
 import type { PageFiles } from './page-files.ts'
 import { loraOf, playForm, playRequest } from './play-page.ts'
-import { logText, metricsPath, requestContent, requestParts, viewOf } from './request-page.ts'
+import { deletionForm, metricsPath, requestContent, requestLead, requestParts, viewOf } from './request-page.ts'
 import { isActive, requestTitle } from './request-text.ts'
 import { requestList } from './requests-page.ts'
 import type { Sessions } from './sessions.ts'
@@ -22,6 +22,8 @@ import { inspectedParameters, trainForm } from './train-page.ts'
 export type PagesOptions = {
   queue: Queue
   files: PageFiles
+  /** Removes a completed request with its files. */
+  remove: (id: string) => Promise<unknown>
   /** The parameters of a training that clients may give. */
   parameters: Parameters
   sessions: Sessions
@@ -130,11 +132,13 @@ export function createPages(options: PagesOptions): Hono {
     if (path === undefined)
       return c.json({ detail: 'only uploaded datasets are inspected here; others when the training starts' }, 422)
     try {
-      const { summary, markup } = await inspect(path, settings, c.req.raw.signal)
-      return c.json({ summary, html: markup.markup })
+      const { summary, markup, isUsable } = await inspect(path, settings, c.req.raw.signal)
+      return c.json({ summary, html: markup.markup, isUsable })
     } catch (error) {
-      if (error instanceof UserError)
-        return c.json({ detail: [error.message, error.hint].filter(Boolean).join(': ') }, 422)
+      if (error instanceof UserError) {
+        const detail = [error.message, error.hint].filter(Boolean).join(': ')
+        return c.json({ detail, isUsable: error.code === undefined || error.code === 'machine_error' }, 422)
+      }
       if (error instanceof Interrupted) return c.json({ detail: 'the inspection took too long' }, 422)
       throw error
     }
@@ -157,7 +161,8 @@ export function createPages(options: PagesOptions): Hono {
       lines: lines.slice(-mostLines),
       count: lines.length,
     })
-    return show(c, { title: requestTitle(request) || request.id, lead: request.id, content })
+    const title = requestTitle(request) || request.id
+    return show(c, { title, lead: requestLead(request), current: '/requests', isBelow: true, content })
   })
   pages.get('/requests/:id/state.json', async (c) => {
     const request = await find(c.req.param('id'))
@@ -169,7 +174,7 @@ export function createPages(options: PagesOptions): Hono {
       status: request.status,
       isActive: isActive(request),
       parts: Object.fromEntries(Object.entries(parts).map(([name, { markup }]) => [name, markup])),
-      lines: lines.map((line) => ({ level: line.level, text: logText(line) })),
+      lines: lines.map(({ level, timestamp, message }) => ({ level, timestamp, message })),
       count: from + lines.length,
     })
   })
@@ -183,13 +188,30 @@ export function createPages(options: PagesOptions): Hono {
     const request = await find(c.req.param('id'))
     if (!request) return notFound(c)
     await queue.cancel(request.id)
-    return c.redirect(`${root}/requests/${request.id}`, 303)
+    return c.redirect(`${root}/requests/${request.id}#status`, 303)
   })
   pages.post('/requests/:id/resume', async (c) => {
     const request = await find(c.req.param('id'))
     if (!request) return notFound(c)
     await queue.resume(request.id)
-    return c.redirect(`${root}/requests/${request.id}`, 303)
+    return c.redirect(`${root}/requests/${request.id}#status`, 303)
+  })
+
+  pages.get('/requests/:id/delete', async (c) => {
+    const request = await find(c.req.param('id'))
+    if (!request) return notFound(c)
+    return show(c, {
+      title: 'Delete this request?',
+      current: '/requests',
+      isBelow: true,
+      content: deletionForm(root, request),
+    })
+  })
+  pages.post('/requests/:id/delete', async (c) => {
+    const request = await find(c.req.param('id'))
+    if (!request) return notFound(c)
+    await options.remove(request.id)
+    return c.redirect(isActive(request) ? `${root}/requests/${request.id}` : `${root}/requests`, 303)
   })
 
   pages.get('/play', async (c) => {

@@ -6,7 +6,7 @@ import type { ErrorDetail, NewRequest, QueuedRequest } from '../../queue/request
 import { fileScheme } from '../../queue/request.ts'
 import { html, type Markup } from '../../report/page/page.ts'
 import { bundledGuidance, field } from './fields.ts'
-import { type PageFiles, runFiles } from './page-files.ts'
+import { newestLora, type PageFiles, placeName, runFiles } from './page-files.ts'
 import { requestTitle, stateBadge, timeOf, timeText } from './request-text.ts'
 
 /** Endpoint of requests that only the page makes: the hosted trainer has no such one. */
@@ -40,9 +40,13 @@ const first = ['inputs', 'prompt', 'lora_strength', 'steps', 'cfg', 'seed']
 /** The LoRA of a finished training: the one with the lowest held-out loss where there is one. */
 export function loraOf(files: PageFiles, { id, kind, status, error }: QueuedRequest): string | undefined {
   if (kind !== 'train' || status !== 'COMPLETED' || error) return undefined
-  const written = runFiles(files, id)
-  const named = (name: string) => written.find((file) => file.name === name)?.key
-  return named('best.safetensors') ?? named('lora.safetensors')
+  return newestLora(runFiles(files, id))?.key
+}
+
+/** `tonech4nge (pairs.zip)` */
+function nameOf(training: QueuedRequest): string {
+  const [title, source] = [requestTitle(training), placeName(training.parameters.training_data_url)]
+  return source === '' || source === title ? title : `${title} (${source})`
 }
 
 export type PlayForm = {
@@ -67,7 +71,7 @@ export function playForm({ root, uploadUrl, trainings, chosen, recent }: PlayFor
       ...(name === 'inputs' && { accept: 'audio/*', mayBeRemote: false }),
     })
   const option = (training: QueuedRequest) =>
-    html`<option value="${training.id}"${training.id === chosen && html` selected`}>${requestTitle(training)}, ${timeText(training.submittedAt)}</option>`
+    html`<option value="${training.id}"${training.id === chosen && html` selected`} data-title="${nameOf(training)}" data-time="${training.submittedAt.toISOString()}">${nameOf(training)}, ${timeText(training.submittedAt)}</option>`
   return html`<form class="job" data-submit="${root}/play" data-next="${root}/requests" data-upload-url="${uploadUrl}" data-results novalidate>
 <fieldset><legend>LoRA and recording</legend><div class="fields">
 <div class="field wide" data-field="lora"><label for="lora">LoRA</label><select id="lora" name="lora" data-kind="text" data-default="" data-required aria-describedby="lora-error">${trainings.map(option)}</select><p class="error" id="lora-error"></p></div>

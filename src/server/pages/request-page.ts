@@ -5,8 +5,17 @@ import type { LogLine, QueuedRequest } from '../../queue/request.ts'
 import { evaluationChart, lossCharts, type StepMetrics } from '../../report/loss-curves.ts'
 import { definitionList, html, type Markup, section } from '../../report/page/page.ts'
 import { labelOf } from './labels.ts'
-import { isSound, type PageFiles, placeName, type RunFile, runFiles, runFolderOf, urlOfPlace } from './page-files.ts'
-import { isActive, isResumable, stateBadge, stateOf, textOf, timeOf } from './request-text.ts'
+import {
+  isSound,
+  newestLora,
+  type PageFiles,
+  placeName,
+  type RunFile,
+  runFiles,
+  runFolderOf,
+  urlOfPlace,
+} from './page-files.ts'
+import { isActive, isResumable, requestTitle, stateBadge, stateOf, textOf, timeOf } from './request-text.ts'
 
 export type RequestView = {
   request: QueuedRequest
@@ -58,23 +67,26 @@ export function requestContent(
   const part = (name: keyof RequestParts, attributes: Markup = html``) =>
     html`<div data-part="${name}"${attributes}>${parts[name]}</div>\n`
   return html`<div data-state="${root}/requests/${request.id}/state.json" data-active="${String(isActive(request))}">
-${part('status', html` role="status"`)}${part('summary')}${part('actions')}${part('sounds')}${part('charts')}
-<section><h2 id="log-title">Log</h2><pre tabindex="0" role="region" aria-labelledby="log-title" data-lines="${log.count}">${log.lines.map((line) => html`<span class="${line.level}">${logText(line)}\n</span>`)}</pre></section>
+${part('status', html` role="status" id="status" tabindex="-1"`)}${part('summary')}${part('actions')}${part('sounds')}${part('charts')}
+<section><h2 id="log-title">Log</h2><pre tabindex="0" role="region" aria-labelledby="log-title" data-lines="${log.count}">${log.lines.map((line) => html`<span class="${line.level}">${logTime(line)} ${line.message}\n</span>`)}</pre></section>
 ${part('files')}
 ${section('Settings', definitionList(Object.entries(request.input).map(([name, value]) => [labelOf(name), settingText(value)] as const)))}
 </div>`
 }
 
-export const logText = ({ timestamp, message }: LogLine) => `${timestamp.slice(11, 19)} ${message}`
+/** In UTC; the script of the pages shows the time of the reader. */
+const logTime = ({ timestamp }: LogLine) => html`<time datetime="${timestamp}">${timestamp.slice(11, 19)}</time>`
 
-/** Times of the queue may be those of another machine. */
-const secondsBetween = (from: Date, to: Date) => Math.max(0, (to.getTime() - from.getTime()) / 1000)
+/** What it is made from, when it was submitted, and its id. */
+export const requestLead = ({ parameters, submittedAt, id }: QueuedRequest): Markup =>
+  html`${placeName(parameters.training_data_url)} <span class="faint">submitted ${timeOf(submittedAt)} · ${id}</span>`
 
 /** What a screen reader speaks when it changes: not every step. */
 function statusLine(request: QueuedRequest): Markup {
-  const { startedAt, completedAt, submittedAt } = request
-  const time = startedAt && completedAt ? html` after ${durationText(secondsBetween(startedAt, completedAt))}` : html``
-  return html`<p>${stateBadge(request)}${time} <span class="faint">· submitted ${timeOf(submittedAt)}</span></p>`
+  const { status, startedAt, workedSeconds } = request
+  const isWorked = status === 'COMPLETED' && startedAt !== undefined
+  const time = isWorked ? html` after ${durationText(workedSeconds)}` : html``
+  return html`<p>${stateBadge(request)}${time}</p>`
 }
 
 function summary({ request: { status, progress, error }, position }: RequestView): Markup {
@@ -94,7 +106,7 @@ function progressBar(progress: QueuedRequest['progress']): Markup {
 }
 
 function errorText({ detail, status }: NonNullable<QueuedRequest['error']>): Markup {
-  if (status === 499) return html`<p class="faint">What it has written is kept: it can be resumed.</p>`
+  if (status === 499) return html`<p class="faint">What it has written is kept.</p>`
   if (typeof detail === 'string') return html`<p class="bad">${detail}</p>`
   return html`<ul class="bad">${detail.map(
     ({ loc, msg }) =>
@@ -110,16 +122,22 @@ function actions(root: string, files: PageFiles, request: QueuedRequest, written
   const path = `${root}/requests/${id}`
   const post = (action: string, text: string, isOff = false) =>
     html`<form method="post" action="${path}/${action}"><button${isOff && html` disabled`}>${text}</button></form>`
-  const lora =
-    written.find(({ name }) => name === 'best.safetensors') ?? written.find(({ name }) => name === 'lora.safetensors')
+  const lora = kind === 'train' ? newestLora(written) : undefined
   const report = written.find(({ name }) => name === 'report.html')
   const isFinished = stateOf(request).word === 'finished'
-  return html`<div class="actions">${isActive(request) && post('cancel', request.cancelRequested ? 'Cancelling …' : 'Cancel', request.cancelRequested)}${isResumable(request) && post('resume', 'Resume')}${
+  return html`<div class="actions">${isActive(request) && post('cancel', request.cancelRequested ? 'Cancelling …' : 'Cancel', request.cancelRequested)}${isResumable(files, request) && post('resume', kind === 'train' ? 'Resume' : 'Try again')}${
     lora &&
-    kind === 'train' &&
-    isFinished &&
-    html`<a class="button" href="${files.urlOf(lora.key)}" download>Download the LoRA</a><a class="button" href="${root}/play?lora=${id}">Try it</a>`
-  }${report && html`<a class="button" href="${files.urlOf(report.key)}">Report</a>`}${kind === 'train' && html`<a class="button" href="${root}/?from=${id}">Train again with these settings</a>`}<a class="button" href="${path}/job.json" download>Job as JSON</a></div>`
+    html`<a class="button" href="${files.urlOf(lora.key)}" download>Download the LoRA${!isFinished && ' so far'}</a>`
+  }${lora && isFinished && html`<a class="button" href="${root}/play?lora=${id}">Try it</a>`}${report && html`<a class="button" href="${files.urlOf(report.key)}">Report</a>`}${kind === 'train' && html`<a class="button" href="${root}/?from=${id}">Train again with these settings</a>`}<a class="button" href="${path}/job.json" download>Job as JSON</a>${!isActive(request) && html`<a class="button" href="${path}/delete">Delete …</a>`}</div>`
+}
+
+/** The question that is answered with a click, with or without a script. */
+export function deletionForm(root: string, request: QueuedRequest): Markup {
+  const path = `${root}/requests/${request.id}`
+  const title = requestTitle(request)
+  if (isActive(request)) return html`<p>${title} is not finished. <a href="${path}">Cancel it first.</a></p>`
+  return html`<p><b>${title}</b>, submitted ${timeOf(request.submittedAt)}, will be removed with its files: ${request.kind === 'train' ? 'the LoRA, its checkpoints and previews' : 'the results'}, the log, and the uploads that no other request uses. This cannot be undone.</p>
+<form method="post" action="${path}/delete" class="actions"><button class="primary">Delete</button><a class="button" href="${path}">Keep it</a></form>`
 }
 
 const previewName = /^previews\/preview-(\d+)-(\d+|best)\.wav$/
@@ -167,12 +185,16 @@ function resultSounds(files: PageFiles, request: QueuedRequest, written: readonl
     html`<div class="pair">${inputs.map((place) => {
       const url = urlOfPlace(files, place)
       return url === undefined ? html`` : soundPlayer(`recording: ${placeName(place)}`, url)
-    })}${results.map(({ key, name }) => soundPlayer(`result: ${name}`, files.urlOf(key)))}</div>`,
+    })}${results.map(({ key, name }) => soundPlayer(`result: ${name}`, files.urlOf(key), resultName(request, name)))}</div>`,
   )
 }
 
-const soundPlayer = (title: string, url: string): Markup =>
-  html`<figure data-sound><figcaption><strong>${title}</strong></figcaption><div class="picture"><canvas aria-hidden="true"></canvas><i></i></div><audio controls preload="metadata" src="${url}" aria-label="${title}"></audio></figure>\n`
+/** Several results of a recording are told apart: `take 1a2b3c4d.wav`. */
+const resultName = ({ id }: QueuedRequest, name: string) => name.replace(/(?=\.[^.]*$)/, ` ${id.slice(0, 8)}`)
+
+/** @param saveAs the name under which it can be downloaded. */
+const soundPlayer = (title: string, url: string, saveAs?: string): Markup =>
+  html`<figure data-sound><figcaption><strong>${title}</strong></figcaption><div class="picture"><canvas aria-hidden="true"></canvas><i></i></div><audio controls preload="metadata" src="${url}" aria-label="${title}"></audio>${saveAs !== undefined && html`<a href="${url}?as=${encodeURIComponent(saveAs)}" download="${saveAs}">Download</a>`}</figure>\n`
 
 const fileList = (files: PageFiles, written: readonly RunFile[]): Markup =>
   html`<ul class="files">${written.map(({ key, name, bytes }) => html`<li><a href="${files.urlOf(key)}"${!/\.html$/.test(name) && html` download`}>${name}</a><span class="faint">${sizeText(bytes)}</span></li>`)}</ul>`

@@ -1,12 +1,13 @@
 /** What the pages say about a request. */
 import type { QueuedRequest } from '../../queue/request.ts'
 import { html, type Markup } from '../../report/page/page.ts'
-import { placeName } from './page-files.ts'
+import { hasState, type PageFiles, placeName } from './page-files.ts'
 
 export const isActive = ({ status }: QueuedRequest) => status !== 'COMPLETED'
 
-/** Whether `queue.resume` can put it back. */
-export const isResumable = ({ status, error }: QueuedRequest) => status === 'COMPLETED' && error !== undefined
+/** Whether it has stopped, and there is something to go on with. A recording is transformed again from the start. */
+export const isResumable = (files: PageFiles, { id, kind, status, error }: QueuedRequest) =>
+  status === 'COMPLETED' && error !== undefined && (kind === 'apply' || hasState(files, id))
 
 type State = { word: string; color: 'good' | 'fair' | 'bad' | 'active' | 'faint' }
 
@@ -31,7 +32,7 @@ export function requestTitle({ kind, parameters }: QueuedRequest): string {
   return phrase || placeName(parameters.training_data_url)
 }
 
-/** Times are in UTC: the server does not know where its readers are. */
+/** Times are in UTC: the server does not know where its readers are. The script of the pages shows theirs. */
 export const timeText = (date: Date) => `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`
 
 export const timeOf = (date: Date): Markup => html`<time datetime="${date.toISOString()}">${timeText(date)}</time>`

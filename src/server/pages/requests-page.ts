@@ -2,6 +2,7 @@
 import { trainParameters } from '../../config/parameters.ts'
 import type { QueuedRequest } from '../../queue/request.ts'
 import { html, type Markup } from '../../report/page/page.ts'
+import { placeName } from './page-files.ts'
 import { isActive, lossText, requestTitle, stateBadge, timeOf } from './request-text.ts'
 
 /** @param next the id that the next page begins after; undefined on the last page. @param isFirst whether this is the first page. */
@@ -12,7 +13,7 @@ export function requestList(
 ): Markup {
   if (requests.length === 0)
     return html`<p>${isFirst ? 'Nothing was asked of this server yet.' : 'There are no older requests.'} <a href="${root}/">Train a LoRA</a></p>`
-  return html`<section data-refresh="${String(requests.some(isActive))}"><div class="scroll"><table class="requests" aria-label="Requests, the newest first"><thead><tr><th scope="col">request</th><th scope="col">status</th><th scope="col" class="number">steps</th><th scope="col" class="number more">loss</th><th scope="col" class="more">submitted</th></tr></thead>
+  return html`<section data-refresh="${String(requests.some(isActive))}"><div class="scroll"><table class="requests stacks" aria-label="Requests, the newest first"><thead><tr><th scope="col">request</th><th scope="col">status</th><th scope="col" class="number">steps</th><th scope="col" class="number">loss</th><th scope="col">submitted</th></tr></thead>
 <tbody>${requests.map((request) => row(root, request))}</tbody></table></div></section>
 <p class="actions">${!isFirst && html`<a class="button" href="${root}/requests">Newest</a>`}${next !== undefined && html`<a class="button" rel="next" href="${root}/requests?before=${next}">Older</a>`}</p>`
 }
@@ -20,7 +21,8 @@ export function requestList(
 function row(root: string, request: QueuedRequest): Markup {
   const { id, kind, progress, submittedAt } = request
   const title = requestTitle(request)
-  return html`<tr><td><a href="${root}/requests/${id}">${title === '' ? id : title}</a></td><td>${stateBadge(request)}</td><td class="number">${kind === 'train' ? stepsText(request) : '–'}</td><td class="number more">${lossText(progress?.loss)}</td><td class="more">${timeOf(submittedAt)}</td></tr>\n`
+  const source = placeName(request.parameters.training_data_url)
+  return html`<tr><td><a href="${root}/requests/${id}">${title === '' ? id : title}</a>${source !== '' && source !== title && html`<br><small>${source}</small>`}</td><td>${stateBadge(request)}</td><td class="number" data-label="steps">${kind === 'train' ? stepsText(request) : '–'}</td><td class="number" data-label="loss">${lossText(progress?.loss)}</td><td data-label="submitted">${timeOf(submittedAt)}</td></tr>\n`
 }
 
 /** `120 of 2000` while it trains, else how many there are in all. */

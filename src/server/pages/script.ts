@@ -32,6 +32,10 @@ async function upload(file, form, onProgress) {
   })
   return file_url
 }
+function setValue(input, value) {
+  input.value = value
+  input.dispatchEvent(new Event('input', { bubbles: true }))
+}
 const sizeOf = (bytes) => bytes < 1e6 ? Math.ceil(bytes / 1e3) + ' kB' : (bytes / 1e6).toFixed(1) + ' MB'
 let uploads = 0
 for (const drop of all('[data-upload]')) {
@@ -44,14 +48,11 @@ for (const drop of all('[data-upload]')) {
       bar.hidden = false
       bar.value = 0
       status.textContent = 'Uploading ' + file.name + ' …'
+      if (!previews) setValue(one('[data-kind]', drop), '')
       try {
         const url = await upload(file, form, (share) => { bar.value = share })
         if (previews) addPreview(previews, url, file.name)
-        else {
-          const input = one('[data-kind]', drop)
-          input.value = url
-          input.dispatchEvent(new Event('input', { bubbles: true }))
-        }
+        else setValue(one('[data-kind]', drop), url)
         status.textContent = file.name + ', ' + sizeOf(file.size) + ', uploaded'
       } catch (error) {
         status.textContent = file.name + ' could not be uploaded: ' + error.message
@@ -80,6 +81,7 @@ function addPreview(field, url, name) {
   row.dataset.url = url
   one('.name', row).textContent = name
   rows.append(row)
+  clearError(field)
 }
 document.addEventListener('click', ({ target }) => {
   const row = target.closest('[data-remove]')?.closest('li')
@@ -90,6 +92,8 @@ document.addEventListener('click', ({ target }) => {
 })
 
 // forms
+/** Of a form, what waits for its inspection, and answers why it cannot be sent. */
+const inspections = new WeakMap()
 /** What a field adds to the input: undefined where it says no more than its default. */
 function valueOf(input) {
   const { kind, default: fallback } = input.dataset
@@ -113,6 +117,18 @@ const inputOf = (form) => Object.fromEntries(all('[data-kind]', form).flatMap((i
   const value = valueOf(input)
   return value === undefined ? [] : [[input.dataset.name ?? input.name, value]]
 }))
+/** A value that is corrected is no longer marked. */
+function clearError(field) {
+  for (const place of all('.error', field)) place.textContent = ''
+  for (const input of all('[aria-invalid]', field)) input.removeAttribute('aria-invalid')
+  if (field.matches('[aria-invalid]')) field.removeAttribute('aria-invalid')
+  const form = field.closest('form')
+  if (form && !one('[aria-invalid]', form)) one('[data-form-error]', form).textContent = ''
+}
+document.addEventListener('input', ({ target }) => {
+  const field = target.closest('form[data-submit] [data-field]')
+  if (field) clearError(field)
+})
 function clearErrors(form) {
   for (const place of all('.error', form)) place.textContent = ''
   for (const input of all('[aria-invalid]', form)) input.removeAttribute('aria-invalid')
@@ -140,13 +156,24 @@ for (const form of all('form[data-submit]')) form.addEventListener('submit', asy
   clearErrors(form)
   if (uploads > 0) { alert.textContent = 'An upload is not finished yet.'; return }
   button.disabled = true
+  const inspection = inspections.get(form)
+  if (inspection) {
+    status.textContent = 'Inspecting the dataset first …'
+    const problem = await inspection()
+    if (problem !== undefined) {
+      alert.textContent = problem
+      status.textContent = ''
+      button.disabled = false
+      return
+    }
+  }
   status.textContent = 'Sending …'
   try {
     const answer = await send(form.dataset.submit, inputOf(form))
     if (answer.ok) {
       const { request_id } = await answer.json()
       if ('results' in form.dataset) await addResult(form, request_id)
-      else location.href = form.dataset.next + '/' + request_id
+      else location.href = form.dataset.next + '/' + request_id + '#status'
     } else {
       const detail = await detailOf(answer)
       if (Array.isArray(detail)) showErrors(form, detail)
@@ -163,44 +190,69 @@ for (const form of all('form[data-submit]')) form.addEventListener('submit', asy
 for (const place of all('[data-inspection]')) {
   const form = place.closest('form')
   const [status, report] = place.children
-  let [timer, running] = [undefined, undefined]
-  const inspect = async () => {
+  let [timer, running, done, problem] = [undefined, undefined, Promise.resolve(), undefined]
+  const inspect = () => {
+    clearTimeout(timer)
+    timer = undefined
+    return done = run()
+  }
+  const run = async () => {
     running?.abort()
     const controller = running = new AbortController()
+    problem = undefined
     const { training_data_url: url, ...rest } = inputOf(form)
-    if (!url) { status.textContent = ''; report.replaceChildren(); return }
+    if (!url) { status.textContent = ''; report.replaceChildren(); place.removeAttribute('aria-busy'); return }
     const names = new Set(all('[data-inspected]', form).map(({ name }) => name))
     const settings = Object.fromEntries(Object.entries(rest).filter(([name]) => names.has(name)))
     status.textContent = 'Inspecting the dataset …'
+    place.setAttribute('aria-busy', 'true')
     try {
       const answer = await send(form.dataset.inspect, { training_data_url: url, ...settings }, controller.signal)
-      if (!answer.ok) {
-        report.replaceChildren()
-        status.textContent = 'Not inspected: ' + sentence(await detailOf(answer), answer)
-        return
-      }
-      const { summary, html } = await answer.json()
-      status.textContent = summary
+      const { detail, summary, html = '', isUsable = true } = await answer.json().catch(() => ({}))
+      status.textContent = answer.ok ? summary : 'Not inspected: ' + sentence(detail, answer)
       report.innerHTML = html
+      if (!isUsable) problem = answer.ok ? 'The dataset has errors: correct them first.' : 'The dataset cannot be used: ' + sentence(detail, answer)
     } catch (error) {
-      if (error.name !== 'AbortError') status.textContent = 'Not inspected: the server cannot be reached'
+      if (error.name === 'AbortError') return
+      report.replaceChildren()
+      status.textContent = 'Not inspected: the server cannot be reached'
     }
+    place.removeAttribute('aria-busy')
   }
+  inspections.set(form, async () => {
+    if (timer !== undefined) inspect()
+    for (let last; last !== done;) await (last = done)
+    return problem
+  })
   form.addEventListener('input', ({ target }) => {
     if (!('inspected' in target.dataset)) return
     clearTimeout(timer)
+    running?.abort()
+    if (target.name === 'training_data_url') report.replaceChildren() // it is about another file
+    place.setAttribute('aria-busy', 'true')
     timer = setTimeout(inspect, 500)
   })
   place.addEventListener('click', ({ target }) => {
     const { setField, value } = target.dataset
     if (!setField) return
     const input = form.elements[setField]
-    input.value = value
-    input.dispatchEvent(new Event('input', { bubbles: true }))
+    setValue(input, value)
     input.focus()
   })
   inspect()
 }
+
+// times, which the server writes in UTC, as the reader's clock shows them
+const [dates, clock] = [new Intl.DateTimeFormat('sv', { dateStyle: 'short', timeStyle: 'short' }), new Intl.DateTimeFormat('sv', { timeStyle: 'medium' })]
+function showTimes(root) {
+  for (const time of all('time:not([title])', root)) {
+    const date = new Date(time.dateTime)
+    time.title = time.dateTime
+    time.textContent = (time.closest('pre') ? clock : dates).format(date)
+  }
+  for (const option of all('option[data-time]', root)) option.textContent = option.dataset.title + ', ' + dates.format(new Date(option.dataset.time))
+}
+showTimes(document)
 
 // running requests
 async function follow(element) {
@@ -219,16 +271,19 @@ async function follow(element) {
         if (!part || part.shown === html || (isUsed && isActive)) continue
         part.shown = html
         part.innerHTML = html
+        showTimes(part)
         drawSounds(part)
       }
       if (log && lines.length > 0) {
         const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40
-        for (const { level, text } of lines) {
-          const line = document.createElement('span')
+        for (const { level, timestamp, message } of lines) {
+          const [line, time] = [document.createElement('span'), document.createElement('time')]
           line.className = level
-          line.textContent = text + '\\n'
+          time.dateTime = timestamp
+          line.append(time, ' ' + message + '\\n')
           log.append(line)
         }
+        showTimes(log)
         log.dataset.lines = count
         if (isAtEnd) log.scrollTop = log.scrollHeight
       }
@@ -244,8 +299,10 @@ for (const element of all('[data-state]')) {
 async function addResult(form, id) {
   const result = document.createElement('section')
   result.dataset.state = form.dataset.next + '/' + id + '/state.json'
-  result.innerHTML = '<div data-part="status" role="status"></div><div data-part="summary"></div><div data-part="sounds"></div>'
+  result.tabIndex = -1
+  result.innerHTML = '<h2>Result</h2><div data-part="status" role="status"></div><div data-part="summary"></div><div data-part="sounds"></div>'
   one('[data-result-list]').prepend(result)
+  result.focus()
   follow(result)
 }
 
@@ -259,7 +316,10 @@ for (const list of all('[data-refresh]')) (async () => {
       const fresh = one('[data-refresh]', page)
       if (!fresh) return
       list.dataset.refresh = fresh.dataset.refresh
-      if (list.innerHTML !== fresh.innerHTML) list.innerHTML = fresh.innerHTML
+      if (list.shown === fresh.innerHTML) continue
+      list.shown = fresh.innerHTML
+      list.innerHTML = list.shown
+      showTimes(list)
     } catch {}
   }
 })()

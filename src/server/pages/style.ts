@@ -60,6 +60,9 @@ ul.files { list-style: none; padding: 0; columns: 300px; column-gap: 32px; } ul.
 .picture i { background: var(--ink); box-shadow: none; }
 table.requests td { padding-top: 8px; padding-bottom: 8px; } table.requests td a { overflow-wrap: anywhere; }
 .narrow { max-width: 380px; }
-@media (max-width: 640px) { .more { display: none; } fieldset { padding: 4px 12px 12px; } }
+nav a[aria-current=true] { border-color: var(--edge); }
+[aria-busy=true] > div { opacity: .5; }
+time { white-space: nowrap; } [tabindex='-1']:focus { outline: none; }
+@media (max-width: 640px) { fieldset { padding: 4px 12px 12px; } }
 @media (prefers-reduced-motion: no-preference) { progress:indeterminate { animation: none; } }
 `

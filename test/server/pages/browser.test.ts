@@ -6,7 +6,15 @@ import { encodeWav } from '../../../src/audio/wav.ts'
 import { tone } from '../../audio/signals.ts'
 import { projectPath } from '../../cli/bin.ts'
 import { needs } from '../../needs.ts'
-import { brightness, chromiumPath, openBrowser, overflow, smallestText } from '../../pages/browser.ts'
+import {
+  brightness,
+  chromiumPath,
+  lowContrasts,
+  namelessControls,
+  openBrowser,
+  overflow,
+  smallestText,
+} from '../../pages/browser.ts'
 import { dropFile } from './drop-file.ts'
 import { line } from './fake-queue.ts'
 import { listen, type PageServer, pageServer } from './page-server.ts'
@@ -69,7 +77,7 @@ function running() {
 /** A training that finished. */
 function finished() {
   const { id } = server.queue.add({
-    ...{ status: 'COMPLETED', startedAt: new Date(0), completedAt: new Date(754_000), output: {} },
+    ...{ status: 'COMPLETED', startedAt: new Date(0), completedAt: new Date(9e6), workedSeconds: 754, output: {} },
     ...{ input: { trigger_phrase: 'like a telephone' }, parameters: { trigger_phrase: 'like a telephone' } },
     progress: { stage: 'Training', done: 2000, total: 2000, loss: 0.512 },
   })
@@ -106,7 +114,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
     await page.fill('#rank', '16')
     await page.fill('#trigger_phrase', 'as <b>vinyl</b>')
     await page.click('button.primary')
-    await page.waitForURL(/\/requests\/[\da-f-]{36}$/)
+    await page.waitForURL(/\/requests\/[\da-f-]{36}#status$/)
     expect(await page.textContent('h1')).toBe('as <b>vinyl</b>')
     expect(server.queue.requests[0]?.input).toEqual({
       training_data_url: expect.stringMatching(/^http:.*ten-pairs\.zip$/),
@@ -141,6 +149,8 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
     expect(await page.textContent('pre')).toContain('Training: 121 of 400')
     await page.click('button:text("Cancel")')
     await expect.poll(() => page.textContent('.status')).toBe('cancelling')
+    server.put(`runs/${id}/state.json`, '{}')
+    server.put(`runs/${id}/state.safetensors`, 'state')
     Object.assign(request ?? {}, { status: 'COMPLETED', error: { status: 499, detail: 'cancelled' } })
     await expect.poll(() => page.textContent('.status'), { timeout: 10_000 }).toBe('cancelled')
     await page.click('button:text("Resume")')
@@ -193,11 +203,49 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
     await page.context().close()
   })
 
+  test('the inspection that is shown is that of the chosen file, and errors stop the form', async () => {
+    const { page } = await open('/')
+    await dropFile(page, '[data-field=training_data_url] .drop', zip)
+    await page.fill('#audio_duration_seconds', '1')
+    const headline = () => page.textContent('[data-inspection] .headline')
+    await expect.poll(headline, { timeout: 20_000 }).toContain('10 of 10 pairs')
+    await dropFile(page, '[data-field=training_data_url] .drop', projectPath('package.json'))
+    await expect.poll(headline, { timeout: 20_000 }).toContain('Not inspected: package.json')
+    expect(await page.textContent('[data-inspection]')).not.toContain('What a training would use')
+    const count = server.queue.requests.length
+    await page.click('button.primary')
+    await expect.poll(() => page.textContent('[data-form-error]')).toContain('The dataset cannot be used')
+    expect(server.queue.requests.length).toBe(count)
+    await page.context().close()
+  })
+
+  test('times are those of the reader', async () => {
+    const id = finished()
+    const { page } = await open(`/requests/${id}`, { timezoneId: 'Asia/Tokyo' })
+    expect(await page.textContent('header time')).toBe('2026-05-01 19:00')
+    await page.context().close()
+    const plain = await open(`/requests/${id}`, { timezoneId: 'Asia/Tokyo', javaScriptEnabled: false })
+    expect(await plain.page.textContent('header time')).toBe('2026-05-01 10:00 UTC')
+    await plain.page.context().close()
+  })
+
+  test('a request is deleted without a script, after a question', async () => {
+    const id = finished()
+    const { page } = await open(`/requests/${id}`, { javaScriptEnabled: false })
+    await page.click('a:text("Delete …")')
+    expect(await page.textContent('main')).toContain('This cannot be undone')
+    await page.click('button:text("Delete")')
+    expect(new URL(page.url()).pathname).toBe('/requests')
+    expect(server.queue.requests.some((request) => request.id === id)).toBe(false)
+    await page.context().close()
+  })
+
   const paths: [name: string, path: () => string][] = [
     ['form', () => '/'],
     ['requests', () => '/requests'],
     ['request', () => `/requests/${running()}`],
     ['finished', () => `/requests/${finished()}`],
+    ['delete', () => `/requests/${finished()}/delete`],
     ['play', () => `/play?lora=${finished()}`],
   ]
   describe.each(paths)('the page %s', (name, path) => {
@@ -213,6 +261,8 @@ describe.skipIf(chromiumPath === undefined)('in a browser', needs('Chromium (apt
       await shot(page, `${name}-${width}-${colorScheme}`)
       expect(await overflow(page)).toBe(0)
       expect(await smallestText(page)).toBeGreaterThanOrEqual(10)
+      expect(await lowContrasts(page)).toEqual([])
+      expect(await namelessControls(page)).toEqual([])
       const { text, background } = await brightness(page)
       expect(text > background).toBe(colorScheme === 'dark')
       expect(problems).toEqual([])

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Queue } from '../../../src/queue/queue.ts'
 import { cancelledError, type LogLine, type NewRequest, type QueuedRequest } from '../../../src/queue/request.ts'
 
-type UsedMethods = 'submit' | 'get' | 'list' | 'position' | 'logs' | 'cancel' | 'resume'
+type UsedMethods = 'submit' | 'get' | 'list' | 'position' | 'logs' | 'cancel' | 'resume' | 'remove' | 'isMentioned'
 
 export type FakeQueue = Queue & {
   requests: QueuedRequest[]
@@ -19,7 +19,7 @@ export function fakeQueue(): FakeQueue {
     const request: QueuedRequest = {
       ...{ id: randomUUID(), kind: 'train', endpoint: 'fal-ai/ltx23-trainer-v2/a2a', input: {}, parameters: {} },
       ...{ priority: 'normal', status: 'IN_QUEUE', submittedAt: new Date('2026-05-01T10:00:00Z') },
-      ...{ cancelRequested: false, attempts: 0 },
+      ...{ cancelRequested: false, attempts: 0, workedSeconds: 0 },
       ...change,
     }
     requests.unshift(request)
@@ -44,6 +44,13 @@ export function fakeQueue(): FakeQueue {
       Object.assign(find(id) ?? {}, { status: 'IN_QUEUE', error: undefined, cancelRequested: false })
       return true
     },
+    remove: async (id) => {
+      const request = find(id)
+      if (request?.status !== 'COMPLETED') return request ? 'running' : 'unknown'
+      requests.splice(requests.indexOf(request), 1)
+      return 'removed'
+    },
+    isMentioned: async (text) => requests.some(({ parameters }) => JSON.stringify(parameters).includes(text)),
   }
   return { ...(queue as Queue), requests, lines, add }
 }

@@ -81,7 +81,7 @@ describe.skipIf(chromiumPath === undefined)('a visitor', needs('Chromium (apt in
     await page.click('button:text("Start the training")')
 
     // the running request: nothing is loaded again
-    await page.waitForURL(/\/requests\/[\da-f-]{36}$/)
+    await page.waitForURL(/\/requests\/[\da-f-]{36}#status$/)
     const training = page.url()
     await page.evaluate('window.isSamePage = true')
     const steps = new Set<number>() // beside a curve of the loss
@@ -130,7 +130,7 @@ describe.skipIf(chromiumPath === undefined)('a visitor', needs('Chromium (apt in
     await fill(page, { number_of_steps: '3000', preview_interval: '0' })
     await expect.poll(() => page.textContent('[data-inspection] .headline'), long).toContain('10 of 10 pairs')
     await page.click('button:text("Start the training")')
-    await page.waitForURL((url) => url.href.includes('/requests/') && url.href !== training)
+    await page.waitForURL((url) => /\/requests\/.*#status$/.test(url.href) && url.href !== training)
     await expect.poll(() => stepOf(page), long).toBeGreaterThan(10)
     await page.click('button:text("Cancel")')
     await expect.poll(() => statusOf(page), long).toBe('cancelled')

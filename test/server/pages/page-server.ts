@@ -9,6 +9,7 @@ import { trainParameters } from '../../../src/config/parameters.ts'
 import type { PageFiles } from '../../../src/server/pages/page-files.ts'
 import { createPages, type PagesOptions } from '../../../src/server/pages/pages.ts'
 import { createSessions } from '../../../src/server/pages/sessions.ts'
+import { removeRequest } from '../../../src/server/retention.ts'
 import { type FakeQueue, fakeQueue } from './fake-queue.ts'
 
 export type PageServer = {
@@ -22,7 +23,8 @@ export type PageServer = {
 
 export function pageServer(change: Partial<PagesOptions> & { key?: string } = {}): PageServer {
   const { key, ...options } = change
-  const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-pages-'))
+  const data = mkdtempSync(join(tmpdir(), 'ltx-a2a-pages-'))
+  const folder = join(data, 'files')
   const queue = fakeQueue()
   const pathOf = (key: string) => join(folder, ...key.split('/'))
   const put = (key: string, content: Uint8Array | string) => {
@@ -72,13 +74,14 @@ export function pageServer(change: Partial<PagesOptions> & { key?: string } = {}
     })
     return c.json({ request_id: id })
   })
+  const remove = (id: string) => removeRequest(queue, data, id)
   const pages = createPages({
-    ...{ queue, files, parameters: trainParameters, sessions: createSessions(key) },
+    ...{ queue, files, remove, parameters: trainParameters, sessions: createSessions(key) },
     ...{ secondsUntilSignIn: () => 0, submitPath: '/train', uploadPath: '/storage/upload/initiate' },
     ...options,
   })
   app.route('/', pages)
-  return { app, queue, files, put, remove: () => rmSync(folder, { recursive: true, force: true }) }
+  return { app, queue, files, put, remove: () => rmSync(data, { recursive: true, force: true }) }
 }
 
 /** @returns where it listens, and what ends it. */

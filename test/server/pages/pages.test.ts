@@ -1,4 +1,7 @@
 /** The pages as a program sees them. */
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it, test } from 'vitest'
 import { encodeWav } from '../../../src/audio/wav.ts'
 import { trainParameters } from '../../../src/config/parameters.ts'
@@ -151,7 +154,11 @@ describe('a request', () => {
       ['a', 'b', '<c>'].map((text) => line(text)),
     )
     const state = JSON.parse((await textOf(server, `/requests/${id}/state.json?from=2`)).text)
-    expect(state).toMatchObject({ isActive: true, count: 3, lines: [{ level: 'INFO', text: '10:00:05 <c>' }] })
+    expect(state).toMatchObject({
+      isActive: true,
+      count: 3,
+      lines: [{ level: 'INFO', timestamp: '2026-05-01T10:00:05.000Z', message: '<c>' }],
+    })
     expect(state.parts.summary).toContain('<progress max="10" value="3" aria-label="Encoding">')
   })
 
@@ -166,10 +173,46 @@ describe('a request', () => {
     const server = start()
     const request = server.queue.add({})
     const answer = await textOf(server, `/requests/${request.id}/cancel`, { method: 'POST' })
-    expect([answer.status, answer.headers.get('location')]).toEqual([303, `/requests/${request.id}`])
+    expect([answer.status, answer.headers.get('location')]).toEqual([303, `/requests/${request.id}#status`])
     expect(request.error).toEqual(cancelledError)
     await textOf(server, `/requests/${request.id}/resume`, { method: 'POST' })
     expect(request.status).toBe('IN_QUEUE')
+  })
+
+  it('is resumed only where something was saved, and has the LoRA of its last checkpoint', async () => {
+    const server = start()
+    const { id } = server.queue.add({ status: 'COMPLETED', error: { status: 500, detail: 'no memory' } })
+    const before = (await textOf(server, `/requests/${id}`)).text
+    expect([before.includes('Resume'), before.includes('Train again')]).toEqual([false, true])
+    server.put(`runs/${id}/state.safetensors`, '')
+    for (const step of ['00100', '00200'])
+      server.put(`runs/${id}/checkpoints/lora_weights_step_${step}.safetensors`, '')
+    const { text } = await textOf(server, `/requests/${id}`)
+    expect(text).toContain('>Resume</button>')
+    expect(text).toMatch(/step_00200.safetensors" download>Download the LoRA so far</)
+  })
+
+  it('is deleted with its run and the uploads that no other request names', async () => {
+    const server = start()
+    const [own, shared] = [randomUUID(), randomUUID()]
+    const place = (upload: string) => `server-file:uploads/${upload}/a.zip`
+    const { id } = server.queue.add({
+      ...{ status: 'COMPLETED', output: {} },
+      parameters: { training_data_url: place(own), holdout_data: place(shared) },
+    })
+    server.queue.add({ parameters: { training_data_url: place(shared) } })
+    for (const key of [`uploads/${own}/a.zip`, `uploads/${shared}/a.zip`, `runs/${id}/x`]) server.put(key, '')
+    const answer = await textOf(server, `/requests/${id}/delete`, { method: 'POST' })
+    expect([answer.status, answer.headers.get('location')]).toEqual([303, '/requests'])
+    const isThere = (key: string) => existsSync(join(server.files.folder, key))
+    expect([`uploads/${own}`, `uploads/${shared}`, `runs/${id}`].map(isThere)).toEqual([false, true, false])
+  })
+
+  it('is not deleted while it runs', async () => {
+    const server = start()
+    const { id } = server.queue.add({ status: 'IN_PROGRESS' })
+    await textOf(server, `/requests/${id}/delete`, { method: 'POST' })
+    expect(server.queue.requests).toHaveLength(1)
   })
 
   it('has its input as a job file', async () => {

@@ -1,0 +1,15 @@
+/** Messages of the tool for those who use it through a server. */
+
+/**
+ * Leaves out what only helps at a command line: clauses that name a command or a flag. Flags that have another name there are replaced before.
+ * @returns '' where nothing remains.
+ */
+export function withoutCommands(text: string): string {
+  const parts = text.split(/(; |, |: )/) // clauses, with what separates them
+  const kept = parts.flatMap((clause, i) =>
+    i % 2 === 1 || command.test(clause) ? [] : [{ clause, separator: parts[i - 1] ?? '' }],
+  )
+  return kept.map(({ clause, separator }, i) => (i === 0 ? clause : separator + clause)).join('')
+}
+
+const command = /\bltx-a2a [a-z]|(?:^|\s)--[a-z]/
