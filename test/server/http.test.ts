@@ -1,5 +1,5 @@
 /** What the server refuses, its files, and what is looked at by those who run it. */
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -100,6 +100,18 @@ describe('access', () => {
     const { post, port } = await serve({ publicUrl: 'https://train.example.com' })
     const from = origin === 'same' ? `http://127.0.0.1:${port}` : origin
     expect((await post(`/${endpoint}`, input, { origin: from })).status).toBe(status)
+  })
+
+  it('is deleted with its files when it is completed', async () => {
+    const { queue, data, post, fetch: send } = await serve()
+    const { request_id: id } = (await (await post(`/${endpoint}`, input)).json()) as { request_id: string }
+    const path = `/${endpoint}/requests/${id}`
+    const remove = async () => (await send(path, { method: 'DELETE' })).status
+    expect(await remove()).toBe(400)
+    const run = join(data, 'files', 'runs', id)
+    mkdirSync(run, { recursive: true })
+    queue.finish(id, { output: {} })
+    expect([await remove(), existsSync(run), await remove()]).toEqual([204, false, 404])
   })
 
   it('is bounded in its rate, with an answer that clients do not hammer', async () => {

@@ -51,6 +51,21 @@ describe('a value that cannot be used', () => {
     [{ trigger_phrase: 5 }, 'trigger_phrase', { type: 'string_type' }],
     [{ trigger_phrase: 'a\nb' }, 'trigger_phrase', { type: 'value_error' }],
     [{ holdout: 1.5 }, 'holdout', { type: 'value_error' }],
+    [
+      { holdout: 'some' },
+      'holdout',
+      {
+        type: 'value_error',
+        msg: 'Value error, must be a whole number, or a share below 1 such as 0.1 or 10%',
+        input: 'some',
+      },
+    ],
+    [
+      { validation_negative_prompt: 'a'.repeat(400_000) },
+      'validation_negative_prompt',
+      { type: 'value_error', msg: 'Value error, must be at most 10000 characters long' },
+    ],
+    [{ bogus: 1 }, 'bogus', { type: 'extra_forbidden', msg: 'Extra inputs are not permitted' }],
     [{ target_modules: [] }, 'target_modules', { type: 'sequence_too_short', ctx: { min_length: 1 } }],
     [{ target_modules: 7 }, 'target_modules', { type: 'list_type' }],
     [

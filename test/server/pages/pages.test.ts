@@ -262,6 +262,7 @@ describe('the playground', () => {
     ['inputs', { inputs: '/etc/passwd' }],
     ['inputs', { inputs: 'http://127.0.0.1/files/uploads/gone.wav' }],
     ['cfg', { cfg: 1000 }],
+    ['prompt', { prompt: 'a'.repeat(400_000) }],
     ['out', { out: '/tmp/x' }],
     ['model', { model: '/etc/passwd' }],
     ['constructor', { constructor: 1 }],
