@@ -286,9 +286,11 @@ test('of many previews the first, the last, the best and some others are shown',
 
 describe('an unknown value is shown as –, not as 0,', () => {
   const cells = (markup: string, row: string) =>
-    [...(markup.split(`<td>${row}</td>`)[1]?.split('</tr>')[0] ?? '').matchAll(/<td class="number[^"]*"[^>]*>([^<]*)/g)].map(
-      ([, text]) => text,
-    )
+    [
+      ...(markup.split(`<td>${row}</td>`)[1]?.split('</tr>')[0] ?? '').matchAll(
+        /<td class="number[^"]*"[^>]*>([^<]*)/g,
+      ),
+    ].map(([, text]) => text)
 
   test('in the table of pairs', () => {
     const [pair] = dataset.pairs as [DatasetPair]
