@@ -72,12 +72,12 @@ const stages: Record<string, () => void | Promise<void>> = {
   finish,
 }
 
-function trainAudioVae() {
+async function trainAudioVae() {
   const base = readStageCheckpoint(work)
   const logMels = readLogMels(corpus)
   if (!existsSync(pathOf('audio-vae.state'))) initAudioVae(base, logMels)
   trainVae('audio-vae', { base, logMels, isTrained: isVaeWeight, seed: 1, learningRate: 1.5e-3 })
-  fitLatentStatistics(base, logMels)
+  await fitLatentStatistics(base, logMels)
   writeStageCheckpoint(work, base)
 }
 

@@ -31,11 +31,12 @@ export async function benchEncode({ pairs, seconds }: EncodeBenchOptions): Promi
   const melDurations = clips.slice(0, 5).map(timeLogMel)
   const encoder = openClipEncoder(syntheticBase(), emptyCache)
   const totalTimer = startTimer()
-  const clipDurations = clips.map((clip) => {
+  const clipDurations: Duration[] = []
+  for (const clip of clips) {
     const timer = startTimer()
-    encoder.encode(clip)
-    return timer()
-  })
+    await encoder.encode(clip)
+    clipDurations.push(timer())
+  }
   const total = totalTimer()
   encoder.close()
   return {

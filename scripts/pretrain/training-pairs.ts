@@ -18,10 +18,10 @@ import { baseMetadata } from './stage-checkpoints.ts'
 import type { TrainingPair } from './transformer.ts'
 
 /** Sets the statistics so that normalized latents have mean 0 and standard deviation 1 in every channel and bin. A quarter of the log-mels is used. */
-export function fitLatentStatistics(base: Tensors, corpus: LogMelCorpus) {
+export async function fitLatentStatistics(base: Tensors, corpus: LogMelCorpus) {
   const vae = loadVae(base)
   const [mean, square] = [new Float64Array(128), new Float64Array(128)]
-  const latents = encodeMels(corpus, 4, (mel) => encodeMel(vae, mel))
+  const latents = await encodeMels(corpus, 4, (mel) => encodeMel(vae, mel))
   let rows = 0
   for (const { values, shape } of latents) {
     rows += shape[0]
@@ -48,7 +48,10 @@ export async function trainingPairs(
 ): Promise<TrainingPair[]> {
   const vae = loadVae(base)
   const patches = await cachedMatrices(join(work, 'latents.safetensors'), async () =>
-    encodeMels(corpus, 1, (mel) => encodeMel(vae, mel)).map((matrix, i): [string, HostMatrix] => [String(i), matrix]),
+    (await encodeMels(corpus, 1, (mel) => encodeMel(vae, mel))).map((matrix, i): [string, HostMatrix] => [
+      String(i),
+      matrix,
+    ]),
   )
   const pairs: { reference: HostMatrix; target: HostMatrix; caption: string }[] = []
   let reference = patches.get('0') as HostMatrix
@@ -89,13 +92,14 @@ async function cachedMatrices(path: string, compute: () => Promise<[string, Host
 }
 
 /** The patches of every `step`-th log-mel. */
-function encodeMels(logMels: LogMels, step: number, encode: (mel: tf.Tensor4D) => tf.Tensor4D): HostMatrix[] {
+function encodeMels(logMels: LogMels, step: number, encode: (mel: tf.Tensor4D) => tf.Tensor4D): Promise<HostMatrix[]> {
   const { count, frames, values } = logMels
   const size = 2 * frames * 64
-  return Array.from({ length: Math.ceil(count / step) }, (_, i) => {
+  const patches = Array.from({ length: Math.ceil(count / step) }, (_, i) => {
     const mel = values.subarray(i * step * size, (i * step + 1) * size)
     return fromBatch(tf.tidy(() => patchify(encode(tf.tensor4d(mel, [1, 2, frames, 64])))))
   })
+  return Promise.all(patches)
 }
 
 function loadVae(base: Tensors): AudioVae {

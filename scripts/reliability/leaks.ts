@@ -56,7 +56,7 @@ export async function leakTest(options: LeakOptions): Promise<LeakReport> {
     onStep: async ({ step }) => {
       if (step % saveEvery === 0) {
         await trainer.evaluate()
-        saveState(join(folder, 'state.safetensors'), trainer, check)
+        await saveState(join(folder, 'state.safetensors'), trainer, check)
       }
       if (step % sampleEvery !== 0) return
       const sample = { step, ...(await memoryAfterGc()) }

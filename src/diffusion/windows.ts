@@ -52,7 +52,7 @@ export async function sampleWindows(sampler: Sampler, input: WindowedInput): Pro
         await input.onWindow?.(++done, total)
         await setImmediate()
       }
-      noisy = fromBatch(tf.tidy(() => eulerStep(toBatch(noisy), toBatch(mean.result()), sigma, nextSigma)))
+      noisy = await fromBatch(tf.tidy(() => eulerStep(toBatch(noisy), toBatch(mean.result()), sigma, nextSigma)))
     }
     return noisy
   } finally {

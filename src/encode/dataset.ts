@@ -72,8 +72,8 @@ export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporte
       encoded.push({
         name,
         caption: fitted.caption,
-        reference: encoder.encode(fitted.reference),
-        target: encoder.encode(fitted.target),
+        reference: await encoder.encode(fitted.reference),
+        target: await encoder.encode(fitted.target),
         ...hashOfRecordings(clips.recording(name)),
       })
       stage.update(++encodedClips)
@@ -83,11 +83,8 @@ export async function encodeDataset(input: EncodeDatasetInput, reporter: Reporte
   }
   let clips: { training: EncodedClip[]; heldOut: EncodedClip[]; references: HostMatrix[] }
   try {
-    clips = {
-      training: await encodeClips(training, onClip),
-      heldOut: await encodeClips(heldOut),
-      references: input.references.map(encoder.encode),
-    }
+    clips = { training: await encodeClips(training, onClip), heldOut: await encodeClips(heldOut), references: [] }
+    for (const reference of input.references) clips.references.push(await encoder.encode(reference))
   } finally {
     encoder.close()
   }
@@ -117,7 +114,7 @@ const hashedSamples = 2 ** 18
 /** Encodes clips from random places of recordings while training runs. */
 export type ClipDrawer = {
   /** Latent patches of both sides, `[T, 128]`. Undefined for a pair that is no longer than a clip, and where no place with sound was found. */
-  draw(pair: string, random: Random): Pick<EncodedPair, 'reference' | 'target'> | undefined
+  draw(pair: string, random: Random): Promise<Pick<EncodedPair, 'reference' | 'target'> | undefined>
   /** Disposes of the encoder's weights. */
   close(): void
 }
@@ -130,10 +127,11 @@ export function openClipDrawer(
 ): ClipDrawer {
   const encoder = openClipEncoder(base, noCache) // no clip comes again
   return {
-    draw: (pair, random) => {
+    draw: async (pair, random) => {
       const recording = clips.recording(pair)
       const drawn = recording && drawClip(recording, random, options)
-      return drawn && { reference: encoder.encode(drawn.reference), target: encoder.encode(drawn.target) }
+      if (!drawn) return undefined
+      return { reference: await encoder.encode(drawn.reference), target: await encoder.encode(drawn.target) }
     },
     close: encoder.close,
   }
@@ -141,7 +139,7 @@ export function openClipDrawer(
 
 export type ClipEncoder = {
   /** The normalized latents of a stereo waveform at 16 kHz as patches, `[T, 128]`, from the cache if they are there. */
-  encode(waveform: Waveform): HostMatrix
+  encode(waveform: Waveform): Promise<HostMatrix>
   /** Disposes of the encoder's weights. */
   close(): void
 }
@@ -152,12 +150,12 @@ type EncodingBase = Pick<BaseModel, 'components' | 'config' | 'fingerprint'>
 export function openClipEncoder({ components, config, fingerprint }: EncodingBase, cache: Cache): ClipEncoder {
   let vae: AudioVae | undefined
   return {
-    encode: (waveform) => {
+    encode: async (waveform) => {
       const key = cacheKey('patches', fingerprint, waveform.sampleRate, ...waveform.channels.map(float32Bytes))
       const cached = cache.get(key)
       if (cached) return cached
       vae ??= loadAudioVae(components.audioVae, config.audio_vae, { decoder: false })
-      const patches = encodeWaveform(vae, waveform, config.audio_vae)
+      const patches = await encodeWaveform(vae, waveform, config.audio_vae)
       cache.put(key, patches)
       return patches
     },
@@ -167,7 +165,7 @@ export function openClipEncoder({ components, config, fingerprint }: EncodingBas
   }
 }
 
-function encodeWaveform(vae: AudioVae, waveform: Waveform, config: AudioVaeConfig): HostMatrix {
+function encodeWaveform(vae: AudioVae, waveform: Waveform, config: AudioVaeConfig): Promise<HostMatrix> {
   const mel = logMel(waveform, melOptionsOf(config))
   return fromBatch(tf.tidy(() => patchify(encodeMel(vae, melTensor(mel)))))
 }

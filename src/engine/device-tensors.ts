@@ -132,9 +132,12 @@ export function concatenateRows(matrices: readonly HostMatrix[]): HostMatrix {
 export const toBatch = ({ shape, values }: HostMatrix): tf.Tensor3D => tf.tensor3d(values, [1, ...shape])
 
 /** The values of a batch of one, `[1, rows, columns]`; the tensor is disposed of. */
-export function fromBatch(batch: tf.Tensor3D): HostMatrix {
+export async function fromBatch(batch: tf.Tensor3D): Promise<HostMatrix> {
   const [, rows, columns] = batch.shape
-  const values = batch.dataSync<'float32'>().slice()
-  batch.dispose()
-  return { shape: [rows, columns], values }
+  try {
+    const values = (await batch.data<'float32'>()).slice()
+    return { shape: [rows, columns], values }
+  } finally {
+    batch.dispose()
+  }
 }

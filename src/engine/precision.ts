@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs'
 import { toBfloat16, toFloat32 } from '../formats/dtypes.ts'
 import { UserError } from '../platform/errors.ts'
 import { boolAttribute, cast, isNative, lacksAvx512, nativeFacts, runOp, typeAttribute } from './native.ts'
+import { takeNumber } from './tensor-values.ts'
 
 export type Precision = 'bfloat16' | 'half' | 'float32'
 const precisions: readonly Precision[] = ['bfloat16', 'half', 'float32']
@@ -49,38 +50,52 @@ export const isEmulated = (precision: Precision): boolean => precision === 'bflo
 
 /** Whether products of the format have exact sums and round to nearest. False where there is no such product: old GPU builds lack bfloat16. */
 function isMatMulExact(precision: Precision): boolean {
+  const passes = ({ factors, expected }: ProductCheck) =>
+    tf.tidy(() => areEqual(matMulTransposed(factors, precision).dataSync(), expected)) // native TensorFlow can
   try {
-    return hasExactSums(precision) && roundsToNearest(precision)
+    return passes(exactSums()) && passes(roundingToNearest(precision))
   } catch {
     return false
   }
 }
 
-/** Whether products of small integers are exact; bfloat16 represents integers up to 256. */
-function hasExactSums(precision: Precision): boolean {
-  const rows = Array.from({ length: 32 }, (_, i) => Array.from({ length: 32 }, (_, k) => ((3 * i + 4 * k) % 5) - 2))
-  const expected = rows.flatMap((a) => rows.map((b) => a.reduce((sum, x, k) => sum + x * (b[k] ?? 0), 0)))
-  return areEqual(matMulTransposed(rows, rows, precision), expected)
+/** The same on any backend, for one check. */
+async function passesOnBackend({ factors, expected }: ProductCheck, precision: Precision): Promise<boolean> {
+  const product = tf.tidy(() => matMulTransposed(factors, precision))
+  try {
+    return areEqual(await product.data(), expected)
+  } finally {
+    product.dispose()
+  }
 }
 
-/** Whether sums of ones from 513 on are rounded to nearest; bfloat16 represents every fourth of them. */
-function roundsToNearest(precision: Precision): boolean {
+/** The values that a·bᵀ must have. */
+type ProductCheck = { factors: readonly [a: number[][], b: number[][]]; expected: ArrayLike<number> }
+
+/** Products of small integers are exact; bfloat16 represents integers up to 256. */
+function exactSums(): ProductCheck {
+  const rows = Array.from({ length: 32 }, (_, i) => Array.from({ length: 32 }, (_, k) => ((3 * i + 4 * k) % 5) - 2))
+  const expected = rows.flatMap((a) => rows.map((b) => a.reduce((sum, x, k) => sum + x * (b[k] ?? 0), 0)))
+  return { factors: [rows, rows], expected }
+}
+
+/** Sums of ones from 513 on are rounded to nearest; bfloat16 represents every fourth of them. */
+function roundingToNearest(precision: Precision): ProductCheck {
   const counts = Array.from({ length: 32 }, (_, i) => 513 + 5 * i)
   const ones = (count: number) => Array.from({ length: 1024 }, (_, k) => (k < count ? 1 : 0))
   const sums = Float32Array.from(counts)
   const expected = precision === 'bfloat16' ? toFloat32(toBfloat16(sums), 'BF16') : sums
-  return areEqual(matMulTransposed([ones(1024)], counts.map(ones), precision), expected)
+  return { factors: [[ones(1024)], counts.map(ones)], expected }
 }
 
 const areEqual = (values: ArrayLike<number>, expected: ArrayLike<number>) =>
   Array.from(expected).every((value, i) => value === values[i])
 
-/** a · bᵀ */
-const matMulTransposed = (a: number[][], b: number[][], precision: Precision) =>
-  tf.tidy(() => {
-    const [x, y] = [a, b].map((rows) => fromFloat32(tf.tensor2d(rows), precision)) as [tf.Tensor2D, tf.Tensor2D]
-    return asFloat32(matMul(x, y, precision, true), precision).dataSync()
-  })
+/** a · bᵀ, in float32. */
+function matMulTransposed(factors: ProductCheck['factors'], precision: Precision): tf.Tensor {
+  const [x, y] = factors.map((rows) => fromFloat32(tf.tensor2d(rows), precision)) as [tf.Tensor2D, tf.Tensor2D]
+  return asFloat32(matMul(x, y, precision, true), precision)
+}
 
 const matMul = (x: tf.Tensor, y: tf.Tensor, precision: Precision, transposeB = false): tf.Tensor => {
   if (precision === 'float32') return tf.matMul(x, y, false, transposeB)
@@ -98,12 +113,16 @@ export type MatMulProbe =
   | { works: false; reason: string }
 
 /** Checks the products of small matrices, then measures how long larger and larger ones take. */
-export function probeMatMul(precision: Precision): MatMulProbe {
+export async function probeMatMul(precision: Precision): Promise<MatMulProbe> {
   if (precision !== 'float32' && !isNative()) return { works: false, reason: 'only native TensorFlow has it' }
   if (isNative() && isEmulated(precision)) return { works: false, reason: 'emulated on this processor' }
   try {
-    if (!hasExactSums(precision)) return { works: false, reason: 'its results are wrong' }
-    return { works: true, gigaflops: measureGigaflops(precision), roundsToNearest: roundsToNearest(precision) }
+    if (!(await passesOnBackend(exactSums(), precision))) return { works: false, reason: 'its results are wrong' }
+    return {
+      works: true,
+      gigaflops: await measureGigaflops(precision),
+      roundsToNearest: await passesOnBackend(roundingToNearest(precision), precision),
+    }
   } catch (error) {
     return { works: false, reason: String((error as Error).message).split('\n', 1)[0] as string }
   }
@@ -112,9 +131,9 @@ export function probeMatMul(precision: Precision): MatMulProbe {
 const [smallestSize, largestSize, minMilliseconds] = [128, 8192, 20]
 
 /** At the smallest size whose product takes long enough to be timed. */
-function measureGigaflops(precision: Precision): number {
+async function measureGigaflops(precision: Precision): Promise<number> {
   for (let size = smallestSize; ; size *= 2) {
-    const milliseconds = timeMatMul(size, precision)
+    const milliseconds = await timeMatMul(size, precision)
     if (milliseconds >= minMilliseconds || size >= largestSize) return (2 * size ** 3) / milliseconds / 1e6
   }
 }
@@ -122,16 +141,20 @@ function measureGigaflops(precision: Precision): number {
 const timedProducts = 4
 
 /** Milliseconds of one product of two square matrices. */
-const timeMatMul = (size: number, precision: Precision): number =>
-  tf.tidy(() => {
-    const matrix = fromFloat32(tf.randomUniform([size, size], -1, 1), precision)
-    const square = () => matMul(matrix, matrix, precision)
-    waitFor(square(), precision)
+async function timeMatMul(size: number, precision: Precision): Promise<number> {
+  const matrix = tf.tidy(() => fromFloat32(tf.randomUniform([size, size], -1, 1), precision))
+  const square = () => matMul(matrix, matrix, precision)
+  try {
+    await waitFor(square, precision)
     const started = performance.now()
     for (let i = 1; i < timedProducts; i++) square().dispose()
-    waitFor(square(), precision)
+    await waitFor(square, precision)
     return (performance.now() - started) / timedProducts
-  })
+  } finally {
+    matrix.dispose()
+  }
+}
 
-/** Reads a number that depends on all of x: a GPU returns from an op before it has computed the result. */
-const waitFor = (x: tf.Tensor, precision: Precision) => tf.tidy(() => tf.sum(asFloat32(x, precision)).dataSync())
+/** Reads a number that depends on all of the result: a GPU returns from an op before it has computed it. */
+const waitFor = (compute: () => tf.Tensor, precision: Precision) =>
+  takeNumber(tf.tidy(() => tf.sum(asFloat32(compute(), precision))))

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, fstatSync, openSync, read as readAsync, readSync } from 'node:fs'
 import { basename } from 'node:path'
 import { UserError } from '../platform/errors.ts'
-import { replaceFile } from '../platform/files.ts'
+import { replaceFile, replaceFileAsync } from '../platform/files.ts'
 import { bytesPerElement, type Dtype, elementCount, toFloat32 } from './dtypes.ts'
 import {
   encodeHeader,
@@ -115,12 +115,29 @@ export function writeSafetensors(path: string, tensors: ReadonlyMap<string, Stor
 /** The parts of a file, each created when it is asked for. @param tensors as for `writeSafetensors`. */
 export function* encodeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, metadata?: Metadata) {
   yield encodeHeader(tensors, metadata)
-  for (const [name, tensor] of tensors) {
-    const { dtype, shape, bytes } = tensor
-    if (bytes.length !== elementCount(shape) * bytesPerElement[dtype])
-      throw new Error(`${name}: ${bytes.length} bytes do not fill ${dtype} [${shape}]`)
-    yield bytes
-  }
+  for (const [name, tensor] of tensors) yield completeBytes(name, tensor, tensor.bytes)
+}
+
+/** A tensor whose bytes, little-endian and row-major, are read from the device that has it when they are written. */
+export type ReadableTensor = { dtype: Dtype; shape: number[]; read(): Promise<Uint8Array> }
+
+/** Writes tensors atomically, in the given order. Each is read once, after the one before it was written. */
+export const writeReadableTensors = (
+  path: string,
+  tensors: ReadonlyMap<string, ReadableTensor>,
+  metadata?: Metadata,
+): Promise<void> => replaceFileAsync(path, encodeReadableTensors(tensors, metadata))
+
+async function* encodeReadableTensors(tensors: ReadonlyMap<string, ReadableTensor>, metadata?: Metadata) {
+  yield encodeHeader(tensors, metadata)
+  for (const [name, tensor] of tensors) yield completeBytes(name, tensor, await tensor.read())
+}
+
+/** @throws Error when they are not as many as the shape needs. */
+function completeBytes(name: string, { dtype, shape }: Pick<StoredTensor, 'dtype' | 'shape'>, bytes: Uint8Array) {
+  if (bytes.length !== elementCount(shape) * bytesPerElement[dtype])
+    throw new Error(`${name}: ${bytes.length} bytes do not fill ${dtype} [${shape}]`)
+  return bytes
 }
 
 /**

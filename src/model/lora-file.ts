@@ -5,7 +5,14 @@
 
 import { basename } from 'node:path'
 import { toBfloat16 } from '../formats/dtypes.ts'
-import { openSafetensors, type Safetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
+import {
+  openSafetensors,
+  type ReadableTensor,
+  type Safetensors,
+  type StoredTensor,
+  writeReadableTensors,
+  writeSafetensors,
+} from '../formats/safetensors.ts'
 import type { Metadata } from '../formats/safetensors-header.ts'
 import { UserError } from '../platform/errors.ts'
 import { plain } from '../platform/text.ts'
@@ -44,25 +51,29 @@ export type LoraMetadata = {
  * Writes trained factors in bfloat16. `scale` (alpha / rank) is multiplied into B, because readers assume scale 1.
  * @param factors by key: `diffusion_model.….lora_A.weight` `[rank, in]` and `….lora_B.weight` `[out, rank]`. Values are read when they are written.
  */
-export function writeTrainedLora(
+export async function writeTrainedLora(
   path: string,
-  factors: ReadonlyMap<string, { shape: number[]; values: Float32Array }>,
+  factors: ReadonlyMap<string, TrainedFactor>,
   scale: number,
   metadata: LoraMetadata,
-) {
-  const tensors = new Map<string, StoredTensor>()
+): Promise<void> {
+  const tensors = new Map<string, ReadableTensor>()
   for (const [name, factor] of factors) {
     const isFolded = scale !== 1 && name.endsWith('.lora_B.weight')
     tensors.set(name, {
       dtype: 'BF16',
       shape: factor.shape,
-      get bytes() {
-        return toBfloat16(isFolded ? factor.values.map((value) => value * scale) : factor.values)
+      read: async () => {
+        const values = await factor.values
+        return toBfloat16(isFolded ? values.map((value) => value * scale) : values)
       },
     })
   }
-  writeSafetensors(path, tensors, formatLoraMetadata(metadata))
+  await writeReadableTensors(path, tensors, formatLoraMetadata(metadata))
 }
+
+/** A factor of a LoRA in training. */
+export type TrainedFactor = { shape: number[]; values: Float32Array | Promise<Float32Array> }
 
 /**
  * Writes a LoRA in bfloat16 and with scale 1, for example a modified result of `readLora`.

@@ -57,6 +57,17 @@ export async function replaceFileWith(path: string, fill: (temporary: string) =>
   syncFolder(dirname(path))
 }
 
+/** As `replaceFile`, with parts that are made asynchronously. */
+export const replaceFileAsync = (path: string, parts: AsyncIterable<Uint8Array | string>) =>
+  replaceFileWith(path, async (temporary) => {
+    const fd = openSync(temporary, 'w')
+    try {
+      for await (const part of parts) writeAll(fd, typeof part === 'string' ? Buffer.from(part) : part)
+    } finally {
+      closeSync(fd)
+    }
+  })
+
 export const replaceJson = (path: string, value: unknown) => replaceFile(path, [`${JSON.stringify(value, null, 2)}\n`])
 
 /**

@@ -104,7 +104,7 @@ async function transformClip(
   reporter: Reporter,
 ): Promise<Waveform> {
   const cache = openCache(undefined, reporter.warn)
-  const reference = encodeClip(base, cache, clip)
+  const reference = await encodeClip(base, cache, clip)
   const contexts = await encodeTexts(base, [prompt, settings.negativePrompt], cache)
   reporter.throwIfAborted()
   const model = loadModel(base, {}, reporter)
@@ -139,10 +139,10 @@ async function transformClip(
   }
 }
 
-function encodeClip(base: BaseModel, cache: Cache, clip: Waveform) {
+async function encodeClip(base: BaseModel, cache: Cache, clip: Waveform) {
   const encoder = openClipEncoder(base, cache)
   try {
-    return encoder.encode(clip)
+    return await encoder.encode(clip)
   } finally {
     encoder.close()
   }

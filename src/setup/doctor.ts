@@ -153,7 +153,7 @@ export async function examineMachine(
     backend,
     ...(computes && currentBackend() === 'tensorflow' && { native: nativeFacts() }),
     ...(computes && { precision: await found(async () => ({ name: currentPrecision() })) }),
-    ...(computes && { products: { float32: probeMatMul('float32'), bfloat16: probeMatMul('bfloat16') } }),
+    ...(computes && { products: { float32: await probeMatMul('float32'), bfloat16: await probeMatMul('bfloat16') } }),
     ...(lacking?.failure !== undefined && { setUp: lacking }),
     ffmpeg: await found(ffmpegFacts),
     base: await found(async () => baseFacts(base)),

@@ -11,7 +11,7 @@ export type LoraAverage = {
   /** The averaged factors, by the names of the factors. */
   readonly values: LoraParameters
   /** Adds the factors as they are after a step. @param step 1-based. */
-  add(step: number): void
+  add(step: number): Promise<void>
   /** Exchanges the LoRA with its average: the model then has the average, until they are exchanged again. */
   exchange(): void
   dispose(): void
@@ -23,7 +23,7 @@ export function startLoraAverage(parameters: LoraParameters, decay: number): Lor
   const { add, dispose } = capturesGraphs() ? captureAdd(parameters, values) : { add: addOnHost, dispose: () => {} }
   return {
     values,
-    add: (step) => add(1 - decayAt(step, decay), parameters, values),
+    add: async (step) => add(1 - decayAt(step, decay), parameters, values),
     exchange: () => {
       for (const [name, variable] of parameters) exchangeValues(variable, values.get(name) as tf.Variable)
     },
@@ -41,7 +41,7 @@ export function startLoraAverage(parameters: LoraParameters, decay: number): Lor
 export const decayAt = (step: number, decay: number) => Math.min(decay, (1 + step) / (10 + step))
 
 function copyOf(variable: tf.Variable) {
-  const value = tf.tensor(variable.dataSync<'float32'>().slice(), variable.shape)
+  const value = tf.mul(variable, 1) // not a clone: variables may be changed in place
   const copy = tf.variable(value, false)
   value.dispose()
   return copy
@@ -55,10 +55,11 @@ function exchangeValues(first: tf.Variable, second: tf.Variable) {
 }
 
 /** In JavaScript: the factors are so small that TensorFlow.js would take longer to start its operations for each of them. */
-function addOnHost(rate: number, parameters: LoraParameters, averages: LoraParameters) {
+async function addOnHost(rate: number, parameters: LoraParameters, averages: LoraParameters) {
   for (const [name, parameter] of parameters) {
     const average = averages.get(name) as tf.Variable
-    const [values, averaged] = [parameter.dataSync<'float32'>(), average.dataSync<'float32'>().slice()]
+    const [values, before] = await Promise.all([parameter.data<'float32'>(), average.data<'float32'>()])
+    const averaged = before.slice()
     for (let i = 0; i < averaged.length; i++)
       averaged[i] = (averaged[i] as number) + rate * ((values[i] as number) - (averaged[i] as number))
     tf.tidy(() => average.assign(tf.tensor(averaged, average.shape)))

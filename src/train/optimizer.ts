@@ -46,12 +46,12 @@ export function globalNorm(gradients: HostGradients): number {
  * of a LoRA are so small that TensorFlow.js would take longer to start its fifteen operations for each of them.
  * @param norm the global norm of the gradients.
  */
-export function adamWStep(
+export async function adamWStep(
   parameters: LoraParameters,
   state: OptimizerState,
   gradients: HostGradients,
   { learningRate, norm, maxNorm }: { learningRate: number; norm: number; maxNorm: number },
-) {
+): Promise<void> {
   state.updates++
   const [beta1, beta2] = betas
   const update: Update = {
@@ -62,7 +62,8 @@ export function adamWStep(
   }
   for (const [name, gradient] of gradients) {
     const variables = variablesOf(name, parameters, state)
-    const arrays = variables.map((variable) => variable.dataSync<'float32'>().slice()) as Triple<Float32Array>
+    const read = await Promise.all(variables.map((variable) => variable.data<'float32'>()))
+    const arrays = read.map((values) => values.slice()) as Triple<Float32Array>
     updateValues(update, gradient, arrays)
     tf.tidy(() => {
       for (const [i, variable] of variables.entries())

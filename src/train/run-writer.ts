@@ -10,7 +10,7 @@ import { existsSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'
 import type { TrainSettings } from '../config/settings.ts'
 import { float32Bytes } from '../formats/dtypes.ts'
-import { openSafetensors, type Safetensors, type StoredTensor, writeSafetensors } from '../formats/safetensors.ts'
+import { openSafetensors, type ReadableTensor, type Safetensors, writeReadableTensors } from '../formats/safetensors.ts'
 import { type BaseModel, isFingerprintOf } from '../model/base-model.ts'
 import { writeTrainedLora } from '../model/lora-file.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
@@ -70,11 +70,11 @@ export type RunWriter = {
   /** Whether the LoRA is saved at this step. */
   isCheckpointDue(step: number): boolean
   /** Saves the LoRA, under its final name after the last step, then the state, and removes old checkpoints. @returns the path of the LoRA. */
-  saveCheckpoint(): string
+  saveCheckpoint(): Promise<string>
   /** Saves the LoRA as the best one if it is, and before it the state, unless this step was saved. */
-  saveIfBest(): void
+  saveIfBest(): Promise<void>
   /** Saves the state of a run that was stopped, and then the LoRA so far under its final name. @returns the path of the LoRA. */
-  saveStopped(): string
+  saveStopped(): Promise<string>
 }
 
 export type OpenedRun = {
@@ -127,7 +127,7 @@ export function createRunWriter(
     appendMetrics(run, { step: 0, ...evaluationMetrics(evaluation) })
     return { evaluation, losses: [] }
   }
-  const resume = () => {
+  const resume = async () => {
     restoreState(run.state, trainer, check)
     if (trainer.step > settings.numberOfSteps)
       throw new UserError(
@@ -138,7 +138,7 @@ export function createRunWriter(
     const lines = readMetrics(run)
     evaluations.push(...lines.flatMap((line) => evaluationOf(line) ?? []))
     savedStep = trainer.step
-    saveIfBest()
+    await saveIfBest()
     return { losses: lossesOf(lines) }
   }
   /** Before the change is recorded, so that a process that is killed in between does it again. */
@@ -151,29 +151,29 @@ export function createRunWriter(
     const change = previous && settingsChange(previous.settings, settings)
     if (change) recordChange(run, { after_step: trainer.step, changed: change.changed }, change.parameters)
   }
-  const saveStateNow = () => {
+  const saveStateNow = async () => {
     syncMetrics(run)
-    saveState(run.state, trainer, check)
+    await saveState(run.state, trainer, check)
     savedStep = trainer.step
   }
   const writeLora = (path: string, isAverage = false) =>
     saveLora(path, { base, settings, exampleCaption }, trainer, isAverage)
-  const writeLoras = (path: string) => {
-    writeLora(path)
-    if (trainer.average) writeLora(run.average(path), true)
+  const writeLoras = async (path: string) => {
+    await writeLora(path)
+    if (trainer.average) await writeLora(run.average(path), true)
   }
-  const saveIfBest = () => {
+  const saveIfBest = async () => {
     const best = bestLora(evaluations)
     if (!best || best.step !== trainer.step) return
-    if (savedStep !== trainer.step) saveStateNow()
+    if (savedStep !== trainer.step) await saveStateNow()
     const found = originOf(run.best)
-    if (found?.step !== best.step || found.isAverage !== best.isAverage) writeLora(run.best, best.isAverage)
+    if (found?.step !== best.step || found.isAverage !== best.isAverage) await writeLora(run.best, best.isAverage)
   }
 
   return {
     open: async () => {
       removeLeftovers(run)
-      const opened = existsSync(run.state) ? resume() : await start()
+      const opened = existsSync(run.state) ? await resume() : await start()
       const earlierPreviews = setOtherPreviewsAside()
       recordSettingsChange()
       return { ...opened, ...(earlierPreviews && { earlierPreviews }) }
@@ -193,17 +193,17 @@ export function createRunWriter(
     evaluations,
     isLast,
     isCheckpointDue: (step) => isCheckpointDue(step) || isLast(step),
-    saveCheckpoint: () => {
+    saveCheckpoint: async () => {
       const path = isLast(trainer.step) ? run.lora : run.checkpoint(trainer.step)
-      writeLoras(path)
-      saveStateNow()
+      await writeLoras(path)
+      await saveStateNow()
       removeOldCheckpoints(run, settings.keepCheckpoints, trainer.step)
       return path
     },
     saveIfBest,
-    saveStopped: () => {
-      saveStateNow()
-      writeLoras(run.lora)
+    saveStopped: async () => {
+      await saveStateNow()
+      await writeLoras(run.lora)
       return run.lora
     },
   }
@@ -228,7 +228,7 @@ const metricsOf = ({ step, loss, learningRate, gradientNorm, sigmas, pairs, seco
   seconds,
 })
 
-function saveLora(
+async function saveLora(
   path: string,
   { base, settings, exampleCaption }: Pick<WrittenRun, 'base' | 'settings' | 'exampleCaption'>,
   { parameters, average, step }: Trainer,
@@ -240,12 +240,12 @@ function saveLora(
       {
         shape: variable.shape,
         get values() {
-          return variable.dataSync<'float32'>()
+          return variable.data<'float32'>()
         },
       },
     ]),
   )
-  writeTrainedLora(path, factors, settings.alpha / settings.rank, {
+  await writeTrainedLora(path, factors, settings.alpha / settings.rank, {
     rank: settings.rank,
     alpha: settings.alpha,
     triggerPhrase: settings.triggerPhrase,
@@ -262,18 +262,16 @@ function saveLora(
 }
 
 /** Replaces the state atomically: the previous one stays until the new one is complete. Variables are read from TensorFlow.js one at a time. */
-export function saveState(path: string, trainer: Trainer, check: ResumeCheck) {
-  const tensors = new Map<string, StoredTensor>()
+export async function saveState(path: string, trainer: Trainer, check: ResumeCheck): Promise<void> {
+  const tensors = new Map<string, ReadableTensor>()
   for (const [name, variable] of stateVariables(trainer))
     tensors.set(name, {
       dtype: 'F32',
       shape: variable.shape,
-      get bytes() {
-        return float32Bytes(variable.dataSync<'float32'>())
-      },
+      read: async () => float32Bytes(await variable.data<'float32'>()),
     })
   const counts = { step: String(trainer.step), updates: String(trainer.optimizer.updates) }
-  writeSafetensors(path, tensors, { ...counts, identity: JSON.stringify(check) })
+  await writeReadableTensors(path, tensors, { ...counts, identity: JSON.stringify(check) })
 }
 
 /**

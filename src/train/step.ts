@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Example } from '../diffusion/flow-matching.ts'
 import { capture, capturesGraphs } from '../engine/capture.ts'
+import { takeNumber } from '../engine/tensor-values.ts'
 import type { LoraParameters } from '../model/lora.ts'
 import {
   accumulateInGraph,
@@ -12,6 +13,7 @@ import {
   adamWStep,
   globalNorm,
   globalNormInGraph,
+  type HostGradients,
   type OptimizerState,
   type UpdateScalars,
   updateScalars,
@@ -23,7 +25,7 @@ export type Step = {
    * Updates the parameters by the mean gradient of the examples.
    * @throws NonFiniteLoss when the loss or the gradient is not finite; then nothing was changed.
    */
-  run(examples: readonly Example[], options: StepOptions): StepOutcome
+  run(examples: readonly Example[], options: StepOptions): Promise<StepOutcome>
   dispose(): void
 }
 
@@ -71,29 +73,27 @@ export function createStep(
  * @param losses one function of the parameters per example; their mean is minimized.
  * @throws NonFiniteLoss before anything was changed when the loss or the gradient is not finite.
  */
-export function trainStep(
+export async function trainStep(
   parameters: LoraParameters,
   optimizer: OptimizerState,
   losses: readonly (() => tf.Scalar)[],
   { learningRate, maxNorm = maxGradientNorm }: StepOptions,
-): StepOutcome {
-  const { loss, gradients: tensors } = meanGradients(parameters, losses)
-  const gradients = new Map([...tensors].map(([name, tensor]) => [name, tensor.dataSync<'float32'>()]))
-  tf.dispose([...tensors.values()])
+): Promise<StepOutcome> {
+  const { loss, gradients: tensors } = await meanGradients(parameters, losses)
+  const gradients = await takeValues(tensors)
   const gradientNorm = globalNorm(gradients)
   if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw new NonFiniteLoss(loss, gradientNorm)
-  adamWStep(parameters, optimizer, gradients, { learningRate, norm: gradientNorm, maxNorm })
+  await adamWStep(parameters, optimizer, gradients, { learningRate, norm: gradientNorm, maxNorm })
   return { loss, gradientNorm }
 }
 
 /** The mean loss over the examples and its gradient with respect to every parameter. The caller disposes of the gradients. */
-export function meanGradients(parameters: LoraParameters, losses: readonly (() => tf.Scalar)[]) {
+export async function meanGradients(parameters: LoraParameters, losses: readonly (() => tf.Scalar)[]) {
   const sums = new Map<string, tf.Tensor>()
   let total = 0
   for (const loss of losses) {
     const { value, gradients } = lossAndGradients(parameters, () => tf.div(loss(), losses.length))
-    total += value.dataSync()[0] as number
-    value.dispose()
+    total += await takeNumber(value)
     for (const [name, gradient] of gradients) {
       const before = sums.get(name)
       sums.set(name, before ? tf.add(before, gradient) : gradient)
@@ -101,6 +101,17 @@ export function meanGradients(parameters: LoraParameters, losses: readonly (() =
     }
   }
   return { loss: total, gradients: sums }
+}
+
+/** The values of the gradients, which are disposed of. */
+async function takeValues(gradients: ReadonlyMap<string, tf.Tensor>): Promise<HostGradients> {
+  const tensors = [...gradients.values()]
+  try {
+    const values = await Promise.all(tensors.map((tensor) => tensor.data<'float32'>()))
+    return new Map([...gradients.keys()].map((name, i) => [name, values[i] as Float32Array]))
+  } finally {
+    tf.dispose(tensors)
+  }
 }
 
 /** The value of a loss and its gradient with respect to every parameter, by the parameter's name. */
@@ -127,12 +138,12 @@ function createCapturedStep(
     return several
   }
   return {
-    run: (examples, { learningRate, maxNorm = maxGradientNorm }) => {
-      const [loss, gradientNorm] = tf.tidy(() => {
+    run: async (examples, { learningRate, maxNorm = maxGradientNorm }) => {
+      const outputs = tf.tidy(() => {
         const scalars = { ...updateScalars(optimizer, learningRate), maxNorm: tf.scalar(maxNorm) }
-        const outputs = stepFor(examples.length).run(examples, scalars)
-        return [outputs.loss, outputs.norm].map((scalar) => scalar.dataSync()[0]) as never
-      }) as [number, number]
+        return stepFor(examples.length).run(examples, scalars)
+      })
+      const [loss, gradientNorm] = [await takeNumber(outputs.loss), await takeNumber(outputs.norm)]
       if (!Number.isFinite(loss + gradientNorm)) throw new NonFiniteLoss(loss, gradientNorm)
       optimizer.updates++
       return { loss, gradientNorm }

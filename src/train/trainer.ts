@@ -5,6 +5,7 @@ import { type Example, pairRope, velocityLoss } from '../diffusion/flow-matching
 import type { ClipDrawer, EncodedPair } from '../encode/dataset.ts'
 import { capture } from '../engine/capture.ts'
 import { toBatch } from '../engine/device-tensors.ts'
+import { takeNumber } from '../engine/tensor-values.ts'
 import { attachNewLora, findTargetLinears, type LoraParameters } from '../model/lora.ts'
 import type { RopeTable } from '../model/rope.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
@@ -118,18 +119,20 @@ export function createTrainer(
   const evalLoss = (example: Example) => takeNumber(evaluation.run(example).loss)
 
   /** @param position counts the examples of the run. */
-  const toDrawnExample = (sample: Sample, position: number) => {
+  const toDrawnExample = async (sample: Sample, position: number) => {
     const pair = pairAt(sample.pair)
-    return exampleOf({ ...pair, ...drawClip?.(pair.name, randomFor(seed, 'clip', position)) }, sample)
+    const drawn = await drawClip?.(pair.name, randomFor(seed, 'clip', position))
+    return exampleOf({ ...pair, ...drawn }, sample)
   }
 
-  const runStep = (samples: readonly Sample[], learningRate: number) => {
+  const runStep = async (samples: readonly Sample[], learningRate: number) => {
     const first = trainer.step * settings.accumulation
-    const examples = samples.map((sample, i) => toDrawnExample(sample, first + i))
+    const examples: Example[] = []
     try {
-      return step.run(examples, { learningRate })
+      for (const [i, sample] of samples.entries()) examples.push(await toDrawnExample(sample, first + i))
+      return await step.run(examples, { learningRate })
     } catch (error) {
-      if (error instanceof NonFiniteLoss) error.examples = nonFiniteExamples(examples, samples)
+      if (error instanceof NonFiniteLoss) error.examples = await nonFiniteExamples(examples, samples)
       throw error
     } finally {
       tf.dispose(examples)
@@ -137,8 +140,9 @@ export function createTrainer(
   }
 
   /** The examples whose loss is not finite; all where only the gradient is not. */
-  const nonFiniteExamples = (examples: readonly Example[], samples: readonly Sample[]) => {
-    const areFinite = examples.map((example) => Number.isFinite(evalLoss(example)))
+  const nonFiniteExamples = async (examples: readonly Example[], samples: readonly Sample[]) => {
+    const areFinite: boolean[] = []
+    for (const example of examples) areFinite.push(Number.isFinite(await evalLoss(example)))
     const suspects = areFinite.every(Boolean) ? samples : samples.filter((_, i) => !areFinite[i])
     return suspects.map(({ sigma, pair }) => ({ sigma, pair: pairAt(pair).name }))
   }
@@ -147,7 +151,7 @@ export function createTrainer(
     const losses: number[] = []
     for (const create of examples) {
       const example = create()
-      losses.push(evalLoss(example))
+      losses.push(await evalLoss(example))
       tf.dispose(example)
       await setImmediate()
       onLoss()
@@ -201,9 +205,9 @@ export function createTrainer(
         const started = performance.now()
         const samples = samplesForStep(seed, trainer.step, { pairs: pairs.length, accumulation, shapeOf })
         const learningRate = settings.learningRate * learningRateFactor(schedule, trainer.step, steps)
-        const outcome = runStep(samples, learningRate)
+        const outcome = await runStep(samples, learningRate)
         trainer.step++
-        average?.add(trainer.step)
+        await average?.add(trainer.step)
         const report = {
           step: trainer.step,
           ...outcome,
@@ -234,12 +238,5 @@ const exampleOf = ({ target, reference, context }: EncodedPair, { sigma, noise }
   sigma: tf.tensor1d([sigma]),
   context: toBatch(context),
 })
-
-/** The value of a scalar, which is disposed of. */
-function takeNumber(scalar: tf.Tensor): number {
-  const [value = Number.NaN] = scalar.dataSync()
-  scalar.dispose()
-  return value
-}
 
 const keepTable = ({ cos, sin }: RopeTable): RopeTable => ({ cos: tf.keep(cos), sin: tf.keep(sin) })

@@ -53,7 +53,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
   const arePreviewsDue = (step: number) => isDueAt(settings.previewInterval, step, steps) || writer.isLast(step)
 
   const saveCheckpoint = async () => {
-    const loraPath = writer.saveCheckpoint()
+    const loraPath = await writer.saveCheckpoint()
     await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
   }
   const emitEvaluation = async (evaluation: Evaluation) => {
@@ -75,7 +75,7 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       // without an evaluation: fewer steps than before were asked for, or it was stopped just here
       if (evaluation ? writer.isCheckpointDue(trainer.step) : writer.isLast(trainer.step)) await saveCheckpoint()
       if (evaluation) writer.recordEvaluation()
-      writer.saveIfBest()
+      await writer.saveIfBest()
       if (earlierPreviews)
         reporter.info(
           `${listText(earlierPreviews.changed, 6)} changed: earlier previews are in ${earlierPreviews.folder}`,
@@ -102,14 +102,14 @@ export async function runTraining(training: TrainingRun, reporter: Reporter<Trai
       if (evaluation) await emitEvaluation(evaluation)
       if (writer.lacksEvaluation()) return // the run was stopped meanwhile: the resumed run does the rest of this step
       if (writer.isCheckpointDue(step)) await saveCheckpoint()
-      writer.saveIfBest()
+      await writer.saveIfBest()
       if (arePreviewsDue(step)) await tryPreviews(() => previews.renderAt(step), step, reporter)
     }
     const isStopped = () => reporter.signal.aborted
     await trainer.run({ onStep, shouldStop: () => isStopped() || writer.isLast(trainer.step) })
     const isComplete = writer.isLast(trainer.step) && !writer.lacksEvaluation()
     if (trainer.step > 0 && !isComplete) {
-      const loraPath = writer.saveStopped()
+      const loraPath = await writer.saveStopped()
       await reporter.emit({ type: 'checkpoint', step: trainer.step, statePath: run.state, loraPath })
     }
     const best = isComplete ? bestLora(writer.evaluations) : undefined

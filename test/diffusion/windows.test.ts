@@ -107,7 +107,7 @@ describe('sampling in windows', () => {
     const onWindow = (count: number, total: number) => void done.push([count, total])
     const windowed = await sampleWindows(sampler, { ...inputs, ...settings, window: 30, onWindow })
     const tensors = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [name, toBatch(value)]))
-    const plain = fromBatch(
+    const plain = await fromBatch(
       await sampler.sample({ ...(tensors as Record<keyof typeof inputs, tf.Tensor3D>), ...settings }),
     )
     tf.dispose(tensors)

@@ -125,7 +125,7 @@ describe('the probe of matrix products', () => {
   it('measures the speed of float32 on every backend', async () => {
     for (const name of ['wasm', ...(hasNative ? (['tensorflow'] as const) : [])] as BackendName[]) {
       await startBackend(name)
-      const probe = probeMatMul('float32')
+      const probe = await probeMatMul('float32')
       expect(probe).toMatchObject({ works: true, roundsToNearest: true })
       expect(probe.works && probe.gigaflops).toBeGreaterThan(0.1)
     }
@@ -133,10 +133,10 @@ describe('the probe of matrix products', () => {
 
   it('finds bfloat16 only on native TensorFlow', async () => {
     await startBackend('wasm')
-    expect(probeMatMul('bfloat16')).toEqual({ works: false, reason: 'only native TensorFlow has it' })
+    expect(await probeMatMul('bfloat16')).toEqual({ works: false, reason: 'only native TensorFlow has it' })
     if (!hasNative) return
     await startBackend('tensorflow')
     const emulated = { works: false, reason: 'emulated on this processor' }
-    expect(probeMatMul('bfloat16')).toMatchObject(isEmulated('bfloat16') ? emulated : { works: true })
+    expect(await probeMatMul('bfloat16')).toMatchObject(isEmulated('bfloat16') ? emulated : { works: true })
   })
 })

@@ -67,13 +67,13 @@ describe('a transformer with all switches off', () => {
     flags.expectClose('context_out', tf.gather(runConnector(connector, features), rows).dataSync())
   })
 
-  it('has the loss and the gradients of the reference with a LoRA', () => {
+  it('has the loss and the gradients of the reference with a LoRA', async () => {
     const linears = findTargetLinears(model, loraTargetModules)
     const [rank = 0] = adapters.shape(`diffusion_model.${linears[0]?.name}.lora_A.weight`)
     const parameters = attachNewLora(linears, rank, rank, randomFor(1, 'lora'))
     for (const [name, parameter] of parameters) parameter.assign(adapters.tensor(name))
     flags.expectClose('lora.velocity', velocity(model, input()).dataSync())
-    const { loss: value, gradients } = meanGradients(parameters, [loss])
+    const { loss: value, gradients } = await meanGradients(parameters, [loss])
     flags.expectClose('lora.loss', [value])
     const graded = flags.names.filter((name) => name.startsWith('lora.grad.'))
     expect(graded.length).toBeGreaterThan(0)

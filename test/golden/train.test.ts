@@ -20,7 +20,7 @@ import { loraKeys, writeTrainedLora } from '../../src/model/lora-file.ts'
 import { loadTransformer, type Transformer, velocity } from '../../src/model/transformer/transformer.ts'
 import { randomFor } from '../../src/platform/random.ts'
 import { disposeOptimizer, learningRateFactor, startOptimizer } from '../../src/train/optimizer.ts'
-import { meanGradients, trainStep } from '../../src/train/step.ts'
+import { meanGradients, type StepOutcome, trainStep } from '../../src/train/step.ts'
 import { goldenJson, goldenSets, numberAfter, startGoldenBackend } from './golden.ts'
 
 describe.each(goldenSets)('$name', (set) => {
@@ -70,14 +70,14 @@ describe.each(goldenSets)('$name', (set) => {
   const alphas = train.names.flatMap((name) => /^alpha(\d+)\.loss$/.exec(name)?.slice(1).map(Number) ?? [])
 
   describe.each(alphas)('adapters with alpha %i', (alpha) => {
-    it('have the predictions, loss and gradients of the reference', () => {
+    it('have the predictions, loss and gradients of the reference', async () => {
       const parameters = attach(alpha, '')
       const example = caseExample()
       const rope = ropeOf(example)
       const input = pairInput(example, rope)
       train.expectClose(`alpha${alpha}.pred`, velocity(model, input).dataSync())
 
-      const { loss, gradients } = meanGradients(parameters, [() => velocityLoss(model, example, rope)])
+      const { loss, gradients } = await meanGradients(parameters, [() => velocityLoss(model, example, rope)])
       train.expectClose(`alpha${alpha}.loss`, [loss])
       const squares = [...gradients.values()].map((gradient) => tf.sum(tf.square(gradient)).dataSync()[0] as number)
       train.expectClose(`alpha${alpha}.grad_norm`, [Math.sqrt(squares.reduce((a, b) => a + b))])
@@ -121,7 +121,7 @@ describe.each(goldenSets)('$name', (set) => {
     })
 
   describe.each(trajectories)('the training steps of $name', ({ name, peak, maxNorm }) => {
-    it('have the losses, gradient norms and final parameters of the reference', () => {
+    it('have the losses, gradient norms and final parameters of the reference', async () => {
       const [rank = 0] = train.shape(
         `traj.init.${loraKeys(findTargetLinears(model, loraTargetModules)[0]?.name ?? '').a}`,
       )
@@ -132,18 +132,19 @@ describe.each(goldenSets)('$name', (set) => {
       const context = tensor<tf.Rank.R3>('traj.context')
       const noises = tf.unstack(tensor<tf.Rank.R4>('traj.noise')) as tf.Tensor3D[]
       const sigmas = tf.unstack(tensor<tf.Rank.R2>('traj.sigma')) as tf.Tensor1D[]
-      const outcomes = noises.map((noise, step) => {
+      const outcomes: (StepOutcome & { learningRate: number })[] = []
+      for (const [step, noise] of noises.entries()) {
         const example = { target, reference, context, noise, sigma: sigmas[step] as tf.Tensor1D }
         const rope = ropeOf(example)
         const learningRate = peak * learningRateFactor('linear', step, noises.length)
         const before = tf.memory().numTensors
-        const outcome = trainStep(parameters, optimizer, [() => velocityLoss(model, example, rope)], {
+        const outcome = await trainStep(parameters, optimizer, [() => velocityLoss(model, example, rope)], {
           learningRate,
           maxNorm,
         })
         if (step > 0) expect(tf.memory().numTensors).toBe(before)
-        return { ...outcome, learningRate }
-      })
+        outcomes.push({ ...outcome, learningRate })
+      }
       train.expectClose(
         `${name}.loss`,
         outcomes.map(({ loss }) => loss),
@@ -184,13 +185,13 @@ describe.each(goldenSets)('$name', (set) => {
     const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-test-'))
     afterAll(() => rmSync(folder, { recursive: true }))
 
-    it('has the same tensors as the file of the reference trainer', () => {
+    it('has the same tensors as the file of the reference trainer', async () => {
       const saved = openSafetensors(set.path('lora-rank4-bf16.safetensors'))
       const factors = new Map(
         [...saved.tensors].map(([name, { shape }]) => [name, { shape, values: train.float32(name) }]),
       )
       const path = join(folder, 'lora.safetensors')
-      writeTrainedLora(path, factors, 1, facts)
+      await writeTrainedLora(path, factors, 1, facts)
       const written = openSafetensors(path)
       expect([...written.tensors.keys()]).toEqual([...saved.tensors.keys()])
       for (const name of saved.tensors.keys()) expect(written.read(name)).toEqual(saved.read(name))

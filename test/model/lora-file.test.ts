@@ -1,10 +1,11 @@
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { float32Bytes, toBfloat16, toFloat32 } from '../../src/formats/dtypes.ts'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import {
+  type LoraFile,
   type LoraMetadata,
   type LoraModule,
   parseLoraMetadata,
@@ -53,13 +54,13 @@ describe('the golden LoRA', () => {
     }
   })
 
-  it('is reproduced byte for byte by writeTrainedLora', () => {
+  it('is reproduced byte for byte by writeTrainedLora', async () => {
     const golden = openSafetensors(goldenPath('lora-rank4-bf16.safetensors'))
     const path = newPath()
     const factors = new Map(
       [...golden.tensors].map(([name, { shape }]) => [name, { shape, values: train.float32(name) }]),
     )
-    writeTrainedLora(path, factors, 1, facts)
+    await writeTrainedLora(path, factors, 1, facts)
     const file = openSafetensors(path)
     expect([...file.tensors.keys()]).toEqual([...golden.tensors.keys()])
     for (const name of golden.tensors.keys()) expect(file.read(name)).toEqual(golden.read(name))
@@ -74,8 +75,11 @@ describe('the golden LoRA', () => {
 
 describe('a LoRA of this trainer', () => {
   const path = newPath()
-  writeTrainedLora(path, factors, 2, facts)
-  const lora = readLora(path)
+  let lora: LoraFile
+  beforeAll(async () => {
+    await writeTrainedLora(path, factors, 2, facts)
+    lora = readLora(path)
+  })
 
   it('has alpha / rank folded into B', () => {
     expect(lora.modules.get(module)).toEqual({
@@ -121,25 +125,25 @@ describe('a LoRA of this trainer', () => {
 })
 
 describe('the example of a caption in the metadata', () => {
-  const stored = (exampleCaption: string | undefined) => {
+  const stored = async (exampleCaption: string | undefined) => {
     const path = newPath()
-    writeTrainedLora(path, factors, 1, { ...facts, exampleCaption })
+    await writeTrainedLora(path, factors, 1, { ...facts, exampleCaption })
     return readLora(path).metadata
   }
 
-  it('is missing where there is none', () => {
-    expect(stored(undefined)).not.toHaveProperty('example_caption')
-    expect(parseLoraMetadata(stored(undefined)).exampleCaption).toBeUndefined()
+  it('is missing where there is none', async () => {
+    expect(await stored(undefined)).not.toHaveProperty('example_caption')
+    expect(parseLoraMetadata(await stored(undefined)).exampleCaption).toBeUndefined()
   })
 
-  it('is one line of at most 200 characters, also in a file of another program', () => {
+  it('is one line of at most 200 characters, also in a file of another program', async () => {
     const [long, short] = ['🔔'.repeat(1000), `${'🔔'.repeat(199)}…`]
-    expect(stored('\u200b\u200b')).not.toHaveProperty('example_caption') // nothing to show
+    expect(await stored('\u200b\u200b')).not.toHaveProperty('example_caption') // nothing to show
     expect(parseLoraMetadata({ example_caption: '' }).exampleCaption).toBeUndefined()
-    expect(stored('a bell,\n\tstruck')?.example_caption).toBe('a bell, struck')
-    expect(stored(long)?.example_caption).toBe(short)
+    expect((await stored('a bell,\n\tstruck'))?.example_caption).toBe('a bell, struck')
+    expect((await stored(long))?.example_caption).toBe(short)
     expect(parseLoraMetadata({ example_caption: long }).exampleCaption).toBe(short)
-    expect(stored('🔔'.repeat(200))?.example_caption).toBe('🔔'.repeat(200))
+    expect((await stored('🔔'.repeat(200)))?.example_caption).toBe('🔔'.repeat(200))
   })
 })
 
@@ -199,9 +203,9 @@ it.each([
 )
 
 describe('a LoRA file that was read', () => {
-  it('is written back with the same tensors and metadata', () => {
+  it('is written back with the same tensors and metadata', async () => {
     const [before, after] = [newPath(), newPath()]
-    writeTrainedLora(before, factors, 2, facts)
+    await writeTrainedLora(before, factors, 2, facts)
     writeLora(after, readLora(before))
     const [first, second] = [openSafetensors(before), openSafetensors(after)]
     expect(second.metadata).toEqual(first.metadata)
@@ -216,18 +220,18 @@ describe('a LoRA file that was read', () => {
     [{ b: new Float64Array(4) }, /lora_B.weight must be a Float32Array/],
     [{ a: new Float32Array(3) }, /lora_A.weight must be .*, but has 3 values$/],
     [{ rank: -1 }, /lora_A.weight must be .*\[-1,\d+\], but has \d+ values$/],
-  ])('is not written with factors that do not match: %j', (change, message) => {
+  ])('is not written with factors that do not match: %j', async (change, message) => {
     const [before, after] = [newPath(), newPath()]
-    writeTrainedLora(before, factors, 1, facts)
+    await writeTrainedLora(before, factors, 1, facts)
     const { modules, metadata } = readLora(before)
     const changed = new Map([...modules].map(([name, module]) => [name, { ...module, ...change } as LoraModule]))
     expect(() => writeLora(after, { modules: changed, metadata })).toThrow(message)
     expect(existsSync(after)).toBe(false)
   })
 
-  it('can be modified before it is written back', () => {
+  it('can be modified before it is written back', async () => {
     const [before, after] = [newPath(), newPath()]
-    writeTrainedLora(before, factors, 1, facts)
+    await writeTrainedLora(before, factors, 1, facts)
     const { modules, metadata } = readLora(before)
     const half = new Map(
       [...modules].map(([name, layer]) => [name, { ...layer, b: layer.b.map((value) => value / 2) }]),

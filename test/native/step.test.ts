@@ -14,7 +14,7 @@ import type { Checkpointing } from '../../src/model/transformer/checkpointing.ts
 import { loadTransformer, type Transformer } from '../../src/model/transformer/transformer.ts'
 import { normals, randomFor } from '../../src/platform/random.ts'
 import { type OptimizerState, startOptimizer } from '../../src/train/optimizer.ts'
-import { createStep, meanGradients, NonFiniteLoss, trainStep } from '../../src/train/step.ts'
+import { createStep, meanGradients, NonFiniteLoss, type StepOutcome, trainStep } from '../../src/train/step.ts'
 import { hasBfloat16, hasNative } from '../engine/native.ts'
 import { nativeTensorCount, observeBinding } from '../engine/observed-binding.ts'
 import { goldenPath, relativeError } from '../golden/golden.ts'
@@ -81,7 +81,7 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
   it.each(tolerances)('has the loss and gradients of eager execution in %s', async (precision, tolerance) => {
     const { model, parameters } = await load(precision)
     const example = exampleFor(model, 'a')
-    const eager = meanGradients(parameters, [() => lossIn(model)(example)])
+    const eager = await meanGradients(parameters, [() => lossIn(model)(example)])
     const captured = capturedGradients(model, parameters, example)
     expect(Math.abs(captured.loss - eager.loss) / eager.loss).toBeLessThan(tolerance)
     const names = [...parameters.keys()]
@@ -123,7 +123,8 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
       const { model, parameters } = await load('float32', checkpointing)
       const example = exampleFor(model, 'a')
       const { ops, stop } = observeBinding()
-      tf.dispose([...meanGradients(parameters, [() => lossIn(model)(example)]).gradients.values()])
+      const { gradients } = await meanGradients(parameters, [() => lossIn(model)(example)])
+      tf.dispose([...gradients.values()])
       stop()
       tf.disposeVariables()
       return ops.filter((op) => op === 'Softmax' || op === 'LtxSoftmax').length / model.blocks.length
@@ -139,13 +140,14 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
       const optimizer = startOptimizer(parameters)
       const lossOf = lossIn(model)
       const step = createStep(parameters, optimizer, lossOf)
-      const outcomes = [0, 1, 2].map((i) => {
+      const outcomes: StepOutcome[] = []
+      for (const i of [0, 1, 2]) {
         const examples = Array.from({ length: count }, (_, j) => exampleFor(model, `${i} ${j}`, 7 + j))
         const options = { learningRate: 1e-3, maxNorm: 0.05 }
-        if (captured) return step.run(examples, options)
         const losses = examples.map((example) => () => lossOf(example))
-        return trainStep(parameters, optimizer, losses, options)
-      })
+        const outcome = captured ? step.run(examples, options) : trainStep(parameters, optimizer, losses, options)
+        outcomes.push(await outcome)
+      }
       const state = flat([...parameters.values(), ...optimizer.first.values(), ...optimizer.second.values()])
       step.dispose()
       tf.disposeVariables()
@@ -172,9 +174,9 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
     const { model, parameters } = loaded
     const optimizer = startOptimizer(parameters)
     const step = createStep(parameters, optimizer, lossIn(model))
-    step.run([exampleFor(model, 'a')], { learningRate: 1e-2 })
+    await step.run([exampleFor(model, 'a')], { learningRate: 1e-2 })
     const before = stateOf(loaded, optimizer)
-    expect(() => step.run([notFinite(model)], { learningRate: 1e-2 })).toThrow(/the loss is NaN/)
+    await expect(step.run([notFinite(model)], { learningRate: 1e-2 })).rejects.toThrow(/the loss is NaN/)
     expect(stateOf(loaded, optimizer)).toEqual(before)
     expect(optimizer.updates).toBe(1)
     step.dispose()
@@ -189,15 +191,15 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
         const optimizer = startOptimizer(parameters)
         const step = createStep(parameters, optimizer, lossIn(model))
         const examplesAt = (i: number) => ['a', 'b', 'c'].map((name) => exampleFor(model, `${i} ${name}`))
-        const outcomes = [step.run(examplesAt(0), { learningRate: 1e-2 })]
+        const outcomes = [await step.run(examplesAt(0), { learningRate: 1e-2 })]
         const before = stateOf(loaded, optimizer)
         for (const value of fails ? [Number.NaN, Number.POSITIVE_INFINITY, 1e30] : []) {
           const examples = examplesAt(1).with(position, notFinite(model, value))
-          expect(() => step.run(examples, { learningRate: 1e-2 })).toThrow(NonFiniteLoss)
+          await expect(step.run(examples, { learningRate: 1e-2 })).rejects.toThrow(NonFiniteLoss)
         }
         expect(stateOf(loaded, optimizer)).toEqual(before)
         expect(optimizer.updates).toBe(1)
-        outcomes.push(step.run(examplesAt(2), { learningRate: 1e-2 }))
+        outcomes.push(await step.run(examplesAt(2), { learningRate: 1e-2 }))
         const state = stateOf(loaded, optimizer)
         step.dispose()
         tf.disposeVariables()
@@ -219,7 +221,7 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
       [8, 5, 6, 7],
       [8, 8],
     ])
-      step.run(
+      await step.run(
         lengths.map((frames) => exampleFor(model, 'a', frames)),
         { learningRate: 1e-2 },
       )
@@ -234,14 +236,14 @@ describe.skipIf(!hasNative)('a captured step on native TensorFlow', () => {
     const optimizer = startOptimizer(parameters)
     const examples = [exampleFor(model, 'a'), exampleFor(model, 'b', 9)]
     const count = () => [tf.memory().numTensors, nativeTensorCount()]
-    const runAll = () => {
+    const runAll = async () => {
       const step = createStep(parameters, optimizer, lossIn(model))
-      for (const list of [examples.slice(0, 1), examples]) step.run(list, { learningRate: 1e-2 })
+      for (const list of [examples.slice(0, 1), examples]) await step.run(list, { learningRate: 1e-2 })
       step.dispose()
     }
-    runAll() // afterwards all values are in TensorFlow
+    await runAll() // afterwards all values are in TensorFlow
     const before = count()
-    runAll()
+    await runAll()
     expect(count()).toEqual(before)
   })
 })

@@ -73,8 +73,8 @@ function expected(count: number) {
   }
 }
 
-it.each([1, 2, 3])('the loss and gradient of %i examples are the means over the examples', (count) => {
-  const { loss, gradients } = meanGradients(
+it.each([1, 2, 3])('the loss and gradient of %i examples are the means over the examples', async (count) => {
+  const { loss, gradients } = await meanGradients(
     parameters,
     examples.slice(0, count).map((example) => () => lossOf(example)),
   )
@@ -82,12 +82,12 @@ it.each([1, 2, 3])('the loss and gradient of %i examples are the means over the 
   expect(relativeError(flat(gradients), expected(count).gradient).l2).toBeLessThan(1e-5)
 })
 
-it.each([1, 2, 3])('a step of %i examples reports the mean loss and applies the mean gradient', (count) => {
+it.each([1, 2, 3])('a step of %i examples reports the mean loss and applies the mean gradient', async (count) => {
   const before = new Map([...parameters].map(([name, parameter]) => [name, parameter.clone()]))
   const { loss, gradient } = expected(count)
   const optimizer = startOptimizer(parameters)
   const step = createStep(parameters, optimizer, lossOf)
-  const outcome = step.run(examples.slice(0, count), { learningRate: 1e-3, maxNorm: 1e9 })
+  const outcome = await step.run(examples.slice(0, count), { learningRate: 1e-3, maxNorm: 1e9 })
   expect(outcome.loss / loss).toBeCloseTo(1, 4)
   expect(outcome.gradientNorm / norm(gradient)).toBeCloseTo(1, 3)
   // the first moment after the first update is a tenth of the gradient
@@ -102,12 +102,12 @@ it.each([1, 2, 3])('a step of %i examples reports the mean loss and applies the 
   for (const [name, parameter] of parameters) parameter.assign(before.get(name) as tf.Tensor)
 })
 
-it('a step clips the mean gradient, not the gradients of the examples', () => {
+it('a step clips the mean gradient, not the gradients of the examples', async () => {
   const { gradient } = expected(3)
   const maxNorm = norm(gradient) / 4
   const optimizer = startOptimizer(parameters)
   const step = createStep(parameters, optimizer, lossOf)
-  const { gradientNorm } = step.run(examples, { learningRate: 1e-3, maxNorm })
+  const { gradientNorm } = await step.run(examples, { learningRate: 1e-3, maxNorm })
   expect(gradientNorm / norm(gradient)).toBeCloseTo(1, 3)
   expect(
     relativeError(

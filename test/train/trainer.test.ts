@@ -97,7 +97,7 @@ describe('training', () => {
     const path = join(folder, 'state.safetensors')
     await first.run({ shouldStop: () => first.step >= 5 })
     const identity = resumeCheckOf('base', smallPairs(3), smallSettings)
-    saveState(path, first, identity)
+    await saveState(path, first, identity)
     first.dispose()
     detachLora(model)
     const second = createTrainer(model, smallPairs(3), smallSettings)
@@ -109,10 +109,10 @@ describe('training', () => {
     expect(rest.values).toEqual(whole.values)
   })
 
-  it('refuses the state of another training, and names each difference with both values', () => {
+  it('refuses the state of another training, and names each difference with both values', async () => {
     const trainer = createTrainer(model, smallPairs(3), smallSettings)
     const path = join(folder, 'other.safetensors')
-    saveState(path, trainer, resumeCheckOf('this base', smallPairs(3), smallSettings))
+    await saveState(path, trainer, resumeCheckOf('this base', smallPairs(3), smallSettings))
     const [first, ...rest] = smallPairs(3) as [EncodedPair, ...EncodedPair[]]
     const renamed = [{ ...first, name: 'new' }, ...rest]
     const other = resumeCheckOf('that base', renamed, { ...smallSettings, seed: 7 })
@@ -130,11 +130,11 @@ describe('training', () => {
   it.each([
     ['without a step', { step: '' }, /its step is ""/],
     ['without the check of its run', { identity: '{}' }, /does not say which run/],
-  ])('refuses a state %s', (_, change, expected) => {
+  ])('refuses a state %s', async (_, change, expected) => {
     const trainer = createTrainer(model, smallPairs(3), smallSettings)
     const identity = resumeCheckOf('base', smallPairs(3), smallSettings)
     const path = join(folder, 'invalid.safetensors')
-    saveState(path, trainer, identity)
+    await saveState(path, trainer, identity)
     const file = openSafetensors(path)
     const tensors = new Map([...file.tensors.keys()].map((name) => [name, file.read(name)]))
     writeSafetensors(path, tensors, { ...file.metadata, ...change })
@@ -306,7 +306,7 @@ describe('the moving average of a LoRA', () => {
     const path = join(folder, 'average.safetensors')
     const first = createTrainer(model, smallPairs(3), settings)
     await first.run({ onStep: async () => void (await first.evaluate()), shouldStop: () => first.step >= 5 })
-    saveState(path, first, check)
+    await saveState(path, first, check)
     first.dispose()
     detachLora(model)
     const second = createTrainer(model, smallPairs(3), settings)

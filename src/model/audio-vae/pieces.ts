@@ -47,7 +47,7 @@ export async function encodeInPieces(
     const end = Math.min(frames, from + length)
     const mel = melOf(4 * start, 4 * end - 3)
     const encoded = tf.tidy(() => patchify(encodeMel(vae, melTensor(mel))))
-    pieces.push(rows(fromBatch(encoded), from - start, end - start))
+    pieces.push(rows(await fromBatch(encoded), from - start, end - start))
     onProgress?.(end)
     await setImmediate()
   }

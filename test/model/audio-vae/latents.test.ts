@@ -87,7 +87,7 @@ describe('the number of latent frames', () => {
     expect(clipLatentFrames(seconds)).toBe(frames)
     const clip = await fitClip(recording(seconds), { how: 'trim' }, { seconds, normalize: false })
     const encoder = openClipEncoder({ ...base, fingerprint: 'test' }, noCache)
-    expect(encoder.encode(clip).shape[0]).toBe(frames)
+    expect((await encoder.encode(clip)).shape[0]).toBe(frames)
     encoder.close()
   })
 })
