@@ -1,5 +1,5 @@
 /** A PostgreSQL server for tests, from the programs of the system. */
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -16,8 +16,16 @@ function programFolder(): string | undefined {
 
 export const hasPostgres = programFolder() !== undefined
 
+export type Postgres = {
+  /** A `postgres:` URL. */
+  location: string
+  /** Kills the server with SIGKILL and starts it again, with the same data and port. */
+  killAndRestart(): Promise<void>
+  stop(): Promise<void>
+}
+
 /** A new server in a folder of its own. PostgreSQL refuses to run as root: then it runs as the user `postgres`. */
-export async function startPostgres(): Promise<{ location: string; stop(): Promise<void> }> {
+export async function startPostgres(): Promise<Postgres> {
   const programs = programFolder() as string
   const [uid, gid] =
     process.getuid?.() === 0 ? ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'postgres']))) : []
@@ -30,25 +38,42 @@ export async function startPostgres(): Promise<{ location: string; stop(): Promi
   const port = await freePort()
   const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${folder}`, 'fsync=off']
   const flags = ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])]
-  const server = spawn(join(programs, 'postgres'), flags, options)
-  const stop = async () => {
-    server.kill('SIGINT')
-    if (server.exitCode === null) await once(server, 'exit')
-    rmSync(folder, { recursive: true })
-  }
   const location = `postgres://test@127.0.0.1:${port}/postgres`
+  const start = () => startServer(() => spawn(join(programs, 'postgres'), flags, options), location)
+  let server = await start()
+  const end = async (signal: NodeJS.Signals) => {
+    const ended = once(server, 'exit')
+    if (server.exitCode === null && server.signalCode === null && server.kill(signal)) await ended
+  }
+  return {
+    location,
+    killAndRestart: async () => {
+      await end('SIGKILL')
+      server = await start()
+    },
+    stop: async () => {
+      await end('SIGINT')
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
+
+/** After a kill, the server does not start before the last process of the former one has ended. */
+async function startServer(start: () => ChildProcess, location: string): Promise<ChildProcess> {
+  let server = start()
   for (let tries = 0; ; tries++) {
     try {
       await (await openDatabase(location)).close()
-      return { location, stop }
+      return server
     } catch (error) {
       if (tries === 100) throw error
       await setTimeout(100)
+      if (server.exitCode !== null || server.signalCode !== null) server = start()
     }
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }
