@@ -22,7 +22,7 @@ const cli = [
   'test/dataset/repair/fix-dataset.test.ts',
   'test/encode/text-embeddings.test.ts',
   'test/platform/lock.test.ts',
-  'test/reliability/{audio,download,fuzz,kill,leaks,resume,run-failures,signals}.test.ts',
+  'test/reliability/{audio,download,fuzz,kill,leaks,resume,run-failures,server-kill,signals}.test.ts',
   'test/report/run-report.test.ts',
   'test/worker/**/*.test.ts',
   'test/train/{decoding,windows,held-out,releases,train}.test.ts',

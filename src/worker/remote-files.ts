@@ -6,10 +6,12 @@
  * begins with it, also where it has computed more.
  */
 import { existsSync } from 'node:fs'
-import { type FileHandle, mkdir, open, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError } from '../platform/errors.ts'
 import { filesBelow, sha256OfFile } from '../platform/files.ts'
+import { lockHolder } from '../platform/lock.ts'
 import { isContent } from '../train/run-folder.ts'
 import { type FileServer, type FileServerOptions, openFileServer } from './file-server.ts'
 import { digest, downloadOnce, type JobFiles, type JobFolder, type RunFile, runKey } from './job-files.ts'
@@ -23,6 +25,8 @@ export type RemoteFilesOptions = Omit<FileServerOptions, 'closing'> & {
 
 export type RemoteFiles = JobFiles &
   Pick<FileServer, 'check'> & {
+    /** Removes what a worker that was killed has left in the folder, which only this one may use. */
+    removeLeft(): Promise<void>
     /** Ends what is still being sent. */
     close(): void
   }
@@ -54,12 +58,30 @@ export function remoteFiles({ folder, allowPrivate = false, ...options }: Remote
       }
     },
     discard: async (requestId) => {
-      for (const kind of ['runs', 'inputs', 'downloads'] as const)
-        await rm(placeOf(kind, requestId), { recursive: true, force: true })
+      for (const kind of kinds) await rm(placeOf(kind, requestId), { recursive: true, force: true })
+    },
+    removeLeft: async () => {
+      const runs = join(folder, 'runs')
+      const ids = existsSync(runs) ? await readdir(runs) : []
+      // the training of that worker may still be saving
+      await Promise.all(ids.map((id) => waitForRelease(join(runs, id))))
+      for (const kind of kinds) await rm(join(folder, kind), { recursive: true, force: true })
     },
     close: () => closing.abort(),
   }
 }
+
+const kinds = ['runs', 'inputs', 'downloads'] as const
+
+/** In seconds. A process that has lost its worker gets 10 s to save. */
+const longestWait = 15
+
+async function waitForRelease(folder: string) {
+  const startedAt = performance.now()
+  while (isHeld(lockHolder(folder)) && performance.now() - startedAt < 1000 * longestWait) await sleep(100)
+}
+
+const isHeld = (holder: string | undefined) => holder !== undefined && holder !== 'gone'
 
 /** Calls that come while the work is done share the next one. */
 function oneAfterAnother(work: () => Promise<void>): () => Promise<void> {

@@ -37,6 +37,7 @@ export async function startRemoteWorker(options: RemoteWorkerOptions): Promise<{
   try {
     const files = remoteFiles({ server, key, folder: data, allowPrivate, onError })
     await files.check(signal)
+    await files.removeLeft()
     const queue = await openQueue(await openDatabase(options.queue), { onError })
     add(() => queue.close())
     add(repeat(superviseEvery, queue.supervise, onError))

@@ -36,7 +36,7 @@ describe.skipIf(!hasPostgres)('the queue on a PostgreSQL server', needs('the ser
   testQueue('server', startPostgres),
 )
 
-function testQueue(engine: 'embedded' | 'server', start: typeof startPostgres) {
+function testQueue(engine: 'embedded' | 'server', start: () => Promise<{ location: string; stop(): Promise<void> }>) {
   let server: { location: string; stop(): Promise<void> }
   let queue: Queue
   const errors: Error[] = []
