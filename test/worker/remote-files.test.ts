@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { replaceFile } from '../../src/platform/files.ts'
+import { lockFolder } from '../../src/platform/lock.ts'
 import type { RunFile } from '../../src/worker/job-files.ts'
 import { remoteFiles } from '../../src/worker/remote-files.ts'
 import { serve } from '../server/test-server.ts'
@@ -277,4 +278,21 @@ it('files are listed with their size and hash, and must not be larger than uploa
   const sha256 = createHash('sha256').update('sound').digest('hex')
   expect(files).toEqual([{ path: 'previews/a b.wav', size: 5, sha256 }])
   expect((await server.fetch(`/internal/runs/${randomUUID()}`)).status).toBe(404)
+})
+
+it('what a killed worker has left is removed, once its training has ended', async () => {
+  const { files, folder } = workerOf(await serve())
+  const [saving, ended] = ['saving', 'ended'].map((id) => join(folder, 'runs', id)) as [string, string]
+  replaceFile(join(ended, 'config.json'), ['{}'])
+  replaceFile(join(folder, 'inputs', 'ended', 'a', 'pairs.zip'), ['zip'])
+  replaceFile(join(folder, 'downloads', 'ended', 'a', 'pairs.zip'), ['zip'])
+  const lock = lockFolder(saving)
+  const removed = files.removeLeft()
+  expect(
+    await Promise.race([removed.then(() => 'removed'), new Promise((r) => setTimeout(() => r('waits'), 300))]),
+  ).toBe('waits')
+  expect(existsSync(saving)).toBe(true)
+  lock.release()
+  await removed
+  expect(readdirSync(folder)).toEqual([])
 })
