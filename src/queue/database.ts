@@ -41,6 +41,7 @@ async function connect(url: string): Promise<Database> {
     query,
     transaction: async (work) => {
       const client = await pool.connect()
+      client.on('error', ignore) // of a connection that breaks between two queries: the next one fails
       let failure: Error | undefined
       try {
         await client.query('begin')
@@ -52,6 +53,7 @@ async function connect(url: string): Promise<Database> {
         await client.query('rollback').catch(() => {})
         throw error
       } finally {
+        client.off('error', ignore)
         client.release(failure)
       }
     },
@@ -78,6 +80,8 @@ async function openEmbedded(folder: string): Promise<Database> {
     close: () => database.close(),
   }
 }
+
+const ignore = () => {}
 
 const rowsOf = (result: pg.QueryResult | pg.QueryResult[]) =>
   (Array.isArray(result) ? result.at(-1) : result)?.rows ?? []
