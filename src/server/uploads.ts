@@ -7,7 +7,7 @@ import { createReadStream, existsSync, readFileSync, writeFileSync } from 'node:
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { freeBytesAt } from '../machine/hardware.ts'
-import { isDiskFull, syncFolder, temporaryPath } from '../platform/files.ts'
+import { filesBelow, isDiskFull, isLeftover, syncFolder, temporaryPath } from '../platform/files.ts'
 import { tooLarge } from './body.ts'
 import { HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
@@ -35,7 +35,7 @@ export type Uploads = {
   remove(key: string): Promise<void>
   /** All bytes that were written since the start of the server. */
   receivedBytes(): number
-  /** Removes uploads that were begun and not finished. */
+  /** Removes uploads that were begun and not finished, and what a server that was killed has left of files. Before the first request. */
   removeUnfinished(before: Date): Promise<void>
 }
 
@@ -140,6 +140,8 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
     },
     remove: (key) => rm(files.pathOf(key), { force: true }),
     removeUnfinished: async (before) => {
+      for (const path of filesBelow(files.folder))
+        if (/^\.upload\./.test(basename(path)) && isLeftover(path)) await rm(join(files.folder, path), { force: true })
       const root = join(files.folder, 'uploads')
       for (const id of existsSync(root) ? await readdir(root) : []) {
         const folder = join(root, id)
