@@ -36,7 +36,7 @@ export function addServe(program: Command) {
     .addOption(pathOption('--data <folder>', "queue, uploads and runs (default: serve in the user's data folder)"))
     .addOption(new Option('--key <key>', 'what clients must send').env('LTX_A2A_KEY'))
     .option('--public-url <url>', 'where clients reach the server, if it is behind a proxy')
-    .option('--queue <url>', 'a PostgreSQL server for the queue, postgres://… (default: embedded)')
+    .addOption(queueOption('a PostgreSQL server for the queue, postgres://… (default: embedded)'))
     .addOption(
       new Option('--workers <count>', 'how many requests are worked on at once, on this machine')
         .argParser(integer(0, 64))
@@ -81,6 +81,9 @@ export function addServe(program: Command) {
     ),
   )
 }
+
+/** Arguments of a process can be seen by others, and the URL may contain a password. */
+export const queueOption = (help: string) => new Option('--queue <url>', help).env('LTX_A2A_QUEUE')
 
 /** @throws UserError for another database. */
 export function postgresUrl(text: string): string {

@@ -6,11 +6,11 @@ import { TransientError } from '../net/retry.ts'
 import { UserError } from '../platform/errors.ts'
 import { addQuietOption, pathOption } from './options.ts'
 import { runCommand } from './run-command.ts'
-import { dataFolder, postgresUrl } from './serve.ts'
+import { dataFolder, postgresUrl, queueOption } from './serve.ts'
 
 type WorkerFlags = {
-  queue: string
-  server: string
+  queue?: string
+  server?: string
   key?: string
   data?: string
   name: string
@@ -23,13 +23,18 @@ export function addWorker(program: Command) {
     .command('worker')
     .summary('work on the requests of a server, on another machine')
     .description(
-      'Takes requests of ltx-a2a serve from its queue, one after another, and works on them on this machine. Inputs come from the server, and runs are saved there with every checkpoint. When the worker ends, another one goes on with what it had.',
+      'Takes requests of ltx-a2a serve from its queue, one after another, and works on them on this machine. With --server, inputs come from the server, and runs are saved there with every checkpoint. Without it, --data is the data folder of the server, on a disk that both share. When the worker ends, another one goes on with what it had.',
     )
     .addHelpText('after', examples)
-    .requiredOption('--queue <url>', 'the PostgreSQL server of the queue, postgres://…')
-    .requiredOption('--server <url>', 'the server, http://… or https://…')
+    .addOption(queueOption('the PostgreSQL server of the queue, postgres://…'))
+    .option('--server <url>', 'the server, http://… or https://… (default: its data folder is shared)')
     .addOption(new Option('--key <key>', 'the key of the server').env('LTX_A2A_KEY'))
-    .addOption(pathOption('--data <folder>', "for what it works on (default: worker in the user's data folder)"))
+    .addOption(
+      pathOption(
+        '--data <folder>',
+        "for what it works on (default: worker in the user's data folder); without --server, that of the server",
+      ),
+    )
     .addOption(
       new Option('--name <name>', 'shown with the requests that it has').default(
         hostname(),
@@ -42,18 +47,30 @@ export function addWorker(program: Command) {
     runCommand(
       { quiet },
       async ({ output, signal }) => {
+        const places = placesOf({ queue, data, server: flags.server })
         const { startRemoteWorker } = await import('../worker/remote-worker.ts')
         const worker = await startRemoteWorker({
-          ...{ ...flags, data: data ?? dataFolder('worker'), queue: postgresUrl(queue), signal },
+          ...{ ...flags, ...places, signal },
           onError: (error) => output.warn(textOf(error)),
         })
-        output.info(`Waiting for requests of ${flags.server}`)
+        output.info(`Waiting for requests of ${flags.server ?? `the server in ${places.data}`}`)
         if (!signal.aborted) await once(signal, 'abort')
         await worker.close()
       },
       'stopping; what is running goes on with another worker, or after the next start',
     ),
   )
+}
+
+/** @throws UserError for flags that do not say where the requests or their files are. */
+function placesOf({ queue, data, server }: Pick<WorkerFlags, 'queue' | 'data' | 'server'>) {
+  if (queue === undefined)
+    throw new UserError('there is no --queue', { hint: 'give the URL that serve has, with --queue or LTX_A2A_QUEUE' })
+  if (server === undefined && data === undefined)
+    throw new UserError('there is neither --server nor --data', {
+      hint: 'name the server with --server, or its data folder, which both share, with --data',
+    })
+  return { queue: postgresUrl(queue), data: data ?? dataFolder('worker') }
 }
 
 /** What is not a fault of this tool needs no stack. */
@@ -66,4 +83,5 @@ const textOf = (error: unknown) => {
 const examples = `
 Examples:
   LTX_A2A_KEY=secret ltx-a2a worker --queue postgres://ltx@db/ltx --server https://trainer.example.org
-  ltx-a2a worker --queue postgres://ltx@db/ltx --server http://10.0.0.5:7880 --data /scratch/ltx --name gpu-2`
+  ltx-a2a worker --queue postgres://ltx@db/ltx --server http://10.0.0.5:7880 --data /scratch/ltx --name gpu-2
+  LTX_A2A_QUEUE=postgres://ltx@db/ltx ltx-a2a worker --data /mnt/ltx`

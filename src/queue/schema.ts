@@ -49,6 +49,8 @@ const migrations = [
     add column counted_at timestamptz;
   update ${schema}.requests set worked_seconds = extract(epoch from completed_at - started_at)
     where completed_at is not null and started_at is not null;`,
+  `create table ${schema}.identity (id uuid not null);
+  insert into ${schema}.identity values (gen_random_uuid());`,
 ]
 
 /** Creates and updates the tables. */
@@ -60,4 +62,10 @@ export async function migrate(database: Database): Promise<void> {
     for (const migration of migrations.slice(applied)) await query(migration)
     await query(`delete from ${schema}.version; insert into ${schema}.version values (${migrations.length})`)
   })
+}
+
+/** What tells this queue from every other one. It is chosen when the tables are created. */
+export async function queueId(database: Pick<Database, 'query'>): Promise<string> {
+  const [row] = await database.query<{ id: string }>(`select id from ${schema}.identity`)
+  return (row as NonNullable<typeof row>).id
 }

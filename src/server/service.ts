@@ -8,8 +8,10 @@ import { lockFolder } from '../platform/lock.ts'
 import { openDatabase } from '../queue/database.ts'
 import { openQueue, superviseEvery } from '../queue/queue.ts'
 import type { QueuedRequest } from '../queue/request.ts'
+import { queueId } from '../queue/schema.ts'
 import { createClosing, repeat } from '../worker/background.ts'
 import { localFiles } from '../worker/job-files.ts'
+import { writeDataMark } from '../worker/shared-data.ts'
 import { startWorker } from '../worker/worker.ts'
 import { outputOf } from './answers.ts'
 import { removeOld } from './retention.ts'
@@ -77,6 +79,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       () => callWebhooks(queue, { ...webhooks, outputOf: withUrls }),
       (error) => stopping.signal.aborted || onError(error),
     )
+    writeDataMark(data, await queueId(opened))
     const local = localFiles(data, { allowPrivate: allowPrivateUrls })
     const running = Array.from({ length: workers }, (_, i) =>
       startWorker({ queue, name: `${hostname()}-${i + 1}`, files: local, onError }),

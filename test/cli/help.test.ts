@@ -13,6 +13,8 @@ describe('help', () => {
     ['preview --help'],
     ['pull --help'],
     ['encode-captions --help'],
+    ['serve --help'],
+    ['worker --help'],
   ])('%s', async (line) => {
     const { code, stdout, stderr } = await ltxA2a(line.split(' '))
     expect(stdout).toMatchSnapshot()

@@ -1,7 +1,7 @@
 /** `ltx-a2a serve` as its users run it: a process, the official client, and what survives when it is killed. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -114,6 +114,34 @@ describe('ltx-a2a serve', () => {
     },
     180_000,
   )
+
+  it('starts on a copy of the data of a stopped server, with its history and files, and goes on with its training', async () => {
+    const { fal, child } = await serve('original')
+    const zip = await fal.storage.upload(new File([pairs], 'pairs.zip', { type: 'application/zip' }))
+    const submit = (number_of_steps: number) =>
+      fal.queue.submit(endpoint, { input: { training_data_url: zip, ...tiny, number_of_steps } })
+    const { request_id: finished } = await submit(6)
+    await fal.queue.subscribeToStatus(endpoint, { requestId: finished, pollInterval: 100 })
+    const { request_id: requestId } = await submit(150)
+    const state = join(folder, 'original', 'files', 'runs', requestId, 'state.safetensors')
+    await vi.waitFor(() => expect(existsSync(state)).toBe(true), { timeout: 60_000, interval: 20 })
+    expect(await stop(child, 'SIGTERM')).toBe(0)
+    cpSync(join(folder, 'original'), join(folder, 'copy'), { recursive: true })
+    rmSync(join(folder, 'original'), { recursive: true })
+    const copy = await serve('copy')
+    const lora = async (requestId: string) => {
+      const { data } = await copy.fal.queue.result(endpoint, { requestId })
+      return download((data as Record<string, { url: string }>).lora_file?.url ?? '')
+    }
+    expect((await lora(finished)).equals(await trained(6))).toBe(true)
+    await copy.fal.queue.subscribeToStatus(endpoint, { requestId, pollInterval: 200 })
+    const { logs } = (await copy.fal.queue.status(endpoint, { requestId, logs: true })) as {
+      logs: { message: string }[]
+    }
+    expect(logs.map(({ message }) => message).join('\n')).toMatch(/Resuming after step \d+/)
+    expect((await lora(requestId)).equals(await trained(150))).toBe(true)
+    expect(await (await fetch(`${copy.url}/requests`)).text()).toContain(finished)
+  }, 180_000)
 
   it('tells clients what is wrong with their data, and with a URL into its own network', async () => {
     const { fal } = await serve('refused')
