@@ -1,75 +1,71 @@
 /**
- * Checks the server with the official Python client of the hosted API: `npx tsx scripts/check-fal-client.ts [python]`. Where that Python does not have
- * `fal_client`, it says so and checks nothing.
+ * Checks `ltx-a2a serve` with the official client for Python, which is installed from the package index into a temporary folder, and runs the example in
+ * `docs/serve.md`: `npx tsx scripts/check-fal-client.ts`. Where it cannot be installed, that is said, and noted in the folder `TEST_REPORTS`. Needs a build.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { appendFileSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { startServer } from '../src/server/server.ts'
-import { createFakeQueue } from '../test/server/fake-queue.ts'
+import { projectPath } from '../test/cli/bin.ts'
+import { exampleIn } from '../test/server/example.ts'
+import { refusals } from '../test/server/refusals.ts'
+import { startServed } from '../test/server/served.ts'
 
 const run = promisify(execFile)
-const python = process.argv[2] ?? 'python3'
 
-const client = `
-import os, sys, tempfile, fal_client
-from fal_client import client as c
-base = sys.argv[1]
-c.RUN_URL_FORMAT, c.QUEUE_URL_FORMAT, c.REST_URL, c.CDN_URL = base + "/run/", base + "/queue/", base, base
-app = "fal-ai/ltx23-trainer-v2/a2a"
-fal = fal_client.SyncClient(key="secret")
+/** The version whose names the check and the example use. */
+const clientPackage = 'fal_client>=1,<2'
 
-url = fal.upload(b"pairs", "application/zip", "pairs.zip")
-print("upload", url)
-with tempfile.TemporaryDirectory() as folder:
-    path = os.path.join(folder, "large.bin")
-    with open(path, "wb") as file: file.truncate(101 * 2**20)
-    large = fal.upload_file(path)
-print("upload in parts", large)
-stored = fal.upload(b"sound", "audio/wav", "a.wav", repository="fal")
-print("upload by URL", stored)
+const folder = mkdtempSync(join(tmpdir(), 'fal-client-'))
+try {
+  const python = await install()
+  if (python !== undefined) await check(python)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
 
-handle = fal.submit(app, {"training_data_url": url, "rank": "16", "validation": [{"reference_audio_url": stored}]}, priority="low", start_timeout=60)
-statuses = [status for status in handle.iter_events(with_logs=True)]
-print("statuses", [type(status).__name__ for status in statuses], statuses[-1].logs)
-print("result", handle.get())
-print("run", fal.run(app, {"training_data_url": large}))
-waiting = fal.submit(app, {"training_data_url": "https://example.com/wait.zip"})
-waiting.cancel()
-print("cancelled", waiting.status())
-try: waiting.get()
-except fal_client.FalClientHTTPError as error: print("result of cancelled", error.status_code, error.error_type)
-try: fal.submit(app, {"rank": 0})
-except fal_client.FalClientHTTPError as error: print("refused", error.status_code, [one["type"] for one in error.message])
-try: fal_client.SyncClient(key="wrong").submit(app, {})
-except fal_client.FalClientHTTPError as error: print("wrong key", error.status_code, error)
-`
-
-const hasClient = await run(python, ['-c', 'import fal_client']).then(
-  () => true,
-  () => false,
-)
-if (!hasClient) console.log(`skipped: ${python} does not have fal_client`)
-else {
-  const data = mkdtempSync(join(tmpdir(), 'fal-client-'))
-  const queue = createFakeQueue()
-  const server = await startServer({ queue, data, host: '127.0.0.1', port: 0, key: 'secret' })
-  const work = setInterval(() => {
-    for (const { id, status, parameters } of queue.requests.values()) {
-      if (String(parameters.training_data_url).includes('wait') || status === 'COMPLETED') continue
-      if (status === 'IN_QUEUE') queue.start(id)
-      else queue.finish(id, { output: { note: 'done' } })
-      queue.log(id, `after ${status}`)
-    }
-  }, 300)
+/** @returns the Python that has the client, undefined where there is none. */
+async function install(): Promise<string | undefined> {
+  const python = join(folder, 'venv', 'bin', 'python')
   try {
-    const { stdout } = await run(python, ['-c', client, server.url])
-    console.log(stdout.trimEnd())
+    await run('python3', ['-m', 'venv', join(folder, 'venv')])
+    await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', clientPackage])
+    return python
+  } catch (error) {
+    const why = String((error as { stderr?: string }).stderr || error)
+      .trim()
+      .split('\n')
+      .at(-1)
+    const line = `Not run: scripts/check-fal-client.ts, because ${clientPackage} could not be installed: ${why}`
+    console.log(line)
+    const { TEST_REPORTS: reports } = process.env
+    if (reports !== undefined) appendFileSync(join(reports, 'not-run.txt'), `${line}\n`)
+    return undefined
+  }
+}
+
+async function check(python: string) {
+  const env = {
+    ...process.env,
+    LTX_A2A_BASE: projectPath('test/base'), // small, with random weights
+    LTX_A2A_CACHE: join(folder, 'cache'),
+    LTX_A2A_KEY: 'secret',
+  }
+  const server = await startServed(join(folder, 'data'), env)
+  try {
+    const cases = join(folder, 'refusals.json')
+    writeFileSync(cases, JSON.stringify(refusals))
+    const script = projectPath('scripts/fal-client/check.py')
+    console.log((await run(python, [script, server.url, cases, projectPath('.')])).stdout.trimEnd())
+
+    writeFileSync(join(folder, 'example.py'), exampleIn('python', server.url, 'secret'))
+    copyFileSync(projectPath('fixtures/demo/pairs.zip'), join(folder, 'pairs.zip'))
+    const { stdout } = await run(python, ['example.py'], { cwd: folder })
+    const url = stdout.trimEnd().split('\n').at(-1) ?? ''
+    if (!url.endsWith('/lora.safetensors')) throw new Error(`The example in docs/serve.md printed ${stdout}`)
+    console.log('The example in docs/serve.md printed the URL of a LoRA')
   } finally {
-    clearInterval(work)
-    await server.close()
-    rmSync(data, { recursive: true, force: true })
+    await server.stop()
   }
 }

@@ -234,6 +234,7 @@ async function extract(
     throw new UserError(`${shown} is packed by method ${method}`, {
       hint: 'pack it as an ordinary zip: the methods are "store" and "deflate"',
       cause,
+      code: 'invalid_archive',
     })
   }
 }
@@ -255,10 +256,10 @@ function entryAt(entries: ReadonlyMap<string, Entry>, path: string): Entry {
 }
 
 const encrypted = (shown: string, cause?: unknown) =>
-  new UserError(`${shown} is encrypted`, { hint: 'pack it without a password', cause })
+  new UserError(`${shown} is encrypted`, { hint: 'pack it without a password', cause, code: 'invalid_archive' })
 
 const damaged = (shown: string, cause: unknown) =>
-  new UserError(`${shown} is damaged or cut off`, { hint: 'pack or download it again', cause })
+  new UserError(`${shown} is damaged or cut off`, { hint: 'pack or download it again', cause, code: 'invalid_archive' })
 
 const inMib = (bytes: number) => `${Math.ceil(bytes / mebibyte)} MiB`
 

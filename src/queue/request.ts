@@ -1,4 +1,5 @@
 /** What is asked of the server: the request of a client, how far it is, and what came of it. */
+import type { InputErrorType } from './input-error-types.ts'
 
 /** A training, or a recording to transform. */
 export type RequestKind = 'train' | 'apply'
@@ -88,7 +89,7 @@ export type ErrorDetail = {
   /** `['body', 'rank']`. */
   loc: readonly (string | number)[]
   msg: string
-  type: string
+  type: InputErrorType
   url?: string
   ctx?: Readonly<Record<string, unknown>>
   input?: unknown

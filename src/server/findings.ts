@@ -1,5 +1,6 @@
 /** What is wrong with a value, in the terms of the hosted API: pydantic's types of errors, and those of its own documentation. */
 import { z } from 'zod'
+import type { InputErrorType } from '../queue/input-error-types.ts'
 import type { ErrorDetail } from '../queue/request.ts'
 
 type Issue = z.core.$ZodIssue
@@ -10,7 +11,7 @@ const longestInput = 1000
 /** @param input what was given; left out where that is long. */
 export function finding(
   loc: ErrorDetail['loc'],
-  type: string,
+  type: InputErrorType,
   msg: string,
   { ctx, input }: { ctx?: Record<string, unknown>; input?: unknown } = {},
 ): ErrorDetail {
@@ -37,7 +38,7 @@ export function findingsOf(name: string, schema: z.ZodType, value: unknown, issu
 
 export const missing = (loc: ErrorDetail['loc']) => finding(loc, 'missing', 'Field required')
 
-type Explained = { type: string; msg: string; ctx?: Record<string, unknown> }
+type Explained = { type: InputErrorType; msg: string; ctx?: Record<string, unknown> }
 
 function explained(issue: Issue, value: unknown, schema: z.ZodType): Explained {
   switch (issue.code) {
@@ -59,7 +60,7 @@ function explained(issue: Issue, value: unknown, schema: z.ZodType): Explained {
 
 /** @param message what the schema says itself: of a value that may be written in several ways. */
 function wrongType(expected: string, value: unknown, schema: z.ZodType, message: string): Explained {
-  const unable = (type: string, name: string) =>
+  const unable = (type: 'int' | 'float' | 'bool', name: string): Explained =>
     typeof value === 'string'
       ? { type: `${type}_parsing`, msg: `Input should be a valid ${name}, unable to parse string as ${name}` }
       : { type: `${type}_type`, msg: `Input should be a valid ${name}` }

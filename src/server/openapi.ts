@@ -1,6 +1,7 @@
 /** The description of the API for programs, made from the same tables that check the input. */
 import { z } from 'zod'
 import { toolVersion } from '../platform/version.ts'
+import { inputErrorTypes } from '../queue/input-error-types.ts'
 import { trainEndpoint } from './endpoints.ts'
 import { inputParameters } from './input.ts'
 
@@ -135,7 +136,7 @@ const schemas = {
               properties: {
                 loc: { type: 'array' },
                 msg: string,
-                type: string,
+                type: { enum: inputErrorTypes },
                 url: string,
                 ctx: { type: 'object' },
                 input: {},

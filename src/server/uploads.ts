@@ -116,7 +116,8 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
       requireOpen(key)
       const folder = partsFolder(key, id)
       const others = (await readdir(folder)).filter((name) => name !== String(part))
-      const sizes = await Promise.all(others.map(async (name) => (await stat(join(folder, name))).size))
+      // other parts are being written: a temporary file may have its final name by now
+      const sizes = await Promise.all(others.map((name) => sizeOf(join(folder, name))))
       const room = limits.uploadBytes - sizes.reduce((sum, size) => sum + size, 0)
       if (bytes > room) throw tooLarge(limits.uploadBytes)
       return `"${await writeFile(join(folder, String(part)), counted(chunks, room), bytes)}"`
@@ -167,6 +168,13 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
 const bytesBetweenChecks = 64 * 2 ** 20
 
 const noRoom = () => new HttpError(507, 'The disk of the server is full', { type: 'insufficient_storage' })
+
+/** Of a file that may have been renamed: 0 then. */
+const sizeOf = (path: string) =>
+  stat(path).then(
+    ({ size }) => size,
+    (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? 0 : Promise.reject(error)),
+  )
 
 async function* contentOf(paths: readonly string[]) {
   for (const path of paths) yield* createReadStream(path, { highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ProcessEnd } from '../machine/job-process.ts'
-import { UserError } from '../platform/errors.ts'
+import { type ErrorCode, UserError } from '../platform/errors.ts'
 import { filesBelow, isLeftover } from '../platform/files.ts'
 import type { QueuedRequest, RequestError } from '../queue/request.ts'
 import type { JobError } from './job-events.ts'
@@ -49,14 +49,15 @@ export function errorOf(
   if (!error) return internalError(`The process ended with exit code ${code}`)
   const message = job.shown(error.message)
   if (code !== userErrorCode || error.code === 'machine_error') return internalError(firstLine(message))
-  return inputError(request, { ...error, message }, placeOf(error, job.inputs))
+  return inputError(request, { ...error, code: error.code, message }, placeOf(error, job.inputs))
 }
 
 /** The error of a job that could not be prepared. */
 export function preparationError(request: QueuedRequest, error: unknown): RequestError {
   if (!(error instanceof UserError) || error.code === 'machine_error')
     return internalError(error instanceof Error ? firstLine(error.message) : String(error))
-  return inputError(request, error)
+  const { message, context } = error
+  return inputError(request, { message, code: error.code, ...(context && { context }) })
 }
 
 const internalError = (detail: string): RequestError => ({ status: 500, detail, type: 'internal_error' })
@@ -64,9 +65,12 @@ const internalError = (detail: string): RequestError => ({ status: 500, detail, 
 /** Without the stack. */
 const firstLine = (text: string) => text.split('\n')[0] ?? ''
 
+/** The code is one of the types of the API. */
+type InputMistake = Pick<JobError, 'message' | 'context'> & { code?: Exclude<ErrorCode, 'machine_error'> | undefined }
+
 const inputError = (
   { kind }: QueuedRequest,
-  { message, code, context }: Pick<JobError, 'message' | 'code' | 'context'>,
+  { message, code, context }: InputMistake,
   place?: JobInput['place'],
 ): RequestError => {
   const data = kind === 'train' ? 'training_data_url' : 'inputs'

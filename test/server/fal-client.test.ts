@@ -164,7 +164,8 @@ describe('the official client', () => {
     const { fal, queue } = await serve()
     const { request_id: requestId } = await fal.queue.submit(endpoint, { input })
     const ctx = { min_duration: 5, provided_duration: 2 }
-    const detail = [{ loc: ['body', 'training_data_url'], msg: 'Too short', type: 'audio_duration_too_short', ctx }]
+    const type = 'audio_duration_too_short'
+    const detail = [{ loc: ['body', 'training_data_url'], msg: 'Too short', type, ctx }] as const
     queue.finish(requestId, { error: { status: 422, detail } })
     const error = (await failure(fal.queue.result(endpoint, { requestId }))) as ValidationError
     expect(error.getFieldErrors('training_data_url')).toEqual([

@@ -151,7 +151,7 @@ describe('the payload', () => {
     expect(webhookPayload(id, { output: { seed: 1 } })).toEqual({ ...ids, status: 'OK', payload: { seed: 1 } }))
 
   it('of input that cannot be used', () => {
-    const detail = [{ loc: ['body', 'rank'], msg: 'field required', type: 'missing' }]
+    const detail = [{ loc: ['body', 'rank'], msg: 'field required', type: 'missing' }] as const
     expect(webhookPayload(id, { error: { status: 422, detail } })).toEqual({
       ...ids,
       status: 'ERROR',

@@ -164,7 +164,7 @@ describe('a request', () => {
 
   it('says why it failed', async () => {
     const server = start()
-    const detail = [{ loc: ['body', 'training_data_url'], msg: 'no <pair> fits', type: 'x' }]
+    const detail = [{ loc: ['body', 'training_data_url'], msg: 'no <pair> fits', type: 'value_error' }] as const
     const { id } = server.queue.add({ status: 'COMPLETED', error: { status: 422, detail } })
     expect((await textOf(server, `/requests/${id}`)).text).toContain('<li>Dataset: no &lt;pair&gt; fits</li>')
   })

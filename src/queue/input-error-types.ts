@@ -1,0 +1,33 @@
+/** The types of a 422 error, as the hosted API names them: those of pydantic, and those of its own documentation. */
+export const inputErrorTypes = [
+  'missing',
+  'extra_forbidden',
+  'json_invalid',
+  'model_attributes_type',
+  'value_error',
+  'one_of',
+  'greater_than',
+  'greater_than_equal',
+  'less_than',
+  'less_than_equal',
+  'int_type',
+  'int_parsing',
+  'int_from_float',
+  'float_type',
+  'float_parsing',
+  'bool_type',
+  'bool_parsing',
+  'string_type',
+  'list_type',
+  'dict_type',
+  'sequence_too_short',
+  'sequence_too_long',
+  'url_parsing',
+  'file_download_error',
+  'invalid_archive',
+  'audio_duration_too_short',
+  'unsupported_audio_format',
+  'feature_not_supported',
+] as const
+
+export type InputErrorType = (typeof inputErrorTypes)[number]
