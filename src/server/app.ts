@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { Hono } from 'hono'
 import { guardFor } from '../net/guard.ts'
 import { UserError } from '../platform/errors.ts'
+import type { Log } from '../platform/log.ts'
 import type { Queue } from '../queue/queue.ts'
+import { accessLog } from './access-log.ts'
 import { trainEndpoint } from './endpoints.ts'
 import { fileRoutes } from './file-routes.ts'
 import { answerError, HttpError } from './http-error.ts'
@@ -45,6 +47,8 @@ export type AppOptions = {
   signingKey?: SigningKey | undefined
   /** Gets the errors that are the server's fault; clients are told no more than that there was one. */
   onError?: ((error: unknown) => void) | undefined
+  /** Gets every request, and what was uploaded or refused. */
+  log?: Log | undefined
   pollInterval?: number | undefined
   /** Ends the answers that wait. */
   closing?: AbortSignal | undefined
@@ -76,6 +80,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
   }
   let sentBytes = 0
   const app = new Hono<Env>()
+  if (options.log) app.use(accessLog(options.log))
   app.use(async (c, next) => {
     await next()
     c.header('x-content-type-options', 'nosniff')

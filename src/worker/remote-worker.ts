@@ -1,7 +1,11 @@
 /** `ltx-a2a worker` as a whole: the queue on its server, the files of `ltx-a2a serve`, and a worker. */
 import { mkdir } from 'node:fs/promises'
 import { lockFolder } from '../platform/lock.ts'
+import type { Log } from '../platform/log.ts'
+import { maskedUrl } from '../platform/text.ts'
+import { toolVersion } from '../platform/version.ts'
 import { openDatabase } from '../queue/database.ts'
+import { loggedQueue } from '../queue/logged-queue.ts'
 import { openQueue, superviseEvery } from '../queue/queue.ts'
 import { createClosing, repeat } from './background.ts'
 import { remoteFiles } from './remote-files.ts'
@@ -22,6 +26,8 @@ export type RemoteWorkerOptions = {
   signal: AbortSignal
   /** Called with what is tried again. */
   onError: (error: unknown) => void
+  /** Gets what happens to requests. */
+  log: Log
 }
 
 /**
@@ -29,7 +35,7 @@ export type RemoteWorkerOptions = {
  * @throws UserError for a folder that another worker uses, a database that cannot be used, and a server that refuses; Interrupted when the signal is aborted.
  */
 export async function startRemoteWorker(options: RemoteWorkerOptions): Promise<{ close(): Promise<void> }> {
-  const { server, key, data, name, allowPrivateUrls: allowPrivate, signal, onError } = options
+  const { server, key, data, name, allowPrivateUrls: allowPrivate, signal, onError, log } = options
   await mkdir(data, { recursive: true })
   const lock = lockFolder(data)
   const { add, close } = createClosing()
@@ -37,7 +43,7 @@ export async function startRemoteWorker(options: RemoteWorkerOptions): Promise<{
   try {
     const files = remoteFiles({ server, key, folder: data, allowPrivate, onError })
     await files.check(signal)
-    const queue = await openQueue(await openDatabase(options.queue), { onError })
+    const queue = loggedQueue(await openQueue(await openDatabase(options.queue), { onError }), log)
     add(() => queue.close())
     add(repeat(superviseEvery, queue.supervise, onError))
     const worker = startWorker({ queue, name, files, onError })
@@ -45,7 +51,13 @@ export async function startRemoteWorker(options: RemoteWorkerOptions): Promise<{
       await worker.close()
       files.close()
     })
-    return { close }
+    log('info', 'worker_joined', `Waiting for requests of ${maskedUrl(server)}`, { worker: name, version: toolVersion })
+    return {
+      close: async () => {
+        await close()
+        log('info', 'worker_left', 'Stopped', { worker: name })
+      },
+    }
   } catch (error) {
     await close()
     throw error
