@@ -42,7 +42,7 @@ export type Queue = {
   isMentioned(text: string): Promise<boolean>
   /** A completed request whose webhook is to be called now, by the caller: within a minute, no other gets it. */
   dueWebhook(): Promise<DueWebhook | undefined>
-  counts(): Promise<{ waiting: number; running: number; succeeded: number; failed: number }>
+  counts(): Promise<{ waiting: number; running: number; succeeded: number; failed: number; cancelled: number }>
   close(): Promise<void>
 }
 
@@ -365,11 +365,18 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
       }
     },
     counts: async () => {
-      const [counts] = await query<{ waiting: number; running: number; succeeded: number; failed: number }>(
+      const [counts] = await query<{
+        waiting: number
+        running: number
+        succeeded: number
+        failed: number
+        cancelled: number
+      }>(
         `select (count(*) filter (where status = 'IN_QUEUE'))::integer as waiting,
            (count(*) filter (where status = 'IN_PROGRESS'))::integer as running,
            (count(*) filter (where status = 'COMPLETED' and error is null))::integer as succeeded,
-           (count(*) filter (where status = 'COMPLETED' and error is not null))::integer as failed
+           (count(*) filter (where status = 'COMPLETED' and error is not null and error->>'status' <> '499'))::integer as failed,
+           (count(*) filter (where status = 'COMPLETED' and error->>'status' = '499'))::integer as cancelled
          from ${schema}.requests`,
       )
       return counts as NonNullable<typeof counts>

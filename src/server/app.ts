@@ -11,6 +11,7 @@ import { fileRoutes } from './file-routes.ts'
 import { answerError, HttpError } from './http-error.ts'
 import { inputParameters } from './input.ts'
 import { defaultServerLimits, type ServerLimits } from './limits.ts'
+import { createMetrics } from './metrics.ts'
 import { monitoringRoutes } from './monitoring-routes.ts'
 import type { PageFiles } from './pages/page-files.ts'
 import { createPages } from './pages/pages.ts'
@@ -78,8 +79,9 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     allowLocalPaths,
     closing: options.closing ?? new AbortController().signal,
   }
-  let sentBytes = 0
+  const metrics = createMetrics()
   const app = new Hono<Env>()
+  app.use(metrics.measure)
   if (options.log) app.use(accessLog(options.log))
   app.use(async (c, next) => {
     await next()
@@ -88,16 +90,10 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store')
   })
   app.use(checkHost({ host, publicUrl }), checkOrigin({ publicUrl }))
-  app.route(
-    '/',
-    monitoringRoutes(services, () => sentBytes),
-  )
+  app.route('/', monitoringRoutes(services, metrics))
   app.route('/', uploadRoutes(services))
   app.route('/', workerRoutes(services))
-  app.route(
-    '/',
-    fileRoutes(services, (bytes) => (sentBytes += bytes)),
-  )
+  app.route('/', fileRoutes(services, metrics.countSent))
   const root = publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '')
   app.route(
     '/',
