@@ -5,6 +5,7 @@ import { flagName, kebabCase, type Parameter, type Parameters, togglePlaceholder
 import { videoFields } from '../config/parameters.ts'
 import type { Flags } from '../config/values.ts'
 import { UserError } from '../platform/errors.ts'
+import { logLevels } from '../platform/log.ts'
 import type { OutputOptions } from './run-command.ts'
 
 /** What commander passes to an action: the flags of the parameters, and those of all commands. */
@@ -61,6 +62,23 @@ const limitDefaults = Object.entries(defaultLimits)
 export const stopWithStdinOption = () => new Option('--stop-with-stdin').hideHelp()
 
 export const addQuietOption = (command: Command) => command.option('-q, --quiet', 'print errors and the result only')
+
+/** Of commands that run for days. */
+export function addLogOptions(command: Command) {
+  command
+    .addOption(
+      new Option('--log-format <format>', 'lines for people, or JSON lines for programs')
+        .choices(['text', 'json'])
+        .default('text')
+        .env('LTX_A2A_LOG_FORMAT'),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'the least level of what is logged; debug has every HTTP request')
+        .choices(logLevels)
+        .default('info')
+        .env('LTX_A2A_LOG_LEVEL'),
+    )
+}
 
 /** Accepts the fields of the hosted trainers' job format that have no effect here. */
 export function addVideoFields(command: Command) {

@@ -1,9 +1,11 @@
 /** How a command runs: its output, the signals that stop it, its errors and its exit code. */
 import { type Limits, parseLimits } from '../config/limits.ts'
 import { Interrupted, UserError } from '../platform/errors.ts'
+import type { LogLevel } from '../platform/log.ts'
 import { toolVersion } from '../platform/version.ts'
 import { stopWithStdin } from './stop-with-stdin.ts'
 import { createEventPrinter, createJsonOutput } from './terminal/event-printer.ts'
+import { createLogOutput, type LogFormat } from './terminal/log-output.ts'
 import { createTerminal, type Output } from './terminal/terminal.ts'
 
 export type CommandContext = {
@@ -18,11 +20,11 @@ export type CommandContext = {
  * @param stopping printed when a signal asks the command to stop.
  */
 export async function runCommand(
-  options: OutputOptions & { limit?: string[] | undefined },
+  options: OutputOptions & { limit?: string[] | undefined; output?: Output | undefined },
   work: (context: CommandContext) => Promise<void>,
   stopping = 'stopping',
 ): Promise<void> {
-  const output = openOutput(options)
+  const output = options.output ?? openOutput(options)
   const signals = watchSignals(() => output.info(stopping))
   if (options.stopWithStdin) stopWithStdin()
   try {
@@ -51,6 +53,14 @@ export function openOutput({ quiet = false, jsonProgress = false }: OutputOption
   if (jsonProgress) return createJsonOutput({ stdout, stderr, quiet })
   const terminal = createTerminal({ stdout, stderr, env, quiet })
   return { ...terminal, onEvent: createEventPrinter(terminal) }
+}
+
+/** For commands that run for days. */
+export function openLog(options: { quiet?: boolean | undefined; logFormat: LogFormat; logLevel: LogLevel }) {
+  const { quiet = false, logFormat: format, logLevel } = options
+  const { stdout, stderr, env } = process
+  const terminal = createTerminal({ stdout, stderr, env, quiet })
+  return createLogOutput({ terminal, stderr, format, level: quiet ? 'error' : logLevel })
 }
 
 /** The signals that stop a command. The first one aborts an `AbortSignal`, a second one ends the process at once. */

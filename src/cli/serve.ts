@@ -3,10 +3,12 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { UserError } from '../platform/errors.ts'
+import type { LogLevel } from '../platform/log.ts'
 import { homeFolder, systemFolder } from '../platform/user-folders.ts'
 import { isPostgresUrl } from '../queue/postgres-url.ts'
-import { addQuietOption, pathOption } from './options.ts'
-import { runCommand } from './run-command.ts'
+import { addLogOptions, addQuietOption, pathOption } from './options.ts'
+import { openLog, runCommand } from './run-command.ts'
+import type { LogFormat } from './terminal/log-output.ts'
 
 type ServeFlags = {
   host: string
@@ -21,6 +23,8 @@ type ServeFlags = {
   allowPrivateUrls?: true
   timeLimit?: number
   quiet?: true
+  logFormat: LogFormat
+  logLevel: LogLevel
 }
 
 export function addServe(program: Command) {
@@ -55,10 +59,12 @@ export function addServe(program: Command) {
     .option('--allow-local-paths', 'requests may name files of this machine')
     .option('--allow-private-urls', 'URLs in requests may lead to addresses of private networks and this machine')
   addQuietOption(command)
-  command.action(({ quiet, data, queue, retention, timeLimit, ...flags }: ServeFlags) =>
-    runCommand(
-      { quiet },
-      async ({ output, signal }) => {
+  addLogOptions(command)
+  command.action(({ quiet, logFormat, logLevel, data, queue, retention, timeLimit, ...flags }: ServeFlags) => {
+    const { log, output } = openLog({ quiet, logFormat, logLevel })
+    return runCommand(
+      { quiet, output },
+      async ({ signal }) => {
         const { startService } = await import('../server/service.ts')
         const folder = data ?? dataFolder('serve')
         output.info(`Opening the queue in ${folder}`)
@@ -70,16 +76,14 @@ export function addServe(program: Command) {
             retentionDays: retention,
           },
           timeLimit: timeLimit && 3600 * timeLimit,
-          warn: output.warn,
-          onError: (error) => output.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+          log,
         })
-        output.info(`Listening on ${service.url}`)
         if (!signal.aborted) await once(signal, 'abort')
         await service.close()
       },
       'stopping; what is running goes on after the next start',
-    ),
-  )
+    )
+  })
 }
 
 /** Arguments of a process can be seen by others, and the URL may contain a password. */

@@ -4,9 +4,11 @@ import { hostname } from 'node:os'
 import { type Command, Option } from 'commander'
 import { TransientError } from '../net/retry.ts'
 import { UserError } from '../platform/errors.ts'
-import { addQuietOption, pathOption } from './options.ts'
-import { runCommand } from './run-command.ts'
+import type { LogLevel } from '../platform/log.ts'
+import { addLogOptions, addQuietOption, pathOption } from './options.ts'
+import { openLog, runCommand } from './run-command.ts'
 import { dataFolder, postgresUrl, queueOption } from './serve.ts'
+import type { LogFormat } from './terminal/log-output.ts'
 
 type WorkerFlags = {
   queue?: string
@@ -16,6 +18,8 @@ type WorkerFlags = {
   name: string
   allowPrivateUrls?: true
   quiet?: true
+  logFormat: LogFormat
+  logLevel: LogLevel
 }
 
 export function addWorker(program: Command) {
@@ -43,23 +47,25 @@ export function addWorker(program: Command) {
     )
     .option('--allow-private-urls', 'URLs in requests may lead to addresses of private networks and this machine')
   addQuietOption(command)
-  command.action(({ quiet, data, queue, ...flags }: WorkerFlags) =>
-    runCommand(
-      { quiet },
-      async ({ output, signal }) => {
+  addLogOptions(command)
+  command.action(({ quiet, logFormat, logLevel, data, queue, ...flags }: WorkerFlags) => {
+    const { log, output } = openLog({ quiet, logFormat, logLevel })
+    return runCommand(
+      { quiet, output },
+      async ({ signal }) => {
         const places = placesOf({ queue, data, server: flags.server })
         const { startRemoteWorker } = await import('../worker/remote-worker.ts')
         const worker = await startRemoteWorker({
           ...{ ...flags, ...places, signal },
-          onError: (error) => output.warn(textOf(error)),
+          onError: (error) => log('warn', 'retried_error', ...retried(error)),
+          log,
         })
-        output.info(`Waiting for requests of ${flags.server ?? `the server in ${places.data}`}`)
         if (!signal.aborted) await once(signal, 'abort')
         await worker.close()
       },
       'stopping; what is running goes on with another worker, or after the next start',
-    ),
-  )
+    )
+  })
 }
 
 /** @throws UserError for flags that do not say where the requests or their files are. */
@@ -74,10 +80,10 @@ function placesOf({ queue, data, server }: Pick<WorkerFlags, 'queue' | 'data' | 
 }
 
 /** What is not a fault of this tool needs no stack. */
-const textOf = (error: unknown) => {
-  if (!(error instanceof Error)) return String(error)
+function retried(error: unknown): [string, { error?: Error }] {
+  if (!(error instanceof Error)) return [String(error), {}]
   const isExpected = error instanceof TransientError || error instanceof UserError
-  return isExpected ? error.message : (error.stack ?? error.message)
+  return [error.message, isExpected ? {} : { error }]
 }
 
 const examples = `

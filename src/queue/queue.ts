@@ -32,8 +32,8 @@ export type Queue = {
   resume(id: string): Promise<boolean>
   /** The next request for a worker, which must extend its lease. Undefined where none is waiting. */
   claim(worker: string): Promise<Claim | undefined>
-  /** Returns requests of workers that died to the queue, and ends those that did not start in time. Called every few seconds, by one or more processes. */
-  supervise(): Promise<void>
+  /** Returns requests of workers that died to the queue, and ends those that did not start in time. Called every few seconds, by one or more processes. @returns their ids. */
+  supervise(): Promise<{ lost: string[]; late: string[] }>
   /** Removes completed requests, with their logs. @returns their ids. */
   removeCompleted(before: Date): Promise<string[]>
   /** Removes a completed request, with its log. */
@@ -42,7 +42,7 @@ export type Queue = {
   isMentioned(text: string): Promise<boolean>
   /** A completed request whose webhook is to be called now, by the caller: within a minute, no other gets it. */
   dueWebhook(): Promise<DueWebhook | undefined>
-  counts(): Promise<{ waiting: number; running: number; succeeded: number; failed: number }>
+  counts(): Promise<{ waiting: number; running: number; succeeded: number; failed: number; cancelled: number }>
   close(): Promise<void>
 }
 
@@ -302,10 +302,13 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
         `select * from ${schema}.requests
          where status = 'IN_QUEUE' and started_at is null and submitted_at + least(start_timeout, 1e9) * interval '1 second' < now()`,
       )
+      const failed: string[] = []
       for (const { id, job } of late)
         await transaction(async (query) => {
           const ended = await finish(query, id, startTimeoutError, `status = 'IN_QUEUE' and started_at is null`)
-          if (ended.length > 0) await boss.cancel(queueName, job, { db: bossConnection(query) })
+          if (ended.length === 0) return
+          await boss.cancel(queueName, job, { db: bossConnection(query) })
+          failed.push(id)
         })
       // a job of pg-boss can be lost, for example where its tables were restored from an older backup
       const orphans = await query<Row>(
@@ -321,6 +324,7 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
             await send(query, id, priority),
           ]),
         )
+      return { lost: lost.map(({ id }) => id), late: failed }
     },
     removeCompleted: async (before) => {
       const removed = await query<{ id: string }>(
@@ -361,11 +365,18 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
       }
     },
     counts: async () => {
-      const [counts] = await query<{ waiting: number; running: number; succeeded: number; failed: number }>(
+      const [counts] = await query<{
+        waiting: number
+        running: number
+        succeeded: number
+        failed: number
+        cancelled: number
+      }>(
         `select (count(*) filter (where status = 'IN_QUEUE'))::integer as waiting,
            (count(*) filter (where status = 'IN_PROGRESS'))::integer as running,
            (count(*) filter (where status = 'COMPLETED' and error is null))::integer as succeeded,
-           (count(*) filter (where status = 'COMPLETED' and error is not null))::integer as failed
+           (count(*) filter (where status = 'COMPLETED' and error is not null and error->>'status' <> '499'))::integer as failed,
+           (count(*) filter (where status = 'COMPLETED' and error->>'status' = '499'))::integer as cancelled
          from ${schema}.requests`,
       )
       return counts as NonNullable<typeof counts>

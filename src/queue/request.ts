@@ -23,7 +23,7 @@ export type NewRequest = {
   priority: Priority
   /** Seconds within which a worker must take it, or it fails; undefined for no limit. */
   startTimeout?: number | undefined
-  /** Seconds that the work may take, counted from its first start; undefined for no limit. */
+  /** Seconds that workers may have it in all, without the time that it waits between them; undefined for no limit. */
   timeLimit?: number | undefined
   /** Where the result is sent. */
   webhook?: string | undefined

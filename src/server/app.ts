@@ -3,12 +3,15 @@ import { join } from 'node:path'
 import { Hono } from 'hono'
 import { guardFor } from '../net/guard.ts'
 import { UserError } from '../platform/errors.ts'
+import type { Log } from '../platform/log.ts'
 import type { Queue } from '../queue/queue.ts'
+import { accessLog } from './access-log.ts'
 import { trainEndpoint } from './endpoints.ts'
 import { fileRoutes } from './file-routes.ts'
 import { answerError, HttpError } from './http-error.ts'
 import { inputParameters } from './input.ts'
 import { defaultServerLimits, type ServerLimits } from './limits.ts'
+import { createMetrics } from './metrics.ts'
 import { monitoringRoutes } from './monitoring-routes.ts'
 import type { PageFiles } from './pages/page-files.ts'
 import { createPages } from './pages/pages.ts'
@@ -45,6 +48,8 @@ export type AppOptions = {
   signingKey?: SigningKey | undefined
   /** Gets the errors that are the server's fault; clients are told no more than that there was one. */
   onError?: ((error: unknown) => void) | undefined
+  /** Gets every request, and what was uploaded or refused. */
+  log?: Log | undefined
   pollInterval?: number | undefined
   /** Ends the answers that wait. */
   closing?: AbortSignal | undefined
@@ -74,8 +79,10 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     allowLocalPaths,
     closing: options.closing ?? new AbortController().signal,
   }
-  let sentBytes = 0
+  const metrics = createMetrics()
   const app = new Hono<Env>()
+  app.use(metrics.measure)
+  if (options.log) app.use(accessLog(options.log))
   app.use(async (c, next) => {
     await next()
     c.header('x-content-type-options', 'nosniff')
@@ -83,16 +90,10 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store')
   })
   app.use(checkHost({ host, publicUrl }), checkOrigin({ publicUrl }))
-  app.route(
-    '/',
-    monitoringRoutes(services, () => sentBytes),
-  )
+  app.route('/', monitoringRoutes(services, metrics))
   app.route('/', uploadRoutes(services))
   app.route('/', workerRoutes(services))
-  app.route(
-    '/',
-    fileRoutes(services, (bytes) => (sentBytes += bytes)),
-  )
+  app.route('/', fileRoutes(services, metrics.countSent))
   const root = publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '')
   app.route(
     '/',

@@ -5,7 +5,10 @@ import { join } from 'node:path'
 import { guardFor } from '../net/guard.ts'
 import { createHttpClient } from '../net/http-client.ts'
 import { lockFolder } from '../platform/lock.ts'
+import { errorLog, type Log } from '../platform/log.ts'
+import { toolVersion } from '../platform/version.ts'
 import { openDatabase } from '../queue/database.ts'
+import { loggedQueue } from '../queue/logged-queue.ts'
 import { openQueue, superviseEvery } from '../queue/queue.ts'
 import type { QueuedRequest } from '../queue/request.ts'
 import { queueId } from '../queue/schema.ts'
@@ -39,10 +42,8 @@ export type ServiceOptions = {
   workers: number
   /** Completed requests, their runs and uploads are removed after so many days. Undefined keeps them. */
   retentionDays?: number | undefined
-  /** Gets errors that are no client's fault. */
-  onError: (error: unknown) => void
-  /** Gets what else those who run the server should know: webhooks that failed. */
-  warn: (message: string) => void
+  /** Gets what those who run the server should know. */
+  log: Log
 }
 
 export type Service = {
@@ -56,23 +57,24 @@ const [webhooksEvery, retentionEvery] = [2_000, 3_600_000]
 
 /** @throws UserError for a folder that another server uses, a database or port that cannot be used, and a key that is missing. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { data, database, workers, retentionDays, allowPrivateUrls = false, onError, warn } = options
+  const { data, database, workers, retentionDays, allowPrivateUrls = false, log } = options
+  const onError = errorLog(log)
   await mkdir(data, { recursive: true })
   const lock = lockFolder(data)
   const { add, close } = createClosing()
   add(async () => lock.release())
   try {
     const opened = await openDatabase(database ?? join(data, 'database'))
-    const queue = await openQueue(opened, { onError, isOnly: database === undefined })
+    const queue = loggedQueue(await openQueue(opened, { onError, isOnly: database === undefined }), log)
     add(() => queue.close())
     add(repeat(superviseEvery, queue.supervise, onError))
     if (retentionDays !== undefined) add(repeat(retentionEvery, () => removeOld(queue, data, retentionDays), onError))
     const signingKey = openSigningKey(signingKeyPath(data))
-    const server = await startServer({ ...options, queue, signingKey })
+    const server = await startServer({ ...options, queue, signingKey, onError })
     const stopping = new AbortController()
     const client = createHttpClient({ guard: guardFor({ allowPrivate: allowPrivateUrls }) })
     const files = openStoredFiles(join(data, 'files'))
-    const webhooks = { key: signingKey, client, signal: stopping.signal, warn, onError }
+    const webhooks = { key: signingKey, client, signal: stopping.signal, onError, ...webhookLog(log) }
     const withUrls = (output: NonNullable<QueuedRequest['output']>) => outputOf(output, server.url, files)
     const endWebhooks = repeat(
       webhooksEvery,
@@ -88,9 +90,26 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       stopping.abort()
       await Promise.all([server.close(), endWebhooks(), ...running.map((worker) => worker.close())])
     })
-    return { url: server.url, close }
+    log('info', 'server_started', `Listening on ${server.url}`, {
+      ...{ url: server.url, version: toolVersion, queue: database === undefined ? 'embedded' : 'postgres', workers },
+    })
+    return {
+      url: server.url,
+      close: async () => {
+        log('info', 'server_stopping', 'Saving what is running')
+        await close()
+        log('info', 'server_stopped', 'Stopped')
+      },
+    }
   } catch (error) {
     await close()
     throw error
   }
 }
+
+/** The URL of a webhook may hold a secret. */
+const webhookLog = (log: Log) => ({
+  warn: (message: string, request: string) => log('warn', 'webhook_failed', message, { request }),
+  delivered: (request: string) =>
+    log('info', 'webhook_delivered', `The webhook of request ${request} is delivered`, { request }),
+})

@@ -101,7 +101,9 @@ export type CallOptions = WebhookOptions & {
   /** The output of a request as the API answers it, with the URLs of files. */
   outputOf(output: NonNullable<QueuedRequest['output']>): Promise<Readonly<Record<string, unknown>>>
   /** Gets why a receiver did not take a webhook. */
-  warn(message: string): void
+  warn(message: string, requestId: string): void
+  /** Called for each that was delivered. */
+  delivered?(requestId: string): void
   /** Gets what is not the receiver's fault. The webhook is called again later. */
   onError(error: unknown): void
 }
@@ -131,7 +133,8 @@ async function call({ request, attempts, called }: DueWebhook, options: CallOpti
   try {
     const failure = await deliverWebhook(request.webhook ?? '', await payloadOf(request, options), options)
     isDelivered = failure === undefined
-    if (!isDelivered) warn(`the webhook of request ${request.id} failed: ${failure}; ${outlook}`)
+    if (isDelivered) options.delivered?.(request.id)
+    else warn(`the webhook of request ${request.id} failed: ${failure}; ${outlook}`, request.id)
   } catch (error) {
     if (signal.aborted) return
     onError(error)

@@ -105,14 +105,23 @@ export function createJobEvents({ log, shown, isQuiet, onCheckpoint }: JobEventO
   return {
     readLine: (line, isCut) => {
       if (isCut && unusedEvent.test(line)) return
-      try {
-        onEvent(JSON.parse(line))
-      } catch {
-        log.add(shown(`A line of the training cannot be read: ${line.slice(0, 200)}`), 'WARN')
-      }
+      const event = eventOf(line)
+      if (event) return onEvent(event)
+      if (line.trim() !== '') log.add(shown(line.trimEnd()), 'STDOUT')
     },
     step: () => step,
     error: () => lastError,
+  }
+}
+
+/** Undefined for a line that is not from the tool: native libraries print to stderr, too. */
+function eventOf(line: string): JobEvent | undefined {
+  if (!line.startsWith('{')) return undefined
+  try {
+    const event = JSON.parse(line)
+    return typeof event.type === 'string' ? event : undefined
+  } catch {
+    return undefined
   }
 }
 

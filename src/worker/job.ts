@@ -54,9 +54,10 @@ export async function runJob(claim: Claim, options: JobOptions): Promise<void> {
   }
 }
 
-function deadlineOf({ request: { startedAt, timeLimit } }: Claim): number {
+/** What earlier workers have worked counts; the time between them, in which the request waited, does not. */
+function deadlineOf({ request: { workedSeconds, timeLimit } }: Claim): number {
   if (timeLimit === undefined) return Number.POSITIVE_INFINITY
-  return (startedAt?.getTime() ?? Date.now()) + 1000 * timeLimit
+  return Date.now() + 1000 * (timeLimit - workedSeconds)
 }
 
 async function work(

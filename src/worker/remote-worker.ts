@@ -1,7 +1,11 @@
 /** `ltx-a2a worker` as a whole: the queue on its server, the files of `ltx-a2a serve` over HTTP or in a shared folder, and a worker. */
 import { mkdir } from 'node:fs/promises'
 import { lockFolder } from '../platform/lock.ts'
+import type { Log } from '../platform/log.ts'
+import { maskedUrl } from '../platform/text.ts'
+import { toolVersion } from '../platform/version.ts'
 import { openDatabase } from '../queue/database.ts'
+import { loggedQueue } from '../queue/logged-queue.ts'
 import { openQueue, superviseEvery } from '../queue/queue.ts'
 import { queueId } from '../queue/schema.ts'
 import { createClosing, repeat } from './background.ts'
@@ -25,6 +29,8 @@ export type RemoteWorkerOptions = {
   signal: AbortSignal
   /** Called with what is tried again. */
   onError: (error: unknown) => void
+  /** Gets what happens to requests. */
+  log: Log
 }
 
 /**
@@ -32,13 +38,13 @@ export type RemoteWorkerOptions = {
  * @throws UserError for a folder that another worker uses, a database that cannot be used, a server that refuses, and a folder that is not the server's; Interrupted when the signal is aborted.
  */
 export async function startRemoteWorker(options: RemoteWorkerOptions): Promise<{ close(): Promise<void> }> {
-  const { server, data, name, allowPrivateUrls: allowPrivate, onError } = options
+  const { server, data, name, allowPrivateUrls: allowPrivate, onError, log } = options
   const { add, close } = createClosing()
   try {
     const remote = server === undefined ? undefined : await openRemoteFiles({ ...options, server })
     if (remote) add(remote.release)
     const database = await openDatabase(options.queue)
-    const queue = await openQueue(database, { onError })
+    const queue = loggedQueue(await openQueue(database, { onError }), log)
     add(() => queue.close())
     if (!remote) checkSharedData(data, await queueId(database))
     const files = remote?.files ?? localFiles(data, { allowPrivate })
@@ -48,7 +54,18 @@ export async function startRemoteWorker(options: RemoteWorkerOptions): Promise<{
       await worker.close()
       remote?.files.close()
     })
-    return { close }
+    log(
+      'info',
+      'worker_joined',
+      `Waiting for requests of ${server === undefined ? `the server in ${data}` : maskedUrl(server)}`,
+      { worker: name, version: toolVersion },
+    )
+    return {
+      close: async () => {
+        await close()
+        log('info', 'worker_left', 'Stopped', { worker: name })
+      },
+    }
   } catch (error) {
     await close()
     throw error

@@ -217,9 +217,11 @@ function testQueue(engine: 'embedded' | 'server', start: () => Promise<{ locatio
     expect(await queue.removeCompleted(new Date(0))).toEqual([])
     const ids = (await queue.list({ limit: 100 })).map(({ id }) => id).filter((id) => id !== submitted.id)
     expect((await queue.removeCompleted(new Date(Date.now() + 60_000))).sort()).toEqual(ids.sort())
-    expect(await queue.counts()).toEqual({ waiting: 0, running: 1, succeeded: 0, failed: 0 })
+    expect(await queue.counts()).toEqual({ waiting: 0, running: 1, succeeded: 0, failed: 0, cancelled: 0 })
     await work.complete({})
-    expect(await queue.counts()).toEqual({ waiting: 0, running: 0, succeeded: 1, failed: 0 })
+    expect(await queue.counts()).toEqual({ waiting: 0, running: 0, succeeded: 1, failed: 0, cancelled: 0 })
+    await queue.cancel((await queue.submit(request())).id)
+    expect(await queue.counts()).toEqual({ waiting: 0, running: 0, succeeded: 1, failed: 0, cancelled: 1 })
   })
 
   it('calls the webhook of a completed request, and again until it was called with success', async () => {

@@ -67,7 +67,8 @@ export function createFakeQueue(): FakeQueue {
         waiting: count(({ status }) => status === 'IN_QUEUE'),
         running: count(({ status }) => status === 'IN_PROGRESS'),
         succeeded: count(({ output }) => output !== undefined),
-        failed: count(({ error }) => error !== undefined),
+        failed: count(({ error }) => error !== undefined && error.status !== 499),
+        cancelled: count(({ error }) => error?.status === 499),
       }
     },
     resume: unused,

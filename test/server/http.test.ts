@@ -331,12 +331,23 @@ describe('those who run the server', () => {
     await post(`/${endpoint}`, input)
     await fetch(new URL(await upload('12345')).pathname)
     expect(await (await fetch('/health')).json()).toMatchObject({ status: 'ok' })
+    const cancelled = (await (await post(`/${endpoint}`, input)).json()) as { request_id: string }
+    await fetch(`/${endpoint}/requests/${cancelled.request_id}/cancel`, { method: 'PUT' })
+    await fetch('/no-such-page')
     const text = await (await fetch('/metrics')).text()
+    expect(text).toContain('ltx_a2a_requests{state="cancelled"} 1\n')
+    expect(text).toContain('ltx_a2a_requests{state="failed"} 0\n')
+    expect(text).toContain(
+      `ltx_a2a_http_request_duration_seconds_count{method="POST",route="/${endpoint}",status="200"} 2\n`,
+    )
+    expect(text).toMatch(/_count{method="GET",route="unknown",status="404"} 1\n/)
+    expect(text).toMatch(/^ltx_a2a_build_info{version="[^"]+"} 1$/m)
+    expect(text).toMatch(/^ltx_a2a_resident_memory_bytes \d{7,}$/m)
     expect(text).toContain('ltx_a2a_requests{state="waiting"} 1\n')
     expect(text).toContain('ltx_a2a_received_bytes_total 5\n')
     expect(text).toContain('ltx_a2a_sent_bytes_total 5\n')
-    for (const line of text.trimEnd().split('\n'))
-      expect(line).toMatch(/^(# (HELP|TYPE) .+|[a-z\d_]+({[a-z]+="[a-z]+"})? [\d.]+)$/)
+    for (const line of text.split('\n').filter((line) => line !== ''))
+      expect(line).toMatch(/^(# (HELP|TYPE) .+|[a-z\d_]+({([a-z]+="[^"]*",?)+})? [\d.e-]+)$/)
   })
 
   it('see when it does not, and clients get no details', async () => {

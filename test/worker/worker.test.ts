@@ -146,6 +146,18 @@ it('a training that takes longer than its time limit stops and fails', async () 
   })
 })
 
+it('the time limit counts the work, not the time that a request waits between two workers', async () => {
+  const short = { ...parameters, number_of_steps: 2, checkpoint_interval: 0 }
+  const startedAt = new Date(Date.now() - 24 * 3600 * 1000)
+  const waited = await work({ parameters: short, startedAt, workedSeconds: 5, timeLimit: 3600 }, completed)
+  expect(waited.error).toBeUndefined()
+  const worked = await work(
+    { parameters: endless, startedAt: new Date(), workedSeconds: 3601, timeLimit: 3600 },
+    completed,
+  )
+  expect(worked.error).toMatchObject({ status: 504, type: 'request_timeout' })
+})
+
 it('a request that another worker has is left at once: its process is killed, and nothing is written', async () => {
   const request = await work({ parameters: endless }, async (request) => {
     await trainingBegan(request)
