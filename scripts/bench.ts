@@ -1,6 +1,6 @@
 /**
- * Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`, `start --blocks 4`, `encode --pairs 20`, `preview --blocks 4 --steps 4`, `bundled`. Where a
- * ratio to the floor was recorded for the same sizes, backend and processor, it is compared. `--record <version>` records it.
+ * Benchmarks: `npm run bench -- step --blocks 4 --seconds 5`, `start --blocks 4`, `encode --pairs 20`, `preview --blocks 4 --steps 4`, `bundled`,
+ * `server --pollers 200 --uploads 20`. Where a ratio to the floor was recorded for the same sizes, backend and processor, it is compared. `--record <version>` records it.
  */
 import { parseArgs } from 'node:util'
 import { type BackendChoice, startBackend } from '../src/engine/backend.ts'
@@ -11,6 +11,7 @@ import { benchBundled } from './bench/bundled.ts'
 import { benchEncode } from './bench/encode.ts'
 import { benchPreview } from './bench/preview.ts'
 import { recordedRatio, recordRatio } from './bench/recorded.ts'
+import { benchServer } from './bench/server.ts'
 import { benchStart } from './bench/start.ts'
 import { benchStep } from './bench/step.ts'
 import type { Duration } from './bench/timing.ts'
@@ -24,6 +25,9 @@ const { positionals, values } = parseArgs({
     pairs: { type: 'string', default: '20' },
     rank: { type: 'string', default: '32' },
     context: { type: 'string', default: '1024' },
+    pollers: { type: 'string', default: '200' },
+    uploads: { type: 'string', default: '20' },
+    megabytes: { type: 'string', default: '8' },
     backend: { type: 'string', default: 'auto' },
     recompute: { type: 'string', default: 'auto' },
     record: { type: 'string' },
@@ -39,6 +43,10 @@ const stepSizes = { blocks, seconds, rank, contextTokens, checkpointing: values.
 const encodeSizes = { pairs, seconds }
 const previewSizes = { blocks, seconds, contextTokens }
 const bundledSizes = { seconds, rank, contextTokens }
+const serverSizes = {
+  ...{ pollers: Number(values.pollers), uploads: Number(values.uploads), uploadMegabytes: Number(values.megabytes) },
+  seconds,
+}
 
 /** The sizes decide what is measured; the number of steps does not. */
 const benches: Record<string, { sizes: object; run: () => Promise<object> }> = {
@@ -46,21 +54,23 @@ const benches: Record<string, { sizes: object; run: () => Promise<object> }> = {
   start: { sizes: stepSizes, run: () => benchStart({ ...stepSizes, steps }) },
   encode: { sizes: encodeSizes, run: () => benchEncode(encodeSizes) },
   preview: { sizes: previewSizes, run: () => benchPreview({ ...previewSizes, steps }) },
+  server: { sizes: serverSizes, run: () => benchServer(serverSizes) },
   bundled: { sizes: bundledSizes, run: () => benchBundled({ ...bundledSizes, steps }) },
 }
 
 const [name = ''] = positionals
 const bench = benches[name]
 if (!bench) throw new Error(`choose a benchmark: ${Object.keys(benches).join(', ')}`)
-const backend = await startBackend(values.backend as BackendChoice)
-console.error(backend.description)
+/** A bench of the server computes nothing itself. */
+const backend = name === 'server' ? undefined : await startBackend(values.backend as BackendChoice)
+if (backend) console.error(backend.description)
 const result: object & { ratioToFloor?: number; ratioToRecorded?: number } = await bench.run()
-if (result.ratioToFloor !== undefined) compareWithRecorded(bench.sizes, result.ratioToFloor)
+if (backend && result.ratioToFloor !== undefined) compareWithRecorded(backend, bench.sizes, result.ratioToFloor)
 if (values.json) console.log(JSON.stringify(result))
 else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(24)} ${valueText(value)}`)
 
 /** Adds the ratio to a recorded one of the same sizes, backend and processor, and records the new one if asked for. */
-function compareWithRecorded(sizes: object, ratioToFloor: number) {
+function compareWithRecorded(backend: Awaited<ReturnType<typeof startBackend>>, sizes: object, ratioToFloor: number) {
   const kind =
     backend.name === 'tensorflow' ? currentPrecision() : (/\w+ threads?/.exec(backend.description)?.[0] ?? '')
   const sizeTexts = Object.entries(sizes).map(([size, value]) => `${size} ${value}`)

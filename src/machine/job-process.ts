@@ -1,5 +1,6 @@
 /** This tool as a process that does a job: it reports by lines on stderr, and is stopped by signals. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { constants, setPriority } from 'node:os'
 import { StringDecoder } from 'node:string_decoder'
 
 export type JobProcess = {
@@ -26,7 +27,7 @@ export type JobProcessOptions = {
 
 /**
  * Starts the tool in a process group of its own: a Ctrl-C for this process does not reach it. It is given `--stop-with-stdin`, so that it saves and ends when
- * this process is killed.
+ * this process is killed. It has a low priority, so that a server on the same machine answers while all cores compute.
  */
 export function startJobProcess(args: readonly string[], { bin, env, onLine }: JobProcessOptions): JobProcess {
   const child = spawn(process.execPath, [bin, ...args, '--stop-with-stdin'], {
@@ -34,6 +35,7 @@ export function startJobProcess(args: readonly string[], { bin, env, onLine }: J
     stdio: ['pipe', 'ignore', 'pipe'],
     env: { ...process.env, ...env },
   })
+  lowerPriority(child)
   child.stdin.on('error', () => undefined) // it has ended
   const { add, end } = createLineSplitter(onLine)
   child.stderr.on('data', add)
@@ -50,6 +52,16 @@ export function startJobProcess(args: readonly string[], { bin, env, onLine }: J
         resolve({ code, signal })
       })
     }),
+  }
+}
+
+/** At once, because threads that exist already would keep theirs. */
+function lowerPriority({ pid }: ChildProcess) {
+  if (pid === undefined) return
+  try {
+    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
+  } catch {
+    // it has ended, or the system does not allow it
   }
 }
 

@@ -15,6 +15,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { threadId } from 'node:worker_threads'
 
@@ -162,6 +163,13 @@ export function syncFolder(path: string) {
   } finally {
     if (fd !== undefined) closeSync(fd)
   }
+}
+
+/** As `syncFolder`, while other work goes on: a disk can take a second. */
+export async function syncFolderAsync(path: string) {
+  const handle = await open(path, 'r').catch(() => undefined)
+  await handle?.sync().catch(() => undefined) // as above
+  await handle?.close()
 }
 
 /** All files below a folder, relative to it and with `/`, sorted. None where there is no folder. */

@@ -17,6 +17,7 @@ import type { PageFiles } from './pages/page-files.ts'
 import { createPages } from './pages/pages.ts'
 import { createSessions } from './pages/sessions.ts'
 import { queueRoutes } from './queue-routes.ts'
+import { createRequestReader } from './request-reader.ts'
 import { removeRequest } from './retention.ts'
 import { checkHost, checkOrigin, createKeys, createRateLimit, requireKeyFor } from './security.ts'
 import type { Env, Services } from './services.ts'
@@ -57,15 +58,17 @@ export type AppOptions = {
 
 /** @throws UserError for a server that would be open to everyone, or whose public URL is not one. */
 export function createApp(options: AppOptions): { app: Hono<Env>; services: Services } {
-  const { queue, data, host, key, publicUrl, onError, pollInterval = 500, allowLocalPaths = false } = options
+  const { data, host, key, publicUrl, onError, pollInterval = 500, allowLocalPaths = false } = options
   requireKeyFor(host, key)
   if (publicUrl !== undefined && !isWebUrl(publicUrl))
     throw new UserError(`${publicUrl} is not an http(s) URL`, { hint: 'write --public-url as https://host' })
+  const { queue, read } = createRequestReader(options.queue)
   const limits = { ...defaultServerLimits, ...options.limits }
   const files = openStoredFiles(join(data, 'files'))
   const sessions = createSessions(key)
   const services: Services = {
     queue,
+    readRequest: read,
     files,
     remove: (id) => removeRequest(queue, data, id),
     limits,

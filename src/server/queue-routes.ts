@@ -35,7 +35,7 @@ export function queueRoutes(services: Services) {
       })
       for (const requests of new Set([`${prefix}/${owner}/${app}/requests/:id`, `${prefix}/${path}/requests/:id`])) {
         routes.get(requests, keys.require, async (c) => answerResult(c, await find(c, endpoint)))
-        routes.get(`${requests}/status`, keys.require, async (c) => answerStatus(c, await find(c, endpoint)))
+        routes.get(`${requests}/status`, keys.require, (c) => answerStatus(c, endpoint))
         routes.get(`${requests}/status/stream`, keys.require, async (c) => answerEvents(c, await find(c, endpoint)))
         routes.delete(requests, keys.require, async (c) => remove(c, await find(c, endpoint)))
         routes.put(`${requests}/cancel`, keys.require, (c) => cancel(c, endpoint))
@@ -89,11 +89,14 @@ export function queueRoutes(services: Services) {
     return request
   }
 
-  async function answerStatus(c: Context<Env>, request: QueuedRequest) {
-    const { id, status } = request
-    const position = status === 'IN_QUEUE' ? await queue.position(id) : 0
-    const logs = wantsLogs(c) ? await queue.logs(id) : null
-    return c.json(statusOf(request, { base: base(c), position, logs }), status === 'COMPLETED' ? 200 : 202)
+  /** Clients ask for it every half second: they share reads. @throws HttpError 404. */
+  async function answerStatus(c: Context<Env>, { path }: Endpoint) {
+    const id = c.req.param('id') ?? ''
+    const found = isUuid(id) ? await services.readRequest(id, wantsLogs(c)) : undefined
+    if (found?.request.endpoint !== path) throw new HttpError(404, 'Request not found')
+    c.header('x-fal-request-id', id)
+    const { request, position, logs } = found
+    return c.json(statusOf(request, { base: base(c), position, logs }), request.status === 'COMPLETED' ? 200 : 202)
   }
 
   async function answerEvents(c: Context<Env>, { id }: QueuedRequest) {

@@ -24,6 +24,9 @@ export type RunningServer = {
 /** Uploads that were begun before and not finished are removed at the start. In milliseconds. */
 const unfinishedAge = 24 * 3600 * 1000
 
+/** Longer than proxies keep theirs, 60 s: what they send on one that has just been closed is lost. In milliseconds. */
+const keepAlive = 75_000
+
 /** @throws UserError for a port that cannot be used, and as `createApp` does. */
 export async function startServer({ port, ...options }: ServerOptions): Promise<RunningServer> {
   const closing = new AbortController()
@@ -34,6 +37,7 @@ export async function startServer({ port, ...options }: ServerOptions): Promise<
   const server = createServer(
     {
       headersTimeout: 1000 * headerSeconds,
+      keepAliveTimeout: keepAlive,
       requestTimeout: 0, // large uploads take as long as they take; what stalls is ended where the body is read
       connectionsCheckingInterval: Math.min(30_000, 500 * headerSeconds),
     },

@@ -4,6 +4,7 @@ import { Hono } from 'hono'
 import type { Guard } from '../net/guard.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { ServerLimits } from './limits.ts'
+import type { RequestReader } from './request-reader.ts'
 import type { Keys } from './security.ts'
 import type { Jwks } from './signing-key.ts'
 import type { StoredFiles } from './stored-files.ts'
@@ -11,6 +12,8 @@ import type { Uploads } from './uploads.ts'
 
 export type Services = {
   queue: Queue
+  /** Reads for clients that poll. */
+  readRequest: RequestReader['read']
   files: StoredFiles
   /** Removes a completed request with its files. */
   remove: (id: string) => Promise<'removed' | 'running' | 'unknown'>

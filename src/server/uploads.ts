@@ -7,7 +7,7 @@ import { createReadStream, existsSync, readFileSync, writeFileSync } from 'node:
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { freeBytesAt } from '../machine/hardware.ts'
-import { filesBelow, isDiskFull, isLeftover, syncFolder, temporaryPath } from '../platform/files.ts'
+import { filesBelow, isDiskFull, isLeftover, syncFolderAsync, temporaryPath } from '../platform/files.ts'
 import { tooLarge } from './body.ts'
 import { HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
@@ -89,7 +89,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
       await rm(temporary, { force: true })
       throw isDiskFull(error) ? noRoom() : error
     }
-    syncFolder(dirname(path))
+    await syncFolderAsync(dirname(path))
     return hash.digest('hex')
   }
 

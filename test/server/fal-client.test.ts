@@ -1,8 +1,11 @@
 /** The official JavaScript client of the hosted API works with the server as it does with the original. */
+
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiError, QueueStatus, ValidationError } from '@fal-ai/client'
 import { describe, expect, it } from 'vitest'
+import { sharedMilliseconds } from '../../src/server/request-reader.ts'
 import { endpoint, serve } from './test-server.ts'
 
 const input = { training_data_url: 'https://example.com/pairs.zip' }
@@ -49,11 +52,13 @@ describe('the official client', () => {
     expect(await status(true)).toMatchObject({ status: 'IN_QUEUE', queue_position: 1, logs: [] })
     queue.start(requestId)
     queue.log(requestId, 'Step 1', 'Schritt für Schritt')
+    await sleep(sharedMilliseconds + 1) // what a worker does is seen a little later
     expect(await status(false)).toMatchObject({ status: 'IN_PROGRESS', logs: null })
     const running = await status(true)
     expect(running).not.toHaveProperty('queue_position')
     expect(running).toMatchObject({ logs: [{ message: 'Step 1' }, { message: 'Schritt für Schritt', source: 'USER' }] })
     queue.finish(requestId, { error: { status: 500, detail: 'The disk is full', type: 'internal_server_error' } })
+    await sleep(sharedMilliseconds + 1)
     expect(await status(true)).toMatchObject({
       status: 'COMPLETED',
       error: 'The disk is full',
