@@ -88,7 +88,10 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     monitoringRoutes(services, () => sentBytes),
   )
   app.route('/', uploadRoutes(services))
-  app.route('/', workerRoutes(services))
+  app.route(
+    '/',
+    workerRoutes(services, (bytes) => (sentBytes += bytes)),
+  )
   app.route(
     '/',
     fileRoutes(services, (bytes) => (sentBytes += bytes)),

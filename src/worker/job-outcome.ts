@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ProcessEnd } from '../machine/job-process.ts'
+import { withoutFolders } from '../platform/client-text.ts'
 import { UserError } from '../platform/errors.ts'
 import { filesBelow, isLeftover } from '../platform/files.ts'
 import type { QueuedRequest, RequestError } from '../queue/request.ts'
@@ -59,7 +60,11 @@ export function preparationError(request: QueuedRequest, error: unknown): Reques
   return inputError(request, error)
 }
 
-const internalError = (detail: string): RequestError => ({ status: 500, detail, type: 'internal_error' })
+const internalError = (detail: string): RequestError => ({
+  status: 500,
+  detail: withoutFolders(detail),
+  type: 'internal_error',
+})
 
 /** Without the stack. */
 const firstLine = (text: string) => text.split('\n')[0] ?? ''
@@ -75,7 +80,7 @@ const inputError = (
     detail: [
       {
         loc: ['body', ...(place ?? (code === undefined ? [] : [data]))],
-        msg: message,
+        msg: withoutFolders(message),
         type: code ?? 'value_error',
         ...(context && { ctx: context }),
       },
