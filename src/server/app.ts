@@ -4,6 +4,7 @@ import { Hono } from 'hono'
 import { guardFor } from '../net/guard.ts'
 import { UserError } from '../platform/errors.ts'
 import type { Queue } from '../queue/queue.ts'
+import { createAddressLimit } from './addresses.ts'
 import { trainEndpoint } from './endpoints.ts'
 import { fileRoutes } from './file-routes.ts'
 import { answerError, HttpError } from './http-error.ts'
@@ -15,7 +16,7 @@ import { createPages } from './pages/pages.ts'
 import { createSessions } from './pages/sessions.ts'
 import { queueRoutes } from './queue-routes.ts'
 import { removeRequest } from './retention.ts'
-import { checkHost, checkOrigin, createKeys, createRateLimit, requireKeyFor } from './security.ts'
+import { checkHost, checkOrigin, createKeys, keyAttempts, requireKeyFor } from './security.ts'
 import type { Env, Services } from './services.ts'
 import { openSigningKey, type SigningKey, signingKeyPath } from './signing-key.ts'
 import { keyOfPath, openStoredFiles, type StoredFiles, urlOfKey } from './stored-files.ts'
@@ -34,6 +35,8 @@ export type AppOptions = {
   key?: string | undefined
   /** Where clients reach the server, if that is not where it listens: behind a proxy. */
   publicUrl?: string | undefined
+  /** Whether a proxy in front of the server says in `X-Forwarded-For` where requests are from. */
+  trustProxy?: boolean | undefined
   /** Whether inputs may name paths on this machine. */
   allowLocalPaths?: boolean | undefined
   limits?: Partial<ServerLimits> | undefined
@@ -52,13 +55,15 @@ export type AppOptions = {
 
 /** @throws UserError for a server that would be open to everyone, or whose public URL is not one. */
 export function createApp(options: AppOptions): { app: Hono<Env>; services: Services } {
-  const { queue, data, host, key, publicUrl, onError, pollInterval = 500, allowLocalPaths = false } = options
+  const { queue, data, host, key, publicUrl, onError, pollInterval = 500 } = options
+  const { allowLocalPaths = false, trustProxy: isProxied = false } = options
   requireKeyFor(host, key)
   if (publicUrl !== undefined && !isWebUrl(publicUrl))
     throw new UserError(`${publicUrl} is not an http(s) URL`, { hint: 'write --public-url as https://host' })
   const limits = { ...defaultServerLimits, ...options.limits }
   const files = openStoredFiles(join(data, 'files'))
   const sessions = createSessions(key)
+  const wrongKeys = createAddressLimit(keyAttempts, { isProxied })
   const services: Services = {
     queue,
     files,
@@ -67,7 +72,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     publicUrl,
     pollInterval,
     uploads: openUploads(files, limits),
-    keys: createKeys(key, (c) => sessions.isNeeded && sessions.isSignedIn(c)),
+    keys: createKeys(key, wrongKeys, (c) => sessions.isNeeded && sessions.isSignedIn(c)),
     guard: guardFor({ allowPrivate: options.allowPrivateUrls ?? false }),
     jwks: (options.signingKey ?? openSigningKey(signingKeyPath(data))).jwks,
     timeLimit: options.timeLimit,
@@ -103,7 +108,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
       ...{ queue, sessions, root, allowLocalPaths, parameters: inputParameters },
       files: pageFiles(files, root),
       remove: services.remove,
-      secondsUntilSignIn: createRateLimit({ atOnce: 10, perMinute: 10 }),
+      secondsUntilSignIn: createAddressLimit(keyAttempts, { isProxied }),
       submitPath: `/${trainEndpoint}`,
       uploadPath: '/storage/upload/initiate',
     }),
