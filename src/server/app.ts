@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Hono } from 'hono'
 import { guardFor } from '../net/guard.ts'
 import { UserError } from '../platform/errors.ts'
+import { isDiskFull } from '../platform/files.ts'
 import type { Queue } from '../queue/queue.ts'
 import { createAddressLimit } from './addresses.ts'
 import { trainEndpoint } from './endpoints.ts'
@@ -21,7 +22,7 @@ import type { Env, Services } from './services.ts'
 import { openSigningKey, type SigningKey, signingKeyPath } from './signing-key.ts'
 import { keyOfPath, openStoredFiles, type StoredFiles, urlOfKey } from './stored-files.ts'
 import { uploadRoutes } from './upload-routes.ts'
-import { openUploads } from './uploads.ts'
+import { noRoom, openUploads } from './uploads.ts'
 import { isWebUrl, parsedUrl } from './urls.ts'
 import { workerRoutes } from './worker-routes.ts'
 
@@ -119,6 +120,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     if (error instanceof HttpError) return answerError(c, error.error, error.headers)
     if (c.req.raw.signal.aborted) return c.body(null, 499 as 500) // nobody is there to read an answer
     onError?.(error)
+    if (isDiskFull(error)) return answerError(c, noRoom().error)
     return answerError(c, { status: 500, detail: 'Internal server error', type: 'internal_server_error' })
   })
   return { app, services }
