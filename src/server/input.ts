@@ -135,6 +135,12 @@ function contradictions(parameters: Record<string, unknown>): ErrorDetail[] {
     return []
   } catch (error) {
     if (!(error instanceof UserError)) throw error
-    return [finding(['body'], 'value_error', `Value error, ${error.message}`)]
+    return [
+      finding(
+        ['body', ...(error.parameter === undefined ? [] : [error.parameter])],
+        error.code ?? 'value_error',
+        `Value error, ${error.message}`,
+      ),
+    ]
   }
 }

@@ -71,7 +71,7 @@ const firstLine = (text: string) => text.split('\n')[0] ?? ''
 
 const inputError = (
   { kind }: QueuedRequest,
-  { message, code, context }: Pick<JobError, 'message' | 'code' | 'context'>,
+  { message, code, context, parameter }: Pick<JobError, 'message' | 'code' | 'context' | 'parameter'>,
   place?: JobInput['place'],
 ): RequestError => {
   const data = kind === 'train' ? 'training_data_url' : 'inputs'
@@ -79,7 +79,7 @@ const inputError = (
     status: 422,
     detail: [
       {
-        loc: ['body', ...(place ?? (code === undefined ? [] : [data]))],
+        loc: ['body', ...(place ?? (parameter !== undefined ? [parameter] : code === undefined ? [] : [data]))],
         msg: withoutFolders(message),
         type: code ?? 'value_error',
         ...(context && { ctx: context }),
