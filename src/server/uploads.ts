@@ -118,6 +118,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
     },
     write: async (key, chunks, bytes) => {
       requireOpen(key)
+      if (bytes !== undefined && bytes > limits.uploadBytes) throw tooLarge(limits.uploadBytes)
       await writeFile(files.pathOf(key), counted(chunks, limits.uploadBytes), bytes, placeOnce)
     },
     startParts: async (key) => {
@@ -148,6 +149,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
       await rm(folder, { recursive: true, force: true })
     },
     replace: async (key, chunks, { bytes, check }) => {
+      if (bytes > limits.uploadBytes) throw tooLarge(limits.uploadBytes)
       const path = files.pathOf(key)
       await mkdir(dirname(path), { recursive: true })
       await writeFile(path, counted(chunks, limits.uploadBytes), bytes, async (temporary) => {
