@@ -1,5 +1,5 @@
 /** Requests that no client sends, over sockets of their own: each is refused, and the server goes on. */
-import { readdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -167,6 +167,28 @@ describe('headers', () => {
     const large = await send(running.port, [head(`/${endpoint}`, `X: ${'y'.repeat(100_000)}`)])
     const nul = await send(running.port, [head(`/${endpoint}`, 'X: a\0b')])
     expect([apiError(large).status, apiError(nul).status]).toEqual([431, 400])
+    await expectAlive(running)
+  })
+})
+
+describe('paths', () => {
+  it.each([
+    '%252e%252e%252f%252e%252e%252fkey.json', // encoded twice
+    '%c0%ae%c0%ae%c0%afkey.json', // overlong UTF-8
+    '%uff0e%uff0e/key.json',
+    '..;/..;/key.json',
+    '....//....//key.json',
+    '.%2e/.%2E/key.json',
+    '..%00/key.json',
+    '..%5c..%5ckey.json',
+  ])('that lead out of a run, such as %s, find nothing', async (path) => {
+    const running = await serve()
+    const run = 'runs/00000000-0000-4000-8000-000000000000'
+    mkdirSync(join(running.data, 'files', run), { recursive: true })
+    for (const folder of [running.data, join(running.data, 'files'), join(running.data, 'files', 'runs')])
+      writeFileSync(join(folder, 'key.json'), 'secret')
+    const { status, text } = await running.raw(`/files/${run}/${path}`)
+    expect([status, typeof JSON.parse(text).detail]).toEqual([404, 'string'])
     await expectAlive(running)
   })
 })
