@@ -122,12 +122,13 @@ export function reportError(
   }
   const correctable = error instanceof UserError ? error : systemRefusal(error)
   if (correctable) {
-    const { message, hint, cause, code, context } = correctable
+    const { message, hint, cause, code, context, parameter } = correctable
     output.error(message, {
       ...(hint !== undefined && { hint }),
       causes: lastLines(cause),
       ...(code !== undefined && { code }),
       ...(context !== undefined && { context }),
+      ...(parameter !== undefined && { parameter }),
     })
     return 2
   }

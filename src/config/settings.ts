@@ -301,16 +301,21 @@ function refuseUnusedEvaluation(
     return from.startsWith('--') ? from : givenAs
   }
   if (holdout !== 0 && holdoutData !== undefined)
-    throw new UserError(`both ${named('holdout')} and ${named('holdout_data')} are set`, { hint: 'keep one of them' })
+    throw new UserError(`both ${named('holdout')} and ${named('holdout_data')} are set`, {
+      hint: 'keep one of them',
+      parameter: 'holdout_data',
+    })
   if (patience > 0 && holdout === 0 && holdoutData === undefined)
     throw new UserError(`${named('patience')} is ${patience}, but no pairs are held out`, {
       hint: 'also set --holdout or --holdout-data: training stops by the held-out loss',
+      parameter: 'patience',
     })
   if (patience > 0 && evalInterval === 0)
     throw new UserError(
       `${named('patience')} is ${patience}, but ${named('eval_interval')} 0 evaluates only at the end`,
       {
         hint: 'set --eval-interval to a number of steps, or leave --patience out',
+        parameter: 'patience',
       },
     )
 }

@@ -13,3 +13,13 @@ export function withoutCommands(text: string): string {
 }
 
 const command = /\bltx-a2a [a-z]|(?:^|\s)--[a-z]/
+
+/** Leaves the names of files, without the folders of this machine that they are in. URLs stay as they are. */
+export const withoutFolders = (text: string): string => folders.reduce((left, folder) => left.replace(folder, ''), text)
+
+const folders = [
+  /(?<=')(?:\/|[A-Za-z]:\\)[^'\n]*[/\\](?=[^'\n/\\]+')/g, // in quotes, where folders may have blanks
+  /(?<=")(?:\/|[A-Za-z]:\\)[^"\n]*[/\\](?=[^"\n/\\]+")/g,
+  /(?<![\p{L}\p{N}_.:/~%\]-])(?:file:\/\/|~)?\/(?:[^\s/'"`<>|()]+\/)+/gu,
+  /(?<![\p{L}\p{N}_])[A-Za-z]:\\(?:[^\s\\'"`<>|()]+\\)+/gu,
+]

@@ -18,6 +18,8 @@ export type UserErrorOptions = {
   cause?: unknown
   code?: ErrorCode | undefined
   context?: ErrorContext | undefined
+  /** The parameter that is to be changed, by its name in a job file, where it is one. */
+  parameter?: string | undefined
 }
 
 /** A mistake that the user can correct: one sentence with the concrete name and number, and a hint that says what to do. */
@@ -26,20 +28,22 @@ export class UserError extends Error {
   readonly hint?: string
   readonly code?: ErrorCode
   readonly context?: ErrorContext
+  readonly parameter?: string
 
-  constructor(message: string, { hint, cause, code, context }: UserErrorOptions = {}) {
+  constructor(message: string, { hint, cause, code, context, parameter }: UserErrorOptions = {}) {
     super(message, { cause })
     if (hint !== undefined) this.hint = hint
     if (code !== undefined) this.code = code
     if (context !== undefined) this.context = context
+    if (parameter !== undefined) this.parameter = parameter
   }
 }
 
 /** The same error with a code, where it is a `UserError` without one. */
 export function withCode(error: unknown, code: ErrorCode): unknown {
   if (!(error instanceof UserError) || error.code !== undefined) return error
-  const { message, hint, cause } = error
-  return new UserError(message, { hint, cause, code })
+  const { message, hint, cause, parameter } = error
+  return new UserError(message, { hint, cause, code, parameter })
 }
 
 /** The work was stopped on request. What was done is saved, and the hint says how to continue. */

@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import { Hono } from 'hono'
 import { guardFor } from '../net/guard.ts'
 import { UserError } from '../platform/errors.ts'
+import { isDiskFull } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
 import type { Queue } from '../queue/queue.ts'
 import { accessLog } from './access-log.ts'
+import { createAddressLimit } from './addresses.ts'
 import { trainEndpoint } from './endpoints.ts'
 import { fileRoutes } from './file-routes.ts'
 import { answerError, HttpError } from './http-error.ts'
@@ -19,12 +21,12 @@ import { createSessions } from './pages/sessions.ts'
 import { queueRoutes } from './queue-routes.ts'
 import { createRequestReader } from './request-reader.ts'
 import { removeRequest } from './retention.ts'
-import { checkHost, checkOrigin, createKeys, createRateLimit, requireKeyFor } from './security.ts'
+import { checkHost, checkOrigin, createKeys, keyAttempts, requireKeyFor } from './security.ts'
 import type { Env, Services } from './services.ts'
 import { openSigningKey, type SigningKey, signingKeyPath } from './signing-key.ts'
 import { keyOfPath, openStoredFiles, type StoredFiles, urlOfKey } from './stored-files.ts'
 import { uploadRoutes } from './upload-routes.ts'
-import { openUploads } from './uploads.ts'
+import { noRoom, openUploads } from './uploads.ts'
 import { isWebUrl, parsedUrl } from './urls.ts'
 import { workerRoutes } from './worker-routes.ts'
 
@@ -38,6 +40,8 @@ export type AppOptions = {
   key?: string | undefined
   /** Where clients reach the server, if that is not where it listens: behind a proxy. */
   publicUrl?: string | undefined
+  /** Whether a proxy in front of the server says in `X-Forwarded-For` where requests are from. */
+  trustProxy?: boolean | undefined
   /** Whether inputs may name paths on this machine. */
   allowLocalPaths?: boolean | undefined
   limits?: Partial<ServerLimits> | undefined
@@ -58,7 +62,8 @@ export type AppOptions = {
 
 /** @throws UserError for a server that would be open to everyone, or whose public URL is not one. */
 export function createApp(options: AppOptions): { app: Hono<Env>; services: Services } {
-  const { data, host, key, publicUrl, onError, pollInterval = 500, allowLocalPaths = false } = options
+  const { data, host, key, publicUrl, onError, pollInterval = 500 } = options
+  const { allowLocalPaths = false, trustProxy: isProxied = false } = options
   requireKeyFor(host, key)
   if (publicUrl !== undefined && !isWebUrl(publicUrl))
     throw new UserError(`${publicUrl} is not an http(s) URL`, { hint: 'write --public-url as https://host' })
@@ -66,6 +71,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
   const limits = { ...defaultServerLimits, ...options.limits }
   const files = openStoredFiles(join(data, 'files'))
   const sessions = createSessions(key)
+  const wrongKeys = createAddressLimit(keyAttempts, { isProxied })
   const services: Services = {
     queue,
     readRequest: read,
@@ -75,7 +81,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     publicUrl,
     pollInterval,
     uploads: openUploads(files, limits),
-    keys: createKeys(key, (c) => sessions.isNeeded && sessions.isSignedIn(c)),
+    keys: createKeys(key, wrongKeys, (c) => sessions.isNeeded && sessions.isSignedIn(c)),
     guard: guardFor({ allowPrivate: options.allowPrivateUrls ?? false }),
     jwks: (options.signingKey ?? openSigningKey(signingKeyPath(data))).jwks,
     timeLimit: options.timeLimit,
@@ -95,7 +101,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
   app.use(checkHost({ host, publicUrl }), checkOrigin({ publicUrl }))
   app.route('/', monitoringRoutes(services, metrics))
   app.route('/', uploadRoutes(services))
-  app.route('/', workerRoutes(services))
+  app.route('/', workerRoutes(services, metrics.countSent))
   app.route('/', fileRoutes(services, metrics.countSent))
   const root = publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '')
   app.route(
@@ -104,7 +110,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
       ...{ queue, sessions, root, allowLocalPaths, parameters: inputParameters },
       files: pageFiles(files, root),
       remove: services.remove,
-      secondsUntilSignIn: createRateLimit({ atOnce: 10, perMinute: 10 }),
+      secondsUntilSignIn: createAddressLimit(keyAttempts, { isProxied }),
       submitPath: `/${trainEndpoint}`,
       uploadPath: '/storage/upload/initiate',
     }),
@@ -115,6 +121,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     if (error instanceof HttpError) return answerError(c, error.error, error.headers)
     if (c.req.raw.signal.aborted) return c.body(null, 499 as 500) // nobody is there to read an answer
     onError?.(error)
+    if (isDiskFull(error)) return answerError(c, noRoom().error)
     return answerError(c, { status: 500, detail: 'Internal server error', type: 'internal_server_error' })
   })
   return { app, services }

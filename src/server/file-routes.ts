@@ -3,7 +3,7 @@ import type { ReadStream } from 'node:fs'
 import type { Context } from 'hono'
 import { HttpError } from './http-error.ts'
 import { createRouter, type Env, type Services } from './services.ts'
-import { keyOfPath, type StoredFile } from './stored-files.ts'
+import { keyOfPath, type OpenedFile, type StoredFile } from './stored-files.ts'
 
 /** No key is asked for: the id in a file's URL is a random UUID, and is the permission to read it. Players and clients send no key for files. */
 export function fileRoutes({ files }: Services, count: (bytes: number) => void) {
@@ -12,25 +12,34 @@ export function fileRoutes({ files }: Services, count: (bytes: number) => void) 
     const key = keyOfPath(new URL(c.req.url).pathname)
     const file = key === undefined ? undefined : await files.open(key)
     if (!file) throw new HttpError(404, 'File not found')
-    const { handle, size } = file
-    const close = (status: 200 | 206 | 304 | 416) => handle.close().then(() => c.body(null, status))
-    const tag = setHeaders(c, file)
-    if (isUnchanged(c, tag, file.modified)) return close(304)
-    const range = rangeOf(c, tag, file)
-    if (range === 'none') {
-      c.header('content-range', `bytes */${size}`)
-      return close(416)
-    }
-    const { start, end } = range ?? { start: 0, end: size - 1 }
-    if (range) c.header('content-range', `bytes ${start}-${end}/${size}`)
-    c.header('content-length', String(end - start + 1))
-    const status = range ? 206 : 200
-    if (c.req.method === 'HEAD' || size === 0) return close(status)
-    count(end - start + 1)
-    const stream = handle.createReadStream({ start, end, highWaterMark: 2 ** 18 }) // closes the handle
-    return c.body(webStream(stream), status)
+    return sendFile(c, file, count)
   })
   return routes
+}
+
+/** Answers with a file, or the range of it that is asked for, and closes it. @param count gets how many bytes are sent. */
+export async function sendFile(c: Context<Env>, file: OpenedFile, count: (bytes: number) => void) {
+  const { handle, size, content } = file
+  const close = (status: 200 | 206 | 304 | 416) => handle.close().then(() => c.body(null, status))
+  const tag = setHeaders(c, file)
+  if (isUnchanged(c, tag, file.modified)) return close(304)
+  const range = rangeOf(c, tag, file)
+  if (range === 'none') {
+    c.header('content-range', `bytes */${size}`)
+    return close(416)
+  }
+  const { start, end } = range ?? { start: 0, end: size - 1 }
+  if (range) c.header('content-range', `bytes ${start}-${end}/${size}`)
+  c.header('content-length', String(end - start + 1))
+  const status = range ? 206 : 200
+  if (c.req.method === 'HEAD' || size === 0) return close(status)
+  count(end - start + 1)
+  if (content) {
+    await handle.close()
+    return c.body(new Uint8Array(content.subarray(start, end + 1)), status)
+  }
+  const stream = handle.createReadStream({ start, end, highWaterMark: 2 ** 18 }) // closes the handle
+  return c.body(webStream(stream), status)
 }
 
 /** @returns the entity tag. */

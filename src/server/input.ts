@@ -134,7 +134,13 @@ function contradictions(parameters: Record<string, unknown>): ErrorDetail[] {
     resolveTrainSettings({ savedJob: { job: parameters, file: 'the input' } })
     return []
   } catch (error) {
-    if (!(error instanceof UserError)) throw error
-    return [finding(['body'], 'value_error', `Value error, ${error.message}`)]
+    if (!(error instanceof UserError) || error.code === 'machine_error') throw error
+    return [
+      finding(
+        ['body', ...(error.parameter === undefined ? [] : [error.parameter])],
+        error.code ?? 'value_error',
+        `Value error, ${error.message}`,
+      ),
+    ]
   }
 }

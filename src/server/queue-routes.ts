@@ -49,12 +49,14 @@ export function queueRoutes(services: Services) {
   }
 
   async function submit(c: Context<Env>, { kind, path }: Endpoint): Promise<QueuedRequest> {
+    requireOpen()
     requireRate()
     const port = c.env.incoming.socket.localPort ?? 0
     const places = createPlaces(ownUrls(c, publicUrl, port), services)
     const options = submitOptions(c, guard)
     const input = await readJson(c, limits)
     const parameters = await checkTrainingInput(input, places)
+    requireOpen() // the body may have taken a while
     const request = await queue.submit({
       kind,
       endpoint: path,
@@ -65,6 +67,15 @@ export function queueRoutes(services: Services) {
     })
     c.header('x-fal-request-id', request.id)
     return request
+  }
+
+  /** @throws HttpError 503 while the server stops: a client that waits reaches the next start. */
+  function requireOpen() {
+    if (closing.aborted)
+      throw new HttpError(503, `The server stops: try again in ${secondsToStart} s`, {
+        type: 'server_stopped',
+        headers: { 'retry-after': String(secondsToStart), connection: 'close' },
+      })
   }
 
   /**
@@ -158,6 +169,9 @@ export function queueRoutes(services: Services) {
     }
   }
 }
+
+/** How long a restart takes, about. */
+const secondsToStart = 10
 
 /** Python clients write `true`. */
 const wantsLogs = (c: Context) => ['1', 'true', 'True'].includes(c.req.query('logs') ?? '')

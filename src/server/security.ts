@@ -67,11 +67,19 @@ export type Keys = {
 
 const tokenSeconds = 3600
 
+/** Keys that may be tried from one address. */
+export const keyAttempts: Rate = Object.freeze({ atOnce: 10, perMinute: 10 })
+
 /**
  * Tokens are signed with the key, so that they outlive a restart of the server.
+ * @param secondsUntilNext counts wrong keys of the address that the request is from.
  * @param isSignedIn whether a browser is signed in to the pages, whose scripts submit and upload, too.
  */
-export function createKeys(key: string | undefined, isSignedIn: (c: Context) => boolean = () => false): Keys {
+export function createKeys(
+  key: string | undefined,
+  secondsUntilNext: (c: Context, passing?: 0 | 1) => number,
+  isSignedIn: (c: Context) => boolean = () => false,
+): Keys {
   const sign = (expires: string) => createHmac('sha256', `upload token ${key}`).update(expires).digest('base64url')
   const isKey = (c: Context) => key === undefined || isEqual(credentials(c, 'key'), key) || isSignedIn(c)
   const isToken = (c: Context) => {
@@ -81,7 +89,13 @@ export function createKeys(key: string | undefined, isSignedIn: (c: Context) => 
   const refuseUnless =
     (allowed: (c: Context) => boolean): MiddlewareHandler =>
     async (c, next) => {
-      if (!allowed(c)) throw new HttpError(401, 'invalid key credentials')
+      const isTried = key !== undefined && c.req.header('authorization') !== undefined
+      const seconds = isTried ? secondsUntilNext(c, 0) : 0
+      if (seconds > 0) throw tooManyKeys(seconds) // before the key is looked at: the right one could be guessed otherwise
+      if (!allowed(c)) {
+        if (isTried) secondsUntilNext(c)
+        throw new HttpError(401, 'invalid key credentials')
+      }
       await next()
     }
   return {
@@ -94,6 +108,13 @@ export function createKeys(key: string | undefined, isSignedIn: (c: Context) => 
   }
 }
 
+/** Not 429, which clients repeat at once. */
+const tooManyKeys = (seconds: number) =>
+  new HttpError(503, `Too many wrong keys from this address: try again in ${seconds} s`, {
+    type: 'rate_limited',
+    headers: { 'retry-after': String(seconds) },
+  })
+
 /** What follows the scheme in the header `Authorization`. */
 function credentials(c: Context, scheme: string): string {
   const [, given = '', value = ''] = /^(\S+) +(\S+) *$/.exec(c.req.header('authorization') ?? '') ?? []
@@ -105,15 +126,20 @@ export const isEqual = (a: string, b: string) => timingSafeEqual(digest(a), dige
 
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
-/** Lets so many through at once, and so many more each minute. @returns seconds until the next one may pass; 0 where this one may. */
-export function createRateLimit(limit: { atOnce: number; perMinute: number }, now: () => number = Date.now) {
+export type Rate = { atOnce: number; perMinute: number }
+
+/**
+ * Lets so many through at once, and so many more each minute.
+ * @returns seconds until the next one may pass; 0 where this one may. It takes 0 to ask without passing.
+ */
+export function createRateLimit(limit: Rate, now: () => number = Date.now) {
   let [left, at] = [limit.atOnce, now()]
-  return () => {
+  return (passing: 0 | 1 = 1) => {
     const time = now()
     left = Math.min(limit.atOnce, left + ((time - at) / 60_000) * limit.perMinute)
     at = time
     if (left < 1) return Math.ceil(((1 - left) / limit.perMinute) * 60)
-    left -= 1
+    left -= passing
     return 0
   }
 }

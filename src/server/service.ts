@@ -31,6 +31,8 @@ export type ServiceOptions = {
   port: number
   key?: string | undefined
   publicUrl?: string | undefined
+  /** Whether a proxy says in `X-Forwarded-For` where requests are from. */
+  trustProxy?: boolean | undefined
   /** Whether requests may name files of this machine, and whether their URLs may lead into its network. */
   allowLocalPaths?: boolean | undefined
   allowPrivateUrls?: boolean | undefined

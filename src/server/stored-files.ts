@@ -6,11 +6,15 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, realpath } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { getMimeType, mimes } from 'hono/utils/mime'
+import { clientConfig, isRunConfig, largestConfigBytes } from './client-config.ts'
 
 /** A file object of the API. */
 export type FileObject = { url: string; content_type: string; file_name: string; file_size: number }
 
 export type StoredFile = { key: string; name: string; type: string; size: number; modified: Date }
+
+/** @param content what clients get instead of what the handle reads; `size` is that of it. */
+export type OpenedFile = StoredFile & { handle: FileHandle; content?: Buffer | undefined }
 
 export type StoredFiles = {
   /** `<data>/files` */
@@ -19,7 +23,9 @@ export type StoredFiles = {
   pathOf(key: string): string
   find(key: string): Promise<StoredFile | undefined>
   /** The caller closes the handle. */
-  open(key: string): Promise<(StoredFile & { handle: FileHandle }) | undefined>
+  open(key: string): Promise<OpenedFile | undefined>
+  /** The same file as it was written: for workers. */
+  openWritten(key: string): Promise<OpenedFile | undefined>
 }
 
 const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
@@ -44,7 +50,7 @@ export function openStoredFiles(folder: string): StoredFiles {
     if (!isKey(key)) throw new Error(`${JSON.stringify(key)} is not the key of a file`)
     return join(folder, ...key.split('/'))
   }
-  const openKey: StoredFiles['open'] = async (key) => {
+  const openWritten: StoredFiles['open'] = async (key) => {
     if (!isKey(key)) return undefined
     const handle = await openIfThere(pathOf(key))
     if (!handle) return undefined
@@ -62,14 +68,26 @@ export function openStoredFiles(folder: string): StoredFiles {
     await handle.close()
     return undefined
   }
+  const openKey: StoredFiles['open'] = async (key) => {
+    const file = await openWritten(key)
+    if (!file || !isRunConfig(key) || file.size > largestConfigBytes) return file
+    try {
+      const content = Buffer.from(clientConfig(await file.handle.readFile('utf8')))
+      return { ...file, size: content.length, content }
+    } catch (error) {
+      await file.handle.close()
+      throw error
+    }
+  }
   return {
     folder,
     pathOf,
     open: openKey,
+    openWritten,
     find: async (key) => {
       const opened = await openKey(key)
       if (!opened) return undefined
-      const { handle, ...file } = opened
+      const { handle, content: _, ...file } = opened
       await handle.close()
       return file
     },

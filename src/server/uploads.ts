@@ -4,7 +4,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream, existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { freeBytesAt } from '../machine/hardware.ts'
 import { filesBelow, isDiskFull, isLeftover, syncFolderAsync, temporaryPath } from '../platform/files.ts'
@@ -12,6 +12,8 @@ import { tooLarge } from './body.ts'
 import { HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
 import { isUuid, type StoredFiles } from './stored-files.ts'
+
+type Place = (temporary: string, path: string) => Promise<void>
 
 type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
@@ -51,7 +53,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
   const requireOpen = (key: string) => {
     const isAnnounced = existsSync(announcement(key)) && readFileSync(announcement(key), 'utf8') === basename(key)
     if (!isAnnounced) throw new HttpError(404, 'There is no such upload')
-    if (existsSync(files.pathOf(key))) throw new HttpError(400, 'The file was uploaded already')
+    if (existsSync(files.pathOf(key))) throw uploadedAlready()
   }
   const requireRoom = (bytes: number) => {
     if (freeBytesAt(files.folder) - bytes < limits.freeBytes) throw noRoom()
@@ -62,8 +64,21 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
     return folder
   }
 
-  /** @returns the hash of the content. */
-  const writeFile = async (path: string, chunks: Chunks, bytes = 0, check = async () => {}) => {
+  /** Puts the file there, unless another one got there first: whoever reads that one has its bytes to the end. */
+  const placeOnce = async (temporary: string, path: string) => {
+    try {
+      await link(temporary, path)
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException
+      if (code === 'EEXIST' || existsSync(path)) throw uploadedAlready()
+      if (!withoutLinks.includes(code)) throw error
+      return rename(temporary, path)
+    }
+    await rm(temporary)
+  }
+
+  /** @param place moves the complete file to its path. @returns the hash of the content. */
+  const writeFile = async (path: string, chunks: Chunks, bytes = 0, place: Place = rename) => {
     requireRoom(bytes)
     const temporary = temporaryPath(join(dirname(path), '.upload'))
     const hash = createHash('sha256')
@@ -83,8 +98,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
       } finally {
         await handle.close()
       }
-      await check()
-      await rename(temporary, path)
+      await place(temporary, path)
     } catch (error) {
       await rm(temporary, { force: true })
       throw isDiskFull(error) ? noRoom() : error
@@ -104,7 +118,8 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
     },
     write: async (key, chunks, bytes) => {
       requireOpen(key)
-      await writeFile(files.pathOf(key), counted(chunks, limits.uploadBytes), bytes)
+      if (bytes !== undefined && bytes > limits.uploadBytes) throw tooLarge(limits.uploadBytes)
+      await writeFile(files.pathOf(key), counted(chunks, limits.uploadBytes), bytes, placeOnce)
     },
     startParts: async (key) => {
       requireOpen(key)
@@ -131,13 +146,17 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
       const missing = paths.find((path) => !existsSync(path))
       if (missing !== undefined) throw new HttpError(400, `Part ${basename(missing)} is missing`)
       joining.add(key)
-      await writeFile(files.pathOf(key), contentOf(paths)).finally(() => joining.delete(key))
+      await writeFile(files.pathOf(key), contentOf(paths), 0, placeOnce).finally(() => joining.delete(key))
       await rm(folder, { recursive: true, force: true })
     },
     replace: async (key, chunks, { bytes, check }) => {
+      if (bytes > limits.uploadBytes) throw tooLarge(limits.uploadBytes)
       const path = files.pathOf(key)
       await mkdir(dirname(path), { recursive: true })
-      await writeFile(path, counted(chunks, limits.uploadBytes), bytes, check)
+      await writeFile(path, counted(chunks, limits.uploadBytes), bytes, async (temporary) => {
+        await check()
+        await rename(temporary, path)
+      })
     },
     remove: (key) => rm(files.pathOf(key), { force: true }),
     removeUnfinished: async (before) => {
@@ -167,7 +186,13 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
 
 const bytesBetweenChecks = 64 * 2 ** 20
 
-const noRoom = () => new HttpError(507, 'The disk of the server is full', { type: 'insufficient_storage' })
+/** What file systems answer that have no hard links. */
+const withoutLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/** Not 409, which clients repeat. */
+const uploadedAlready = () => new HttpError(400, 'The file was uploaded already', { type: 'file_already_uploaded' })
+
+export const noRoom = () => new HttpError(507, 'The disk of the server is full', { type: 'insufficient_storage' })
 
 /** Of a file that may have been renamed: 0 then. */
 const sizeOf = (path: string) =>

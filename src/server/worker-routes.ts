@@ -7,11 +7,12 @@ import { toolVersion } from '../platform/version.ts'
 import { isContent } from '../train/run-folder.ts'
 import { type RunFile, runKey } from '../worker/job-files.ts'
 import { readBody } from './body.ts'
+import { sendFile } from './file-routes.ts'
 import { HttpError } from './http-error.ts'
 import { createRouter, type Env, type Services } from './services.ts'
 import { decodedKey, isKey, isUuid, type StoredFiles } from './stored-files.ts'
 
-export function workerRoutes({ queue, files, uploads, keys, limits }: Services) {
+export function workerRoutes({ queue, files, uploads, keys, limits }: Services, count: (bytes: number) => void) {
   const routes = createRouter()
   const [run, runFile] = ['/internal/runs/:id', '/internal/runs/:id/*'] as const
 
@@ -20,6 +21,12 @@ export function workerRoutes({ queue, files, uploads, keys, limits }: Services) 
     const id = c.req.param('id')
     if (!isUuid(id) || !(await queue.get(id))) throw new HttpError(404, 'Request not found')
     return c.json({ files: await filesOf(files, id) })
+  })
+  routes.get(runFile, keys.require, async (c) => {
+    await requireClaim(c) // clients get files without the places of this machine
+    const file = await files.openWritten(keyOf(c))
+    if (!file) throw new HttpError(404, 'File not found')
+    return sendFile(c, file, count)
   })
   routes.put(runFile, keys.require, async (c) => {
     const check = () => requireClaim(c)

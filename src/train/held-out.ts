@@ -80,7 +80,7 @@ function wantedPairs(holdout: number, pairs: number): number {
   const left = Math.max(0, pairs - wanted)
   throw new UserError(
     `holding out ${holdout < 1 ? percentText(holdout) : holdout} of ${pairs} pairs would leave ${left} to train on`,
-    { hint: `hold out at most half of them: --holdout ${most} or less` },
+    { hint: `hold out at most half of them: --holdout ${most} or less`, parameter: 'holdout' },
   )
 }
 
@@ -126,6 +126,7 @@ async function splitFromOther(
     if (heldOut.length === 0 && !before)
       throw new UserError(`all pairs of ${dataset.location} have recordings that are trained on`, {
         hint: 'hold out recordings that are not in the training data',
+        parameter: 'holdout_data',
       })
     reporter.info(`Held out: ${countText(heldOut.length, 'pair')} of ${dataset.location}`)
     reportFewHeldOut(other, heldOut, settings, reporter)

@@ -269,6 +269,7 @@ function withResumeHint(error: unknown, { step }: Trainer, { path }: RunFolder):
     return new UserError(`training diverged at step ${step + 1}${placeOf(error)}: ${error.message}`, {
       hint: `the step was not applied; resume with a smaller learning rate: ${resumeCommand(path)} --learning-rate <number>`,
       cause: error,
+      parameter: 'learning_rate',
     })
   return error
 }

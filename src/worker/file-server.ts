@@ -11,7 +11,7 @@ import { type IdleTimeout, TransientError, withIdleTimeout } from '../net/retry.
 import { Interrupted, UserError } from '../platform/errors.ts'
 import { isDiskFull } from '../platform/files.ts'
 import { toolVersion } from '../platform/version.ts'
-import { goneFile, type RunFile } from './job-files.ts'
+import { goneFile, type RunFile, runKey } from './job-files.ts'
 import { retrying } from './retrying.ts'
 
 /**
@@ -25,6 +25,8 @@ export type FileServer = {
   list(requestId: string, signal: AbortSignal): Promise<RunFile[]>
   /** Downloads a file, which is there as a whole or not at all. A download that breaks off goes on. @throws UserError when it is gone. */
   get(key: string, path: string, signal: AbortSignal): Promise<void>
+  /** The same for a file of the run that the worker has. */
+  getOwn(target: RunTarget, path: string, signal: AbortSignal): Promise<void>
   /** @param size how many bytes of the file are sent, from its beginning. */
   put(target: RunTarget, file: FileHandle, size: number): Promise<void>
   remove(target: RunTarget): Promise<void>
@@ -86,6 +88,32 @@ export function openFileServer({ server, key, closing, onError }: FileServerOpti
     return result.value
   }
 
+  const get = async (url: URL, key: string, path: string, signal: AbortSignal) => {
+    const partial = `${path}.partial`
+    await mkdir(dirname(path), { recursive: true })
+    let tag: string | undefined // of the file that is there in part
+    const attempt = async () => {
+      const start = tag === undefined ? 0 : (await stat(partial)).size
+      const range: Record<string, string> = tag && start > 0 ? { range: `bytes=${start}-`, 'if-range': tag } : {}
+      tag = undefined
+      await send(url, signal, { headers: { 'accept-encoding': 'identity', ...range } }, async (response, timeout) => {
+        const sink = createWriteStream(partial, { flags: response.status === 206 ? 'a' : 'w' })
+        sink.once('open', () => {
+          tag = response.headers.get('etag') ?? undefined
+        })
+        await pipeline(arriving(response, timeout), sink)
+      })
+    }
+    await waiting(signal, () =>
+      attempt().catch((error) => {
+        if (isDiskFull(error)) throw machineError(`there is no room for ${basename(path)}`, 'free some space', error)
+        if (error instanceof Refusal && error.status === 404) throw goneFile(key)
+        throw error
+      }),
+    )
+    await rename(partial, path)
+  }
+
   return {
     check: async (signal) => {
       const read = async (response: Response) => versionAnswer.parse(await response.json())
@@ -104,32 +132,8 @@ export function openFileServer({ server, key, closing, onError }: FileServerOpti
           async (response) => fileList.parse(await response.json()).files,
         ),
       ),
-    get: async (key, path, signal) => {
-      const url = urlOf('files', ...key.split('/'))
-      const partial = `${path}.partial`
-      await mkdir(dirname(path), { recursive: true })
-      let tag: string | undefined // of the file that is there in part
-      const attempt = async () => {
-        const start = tag === undefined ? 0 : (await stat(partial)).size
-        const range: Record<string, string> = tag && start > 0 ? { range: `bytes=${start}-`, 'if-range': tag } : {}
-        tag = undefined
-        await send(url, signal, { headers: { 'accept-encoding': 'identity', ...range } }, async (response, timeout) => {
-          const sink = createWriteStream(partial, { flags: response.status === 206 ? 'a' : 'w' })
-          sink.once('open', () => {
-            tag = response.headers.get('etag') ?? undefined
-          })
-          await pipeline(arriving(response, timeout), sink)
-        })
-      }
-      await waiting(signal, () =>
-        attempt().catch((error) => {
-          if (isDiskFull(error)) throw machineError(`there is no room for ${basename(path)}`, 'free some space', error)
-          if (error instanceof Refusal && error.status === 404) throw goneFile(key)
-          throw error
-        }),
-      )
-      await rename(partial, path)
-    },
+    get: (key, path, signal) => get(urlOf('files', ...key.split('/')), key, path, signal),
+    getOwn: (target, path, signal) => get(runFileUrl(target), runKey(target.requestId, target.path), path, signal),
     put: (target, file, size) => {
       const body = (timeout: IdleTimeout) => Readable.from(leaving(file, size, timeout), { objectMode: false })
       const headers = { 'content-length': String(size) }

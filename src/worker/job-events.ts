@@ -15,6 +15,7 @@ export type JobError = {
   causes?: readonly string[]
   code?: ErrorCode
   context?: ErrorContext
+  parameter?: string
 }
 
 export type JobEvents = {

@@ -1,9 +1,11 @@
 /** What a job reports: the lines of its log, and how far it is. They are collected, and written about once a second. */
+import { withoutFolders } from '../platform/client-text.ts'
 import { printable } from '../platform/text.ts'
 import type { Claim } from '../queue/queue.ts'
 import type { LogLine, RequestProgress } from '../queue/request.ts'
 
 export type JobLog = {
+  /** Clients read it: folders of this machine are left out. */
   add(message: string, level?: LogLine['level']): void
   /** The last one wins. */
   progress(progress: RequestProgress): void
@@ -51,7 +53,7 @@ export function createJobLog(
   const timer = setInterval(() => void flush(), intervalMs)
   return {
     add: (message, level = 'INFO') => {
-      const text = printable(message).slice(0, longestMessage)
+      const text = printable(withoutFolders(message)).slice(0, longestMessage)
       lines.push({ message: text, level, source: 'USER', timestamp: new Date().toISOString() })
       if (lines.length > mostPending) lines.shift()
     },

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ProcessEnd } from '../machine/job-process.ts'
+import { withoutFolders } from '../platform/client-text.ts'
 import { type ErrorCode, UserError } from '../platform/errors.ts'
 import { filesBelow, isLeftover } from '../platform/files.ts'
 import type { QueuedRequest, RequestError } from '../queue/request.ts'
@@ -56,21 +57,31 @@ export function errorOf(
 export function preparationError(request: QueuedRequest, error: unknown): RequestError {
   if (!(error instanceof UserError) || error.code === 'machine_error')
     return internalError(error instanceof Error ? firstLine(error.message) : String(error))
-  const { message, context } = error
-  return inputError(request, { message, code: error.code, ...(context && { context }) })
+  const { message, context, parameter } = error
+  return inputError(request, {
+    ...{ message, code: error.code },
+    ...(context && { context }),
+    ...(parameter !== undefined && { parameter }),
+  })
 }
 
-const internalError = (detail: string): RequestError => ({ status: 500, detail, type: 'internal_error' })
+const internalError = (detail: string): RequestError => ({
+  status: 500,
+  detail: withoutFolders(detail),
+  type: 'internal_error',
+})
 
 /** Without the stack. */
 const firstLine = (text: string) => text.split('\n')[0] ?? ''
 
 /** The code is one of the types of the API. */
-type InputMistake = Pick<JobError, 'message' | 'context'> & { code?: Exclude<ErrorCode, 'machine_error'> | undefined }
+type InputMistake = Pick<JobError, 'message' | 'context' | 'parameter'> & {
+  code?: Exclude<ErrorCode, 'machine_error'> | undefined
+}
 
 const inputError = (
   { kind }: QueuedRequest,
-  { message, code, context }: InputMistake,
+  { message, code, context, parameter }: InputMistake,
   place?: JobInput['place'],
 ): RequestError => {
   const data = kind === 'train' ? 'training_data_url' : 'inputs'
@@ -78,8 +89,8 @@ const inputError = (
     status: 422,
     detail: [
       {
-        loc: ['body', ...(place ?? (code === undefined ? [] : [data]))],
-        msg: message,
+        loc: ['body', ...(place ?? (parameter !== undefined ? [parameter] : code === undefined ? [] : [data]))],
+        msg: withoutFolders(message),
         type: code ?? 'value_error',
         ...(context && { ctx: context }),
       },

@@ -119,7 +119,7 @@ function createCopy(
       existsSync(local(path)) && (await sha256OfFile(local(path), signal)) === sha256
     for (const file of listed) {
       if (await isSame(file)) continue
-      await server.get(runKey(requestId, file.path), local(file.path), signal)
+      await server.getOwn({ requestId, attempt, path: file.path }, local(file.path), signal)
       if (!(await isSame(file))) return false
     }
     return true

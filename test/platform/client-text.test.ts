@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { withoutCommands } from '../../src/platform/client-text.ts'
+import { withoutCommands, withoutFolders } from '../../src/platform/client-text.ts'
 
 it.each([
   ['ltx-a2a fix-dataset repairs it', ''],
@@ -19,3 +19,17 @@ it.each([
   ['--model chooses another; export it again', 'export it again'],
   ['check the path and the permissions', 'check the path and the permissions'],
 ])('%s', (text, shown) => expect(withoutCommands(text)).toBe(shown))
+
+it.each([
+  [
+    "ENOENT: no such file or directory, open '/srv/my data/runs/x.json'",
+    "ENOENT: no such file or directory, open 'x.json'",
+  ],
+  ['/srv/data/pairs.zip is not a zip', 'pairs.zip is not a zip'],
+  ['read (/home/me/a.wav, /tmp/b.wav)', 'read (a.wav, b.wav)'],
+  ['in file:///srv/data/a.wav and ~/runs/b.wav', 'in a.wav and b.wav'],
+  ['C:\\Users\\me\\a.wav is silent', 'a.wav is silent'],
+  ['https://example.com:80/a/b.zip answered 404', 'https://example.com:80/a/b.zip answered 404'],
+  ['http://[::1]/a/b.zip', 'http://[::1]/a/b.zip'],
+  ['voices/one_start.wav has 1.5 steps/s and 3 s/step', 'voices/one_start.wav has 1.5 steps/s and 3 s/step'],
+])('%s without folders', (text, shown) => expect(withoutFolders(text)).toBe(shown))

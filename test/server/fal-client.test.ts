@@ -89,7 +89,7 @@ describe('the official client', () => {
       const folder = join(data, 'files', 'runs', id)
       mkdirSync(folder, { recursive: true })
       writeFileSync(join(folder, 'lora.safetensors'), 'weights')
-      writeFileSync(join(folder, 'config.json'), '{}')
+      writeFileSync(join(folder, 'config.json'), '{}\n')
       const [lora_file, config_file] = [`runs/${id}/lora.safetensors`, `runs/${id}/config.json`]
       queue.finish(id, { output: { lora_file, config_file } })
     }
@@ -110,7 +110,7 @@ describe('the official client', () => {
         url: `${url}/files/runs/${id}/config.json`,
         content_type: 'application/json',
         file_name: 'config.json',
-        file_size: 2,
+        file_size: 3,
       },
     })
     expect(await (await fetch(result.data.lora_file.url)).text()).toBe('weights')

@@ -383,6 +383,41 @@ describe('those who run the server', () => {
     expect([...queue.requests.values()].map(({ cancelRequested }) => cancelRequested)).toEqual([false, false])
   })
 
+  it('stop it while a submission arrives, which is to be sent again', async () => {
+    const { port, close, queue } = await serve()
+    const body = JSON.stringify(input)
+    const answer = new Promise<string>((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1')
+      let text = ''
+      socket
+        .on('data', (data) => {
+          text += data
+          if (!text.startsWith('HTTP/1.1 100')) return
+          text = ''
+          void close()
+          socket.write(body)
+        })
+        .on('close', () => resolve(text))
+        .on('error', reject)
+      const head = ['Host: localhost', `Content-Length: ${body.length}`, 'Expect: 100-continue']
+      socket.write(`POST /${endpoint} HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n`)
+    })
+    expect(await answer).toMatch(/^HTTP\/1\.1 503 [\s\S]*retry-after: 10\r\n[\s\S]*"error_type":"server_stopped"/i)
+    expect(queue.requests.size).toBe(0)
+  })
+
+  it('have a full disk: clients are told so', async () => {
+    const { post, queue } = await serve()
+    queue.submit = async () => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+    }
+    const response = await post(`/${endpoint}`, input)
+    expect([response.status, await response.json()]).toEqual([
+      507,
+      { detail: 'The disk of the server is full', error_type: 'insufficient_storage' },
+    ])
+  })
+
   it('do not train for a client that went away', async () => {
     const { post: _, fetch, queue } = await serve()
     const abort = new AbortController()

@@ -88,7 +88,11 @@ describe('a value that cannot be used', () => {
     ],
     [{ __proto__x: 1 }, '__proto__x', { type: 'extra_forbidden' }],
     [{ out: 'runs/x' }, 'out', { type: 'extra_forbidden' }],
-    [{ patience: 3 }, '', { type: 'value_error', msg: 'Value error, patience is 3, but no pairs are held out' }],
+    [
+      { patience: 3 },
+      'patience',
+      { type: 'value_error', msg: 'Value error, patience is 3, but no pairs are held out' },
+    ],
   ])('%j', async (values, field, expected) => {
     const given =
       'msg' in expected && expected.msg === 'Field required' && field === 'training_data_url'

@@ -120,6 +120,14 @@ it.each([
   })
 })
 
+it('a parameter that does not fit the data is a 422 with its name', async () => {
+  const { error } = await work(
+    { parameters: { ...parameters, training_data_url: file('short.zip'), holdout: 9 } },
+    completed,
+  )
+  expect(error).toMatchObject({ status: 422, detail: [{ loc: ['body', 'holdout'], type: 'value_error' }] })
+})
+
 it('a key that leads out of the files is refused', async () => {
   const { error } = await work({ parameters: { ...parameters, training_data_url: 'server-file:../cache' } }, completed)
   expect(error).toMatchObject({ status: 422, detail: [{ type: 'file_download_error' }] })

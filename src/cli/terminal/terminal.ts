@@ -19,12 +19,13 @@ export type ErrorDetails = {
   causes?: readonly string[]
   code?: ErrorCode
   context?: ErrorContext
+  parameter?: string
 }
 
 export type Terminal = {
   info(line: string): void
   warn(line: string): void
-  /** `code` and `context` are for programs. */
+  /** `code`, `context` and `parameter` are for programs. */
   error(line: string, details?: ErrorDetails): void
   /** The result of the command, on stdout. */
   result(text: string): void

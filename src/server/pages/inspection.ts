@@ -3,7 +3,7 @@ import pLimit from 'p-limit'
 import { camelCased, type Parameters } from '../../config/parameter.ts'
 import type { InspectOptions } from '../../config/settings.ts'
 import { type Dataset, inspectDataset } from '../../dataset/dataset.ts'
-import { withoutCommands } from '../../platform/client-text.ts'
+import { withoutCommands, withoutFolders } from '../../platform/client-text.ts'
 import { UserError } from '../../platform/errors.ts'
 import { countText } from '../../platform/text.ts'
 import { datasetSections } from '../../report/dataset-page.ts'
@@ -51,7 +51,7 @@ export function createInspector(parameters: Parameters) {
       } catch (error) {
         if (!(error instanceof UserError)) throw error
         const { message, hint, code } = error
-        throw new UserError(withLabels(message.replaceAll(path, placeName(path)), names), {
+        throw new UserError(withLabels(withoutFolders(message.replaceAll(path, placeName(path))), names), {
           hint: (hint && withoutCommands(withLabels(hint, names))) || undefined,
           code,
         })

@@ -28,7 +28,7 @@ export type PagesOptions = {
   parameters: Parameters
   sessions: Sessions
   /** Counts an attempt to sign in. @returns seconds until it may be made; 0 where it may. */
-  secondsUntilSignIn: () => number
+  secondsUntilSignIn: (c: Context) => number
   /** Where trainings are submitted: `/fal-ai/ltx23-trainer-v2/a2a`. */
   submitPath: string
   /** Where uploads begin: `/storage/upload/initiate`. */
@@ -91,7 +91,7 @@ export function createPages(options: PagesOptions): Hono {
   pages.post('/login', async (c) => {
     const form = await readForm(c)
     const [key, to] = [form.get('key') ?? '', form.get('to') ?? '']
-    const wait = options.secondsUntilSignIn()
+    const wait = options.secondsUntilSignIn(c)
     if (wait > 0) return signInPage(c, 429, `Too many attempts: try again in ${wait} s.`)
     if (!sessions.signIn(c, key)) return signInPage(c, 401, 'This is not the key.')
     return c.redirect(root + localPath(to), 303)

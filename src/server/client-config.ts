@@ -1,0 +1,51 @@
+/** The config of a run as clients get it: a job file for `train --config`, without the places of files on the server. */
+
+import type { Parameter } from '../config/parameter.ts'
+import { trainParameters } from '../config/parameters.ts'
+
+/** A config is a page of text. A larger file is no config. */
+export const largestConfigBytes = 10_000_000
+
+/** Whether a key is that of a run's config. */
+export const isRunConfig = (key: string) => /^runs\/[^/]+\/config\.json$/.test(key)
+
+/** @param text of the config; what is not JSON has no places, and is returned as an empty object. */
+export function clientConfig(text: string): string {
+  try {
+    return `${JSON.stringify(withoutPlaces(JSON.parse(text)), null, 2)}\n`
+  } catch {
+    return '{}\n'
+  }
+}
+
+/** Files keep their names, which say what to fill in; the folder of the run is left out. */
+function withoutPlaces(value: unknown, isPlace = false): unknown {
+  if (typeof value === 'string') return isPlace ? namesOf(value) : value
+  if (Array.isArray(value)) return value.map((item) => withoutPlaces(item, isPlace))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([name]) => name !== 'out')
+      .map(([name, inner]) => [name, withoutPlaces(inner, isPlace || places.has(name))]),
+  )
+}
+
+const places = new Set([
+  ...Object.entries<Parameter>(trainParameters).flatMap(([name, { isPath }]) => (isPath ? [name] : [])),
+  ...['data', 'reference_audio_url'],
+])
+
+/** @param text a path, several with commas between them, or a URL. */
+const namesOf = (text: string) =>
+  /^https?:/i.test(text)
+    ? text
+    : text
+        .split(',')
+        .map(
+          (path) =>
+            path
+              .replace(/[/\\]+$/, '')
+              .split(/[/\\]/)
+              .at(-1) ?? '',
+        )
+        .join(',')
