@@ -299,6 +299,7 @@ function testQueue(engine: 'embedded' | 'server', start: () => Promise<{ locatio
     await database.query(
       `alter table ltx_a2a.requests drop column worked_seconds, drop column counted_at;
        update ltx_a2a.requests set completed_at = started_at + interval '90 seconds' where id = '${old.id}';
+       drop table ltx_a2a.identity;
        update ltx_a2a.version set applied = 1`,
     )
     await queue.close()

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from '
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { createFakeQueue } from './fake-queue.ts'
 import { createApp } from '../../src/server/app.ts'
 import { createRateLimit } from '../../src/server/security.ts'
 import { startServer } from '../../src/server/server.ts'
@@ -407,10 +408,11 @@ describe('those who run the server', () => {
   })
 
   it('have a full disk: clients are told so', async () => {
-    const { post, queue } = await serve()
+    const queue = createFakeQueue()
     queue.submit = async () => {
       throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
     }
+    const { post } = await serve({ queue })
     const response = await post(`/${endpoint}`, input)
     expect([response.status, await response.json()]).toEqual([
       507,
