@@ -19,28 +19,35 @@ export type WebGpuFacts = {
 
 /** Registers the backend `webgpu`; `tf.setBackend('webgpu')` then starts it. @throws UserError where there is no adapter, or the packages are missing. */
 export async function registerWebGpu(): Promise<string> {
-  started ??= await startDevice()
-  return describe(started.facts)
+  if (!registered) {
+    registered = await openWebGpu()
+    tf.removeBackend('webgpu')
+    tf.registerBackend('webgpu', registered.createBackend, priority)
+    replaceAddN()
+  }
+  return describe(registered.facts)
 }
 
-/** The adapter of the backend; undefined before it was started. */
-export const webGpuFacts = (): WebGpuFacts | undefined => started?.facts
+/** The adapter of the backend; undefined before it was registered. */
+export const webGpuFacts = (): WebGpuFacts | undefined => registered?.facts
 
 const describe = ({ name, isSoftware, largestTensor }: WebGpuFacts) =>
   `${name}${isSoftware ? ', which is software' : ''}, tensors of up to ${sizeText(largestTensor)}`
 
-type Started = {
-  /** Dawn stops where nothing refers to this. */
-  gpu: GPU
+/** A device, and backends of TensorFlow.js that compute on it. */
+export type OpenedWebGpu = {
   facts: WebGpuFacts
+  device: GPUDevice
+  createBackend(): Promise<WebGpuBackend>
 }
 
-let started: Started | undefined
+let registered: OpenedWebGpu | undefined
 
-async function startDevice(): Promise<Started> {
+/** @throws UserError where there is no adapter, or the packages are missing. */
+export async function openWebGpu(): Promise<OpenedWebGpu> {
   const { create, globals } = await optionalPackage<typeof import('webgpu')>('webgpu')
   for (const [name, value] of Object.entries(globals)) (globalThis as Record<string, unknown>)[name] ??= value
-  const gpu = create([])
+  const gpu = create([]) // Dawn stops where nothing refers to it
   const { WebGPUBackend } = await withNavigator(gpu, importBackend)
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
   if (!adapter)
@@ -52,19 +59,16 @@ async function startDevice(): Promise<Started> {
     requiredLimits: Object.fromEntries(wantedLimits.map((limit) => [limit, adapter.limits[limit]])),
   })
   const { throwIfFailed } = watchDevice(device)
-  const createBackend = () =>
-    withNavigator(gpu, async () => checkReads(new WebGPUBackend(device, adapter.info), throwIfFailed))
-  tf.removeBackend('webgpu')
-  tf.registerBackend('webgpu', createBackend, priority)
-  replaceAddN()
   const { description, device: model, vendor, isFallbackAdapter } = adapter.info
   return {
-    gpu,
     facts: {
       name: model || description || vendor || 'an unknown card',
       isSoftware: isFallbackAdapter,
       largestTensor: adapter.limits.maxStorageBufferBindingSize,
     },
+    device,
+    createBackend: () =>
+      withNavigator(gpu, async () => checkReads(new WebGPUBackend(device, adapter.info), throwIfFailed)),
   }
 }
 
