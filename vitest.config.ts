@@ -1,7 +1,8 @@
 /**
  * The projects. `unit`: pure code, seconds. `model`: the reference's numbers and the model's parts on the portable backend. `threads`: the reference's
  * numbers with two threads. `cli`: commands, whole trainings, ffmpeg and other processes. `native`: the reference's numbers and gradients on native
- * TensorFlow, which must be set up. The others with this name limit the instructions that its fused ops use.
+ * TensorFlow, which must be set up. The others with this name limit the instructions that its fused ops use. `webgpu`: the same numbers, the kernels and
+ * a training on WebGPU, where there is an adapter.
  */
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,6 +35,13 @@ const native = [
   'test/train/{step,trainer}.test.ts',
 ]
 
+/** The text encoder is not computed on WebGPU in these tests: it takes minutes on a software adapter. */
+const webgpu = [
+  'test/golden/{audio-vae,sampler,switches,train,transformer,vocoder}.test.ts',
+  'test/webgpu/**/*.test.ts',
+  'test/train/step.test.ts',
+]
+
 /** What is compiled for several kinds of processors. */
 const fusedOps = ['test/native/*.test.ts', 'test/model/gradients/*.test.ts']
 
@@ -55,7 +63,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...model, ...cli, 'test/native/**'],
+          exclude: [...model, ...cli, 'test/native/**', 'test/webgpu/**'],
           env: withoutNative,
           testTimeout: 60_000, // for busy machines; it takes seconds
         },
@@ -88,6 +96,16 @@ export default defineConfig({
           env: { LTX_A2A_BACKEND: 'tensorflow', LTX_A2A_PRECISION: 'float32' },
           testTimeout: 60_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'webgpu',
+          include: webgpu,
+          env: { ...withoutNative, LTX_A2A_BACKEND: 'webgpu' },
+          testTimeout: 300_000, // a software adapter compiles a program for seconds
+          hookTimeout: 300_000,
         },
       },
       ...['baseline', 'avx2', 'avx512', 'avx512_bf16'].map((instructions) => ({

@@ -23,7 +23,7 @@ export function addDoctor(program: Command) {
     .option('--text-encoder <path>', 'examine this text encoder, too')
     .addOption(
       new Option('--backend <name>', 'what the model runs on')
-        .choices(['auto', 'tensorflow', 'wasm', 'cpu'])
+        .choices(['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'])
         .default('auto'),
     )
     .option('--json', 'print everything as JSON')

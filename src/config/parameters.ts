@@ -117,7 +117,7 @@ const machineParameters = {
   },
   backend: {
     ...machine,
-    ...choice(['auto', 'tensorflow', 'wasm', 'cpu']),
+    ...choice(['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu']),
     extension,
     default: 'auto' as const,
     help: 'what the model runs on; auto takes the fastest that works',

@@ -1,6 +1,6 @@
 /**
  * The TensorFlow.js backend: native TensorFlow where it is set up (on the GPU if it has one), else WebAssembly, which runs everywhere, else plain
- * JavaScript. It is one for the whole process; starting another one later is allowed.
+ * JavaScript. WebGPU is used where it is named. It is one for the whole process; starting another one later is allowed.
  */
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs'
@@ -15,8 +15,9 @@ import { cardInUse, loadedTensorFlow, rememberLoaded, selectCard } from './graph
 import { checkInstructions, isNative, nativeFacts } from './native.ts'
 import { type Precision, resetPrecision } from './precision.ts'
 import { registerWasm, threadsFromEnvironment } from './wasm.ts'
+import { registerWebGpu } from './webgpu.ts'
 
-export type BackendName = 'tensorflow' | 'wasm' | 'cpu'
+export type BackendName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu'
 export type BackendChoice = 'auto' | BackendName
 
 /** The backend that was started, and why each one before it could not be. */
@@ -42,6 +43,7 @@ type Start = Pick<Backend, 'description'> & Partial<Pick<Backend, 'warnings'>>
 
 const starters: Record<BackendName, (options: StartOptions) => Promise<Start>> = {
   tensorflow: startTensorFlow,
+  webgpu: async () => ({ description: await registerWebGpu() }),
   wasm: async ({ threads }) => ({ description: await registerWasm(threads) }),
   cpu: async () => ({ description: 'plain JavaScript, slow' }),
 }

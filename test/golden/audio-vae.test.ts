@@ -39,31 +39,31 @@ describe.each(goldenSets)('$name', (set) => {
       expect(decoded.length).toBeGreaterThan(0)
     })
 
-    it.each(encoded)('encodes the mel of %s to the reference latents', (name) => {
+    it.each(encoded)('encodes the mel of %s to the reference latents', async (name) => {
       const latents = tf.tidy(() => encodeMel(vae, tensor(`${name}.mel`)))
       expect(latents.shape).toEqual(reference.shape(`${name}.latent`))
       expect(latents.shape[2]).toBe(latentFrames(reference.shape(`${name}.mel`)[2] as number))
-      reference.expectClose(`${name}.latent`, latents.dataSync())
+      await reference.expectTensor(`${name}.latent`, latents)
       latents.dispose()
     })
 
-    it.each(decoded)('decodes the latents of %s to the reference mel', (name) => {
+    it.each(decoded)('decodes the latents of %s to the reference mel', async (name) => {
       const mel = tf.tidy(() => decodeLatents(vae, tensor(`${name}.latent`)))
       expect(mel.shape).toEqual(reference.shape(`${name}.mel`))
-      reference.expectClose(`${name}.mel`, mel.dataSync())
+      await reference.expectTensor(`${name}.mel`, mel)
       mel.dispose()
     })
 
     it.each(reference.names.filter((name) => name === 'patchify.latent'))(
       'patchifies %s as the reference does, and unpatchify reverses it',
-      (name) => {
+      async (name) => {
         const latents = tensor(name)
         const patches = patchify(latents)
         expect(patches.shape).toEqual(reference.shape('patchify.tokens'))
-        reference.expectClose('patchify.tokens', patches.dataSync())
+        await reference.expectTensor('patchify.tokens', patches)
         const restored = unpatchify(patches, latents.shape[1])
         expect(restored.shape).toEqual(latents.shape)
-        expect(restored.dataSync()).toEqual(reference.float32(name))
+        expect(await restored.data()).toEqual(reference.float32(name))
         tf.dispose([latents, patches, restored])
       },
     )

@@ -94,6 +94,8 @@ export type Golden = {
   meaning(name: string): string
   /** Fails unless max |a − b| / max |b|, and the same in L2, are within the tolerances of the set's README. */
   expectClose(name: string, values: ArrayLike<number>): void
+  /** The same for the values of a tensor. */
+  expectTensor(name: string, actual: tf.Tensor): Promise<void>
 }
 
 function readNumbers(path: string, section: string): Golden {
@@ -127,6 +129,7 @@ function readNumbers(path: string, section: string): Golden {
       tf.tensor(file.float32(name), shape(name) as tf.ShapeMap[R]) as tf.Tensor<R>,
     meaning: (name) => rowOf(name).meaning,
     expectClose,
+    expectTensor: async (name, actual) => expectClose(name, await actual.data()),
   }
 }
 

@@ -69,7 +69,7 @@ describe.each(goldenSets)('$name', (set) => {
         context: tensor('ctx_pos'),
         negativeContext: tensor('ctx_neg'),
         ...settings,
-        onStep: (step, { predictions, denoised, tokens }) => {
+        onStep: async (step, { predictions, denoised, tokens }) => {
           const state = {
             cond: predictions.conditional,
             neg: predictions.negative,
@@ -79,13 +79,13 @@ describe.each(goldenSets)('$name', (set) => {
           }
           for (const [part, values] of Object.entries(state)) {
             const key = `${name}.step${step}.${part}`
-            if (values && reference.names.includes(key)) reference.expectClose(key, values.dataSync())
+            if (values && reference.names.includes(key)) await reference.expectTensor(key, values)
           }
         },
       })
       sampler.close()
       const [, channels = 0] = reference.shape(`${name}.latent`)
-      reference.expectClose(`${name}.latent`, unpatchify(latent, channels).dataSync())
+      await reference.expectTensor(`${name}.latent`, unpatchify(latent, channels))
     })
 
     it('leaks no tensors', async () => {

@@ -26,18 +26,18 @@ beforeAll(async () => {
 describe('the timestep embedding', () => {
   const sigmas = () => dit.tensor<tf.Rank.R1>('time.t')
 
-  it('has the cosines and sines of the reference', () => {
+  it('has the cosines and sines of the reference', async () => {
     const timesteps = tf.mul<tf.Tensor1D>(sigmas(), config.timestep_scale_multiplier)
-    dit.expectClose('time.sinusoid', timestepEmbedding(timesteps, dit.shape('time.sinusoid')[1] as number).dataSync())
+    await dit.expectTensor('time.sinusoid', timestepEmbedding(timesteps, dit.shape('time.sinusoid')[1] as number))
   })
 
   it.each(['audio_adaln_single', 'audio_prompt_adaln_single'] as const)(
     'has the modulation of %s of the reference',
-    (name) => {
+    async (name) => {
       const layer = name === 'audio_adaln_single' ? model.adaLn : (model.contextAdaLn as AdaLn)
       const { embedding, modulation } = timestepModulation(layer, sigmas())
-      dit.expectClose(`time.${name}.emb`, embedding.dataSync())
-      dit.expectClose(`time.${name}.mod`, modulation.dataSync())
+      await dit.expectTensor(`time.${name}.emb`, embedding)
+      await dit.expectTensor(`time.${name}.mod`, modulation)
     },
   )
 })
@@ -51,7 +51,7 @@ describe('the RoPE tables', () => {
     )
   }
 
-  it.each(['short', 'concat'])('of the %s sequence match the reference', (name) => {
+  it.each(['short', 'concat'])('of the %s sequence match the reference', async (name) => {
     const expected = middles(`rope.${name}.positions`)
     const starts = Array.from(expected, (_, i) => i).filter(
       (i) => i === 0 || (expected[i] as number) < (expected[i - 1] as number),
@@ -62,21 +62,21 @@ describe('the RoPE tables', () => {
       expect(seconds).toBeCloseTo(expected[i] as number, 5)
     })
     const { cos, sin } = tokenRope(config, actual)
-    dit.expectClose(`rope.${name}.cos`, cos.dataSync())
-    dit.expectClose(`rope.${name}.sin`, sin.dataSync())
+    await dit.expectTensor(`rope.${name}.cos`, cos)
+    await dit.expectTensor(`rope.${name}.sin`, sin)
   })
 
-  it('of the released size match the reference', () => {
+  it('of the released size match the reference', async () => {
     const [, heads = 0, , half = 0] = dit.shape('rope.real.cos')
     const index = dit.float32('rope.real.index')
     const all = frameCenterSeconds(Math.max(...index) + 1)
     const fractions = Array.from(index, (i) => (all[i] as number) / 20)
     const { cos, sin } = ropeTable(fractions, { heads, headDim: half * 2, theta: 10_000 })
-    dit.expectClose('rope.real.cos', cos.dataSync())
-    dit.expectClose('rope.real.sin', sin.dataSync())
+    await dit.expectTensor('rope.real.cos', cos)
+    await dit.expectTensor('rope.real.sin', sin)
   })
 
-  it('of the connector match the reference', () => {
+  it('of the connector match the reference', async () => {
     const [, heads = 0, , half = 0] = dit.shape('rope.connector.cos')
     const fractions = Array.from(
       dit.float32('rope.connector.index'),
@@ -87,8 +87,8 @@ describe('the RoPE tables', () => {
       headDim: half * 2,
       theta: config.positional_embedding_theta,
     })
-    dit.expectClose('rope.connector.cos', cos.dataSync())
-    dit.expectClose('rope.connector.sin', sin.dataSync())
+    await dit.expectTensor('rope.connector.cos', cos)
+    await dit.expectTensor('rope.connector.sin', sin)
   })
 })
 
@@ -106,20 +106,20 @@ describe.each(goldenSets)('the velocity of $name', (set) => {
     const tokens = tensor<tf.Rank.R3>('a.latent')
     const frames = tokens.shape[1]
     const rope = tokenRope(config, frameCenterSeconds(frames))
-    return velocity(model, { tokens, sigma, noisy: Array<1>(frames).fill(1), rope, context }).dataSync()
+    return velocity(model, { tokens, sigma, noisy: Array<1>(frames).fill(1), rope, context })
   }
 
-  it('of a target without a reference clip matches the reference implementation', () => {
-    dit.expectClose('a.velocity', target(tensor('a.sigma'), tensor('a.context')))
+  it('of a target without a reference clip matches the reference implementation', async () => {
+    await dit.expectTensor('a.velocity', target(tensor('a.sigma'), tensor('a.context')))
   })
 
-  it('of pure noise matches the reference implementation', () => {
-    dit.expectClose('a.velocity_sigma1', target(tf.ones([1]), tensor('a.context')))
+  it('of pure noise matches the reference implementation', async () => {
+    await dit.expectTensor('a.velocity_sigma1', target(tf.ones([1]), tensor('a.context')))
   })
 
-  it('with a caption of full length matches the reference implementation', () => {
+  it('with a caption of full length matches the reference implementation', async () => {
     const context = set.numbers('text.safetensors').tensor<tf.Rank.R2>('c1.context')
-    dit.expectClose('a.velocity_ctx1024', target(tensor('a.sigma'), tf.expandDims(context, 0)))
+    await dit.expectTensor('a.velocity_ctx1024', target(tensor('a.sigma'), tf.expandDims(context, 0)))
   })
 
   const withReference = (): TransformerInput => {
@@ -131,25 +131,29 @@ describe.each(goldenSets)('the velocity of $name', (set) => {
     return { tokens: tensor('b.latent'), sigma: tensor('b.sigma'), noisy, rope, context: tensor('b.context') }
   }
 
-  it('of reference clip and target matches the reference implementation in every block', () => {
-    const onBlock = (i: number, x: tf.Tensor3D) => dit.expectClose(i < 0 ? 'b.patchified' : `b.block${i}`, x.dataSync())
+  it('of reference clip and target matches the reference implementation in every block', async () => {
+    const blocks = new Map<string, tf.Tensor>()
+    const onBlock = (i: number, x: tf.Tensor3D) =>
+      void blocks.set(i < 0 ? 'b.patchified' : `b.block${i}`, tf.keep(x.clone()))
     const result = velocity(model, { ...withReference(), onBlock })
-    dit.expectClose('b.velocity', result.dataSync())
+    expect(blocks.size).toBe(model.blocks.length + 1)
+    for (const [name, x] of blocks) await dit.expectTensor(name, x)
+    await dit.expectTensor('b.velocity', result)
   })
 
-  it('with and without perturbed self-attention in one block matches the reference implementation', () => {
+  it('with and without perturbed self-attention in one block matches the reference implementation', async () => {
     const block = numberAfter(dit.meaning('b.velocity_stg'), 'block')
     const { plain, perturbed } = velocities(model, withReference(), (i) => i === block)
-    dit.expectClose('b.velocity_stg', perturbed.dataSync())
-    dit.expectClose('b.velocity', plain.dataSync())
+    await dit.expectTensor('b.velocity_stg', perturbed)
+    await dit.expectTensor('b.velocity', plain)
   })
 
-  it('with perturbed self-attention in all blocks matches the reference implementation', () => {
-    dit.expectClose('b.velocity_stg_all', velocities(model, withReference(), () => true).perturbed.dataSync())
+  it('with perturbed self-attention in all blocks matches the reference implementation', async () => {
+    await dit.expectTensor('b.velocity_stg_all', velocities(model, withReference(), () => true).perturbed)
   })
 
-  it('is unchanged when no block is perturbed', () => {
+  it('is unchanged when no block is perturbed', async () => {
     const { plain, perturbed } = velocities(model, withReference(), () => false)
-    expect(perturbed.dataSync()).toEqual(plain.dataSync())
+    expect(await perturbed.data()).toEqual(await plain.data())
   })
 })

@@ -28,7 +28,8 @@ describe.each(goldenSets)('$name', (set) => {
     tf.tidy(() => swapped(tf.tensor3d(reference.float32(name), reference.shape(name) as [number, number, number])))
   const mel = (name: string) =>
     tf.tensor4d(reference.float32(`${name}.mel`), reference.shape(`${name}.mel`) as [number, number, number, number])
-  const valuesOf = (x: tf.Tensor) => tf.tidy(() => (x.rank === 3 ? swapped(x as tf.Tensor3D) : x).dataSync())
+  /** In the layout of the reference; kept, so that it can be read after `tf.tidy`. */
+  const kept = (x: tf.Tensor) => tf.keep(x.rank === 3 ? swapped(x as tf.Tensor3D) : x.clone())
 
   let vocoder: Vocoder
   beforeAll(async () => {
@@ -38,14 +39,15 @@ describe.each(goldenSets)('$name', (set) => {
   afterAll(() => disposeVocoder(vocoder))
 
   describe('the vocoder against the reference', () => {
-    it.each(mels)('matches every stage for %s', (name) => {
-      const outputs = new Map<string, ArrayLike<number>>()
-      tf.tidy(() => vocodeBatch(vocoder, mel(name), (stage, x) => outputs.set(stage, valuesOf(x))))
+    it.each(mels)('matches every stage for %s', async (name) => {
+      const outputs = new Map<string, tf.Tensor>()
+      tf.tidy(() => vocodeBatch(vocoder, mel(name), (stage, x) => outputs.set(stage, kept(x))))
       for (const { name: tensor, stage } of stages.filter((stage) => stage.mel === name)) {
-        const values = outputs.get(stage)
-        if (!values) throw new Error(`the vocoder has no stage ${stage}`)
-        reference.expectClose(tensor, values)
+        const output = outputs.get(stage)
+        if (!output) throw new Error(`the vocoder has no stage ${stage}`)
+        await reference.expectTensor(tensor, output)
       }
+      tf.dispose([...outputs.values()])
     })
 
     it.each(mels)('generates the same waveform for %s', async (name) => {
@@ -59,23 +61,19 @@ describe.each(goldenSets)('$name', (set) => {
       )
     })
 
-    it.each(inputs(/^act/))('computes the same activation of %s', (name) => {
-      tf.tidy(() => {
-        const layer = loadActivation(
-          weights.at('vocoder.resblocks.0.acts1.0'),
-          reference.shape(`${name}.in`)[1] as number,
-        )
-        reference.expectClose(`${name}.out`, valuesOf(activate(layer, signal(`${name}.in`))))
-        tf.dispose(layer)
-      })
+    it.each(inputs(/^act/))('computes the same activation of %s', async (name) => {
+      const channels = reference.shape(`${name}.in`)[1] as number
+      const layer = loadActivation(weights.at('vocoder.resblocks.0.acts1.0'), channels)
+      const output = tf.tidy(() => kept(activate(layer, signal(`${name}.in`))))
+      await reference.expectTensor(`${name}.out`, output)
+      tf.dispose([layer, output])
     })
 
-    it.each(inputs(/^up3_/))('computes the same resampling of %s', (name) => {
-      tf.tidy(() => {
-        const layer = createSincUpsampler(3, reference.shape(`${name}.in`)[1] as number)
-        reference.expectClose(`${name}.out`, valuesOf(upsample(layer, signal(`${name}.in`))))
-        tf.dispose(layer)
-      })
+    it.each(inputs(/^up3_/))('computes the same resampling of %s', async (name) => {
+      const layer = createSincUpsampler(3, reference.shape(`${name}.in`)[1] as number)
+      const output = tf.tidy(() => kept(upsample(layer, signal(`${name}.in`))))
+      await reference.expectTensor(`${name}.out`, output)
+      tf.dispose([layer, output])
     })
 
     it.each(reference.names.filter((name) => name === 'up3.filter'))(

@@ -51,22 +51,22 @@ const lossOf = (example: Example) =>
   velocityLoss(model, example, pairRope(model, example.reference.shape[1], example.target.shape[1]))
 
 /** The loss and gradient of one example, computed independently of the tested code. */
-function single(example: Example) {
+async function single(example: Example) {
   const { value, grads } = tf.variableGrads(() => lossOf(example), [...parameters.values()])
-  return {
-    loss: value.dataSync()[0] as number,
-    gradient: [...parameters.values()].flatMap(({ name }) => [...(grads[name] as tf.Tensor).dataSync()]),
-  }
+  const gradients = new Map([...parameters].map(([key, { name }]) => [key, grads[name] as tf.Tensor]))
+  return { loss: (await value.data())[0] as number, gradient: await flat(gradients) }
 }
 
 const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
-const flat = (tensors: ReadonlyMap<string, tf.Tensor>) =>
-  [...parameters.keys()].flatMap((name) => [...(tensors.get(name) as tf.Tensor).dataSync()])
+async function flat(tensors: ReadonlyMap<string, tf.Tensor>) {
+  const values = [...parameters.keys()].map((name) => (tensors.get(name) as tf.Tensor).data())
+  return (await Promise.all(values)).flatMap((part) => [...part])
+}
 const norm = (values: readonly number[]) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
 
-function expected(count: number) {
-  const singles = examples.slice(0, count).map(single)
-  const [first] = singles as [ReturnType<typeof single>]
+async function expected(count: number) {
+  const singles = await Promise.all(examples.slice(0, count).map(single))
+  const [first] = singles as [Awaited<ReturnType<typeof single>>]
   return {
     loss: average(singles.map(({ loss }) => loss)),
     gradient: first.gradient.map((_, i) => average(singles.map(({ gradient }) => gradient[i] as number))),
@@ -78,13 +78,14 @@ it.each([1, 2, 3])('the loss and gradient of %i examples are the means over the 
     parameters,
     examples.slice(0, count).map((example) => () => lossOf(example)),
   )
-  expect(loss / expected(count).loss).toBeCloseTo(1, 5)
-  expect(relativeError(flat(gradients), expected(count).gradient).l2).toBeLessThan(1e-5)
+  const means = await expected(count)
+  expect(loss / means.loss).toBeCloseTo(1, 5)
+  expect(relativeError(await flat(gradients), means.gradient).l2).toBeLessThan(1e-5)
 })
 
 it.each([1, 2, 3])('a step of %i examples reports the mean loss and applies the mean gradient', async (count) => {
   const before = new Map([...parameters].map(([name, parameter]) => [name, parameter.clone()]))
-  const { loss, gradient } = expected(count)
+  const { loss, gradient } = await expected(count)
   const optimizer = startOptimizer(parameters)
   const step = createStep(parameters, optimizer, lossOf)
   const outcome = await step.run(examples.slice(0, count), { learningRate: 1e-3, maxNorm: 1e9 })
@@ -93,7 +94,7 @@ it.each([1, 2, 3])('a step of %i examples reports the mean loss and applies the 
   // the first moment after the first update is a tenth of the gradient
   expect(
     relativeError(
-      flat(optimizer.first).map((moment) => 10 * moment),
+      (await flat(optimizer.first)).map((moment) => 10 * moment),
       gradient,
     ).l2,
   ).toBeLessThan(1e-3)
@@ -103,7 +104,7 @@ it.each([1, 2, 3])('a step of %i examples reports the mean loss and applies the 
 })
 
 it('a step clips the mean gradient, not the gradients of the examples', async () => {
-  const { gradient } = expected(3)
+  const { gradient } = await expected(3)
   const maxNorm = norm(gradient) / 4
   const optimizer = startOptimizer(parameters)
   const step = createStep(parameters, optimizer, lossOf)
@@ -111,7 +112,7 @@ it('a step clips the mean gradient, not the gradients of the examples', async ()
   expect(gradientNorm / norm(gradient)).toBeCloseTo(1, 3)
   expect(
     relativeError(
-      flat(optimizer.first).map((moment) => 40 * moment),
+      (await flat(optimizer.first)).map((moment) => 40 * moment),
       gradient,
     ).l2,
   ).toBeLessThan(1e-3)

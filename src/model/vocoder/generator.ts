@@ -179,9 +179,10 @@ export const snake = ({ frequency, gain }: Snake, x: tf.Tensor3D): tf.Tensor3D =
 
 /**
  * sin²(x). The sine of the WebAssembly backend takes 30 ns per element, which would be more than half of the vocoder's time. A polynomial takes 10 ns.
+ * WebGPU allows the sine an error of 5e-4.
  */
 export const sineSquared = <T extends tf.Tensor>(x: T): T =>
-  tf.square(currentBackend() === 'wasm' ? sineByPolynomial(x) : tf.sin(x))
+  tf.square(['wasm', 'webgpu'].includes(currentBackend()) ? sineByPolynomial(x) : tf.sin(x))
 
 /** sin(π r) / r as a polynomial in r², as in `wasm/` and `addon/vector_math.h`, minimax for |r| ≤ ½: the error of the sine is at most 4e-9. */
 const coefficients = [3.14159258, -5.16770688, 2.55003138, -0.598045172, 0.0772201259]
