@@ -7,7 +7,7 @@ import { createApp } from '../../src/server/app.ts'
 import { createRateLimit } from '../../src/server/security.ts'
 import { startServer } from '../../src/server/server.ts'
 import { fileNameOf } from '../../src/server/uploads.ts'
-import { createFakeQueue, createFakeQueue } from './fake-queue.ts'
+import { createFakeQueue } from './fake-queue.ts'
 import { endpoint, serve } from './test-server.ts'
 
 const input = { training_data_url: 'https://example.com/pairs.zip' }
