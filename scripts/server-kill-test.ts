@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hasPostgres } from '../test/queue/postgres.ts'
 import { serverKillTest } from './reliability/server/kills.ts'
@@ -26,6 +26,7 @@ if (!hasPostgres) {
   console.error('The server programs of PostgreSQL are not installed: apt-get install postgresql')
   process.exit(2)
 }
+if (process.env.LTX_A2A_BASE) process.env.LTX_A2A_BASE = resolve(process.env.LTX_A2A_BASE) // the processes have folders of their own
 const folder = mkdtempSync(join(tmpdir(), 'ltx-a2a-kills-'))
 const started = performance.now()
 const report = await serverKillTest({
