@@ -43,7 +43,18 @@ export type Queue = {
   /** A completed request whose webhook is to be called now, by the caller: within a minute, no other gets it. */
   dueWebhook(): Promise<DueWebhook | undefined>
   counts(): Promise<{ waiting: number; running: number; succeeded: number; failed: number; cancelled: number }>
+  activity(): Promise<Activity>
   close(): Promise<void>
+}
+
+/** How long requests wait, and what workers do. */
+export type Activity = {
+  /** Of the waiting requests, the time since the oldest was submitted; 0 where none waits. */
+  longestWaitSeconds: number
+  /** How many workers have a request now. */
+  busyWorkers: number
+  /** What workers have spent on the requests that the queue holds. */
+  workedSeconds: number
 }
 
 export type DueWebhook = {
@@ -380,6 +391,16 @@ export async function openQueue(database: Database, options: QueueOptions = {}):
          from ${schema}.requests`,
       )
       return counts as NonNullable<typeof counts>
+    },
+    activity: async () => {
+      const [activity] = await query<Activity>(
+        `select coalesce(max(extract(epoch from now() - submitted_at)) filter (where status = 'IN_QUEUE'), 0)::double precision
+             as "longestWaitSeconds",
+           (count(distinct worker) filter (where status = 'IN_PROGRESS'))::integer as "busyWorkers",
+           coalesce(sum(worked_seconds), 0)::double precision as "workedSeconds"
+         from ${schema}.requests`,
+      )
+      return activity as NonNullable<typeof activity>
     },
     close: async () => {
       await boss.stop({ graceful: false })

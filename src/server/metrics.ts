@@ -25,6 +25,9 @@ export function createMetrics(): Metrics {
     new Gauge({ name: `ltx_a2a_${name}`, help, labelNames, registers })
   const counter = (name: string, help: string) => new Counter({ name: `ltx_a2a_${name}`, help, registers })
   const requests = gauge('requests', 'Requests that the queue holds, by their state', ['state'])
+  const longestWait = gauge('longest_wait_seconds', 'Since the oldest of the waiting requests was submitted')
+  const busyWorkers = gauge('busy_workers', 'Workers that have a request')
+  const workedSeconds = gauge('worked_seconds', 'What workers have spent on the requests that the queue holds')
   const uptime = gauge('uptime_seconds', 'Seconds since the start of the server')
   const received = counter('received_bytes_total', 'Bytes of uploads since the start')
   const sent = counter('sent_bytes_total', 'Bytes of files that were asked for since the start')
@@ -49,6 +52,10 @@ export function createMetrics(): Metrics {
     countSent: (bytes) => sent.inc(bytes),
     text: async ({ queue, uploads, files }) => {
       for (const [state, count] of Object.entries(await queue.counts())) requests.set({ state }, count)
+      const activity = await queue.activity()
+      longestWait.set(activity.longestWaitSeconds)
+      busyWorkers.set(activity.busyWorkers)
+      workedSeconds.set(activity.workedSeconds)
       uptime.set((Date.now() - started) / 1000)
       received.reset()
       received.inc(uploads.receivedBytes())

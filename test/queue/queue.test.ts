@@ -251,8 +251,13 @@ function testQueue(engine: 'embedded' | 'server', start: () => Promise<{ locatio
     const [long] = [await queue.submit(request())]
     const first = await claim()
     await pause(300)
+    expect(await queue.activity()).toMatchObject({ longestWaitSeconds: 0, busyWorkers: 1 })
     await first.release()
     await pause(2000)
+    const waiting = await queue.activity()
+    expect(waiting.longestWaitSeconds).toBeGreaterThan(2)
+    expect(waiting.workedSeconds).toBeGreaterThan(0.25)
+    expect(waiting.busyWorkers).toBe(0)
     const second = await claim()
     await pause(300)
     await second.fail({ status: 500, detail: 'no' })

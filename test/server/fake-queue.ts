@@ -61,6 +61,7 @@ export function createFakeQueue(): FakeQueue {
       if (request.status === 'IN_QUEUE') change(id, { status: 'COMPLETED', error: cancelled })
       return 'requested'
     },
+    activity: async () => ({ longestWaitSeconds: 12.5, busyWorkers: 2, workedSeconds: 90 }),
     counts: async () => {
       const count = (test: (request: QueuedRequest) => boolean) => all().filter(test).length
       return {

@@ -337,6 +337,8 @@ describe('those who run the server', () => {
     const text = await (await fetch('/metrics')).text()
     expect(text).toContain('ltx_a2a_requests{state="cancelled"} 1\n')
     expect(text).toContain('ltx_a2a_requests{state="failed"} 0\n')
+    for (const line of ['longest_wait_seconds 12.5', 'busy_workers 2', 'worked_seconds 90'])
+      expect(text).toContain(`ltx_a2a_${line}\n`)
     expect(text).toContain(
       `ltx_a2a_http_request_duration_seconds_count{method="POST",route="/${endpoint}",status="200"} 2\n`,
     )
