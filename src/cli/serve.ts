@@ -69,7 +69,7 @@ export function addServe(program: Command) {
       async ({ signal }) => {
         const { startService } = await import('../server/service.ts')
         const folder = data ?? dataFolder('serve')
-        output.info(`Opening the queue in ${folder}`)
+        output.info(`Opening the ${queue === undefined ? 'queue' : 'files'} in ${folder}`)
         const service = await startService({
           ...{
             ...flags,

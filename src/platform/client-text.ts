@@ -1,4 +1,5 @@
 /** Messages of the tool for those who use it through a server. */
+import { tmpdir } from 'node:os'
 
 /**
  * Leaves out what only helps at a command line: clauses that name a command or a flag. Flags that have another name there are replaced before.
@@ -15,7 +16,14 @@ export function withoutCommands(text: string): string {
 const command = /\bltx-a2a [a-z]|(?:^|\s)--[a-z]/
 
 /** Leaves the names of files, without the folders of this machine that they are in. URLs stay as they are. */
-export const withoutFolders = (text: string): string => folders.reduce((left, folder) => left.replace(folder, ''), text)
+export const withoutFolders = (text: string): string =>
+  folders.reduce((left, folder) => left.replace(folder, ''), text.replaceAll(temporaryFolder, 'the temporary folder'))
+
+/** Where nothing follows that is in it. */
+const temporaryFolder = new RegExp(
+  `(?<![\\p{L}\\p{N}/])${tmpdir().replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}(?![\\p{L}\\p{N}/_-])`,
+  'gu',
+)
 
 const folders = [
   /(?<=')(?:\/|[A-Za-z]:\\)[^'\n]*[/\\](?=[^'\n/\\]+')/g, // in quotes, where folders may have blanks

@@ -1,5 +1,6 @@
 /** PostgreSQL: a server, or embedded in this process (PGlite) with its data in a folder. */
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, statfsSync, statSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
 import { UserError } from '../platform/errors.ts'
@@ -23,7 +24,14 @@ export const openDatabase = (location: string): Promise<Database> =>
 const maxConnections = 10
 
 async function connect(url: string): Promise<Database> {
-  const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: 10_000 })
+  const sockets = new Set<Socket>()
+  const stream = () => {
+    const socket = new Socket()
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    return socket
+  }
+  const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: 10_000, stream })
   pool.on('error', () => {}) // of an idle connection: the next query opens another one
   const run = (client: Pick<pg.PoolClient, 'query'>) => async (text: string, values?: readonly unknown[]) =>
     rowsOf(await client.query(text, values && [...values]))
@@ -31,11 +39,13 @@ async function connect(url: string): Promise<Database> {
   try {
     await query('select 1')
   } catch (cause) {
+    for (const socket of sockets) socket.destroy() // without a password, PostgreSQL would wait for it for a minute
     await pool.end()
-    throw new UserError(`the database ${withoutPassword(url)} cannot be used: ${(cause as Error).message}`, {
-      hint: 'check that PostgreSQL is running, and the user, password and name in the URL',
-      cause,
-    })
+    const { message } = cause as Error
+    const hint = /password must be a string/.test(message)
+      ? 'give the password in the URL, or with PGPASSWORD'
+      : 'check that PostgreSQL is running, and the user, password and name in the URL'
+    throw new UserError(`the database ${withoutPassword(url)} cannot be used: ${message}`, { hint, cause })
   }
   return {
     query,
@@ -61,15 +71,28 @@ async function connect(url: string): Promise<Database> {
   }
 }
 
+/** A new database takes 40 MB. */
+const leastFreeBytes = 16 * 2 ** 20
+
 /** The package is loaded only here: it is large, and workers on other machines do not need it. */
 async function openEmbedded(folder: string): Promise<Database> {
   requireDatabase(folder)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  chmodSync(folder, 0o700) // everyone may write to the files that PGlite creates
   const { PGlite } = await import('@electric-sql/pglite')
   type Client = Pick<InstanceType<typeof PGlite>, 'query' | 'exec'>
   const run = (client: Client) => async (text: string, values?: readonly unknown[]) =>
     values?.length ? (await client.query(text, [...values])).rows : ((await client.exec(text)).at(-1)?.rows ?? [])
-  const database = await PGlite.create(folder).catch((cause: Error) => {
-    throw new UserError(`the database in ${folder} cannot be opened: ${cause?.message ?? cause}`, {
+  const database = await PGlite.create(folder).catch((cause: unknown) => {
+    const { bavail, bsize } = statfsSync(folder)
+    if (bavail * bsize < leastFreeBytes)
+      throw new UserError(`there is no room for the database in ${folder}`, {
+        hint: 'make room on the disk, or choose another folder',
+        cause,
+        code: 'machine_error',
+      })
+    const why = cause instanceof Error ? `: ${cause.message}` : ''
+    throw new UserError(`the database in ${folder} cannot be opened${why}`, {
       hint: 'restore the folder from a backup, or choose another one',
       cause,
     })
@@ -80,6 +103,15 @@ async function openEmbedded(folder: string): Promise<Database> {
     close: () => database.close(),
   }
 }
+
+/** Whether a server of PostgreSQL cannot be reached now, or has just ended: what was asked for may succeed later. */
+export function isUnreachable(error: unknown): boolean {
+  const { code = '', message = '' } = error as { code?: string; message?: string }
+  return unreachableCode.test(code) || /^Connection terminated|^timeout exceeded when trying to connect/.test(message)
+}
+
+/** Of the system; of PostgreSQL: a broken connection (08), a server that stops or starts (57P0). */
+const unreachableCode = /^(ECONN|EPIPE$|ETIMEDOUT$|EHOSTUNREACH$|ENETUNREACH$|ENOTFOUND$|EAI_AGAIN$|08|57P0)/
 
 const ignore = () => {}
 

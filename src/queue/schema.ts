@@ -51,6 +51,7 @@ const migrations = [
     where completed_at is not null and started_at is not null;`,
   `create table ${schema}.identity (id uuid not null);
   insert into ${schema}.identity values (gen_random_uuid());`,
+  `alter table ${schema}.identity add column folder uuid;`,
 ]
 
 /** Creates and updates the tables. */
@@ -68,4 +69,17 @@ export async function migrate(database: Database): Promise<void> {
 export async function queueId(database: Pick<Database, 'query'>): Promise<string> {
   const [row] = await database.query<{ id: string }>(`select id from ${schema}.identity`)
   return (row as NonNullable<typeof row>).id
+}
+
+/**
+ * Says which data folder has the files of the requests. The first server of the queue decides.
+ * @param folder the id of the folder of this server.
+ * @returns the id of the folder that the queue belongs to.
+ */
+export async function bindFolder(database: Pick<Database, 'query'>, folder: string): Promise<string> {
+  const [row] = await database.query<{ folder: string }>(
+    `update ${schema}.identity set folder = coalesce(folder, $1) returning folder`,
+    [folder],
+  )
+  return (row as NonNullable<typeof row>).folder
 }

@@ -5,6 +5,7 @@ import { guardFor } from '../net/guard.ts'
 import { UserError } from '../platform/errors.ts'
 import { isDiskFull } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
+import { isUnreachable } from '../queue/database.ts'
 import type { Queue } from '../queue/queue.ts'
 import { accessLog } from './access-log.ts'
 import { createAddressLimit } from './addresses.ts'
@@ -120,6 +121,8 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
   app.onError((error, c) => {
     if (error instanceof HttpError) return answerError(c, error.error, error.headers)
     if (c.req.raw.signal.aborted) return c.body(null, 499 as 500) // nobody is there to read an answer
+    if (isUnreachable(error))
+      return answerError(c, { status: 503, detail: 'The queue does not answer' }, { 'retry-after': '5' })
     onError?.(error)
     if (isDiskFull(error)) return answerError(c, noRoom().error)
     return answerError(c, { status: 500, detail: 'Internal server error', type: 'internal_server_error' })

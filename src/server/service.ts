@@ -4,17 +4,18 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { guardFor } from '../net/guard.ts'
 import { createHttpClient } from '../net/http-client.ts'
+import { UserError } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { errorLog, type Log } from '../platform/log.ts'
 import { toolVersion } from '../platform/version.ts'
-import { openDatabase } from '../queue/database.ts'
+import { type Database, openDatabase } from '../queue/database.ts'
 import { loggedQueue } from '../queue/logged-queue.ts'
 import { openQueue, superviseEvery } from '../queue/queue.ts'
 import type { QueuedRequest } from '../queue/request.ts'
-import { queueId } from '../queue/schema.ts'
+import { bindFolder, queueId } from '../queue/schema.ts'
 import { createClosing, repeat } from '../worker/background.ts'
 import { localFiles } from '../worker/job-files.ts'
-import { writeDataMark } from '../worker/shared-data.ts'
+import { dataFolderId, writeDataMark } from '../worker/shared-data.ts'
 import { startWorker } from '../worker/worker.ts'
 import { outputOf } from './answers.ts'
 import { removeOld } from './retention.ts'
@@ -54,6 +55,20 @@ export type Service = {
   close(): Promise<void>
 }
 
+/**
+ * Marks the data folder as that of this queue.
+ * @param isShared whether servers with other folders could use the queue: their workers would not find the files of the requests.
+ * @throws UserError where one has done so.
+ */
+async function claimFolder(data: string, database: Database, isShared: boolean) {
+  const folder = dataFolderId(data)
+  if (isShared && (await bindFolder(database, folder)) !== folder)
+    throw new UserError(`the queue belongs to a server with another data folder than ${data}`, {
+      hint: 'give --data the folder of that server, or --queue another database',
+    })
+  writeDataMark(data, { queue: await queueId(database), folder })
+}
+
 /** In milliseconds. */
 const [webhooksEvery, retentionEvery] = [2_000, 3_600_000]
 
@@ -61,7 +76,7 @@ const [webhooksEvery, retentionEvery] = [2_000, 3_600_000]
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { data, database, workers, retentionDays, allowPrivateUrls = false, log } = options
   const onError = errorLog(log)
-  await mkdir(data, { recursive: true })
+  await mkdir(data, { recursive: true, mode: 0o700 }) // the ids of runs and uploads are the permission to read them
   const lock = lockFolder(data)
   const { add, close } = createClosing()
   add(async () => lock.release())
@@ -69,6 +84,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const opened = await openDatabase(database ?? join(data, 'database'))
     const queue = loggedQueue(await openQueue(opened, { onError, isOnly: database === undefined }), log)
     add(() => queue.close())
+    await claimFolder(data, opened, database !== undefined)
     add(repeat(superviseEvery, queue.supervise, onError))
     if (retentionDays !== undefined) add(repeat(retentionEvery, () => removeOld(queue, data, retentionDays), onError))
     const signingKey = openSigningKey(signingKeyPath(data))
@@ -83,7 +99,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       () => callWebhooks(queue, { ...webhooks, outputOf: withUrls }),
       (error) => stopping.signal.aborted || onError(error),
     )
-    writeDataMark(data, await queueId(opened))
     const local = localFiles(data, { allowPrivate: allowPrivateUrls })
     const running = Array.from({ length: workers }, (_, i) =>
       startWorker({ queue, name: `${hostname()}-${i + 1}`, files: local, onError }),

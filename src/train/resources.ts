@@ -84,6 +84,7 @@ export function resourceError(
       `this run needs ${sizeText(needed.run + needed.cache)} of disk, but ${sizeText(Math.min(resources.runDisk, resources.cacheDisk))} are free`,
       {
         hint: `choose another disk with --out and LTX_A2A_CACHE, a larger --checkpoint-interval, or --keep-checkpoints <number>; ${override}`,
+        code: 'machine_error',
       },
     )
   const { place, memory, freeMemory, card } = resources

@@ -75,7 +75,7 @@ export async function startRemoteWorker(options: RemoteWorkerOptions): Promise<{
 /** Locks the folder of the worker, and waits for the server. */
 async function openRemoteFiles(options: RemoteWorkerOptions & { server: string }) {
   const { server, key, data: folder, allowPrivateUrls: allowPrivate, signal, onError } = options
-  await mkdir(folder, { recursive: true })
+  await mkdir(folder, { recursive: true, mode: 0o700 })
   const lock = lockFolder(folder)
   try {
     const files = remoteFiles({ server, key, folder, allowPrivate, onError })

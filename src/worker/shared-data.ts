@@ -1,4 +1,5 @@
 /** The data folder of a server, which workers of other processes and machines may share with it. The server marks it: with its version and its queue. */
+import { randomUUID } from 'node:crypto'
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -8,12 +9,15 @@ import { toolVersion } from '../platform/version.ts'
 
 const markPath = (data: string) => join(data, 'server.json')
 
-const mark = z.object({ version: z.string(), queue: z.string() })
+const mark = z.object({ version: z.string(), queue: z.string(), folder: z.string() })
 
-/** Called by the server, which has locked the folder. @param queue the id of its queue. */
-export function writeDataMark(data: string, queue: string) {
-  replaceJson(markPath(data), { version: toolVersion, queue } satisfies z.infer<typeof mark>)
+/** Called by the server, which has locked the folder. */
+export function writeDataMark(data: string, { queue, folder }: { queue: string; folder: string }) {
+  replaceJson(markPath(data), { version: toolVersion, queue, folder } satisfies z.infer<typeof mark>)
 }
+
+/** What tells this data folder from every other one: what is written in it, else a new id. A copy of the folder has the same. */
+export const dataFolderId = (data: string): string => readMark(data)?.folder ?? randomUUID()
 
 /**
  * Checks that a server with this version uses the folder with this queue, and that this process may write there.

@@ -63,6 +63,6 @@ describe('the settings of a preview', () => {
     [{ stgScale: '10.1' }, 'stg_scale must be a number from 0 to 10, not 10.1'],
     [{ duration: '0.09' }, 'duration must be a number from 0.1 to 60, not 0.09'],
     [{ seed: '1.5' }, 'seed must be a whole number from 0 to 4294967295, not 1.5'],
-    [{ backend: 'cuda' }, 'backend must be one of auto, tensorflow, wasm, cpu, not "cuda"'],
+    [{ backend: 'cuda' }, 'backend must be one of auto, tensorflow, webgpu, wasm, cpu, not "cuda"'],
   ])('are refused for %j', (flags, message) => expect(() => resolve(flags)).toThrow(message))
 })

@@ -250,7 +250,7 @@ describe('a value of a job file is refused: ', () => {
     [{ target_modules: ['to_q', 1] }, 'target_modules[1] must be a name, not 1'],
     [{ target_modules: [''] }, 'target_modules[0] must be a name that is not empty, not ""'],
     [{ target_modules: ['to_q', ' '] }, 'target_modules[1] must be a name that is not empty, not " "'],
-    [{ backend: 'gpu' }, 'backend must be one of auto, tensorflow, wasm, cpu, not "gpu"'],
+    [{ backend: 'gpu' }, 'backend must be one of auto, tensorflow, webgpu, wasm, cpu, not "gpu"'],
     [{ recompute: true }, 'recompute must be one of auto, on, off, not true'],
     [{ ignore_requirements: 'yes' }, 'ignore_requirements must be true or false, not "yes"'],
     [

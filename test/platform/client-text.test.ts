@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import { expect, it } from 'vitest'
 import { withoutCommands, withoutFolders } from '../../src/platform/client-text.ts'
 
@@ -32,4 +33,5 @@ it.each([
   ['https://example.com:80/a/b.zip answered 404', 'https://example.com:80/a/b.zip answered 404'],
   ['http://[::1]/a/b.zip', 'http://[::1]/a/b.zip'],
   ['voices/one_start.wav has 1.5 steps/s and 3 s/step', 'voices/one_start.wav has 1.5 steps/s and 3 s/step'],
+  [`384 kB of temporary files in ${tmpdir()}`, '384 kB of temporary files in the temporary folder'],
 ])('%s without folders', (text, shown) => expect(withoutFolders(text)).toBe(shown))

@@ -408,6 +408,18 @@ describe('those who run the server', () => {
     expect(queue.requests.size).toBe(0)
   })
 
+  it('have a queue that cannot be reached: clients are told to try again', async () => {
+    const queue = createFakeQueue()
+    queue.get = async () => {
+      throw Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:5432'), { code: 'ECONNREFUSED' })
+    }
+    const { fetch, errors } = await serve({ queue })
+    const response = await fetch('/fal-ai/ltx23-trainer-v2/requests/0d7f5f1e-5e0b-4f0e-8a53-0a9d1a1f8a11/status')
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '5'])
+    expect(await response.json()).toEqual({ detail: 'The queue does not answer' })
+    expect(errors).toEqual([])
+  })
+
   it('have a full disk: clients are told so', async () => {
     const queue = createFakeQueue()
     queue.submit = async () => {

@@ -152,6 +152,8 @@ describe.skipIf(!hasPostgres)('workers on other machines', needs('the server pro
     const queue = { LTX_A2A_QUEUE: await newDatabase(postgres.location, 'refusing') }
     const server = await start(/^Listening on/, ['serve', '--port', '0', '--workers', '0', '--data', data], queue)
     expect(await stop(server.child, 'SIGTERM')).toBe(0)
+    const elsewhere = ['serve', '--port', '0', '--workers', '0', '--data', join(folder, 'elsewhere')]
+    await expect(start(/^Listening/, elsewhere, queue)).rejects.toThrow('belongs to a server with another data folder')
     cpSync(data, older, { recursive: true })
     const mark = join(older, 'server.json')
     writeFileSync(mark, JSON.stringify({ ...JSON.parse(readFileSync(mark, 'utf8')), version: '0.0.1' }))

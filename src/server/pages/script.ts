@@ -267,7 +267,7 @@ async function follow(element) {
       const { isActive, parts, lines, count } = await answer.json()
       for (const [name, html] of Object.entries(parts)) {
         const part = one('[data-part="' + name + '"]', element)
-        const isUsed = part && (part.contains(document.activeElement) || all('audio', part).some(({ paused }) => !paused))
+        const isUsed = part && ((part !== document.activeElement && part.contains(document.activeElement)) || all('audio', part).some(({ paused }) => !paused))
         if (!part || part.shown === html || (isUsed && isActive)) continue
         part.shown = html
         part.innerHTML = html
