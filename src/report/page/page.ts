@@ -61,7 +61,7 @@ for (const figure of sounds) {
   picture.addEventListener('click', ({ clientX }) => {
     const { left, width } = picture.getBoundingClientRect()
     audio.currentTime = (audio.duration * (clientX - left)) / width
-    audio.play()
+    audio.play().catch(() => {})
   })
 }
 `

@@ -372,6 +372,6 @@ document.addEventListener('click', ({ target, clientX }) => {
   if (!audio || !(audio.duration > 0)) return
   const { left, width } = picture.getBoundingClientRect()
   audio.currentTime = (audio.duration * (clientX - left)) / width
-  audio.play()
+  audio.play().catch(() => {})
 })
 `
