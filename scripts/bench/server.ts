@@ -1,13 +1,12 @@
 /** `bench server`: how fast `serve` answers many clients while it receives uploads and a training runs. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { startServed } from '../../test/server/served.ts'
 import type { LoadOptions, LoadResult } from './server-load.ts'
 
 export type ServerBenchOptions = { pollers: number; uploads: number; uploadMegabytes: number; seconds: number }
@@ -20,7 +19,7 @@ const pollInterval = 500
 export async function benchServer({ pollers, uploads, uploadMegabytes, seconds }: ServerBenchOptions) {
   const data = mkdtempSync(join(tmpdir(), 'ltx-a2a-bench-'))
   const busyBefore = await busyCores(2)
-  const { child, url } = await serve(data)
+  const { child, url, stop } = await startServed(data, process.env)
   try {
     const id = await submit(url)
     const steps = () => stepsOf(join(data, 'files', 'runs', id))
@@ -61,26 +60,9 @@ export async function benchServer({ pollers, uploads, uploadMegabytes, seconds }
       clientsCpuShare: cpuShare,
     }
   } finally {
-    const ended = once(child, 'exit')
-    if (child.exitCode === null && child.kill('SIGTERM')) await ended
+    await stop()
     rmSync(data, { recursive: true, force: true })
   }
-}
-
-async function serve(data: string): Promise<{ child: ChildProcess; url: string }> {
-  const args = [...process.execArgv.filter((flag) => flag.startsWith('--cpu-prof')), path('bin/ltx-a2a.js')]
-  const child = spawn(process.execPath, [...args, 'serve', '--port', '0', '--data', data], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  const lines: string[] = []
-  for await (const line of createInterface({ input: child.stderr })) {
-    lines.push(line)
-    const [, url] = /^Listening on (http:\S+)$/.exec(line) ?? []
-    if (url === undefined) continue
-    child.stderr.resume()
-    return { child, url }
-  }
-  throw new Error(lines.join('\n'))
 }
 
 /** A training that is longer than the measurement. @returns its id. */

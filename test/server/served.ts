@@ -1,4 +1,4 @@
-/** `ltx-a2a serve` as a process, for tests that use it as its users do. */
+/** `ltx-a2a serve` as a process, for tests and benchmarks that use it as its users do. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -8,7 +8,8 @@ export type Served = { url: string; child: ChildProcess; stop(): Promise<void> }
 
 /** Starts a server on a free port, with its queue and a worker. @param data its folder. */
 export async function startServed(data: string, env: NodeJS.ProcessEnv, ...flags: string[]): Promise<Served> {
-  const args = [projectPath('bin/ltx-a2a.js'), 'serve', '--port', '0', '--data', data, ...flags]
+  const profiling = process.execArgv.filter((flag) => flag.startsWith('--cpu-prof'))
+  const args = [...profiling, projectPath('bin/ltx-a2a.js'), 'serve', '--port', '0', '--data', data, ...flags]
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
   const lines: string[] = []
   for await (const line of createInterface({ input: child.stderr })) {
