@@ -19,6 +19,21 @@ const command = /\bltx-a2a [a-z]|(?:^|\s)--[a-z]/
 export const withoutFolders = (text: string): string =>
   folders.reduce((left, folder) => left.replace(folder, ''), text.replaceAll(temporaryFolder, 'the temporary folder'))
 
+/**
+ * The names of files and folders, without the folders that they are in.
+ * @param location a path, several with commas between them, or a URL, which stays as it is.
+ */
+export const locationNames = (location: string): string[] =>
+  /^https?:/i.test(location)
+    ? [location]
+    : location.split(',').map(
+        (path) =>
+          path
+            .replace(/[/\\]+$/, '')
+            .split(/[/\\]/)
+            .at(-1) ?? '',
+      )
+
 /** Where nothing follows that is in it. */
 const temporaryFolder = new RegExp(
   `(?<![\\p{L}\\p{N}/])${tmpdir().replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}(?![\\p{L}\\p{N}/_-])`,

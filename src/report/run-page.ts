@@ -2,7 +2,7 @@
 import type { BestCheckpoint, Verdict, VerdictWord } from '../audio/analysis/verdict.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { lagText } from '../dataset/findings.ts'
-import { withoutFolders } from '../platform/client-text.ts'
+import { locationNames, withoutFolders } from '../platform/client-text.ts'
 import { sum } from '../platform/statistics.ts'
 import { countText, durationText, sizeText } from '../platform/text.ts'
 import { type BestLora, describeBest, type EvaluatedStep, nameOfBest } from '../train/evaluation.ts'
@@ -254,23 +254,11 @@ function reconstructionSection(reconstructions: readonly Reconstruction[]): Mark
 
 const settingsLegend = html`<p class="faint">Fingerprint: identifies the weights of the base; a LoRA fits only the base with its own. Rank: the size of the LoRA. Alpha: its strength is alpha divided by rank. Adapted layers: how many kinds of layers of the model have a LoRA. Pairs per step: how many pairs one step averages over (gradient accumulation). Windows: what is used of pairs that are longer than a clip. Evaluation interval: how often the losses over the same pairs are measured. Patience: after so many evaluations without a lower held-out loss, training ends. Seed: the same seed gives the same run. Previews: the number of sampling steps; cfg, the scale of classifier-free guidance, where 1 is none; stg, the scale of spatio-temporal guidance, where 0 is none.</p>`
 
-/** A page is passed on: it names files, not the folders of this machine. @param location a path, several with commas between them, or a URL. */
-export const placeName = (location: string) =>
-  /^https?:/i.test(location)
-    ? location
-    : location
-        .split(',')
-        .map(
-          (path) =>
-            path
-              .replace(/[/\\]+$/, '')
-              .split(/[/\\]/)
-              .at(-1) || path,
-        )
-        .join(', ')
+/** A page is passed on: it names files, not the folders of this machine. */
+export const shownLocation = (location: string) => locationNames(location).join(', ') || location
 
 const heldOutText = ({ names, location }: HeldOutReport) =>
-  location === undefined ? names.length : `${names.length} of ${placeName(location)}`
+  location === undefined ? names.length : `${names.length} of ${shownLocation(location)}`
 
 function dataSection(
   { location, counts, options, pairs, problems }: Dataset,
@@ -281,7 +269,7 @@ function dataSection(
   return section(
     'Data',
     definitionList([
-      ['dataset', placeName(location)],
+      ['dataset', shownLocation(location)],
       ['pairs used', `${counts.used - heldOutHere} of ${counts.pairs}`],
       ...(heldOut ? [['pairs held out', heldOutText(heldOut)] as const] : []),
       ['clip length', `${options.seconds} s`],

@@ -19,7 +19,7 @@ import {
   reconstructionOf,
   verdictFile,
 } from './previews.ts'
-import { type HeldOutReport, placeName, type Reconstruction, runPage } from './run-page.ts'
+import { type HeldOutReport, type Reconstruction, runPage, shownLocation } from './run-page.ts'
 
 export type ReportOptions = {
   /** Called with a sentence about the finished run. */
@@ -165,7 +165,7 @@ const bestLine = ({ step, reason, lora }: BestCheckpoint, { folder }: DoneEvent)
 function settingRows({ settings, base, backend }: RunEvent): [string, string][] {
   const { rank, alpha, learningRate, learningRateSchedule, gradientAccumulation, seed, ema } = settings
   return [
-    ['base model', base.isBundled ? 'the small bundled one' : `LTX-${base.release}, ${placeName(base.path)}`],
+    ['base model', base.isBundled ? 'the small bundled one' : `LTX-${base.release}, ${shownLocation(base.path)}`],
     ['fingerprint of the base', base.fingerprint],
     ['backend', backend],
     ['renderer', rendererText[base.renderer]],
@@ -192,7 +192,7 @@ const rendererText = {
 
 const heldOutSetting = ({ holdout, holdoutData }: TrainSettings) =>
   holdoutData !== undefined
-    ? placeName(holdoutData)
+    ? shownLocation(holdoutData)
     : holdout === 0
       ? 'none'
       : holdout < 1

@@ -1,7 +1,7 @@
 /** The config of a run as clients get it: a job file for `train --config`, without the places of files on the server. */
-
 import type { Parameter } from '../config/parameter.ts'
 import { trainParameters } from '../config/parameters.ts'
+import { locationNames } from '../platform/client-text.ts'
 
 /** A config is a page of text. A larger file is no config. */
 export const largestConfigBytes = 10_000_000
@@ -20,7 +20,7 @@ export function clientConfig(text: string): string {
 
 /** Files keep their names, which say what to fill in; the folder of the run is left out. */
 function withoutPlaces(value: unknown, isPlace = false): unknown {
-  if (typeof value === 'string') return isPlace ? namesOf(value) : value
+  if (typeof value === 'string') return isPlace ? locationNames(value).join(',') : value
   if (Array.isArray(value)) return value.map((item) => withoutPlaces(item, isPlace))
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(
@@ -34,18 +34,3 @@ const places = new Set([
   ...Object.entries<Parameter>(trainParameters).flatMap(([name, { isPath }]) => (isPath ? [name] : [])),
   ...['data', 'reference_audio_url'],
 ])
-
-/** @param text a path, several with commas between them, or a URL. */
-const namesOf = (text: string) =>
-  /^https?:/i.test(text)
-    ? text
-    : text
-        .split(',')
-        .map(
-          (path) =>
-            path
-              .replace(/[/\\]+$/, '')
-              .split(/[/\\]/)
-              .at(-1) ?? '',
-        )
-        .join(',')
