@@ -73,7 +73,7 @@ export function addLogOptions(command: Command) {
         .env('LTX_A2A_LOG_FORMAT'),
     )
     .addOption(
-      new Option('--log-level <level>', 'the least level of what is logged; debug has every HTTP request')
+      new Option('--log-level <level>', 'the lowest level that is logged; debug includes every HTTP request')
         .choices(logLevels)
         .default('info')
         .env('LTX_A2A_LOG_LEVEL'),

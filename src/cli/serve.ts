@@ -41,7 +41,7 @@ export function addServe(program: Command) {
     .addOption(pathOption('--data <folder>', "queue, uploads and runs (default: serve in the user's data folder)"))
     .addOption(new Option('--key <key>', 'what clients must send').env('LTX_A2A_KEY'))
     .option('--public-url <url>', 'where clients reach the server, if it is behind a proxy')
-    .option('--trust-proxy', 'the proxy says in X-Forwarded-For where requests are from')
+    .option('--trust-proxy', 'take the addresses of clients from X-Forwarded-For, which a proxy sets')
     .addOption(queueOption('a PostgreSQL server for the queue, postgres://… (default: embedded)'))
     .addOption(
       new Option('--workers <count>', 'how many requests are worked on at once, on this machine')

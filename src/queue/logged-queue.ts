@@ -51,7 +51,7 @@ function loggedClaim(claim: Claim, worker: string, log: Log): Claim {
     ...claim,
     heartbeat: async () => {
       const state = await claim.heartbeat()
-      if (state === 'lost' && !isLost) tell('warn', 'request_lost', `is not of ${worker} any more`)
+      if (state === 'lost' && !isLost) tell('warn', 'request_lost', `no longer belongs to ${worker}`)
       isLost ||= state === 'lost'
       return state
     },

@@ -23,8 +23,8 @@ export function accessLog(log: Log): MiddlewareHandler<Env> {
     c.env.outgoing.once('close', tell) // the answer was sent, or the client is gone
     if (status === 401) log('warn', 'key_refused', `A wrong key or none from ${values.address}`, values)
     else if (isUpload(c) && status >= 400)
-      log('warn', 'upload_refused', `An upload is refused with status ${status}`, values)
-    else if (isUpload(c)) log('info', 'upload_completed', 'An upload is completed', values)
+      log('warn', 'upload_refused', `An upload was refused with status ${status}`, values)
+    else if (isUpload(c)) log('info', 'upload_completed', 'An upload was completed', values)
   }
 }
 

@@ -128,5 +128,5 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 const webhookLog = (log: Log) => ({
   warn: (message: string, request: string) => log('warn', 'webhook_failed', message, { request }),
   delivered: (request: string) =>
-    log('info', 'webhook_delivered', `The webhook of request ${request} is delivered`, { request }),
+    log('info', 'webhook_delivered', `The webhook of request ${request} was delivered`, { request }),
 })
