@@ -8,6 +8,7 @@ import { createReporter, type ProgressEvent, type RunOptions } from '../platform
 import { sum } from '../platform/statistics.ts'
 import { countText } from '../platform/text.ts'
 import { type Advice, adviseOn } from './advice.ts'
+import { composeCaption } from './caption.ts'
 import { type ClipStore, clipNames, sameNameHint, sameNameMessage } from './clips.ts'
 import type { Pair } from './dataset-file.ts'
 import {
@@ -75,28 +76,58 @@ export async function inspectSource(
   options: DatasetOptions,
   { compared, ...inspectOptions }: InspectSourceOptions = {},
 ): Promise<Dataset> {
+  const inspection = await measureSource(source, options, inspectOptions)
+  for (const { pair, features, copies } of inspection.inspected)
+    if (features && copies) compared?.set(pair.name, { name: pair.name, features, copies })
+  return datasetOf(inspection)
+}
+
+/** All that was decoded and measured of a source, with the options. */
+export type SourceInspection = {
+  source: Pick<Source, 'name' | 'location'>
+  options: DatasetOptions
+  inspected: readonly InspectedPair[]
+  /** Those that are not of a pair. */
+  problems: readonly Problem[]
+  isSoundAnalyzed: boolean
+}
+
+/** The part of an inspection that takes long. @throws as `inspectSource`. */
+export async function measureSource(
+  source: Source,
+  options: DatasetOptions,
+  inspectOptions: Omit<InspectSourceOptions, 'compared'> = {},
+): Promise<SourceInspection> {
+  const { name, location } = source
   const found = findPairs(source.paths)
   const { inspected, notRead } = await inspectPairs(source, found.pairs, options, inspectOptions)
+  const problems = [...notRead, ...source.problems, ...found.problems]
+  return { source: { name, location }, options, inspected, problems, isSoundAnalyzed: !!inspectOptions.analyzeSound }
+}
+
+/** What follows from what was measured. @param triggerPhrase another one than that of the inspection. */
+export function datasetOf(inspection: SourceInspection, triggerPhrase?: string): Dataset {
+  const { source, isSoundAnalyzed } = inspection
+  const options = triggerPhrase === undefined ? inspection.options : { ...inspection.options, triggerPhrase }
+  const inspected = inspection.inspected.map((one) => ({
+    ...one,
+    pair: { ...one.pair, caption: composeCaption(options.triggerPhrase, one.text) },
+  }))
   const pairs = inspected.map(({ pair }) => pair)
-  for (const { pair, features, copies } of inspected)
-    if (features && copies) compared?.set(pair.name, { name: pair.name, features, copies })
   const problems = [
-    ...notRead,
-    ...source.problems,
-    ...found.problems,
+    ...inspection.problems,
     ...inspected.flatMap(({ problems }) => problems),
     ...clipsWithSameName(pairs),
     ...pairsWithoutText(pairs),
     ...noPairLongEnough(pairs, options.seconds),
   ]
   return {
-    name: source.name,
-    location: source.location,
+    ...source,
     options,
     pairs,
     problems: condenseProblems(problems).sort(bySeverity),
     counts: countPairs(pairs),
-    ...(inspectOptions.analyzeSound && { advice: adviseOn(inspected, options) }),
+    ...(isSoundAnalyzed && { advice: adviseOn(inspected, options) }),
   }
 }
 

@@ -74,6 +74,8 @@ export const durationsOf = (pairs: readonly DatasetPair[]): PairDurations[] =>
 
 export type InspectedPair = {
   pair: DatasetPair
+  /** Its caption without the trigger phrase. */
+  text: string
   problems: Problem[]
   features?: PairFeatures
   /** Once it was compared with the other pairs. */
@@ -150,6 +152,7 @@ export async function inspectPair(
   const silent = plan.use ? Object.values(sides).flatMap((side) => silenceProblem(side, name)) : []
   return {
     pair: { name, ...sides, caption, plan, clips: counts, ...(compared && { sound: compared.sound }) },
+    text,
     problems: [...reference.problems, ...target.problems, ...problems, ...silent],
     ...(compared && { features: compared.features, measured: compared.measured }),
   }

@@ -108,7 +108,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
   app.route(
     '/',
     createPages({
-      ...{ queue, sessions, root, allowLocalPaths, parameters: inputParameters },
+      ...{ queue, sessions, root, allowLocalPaths, onError, parameters: inputParameters },
       files: pageFiles(files, root),
       remove: services.remove,
       secondsUntilSignIn: createAddressLimit(keyAttempts, { isProxied }),

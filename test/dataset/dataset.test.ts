@@ -4,7 +4,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { encodeWav } from '../../src/audio/wav.ts'
-import { assertTrainable, type Dataset, inspectDataset, inspectSource } from '../../src/dataset/dataset.ts'
+import {
+  assertTrainable,
+  type Dataset,
+  datasetOf,
+  inspectDataset,
+  inspectSource,
+  measureSource,
+} from '../../src/dataset/dataset.ts'
 import type { DatasetOptions } from '../../src/dataset/fit-plan.ts'
 import { openSource } from '../../src/dataset/source.ts'
 import { Interrupted } from '../../src/platform/errors.ts'
@@ -271,4 +278,16 @@ describe('the function of the library', () => {
     await expect(inspectDataset({ data }, { signal: controller.signal, onEvent })).rejects.toThrow(Interrupted)
     expect(last).toBeLessThan(5)
   })
+})
+
+test('what was measured gives the same dataset with another trigger phrase as an inspection with it', async () => {
+  for (const name of ['valid/ten-pairs', 'valid/mac-leftovers-and-folders']) {
+    const source = await openSource(fixture(name))
+    const measured = await measureSource(source, { ...options, triggerPhrase: 'ping' }, { analyzeSound: true })
+    for (const triggerPhrase of ['', 'tone', 'as on vinyl'])
+      expect(datasetOf(measured, triggerPhrase)).toEqual(
+        await inspectSource(source, { ...options, triggerPhrase }, { analyzeSound: true }),
+      )
+    await source.close()
+  }
 })

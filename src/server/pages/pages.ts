@@ -1,6 +1,7 @@
 /** The pages of the server as routes: the form of the trainer, the history, the page of each request, and the playground. */
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
+import { stream } from 'hono/streaming'
 import type { Parameters } from '../../config/parameter.ts'
 import { Interrupted, UserError } from '../../platform/errors.ts'
 import type { Queue } from '../../queue/queue.ts'
@@ -8,7 +9,7 @@ import type { QueuedRequest } from '../../queue/request.ts'
 import { html } from '../../report/page/page.ts'
 import { readBody } from '../body.ts'
 import { bundledGuidance } from './fields.ts'
-import { createInspector } from './inspection.ts'
+import { createInspector, type InspectionControl } from './inspection.ts'
 import { assets, contentSecurityPolicy, documentOf, type PageParts } from './layout.ts'
 import { createMetricsReader } from './metrics-file.ts'
 import type { PageFiles } from './page-files.ts'
@@ -34,6 +35,8 @@ export type PagesOptions = {
   /** Where uploads begin: `/storage/upload/initiate`. */
   uploadPath: string
   allowLocalPaths?: boolean
+  /** Gets the errors that are the server's fault. */
+  onError?: ((error: unknown) => void) | undefined
   /** The path below which the server is seen through a proxy, without a slash at its end. */
   root?: string
 }
@@ -125,23 +128,28 @@ export function createPages(options: PagesOptions): Hono {
     return show(c, { title: 'Train a LoRA', lead, current: '/', content })
   })
 
+  /** Answers with lines of JSON: the progress, and at the end the result. */
   pages.post('/inspect', limited(), async (c) => {
     const input = await jsonObject(c)
     const { training_data_url: place, ...settings } = pick(input, inspectedParameters)
     const path = await datasetPath(place)
     if (path === undefined)
       return c.json({ detail: 'only uploaded datasets are inspected here; others when the training starts' }, 422)
-    try {
-      const { summary, markup, isUsable } = await inspect(path, settings, c.req.raw.signal)
-      return c.json({ summary, html: markup.markup, isUsable })
-    } catch (error) {
-      if (error instanceof UserError) {
-        const detail = [error.message, error.hint].filter(Boolean).join(': ')
-        return c.json({ detail, isUsable: error.code === undefined || error.code === 'machine_error' }, 422)
-      }
-      if (error instanceof Interrupted) return c.json({ detail: 'the inspection took too long' }, 422)
-      throw error
-    }
+    c.header('content-type', 'application/x-ndjson')
+    return stream(
+      c,
+      async (lines) => {
+        const closed = new AbortController()
+        lines.onAbort(() => closed.abort())
+        const send = (value: unknown) => lines.write(`${JSON.stringify(value)}\n`)
+        const signal = AbortSignal.any([closed.signal, c.req.raw.signal])
+        await send(await inspected(path, settings, { signal, onProgress: (done, total) => void send({ done, total }) }))
+      },
+      async (error, lines) => {
+        options.onError?.(error)
+        await lines.write(`${JSON.stringify({ detail: 'Internal server error' })}\n`)
+      },
+    )
   })
 
   pages.get('/requests', async (c) => {
@@ -242,6 +250,19 @@ export function createPages(options: PagesOptions): Hono {
     return c.json({ request_id: (await queue.submit(request)).id })
   })
   return pages
+
+  /** The last line of the answer: what was found, or why nothing was. */
+  async function inspected(path: string, settings: Record<string, unknown>, control: InspectionControl) {
+    try {
+      const { summary, markup, isUsable } = await inspect(path, settings, control)
+      return { summary, html: markup.markup, isUsable }
+    } catch (error) {
+      if (error instanceof Interrupted) return { detail: 'the inspection took too long' }
+      if (!(error instanceof UserError)) throw error
+      const detail = [error.message, error.hint].filter(Boolean).join(': ')
+      return { detail, isUsable: error.code === undefined || error.code === 'machine_error' }
+    }
+  }
 
   async function find(id: unknown): Promise<QueuedRequest | undefined> {
     return typeof id === 'string' ? queue.get(id) : undefined

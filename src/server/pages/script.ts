@@ -9,6 +9,16 @@ const local = (url) => { const { pathname, search } = new URL(url, location.href
 
 const send = (url, body, signal) => fetch(url, { method: 'POST', signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
 const detailOf = async (answer) => { try { return (await answer.json()).detail } catch { return undefined } }
+async function* jsonLines(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
+  for (let rest = '';;) {
+    const { done, value = '' } = await reader.read()
+    const lines = (rest + value).split('\\n')
+    rest = lines.pop()
+    for (const line of lines) yield JSON.parse(line)
+    if (done) return
+  }
+}
 const sentence = (detail, answer) => typeof detail === 'string' ? detail : Array.isArray(detail) ? detail.map(({ msg }) => msg).join('; ') : 'The server answered with status ' + answer.status
 
 // uploads
@@ -189,7 +199,7 @@ for (const form of all('form[data-submit]')) form.addEventListener('submit', asy
 // the inspection of a dataset, before it is queued
 for (const place of all('[data-inspection]')) {
   const form = place.closest('form')
-  const [status, report] = place.children
+  const [status, progress, report] = place.children
   let [timer, running, done, problem] = [undefined, undefined, Promise.resolve(), undefined]
   const inspect = () => {
     clearTimeout(timer)
@@ -201,23 +211,37 @@ for (const place of all('[data-inspection]')) {
     const controller = running = new AbortController()
     problem = undefined
     const { training_data_url: url, ...rest } = inputOf(form)
-    if (!url) { status.textContent = ''; report.replaceChildren(); place.removeAttribute('aria-busy'); return }
+    if (!url) { progress.hidden = true; status.textContent = ''; report.replaceChildren(); place.removeAttribute('aria-busy'); return }
     const names = new Set(all('[data-inspected]', form).map(({ name }) => name))
     const settings = Object.fromEntries(Object.entries(rest).filter(([name]) => names.has(name)))
     status.textContent = 'Inspecting the dataset …'
     place.setAttribute('aria-busy', 'true')
     try {
       const answer = await send(form.dataset.inspect, { training_data_url: url, ...settings }, controller.signal)
-      const { detail, summary, html = '', isUsable = true } = await answer.json().catch(() => ({}))
-      status.textContent = answer.ok ? summary : 'Not inspected: ' + sentence(detail, answer)
+      const { detail, summary, html = '', isUsable = true } = await resultOf(answer)
+      status.textContent = summary ?? 'Not inspected: ' + sentence(detail, answer)
       report.innerHTML = html
-      if (!isUsable) problem = answer.ok ? 'The dataset has errors: correct them first.' : 'The dataset cannot be used: ' + sentence(detail, answer)
+      if (!isUsable) problem = summary ? 'The dataset has errors: correct them first.' : 'The dataset cannot be used: ' + sentence(detail, answer)
     } catch (error) {
       if (error.name === 'AbortError') return
       report.replaceChildren()
       status.textContent = 'Not inspected: the server cannot be reached'
     }
+    progress.hidden = true
     place.removeAttribute('aria-busy')
+  }
+  /** The last line of the answer, after those of the progress. */
+  const resultOf = async (answer) => {
+    if (!answer.ok) return { detail: await detailOf(answer) }
+    for await (const line of jsonLines(answer)) {
+      if (!('total' in line)) return line
+      const [bar, count] = progress.children
+      progress.hidden = false
+      bar.max = line.total
+      bar.value = line.done
+      count.textContent = line.done + ' of ' + line.total + ' pairs'
+    }
+    throw new Error('the answer has no end')
   }
   inspections.set(form, async () => {
     if (timer !== undefined) inspect()

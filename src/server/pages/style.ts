@@ -45,7 +45,7 @@ details { margin-top: 12px; } details > .fields { margin-top: 12px; } summary { 
 .previews ol { list-style: none; padding: 0; margin: 8px 0; } .previews ol:empty { margin: 0 0 8px; }
 .previews li { display: flex; flex-wrap: wrap; gap: 6px 12px; align-items: center; } .previews li label { flex: 1 1 240px; display: flex; gap: 8px; align-items: center; font-size: 14px; }
 .previews .name { overflow-wrap: anywhere; }
-.inspection:has(> p:empty):has(> div:empty) { display: none; }
+.inspection:has(> p:empty):has(> [data-report]:empty), .progress[hidden] { display: none; }
 .inspection { margin-top: 14px; border-top: 1px solid var(--grid); padding-top: 8px; } .inspection h2 { font-size: 15px; margin: 16px 0 6px; }
 .inspection .headline { font-size: 16px; font-weight: 600; }
 .submit { margin: 18px 0; }

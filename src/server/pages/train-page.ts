@@ -58,7 +58,7 @@ ${groups.map((group) => {
   )
   return html`<fieldset><legend>${group}</legend>${first.length > 0 && html`<div class="fields">${first.map(control)}</div>`}${
     group === 'Data' &&
-    html`<div class="inspection" data-inspection><p role="status" aria-live="polite" class="headline"></p><div></div></div>`
+    html`<div class="inspection" data-inspection><p role="status" aria-live="polite" class="headline"></p><div class="progress" hidden><progress aria-label="Inspected pairs"></progress><span></span></div><div data-report></div></div>`
   }${
     more.length > 0 &&
     html`<details${isChanged && html` open`}><summary>${first.length > 0 ? 'More: ' : ''}${more.map(([name], i) => (i === 0 ? labelOf(name) : lowerFirst(labelOf(name)))).join(', ')}</summary><div class="fields">${more.map(control)}</div></details>`

@@ -1,6 +1,6 @@
 /** The pages as a program sees them. */
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it, test } from 'vitest'
 import { encodeWav } from '../../../src/audio/wav.ts'
@@ -8,6 +8,7 @@ import { trainParameters } from '../../../src/config/parameters.ts'
 import { cancelledError } from '../../../src/queue/request.ts'
 import { createMetricsReader } from '../../../src/server/pages/metrics-file.ts'
 import { tone } from '../../audio/signals.ts'
+import { projectPath } from '../../cli/bin.ts'
 import { line } from './fake-queue.ts'
 import { type PageServer, pageServer } from './page-server.ts'
 
@@ -108,6 +109,18 @@ describe('the form', () => {
   })
 })
 
+/** The lines of its answer. */
+async function inspect(server: PageServer, input: Readonly<Record<string, unknown>>) {
+  const { status, text } = await textOf(server, '/inspect', post(input))
+  return {
+    status,
+    lines: text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  }
+}
+
 describe('the inspection', () => {
   it('refuses what is not a file of this server', async () => {
     for (const url of ['/etc/passwd', 'http://169.254.169.254/x.zip', 'http://127.0.0.1/files/uploads/gone.zip', 7])
@@ -118,9 +131,32 @@ describe('the inspection', () => {
     const server = start()
     server.put('uploads/1/pairs.zip', 'no zip')
     const url = `http://127.0.0.1${server.files.urlOf('uploads/1/pairs.zip')}`
-    const { status, text } = await textOf(server, '/inspect', post({ training_data_url: url }))
-    expect([status, text]).toEqual([422, expect.stringContaining('pairs.zip')])
-    expect(text).not.toContain(server.files.folder)
+    const { lines, status } = await inspect(server, { training_data_url: url })
+    expect([status, lines]).toEqual([200, [{ detail: expect.stringContaining('pairs.zip'), isUsable: false }]])
+    expect(JSON.stringify(lines)).not.toContain(server.files.folder)
+  })
+
+  it('says how far it is, and repeats nothing for a phrase or settings that it has seen', async () => {
+    const server = start()
+    const zip = readFileSync(projectPath('fixtures/zips/valid/ten-pairs.zip'))
+    server.put('uploads/1/pairs.zip', zip)
+    const input = {
+      training_data_url: `http://127.0.0.1${server.files.urlOf('uploads/1/pairs.zip')}`,
+      audio_duration_seconds: 1,
+    }
+    const counts = Array.from({ length: 10 }, (_, i) => ({ done: i + 1, total: 10 }))
+    const result = { isUsable: true, summary: expect.stringContaining('10 of 10 pairs'), html: expect.any(String) }
+    const first = await inspect(server, input)
+    expect(first.lines).toEqual([...counts, result])
+    expect((await inspect(server, input)).lines).toEqual([first.lines.at(-1)])
+
+    const { lines: phrased } = await inspect(server, { ...input, trigger_phrase: 'as on vinyl' })
+    expect(phrased).toEqual([result])
+    expect(phrased[0].html).toContain('as on vinyl')
+
+    expect((await inspect(server, { ...input, audio_normalize: false })).lines).toHaveLength(11)
+    utimesSync((await server.files.resolve('uploads/1/pairs.zip')) as string, 1, 1)
+    expect((await inspect(server, input)).lines).toHaveLength(11)
   })
 })
 
