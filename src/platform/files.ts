@@ -94,7 +94,7 @@ export function createFile(path: string, text: string, mode = 0o666): boolean {
 }
 
 /** The errors of disks that do not support links: FAT, and some network disks. */
-const noLinkErrors = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK']
+export const noLinkErrors: readonly string[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK']
 
 function createFileDirectly(path: string, text: string, mode: number): boolean {
   try {

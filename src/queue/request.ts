@@ -57,6 +57,8 @@ export type RequestProgress = {
   stage: string
   done: number
   total: number
+  /** Of a training, whatever is done now: the last step, and its loss. */
+  step?: number
   loss?: number
 }
 

@@ -89,7 +89,7 @@ export function createApp(options: AppOptions): { app: Hono<Env>; services: Serv
     allowLocalPaths,
     closing: options.closing ?? new AbortController().signal,
   }
-  const metrics = createMetrics()
+  const metrics = createMetrics(services.closing)
   const app = new Hono<Env>()
   app.use(metrics.measure)
   if (options.log) app.use(accessLog(options.log))

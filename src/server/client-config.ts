@@ -3,7 +3,7 @@ import type { Parameter } from '../config/parameter.ts'
 import { trainParameters } from '../config/parameters.ts'
 import { locationNames } from '../platform/client-text.ts'
 
-/** A config is a page of text. A larger file is no config. */
+/** A config is a page of text. A larger file is no config, and is not read. */
 export const largestConfigBytes = 10_000_000
 
 /** Whether a key is that of a run's config. */

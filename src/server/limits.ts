@@ -1,3 +1,5 @@
+import { leastFreeBytes } from '../worker/job-files.ts'
+
 /** How much a client may ask of the server, and how long it may take to ask. */
 export type ServerLimits = {
   /** Of a body of JSON, with the `data:` URIs in it. */
@@ -6,6 +8,8 @@ export type ServerLimits = {
   uploadBytes: number
   /** What uploads leave free on the disk. */
   freeBytes: number
+  /** With less free on the disk, no request is worked on. */
+  freeBytesForWork: number
   /** Seconds until the headers of a request are there. */
   headerSeconds: number
   /** Seconds without a byte of a body. */
@@ -24,6 +28,7 @@ export const defaultServerLimits: ServerLimits = Object.freeze({
   jsonBytes: 1_000_000,
   uploadBytes: 4096 * mib,
   freeBytes: 1024 * mib,
+  freeBytesForWork: leastFreeBytes,
   headerSeconds: 20,
   silenceSeconds: 30,
   jsonSeconds: 60,

@@ -15,12 +15,14 @@ export type Metrics = {
   text(services: Pick<Services, 'queue' | 'uploads' | 'files'>): Promise<string>
 }
 
-export function createMetrics(): Metrics {
+/** @param closing ends the measurement of the event loop. */
+export function createMetrics(closing: AbortSignal): Metrics {
   const registry = new Registry()
   const registers = [registry]
   const started = Date.now()
   const loop = monitorEventLoopDelay({ resolution: 20 })
   loop.enable()
+  closing.addEventListener('abort', () => loop.disable(), { once: true })
   const gauge = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
     new Gauge({ name: `ltx_a2a_${name}`, help, labelNames, registers })
   const counter = (name: string, help: string) => new Counter({ name: `ltx_a2a_${name}`, help, registers })

@@ -53,6 +53,26 @@ export function openApi(base: string) {
         ...withId,
         put: { summary: 'Cancels a request', responses: { 202: { description: 'It will be cancelled' }, ...errors } },
       },
+      '/health': {
+        get: {
+          summary: 'Whether the queue answers',
+          security: [],
+          responses: { 200: { description: 'It does' }, 503: { description: 'It does not' } },
+        },
+      },
+      '/metrics': {
+        get: {
+          summary: 'Figures for Prometheus',
+          responses: { 200: { description: 'In its text format', content: { 'text/plain': {} } } },
+        },
+      },
+      '/.well-known/jwks.json': {
+        get: {
+          summary: 'The key that webhooks are signed with',
+          security: [],
+          responses: { 200: { description: 'A set of JSON web keys', ...json({ type: 'object' }) } },
+        },
+      },
       '/storage/upload/initiate': {
         post: {
           summary: 'Starts an upload: the file is then sent to upload_url with PUT',

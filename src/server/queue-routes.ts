@@ -92,21 +92,30 @@ export function queueRoutes(services: Services) {
   }
 
   /** @throws HttpError 404 for a request that does not exist, or is of another endpoint. */
-  async function find(c: Context<Env>, { path }: Endpoint): Promise<QueuedRequest> {
+  async function lookUp<Found extends { request: QueuedRequest }>(
+    c: Context<Env>,
+    { path }: Endpoint,
+    read: (id: string) => Promise<Found | undefined>,
+  ): Promise<Found> {
     const id = c.req.param('id') ?? ''
-    const request = isUuid(id) ? await queue.get(id) : undefined
-    if (!request || request.endpoint !== path) throw new HttpError(404, 'Request not found')
+    const found = isUuid(id) ? await read(id) : undefined
+    if (found?.request.endpoint !== path) throw new HttpError(404, 'Request not found')
     c.header('x-fal-request-id', id)
-    return request
+    return found
+  }
+
+  /** @throws HttpError 404. */
+  async function find(c: Context<Env>, endpoint: Endpoint): Promise<QueuedRequest> {
+    const read = async (id: string) => {
+      const request = await queue.get(id)
+      return request && { request }
+    }
+    return (await lookUp(c, endpoint, read)).request
   }
 
   /** Clients ask for it every half second: they share reads. @throws HttpError 404. */
-  async function answerStatus(c: Context<Env>, { path }: Endpoint) {
-    const id = c.req.param('id') ?? ''
-    const found = isUuid(id) ? await services.readRequest(id, wantsLogs(c)) : undefined
-    if (found?.request.endpoint !== path) throw new HttpError(404, 'Request not found')
-    c.header('x-fal-request-id', id)
-    const { request, position, logs } = found
+  async function answerStatus(c: Context<Env>, endpoint: Endpoint) {
+    const { request, position, logs } = await lookUp(c, endpoint, (id) => services.readRequest(id, wantsLogs(c)))
     return c.json(statusOf(request, { base: base(c), position, logs }), request.status === 'COMPLETED' ? 200 : 202)
   }
 

@@ -70,9 +70,10 @@ export function openStoredFiles(folder: string): StoredFiles {
   }
   const openKey: StoredFiles['open'] = async (key) => {
     const file = await openWritten(key)
-    if (!file || !isRunConfig(key) || file.size > largestConfigBytes) return file
+    if (!file || !isRunConfig(key)) return file
     try {
-      const content = Buffer.from(clientConfig(await file.handle.readFile('utf8')))
+      const text = file.size > largestConfigBytes ? '' : await file.handle.readFile('utf8')
+      const content = Buffer.from(clientConfig(text))
       return { ...file, size: content.length, content }
     } catch (error) {
       await file.handle.close()

@@ -7,7 +7,7 @@ import { createReadStream, existsSync, readFileSync, writeFileSync } from 'node:
 import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { freeBytesAt } from '../machine/hardware.ts'
-import { filesBelow, isDiskFull, isLeftover, syncFolderAsync, temporaryPath } from '../platform/files.ts'
+import { filesBelow, isDiskFull, isLeftover, noLinkErrors, syncFolderAsync, temporaryPath } from '../platform/files.ts'
 import { tooLarge } from './body.ts'
 import { HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
@@ -71,7 +71,7 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException
       if (code === 'EEXIST' || existsSync(path)) throw uploadedAlready()
-      if (!withoutLinks.includes(code)) throw error
+      if (!noLinkErrors.includes(code)) throw error
       return rename(temporary, path)
     }
     await rm(temporary)
@@ -185,9 +185,6 @@ export function openUploads(files: StoredFiles, limits: ServerLimits): Uploads {
 }
 
 const bytesBetweenChecks = 64 * 2 ** 20
-
-/** What file systems answer that have no hard links. */
-const withoutLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
 
 /** Not 409, which clients repeat. */
 const uploadedAlready = () => new HttpError(400, 'The file was uploaded already', { type: 'file_already_uploaded' })

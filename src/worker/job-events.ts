@@ -61,8 +61,12 @@ export function createJobEvents({ log, shown, isQuiet, onCheckpoint }: JobEventO
     const first = stages.get(stage) ?? { start: position, at: now }
     stages.set(stage, first)
     loss = values.loss ?? loss
-    const isTraining = stage === 'Training'
-    log.progress({ stage, done: position, total, ...(isTraining && loss !== undefined && { loss }) })
+    const trained = stage === 'Training' ? Math.floor(position) : step
+    log.progress({
+      ...{ stage, done: position, total },
+      ...(trained > 0 && { step: trained }),
+      ...(loss !== undefined && { loss }),
+    })
     if (status === 'finished') {
       stages.delete(stage)
       log.add(`${stage}: ${shown(summary ?? 'done')}`)

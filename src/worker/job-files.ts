@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { freeBytesAt } from '../machine/hardware.ts'
 import { downloadInput } from '../net/download-input.ts'
 import { UserError } from '../platform/errors.ts'
 
@@ -13,7 +14,12 @@ export type JobFiles = {
   open(requestId: string, attempt: number): Promise<JobFolder>
   /** The request is completed, or of another worker: what only this one has of it is removed. */
   discard(requestId: string): Promise<void>
+  /** Free bytes on the disk of the runs. */
+  freeBytes(): number
 }
+
+/** With less room on the disk of the runs, requests wait: each of them would fail. */
+export const leastFreeBytes = 256e6
 
 export type JobFolder = {
   /** Of the run, or of the results. It may not exist yet. */
@@ -71,6 +77,7 @@ export function localFiles(dataFolder: string, { allowPrivate = false } = {}): J
       }
     },
     discard: async () => {},
+    freeBytes: () => freeBytesAt(files),
   }
 }
 

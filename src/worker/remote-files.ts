@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freeBytesAt } from '../machine/hardware.ts'
 import { UserError } from '../platform/errors.ts'
 import { filesBelow, sha256OfFile } from '../platform/files.ts'
 import { lockHolder } from '../platform/lock.ts'
@@ -68,6 +69,7 @@ export function remoteFiles({ folder, allowPrivate = false, ...options }: Remote
       for (const kind of kinds) await rm(join(folder, kind), { recursive: true, force: true })
     },
     close: () => closing.abort(),
+    freeBytes: () => freeBytesAt(folder),
   }
 }
 

@@ -1,9 +1,11 @@
 /** A worker: takes requests from the queue, one at a time, and does their work in a process of its own. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { UserError } from '../platform/errors.ts'
+import { sizeText } from '../platform/text.ts'
 import type { Claim, Queue } from '../queue/queue.ts'
 import { runJob } from './job.ts'
-import type { JobFiles } from './job-files.ts'
+import { type JobFiles, leastFreeBytes } from './job-files.ts'
 import { retrying } from './retrying.ts'
 
 export type WorkerOptions = {
@@ -34,7 +36,9 @@ export function startWorker(options: WorkerOptions): Worker {
   const controller = new AbortController()
   const { signal: shutdown } = controller
 
+  const hasRoom = createRoomCheck(files, onError)
   const next = async (): Promise<Claim | undefined> => {
+    if (!hasRoom()) return undefined
     const claim = await retrying(() => queue.claim(name), { signal: shutdown, onError })
     if (!claim || !shutdown.aborted) return claim
     await retrying(() => claim.release(), { signal: shutdown, onError })
@@ -54,6 +58,22 @@ export function startWorker(options: WorkerOptions): Worker {
       const late = sleep(longestCloseMs, undefined, { ref: false }) // the queue does not answer: the lease ends by itself
       return Promise.race([ended, late])
     },
+  }
+}
+
+/** Whether a request can be worked on. That there is no room is said once, until there is. */
+export function createRoomCheck(files: Pick<JobFiles, 'freeBytes'>, onError: WorkerOptions['onError']): () => boolean {
+  let wasFull = false
+  return () => {
+    const isFull = files.freeBytes() < leastFreeBytes
+    if (isFull && !wasFull)
+      onError?.(
+        new UserError(`the disk of the runs has less than ${sizeText(leastFreeBytes)} of room: requests wait`, {
+          hint: 'make room, or use --retention',
+        }),
+      )
+    wasFull = isFull
+    return !isFull
   }
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { readJobFile } from '../../src/config/job-file.ts'
 import { resolveTrainSettings } from '../../src/config/settings.ts'
+import { largestConfigBytes } from '../../src/server/client-config.ts'
 import { endpoint, serve } from './test-server.ts'
 
 const config = {
@@ -62,13 +63,15 @@ it('the config of a run is a job file without places of the server', async () =>
   expect(settings).toMatchObject({ trainingDataUrl: join(folder, 'pairs.zip'), rank: 8 })
 })
 
-it('the config of a run has ranges, which fit its size, and nothing of a file that is no JSON', async () => {
+it('the config of a run has ranges, which fit its size, and nothing of a file that is no JSON or is too large', async () => {
   const { fetch, path, file_size: size } = await serveRun(JSON.stringify(config))
   const part = await fetch(path, { headers: { range: 'bytes=2-9' } })
   expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes 2-9/${size}`])
   expect(await part.text()).toBe((await (await fetch(path)).text()).slice(2, 10))
   const broken = await serveRun('{"parameters": "/srv/secret/')
   expect(await (await broken.fetch(broken.path)).text()).toBe('{}\n')
+  const large = await serveRun(JSON.stringify({ ...config, padding: ' '.repeat(largestConfigBytes) }))
+  expect([await (await large.fetch(large.path)).text(), large.file_size]).toEqual(['{}\n', 3])
 })
 
 it('a worker that has the request gets the files of its run as they were written, and nobody else does', async () => {

@@ -3,7 +3,9 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from '
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { toolVersion } from '../../src/platform/version.ts'
 import { createApp } from '../../src/server/app.ts'
+import { defaultServerLimits } from '../../src/server/limits.ts'
 import { createRateLimit } from '../../src/server/security.ts'
 import { startServer } from '../../src/server/server.ts'
 import { fileNameOf } from '../../src/server/uploads.ts'
@@ -352,6 +354,15 @@ describe('those who run the server', () => {
       expect(line).toMatch(/^(# (HELP|TYPE) .+|[a-z\d_]+({([a-z]+="[^"]*",?)+})? [\d.e-]+)$/)
   })
 
+  it('see that its disk is full, which a restart does not change', async () => {
+    const limits = { ...defaultServerLimits, freeBytesForWork: Number.POSITIVE_INFINITY }
+    const answer = await (await serve({ limits })).fetch('/health')
+    expect([answer.status, await answer.json()]).toEqual([
+      200,
+      { status: 'the disk is full: requests wait', version: toolVersion },
+    ])
+  })
+
   it('see when it does not, and clients get no details', async () => {
     const { fetch, post, queue, errors } = await serve()
     queue.break()
@@ -371,6 +382,7 @@ describe('those who run the server', () => {
     expect(required).toEqual(['training_data_url'])
     expect(properties.rank).toMatchObject({ type: 'integer', minimum: 1, maximum: 1024, default: 32 })
     expect(properties).not.toHaveProperty('out')
+    expect(Object.keys(api.paths)).toEqual(expect.arrayContaining(['/health', '/metrics', '/.well-known/jwks.json']))
   })
 
   it('stop it while answers wait, and requests go on', async () => {

@@ -45,6 +45,20 @@ it('lines of native libraries are in the log as they are, and the events around 
   expect(error).toMatchObject({ code: 'machine_error' })
 })
 
+it('whatever is done now, progress has the last step of the training and its loss', () => {
+  const { steps } = read([
+    '{"type":"stage","status":"running","unit":"step","stage":"Encoding","position":1,"total":2}',
+    '{"type":"stage","status":"running","unit":"step","stage":"Training","position":7,"total":20,"values":{"loss":0.5}}',
+    '{"type":"step","step":7}',
+    '{"type":"stage","status":"running","unit":"step","stage":"Previews","position":1,"total":2}',
+  ])
+  expect(steps).toEqual([
+    { stage: 'Encoding', done: 1, total: 2 },
+    { stage: 'Training', done: 7, total: 20, step: 7, loss: 0.5 },
+    { stage: 'Previews', done: 1, total: 2, step: 7, loss: 0.5 },
+  ])
+})
+
 it('a long event that is not shown is left out where it is cut', () => {
   expect(read(['{"type":"dataset","pairs":[{"na'], true).log).toEqual([])
 })

@@ -253,6 +253,7 @@ it('a training that is finished waits until it is saved, and then its copy is re
       },
     }),
     discard: async () => void calls.push(`discard ${request.status}`),
+    freeBytes: () => Number.POSITIVE_INFINITY,
   }
   const queue = createFakeQueue()
   const request = queue.add({ parameters: { ...parameters, number_of_steps: 2, checkpoint_interval: 0 } })

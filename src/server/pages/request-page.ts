@@ -102,7 +102,7 @@ function progressBar(progress: QueuedRequest['progress']): Markup {
     total > 0
       ? html`<progress max="${total}" value="${done}" aria-label="${stage}"></progress>`
       : html`<progress aria-label="${stage}"></progress>`
-  return html`<div class="progress">${bar}<span>${stage}${total > 0 && `: ${Math.floor(done + 1e-6)} of ${total}`}${loss !== undefined && ` · loss ${loss.toFixed(4)}`}</span></div>`
+  return html`<div class="progress">${bar}<span>${stage}${total > 0 && `: ${Math.floor(done + 1e-6)} of ${total}`}${stage === 'Training' && loss !== undefined && ` · loss ${loss.toFixed(4)}`}</span></div>`
 }
 
 function errorText({ detail, status }: NonNullable<QueuedRequest['error']>): Markup {

@@ -25,8 +25,9 @@ function row(root: string, request: QueuedRequest): Markup {
   return html`<tr><td><a href="${root}/requests/${id}">${title === '' ? id : title}</a>${source !== '' && source !== title && html`<br><small>${source}</small>`}</td><td>${stateBadge(request)}</td><td class="number" data-label="steps">${kind === 'train' ? stepsText(request) : '–'}</td><td class="number" data-label="loss">${lossText(progress?.loss)}</td><td data-label="submitted">${timeOf(submittedAt)}</td></tr>\n`
 }
 
-/** `120 of 2000` while it trains, else how many there are in all. */
-function stepsText({ status, progress, parameters }: QueuedRequest): string {
+/** `120 of 2000` of what has begun, else how many there are in all. */
+function stepsText(request: QueuedRequest): string {
+  const { progress, parameters } = request
   const all = String(parameters.number_of_steps ?? trainParameters.number_of_steps.default)
-  return status === 'IN_PROGRESS' && progress?.stage === 'Training' ? `${progress.done} of ${all}` : all
+  return progress?.step !== undefined && isActive(request) ? `${progress.step} of ${all}` : all
 }

@@ -39,7 +39,8 @@ export function trainForm({ parameters, values, allowLocalPaths, ...urls }: Trai
     ([name]) => !withoutField.includes(name) && (allowLocalPaths || !localPlaces.includes(name)),
   )
   const groups = [...new Set(shown.map(([, { group }]) => group))]
-  const control = ([name, parameter]: [string, Parameter]) => {
+  const control = ([name, described]: [string, Parameter]) => {
+    const parameter = allowLocalPaths ? described : { ...described, help: helpWithoutFolders(described) }
     const options = {
       table: parameters,
       value: values[name],
@@ -67,6 +68,9 @@ ${groups.map((group) => {
 <div class="submit"><p class="error" role="alert" data-form-error></p><button class="primary">Start the training</button> <span class="faint" role="status"></span></div>
 </form>`
 }
+
+/** Folders cannot be uploaded. */
+const helpWithoutFolders = ({ help }: Parameter) => help.replace('zip, folder or URL', 'zip or URL')
 
 /** `STG scale` stays. */
 const lowerFirst = (text: string) => (/^[A-Z]{2}/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1))

@@ -93,6 +93,7 @@ describe('the form', () => {
   it('does not offer places on the machine of the server, unless they are allowed', async () => {
     const { text } = await textOf(start(), '/')
     expect(text).not.toContain('data-field="model"')
+    expect(text).not.toContain('zip, folder or URL')
   })
 
   it('is filled in with the settings of an earlier request', async () => {
@@ -181,6 +182,18 @@ describe('the history', () => {
   })
 })
 
+describe('the history', () => {
+  it.each([
+    ['120 of 400', { status: 'IN_PROGRESS', progress: { stage: 'Previews', done: 1, total: 2, step: 120, loss: 0.5 } }],
+    ['400', { status: 'IN_PROGRESS', progress: { stage: 'Encoding', done: 3, total: 10 } }],
+    ['400', { status: 'COMPLETED', progress: { stage: 'Training', done: 400, total: 400, step: 400 } }],
+  ] as const)('shows %j steps', async (expected, request) => {
+    const server = start()
+    server.queue.add({ ...request, parameters: { number_of_steps: 400 } })
+    expect((await textOf(server, '/requests')).text).toContain(`data-label="steps">${expected}</td>`)
+  })
+})
+
 describe('a request', () => {
   it('shows its state as JSON, with the lines of the log that are new', async () => {
     const server = start()
@@ -196,6 +209,16 @@ describe('a request', () => {
       lines: [{ level: 'INFO', timestamp: '2026-05-01T10:00:05.000Z', message: '<c>' }],
     })
     expect(state.parts.summary).toContain('<progress max="10" value="3" aria-label="Encoding">')
+  })
+
+  it('has a bar of what is done now, and the loss only while it trains', async () => {
+    const server = start()
+    const text = async (stage: string) => {
+      const progress = { stage, done: 1, total: 2, step: 120, loss: 0.5 }
+      return (await textOf(server, `/requests/${server.queue.add({ status: 'IN_PROGRESS', progress }).id}`)).text
+    }
+    expect(await text('Previews')).toContain('<span>Previews: 1 of 2</span>')
+    expect(await text('Training')).toContain('<span>Training: 1 of 2 · loss 0.5000</span>')
   })
 
   it('says why it failed', async () => {
