@@ -6,7 +6,7 @@ import { defaultLimits, type Limits } from '../config/limits.ts'
 import { type ApplyOptions, type ApplySettings, modelInputs, resolveApplySettings } from '../config/settings.ts'
 import { type BaseModel, openBase } from '../model/base-model.ts'
 import { openFile } from '../net/download.ts'
-import { Interrupted, UserError } from '../platform/errors.ts'
+import { Interrupted, UserError, withParameter } from '../platform/errors.ts'
 import { type OutputFile, openOutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { countText } from '../platform/text.ts'
@@ -103,7 +103,8 @@ async function applyWith(
   let session: Session | undefined
   const transform = async ({ recording, file }: Job, title: string): Promise<RecordingEvent['status']> => {
     if (recording.problem) throw new UserError(recording.problem.message, recording.problem)
-    const source = await openFile(recording.location, { limits, signal: reporter.signal })
+    const { signal } = reporter
+    const source = await withParameter('inputs', () => openFile(recording.location, { limits, signal }))
     try {
       const key = await keyOf(source.path)
       const before = stateOf(file.path, key)

@@ -9,7 +9,7 @@ import { isVisible } from '../dataset/dataset-file.ts'
 import type { Problem } from '../dataset/problem.ts'
 import { openSource } from '../dataset/source.ts'
 import { fileNameOf, parseLocation, shownLocation } from '../net/location.ts'
-import { UserError } from '../platform/errors.ts'
+import { entryPlace, UserError, withParameter } from '../platform/errors.ts'
 import { canonicalPath } from '../platform/output-file.ts'
 
 export type Recording = {
@@ -25,7 +25,10 @@ export type Recording = {
 
 /** @throws UserError for a path that does not exist, a pattern or folder without recordings, and results that would have the same name. */
 export async function findRecordings(settings: Pick<ApplySettings, 'inputs' | 'out' | 'format'>): Promise<Recording[]> {
-  const found = (await Promise.all(settings.inputs.map((input) => filesOf(input, settings.out)))).flat()
+  const { inputs, out } = settings
+  const filesOfEntry = (input: string, i: number) =>
+    withParameter('inputs', () => filesOf(input, out), entryPlace(inputs, i))
+  const found = (await Promise.all(inputs.map(filesOfEntry))).flat()
   const unique = [...new Map(found.map((file) => [placeOf(file.location), file])).values()]
   if (settings.out === '-' || /^\/dev\//.test(settings.out))
     throw new UserError(`${settings.out} is not a folder`, {
@@ -63,7 +66,8 @@ async function filesOf(input: string, out: string): Promise<Found[]> {
   const found = statSync(path, { throwIfNoEntry: false })
   if (found?.isDirectory()) return folderFiles(path, out)
   if (found) return [{ location: path, name: path, below: basename(path) }]
-  if (!isDynamicPattern(path)) throw new UserError(`${path} does not exist`, { hint: 'check the path' })
+  if (!isDynamicPattern(path))
+    throw new UserError(`${path} does not exist`, { hint: 'check the path', code: 'file_download_error' })
   return patternFiles(path, out)
 }
 

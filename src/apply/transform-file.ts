@@ -6,6 +6,7 @@ import { createSoundStore, type SoundStore } from '../audio/sound-store.ts'
 import { countClipped, firstSamples, sampleCount, type Waveform } from '../audio/waveform.ts'
 import type { Limits } from '../config/limits.ts'
 import type { ApplySettings } from '../config/settings.ts'
+import { withParameter } from '../platform/errors.ts'
 import { temporaryPath } from '../platform/files.ts'
 import type { OutputFile } from '../platform/output-file.ts'
 import type { Reporter } from '../platform/progress.ts'
@@ -38,7 +39,8 @@ export async function transformFile(path: string, job: FileJob, reporter: Report
   await file.fill(async (temporary) => {
     const dry = mix < 1 ? createSoundStore(temporaryPath(file.path), rateFor) : undefined
     try {
-      const sound = await readRecording(path, { name, normalize, limits, ...(dry && { onSound: dry.append }) })
+      const readOptions = { name, normalize, limits, ...(dry && { onSound: dry.append }) }
+      const sound = await withParameter('inputs', () => readRecording(path, readOptions))
       dry?.complete()
       if (sound.warnings !== undefined)
         reporter.warn(`${name} is partly damaged: ffmpeg says ${sound.warnings}`, 'the result ends where it does')

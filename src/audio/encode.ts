@@ -128,7 +128,11 @@ export async function openSoundWriter(
   const unwritable = (cause: unknown) =>
     lacksEncoder(cause)
       ? cannotWrite(extension, cause)
-      : new UserError(`${name} cannot be written`, { hint: 'check the free space on the disk', cause })
+      : new UserError(`${name} cannot be written`, {
+          hint: 'check the free space on the disk',
+          cause,
+          code: 'machine_error',
+        })
   const withReason = (work: Promise<void>) =>
     work.catch((cause) => {
       throw unwritable(cause)

@@ -60,6 +60,7 @@ export async function firstWorking(candidates: readonly FfmpegCandidate[]): Prom
       throw new UserError(`FFMPEG_PATH is ${name}, which does not run`, {
         hint: 'set FFMPEG_PATH to an ffmpeg binary, or unset it',
         cause,
+        code: 'machine_error',
       })
     }
   }

@@ -37,7 +37,7 @@ export function createSoundStore(path: string, rateFor: (sampleRate: number) => 
       withFile(path, 'a', (fd) => writeAll(fd, bytes)) // not kept open: there may be thousands
     } catch (cause) {
       if (!isDiskFull(cause)) throw cause
-      throw new UserError(`there is no room for ${path}`, { hint: 'free some space', cause })
+      throw new UserError(`there is no room for ${path}`, { hint: 'free some space', cause, code: 'machine_error' })
     }
   }
   return {

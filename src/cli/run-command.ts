@@ -122,13 +122,14 @@ export function reportError(
   }
   const correctable = error instanceof UserError ? error : systemRefusal(error)
   if (correctable) {
-    const { message, hint, cause, code, context, parameter } = correctable
+    const { message, hint, cause, code, context, parameter, place } = correctable
     output.error(message, {
       ...(hint !== undefined && { hint }),
       causes: lastLines(cause),
       ...(code !== undefined && { code }),
       ...(context !== undefined && { context }),
       ...(parameter !== undefined && { parameter }),
+      ...(place !== undefined && { place }),
     })
     return 2
   }

@@ -191,6 +191,7 @@ function loraChoices(paths: readonly string[], strengths: readonly number[], fla
   if (strengths.length > paths.length)
     throw new UserError(`${strengths.length} ${flag} but ${paths.length} --lora were given`, {
       hint: `give one --lora <file> for each ${flag}`,
+      parameter: 'lora_strength',
     })
   return paths.map((path, i) => ({ path, strength: strengths[i] ?? 1 }))
 }
@@ -325,6 +326,7 @@ function refuseSplitting({ splitInputIntoScenes }: { splitInputIntoScenes: boole
   throw new UserError('split_input_into_scenes cannot be true: the two sides of a pair would lose their sync', {
     hint: 'cut long recordings into matching _start and _end files beforehand, and leave it false',
     code: 'feature_not_supported',
+    parameter: 'split_input_into_scenes',
   })
 }
 

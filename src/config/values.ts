@@ -83,10 +83,11 @@ function checkedValue(name: string, parameter: Parameter, given: GivenValue): un
 function missing(name: string, parameter: Parameter, areOptions: boolean) {
   if (areOptions) {
     const { optionName = camelCase(name) } = parameter
-    return new UserError(`${optionName} is missing`, { hint: `give it in ${optionsObject}` })
+    return new UserError(`${optionName} is missing`, { hint: `give it in ${optionsObject}`, parameter: name })
   }
   return new UserError(`${name} is missing`, {
     hint: `give it as --${flagName(name, parameter)} ${parameter.placeholder}`,
+    parameter: name,
   })
 }
 
@@ -119,7 +120,7 @@ function refusal(
   const place = isFlag ? from : `it in ${from}`
   const { default: fallback } = parameter
   const leaveOut = typeof fallback === 'number' ? `, or leave it out for ${fallback}` : ''
-  return new UserError(message, { hint: `correct ${place}${leaveOut}` })
+  return new UserError(message, { hint: `correct ${place}${leaveOut}`, parameter: name, place: placeOf(issue.path) })
 }
 
 /** @param known the name that was probably meant. */
@@ -137,6 +138,8 @@ export function nearestName(name: string, known: readonly string[]): string | un
     distance(given, nearest) <= Math.max(2, given.length / 3) || given.split('_').some((word) => words.includes(word))
   return isClose ? nearest : undefined
 }
+
+const placeOf = (path: readonly PropertyKey[]) => path.map((key) => (typeof key === 'number' ? key : String(key)))
 
 /** `validation[0].prompt` */
 const pathOf = (name: string, keys: readonly PropertyKey[]) =>
@@ -194,7 +197,7 @@ export function validationFromFlags(references: readonly string[] = [], prompts:
   if (prompts.length > references.length)
     throw new UserError(
       `${countText(prompts.length, 'validation prompt')} but ${countText(references.length, 'validation reference')} were given`,
-      { hint: 'give one --validation-reference <file> for each --validation-prompt' },
+      { hint: 'give one --validation-reference <file> for each --validation-prompt', parameter: 'validation' },
     )
   if (references.length === 0) return undefined
   return references.map((reference, i) => ({ prompt: prompts[i], reference_audio_url: reference }))

@@ -98,10 +98,14 @@ export async function fitReference(
   { normalize = false, name = path, limits, onCut }: FitReferenceOptions = {},
 ): Promise<Waveform> {
   const decoded = toStereo(await decodeAudio(path, { maxSeconds: seconds + spareSeconds, name, limits }))
-  if (durationOf(decoded) < shortestReferenceSeconds)
-    throw new UserError(`${name} has only ${(Math.floor(1000 * durationOf(decoded)) / 1000).toFixed(3)} s`, {
+  if (durationOf(decoded) < shortestReferenceSeconds) {
+    const provided = Math.floor(1000 * durationOf(decoded)) / 1000
+    throw new UserError(`${name} has only ${provided.toFixed(3)} s`, {
       hint: `a reference needs at least ${shortestReferenceSeconds} s`,
+      code: 'audio_duration_too_short',
+      context: { min_duration: shortestReferenceSeconds, provided_duration: provided },
     })
+  }
   const samples = Math.floor(seconds * decoded.sampleRate)
   if (sampleCount(decoded) > samples) onCut?.()
   const trimmed = firstSamples(decoded, samples)
@@ -152,7 +156,11 @@ export async function openClipStore(): Promise<ClipStore> {
       writeFileSync(path, samples)
     } catch (cause) {
       if (!isDiskFull(cause)) throw cause
-      throw new UserError('there is no room for the fitted clips', { hint: 'free some space or set TMPDIR', cause })
+      throw new UserError('there is no room for the fitted clips', {
+        hint: 'free some space or set TMPDIR',
+        cause,
+        code: 'machine_error',
+      })
     }
     return { path }
   }

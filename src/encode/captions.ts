@@ -18,7 +18,7 @@ import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import type { Release } from '../model/release.ts'
 import { openTextEncoder } from '../model/text/text-encoder.ts'
 import { encodeCaptions } from '../model/text/text-model.ts'
-import { UserError } from '../platform/errors.ts'
+import { UserError, withParameter } from '../platform/errors.ts'
 import type { OutputFile } from '../platform/output-file.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { type Cache, type CacheKey, cacheKey, openCache } from './cache.ts'
@@ -38,7 +38,9 @@ export async function encodeTexts(
   const textEncoder = textEncoderPath(base, missing)
   const { audio_connector_num_attention_heads: heads, audio_connector_attention_head_dim: headDim } =
     base.config.transformer
-  const encoded = await encodeCaptions({ ...base, textEncoder }, missing, onProgress && { onProgress })
+  const encoded = await withParameter('text_encoder', () =>
+    encodeCaptions({ ...base, textEncoder }, missing, onProgress && { onProgress }),
+  )
   missing.forEach((text, i) => {
     const values = encoded[i] as Float32Array
     const context: HostMatrix = { shape: [values.length / (heads * headDim), heads * headDim], values }
@@ -78,8 +80,11 @@ export function requireTextEncoderFor(base: BaseModel, texts: Iterable<string>, 
 
 function findContexts(base: BaseModel, texts: Iterable<string>, cache: Cache) {
   const keyOf = contextKeyFor(base, cache)
+  const { textEmbeddings, fingerprint } = base
   const embeddings =
-    base.textEmbeddings === undefined ? undefined : openTextEmbeddings(base.textEmbeddings, base.fingerprint)
+    textEmbeddings === undefined
+      ? undefined
+      : withParameter('text_embeddings', () => openTextEmbeddings(textEmbeddings, fingerprint))
   const contexts = new Map<string, HostMatrix>()
   const missing: string[] = []
   try {
@@ -111,7 +116,7 @@ const encoderCacheKey = ({ fingerprint }: BaseModel) => cacheKey('text encoder',
 const pathExists = (path: string | undefined): path is string => path !== undefined && existsSync(path)
 
 function fingerprintOf(textEncoder: string): string {
-  const encoder = openTextEncoder(textEncoder)
+  const encoder = withParameter('text_encoder', () => openTextEncoder(textEncoder))
   try {
     return encoder.fingerprint()
   } finally {
@@ -125,7 +130,11 @@ function textEncoderPath(
 ): string {
   if (pathExists(textEncoder)) return textEncoder
   if (textEncoder !== undefined)
-    throw new UserError(`the text encoder ${textEncoder} does not exist`, { hint: 'check --text-encoder' })
+    throw new UserError(`the text encoder ${textEncoder} does not exist`, {
+      hint: 'check --text-encoder',
+      code: 'file_download_error',
+      parameter: 'text_encoder',
+    })
   const [first = ''] = missing
   const others = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
   const where = textEmbeddings === undefined ? '' : ` in ${textEmbeddings}`
@@ -133,6 +142,7 @@ function textEncoderPath(
     `${checkpoint.path} needs a text encoder: ${JSON.stringify(first)}${others} is not encoded yet${where}`,
     {
       hint: `add ${textEncoderOption[release]}, or --text-embeddings <file> made by encode-captions`,
+      parameter: textEmbeddings === undefined ? 'text_encoder' : 'text_embeddings',
     },
   )
 }

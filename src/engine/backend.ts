@@ -120,7 +120,7 @@ function hintOf(error: unknown, name: BackendName): string | undefined {
 function refusal(name: BackendName, cause: unknown): UserError {
   const hint = [hintOf(cause, name), 'use --backend auto'].filter(Boolean).join(', or ')
   const message = `the ${name} backend cannot be used here: ${firstLine(cause)}`
-  return new UserError(message, { hint, ...(/\n./.test((cause as Error).message) && { cause }) })
+  return new UserError(message, { hint, ...(/\n./.test((cause as Error).message) && { cause }), parameter: 'backend' })
 }
 
 /** A backend that a run uses. It must be released. */
@@ -145,6 +145,7 @@ export function leaseBackend(
     if (!isSame)
       throw new UserError(`another run in this process uses the ${name} backend, not ${choice}`, {
         hint: 'start this run after that one, or in another process',
+        parameter: 'backend',
       })
     reporter?.info(`Backend: ${name}, ${description}`)
     for (const { message, hint } of warnings) reporter?.warn(message, hint)

@@ -157,7 +157,12 @@ function openForReading(path: string): number {
   try {
     return openSync(path, 'r')
   } catch (cause) {
-    throw new UserError(`${path} cannot be opened`, { hint: 'check the path and the permissions', cause })
+    const isGone = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    throw new UserError(`${path} cannot be opened`, {
+      hint: 'check the path and the permissions',
+      cause,
+      ...(isGone && { code: 'file_download_error' }),
+    })
   }
 }
 

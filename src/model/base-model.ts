@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fingerprint, type Safetensors } from '../formats/safetensors.ts'
 import { joinSafetensors, viewTensors } from '../formats/shards.ts'
-import { UserError } from '../platform/errors.ts'
+import { UserError, withParameter } from '../platform/errors.ts'
 import { shownValue } from '../platform/text.ts'
 import { openBaseFiles } from './base-files.ts'
 import {
@@ -68,11 +68,16 @@ export type BaseOptions = {
  */
 export function openBase(options: BaseOptions = {}): BaseModel {
   requireBaseOptions(options)
+  return withParameter('model', () => openBaseOf(options))
+}
+
+function openBaseOf(options: BaseOptions): BaseModel {
   const { model, textEmbeddings } = options
   const isBundled = model === undefined
   if (isBundled && options.textEncoder !== undefined)
     throw new UserError(`--text-encoder ${options.textEncoder} needs a model`, {
       hint: 'add --model <checkpoint of LTX-2.3 or LTX-2.5>',
+      parameter: 'text_encoder',
     })
   const files = openBaseFiles(isBundled ? [bundledCheckpoint()] : modelPaths(model), options.textEncoder)
   try {
@@ -141,7 +146,10 @@ function releaseOf(parts: readonly Safetensors[]): Release {
  * The checkpoint with the text projection that is packed with the text encoder.
  * @throws UserError when the text encoder cannot be read or belongs to another base, or neither of them has the projection.
  */
-function withTextEncoder(checkpoint: Safetensors, release: Release, textEncoder: string): Safetensors {
+const withTextEncoder = (checkpoint: Safetensors, release: Release, textEncoder: string): Safetensors =>
+  withParameter('text_encoder', () => joinTextEncoder(checkpoint, release, textEncoder))
+
+function joinTextEncoder(checkpoint: Safetensors, release: Release, textEncoder: string): Safetensors {
   const { path, config, weights, close } = openTextEncoder(textEncoder)
   try {
     requireMatchingTextEncoder({ path, config }, checkpoint, release)

@@ -14,6 +14,19 @@ export function kindOfLayer(name: string): LayerKind {
   return isAudioTensor(name) ? 'audio' : 'video'
 }
 
+/** All layers of a transformer that are adapted here. */
+export const adaptedLayers = (blocks: number): string[] =>
+  Array.from({ length: blocks }, (_, block) =>
+    adaptedInBlock.map((layer) => `transformer_blocks.${block}.${layer}`),
+  ).flat()
+
+const adaptedInBlock = [
+  ...['audio_attn1', 'audio_attn2'].flatMap((attention) =>
+    ['to_k', 'to_q', 'to_v', 'to_out.0'].map((projection) => `${attention}.${projection}`),
+  ),
+  ...['audio_ff.net.0.proj', 'audio_ff.net.2'],
+]
+
 const adaptedLayer = /^transformer_blocks\.\d+\.(audio_attn[12]\.to_(q|k|v|out\.0)|audio_ff\.net\.(0\.proj|2))$/
 
 const projections = ['to_q', 'to_k', 'to_v', 'to_out.0', 'to_gate_logits']

@@ -38,6 +38,7 @@ export function matchTargets<Named extends { name: string }>(
     if (!linears.some(({ name }) => isTargetModule(name, target)))
       throw new UserError(`the target module ${target} matches no layer of the audio stream`, {
         hint: `layers are named like ${linears[0]?.name}`,
+        parameter: 'target_modules',
       })
   return linears.filter(({ name }) => targets.some((target) => isTargetModule(name, target)))
 }

@@ -158,4 +158,5 @@ function readIfThere(path: string): string | undefined {
 const inUse = (path: string, holder: string) =>
   new UserError(`${dirname(path)} is being written by ${holder}`, {
     hint: `wait for it, or stop it; if it is certainly gone, remove ${path}`,
+    code: 'machine_error',
   })

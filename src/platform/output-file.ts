@@ -294,7 +294,7 @@ async function writeToDescriptor(fd: number, path: string, parts: Iterable<Uint8
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'EBADF' || code === 'EINVAL') throw new UserError(`${path} cannot be written to`, { cause })
-    if (code === 'ENOSPC') throw new UserError(`there is no room to write ${path}`, { cause })
+    if (code === 'ENOSPC') throw new UserError(`there is no room to write ${path}`, { cause, code: 'machine_error' })
     if (code !== 'EPIPE') throw cause
     throw new UserError(`the program that reads ${path} ended before everything was written`, { cause })
   }

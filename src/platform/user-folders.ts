@@ -59,7 +59,7 @@ export function writeObstacle(folder: string | undefined): string | undefined {
  */
 export function requireWritable(folder: string, message: string, hint: string) {
   const obstacle = writeObstacle(folder)
-  if (obstacle !== undefined) throw new UserError(`${message} ${folder}: ${obstacle}`, { hint })
+  if (obstacle !== undefined) throw new UserError(`${message} ${folder}: ${obstacle}`, { hint, code: 'machine_error' })
 }
 
 const obstacles: Readonly<Record<string, string>> = {

@@ -8,6 +8,7 @@ import type { Checkpointing } from '../model/transformer/checkpointing.ts'
 import { loadTransformer, type Transformer } from '../model/transformer/transformer.ts'
 import { type DownloadOptions, openFile } from '../net/download.ts'
 import { parseLocation, shownLocation } from '../net/location.ts'
+import { withParameter } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
 
 type GuidanceSettings = {
@@ -40,7 +41,9 @@ export function loadModel(
   const { num_layers: blocks } = config.transformer
   const stage = reporter.stage('Loading the model', blocks, 'blocks')
   const onProgress = (done: number) => stage.update(done)
-  const model = loadTransformer(components.transformer, config.transformer, { onProgress, checkpointing: recompute })
+  const model = withParameter('model', () =>
+    loadTransformer(components.transformer, config.transformer, { onProgress, checkpointing: recompute }),
+  )
   stage.finish(`${blocks} blocks`)
   return model
 }

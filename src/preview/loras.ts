@@ -6,6 +6,7 @@ import { type BaseModel, isFingerprintOf } from '../model/base-model.ts'
 import type { SavedLora } from '../model/lora.ts'
 import { type LoraFile, parseLoraMetadata, readLora } from '../model/lora-file.ts'
 import { fitLora, weightShapesOf } from '../model/lora-fit.ts'
+import { entryPlace, withParameter } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
 
 export type LoraSettings = Pick<PreviewSettings, 'loras' | 'prompt' | 'normalizeReference'>
@@ -22,11 +23,15 @@ export type OpenedLoras = {
 
 /** @throws UserError for a file that is missing, is not a LoRA, or belongs to another model: before the model is loaded, which can take minutes. */
 export function openLoras(base: BaseModel, settings: LoraSettings, reporter: Reporter): OpenedLoras {
-  const loras = settings.loras.map(({ path, strength }) => ({ file: readLora(path), strength }))
-  for (const { file } of loras) {
+  const openLora = ({ path, strength }: LoraSettings['loras'][number]) => {
+    const file = readLora(path)
     requireFit(file, base, reporter)
-    warnOfOtherBase(file, base, reporter)
+    return { file, strength }
   }
+  const loras = settings.loras.map((lora, i) =>
+    withParameter('lora', () => openLora(lora), entryPlace(settings.loras, i)),
+  )
+  for (const { file } of loras) warnOfOtherBase(file, base, reporter)
   if (loras[0]) warnOfLostMetadata(loras[0].file, settings, reporter)
   const [facts] = loras.map(({ file }) => parseLoraMetadata(file.metadata))
   const prompt = settings.prompt ?? facts?.triggerPhrase ?? ''

@@ -13,6 +13,7 @@ import { coveringLatentFrames } from '../model/audio-vae/latents.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
 import { attachSavedLoras, detachLora, type SavedLora } from '../model/lora.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
+import { withParameter } from '../platform/errors.ts'
 import { createReporter, type ProgressEvent, type Reporter, type RunOptions } from '../platform/progress.ts'
 import { adviseGuidance, loadModel, readReference, shownReference, warnOfSilence } from './inputs.ts'
 import { openLoras } from './loras.ts'
@@ -59,13 +60,15 @@ async function renderWith(
   explainRenderer(base, settings.renderer, reporter)
   const { loras, prompt, normalize, clipSeconds } = openLoras(base, settings, reporter)
   const maxSeconds = settings.duration ?? clipSeconds ?? maxClipSeconds
-  const clip = await readReference(settings.reference, {
-    seconds: maxSeconds,
-    normalize,
-    limits: runOptions.limits,
-    signal: runOptions.signal,
-    onCut: () => reporter.info(cutText(settings, maxSeconds)),
-  })
+  const clip = await withParameter('reference', () =>
+    readReference(settings.reference, {
+      seconds: maxSeconds,
+      normalize,
+      limits: runOptions.limits,
+      signal: runOptions.signal,
+      onCut: () => reporter.info(cutText(settings, maxSeconds)),
+    }),
+  )
   warnOfSilence(settings.reference, clip, reporter)
   if (settings.duration !== undefined && durationOf(clip) < settings.duration - hardlyShorter)
     reporter.warn(

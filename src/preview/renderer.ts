@@ -39,6 +39,7 @@ export function chooseRenderer(
       hint: isBundled
         ? 'use --renderer griffin-lim'
         : 'add the file that contains it with --model, or use --renderer griffin-lim',
+      parameter: 'renderer',
     })
   return choice === 'auto' ? (config.vocoder === undefined ? 'griffin-lim' : 'vocoder') : choice
 }

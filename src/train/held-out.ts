@@ -9,7 +9,7 @@ import { type ComparedPair, createComparisonStage } from '../dataset/relations.t
 import { openSource } from '../dataset/source.ts'
 import { chooseHeldOut, copiesOfTraining, fewestPairsToSplit, groupsOf, heldOutCount } from '../dataset/split.ts'
 import type { StoredClips } from '../encode/dataset.ts'
-import { UserError } from '../platform/errors.ts'
+import { UserError, withParameter } from '../platform/errors.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { countText, listText, percentText } from '../platform/text.ts'
 import type { TrainEvent, ValidationClip } from './events.ts'
@@ -45,14 +45,16 @@ export async function splitData(
   before: readonly string[] | undefined,
   { limits, reporter }: { limits: Limits; reporter: Reporter<TrainEvent> },
 ): Promise<SplitData> {
-  if (settings.holdoutData !== undefined)
-    return splitFromOther(data, settings, before, { location: settings.holdoutData, limits, reporter })
+  const { holdoutData: location } = settings
+  if (location !== undefined)
+    return withParameter('holdout_data', () => splitFromOther(data, settings, before, { location, limits, reporter }))
   const names = usedNames(data)
   const wanted = before ? 0 : wantedPairs(settings.holdout, names.length)
   const chosen =
     settings.holdout === 0
       ? []
-      : (before ?? chooseHeldOut(groupsOf(comparedPairs(data)), settings.holdout, settings.seed))
+      : (before ??
+        withParameter('holdout', () => chooseHeldOut(groupsOf(comparedPairs(data)), settings.holdout, settings.seed)))
   const heldOut = names.filter((name) => chosen.includes(name))
   if (heldOut.length > 0) {
     const fewer =
@@ -126,7 +128,6 @@ async function splitFromOther(
     if (heldOut.length === 0 && !before)
       throw new UserError(`all pairs of ${dataset.location} have recordings that are trained on`, {
         hint: 'hold out recordings that are not in the training data',
-        parameter: 'holdout_data',
       })
     reporter.info(`Held out: ${countText(heldOut.length, 'pair')} of ${dataset.location}`)
     reportFewHeldOut(other, heldOut, settings, reporter)

@@ -4,6 +4,7 @@ import { audioExtensions } from '../audio/decode.ts'
 import { encodeWav } from '../audio/wav.ts'
 import { concatenateWaveforms, type Waveform } from '../audio/waveform.ts'
 import type { TrainSettings } from '../config/settings.ts'
+import type { Validation } from '../config/values.ts'
 import { guidanceRescale, openSampler } from '../diffusion/sampler.ts'
 import type { EncodedPair } from '../encode/dataset.ts'
 import type { HostMatrix } from '../engine/device-tensors.ts'
@@ -12,6 +13,7 @@ import type { BaseModel } from '../model/base-model.ts'
 import type { Transformer } from '../model/transformer/transformer.ts'
 import type { DownloadOptions } from '../net/download.ts'
 import { parseLocation } from '../net/location.ts'
+import { withParameter } from '../platform/errors.ts'
 import { replaceFile } from '../platform/files.ts'
 import type { Reporter } from '../platform/progress.ts'
 import { readReference } from '../preview/inputs.ts'
@@ -31,14 +33,16 @@ export async function readValidationClips(
   const fit = { seconds: audioDurationSeconds, normalize: audioNormalize }
   const read = (location: string, onCut?: () => void) => readReference(location, { ...fit, ...options, onCut })
   const clips: ValidationClip[] = []
-  for (const { prompt, referenceAudioUrl } of validation) {
+  const readClip = async ({ prompt, referenceAudioUrl }: Validation): Promise<ValidationClip> => {
     const target = groundTruthOf(referenceAudioUrl)
-    clips.push({
+    return {
       prompt,
       reference: await read(referenceAudioUrl, () => onCut?.(referenceAudioUrl)),
       target: target === undefined ? undefined : await read(target),
-    })
+    }
   }
+  for (const [i, entry] of validation.entries())
+    clips.push(await withParameter('validation', () => readClip(entry), [i, 'reference_audio_url']))
   return clips
 }
 

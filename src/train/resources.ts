@@ -93,13 +93,13 @@ export function resourceError(
     const has = card
       ? `TensorFlow can use ${sizeText(memory)} of the ${sizeText(card.totalBytes)} of ${card.name}`
       : `${place} has ${sizeText(memory)} at most`
-    return new UserError(`${needs}, but ${has}`, {
-      hint: `${smallerRun(base, size, engine, { available: memory, card })}; ${override}`,
-    })
+    const { hint, parameter } = smallerRun(base, size, engine, { available: memory, card })
+    return new UserError(`${needs}, but ${has}`, { hint: `${hint}; ${override}`, parameter })
   }
   if (!card || needed.memory <= freeMemory) return undefined // the system makes room in the memory of a machine
   return new UserError(`${needs}, but other programs leave ${sizeText(freeMemory)} of ${card.name} to TensorFlow`, {
-    hint: `close them, or choose another card with CUDA_VISIBLE_DEVICES; ${smallerRun(base, size, engine, { available: freeMemory, card })}; ${override}`,
+    hint: `close them, or choose another card with CUDA_VISIBLE_DEVICES; ${smallerRun(base, size, engine, { available: freeMemory, card }).hint}; ${override}`,
+    code: 'machine_error',
   })
 }
 
@@ -108,13 +108,13 @@ const override = '--ignore-requirements starts it anyway'
 const smallerRanks = [64, 32, 16, 8]
 const shorterClips = [20, 10, 5, 4, 3, 2, 1, 0.5]
 
-/** The longest clips that fit, at the largest rank, with activation checkpointing only where it is needed. */
+/** The longest clips that fit, at the largest rank, with activation checkpointing only where it is needed; and the first parameter to change. */
 function smallerRun(
   base: BaseModel,
   size: RunSize,
   engine: EngineCosts,
   { available, card }: { available: number; card: MachineResources['card'] },
-): string {
+): { hint: string; parameter: string } {
   const lengths = [size.audioDurationSeconds, ...shorterClips.filter((seconds) => seconds < size.audioDurationSeconds)]
   const ranks = [size.rank, ...smallerRanks.filter((rank) => rank < size.rank)]
   const checkpointed = { ...engine, recomputes: () => true }
@@ -123,15 +123,23 @@ function smallerRun(
       for (const costs of [engine, checkpointed]) {
         const { memory } = requirementsOf(base, { ...size, rank, audioDurationSeconds }, costs)
         if (memory > available) continue
-        const flags = [
+        const changes = [
           ...(audioDurationSeconds < size.audioDurationSeconds
-            ? [`--audio-duration-seconds ${audioDurationSeconds}`]
+            ? [['audio_duration_seconds', audioDurationSeconds] as const]
             : []),
-          ...(rank < size.rank ? [`--rank ${rank}`] : []),
-          ...(costs === checkpointed ? ['--recompute on'] : []),
+          ...(rank < size.rank ? [['rank', rank] as const] : []),
+          ...(costs === checkpointed ? [['recompute', 'on'] as const] : []),
         ]
-        return `it would fit with ${flags.join(' ')} (${sizeText(memory)})`
+        const flags = changes.map(([name, value]) => `--${name.replaceAll('_', '-')} ${value}`)
+        return {
+          hint: `it would fit with ${flags.join(' ')} (${sizeText(memory)})`,
+          parameter: changes[0]?.[0] ?? 'model',
+        }
       }
+  return { hint: noneFits(engine, card), parameter: 'model' }
+}
+
+function noneFits(engine: EngineCosts, card: MachineResources['card']): string {
   if (engine.name === 'wasm')
     return 'no settings make it fit there: set up native TensorFlow with ltx-a2a setup-tensorflow'
   if (card) return 'no settings make it fit there: CUDA_VISIBLE_DEVICES=-1 runs it on the processor, with its memory'

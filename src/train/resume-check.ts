@@ -124,6 +124,7 @@ export function refuseFixedChanges(
   )
   throw new UserError(`${run} was started with other parameters: ${changes.join('; ')}`, {
     hint: 'resume without it, or start a new run with another --out',
+    parameter: refused[0]?.[0],
   })
 }
 

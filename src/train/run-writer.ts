@@ -132,7 +132,7 @@ export function createRunWriter(
     if (trainer.step > settings.numberOfSteps)
       throw new UserError(
         `${run.path} has done ${trainer.step} steps, more than the number_of_steps ${settings.numberOfSteps}`,
-        { hint: `resume with --number-of-steps ${trainer.step} or more` },
+        { hint: `resume with --number-of-steps ${trainer.step} or more`, parameter: 'number_of_steps' },
       )
     truncateMetrics(run, trainer.step)
     const lines = readMetrics(run)
@@ -337,7 +337,7 @@ export function requireSameBase(path: string, base: BaseModel): string {
   const vocoder = config.vocoder ? '' : ' (with its vocoder, if it had one)'
   throw new UserError(
     `${path} is of another training: base model was ${before} and is now ${fingerprint}, of LTX-${release}`,
-    { hint: `resume with the base that the run was started with${vocoder}, or start a new run` },
+    { hint: `resume with the base that the run was started with${vocoder}, or start a new run`, parameter: 'model' },
   )
 }
 

@@ -14,10 +14,11 @@ import { requireTextEncoderFor } from '../encode/captions.ts'
 import { type EncodedDataset, encodeDataset, openClipDrawer } from '../encode/dataset.ts'
 import { type BackendLease, leaseBackend } from '../engine/backend.ts'
 import { type BaseModel, describeBase, openBase } from '../model/base-model.ts'
-import { detachLora } from '../model/lora.ts'
+import { detachLora, matchTargets } from '../model/lora.ts'
+import { adaptedLayers } from '../model/lora-layers.ts'
 import type { Checkpointing } from '../model/transformer/checkpointing.ts'
 import { disposeTransformer } from '../model/transformer/transformer.ts'
-import { Interrupted, UserError } from '../platform/errors.ts'
+import { Interrupted, UserError, withParameter } from '../platform/errors.ts'
 import { lockFolder } from '../platform/lock.ts'
 import { canonicalPath } from '../platform/output-file.ts'
 import { createReporter, type Reporter, type RunOptions } from '../platform/progress.ts'
@@ -242,18 +243,22 @@ async function prepare(
     await source?.close()
   }
   try {
-    source = await openSource(settings.trainingDataUrl, { limits, signal: reporter.signal })
+    const options = { limits, signal: reporter.signal }
+    const opened = await withParameter('training_data_url', () => openSource(settings.trainingDataUrl, options))
+    source = opened
     clips = await openClipStore()
     const compared = new Map<string, ComparedPair>()
     const onDataset = (dataset: Dataset) => reporter.emit({ type: 'dataset', dataset })
     const stores = { clips, compared, onDataset }
-    const dataset = await inspectForTraining(source, settings, stores, reporter)
+    const dataset = await withParameter('training_data_url', () =>
+      inspectForTraining(opened, settings, stores, reporter),
+    )
     split = await splitData({ dataset, clips, compared }, settings, resumed?.heldOut, { limits, reporter })
     reporter.info(describeBase(base))
     explainRenderer(base, settings.renderer, reporter)
     const onCut = (reference: string) =>
       reporter.info(`${shownReference(reference)}: the previews use the first ${settings.audioDurationSeconds} s`)
-    const given = await readValidationClips(settings, { limits, signal: reporter.signal, onCut })
+    const given = await readValidationClips(settings, { ...options, onCut })
     for (const [i, { reference }] of given.entries())
       warnOfSilence(settings.validation[i]?.referenceAudioUrl as string, reference, reporter)
     if (given.some(({ prompt }) => prompt === '')) warnOfMissingPrompt(split, settings, reporter)
@@ -284,12 +289,15 @@ async function prepare(
 
 /**
  * Opens the base and chooses the renderer: before the data, which can take minutes to download and inspect.
- * @throws UserError for a base that cannot be used, is not that of the resumed run, or lacks the vocoder that is asked for.
+ * @throws UserError for a base that cannot be used, is not that of the resumed run, lacks the vocoder that is asked for, or
+ *   has no layer that a target module names.
  */
 function prepareBase({ settings, resumed }: RunRequest): Pick<Prepared, 'base' | 'renderer' | 'previous'> {
   const base = openBase(settings)
   try {
     const renderer = chooseRenderer(base, settings.renderer)
+    const layers = adaptedLayers(base.config.transformer.num_layers).map((name) => ({ name }))
+    matchTargets(layers, settings.targetModules)
     // that of a base without a vocoder, if the vocoder was added since
     const fingerprint = resumed ? requireSameBase(resumed.run.state, base) : base.fingerprint
     const previous = resumed && {

@@ -1,7 +1,7 @@
 /** The JSON lines of a job as log lines for people, and as its progress. */
 import type { RecordingEvent } from '../apply/apply.ts'
 import { withoutCommands } from '../platform/client-text.ts'
-import type { ErrorCode, ErrorContext } from '../platform/errors.ts'
+import type { ErrorCode, ErrorContext, ErrorPlace } from '../platform/errors.ts'
 import type { StageEvent } from '../platform/progress.ts'
 import { progressText } from '../platform/progress-text.ts'
 import { requirementLines, stageValues } from '../train/event-text.ts'
@@ -16,6 +16,7 @@ export type JobError = {
   code?: ErrorCode
   context?: ErrorContext
   parameter?: string
+  place?: ErrorPlace
 }
 
 export type JobEvents = {

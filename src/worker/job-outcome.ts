@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ProcessEnd } from '../machine/job-process.ts'
 import { withoutFolders } from '../platform/client-text.ts'
-import { type ErrorCode, UserError } from '../platform/errors.ts'
+import { type ErrorCode, UserError, type UserErrorOptions } from '../platform/errors.ts'
 import { filesBelow, isLeftover } from '../platform/files.ts'
 import type { QueuedRequest, RequestError } from '../queue/request.ts'
 import type { JobError } from './job-events.ts'
 import type { JobFolder } from './job-files.ts'
-import type { JobInput, PreparedJob } from './prepared-job.ts'
+import type { PreparedJob } from './prepared-job.ts'
 
 export const timeoutError = (seconds: number | undefined): RequestError => ({
   status: 504,
@@ -41,28 +41,23 @@ const userErrorCode = 2
 
 /** The error of a process that ended with something else than 0, and that nobody has stopped. */
 export function errorOf(
-  request: QueuedRequest,
   { code, signal }: ProcessEnd,
   error: JobError | undefined,
-  job: PreparedJob,
+  { shown }: Pick<PreparedJob, 'shown'>,
 ): RequestError {
   if (signal !== null) return internalError(`The process was killed (${signal}), probably because memory ran out`)
   if (!error) return internalError(`The process ended with exit code ${code}`)
-  const message = job.shown(error.message)
+  const message = shown(error.message)
   if (code !== userErrorCode || error.code === 'machine_error') return internalError(firstLine(message))
-  return inputError(request, { ...error, code: error.code, message }, placeOf(error, job.inputs))
+  return inputError({ ...error, code: error.code, message })
 }
 
 /** The error of a job that could not be prepared. */
-export function preparationError(request: QueuedRequest, error: unknown): RequestError {
+export function preparationError(error: unknown): RequestError {
   if (!(error instanceof UserError) || error.code === 'machine_error')
     return internalError(error instanceof Error ? firstLine(error.message) : String(error))
-  const { message, context, parameter } = error
-  return inputError(request, {
-    ...{ message, code: error.code },
-    ...(context && { context }),
-    ...(parameter !== undefined && { parameter }),
-  })
+  const { message, code, context, parameter, place } = error
+  return inputError({ message, code, context, parameter, place })
 }
 
 const internalError = (detail: string): RequestError => ({
@@ -75,29 +70,19 @@ const internalError = (detail: string): RequestError => ({
 const firstLine = (text: string) => text.split('\n')[0] ?? ''
 
 /** The code is one of the types of the API. */
-type InputMistake = Pick<JobError, 'message' | 'context' | 'parameter'> & {
-  code?: Exclude<ErrorCode, 'machine_error'> | undefined
-}
+type InputMistake = { message: string; code?: Exclude<ErrorCode, 'machine_error'> | undefined } & Pick<
+  UserErrorOptions,
+  'context' | 'parameter' | 'place'
+>
 
-const inputError = (
-  { kind }: QueuedRequest,
-  { message, code, context, parameter }: InputMistake,
-  place?: JobInput['place'],
-): RequestError => {
-  const data = kind === 'train' ? 'training_data_url' : 'inputs'
-  return {
-    status: 422,
-    detail: [
-      {
-        loc: ['body', ...(place ?? (parameter !== undefined ? [parameter] : code === undefined ? [] : [data]))],
-        msg: withoutFolders(message),
-        type: code ?? 'value_error',
-        ...(context && { ctx: context }),
-      },
-    ],
-  }
-}
-
-/** The input that a message is about. */
-const placeOf = ({ message }: JobError, inputs: readonly JobInput[]) =>
-  inputs.find(({ called }) => message.includes(called))?.place
+const inputError = ({ message, code, context, parameter, place = [] }: InputMistake): RequestError => ({
+  status: 422,
+  detail: [
+    {
+      loc: ['body', ...(parameter === undefined ? [] : [parameter, ...place])],
+      msg: withoutFolders(message),
+      type: code ?? 'value_error',
+      ...(context && { ctx: context }),
+    },
+  ],
+})

@@ -43,7 +43,7 @@ export async function runJob(claim: Claim, options: JobOptions): Promise<void> {
   const log = createJobLog(claim, { onError })
   const lease = keepLease(claim, { heartbeatMs, deadline: deadlineOf(claim), onStop: control.stop, onError })
   try {
-    const outcome = await work(claim, options, control, log).catch((error) => outcomeOfFailure(claim, error, log))
+    const outcome = await work(claim, options, control, log).catch((error) => outcomeOfFailure(error, log))
     await log.close({ discard: outcome.type === 'nothing' })
     await settle(claim, outcome, control, options)
     if (outcome.type !== 'release') await options.files.discard(claim.request.id).catch((error) => onError?.(error))
@@ -94,14 +94,14 @@ async function work(
     await saveAtEnd(folder, control, { shutdown, onError })
   } catch (error) {
     await job?.close()
-    return outcomeOfStop(claim, control, log) ?? outcomeOfFailure(claim, error, log)
+    return outcomeOfStop(claim, control, log) ?? outcomeOfFailure(error, log)
   }
   try {
     if (end.code === 0 && !control.reasons.has('lost')) return { type: 'complete', output: outputOf(request, folder) }
     const stopped = outcomeOfStop(claim, control, log, events.step())
     if (stopped) return stopped
     if (wasAskedToStop(end)) return { type: 'release' }
-    return { type: 'fail', error: errorOf(request, end, events.error(), job) }
+    return { type: 'fail', error: errorOf(end, events.error(), job) }
   } finally {
     await job.close()
   }
@@ -141,10 +141,10 @@ function outcomeOfStop({ request }: Claim, { reasons }: StopControl, log: JobLog
   return { type: 'release' }
 }
 
-function outcomeOfFailure({ request }: Claim, error: unknown, log: JobLog): Outcome {
+function outcomeOfFailure(error: unknown, log: JobLog): Outcome {
   if (error instanceof Interrupted) return { type: 'release' }
   log.add(error instanceof Error ? error.message : String(error), 'ERROR')
-  return { type: 'fail', error: preparationError(request, error) }
+  return { type: 'fail', error: preparationError(error) }
 }
 
 /** By somebody else: a system that shuts down sends the signal to every process, and this worker will get it, too. */

@@ -4,6 +4,7 @@ import { basename } from 'node:path'
 import { flagName, type Parameters } from '../config/parameter.ts'
 import { applyParameters, trainParameters } from '../config/parameters.ts'
 import { parseLocation, shownLocation } from '../net/location.ts'
+import { type ErrorPlace, entryPlace, withParameter } from '../platform/errors.ts'
 import { makeTempFolder } from '../platform/temp-folder.ts'
 import { fileScheme, type QueuedRequest } from '../queue/request.ts'
 import { hasBegun, moveInputs } from '../train/run-folder.ts'
@@ -12,18 +13,9 @@ import type { JobFolder } from './job-files.ts'
 export type PreparedJob = {
   /** What the tool is called with. */
   args: readonly string[]
-  /** The files that the client named, with the place of each in the input. */
-  inputs: readonly JobInput[]
   /** A text of the tool as clients may see it: without the places of files on this machine. */
   shown(text: string): string
   close(): Promise<void>
-}
-
-export type JobInput = {
-  /** `['validation', 0, 'reference_audio_url']` */
-  place: readonly (string | number)[]
-  /** As the tool calls it in messages: a path, or a URL without its query. */
-  called: string
 }
 
 /**
@@ -31,19 +23,19 @@ export type JobInput = {
  * @throws UserError for an input that is gone.
  */
 export async function prepareJob(request: QueuedRequest, folder: JobFolder, signal: AbortSignal): Promise<PreparedJob> {
-  const inputs: JobInput[] = []
+  const inputs: string[] = []
   const fetched = (location: string): string | Promise<string> => {
     if (location.startsWith(fileScheme)) return folder.input(location.slice(fileScheme.length), signal)
     return /^https?:/i.test(location) ? folder.download(location, signal) : location
   }
-  const resolve = async (location: string, place: JobInput['place']) => {
-    const path = await fetched(location)
-    inputs.push({ place, called: calledInMessages(path) })
+  const resolve: Resolve = async (location, parameter, place) => {
+    const path = await withParameter(parameter, async () => fetched(location), place)
+    inputs.push(calledInMessages(path))
     return path
   }
   const table = request.kind === 'train' ? trainParameters : applyParameters
   const parameters = await withPaths(table, request.parameters, resolve)
-  const common = { inputs, shown: (text: string) => withoutPlaces(text, folder.path, inputs, table) }
+  const common = { shown: (text: string) => withoutPlaces(text, folder.path, inputs, table) }
   if (request.kind === 'apply')
     return { ...common, args: applyArguments(parameters, folder.path), close: async () => {} }
   if (hasBegun(folder.path)) {
@@ -57,7 +49,7 @@ export async function prepareJob(request: QueuedRequest, folder: JobFolder, sign
   return { ...common, args, close: temporary.remove }
 }
 
-type Resolve = (location: string, place: JobInput['place']) => Promise<string>
+type Resolve = (location: string, parameter: string, place?: ErrorPlace) => Promise<string>
 
 /** The parameters with every path and URL resolved. */
 async function withPaths(table: Parameters, parameters: QueuedRequest['parameters'], resolve: Resolve) {
@@ -65,17 +57,16 @@ async function withPaths(table: Parameters, parameters: QueuedRequest['parameter
   for (const [name, value] of Object.entries(parameters)) {
     if (name === 'validation') resolved[name] = await withReferences(value, resolve)
     else if (name === 'model' && typeof value === 'string')
-      resolved[name] = ((await resolvedPath(value.split(','), [name], resolve)) as string[]).join(',')
-    else if (table[name]?.isPath && name !== 'out') resolved[name] = await resolvedPath(value, [name], resolve)
+      resolved[name] = (await Promise.all(value.split(',').map((path) => resolve(path, name)))).join(',')
+    else if (table[name]?.isPath && name !== 'out') resolved[name] = await resolvedPath(value, name, resolve)
     else resolved[name] = value
   }
   return resolved
 }
 
-async function resolvedPath(value: unknown, place: JobInput['place'], resolve: Resolve): Promise<unknown> {
-  if (Array.isArray(value))
-    return Promise.all(value.map((item, i) => resolvedPath(item, value.length > 1 ? [...place, i] : place, resolve)))
-  return typeof value === 'string' ? resolve(value, place) : value
+async function resolvedPath(value: unknown, name: string, resolve: Resolve): Promise<unknown> {
+  if (Array.isArray(value)) return Promise.all(value.map((path, i) => resolve(path, name, entryPlace(value, i))))
+  return typeof value === 'string' ? resolve(value, name) : value
 }
 
 const withReferences = (entries: unknown, resolve: Resolve): unknown =>
@@ -83,11 +74,10 @@ const withReferences = (entries: unknown, resolve: Resolve): unknown =>
     ? Promise.all(
         entries.map(async (entry: Readonly<Record<string, unknown>>, i) => ({
           ...entry,
-          reference_audio_url: await resolvedPath(
-            entry.reference_audio_url,
-            ['validation', i, 'reference_audio_url'],
-            resolve,
-          ),
+          reference_audio_url: await resolve(String(entry.reference_audio_url), 'validation', [
+            i,
+            'reference_audio_url',
+          ]),
         })),
       )
     : entries
@@ -118,9 +108,12 @@ function calledInMessages(location: string): string {
   }
 }
 
-/** Files are called by their names, parameters by those of the API. */
-function withoutPlaces(text: string, folder: string, inputs: readonly JobInput[], table: Parameters): string {
-  const places = inputs.map(({ called }) => called).filter((called) => !/^https?:/.test(called))
+/**
+ * Files are called by their names, parameters by those of the API.
+ * @param inputs what the client named, as the tool calls it: paths, and URLs without their queries.
+ */
+function withoutPlaces(text: string, folder: string, inputs: readonly string[], table: Parameters): string {
+  const places = inputs.filter((called) => !/^https?:/.test(called))
   return [...places]
     .sort((a, b) => b.length - a.length)
     .reduce((shown, path) => shown.replaceAll(path, basename(path)), text)

@@ -2,7 +2,7 @@
 import type { Writable } from 'node:stream'
 import { Chalk } from 'chalk'
 import type { ApplyEvent } from '../../apply/apply.ts'
-import type { ErrorCode, ErrorContext } from '../../platform/errors.ts'
+import type { ErrorCode, ErrorContext, ErrorPlace } from '../../platform/errors.ts'
 import { type Progress, progressText, type StageValues } from '../../platform/progress-text.ts'
 import { printable } from '../../platform/text.ts'
 import type { TrainEvent } from '../../train/events.ts'
@@ -20,12 +20,13 @@ export type ErrorDetails = {
   code?: ErrorCode
   context?: ErrorContext
   parameter?: string
+  place?: ErrorPlace
 }
 
 export type Terminal = {
   info(line: string): void
   warn(line: string): void
-  /** `code`, `context` and `parameter` are for programs. */
+  /** `code`, `context`, `parameter` and `place` are for programs. */
   error(line: string, details?: ErrorDetails): void
   /** The result of the command, on stdout. */
   result(text: string): void

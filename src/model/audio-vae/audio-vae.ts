@@ -8,6 +8,7 @@ import * as tf from '@tensorflow/tfjs'
 import { rmsNormSilu } from '../../engine/activations.ts'
 import { conv2d } from '../../engine/convolution.ts'
 import { constant, transposedConstant } from '../../engine/device-tensors.ts'
+import { withParameter } from '../../platform/errors.ts'
 import type { AudioVaeConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import { denormalizeLatents, type LatentStatistics, loadStatistics, normalizeLatents } from './latents.ts'
@@ -27,11 +28,11 @@ export function loadAudioVae(
   { encoder = true, decoder = true }: AudioVaeParts = {},
 ): AudioVae {
   const sizes = config.model.params.ddconfig
-  return {
+  return withParameter('model', () => ({
     ...(encoder && { encoder: loadEncoder(weights.at('encoder'), sizes) }),
     ...(decoder && { decoder: loadDecoder(weights.at('decoder'), sizes) }),
     statistics: loadStatistics(weights.at('per_channel_statistics'), sizes),
-  }
+  }))
 }
 
 /**

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs'
 import type { Safetensors } from '../../formats/safetensors.ts'
-import { UserError } from '../../platform/errors.ts'
+import { UserError, withParameter } from '../../platform/errors.ts'
 import { ltxComponents } from '../checkpoint-layout.ts'
 import type { ModelConfig } from '../config.ts'
 import { extractFeatures, loadConnector, loadFeatureExtractor, runConnector } from './connector.ts'
@@ -51,7 +51,9 @@ async function captionFeatures(
   const { audio_connector_num_attention_heads: heads, audio_connector_attention_head_dim: headDim } = config.transformer
   requireSameWidth(encoder, checkpoint, config.transformer.caption_channels)
   const { textProjection } = ltxComponents(checkpoint)
-  const extractor = loadFeatureExtractor(textProjection, encoder.config.hiddenSize, heads * headDim)
+  const extractor = withParameter('model', () =>
+    loadFeatureExtractor(textProjection, encoder.config.hiddenSize, heads * headDim),
+  )
   try {
     requireSameDepth(encoder, checkpoint, extractor.stateCount)
     return await extractFeatures(extractor, hiddenStates(encoder, ids), (state) => state > 0 && onLayer(state))
@@ -66,7 +68,7 @@ async function captionContexts(
   features: tf.Tensor2D[],
   onCaption: (done: number) => void,
 ): Promise<Float32Array[]> {
-  const connector = loadConnector(ltxComponents(checkpoint).connector, config.transformer)
+  const connector = withParameter('model', () => loadConnector(ltxComponents(checkpoint).connector, config.transformer))
   const contexts: Float32Array[] = []
   try {
     for (const caption of features) {

@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs'
 import type { Waveform } from '../../audio/waveform.ts'
 import { zeroPad } from '../../engine/chunks.ts'
 import { conv1d } from '../../engine/convolution.ts'
+import { withParameter } from '../../platform/errors.ts'
 import type { BandwidthExtensionConfig, VocoderConfig } from '../config.ts'
 import type { Weights } from '../weights.ts'
 import { clipToFullScale, type Generator, generate, loadGenerator, type StageListener } from './generator.ts'
@@ -18,11 +19,11 @@ export type Vocoder = { sampleRate: number; generator: Generator; extension: Ban
  * @throws UserError when a tensor is missing or its shape does not match the config.
  */
 export function loadVocoder(weights: Weights, config: VocoderConfig): Vocoder {
-  return {
+  return withParameter('model', () => ({
     sampleRate: config.bwe.output_sampling_rate,
     generator: loadGenerator(weights.at('vocoder'), config.vocoder),
     extension: loadBandwidthExtension(weights, config.bwe),
-  }
+  }))
 }
 
 /** The samples of the waveform that one mel frame becomes: 480. */
