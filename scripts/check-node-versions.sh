@@ -1,16 +1,11 @@
 #!/usr/bin/env bash
 # The other versions of Node that are supported, from npm's package `node`: the project `unit`, the WebAssembly backend and one small training
 # with each. Needs a build.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-reports=${TEST_REPORTS:-$folder}
+source "$(dirname "$0")/check-parts.sh"
 
 for version in 22 24; do
   if ! npm install --prefix "$folder/$version" --no-save --no-fund --no-audit --loglevel=error "node@$version"; then
-    echo "Not run: the project unit and a training with Node $version, because npm could not install node@$version" |
-      tee -a "$reports/not-run.txt"
+    not_run "the project unit and a training with Node $version" "npm could not install node@$version"
     continue
   fi
   node=$folder/$version/node_modules/node/bin/node

@@ -1,17 +1,8 @@
 #!/usr/bin/env bash
 # The project `webgpu`: the tests that compute with WebGPU. Where the machine has no adapter, they run on lavapipe, the software Vulkan of Mesa, from
 # Debian's backports (Dawn refuses the one of Debian 12), which is unpacked, not installed. Otherwise they are skipped and it says so. Needs a build.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-reports=${TEST_REPORTS:-$folder}
+source "$(dirname "$0")/check-parts.sh"
 
-skip() {
-  echo "Not run: the project webgpu, because $1" | tee -a "$reports/not-run.txt"
-  npx vitest list --project webgpu --filesOnly | sed 's/^\[webgpu\] /  /' >> "$reports/not-run.txt"
-  exit 0
-}
 has_adapter() {
   node bin/ltx-a2a.js doctor --backend webgpu --json 2> /dev/null |
     node -e 'let text = ""; process.stdin.on("data", (part) => (text += part)).on("end", () => process.exit(JSON.parse(text).backend.name === "webgpu" ? 0 : 1))'
@@ -30,9 +21,9 @@ unpack_lavapipe() {
 }
 
 if ! has_adapter; then
-  [ "$(uname -m)" = x86_64 ] && command -v apt-get > /dev/null && command -v dpkg > /dev/null || skip 'there is no adapter, and no Debian package of one'
-  unpack_lavapipe || skip 'there is no adapter, and lavapipe could not be downloaded'
+  [ "$(uname -m)" = x86_64 ] && command -v apt-get > /dev/null && command -v dpkg > /dev/null || skip_project webgpu 'there is no adapter, and no Debian package of one'
+  unpack_lavapipe || skip_project webgpu 'there is no adapter, and lavapipe could not be downloaded'
   export VK_ICD_FILENAMES=$folder/lavapipe.json LD_LIBRARY_PATH=$folder/mesa/usr/lib/x86_64-linux-gnu:${LD_LIBRARY_PATH:-}
-  has_adapter || skip 'there is no adapter, and lavapipe does not start here'
+  has_adapter || skip_project webgpu 'there is no adapter, and lavapipe does not start here'
 fi
-npx vitest run --project webgpu --reporter=default --reporter=json --outputFile.json="$reports/webgpu.json"
+run_project webgpu webgpu
