@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { QueueStatus } from '@fal-ai/client'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
+import { noise } from '../../scripts/reliability/tiny-data.ts'
 import { projectPath } from '../cli/bin.ts'
 import { startServed } from './served.ts'
 import { endpoint, falClient } from './test-server.ts'
@@ -64,13 +65,17 @@ describe('ltx-a2a serve', () => {
     const { fal, child } = await serve('subscribe')
     const updates: QueueStatus[] = []
     const url = await fal.storage.upload(new File([pairs], 'pairs.zip', { type: 'application/zip' }))
+    const voice = new File([noise('voice', 1)], 'a voice.wav', { type: 'audio/wav' })
+    const reference_audio_url = await fal.storage.upload(voice)
+    const previews = { validation: [{ prompt: 'tonech4nge', reference_audio_url }], preview_steps: 1 }
     const { data, requestId } = await fal.subscribe(endpoint, {
-      input: { training_data_url: url, ...tiny, number_of_steps: 6 },
+      input: { training_data_url: url, ...tiny, number_of_steps: 6, ...previews, debug_dataset: true },
       logs: true,
       pollInterval: 100,
       onQueueUpdate: (update) => updates.push(update),
     })
-    const { lora_file, config_file } = data as Record<string, { url: string; file_name: string; file_size: number }>
+    type Files = Record<string, { url: string; file_name: string; file_size: number }>
+    const { lora_file, config_file, audio, debug_dataset } = data as Files
     const lora = await download(lora_file?.url ?? '')
     expect(lora_file).toMatchObject({ file_name: 'lora.safetensors', file_size: lora.length })
     expect(lora.equals(await trained(6))).toBe(true)
@@ -78,9 +83,32 @@ describe('ltx-a2a serve', () => {
       trigger_phrase: 'tonech4nge',
       parameters: { rank: 8, number_of_steps: 6 },
     })
+    expect((await download(audio?.url ?? '')).subarray(0, 4).toString()).toBe('RIFF')
+    expect((await download(debug_dataset?.url ?? '')).subarray(0, 2).toString()).toBe('PK')
     expect([...new Set(updates.map(({ status }) => status))].at(-1)).toBe('COMPLETED')
     const { logs } = (await fal.queue.status(endpoint, { requestId, logs: true })) as { logs: { message: string }[] }
     expect(logs.map(({ message }) => message).join('\n')).toMatch(/Training: .*6/)
+    expect(await stop(child, 'SIGTERM')).toBe(0)
+  }, 120_000)
+
+  it('streams the log of a training, and stops it for the official client, with its checkpoint', async () => {
+    const { fal, child } = await serve('cancelled')
+    const url = await fal.storage.upload(new File([pairs], 'pairs.zip', { type: 'application/zip' }))
+    const { request_id: requestId } = await fal.queue.submit(endpoint, {
+      input: { training_data_url: url, ...tiny, number_of_steps: 20_000 },
+    })
+    const stream = await fal.queue.streamStatus(endpoint, { requestId, logs: true })
+    let last: QueueStatus | undefined
+    let isCancelled = false
+    for await (const event of stream) {
+      last = event
+      if (isCancelled || !JSON.stringify(event).includes('Training: ')) continue
+      await fal.queue.cancel(endpoint, { requestId })
+      isCancelled = true
+    }
+    expect(last).toMatchObject({ status: 'COMPLETED', error_type: 'client_cancelled' })
+    await expect(fal.queue.result(endpoint, { requestId })).rejects.toMatchObject({ status: 499 })
+    expect(existsSync(join(folder, 'cancelled', 'files', 'runs', requestId, 'state.safetensors'))).toBe(true)
     expect(await stop(child, 'SIGTERM')).toBe(0)
   }, 120_000)
 
