@@ -58,6 +58,28 @@ describe('a 422 error', () => {
   })
 })
 
+/** An archive whose last entry is said to have this size. */
+function withSize(size: number): Buffer {
+  const bytes = Buffer.from(readFileSync(projectPath('fixtures/zips/valid/ten-pairs.zip')))
+  bytes.writeUInt32LE(size, bytes.lastIndexOf('PK\u0001\u0002') + 24)
+  return bytes
+}
+
+it.each([
+  ['unpacks to 200 times its size', 1.5 * 2 ** 30],
+  ['unpacks to more than it says', 5],
+])('an archive that %s is refused, and the server lives', async (_, size) => {
+  const url = await fal.storage.upload(new File([withSize(size)], 'pairs.zip', { type: 'application/zip' }))
+  const error = await failure(
+    fal.subscribe(endpoint, { input: withPairs(refusals.invalid_archive.input, url) as never, pollInterval: 100 }),
+  )
+  expect(error).toMatchObject({
+    status: 422,
+    body: { detail: [{ loc: ['body', 'training_data_url'], type: 'invalid_archive', msg: expect.any(String) }] },
+  })
+  expect((await fetch(`${server.url}/health`)).status).toBe(200)
+})
+
 const failure = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
     () => Promise.reject(new Error('it succeeded')),
