@@ -15,7 +15,7 @@ import { cardInUse, loadedTensorFlow, rememberLoaded, selectCard } from './graph
 import { checkInstructions, isNative, nativeFacts } from './native.ts'
 import { type Precision, resetPrecision } from './precision.ts'
 import { registerWasm, threadsFromEnvironment } from './wasm.ts'
-import { registerWebGpu } from './webgpu.ts'
+import { registerWebGpu } from './webgpu/backend.ts'
 
 export type BackendName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu'
 export type BackendChoice = 'auto' | BackendName

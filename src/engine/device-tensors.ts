@@ -18,6 +18,8 @@ import {
 } from './native.ts'
 import { toComputeDtype, transpose } from './native-ops.ts'
 import { currentPrecision, type Precision } from './precision.ts'
+import { isWebGpu } from './webgpu/backend.ts'
+import { isPackable, uploadPacked } from './webgpu/packed-weights.ts'
 
 /** A stored tensor as float32. `tf.tidy` does not dispose of it, its owner does. */
 export function constant<R extends tf.Rank>({ bytes, dtype, shape }: StoredTensor): tf.Tensor<R> {
@@ -37,13 +39,19 @@ export function transposedConstant<R extends tf.Rank>(tensor: StoredTensor, orde
   })
 }
 
-/** A weight that is not trained, `[out, in]`. On native TensorFlow it may be bfloat16 or half. */
+/** A weight that is not trained, `[out, in]`. On native TensorFlow it may be bfloat16 or half, on WebGPU packed bfloat16. */
 export type FrozenMatrix = { shape: [number, number]; stored: tf.Tensor2D }
 
 export const frozenMatrix = (tensor: StoredTensor): FrozenMatrix => ({
   shape: tensor.shape as [number, number],
-  stored: isNative() ? uploadMatrix(tensor) : constant<tf.Rank.R2>(tensor),
+  stored: isNative()
+    ? uploadMatrix(tensor)
+    : isPackedHere(tensor)
+      ? uploadPacked(tensor)
+      : constant<tf.Rank.R2>(tensor),
 })
+
+const isPackedHere = (tensor: StoredTensor) => isWebGpu() && isPackable(tensor)
 
 /** Casts the weight to the precision of matrix products, so that many products with it do not cast it again each time. */
 export function castInPlace(matrix: FrozenMatrix) {

@@ -6,6 +6,7 @@ import { isNative, lacksAvx512, nativeDtypeOf } from './native.ts'
 import { matMul as nativeMatMul, toComputeDtype, toFloat32 } from './native-ops.ts'
 import { customGradient } from './tensor-tree.ts'
 import { type MatMulOptions, wasmMatMul } from './wasm-matmul.ts'
+import { isPacked, packedProduct } from './webgpu/packed-weights.ts'
 
 /** The product of two matrices, or of two stacks of as many, each transposed if asked for. Differentiable in both. */
 export function matMul<T extends tf.Tensor2D | tf.Tensor3D>(
@@ -57,10 +58,28 @@ function nativeMatMulFrozen(x: tf.Tensor2D, weight: tf.Tensor2D): tf.Tensor2D {
 }
 
 /** The same without a gradient. */
-export const plainMatMul = <T extends tf.Tensor2D | tf.Tensor3D>(a: T, b: T, options: MatMulOptions = {}): T =>
-  currentBackend() === 'wasm'
-    ? wasmMatMul(a, b, options)
-    : (tf.matMul(a, b, options.transposeA, options.transposeB) as T)
+export function plainMatMul<T extends tf.Tensor2D | tf.Tensor3D>(a: T, b: T, options: MatMulOptions = {}): T {
+  if (currentBackend() === 'wasm') return wasmMatMul(a, b, options)
+  if (isPacked(a) || isPacked(b)) return matMulPacked(a as tf.Tensor2D, b as tf.Tensor2D, options) as T
+  return tf.matMul(a, b, options.transposeA, options.transposeB) as T
+}
+
+/** One of the operands is packed. */
+function matMulPacked(
+  a: tf.Tensor2D,
+  b: tf.Tensor2D,
+  { transposeA = false, transposeB = false }: MatMulOptions,
+): tf.Tensor2D {
+  return isPacked(b)
+    ? packedProduct({
+        ...{ x: a, transposeX: transposeA, weight: b, transposeWeight: !transposeB },
+        transposeResult: false,
+      })
+    : packedProduct({
+        ...{ x: b, transposeX: !transposeB, weight: a, transposeWeight: transposeA },
+        transposeResult: true,
+      })
+}
 
 /**
  * Computes a product with a large weight in which the sums run down the columns of the weight, such as the gradient of a linear layer's input. It

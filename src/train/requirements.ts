@@ -135,7 +135,7 @@ export function engineCosts(
   return {
     name,
     precision,
-    bytesPerWeight: () => (name === 'wasm' ? 8 : 4),
+    bytesPerWeight: (dtype) => (name === 'wasm' ? 8 : name === 'webgpu' && dtype === 'BF16' ? 2 : 4),
     activationsPerBlock: 0.095,
     activationsOfOneBlock: 0.68,
     activationsOfRecomputedBlock: 1.05,

@@ -34,6 +34,16 @@ const demand: RunSize = {
   previews: 2,
 }
 
+it('counts bfloat16 weights with two bytes on WebGPU, where they stay packed', () => {
+  const webgpu = engineCosts('webgpu', 'float32')
+  expect(webgpu.bytesPerWeight('BF16')).toBe(2)
+  expect(webgpu.bytesPerWeight('F32')).toBe(4)
+  const memory = [webgpu, { ...webgpu, bytesPerWeight: () => 0 }].map(
+    (engine) => requirementsOf(released, demand, engine).memory,
+  ) as [number, number]
+  expect((memory[0] - memory[1]) / 1e9).toBeCloseTo(6.57, 1)
+})
+
 describe('the estimated memory of a run', () => {
   beforeAll(async () => {
     await startBackend('wasm')

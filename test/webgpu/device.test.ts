@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { startBackend } from '../../src/engine/backend.ts'
-import { failureOf, openWebGpu, webGpuFacts } from '../../src/engine/webgpu.ts'
+import { failureOf, openWebGpu, webGpuFacts } from '../../src/engine/webgpu/backend.ts'
 import { UserError } from '../../src/platform/errors.ts'
 
 beforeAll(() => startBackend('webgpu'))

@@ -4,8 +4,8 @@
  * adapter offers, and its errors end the work: by themselves they would leave wrong values in tensors.
  */
 import * as tf from '@tensorflow/tfjs'
-import { UserError } from '../platform/errors.ts'
-import { sizeText } from '../platform/text.ts'
+import { UserError } from '../../platform/errors.ts'
+import { sizeText } from '../../platform/text.ts'
 
 /** What is known of the adapter, which is a graphics card or software that takes its place. */
 export type WebGpuFacts = {
@@ -30,6 +30,9 @@ export async function registerWebGpu(): Promise<string> {
 
 /** The adapter of the backend; undefined before it was registered. */
 export const webGpuFacts = (): WebGpuFacts | undefined => registered?.facts
+
+/** Whether the current backend is `webgpu`. */
+export const isWebGpu = () => tf.getBackend() === 'webgpu'
 
 const describe = ({ name, isSoftware, largestTensor }: WebGpuFacts) =>
   `${name}${isSoftware ? ', which is software' : ''}, tensors of up to ${sizeText(largestTensor)}`
@@ -88,7 +91,7 @@ const wantedLimits = [
 ] as const
 
 type WebGpuPackage = typeof import('@tensorflow/tfjs-backend-webgpu')
-type WebGpuBackend = InstanceType<WebGpuPackage['WebGPUBackend']>
+export type WebGpuBackend = InstanceType<WebGpuPackage['WebGPUBackend']>
 
 /** The package registers a backend of its own where it finds an adapter later; it is replaced. */
 const importBackend = () => optionalPackage<WebGpuPackage>('@tensorflow/tfjs-backend-webgpu')
