@@ -46,7 +46,7 @@ const serve = (checkpoint: Synthetic) =>
 
 async function extractLocally(checkpoint: Synthetic, name: string): Promise<Buffer> {
   const [local, out] = [join(folder, name, 'ltx.safetensors'), join(folder, `${name}.safetensors`)]
-  mkdirSync(join(folder, name))
+  mkdirSync(join(folder, name), { recursive: true })
   checkpoint.writeTo(local)
   const { code, output } = await startPull(local, out).ended
   expect(code, output).toBe(0)
@@ -55,7 +55,7 @@ async function extractLocally(checkpoint: Synthetic, name: string): Promise<Buff
 }
 
 describe('a pull from a server', () => {
-  // measured again where a busy machine delayed the collection of garbage: 0.5 % above the limit was seen once
+  // measured again where a busy machine delayed the collection of garbage: 8 % above the limit was seen
   it('transfers at most 2 % more than the audio tensors, uses less than 300 MB, and equals a local extraction', {
     retry: 1,
   }, async () => {
@@ -63,6 +63,7 @@ describe('a pull from a server', () => {
     expect([checkpoint.names.length, checkpoint.audioNames.length]).toEqual([5947, 2917])
     serve(checkpoint)
     const out = join(folder, 'whole.safetensors')
+    rmSync(out, { force: true }) // of the first measurement
     const { code, output } = await startPull(server.url('ltx.safetensors'), out).ended
     expect(code, output).toBe(0)
     expect(server.sent / checkpoint.audioBytes).toBeLessThan(1.02)
